@@ -1,0 +1,40 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both install what they use into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test unit check proto lock clean
+
+demo: .venv/ready  ## the main job, on the embedded broker
+	$(BIN)/fabric-jobs demo
+
+test: .venv/ready  ## every test; those on Apache Kafka need Java 17+
+	$(BIN)/pytest -q -ra $(ARGS)
+
+unit: .venv/ready  ## the tests that need no network
+	$(BIN)/pytest -q tests/unit
+
+check: .venv/ready  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+proto: .venv/ready  ## regenerate the gRPC code from the .proto
+	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto \
+	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto
+
+lock: .venv/ready  ## write the locks anew from pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --all-extras --group dev -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv
+
+# pip checks every hash of the lock; the project itself is installed without looking further.
+.venv/ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

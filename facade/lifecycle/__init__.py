@@ -1,0 +1,51 @@
+"""The lifecycle of a job, pure: what may follow what, what a command leads to, what an event does.
+
+Rule 1: what may follow what is said once, in `table.TABLE`.
+Rule 2: `decide` is the only place that chooses; it is asked on the state that was applied here.
+Rule 3: `fold` never chooses: it takes the state that the event carries, so that replicas of
+different versions agree. What it does not take is a duplicate, a loser of a race, or a broken log.
+
+No I/O, no clock and no randomness: time and ids come in with the `Stamp`.
+"""
+
+from facade.lifecycle.commands import (
+    Claim,
+    Command,
+    HandBack,
+    LoseLease,
+    ReportCompleted,
+    ReportFailed,
+    ReportProgress,
+    ReportStopped,
+    Request,
+    RequestCancel,
+    Retry,
+    Stamp,
+)
+from facade.lifecycle.decide import Decision, Reason, Refusal, Settled, Undecidable, decide
+from facade.lifecycle.fold import Verdict, fold
+from facade.lifecycle.job import Job
+
+__all__ = [
+    "Claim",
+    "Command",
+    "Decision",
+    "HandBack",
+    "Job",
+    "LoseLease",
+    "Reason",
+    "Refusal",
+    "ReportCompleted",
+    "ReportFailed",
+    "ReportProgress",
+    "ReportStopped",
+    "Request",
+    "RequestCancel",
+    "Retry",
+    "Settled",
+    "Stamp",
+    "Undecidable",
+    "Verdict",
+    "decide",
+    "fold",
+]

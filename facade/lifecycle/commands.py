@@ -1,0 +1,107 @@
+"""What can be asked of a job; `decide` says what becomes of it."""
+
+from datetime import datetime
+
+from fabric_jobs.jobs import ErrorResponse, InvokeType, Policy, Progress
+from msgspec import Struct
+
+
+class Stamp(Struct, frozen=True, kw_only=True):
+    """What only the outside knows of an event: the id it would have, who decides, and when."""
+
+    event_id: str
+    source: str
+    time: datetime
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """Fabric asks for a new job instance."""
+
+    job_id: str
+    tenant_id: str
+    workspace_id: str
+    item_type: str
+    item_id: str
+    job_type: str
+    invoke_type: InvokeType
+    request_hash: str
+    #: The creation payload, as JSON; `null` where there is none.
+    payload: bytes = b"null"
+    traceparent: str | None = None
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """An executor asks for the attempt that a record dispatched."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+    dispatch_id: str
+    policy: Policy
+
+
+class ReportProgress(Struct, frozen=True, kw_only=True):
+    """A run says how far it is."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+    progress: Progress
+
+
+class ReportCompleted(Struct, frozen=True, kw_only=True):
+    """A run's handler returned."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+
+
+class ReportFailed(Struct, frozen=True, kw_only=True):
+    """A run failed; whether another follows is the policy's matter, unless the error is permanent."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+    error: ErrorResponse
+
+
+class ReportStopped(Struct, frozen=True, kw_only=True):
+    """A run stopped because a cancel asked it to."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+
+
+class HandBack(Struct, frozen=True, kw_only=True):
+    """An executor gives a run back, as at its drain: another attempt, and no failure."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+
+
+class LoseLease(Struct, frozen=True, kw_only=True):
+    """A replica found that the run's executor was silent for a lease: counts as a failure."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """A replica found the waiting job's next attempt due. Decided on the state alone: when to ask is its matter."""
+
+    job_id: str
+    attempt: int
+
+
+class RequestCancel(Struct, frozen=True, kw_only=True):
+    """Somebody wants the job cancelled."""
+
+    job_id: str
+
+
+RunCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack | LoseLease
+Command = Request | Claim | RunCommand | Retry | RequestCancel

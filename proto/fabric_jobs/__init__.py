@@ -1,0 +1,1 @@
+"""The contract: all that the facade, the executors and the log's subscribers share."""

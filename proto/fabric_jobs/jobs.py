@@ -1,0 +1,169 @@
+"""Fabric's words for a job, and the state of one as every event carries it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+MAX_MESSAGE_CHARS = 4096
+MAX_CODE_CHARS = 128
+MAX_LISTED = 16
+MAX_PROGRESS_CHARS = 1024
+
+#: An instant in UTC; RFC 3339 on the wire.
+Timestamp = Annotated[datetime, Meta(tz=True)]
+
+
+class JobInstanceStatus(StrEnum):
+    """What Fabric shows of a job (WDK `JobInstanceStatus`); the last three are final."""
+
+    NOT_STARTED = "NotStarted"
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+class JobPhase(StrEnum):
+    """Where a job is inside the service; finer than Fabric's status."""
+
+    #: Dispatched: a record on the topic waits for an executor's claim.
+    QUEUED = "Queued"
+    #: The current attempt is granted to an executor.
+    RUNNING = "Running"
+    #: Granted, and a cancel is pending.
+    STOPPING = "Stopping"
+    #: The last attempt failed; the next is dispatched at the due time.
+    WAITING = "Waiting"
+    #: Final.
+    ENDED = "Ended"
+
+
+class InvokeType(StrEnum):
+    """Who asked for the job (WDK `JobInvokeType`)."""
+
+    MANUAL = "Manual"
+    SCHEDULED = "Scheduled"
+    UNKNOWN_FUTURE_VALUE = "UnknownFutureValue"
+
+
+class ErrorSource(StrEnum):
+    """Whose fault an error is (WDK `ErrorSource`)."""
+
+    SYSTEM = "System"
+    USER = "User"
+    EXTERNAL = "External"
+
+
+class NameValuePair(Struct, frozen=True, rename="camel"):
+    """A named value beside an error (WDK `NameValuePair`)."""
+
+    name: str
+    value: str
+
+
+class ErrorExtendedInformation(
+    Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
+):
+    """A further error behind the first (WDK `ErrorExtendedInformation`)."""
+
+    error_code: str
+    message: str
+    message_parameters: tuple[str, ...] = ()
+    additional_parameters: tuple[NameValuePair, ...] = ()
+
+
+class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What went wrong and what to do (WDK `ErrorResponse`): an HTTP error body and a job's error alike."""
+
+    error_code: str
+    message: str
+    source: ErrorSource
+    is_permanent: bool | None = None
+    message_parameters: tuple[str, ...] = ()
+    more_details: tuple[ErrorExtendedInformation, ...] = ()
+
+    def bounded(self) -> "ErrorResponse":
+        """The same error with texts and lists cut, so that an event that carries it fits its topic."""
+        return ErrorResponse(
+            error_code=self.error_code[:MAX_CODE_CHARS],
+            message=self.message[:MAX_MESSAGE_CHARS],
+            source=self.source,
+            is_permanent=self.is_permanent,
+            message_parameters=_bounded(self.message_parameters),
+            more_details=tuple(
+                ErrorExtendedInformation(
+                    error_code=detail.error_code[:MAX_CODE_CHARS],
+                    message=detail.message[: MAX_MESSAGE_CHARS // 4],
+                    message_parameters=_bounded(detail.message_parameters),
+                    additional_parameters=tuple(
+                        NameValuePair(pair.name[:MAX_CODE_CHARS], pair.value[:MAX_PROGRESS_CHARS])
+                        for pair in detail.additional_parameters[:MAX_LISTED]
+                    ),
+                )
+                for detail in self.more_details[:MAX_LISTED]
+            ),
+        )
+
+
+def _bounded(parameters: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(text[:MAX_PROGRESS_CHARS] for text in parameters[:MAX_LISTED])
+
+
+class Progress(Struct, frozen=True, rename="camel"):
+    """How far a run is: a fraction of 1, and a text for people."""
+
+    fraction: Annotated[float, Meta(ge=0, le=1)]
+    message: str = ""
+
+
+class Policy(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What decides when the executor is dead; it travels in the claim and is recorded in `started`."""
+
+    #: Attempts that may fail before the job does; 1 means no retry.
+    max_attempts: Annotated[int, Meta(ge=1)] = 1
+    #: Seconds before the second attempt.
+    initial_backoff_s: Annotated[float, Meta(ge=0)] = 1.0
+    #: What each further backoff is multiplied by.
+    backoff_multiplier: Annotated[float, Meta(ge=1)] = 2.0
+    #: Seconds that no backoff exceeds.
+    max_backoff_s: Annotated[float, Meta(ge=0)] = 60.0
+    #: The fraction of a backoff by which it may be shortened, so that retries do not fall together.
+    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    #: Seconds that an attempt may run; none means the job's longest life.
+    run_timeout_s: Annotated[float, Meta(gt=0)] | None = None
+    #: Seconds that a cancelled run may take to stop.
+    cancel_grace_s: Annotated[float, Meta(ge=0)] = 60.0
+
+
+class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A job's public state after an event. Its form never changes; new fields have defaults."""
+
+    tenant_id: str
+    workspace_id: str
+    item_type: str
+    item_id: str
+    job_type: str
+    invoke_type: InvokeType
+    #: SHA-256 of the canonical request: tells a repeated create from a conflicting one.
+    request_hash: str
+    create_time: Timestamp
+    status: JobInstanceStatus
+    phase: JobPhase
+    #: Rises with every dispatch, and fences: a report of an earlier attempt changes nothing.
+    attempt: int
+    #: What a retry policy counts; a hand-back does not raise it.
+    failures: int = 0
+    #: Who was granted the current attempt, while and after it runs.
+    executor_id: str | None = None
+    #: The policy that the grant of the current attempt recorded.
+    policy: Policy | None = None
+    #: The first start of any attempt.
+    start_time: Timestamp | None = None
+    #: When the waiting job's next attempt is due.
+    due_time: Timestamp | None = None
+    end_time: Timestamp | None = None
+    progress: Progress | None = None
+    #: The last attempt's error; the earlier ones stand in its details.
+    error: ErrorResponse | None = None

@@ -1,0 +1,21 @@
+"""The topic: its name, its key, and the partition a job's events lie in."""
+
+from uuid import UUID
+
+from aiokafka.partitioner import murmur2
+
+EVENTS_TOPIC = "fabric.jobs.events"
+
+
+def canonical_job_id(text: str) -> str:
+    """The one spelling of a job instance id: lower-case GUID; ids arrive in any letter case.
+
+    Raises `ValueError` where the text is no GUID.
+    """
+    return str(UUID(text))
+
+
+def partition_of(job_id: str, partitions: int) -> int:
+    """The partition that holds every event of this job: Kafka's default partitioner over the key."""
+    positive: int = murmur2(job_id.encode()) & 0x7FFFFFFF
+    return positive % partitions
