@@ -58,7 +58,7 @@ class ReportCompleted(Struct, frozen=True, kw_only=True):
 
 
 class ReportFailed(Struct, frozen=True, kw_only=True):
-    """A run failed; whether another follows is the policy's matter, unless the error is permanent."""
+    """A run failed; whether another follows is for the policy, unless the error is permanent."""
 
     job_id: str
     attempt: int
@@ -91,7 +91,7 @@ class LoseLease(Struct, frozen=True, kw_only=True):
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """A replica found the waiting job's next attempt due. Decided on the state alone: when to ask is its matter."""
+    """A replica found the waiting job's next attempt due."""
 
     job_id: str
     attempt: int

@@ -302,7 +302,7 @@ def _follow(
     _data: Callable[..., EventData] = EventData,
     **changes: Any,
 ) -> Decision:
-    """The event that follows the job's last one. The table knows its phase, or it may not follow."""
+    """The event that follows the job's last one; the table knows the phase after it."""
     state = replace(job.state, phase=TABLE[job.state.phase][kind], **changes)
     # Each event takes its own kind of data; the callers pass the right one.
     build: Callable[..., events.KnownEvent] = kind

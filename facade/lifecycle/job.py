@@ -5,7 +5,7 @@ from msgspec import Struct
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """The fold of a job's events: what its last applied event said, and what was dispatched last."""
+    """The fold of a job's events: what the last one said, and what was dispatched last."""
 
     job_id: str
     sequence: int
