@@ -15,7 +15,7 @@ class Broker(Struct, frozen=True, kw_only=True):
     keeps_log: bool
     #: More than one member can join a consumer group.
     shared_pools: bool
-    #: Milliseconds that a fetch may wait for a record; the embedded broker doesn't wake a waiting one.
+    #: Milliseconds that a fetch may wait; the embedded broker doesn't wake a waiting one.
     fetch_max_wait_ms: int
     #: Milliseconds of silence after which a group's member is gone; also bounds a rebalance.
     session_timeout_ms: int

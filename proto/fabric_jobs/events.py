@@ -1,8 +1,8 @@
 """The events on the topic: CloudEvents 1.0 in structured JSON, a tagged union by `type`.
 
-Three things never change form between versions, so that replicas of different versions fold alike:
-`sequence` with `follows`, the job's `state` after the event, and `dispatch` on events that dispatch.
-An event of a type that this version does not know decodes as `UnknownEvent`, with those three.
+Three things never change form between versions, so that replicas of different versions fold
+alike: `sequence` with `follows`, the job's `state` after the event, and `dispatch` on events that
+dispatch. An event of a type that this version does not know decodes as `UnknownEvent`, with those three.
 """
 
 from enum import StrEnum
@@ -162,7 +162,7 @@ Event = KnownEvent | UnknownEvent
 
 
 class NotAnEventError(ValueError):
-    """The record is no event of this contract: to be skipped and counted, never to stop a reader."""
+    """The record is no event of this contract: skip and count it, it must stop no reader."""
 
 
 class _Types:
@@ -171,7 +171,7 @@ class _Types:
     known: ClassVar[dict[str, type]] = {
         str(kind.__struct_config__.tag): kind for kind in KnownEvent.__args__
     }
-    union = msgspec.json.Decoder(KnownEvent)
+    union: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent)
     unknown = msgspec.json.Decoder(UnknownEvent)
     encoder = msgspec.json.Encoder()
 

@@ -75,7 +75,7 @@ class ErrorExtendedInformation(
 
 
 class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What went wrong and what to do (WDK `ErrorResponse`): an HTTP error body and a job's error alike."""
+    """What went wrong and what to do (WDK `ErrorResponse`): an HTTP error's body, a job's error."""
 
     error_code: str
     message: str
@@ -85,7 +85,7 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     more_details: tuple[ErrorExtendedInformation, ...] = ()
 
     def bounded(self) -> "ErrorResponse":
-        """The same error with texts and lists cut, so that an event that carries it fits its topic."""
+        """The same error with texts and lists cut, so that its event fits the topic."""
         return ErrorResponse(
             error_code=self.error_code[:MAX_CODE_CHARS],
             message=self.message[:MAX_MESSAGE_CHARS],
@@ -119,7 +119,7 @@ class Progress(Struct, frozen=True, rename="camel"):
 
 
 class Policy(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What decides when the executor is dead; it travels in the claim and is recorded in `started`."""
+    """What decides when the executor is dead: it travels in the claim, `started` records it."""
 
     #: Attempts that may fail before the job does; 1 means no retry.
     max_attempts: Annotated[int, Meta(ge=1)] = 1

@@ -16,6 +16,6 @@ def canonical_job_id(text: str) -> str:
 
 
 def partition_of(job_id: str, partitions: int) -> int:
-    """The partition that holds every event of this job: Kafka's default partitioner over the key."""
+    """The partition that holds all of the job's events: Kafka's default partitioner."""
     positive: int = murmur2(job_id.encode()) & 0x7FFFFFFF
     return positive % partitions
