@@ -2,7 +2,7 @@
 
 Three things never change form between versions, so that replicas of different versions fold
 alike: `sequence` with `follows`, the job's `state` after the event, and `dispatch` on events that
-dispatch. An event of a type that this version does not know decodes as `UnknownEvent`, with those three.
+dispatch. An event of a type that this version does not know decodes as `UnknownEvent`, with those.
 """
 
 from enum import StrEnum

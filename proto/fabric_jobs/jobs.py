@@ -4,11 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-MAX_MESSAGE_CHARS = 4096
+MAX_MESSAGE_CHARS = 2048
 MAX_CODE_CHARS = 128
-MAX_LISTED = 16
+MAX_ERROR_BYTES = 16 * 1024
 MAX_PROGRESS_CHARS = 1024
 
 #: An instant in UTC; RFC 3339 on the wire.
@@ -85,30 +87,18 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     more_details: tuple[ErrorExtendedInformation, ...] = ()
 
     def bounded(self) -> "ErrorResponse":
-        """The same error with texts and lists cut, so that its event fits the topic."""
-        return ErrorResponse(
+        """The same error, cut so that its event fits: texts first, then the last details."""
+        error = replace(
+            self,
             error_code=self.error_code[:MAX_CODE_CHARS],
             message=self.message[:MAX_MESSAGE_CHARS],
-            source=self.source,
-            is_permanent=self.is_permanent,
-            message_parameters=_bounded(self.message_parameters),
-            more_details=tuple(
-                ErrorExtendedInformation(
-                    error_code=detail.error_code[:MAX_CODE_CHARS],
-                    message=detail.message[: MAX_MESSAGE_CHARS // 4],
-                    message_parameters=_bounded(detail.message_parameters),
-                    additional_parameters=tuple(
-                        NameValuePair(pair.name[:MAX_CODE_CHARS], pair.value[:MAX_PROGRESS_CHARS])
-                        for pair in detail.additional_parameters[:MAX_LISTED]
-                    ),
-                )
-                for detail in self.more_details[:MAX_LISTED]
-            ),
         )
-
-
-def _bounded(parameters: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(text[:MAX_PROGRESS_CHARS] for text in parameters[:MAX_LISTED])
+        while len(msgspec.json.encode(error)) > MAX_ERROR_BYTES:
+            if error.more_details:
+                error = replace(error, more_details=error.more_details[:-1])
+            else:
+                error = replace(error, message_parameters=error.message_parameters[:-1])
+        return error
 
 
 class Progress(Struct, frozen=True, rename="camel"):

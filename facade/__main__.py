@@ -1,0 +1,63 @@
+"""`python -m facade`: one replica, set by the environment."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import uvloop
+from fabric_jobs.settings import SettingsError, from_env
+
+from facade.log import LogError
+from facade.replica import StateInUseError
+from facade.service import serve
+from facade.settings import FacadeSettings
+
+EXPECTED = (SettingsError, LogError, StateInUseError, OSError, RuntimeError)
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT; a second one ends it at once."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        settings = from_env(FacadeSettings, os.environ)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(settings))
+    except Exception as error:
+        for fault in _faults(error):
+            if not isinstance(fault, EXPECTED):
+                raise
+            print(f"facade: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _faults(error: BaseException) -> list[BaseException]:
+    """What a group of tasks raised, one by one."""
+    if isinstance(error, BaseExceptionGroup):
+        return [fault for inner in error.exceptions for fault in _faults(inner)]
+    return [error]
+
+
+async def _until_stopped(settings: FacadeSettings) -> None:
+    serving = asyncio.create_task(serve(settings), name="serve")
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        serving.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    await asyncio.wait([serving])
+    if not serving.cancelled():
+        serving.result()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""The log: append, tail, positions and the end-of-log barrier over one Kafka topic.
+
+It knows Kafka and nothing of jobs. What makes it safe is forced here and is no setting: acks=all,
+an idempotent producer, its own partition assignment, no group and no automatic commit.
+"""
+
+from facade.log.errors import LogError, LogForgottenError, LogUnavailableError, TopicError
+from facade.log.log import Log
+from facade.log.tail import Checkpoint, Reader, Record
+from facade.log.topic import TopicSpec
+
+__all__ = [
+    "Checkpoint",
+    "Log",
+    "LogError",
+    "LogForgottenError",
+    "LogUnavailableError",
+    "Reader",
+    "Record",
+    "TopicError",
+    "TopicSpec",
+]

@@ -1,0 +1,183 @@
+"""One topic as a log: append to it, read to a position, read to its end."""
+
+import asyncio
+import logging
+import time
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from fabric_jobs.settings import KafkaSettings
+from tenacity import (
+    AsyncRetrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from facade.log.errors import LogUnavailableError
+from facade.log.producer import Appender
+from facade.log.tail import Reader, Tail
+from facade.log.topic import TopicSpec, prepare_topic
+
+log = logging.getLogger("fabric_jobs.log")
+
+#: How long a start waits for Kafka before it gives up.
+CONNECT_S = 60.0
+#: How often the log's end is asked for when nobody else asks.
+WATCH_S = 5.0
+#: A tail that stands still this long with records ahead of it is begun again.
+SILENCE_S = 10.0
+
+
+class Log:
+    """The log of one topic. Open it with `connect`, then keep `run` going."""
+
+    def __init__(self, settings: KafkaSettings, spec: TopicSpec) -> None:
+        self._servers = settings.kafka_bootstrap_servers
+        self._broker = settings.broker
+        self._spec = spec
+        self._appender = Appender(self._servers, spec.name, spec.max_record_bytes + 4096)
+        self._probe: AIOKafkaConsumer | None = None
+        self._tail: Tail | None = None
+        self._asked = asyncio.Event()
+        self._round: asyncio.Future[None] | None = None
+        self._confirmed_at = float("-inf")
+        self.partitions = 0
+        self.cluster_id = ""
+
+    async def connect(self) -> None:
+        """Finds Kafka; makes or checks the topic. Raises `TopicError`, `LogUnavailableError`."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((KafkaError, LogUnavailableError)),
+            wait=wait_random_exponential(0.2, max=5),
+            stop=stop_after_delay(CONNECT_S),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+        try:
+            await retrying(self._connect)
+        except KafkaError as error:
+            raise LogUnavailableError(
+                f"Kafka can't be reached at {self._servers}: {error}. Start it, or set "
+                "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
+            ) from error
+
+    async def _connect(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        try:
+            await admin.start()
+            self.partitions = await prepare_topic(admin, self._spec, self._broker, self._servers)
+            self.cluster_id = str((await admin.describe_cluster())["cluster_id"])
+        finally:
+            await admin.close()
+        # A consumer of its own: the tail's connection holds long fetches, behind which this waits.
+        self._probe = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
+        try:
+            await self._probe.start()
+        except BaseException:
+            await self._probe.stop()
+            raise
+
+    async def run(self, reader: Reader) -> None:
+        """Reads into the reader, and serves appends and barriers, until cancelled."""
+        self._tail = Tail(self._servers, self._spec.name, self.partitions, self._broker, reader)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._tail.run(), name="tail the log")
+                tasks.create_task(self._appender.run(), name="append to the log")
+                tasks.create_task(self._confirm(), name="confirm the log's end")
+        finally:
+            if self._probe:
+                await self._probe.stop()
+
+    async def catch_up(self) -> None:
+        """Returns once the log was read to its end for the first time."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(LogUnavailableError),
+            wait=wait_random_exponential(0.1, max=5),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+        )
+        await retrying(self.read_to_end)
+
+    async def append(
+        self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> asyncio.Future[object]:
+        """Hands a record over; the future ends with Kafka's word, or is cancelled.
+
+        Raises `LogUnavailableError`.
+        """
+        return await self._appender.append(partition, key, value, headers)
+
+    async def read_to(self, partition: int, position: int) -> None:
+        """Returns once everything before this position has been read."""
+        await self._reading.passed({partition: position})
+
+    async def read_to_end(self) -> None:
+        """Returns once everything has been read that the log held when this was called.
+
+        Those who ask while a round is under way share the next one.
+        """
+        if self._round is None:
+            self._round = asyncio.get_running_loop().create_future()
+        self._asked.set()
+        await asyncio.shield(self._round)
+
+    def confirmed_within(self, seconds: float) -> bool:
+        """Whether all that the log held so long ago has been read."""
+        return time.monotonic() - self._confirmed_at <= seconds
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """The next offset to be read, by partition."""
+        return self._reading.positions
+
+    @property
+    def _reading(self) -> Tail:
+        if self._tail is None:
+            raise LogUnavailableError("The log is not being read yet.")
+        return self._tail
+
+    async def _confirm(self) -> None:
+        """Finds the log's end and waits for the tail to reach it, whenever somebody asks."""
+        while True:
+            try:
+                async with asyncio.timeout(WATCH_S):
+                    await self._asked.wait()
+            except TimeoutError:
+                pass  # nobody asked: the watch over the tail goes on
+            self._asked.clear()
+            asked, self._round = self._round, None
+            begun = time.monotonic()
+            try:
+                await self._reach_end()
+            except (KafkaError, LogUnavailableError, TimeoutError) as error:
+                if asked and not asked.done():
+                    asked.set_exception(
+                        LogUnavailableError(f"The log's end can't be reached: {error!r}.")
+                    )
+                    asked.exception()  # those who asked may have gone
+            else:
+                self._confirmed_at = begun
+                if asked and not asked.done():
+                    asked.set_result(None)
+
+    async def _reach_end(self) -> None:
+        topic = [TopicPartition(self._spec.name, number) for number in range(self.partitions)]
+        if self._probe is None:
+            raise LogUnavailableError("Kafka was not found yet.")
+        async with asyncio.timeout(SILENCE_S):
+            ends = await self._probe.end_offsets(topic)
+        goal = {partition.partition: offset for partition, offset in ends.items()}
+        while True:
+            before = self._reading.positions
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    await self._reading.passed(goal)
+                    return
+            except TimeoutError:
+                if self._reading.positions == before:
+                    log.warning("the tail stands still with records ahead of it")
+                    self._reading.restart()
+                    raise

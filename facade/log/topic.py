@@ -1,0 +1,152 @@
+"""The topic's making, and the check that an existing one keeps what the design promises."""
+
+from collections.abc import Callable
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import for_code
+from fabric_jobs.brokers import Broker
+from msgspec import Struct
+
+from facade.log.errors import LogUnavailableError, TopicError
+
+UNKNOWN_TOPIC = 3
+ALREADY_EXISTS = 36
+
+
+class TopicSpec(Struct, frozen=True, kw_only=True):
+    """What the topic must be."""
+
+    name: str
+    partitions: int
+    #: Records must be kept this long.
+    min_retention_ms: int
+    #: What a topic is made with.
+    retention_ms: int
+    #: The largest record that must fit.
+    max_record_bytes: int
+    #: Whether a missing topic is made here.
+    create: bool
+
+
+async def prepare_topic(
+    admin: AIOKafkaAdminClient, spec: TopicSpec, broker: Broker, servers: str
+) -> int:
+    """The topic's partition count, once it is there and right. Raises `TopicError`."""
+    if not broker.topic_admin:
+        # Asking for it makes it, with as many partitions as the broker likes.
+        return await _partitions(admin, spec.name) or 0
+    count = await _partitions(admin, spec.name)
+    if count is None:
+        if not spec.create:
+            raise TopicError(_missing(spec, servers))
+        await _create(admin, spec)
+        count = await _partitions(admin, spec.name)
+    if count is None:
+        # Made a moment ago, and not yet known to the broker that was asked.
+        raise LogUnavailableError(f"The topic {spec.name} is being made.")
+    faults = [*_partition_faults(count, spec), *await _config_faults(admin, spec, servers)]
+    if faults:
+        raise TopicError(f"The topic {spec.name} is not fit to keep jobs:\n" + "\n".join(faults))
+    return count
+
+
+async def _partitions(admin: AIOKafkaAdminClient, name: str) -> int | None:
+    (topic,) = await admin.describe_topics([name])
+    if topic["error_code"] == UNKNOWN_TOPIC:
+        return None
+    if topic["error_code"]:
+        raise LogUnavailableError(f"The topic {name}: {for_code(topic['error_code']).__name__}.")
+    return len(topic["partitions"])
+
+
+def _configs(spec: TopicSpec) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(spec.retention_ms),
+        "retention.bytes": "-1",
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(max(spec.max_record_bytes, 1_048_588)),
+        "unclean.leader.election.enable": "false",
+    }
+
+
+async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
+    brokers = len((await admin.describe_cluster())["brokers"])
+    replicas = min(3, brokers)
+    configs = _configs(spec) | {"min.insync.replicas": "2" if replicas == 3 else "1"}
+    topic = NewTopic(spec.name, spec.partitions, replicas, topic_configs=configs)
+    response = await admin.create_topics([topic])
+    for _, code, message in response.topic_errors:
+        if code and code != ALREADY_EXISTS:
+            raise TopicError(f"The topic {spec.name} can't be made: {message}")
+
+
+def _missing(spec: TopicSpec, servers: str) -> str:
+    configs = " ".join(f"--config {name}={value}" for name, value in _configs(spec).items())
+    return (
+        f"The topic {spec.name} does not exist. Make it, or set FABRIC_JOBS_CREATE_TOPICS=true:\n"
+        f"kafka-topics.sh --bootstrap-server {servers} --create --topic {spec.name} "
+        f"--partitions {spec.partitions} --replication-factor 3 "
+        f"--config min.insync.replicas=2 {configs}"
+    )
+
+
+def _partition_faults(count: int, spec: TopicSpec) -> list[str]:
+    if count == spec.partitions:
+        return []
+    return [
+        f"It has {count} partitions and {spec.partitions} are expected. A job's partition follows "
+        "from the count, so never change that of a topic in use: if it was made so, set "
+        f"FABRIC_JOBS_EVENTS_PARTITIONS={count}."
+    ]
+
+
+async def _config_faults(admin: AIOKafkaAdminClient, spec: TopicSpec, servers: str) -> list[str]:
+    resource = ConfigResource(ConfigResourceType.TOPIC, spec.name)
+    (response,) = await admin.describe_configs([resource])
+    ((code, message, _, _, entries),) = response.resources
+    if code:
+        raise LogUnavailableError(f"The topic {spec.name}'s configuration: {message}")
+    found = {entry[0]: entry[1] for entry in entries}
+    faults = []
+    for name, (good, wanted, why) in _checks(spec).items():
+        if not good(found[name]):
+            faults.append(
+                f"{name}={found[name]}, but {why}. Mend it:\n"
+                f"kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics "
+                f"--entity-name {spec.name} --add-config {name}={wanted}"
+            )
+    return faults
+
+
+def _checks(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]]:
+    """By configuration: what is good, what to set it to, and why."""
+    retention, size = spec.min_retention_ms, spec.max_record_bytes
+    return {
+        "cleanup.policy": (
+            lambda value: value == "delete",
+            "delete",
+            "compaction lets the loser of a race erase the winner",
+        ),
+        "retention.ms": (
+            lambda value: int(value) == -1 or int(value) >= retention,
+            str(spec.retention_ms),
+            f"records must be kept twice as long as a job is shown, {retention} ms",
+        ),
+        "retention.bytes": (
+            lambda value: int(value) == -1,
+            "-1",
+            "deletion by size would lose jobs that are not finished",
+        ),
+        "message.timestamp.type": (
+            lambda value: value == "LogAppendTime",
+            "LogAppendTime",
+            "record time must be the broker's",
+        ),
+        "max.message.bytes": (
+            lambda value: int(value) >= size,
+            str(size),
+            f"an accepted job's largest event, {size} bytes, must always fit",
+        ),
+    }

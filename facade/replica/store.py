@@ -1,0 +1,200 @@
+"""The replica's rows in SQLite: jobs, and per partition how far the log was read.
+
+Rows and checkpoints change in one transaction, so a file is always the fold of a prefix of the log.
+It holds nothing that the log does not: it can be deleted at any time.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from fabric_jobs.jobs import JobInstanceStatus
+from msgspec import Struct
+
+from facade.lifecycle import Job
+from facade.log import Checkpoint
+
+log = logging.getLogger("fabric_jobs.replica")
+
+#: Raised when the fold or the form of a row changes: rows of another version are folded anew.
+FOLD_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE identity (value TEXT NOT NULL);
+CREATE TABLE checkpoints (
+  partition INTEGER PRIMARY KEY,
+  position INTEGER NOT NULL,
+  last_offset INTEGER NOT NULL,
+  last_checksum INTEGER NOT NULL
+);
+CREATE TABLE jobs (
+  job_id TEXT PRIMARY KEY,
+  created_us INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  job_type TEXT NOT NULL,
+  last_offset INTEGER NOT NULL,
+  job BLOB NOT NULL
+);
+CREATE INDEX jobs_by_age ON jobs (created_us, job_id);
+CREATE INDEX jobs_by_status ON jobs (status, created_us, job_id);
+CREATE INDEX jobs_by_type ON jobs (job_type, created_us, job_id);
+"""
+_TABLES = ("identity", "checkpoints", "jobs")
+
+_PUT = """
+INSERT INTO jobs (job_id, created_us, status, job_type, last_offset, job) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (job_id) DO UPDATE SET
+  status = excluded.status, last_offset = excluded.last_offset, job = excluded.job
+"""
+
+
+class StateInUseError(Exception):
+    """Another process uses the state directory."""
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Whose fold a file is: any difference means another log."""
+
+    cluster_id: str
+    topic: str
+    partitions: int
+    fold_version: int = FOLD_VERSION
+
+
+class Entry(NamedTuple):
+    """A job, and the offset of its last applied event in its partition."""
+
+    job: Job
+    offset: int
+
+
+class Store:
+    """The rows. One process has a file to itself; all methods are quick and run on its loop."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Opens the file, or memory for none. Raises `StateInUseError`."""
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(Job)
+        try:
+            self._db = _opened(path)
+        except sqlite3.DatabaseError as error:
+            if path is None or "locked" in str(error):
+                raise StateInUseError(
+                    f"{path} is in use by another process. Give each facade a state directory of "
+                    "its own (FABRIC_JOBS_STATE_DIR)."
+                ) from error
+            log.warning("%s is no usable state (%s): it is made anew from the log", path, error)
+            for file in path.parent.glob(f"{path.name}*"):
+                file.unlink()
+            self._db = _opened(path)
+
+    def adopt(self, identity: Identity) -> None:
+        """Keeps the rows if they are the fold of this log, else drops them."""
+        text = msgspec.json.encode(identity).decode()
+        rows = self._db.execute("SELECT value FROM identity").fetchall()
+        if rows != [(text,)]:
+            if rows:
+                log.warning("the state is of another log or version: it is made anew from the log")
+            self.clear()
+            self._db.execute("INSERT INTO identity VALUES (?)", (text,))
+            self._db.commit()
+
+    def clear(self) -> None:
+        """Drops all rows and checkpoints, but not whose they are."""
+        self._db.execute("DELETE FROM jobs")
+        self._db.execute("DELETE FROM checkpoints")
+        self._db.commit()
+
+    def close(self) -> None:
+        """Gives the file free."""
+        self._db.close()
+
+    def checkpoints(self) -> dict[int, Checkpoint]:
+        """How far each partition was read; those never read are absent."""
+        rows = self._db.execute("SELECT * FROM checkpoints")
+        return {number: Checkpoint(*values) for number, *values in rows}
+
+    def commit(self, entries: Iterable[Entry], checkpoints: dict[int, Checkpoint]) -> None:
+        """Puts jobs and checkpoints in one transaction."""
+        self._db.executemany(_PUT, map(self._row, entries))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
+            [(number, *checkpoint) for number, checkpoint in checkpoints.items()],
+        )
+        self._db.commit()
+
+    def get(self, job_id: str) -> Entry | None:
+        """The job of this canonical id."""
+        row = self._db.execute(
+            "SELECT job, last_offset FROM jobs WHERE job_id = ?", (job_id,)
+        ).fetchone()
+        return self._entry(row) if row else None
+
+    def list(
+        self,
+        statuses: Sequence[JobInstanceStatus],
+        job_type: str,
+        limit: int,
+        before: tuple[int, str] | None,
+    ) -> Sequence[Entry]:
+        """Jobs of these statuses and this type (empty: of any), the newest first.
+
+        `before` is the place of the page before's last job: its creation in microseconds, its id.
+        """
+        terms, values = ["1"], list[str | int]()
+        if statuses:
+            terms.append(f"status IN ({', '.join('?' * len(statuses))})")
+            values += statuses
+        if job_type:
+            terms.append("job_type = ?")
+            values.append(job_type)
+        if before:
+            terms.append("(created_us, job_id) < (?, ?)")
+            values += before
+        rows = self._db.execute(
+            f"SELECT job, last_offset FROM jobs WHERE {' AND '.join(terms)} "  # noqa: S608 - no input in it
+            "ORDER BY created_us DESC, job_id DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [self._entry(row) for row in rows]
+
+    def _row(self, entry: Entry) -> tuple[str, int, str, str, int, bytes]:
+        state = entry.job.state
+        return (
+            entry.job.job_id,
+            created_us(entry.job),
+            state.status,
+            state.job_type,
+            entry.offset,
+            self._encoder.encode(entry.job),
+        )
+
+    def _entry(self, row: tuple[bytes, int]) -> Entry:
+        return Entry(self._decoder.decode(row[0]), row[1])
+
+
+def created_us(job: Job) -> int:
+    """When the job was accepted, in microseconds since 1970: the order of lists."""
+    return int(job.state.create_time.timestamp() * 1_000_000)
+
+
+def _opened(path: Path | None) -> sqlite3.Connection:
+    # Should another process hold the file, it does so until it ends: waiting would be of no use.
+    db = sqlite3.connect(path or ":memory:", timeout=0)
+    try:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        # A crash of the machine may take the last transactions; the log has them.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("BEGIN EXCLUSIVE")
+        db.commit()
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+        if not tables.issuperset(_TABLES):
+            db.executescript(_SCHEMA)
+    except BaseException:
+        db.close()
+        raise
+    return db

@@ -1,0 +1,60 @@
+"""Jobs as gRPC messages."""
+
+from datetime import datetime
+
+from fabric_jobs.jobs import JobInstanceStatus, JobPhase
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.wire import error_to_proto, progress_to_proto
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from facade.lifecycle import Job
+
+STATUSES = {
+    JobInstanceStatus.NOT_STARTED: pb.JOB_INSTANCE_STATUS_NOT_STARTED,
+    JobInstanceStatus.IN_PROGRESS: pb.JOB_INSTANCE_STATUS_IN_PROGRESS,
+    JobInstanceStatus.COMPLETED: pb.JOB_INSTANCE_STATUS_COMPLETED,
+    JobInstanceStatus.FAILED: pb.JOB_INSTANCE_STATUS_FAILED,
+    JobInstanceStatus.CANCELLED: pb.JOB_INSTANCE_STATUS_CANCELLED,
+}
+STATUS_NAMES = {number: status for status, number in STATUSES.items()}
+_PHASES = {
+    JobPhase.QUEUED: pb.JOB_PHASE_QUEUED,
+    JobPhase.RUNNING: pb.JOB_PHASE_RUNNING,
+    JobPhase.STOPPING: pb.JOB_PHASE_STOPPING,
+    JobPhase.WAITING: pb.JOB_PHASE_WAITING,
+    JobPhase.ENDED: pb.JOB_PHASE_ENDED,
+}
+
+
+def job_to_proto(job: Job) -> pb.Job:
+    """The job's message."""
+    state = job.state
+    return pb.Job(
+        job_id=job.job_id,
+        tenant_id=state.tenant_id,
+        workspace_id=state.workspace_id,
+        item_type=state.item_type,
+        item_id=state.item_id,
+        job_type=state.job_type,
+        invoke_type=state.invoke_type,
+        status=STATUSES[state.status],
+        phase=_PHASES[state.phase],
+        attempt=state.attempt,
+        failures=state.failures,
+        executor_id=state.executor_id or "",
+        create_time=_timestamp(state.create_time),
+        start_time=_timestamp(state.start_time),
+        due_time=_timestamp(state.due_time),
+        end_time=_timestamp(state.end_time),
+        progress=progress_to_proto(state.progress) if state.progress else None,
+        error=error_to_proto(state.error) if state.error else None,
+        sequence=job.sequence,
+    )
+
+
+def _timestamp(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp

@@ -1,0 +1,94 @@
+"""The answer to one claim or report."""
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.topics import canonical_job_id
+from fabric_jobs.wire import error_from_proto, policy_from_proto, progress_from_proto
+from msgspec import ValidationError
+
+from facade.jobs import Jobs, RefusedError
+from facade.lifecycle import (
+    Claim,
+    Command,
+    Reason,
+    ReportCompleted,
+    ReportFailed,
+    ReportProgress,
+    ReportStopped,
+)
+from facade.log import LogUnavailableError
+
+_REASONS = {
+    Reason.FINAL: pb.REFUSAL_REASON_FINAL,
+    Reason.SUPERSEDED: pb.REFUSAL_REASON_SUPERSEDED,
+    Reason.GRANTED_TO_ANOTHER: pb.REFUSAL_REASON_GRANTED_TO_ANOTHER,
+    Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
+    Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
+}
+
+
+async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answer:
+    """Granted, refused, or undecided."""
+    try:
+        command = Claim(
+            job_id=canonical_job_id(claim.job_id),
+            attempt=claim.attempt,
+            executor_id=executor_id,
+            dispatch_id=claim.record.event_id,
+            policy=policy_from_proto(claim.policy),
+        )
+    except (ValueError, ValidationError) as error:
+        return _invalid(claim.entry_id, error)
+    return await _answer(jobs, claim.entry_id, command, claim.record)
+
+
+async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.Answer:
+    """Applied, refused, or undecided."""
+    try:
+        command = _report(executor_id, report)
+    except (ValueError, ValidationError) as error:
+        return _invalid(report.entry_id, error)
+    return await _answer(jobs, report.entry_id, command, report.grant)
+
+
+async def _answer(jobs: Jobs, entry_id: int, command: Command, record: pb.Record) -> pb.Answer:
+    try:
+        entry = await jobs.execute(command, read_to=record.offset + 1)
+    except RefusedError as refused:
+        refusal = pb.Refusal(reason=_REASONS[refused.reason], message=refused.reason.value)
+        return pb.Answer(entry_id=entry_id, refused=refusal)
+    except LogUnavailableError as error:
+        return pb.Answer(entry_id=entry_id, undecided=pb.Undecided(message=str(error)))
+    partition, _ = jobs.position(command.job_id)
+    accepted = pb.Record(event_id=entry.job.event_id, partition=partition, offset=entry.offset)
+    return pb.Answer(entry_id=entry_id, accepted=accepted)
+
+
+def _report(executor_id: str, report: pb.Report) -> Command:
+    job_id = canonical_job_id(report.job_id)
+    attempt = report.attempt
+    match report.WhichOneof("outcome"):
+        case "progress":
+            return ReportProgress(
+                job_id=job_id,
+                attempt=attempt,
+                executor_id=executor_id,
+                progress=progress_from_proto(report.progress),
+            )
+        case "completed":
+            return ReportCompleted(job_id=job_id, attempt=attempt, executor_id=executor_id)
+        case "failed":
+            return ReportFailed(
+                job_id=job_id,
+                attempt=attempt,
+                executor_id=executor_id,
+                error=error_from_proto(report.failed),
+            )
+        case "stopped":
+            return ReportStopped(job_id=job_id, attempt=attempt, executor_id=executor_id)
+        case _:
+            raise ValueError("the report says nothing")
+
+
+def _invalid(entry_id: int, error: Exception) -> pb.Answer:
+    refusal = pb.Refusal(reason=pb.REFUSAL_REASON_INVALID, message=str(error))
+    return pb.Answer(entry_id=entry_id, refused=refusal)

@@ -1,0 +1,170 @@
+"""One executor's stream: its claims, reports and heartbeats up, what they lead to down."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from fabric_jobs import events
+from fabric_jobs.jobs import JobPhase
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+from facade.jobs import Jobs
+from facade.lifecycle import Job
+from facade.replica import Change, Replica
+from facade.rpc.entries import answer_claim, answer_report
+from facade.rpc.errors import Context, abort
+
+#: Entries of one stream that are decided at a time; more wait in the stream.
+MAX_DECIDING = 1000
+MAX_ID_CHARS = 128
+
+
+class Sessions:
+    """The streams that executors hold with this replica."""
+
+    def __init__(self, jobs: Jobs, replica: Replica) -> None:
+        self._jobs = jobs
+        self._replica = replica
+        self._open: defaultdict[str, set[_Session]] = defaultdict(set)
+        self._stopping = False
+        replica.listeners.add(self._changed)
+
+    def stop(self) -> None:
+        """Ends every stream once what was asked on it is answered."""
+        self._stopping = True
+        for sessions in self._open.values():
+            for session in sessions:
+                session.end()
+
+    async def serve(
+        self, requests: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> AsyncIterator[pb.SessionResponse]:
+        """What is to be sent on a stream that has just been opened."""
+        if self._stopping:
+            await abort(
+                context, grpc.StatusCode.UNAVAILABLE, "STOPPING", "Connect to another replica."
+            )
+        first = await anext(aiter(requests), None)
+        executor_id = first.hello.executor_id if first else ""
+        if first is None or not 0 < len(executor_id) <= MAX_ID_CHARS:
+            await abort(
+                context,
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "NO_HELLO",
+                "The first message must carry hello with an executor_id of at most "
+                f"{MAX_ID_CHARS} characters.",
+            )
+        session = _Session(executor_id, self._jobs, self._replica)
+        self._open[executor_id].add(session)
+        reading = asyncio.create_task(session.read(first, requests), name="read a session")
+        try:
+            async for response in session.responses():
+                yield response
+        finally:
+            self._open[executor_id].discard(session)
+            if not self._open[executor_id]:
+                del self._open[executor_id]
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+    def _changed(self, change: Change) -> None:
+        """A cancel is pushed by the replica that holds the executor's stream, whoever took it."""
+        if isinstance(change.event, events.CancelRequested):
+            job = change.entry.job
+            for session in self._open.get(job.state.executor_id or "", ()):
+                session.cancel(pb.Run(job_id=job.job_id, attempt=job.state.attempt))
+
+
+class _Session:
+    """One stream."""
+
+    def __init__(self, executor_id: str, jobs: Jobs, replica: Replica) -> None:
+        self._executor_id = executor_id
+        self._jobs = jobs
+        self._replica = replica
+        self._next = pb.SessionResponse()
+        self._wake = asyncio.Event()
+        self._ending = False
+        self._deciding: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(MAX_DECIDING)
+
+    def cancel(self, run: pb.Run) -> None:
+        """Tells the executor that the run's job was asked to stop."""
+        self._next.cancels.append(run)
+        self._wake.set()
+
+    def end(self) -> None:
+        """Ends the stream once what was asked on it is answered."""
+        self._ending = True
+        self._wake.set()
+
+    async def read(
+        self, first: pb.SessionRequest, requests: AsyncIterator[pb.SessionRequest]
+    ) -> None:
+        """Starts to decide what the executor asks, in its order, until it asks no more."""
+        try:
+            await self._take(first)
+            async for request in requests:
+                await self._take(request)
+        finally:
+            self.end()
+
+    async def responses(self) -> AsyncIterator[pb.SessionResponse]:
+        """All that waits goes down in one message."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._next.ByteSize():
+                    response, self._next = self._next, pb.SessionResponse()
+                    yield response
+                elif self._ending and not self._deciding:
+                    return
+        finally:
+            for task in self._deciding:
+                task.cancel()
+
+    async def _take(self, request: pb.SessionRequest) -> None:
+        for claim in request.claims:
+            await self._decide(answer_claim(self._jobs, self._executor_id, claim))
+        for report in request.reports:
+            await self._decide(answer_report(self._jobs, self._executor_id, report))
+        for run in request.heartbeat.runs:
+            self._check(run)
+
+    async def _decide(self, answering: Coroutine[Any, Any, pb.Answer]) -> None:
+        await self._places.acquire()
+        task = asyncio.create_task(self._answer(answering), name="decide an entry")
+        self._deciding.add(task)
+        task.add_done_callback(self._decided)
+
+    async def _answer(self, answering: Coroutine[Any, Any, pb.Answer]) -> None:
+        self._next.answers.append(await answering)
+
+    def _decided(self, task: asyncio.Task[None]) -> None:
+        self._deciding.discard(task)
+        self._places.release()
+        self._wake.set()
+
+    def _check(self, run: pb.Run) -> None:
+        """Repeats a cancel, and stops a run that the fold gives to nobody or to another."""
+        entry = self._replica.get(run.job_id)
+        if entry is None:
+            return  # not read yet
+        if self._foreign(entry.job, run.attempt):
+            self._next.stops.append(run)
+        elif entry.job.state.phase is JobPhase.STOPPING:
+            self._next.cancels.append(run)
+        self._wake.set()
+
+    def _foreign(self, job: Job, attempt: int) -> bool:
+        """Whether no further reading can make the run this executor's again."""
+        state = job.state
+        if job.final or attempt < state.attempt:
+            return True
+        held = state.executor_id is not None and attempt == state.attempt
+        return held and (state.executor_id != self._executor_id or state.phase is JobPhase.WAITING)

@@ -1,0 +1,127 @@
+"""The composition: one log, one replica, two servers, in one loop."""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fabric_jobs.settings import SettingsError, host_port
+from litestar import Litestar
+
+from facade.http import http_app
+from facade.jobs import Jobs
+from facade.log import Log, TopicSpec
+from facade.replica import Identity, Replica, Store
+from facade.rpc import RpcServer
+from facade.settings import EVENT_REST_BYTES, MIN_RETENTION_MS, RETENTION_MS, FacadeSettings
+
+log = logging.getLogger("fabric_jobs.facade")
+
+#: How old the last sight of the log's end may be for a replica to be sent requests, in seconds.
+READY_S = 30.0
+#: How long a stopping replica waits for answers that are being written, in seconds.
+HTTP_GRACE_S = 5
+
+
+async def serve(settings: FacadeSettings) -> None:
+    """Runs a replica until cancelled; prints one line once it is ready.
+
+    Raises what `SettingsError`, `LogError` and `StateInUseError` say.
+    """
+    http_host, http_port = _loopback(settings.http_address)
+    grpc_host, grpc_port = _loopback(settings.grpc_address)
+    log.warning("nobody is authenticated: whoever reaches a port may do everything")
+    the_log = Log(settings, _topic(settings))
+    await the_log.connect()
+    store = Store(settings.state_dir / "replica.sqlite" if settings.state_dir else None)
+    try:
+        store.adopt(
+            Identity(
+                cluster_id=the_log.cluster_id,
+                topic=settings.events_topic,
+                partitions=the_log.partitions,
+            )
+        )
+        replica = Replica(store)
+        source = f"/fabric-jobs/facade/{uuid.uuid4()}"
+        jobs = Jobs(the_log, replica, source, settings.append_deadline_s)
+        app = http_app(
+            jobs,
+            settings.base_path,
+            settings.body_limit_bytes,
+            ready=lambda: the_log.confirmed_within(READY_S),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(the_log.run(replica), name="run the log")
+            await the_log.catch_up()
+            with socket.create_server((http_host, http_port)) as listening:
+                rpc = RpcServer(jobs, replica, grpc_host, grpc_port)
+                await rpc.start()
+                port = listening.getsockname()[1]
+                url = f"http://{http_host}:{port}{settings.base_path}"
+                print(f"facade ready http={url} grpc={rpc.address}", flush=True)
+                try:
+                    await _serve_http(app, listening)
+                finally:
+                    await rpc.stop()
+                    reading.cancel()
+    finally:
+        store.close()
+
+
+def _topic(settings: FacadeSettings) -> TopicSpec:
+    return TopicSpec(
+        name=settings.events_topic,
+        partitions=settings.events_partitions,
+        min_retention_ms=MIN_RETENTION_MS,
+        retention_ms=RETENTION_MS,
+        max_record_bytes=settings.body_limit_bytes + EVENT_REST_BYTES,
+        create=settings.create_topics,
+    )
+
+
+async def _serve_http(app: Litestar, listening: socket.socket) -> None:
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=HTTP_GRACE_S,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="serve HTTP")
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        # Cancelled, uvicorn would cut the answers that are being written.
+        server.should_exit = True
+        await serving
+        raise
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the program has one way to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _loopback(address: str) -> tuple[str, int]:
+    host, port = host_port(address)
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise SettingsError(
+            f"{address} is not on loopback, and nobody is authenticated yet. Use 127.0.0.1:{port}."
+        )
+    return host, port
