@@ -7,8 +7,8 @@ import signal
 import sys
 
 import uvloop
-from fabric_jobs.settings import SettingsError, from_env
 
+from fabric_jobs.settings import SettingsError, from_env
 from facade.log import LogError
 from facade.replica import StateInUseError
 from facade.service import serve

@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 from fabric_jobs import events
 from fabric_jobs.jobs import JobInstanceStatus
 from fabric_jobs.topics import partition_of
-
 from facade.lifecycle import (
     Command,
     Refusal,

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fabric_jobs.settings import SettingsError, host_port
 from litestar import Litestar
 
+from fabric_jobs.settings import SettingsError, host_port
 from facade.http import http_app
 from facade.jobs import Jobs
 from facade.log import Log, TopicSpec

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from fabric_jobs.settings import KafkaSettings
 from msgspec import Meta
+
+from fabric_jobs.settings import KafkaSettings
 
 DAY_MS = 24 * 60 * 60 * 1000
 

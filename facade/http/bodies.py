@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from fabric_jobs.jobs import ErrorResponse, InvokeType, JobInstanceStatus
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from fabric_jobs.jobs import ErrorResponse, InvokeType, JobInstanceStatus
 from facade.http.errors import Code, HttpError
 from facade.lifecycle import Job
 

@@ -5,10 +5,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
-from fabric_jobs.jobs import ErrorResponse, ErrorSource
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from fabric_jobs.jobs import ErrorResponse, ErrorSource
 from facade.log import LogUnavailableError
 
 log = logging.getLogger("fabric_jobs.http")

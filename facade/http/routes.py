@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from fabric_jobs.topics import canonical_job_id
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from fabric_jobs.topics import canonical_job_id
 from facade.http.bodies import decode_create, state_of
 from facade.http.errors import Code, HttpError
 from facade.jobs import Jobs, RefusedError

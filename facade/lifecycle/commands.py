@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from fabric_jobs.jobs import ErrorResponse, InvokeType, Policy, Progress
 from msgspec import Struct
+
+from fabric_jobs.jobs import ErrorResponse, InvokeType, Policy, Progress
 
 
 class Stamp(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from msgspec import UNSET, Raw, Struct
+from msgspec.structs import replace
+
 from fabric_jobs import events
 from fabric_jobs.events import AttemptFailedData, Dispatch, EventData, RequeuedData, RequeueReason
 from fabric_jobs.jobs import (
@@ -17,9 +20,6 @@ from fabric_jobs.jobs import (
     Policy,
     Progress,
 )
-from msgspec import UNSET, Raw, Struct
-from msgspec.structs import replace
-
 from facade.lifecycle.commands import (
     Claim,
     Command,

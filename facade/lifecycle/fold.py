@@ -2,9 +2,9 @@
 
 from enum import Enum
 
-from fabric_jobs.events import Event, UnknownEvent, type_of
 from msgspec import UNSET
 
+from fabric_jobs.events import Event, UnknownEvent, type_of
 from facade.lifecycle.job import Job
 
 

@@ -1,7 +1,8 @@
 """A job as the fold has it."""
 
-from fabric_jobs.jobs import JobPhase, JobState
 from msgspec import Struct
+
+from fabric_jobs.jobs import JobPhase, JobState
 
 
 class Job(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ import time
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from fabric_jobs.settings import KafkaSettings
 from tenacity import (
     AsyncRetrying,
     before_sleep_log,
@@ -16,6 +15,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from fabric_jobs.settings import KafkaSettings
+from facade.log.clients import started
 from facade.log.errors import LogUnavailableError
 from facade.log.producer import Appender
 from facade.log.tail import Reader, Tail
@@ -39,7 +40,6 @@ class Log:
         self._broker = settings.broker
         self._spec = spec
         self._appender = Appender(self._servers, spec.name, spec.max_record_bytes + 4096)
-        self._probe: AIOKafkaConsumer | None = None
         self._tail: Tail | None = None
         self._asked = asyncio.Event()
         self._round: asyncio.Future[None] | None = None
@@ -72,25 +72,14 @@ class Log:
             self.cluster_id = str((await admin.describe_cluster())["cluster_id"])
         finally:
             await admin.close()
-        # A consumer of its own: the tail's connection holds long fetches, behind which this waits.
-        self._probe = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
-        try:
-            await self._probe.start()
-        except BaseException:
-            await self._probe.stop()
-            raise
 
     async def run(self, reader: Reader) -> None:
         """Reads into the reader, and serves appends and barriers, until cancelled."""
         self._tail = Tail(self._servers, self._spec.name, self.partitions, self._broker, reader)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._tail.run(), name="tail the log")
-                tasks.create_task(self._appender.run(), name="append to the log")
-                tasks.create_task(self._confirm(), name="confirm the log's end")
-        finally:
-            if self._probe:
-                await self._probe.stop()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tail.run(), name="tail the log")
+            tasks.create_task(self._appender.run(), name="append to the log")
+            tasks.create_task(self._watch_end(), name="confirm the log's end")
 
     async def catch_up(self) -> None:
         """Returns once the log was read to its end for the first time."""
@@ -139,7 +128,17 @@ class Log:
             raise LogUnavailableError("The log is not being read yet.")
         return self._tail
 
-    async def _confirm(self) -> None:
+    async def _watch_end(self) -> None:
+        # A consumer of its own: the tail's connection holds long fetches, behind which it'd wait.
+        probe = await started(
+            lambda: AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
+        )
+        try:
+            await self._confirm(probe)
+        finally:
+            await probe.stop()
+
+    async def _confirm(self, probe: AIOKafkaConsumer) -> None:
         """Finds the log's end and waits for the tail to reach it, whenever somebody asks."""
         while True:
             try:
@@ -151,7 +150,7 @@ class Log:
             asked, self._round = self._round, None
             begun = time.monotonic()
             try:
-                await self._reach_end()
+                await self._reach_end(probe)
             except (KafkaError, LogUnavailableError, TimeoutError) as error:
                 if asked and not asked.done():
                     asked.set_exception(
@@ -163,12 +162,10 @@ class Log:
                 if asked and not asked.done():
                     asked.set_result(None)
 
-    async def _reach_end(self) -> None:
+    async def _reach_end(self, probe: AIOKafkaConsumer) -> None:
         topic = [TopicPartition(self._spec.name, number) for number in range(self.partitions)]
-        if self._probe is None:
-            raise LogUnavailableError("Kafka was not found yet.")
         async with asyncio.timeout(SILENCE_S):
-            ends = await self._probe.end_offsets(topic)
+            ends = await probe.end_offsets(topic)
         goal = {partition.partition: offset for partition, offset in ends.items()}
         while True:
             before = self._reading.positions

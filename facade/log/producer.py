@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from facade.log.clients import started
 from facade.log.errors import LogUnavailableError
 
 log = logging.getLogger("fabric_jobs.log")
@@ -22,23 +22,22 @@ class Appender:
         self._servers = servers
         self._topic = topic
         self._max_record_bytes = max_record_bytes
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: asyncio.Future[AIOKafkaProducer] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._failed = asyncio.Event()
         self._outstanding: set[asyncio.Future[object]] = set()
 
     async def run(self) -> None:
         """Keeps a producer until cancelled."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(KafkaError), wait=wait_random_exponential(0.1, max=5)
-        )
         while True:
-            producer: AIOKafkaProducer = await retrying(self._started)
-            self._failed.clear()
-            self._producer = producer
+            producer: AIOKafkaProducer = await started(self._make)
+            failed = self._failed = asyncio.Event()
+            self._producer.set_result(producer)
             try:
-                await self._failed.wait()
+                await failed.wait()
             finally:
-                self._producer = None
+                self._producer = asyncio.get_running_loop().create_future()
                 # First the old sender, then a new one: two would race each other's records.
                 await _stopped(producer)
                 # What it never answered for stays unknown; nobody is to wait for it any longer.
@@ -48,13 +47,13 @@ class Appender:
     async def append(
         self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
     ) -> asyncio.Future[object]:
-        """Hands the record over; the future ends with the broker's word, or is cancelled.
+        """Hands the record over as soon as there is a producer.
+
+        The future ends with the broker's word, or is cancelled.
 
         Raises `LogUnavailableError`; the outcome is unknown unless the future says it.
         """
-        producer = self._producer
-        if producer is None:
-            raise LogUnavailableError("Kafka can't be reached for writing.")
+        producer = await asyncio.shield(self._producer)
         try:
             acknowledged: asyncio.Future[object] = await producer.send(
                 self._topic, key=key, value=value, partition=partition, headers=headers
@@ -66,20 +65,14 @@ class Appender:
         acknowledged.add_done_callback(self._acknowledged)
         return acknowledged
 
-    async def _started(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
+    def _make(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
             bootstrap_servers=self._servers,
             acks="all",  # accepted means that every in-sync replica has it
             enable_idempotence=True,  # the client's own retries write no record twice
             max_request_size=self._max_record_bytes,
             linger_ms=0,  # what waits while a request is in flight goes out together
         )
-        try:
-            await producer.start()
-        except BaseException:
-            await _stopped(producer)
-            raise
-        return producer
 
     def _acknowledged(self, acknowledged: asyncio.Future[object]) -> None:
         self._outstanding.discard(acknowledged)

@@ -9,9 +9,9 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-from fabric_jobs.brokers import Broker
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from fabric_jobs.brokers import Broker
 from facade.log.errors import LogForgottenError
 
 log = logging.getLogger("fabric_jobs.log")
@@ -150,6 +150,7 @@ class Tail:
             position = checkpoint.position if checkpoint else first[partition]
             consumer.seek(partition, position)
             self.positions[partition.partition] = position
+        self._wake()
 
     async def _unchanged(
         self, consumer: AIOKafkaConsumer, checkpoints: dict[int, Checkpoint]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
-from fabric_jobs.brokers import Broker
 from msgspec import Struct
 
+from fabric_jobs.brokers import Broker
 from facade.log.errors import LogUnavailableError, TopicError
 
 UNKNOWN_TOPIC = 3

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from fabric_jobs.events import Event, NotAnEventError, decode
 from fabric_jobs.jobs import JobInstanceStatus
-
 from facade.lifecycle import Verdict, fold
 from facade.log import Checkpoint, Record
 from facade.replica.store import Entry, Store

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from fabric_jobs.jobs import JobInstanceStatus
 from msgspec import Struct
 
+from fabric_jobs.jobs import JobInstanceStatus
 from facade.lifecycle import Job
 from facade.log import Checkpoint
 

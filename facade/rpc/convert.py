@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from fabric_jobs.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.wire import error_to_proto, progress_to_proto
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from facade.lifecycle import Job
 
 STATUSES = {

@@ -1,10 +1,10 @@
 """The answer to one claim or report."""
 
+from msgspec import ValidationError
+
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.topics import canonical_job_id
 from fabric_jobs.wire import error_from_proto, policy_from_proto, progress_from_proto
-from msgspec import ValidationError
-
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import (
     Claim,

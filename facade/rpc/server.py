@@ -1,8 +1,8 @@
 """The gRPC server, in the loop that everything else runs in."""
 
 import grpc
-from fabric_jobs.status.v1 import job_status_pb2_grpc
 
+from fabric_jobs.status.v1 import job_status_pb2_grpc
 from facade.jobs import Jobs
 from facade.replica import Replica
 from facade.rpc.service import JobStatusService

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from typing import NoReturn
 
 import grpc
+
 from fabric_jobs import events
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 from fabric_jobs.topics import canonical_job_id
-
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import RequestCancel
 from facade.replica import Change, Replica

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
+
 from fabric_jobs import events
 from fabric_jobs.jobs import JobPhase
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-
 from facade.jobs import Jobs
 from facade.lifecycle import Job
 from facade.replica import Change, Replica

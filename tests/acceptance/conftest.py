@@ -1,0 +1,35 @@
+"""Facades and an executor on Apache Kafka, for the tests of one file."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import Cluster
+from tests.programs import Program, executor, facade
+
+HANDLERS = "tests.acceptance.handlers:executor"
+
+
+@pytest.fixture(scope="module")
+def environment(apache: Cluster) -> dict[str, str]:
+    """What points programs at the broker, and a topic and pool of the file's own."""
+    name = f"test.{uuid.uuid4()}"
+    return apache.environment(name) | {"FABRIC_JOBS_POOL": name}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def replicas(environment: dict[str, str]) -> AsyncIterator[tuple[Program, Program]]:
+    """Two facade replicas on one log."""
+    async with facade(**environment) as one, facade(**environment) as two:
+        yield one, two
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def runner(
+    environment: dict[str, str], replicas: tuple[Program, Program]
+) -> AsyncIterator[Program]:
+    """An executor that may report to either replica."""
+    async with executor(HANDLERS, *replicas, **environment) as running:
+        yield running

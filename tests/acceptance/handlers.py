@@ -1,0 +1,62 @@
+"""Handlers for the acceptance tests, on the executor's public API."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from executor import Executor, Job, JobFailed
+
+executor = Executor()
+
+
+class Journal(msgspec.Struct):
+    """Where a run leaves a trace of itself, and when it may end."""
+
+    journal: str
+    #: The run ends once this file is there.
+    until: str = ""
+
+
+@executor.job("Test.Item", "quick")
+async def quick(job: Job[Any]) -> None:
+    """Ends at once."""
+
+
+@executor.job("Test.Item", "journaled")
+async def journaled(job: Job[Journal]) -> None:
+    """Writes a line at its start, and waits for a file."""
+    with Path(job.payload.journal).open("a") as journal:
+        journal.write(f"{job.job_id} {job.attempt}\n")
+    await job.progress(0.5, "half way")
+    while job.payload.until and not Path(job.payload.until).exists():
+        await asyncio.sleep(0.02)
+
+
+@executor.job("Test.Item", "raises")
+async def raises(job: Job[Any]) -> None:
+    """Fails by accident."""
+    raise ValueError("no such region")
+
+
+@executor.job("Test.Item", "fails")
+async def fails(job: Job[Any]) -> None:
+    """Fails as it wants to."""
+    raise JobFailed(
+        "The region is closed. Choose another.", code="RegionClosed", source="User", permanent=True
+    )
+
+
+@executor.job("Test.Item", "synchronous")
+def synchronous(job: Job[Journal]) -> None:
+    """Runs in a thread."""
+    job.progress(0.5, threading.current_thread().name)
+    Path(job.payload.journal).write_text(threading.current_thread().name)
+
+
+@executor.job("Test.Item", "endless")
+async def endless(job: Job[Any]) -> None:
+    """Runs until it is cancelled."""
+    await asyncio.Event().wait()

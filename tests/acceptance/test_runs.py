@@ -1,0 +1,147 @@
+"""Jobs that run: handlers, reports, and what a crash leaves behind."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import HANDLERS
+from tests.conftest import Cluster
+from tests.programs import Fabric, Program, executor, facade, new_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_job_goes_its_way(replicas: tuple[Program, Program], runner: Program) -> None:
+    """Accepted, executed, reported, polled: Completed, with both times."""
+    async with Fabric(replicas[0]) as one:
+        job_id = new_id()
+        await one.create(job_id)
+        state = await one.until(job_id, "Completed")
+
+    assert state["startTimeUtc"] <= state["endTimeUtc"]
+    assert "errorDetails" not in state
+
+
+async def test_one_id_posted_a_hundred_times_at_once_runs_once(
+    replicas: tuple[Program, Program], runner: Program, tmp_path: Path
+) -> None:
+    """Over both replicas, all 202: one run."""
+    async with Fabric(replicas[0], "journaled") as one, Fabric(replicas[1], "journaled") as two:
+        job_id, journal = new_id(), tmp_path / "journal"
+        answers = await asyncio.gather(
+            *(
+                who.create(job_id, {"journal": str(journal)})
+                for who in (one, two)
+                for _ in range(50)
+            )
+        )
+        await one.until(job_id, "Completed")
+        # Whatever else was dispatched lies before this job's record or is decided before it.
+        after = new_id()
+        await two.create(after, {"journal": str(journal)})
+        await two.until(after, "Completed")
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert journal.read_text().splitlines() == [f"{job_id} 1", f"{after} 1"]
+
+
+async def test_a_killed_facade_s_running_jobs_complete(
+    apache: Cluster, topic: str, tmp_path: Path
+) -> None:
+    """kill -9 of the only facade while jobs run: it starts again, and they complete."""
+    environment = apache.environment(topic) | {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    payload = {"journal": str(journal), "until": str(go)}
+    job_ids = [new_id() for _ in range(5)]
+    async with facade(**environment) as first:
+        ports = {
+            "FABRIC_JOBS_HTTP_ADDRESS": first.ready["http"].split("/")[2],
+            "FABRIC_JOBS_GRPC_ADDRESS": first.ready["grpc"],
+        }
+        async with executor(HANDLERS, first, **environment, FABRIC_JOBS_POOL=topic):
+            async with Fabric(first, "journaled") as fabric:
+                for job_id in job_ids:
+                    await fabric.create(job_id, payload)
+                for job_id in job_ids:
+                    await fabric.until(job_id, "InProgress")
+                await first.kill()
+            go.touch()
+            async with (
+                facade(**environment, **ports) as second,
+                Fabric(second, "journaled") as fabric,
+            ):
+                states = [await fabric.until(job_id, "Completed") for job_id in job_ids]
+
+    assert all(state["startTimeUtc"] <= state["endTimeUtc"] for state in states)
+    assert sorted(journal.read_text().split()[::2]) == sorted(job_ids)
+
+
+async def test_a_raised_exception_becomes_the_error_details(
+    replicas: tuple[Program, Program], runner: Program
+) -> None:
+    """Failed, still 200, and the message is the exception's."""
+    async with Fabric(replicas[0], "raises") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id)
+        error = (await fabric.until(job_id, "Failed"))["errorDetails"]
+
+    assert error["errorCode"] == "HandlerError"
+    assert error["message"] == "ValueError: no such region"
+    assert error["source"] == "System"
+
+
+async def test_a_handler_chooses_its_error(
+    replicas: tuple[Program, Program], runner: Program
+) -> None:
+    """Code, message, source and permanence are the handler's."""
+    async with Fabric(replicas[0], "fails") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id)
+        error = (await fabric.until(job_id, "Failed"))["errorDetails"]
+
+    assert error == {
+        "errorCode": "RegionClosed",
+        "message": "The region is closed. Choose another.",
+        "source": "User",
+        "isPermanent": True,
+    }
+
+
+async def test_a_payload_of_the_wrong_type_fails_the_job_as_the_user_s(
+    replicas: tuple[Program, Program], runner: Program
+) -> None:
+    """The handler is not called, and the message names what is wrong."""
+    async with Fabric(replicas[0], "journaled") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id, {"journal": 7})
+        error = (await fabric.until(job_id, "Failed"))["errorDetails"]
+
+    assert (error["source"], error["isPermanent"]) == ("User", True)
+    assert "$.journal" in error["message"]
+
+
+async def test_a_synchronous_handler_runs_in_a_thread(
+    replicas: tuple[Program, Program], runner: Program, tmp_path: Path
+) -> None:
+    """The executor's loop stays free, and progress may be said from the thread."""
+    async with Fabric(replicas[0], "synchronous") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id, {"journal": str(tmp_path / "name")})
+        await fabric.until(job_id, "Completed")
+
+    assert (tmp_path / "name").read_text() != "MainThread"
+
+
+async def test_a_running_job_is_cancelled(
+    replicas: tuple[Program, Program], runner: Program
+) -> None:
+    """InProgress while it stops, then Cancelled; whichever replica took the cancel."""
+    async with Fabric(replicas[0], "endless") as one, Fabric(replicas[1], "endless") as two:
+        for who in (one, two):
+            job_id = new_id()
+            await one.create(job_id)
+            await one.until(job_id, "InProgress")
+            assert (await who.cancel(job_id)).json()["status"] == "InProgress"
+            state = await who.until(job_id, "Cancelled", within_s=3)
+            assert state["startTimeUtc"] <= state["endTimeUtc"]

@@ -1,0 +1,71 @@
+"""The brokers that tests run on, and a fresh topic for each test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+from confluent_kafka import Producer
+from msgspec import Struct
+
+from fabric_jobs.brokers import APACHE, EMBEDDED, Broker
+from tests.apache_kafka import ApacheKafka, why_unavailable
+
+SERVERS = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
+
+
+class Cluster(Struct, frozen=True):
+    """A running broker, or several."""
+
+    bootstrap_servers: str
+    broker: Broker
+
+    def environment(self, topic: str) -> dict[str, str]:
+        """The settings that point a program at this broker and topic."""
+        return {
+            SERVERS: self.bootstrap_servers,
+            "FABRIC_JOBS_KAFKA_BROKER": self.broker.name,
+            "FABRIC_JOBS_EVENTS_TOPIC": topic,
+        }
+
+
+def no_apache_kafka(reason: str) -> NoReturn:
+    """Skips on a newcomer's machine; fails where CI must have run the test."""
+    if os.environ.get("CI"):
+        pytest.fail(f"no Apache Kafka in CI: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One broker of Apache Kafka, or the cluster that the environment names."""
+    if servers := os.environ.get(SERVERS):
+        yield Cluster(servers, APACHE)
+        return
+    if reason := why_unavailable():
+        no_apache_kafka(reason)
+    with ApacheKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield Cluster(kafka.bootstrap_servers, APACHE)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Cluster]:
+    """The embedded broker."""
+    owner = Producer({"bootstrap.servers": "ignored:1", "test.mock.num.brokers": 1, "log_level": 0})
+    (found,) = owner.list_topics(timeout=10).brokers.values()
+    yield Cluster(f"{found.host}:{found.port}", EMBEDDED)
+    owner.flush(1)
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Either broker: what runs on the one must run on the other."""
+    found: Cluster = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic of the test's own."""
+    return f"test.{uuid.uuid4()}"
