@@ -1,13 +1,13 @@
 """`python -m facade`: one replica, set by the environment."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
 
 import uvloop
 
+from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
 from facade.log import LogError
 from facade.replica import StateInUseError
@@ -19,11 +19,7 @@ EXPECTED = (SettingsError, LogError, StateInUseError, OSError, RuntimeError)
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT; a second one ends it at once."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    configure()
     try:
         settings = from_env(FacadeSettings, os.environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -95,6 +95,10 @@ class Jobs:
                 return applied
         raise LogUnavailableError("Others changed the job at the same time, again and again.")
 
+    def known(self, job_id: str) -> bool:
+        """Whether the job was read here; another replica may know more."""
+        return self._replica.get(job_id) is not None
+
     async def read(self, job_id: str) -> Entry | None:
         """The job as of now, or none where the log has none.
 

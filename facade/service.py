@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from fabric_jobs.settings import SettingsError, host_port
-from facade.http import http_app
+from facade.http import Admission, Door, Operations, http_app
 from facade.jobs import Jobs
 from facade.log import Log, TopicSpec
 from facade.replica import Identity, Replica, Store
@@ -50,10 +50,11 @@ async def serve(settings: FacadeSettings) -> None:
         source = f"/fabric-jobs/facade/{uuid.uuid4()}"
         jobs = Jobs(the_log, replica, source, settings.append_deadline_s)
         app = http_app(
-            jobs,
+            Operations(jobs, Door(None, Admission(), replica.unfinished)),
             settings.base_path,
             settings.body_limit_bytes,
             ready=lambda: the_log.confirmed_within(READY_S),
+            docs=False,
         )
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(the_log.run(replica), name="run the log")
@@ -84,7 +85,7 @@ def _topic(settings: FacadeSettings) -> TopicSpec:
     )
 
 
-async def _serve_http(app: Litestar, listening: socket.socket) -> None:
+async def _serve_http(app: ASGIApp, listening: socket.socket) -> None:
     server = _Server(
         uvicorn.Config(
             app,

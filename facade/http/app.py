@@ -1,33 +1,51 @@
 """The Litestar application: Fabric's routes under the base path, and the probes."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 
 from litestar import Litestar, Response, Router, get
 from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
+from litestar.types import ASGIApp
 
+from facade.http.correlation import correlated
 from facade.http.errors import to_response
-from facade.http.routes import job_routes
-from facade.jobs import Jobs
+from facade.http.operations import Operations
+from facade.http.remote import remote_routes
+from facade.http.routes import wdk_routes
 
 
-def http_app(jobs: Jobs, base_path: str, body_limit: int, ready: Callable[[], bool]) -> Litestar:
-    """The application. `ready` says whether this replica should be sent requests."""
+def http_app(
+    operations: Operations, base_path: str, body_limit: int, ready: Callable[[], bool], docs: bool
+) -> ASGIApp:
+    """The application. `ready` says whether this replica should be sent requests.
 
-    @get("/livez")
+    `docs` adds pages to the description that is published under `/schema`.
+    """
+
+    @get("/livez", include_in_schema=False)
     async def livez() -> Response[bytes]:
         """The process answers."""
         return Response(b"")
 
-    @get("/readyz")
+    @get("/readyz", include_in_schema=False)
     async def readyz() -> Response[bytes]:
         """The replica has caught up with the log."""
         return Response(b"", status_code=200 if ready() else 503)
 
-    return Litestar(
-        [Router(base_path, route_handlers=job_routes(jobs)), livez, readyz],
+    routes = [*wdk_routes(operations), *remote_routes(operations)]
+    app = Litestar(
+        [Router(base_path, route_handlers=routes), livez, readyz],
         # The status alone would not do: every answer that is no success has Fabric's body.
         exception_handlers={Exception: to_response, HTTPException: to_response},
         request_max_body_size=body_limit,
-        openapi_config=None,
+        openapi_config=OpenAPIConfig(
+            title="fabric-jobs",
+            version=version("fabric-jobs"),
+            # A page that loads its parts from elsewhere is for development.
+            render_plugins=[ScalarRenderPlugin() if docs else JsonRenderPlugin()],
+        ),
         logging_config=None,
     )
+    return correlated(app)

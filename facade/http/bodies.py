@@ -2,15 +2,16 @@
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct
 
 from fabric_jobs.jobs import ErrorResponse, InvokeType, JobInstanceStatus
 from facade.http.errors import Code, HttpError
 from facade.lifecycle import Job
 
+_NULL = Raw(b"null")
 #: What Fabric has been seen sending in place of the names.
 _INVOKE_TYPES: dict[str | int, InvokeType] = {
     1: InvokeType.SCHEDULED,
@@ -23,7 +24,15 @@ class _CreateItemJobInstanceRequest(Struct, rename="camel"):
     """WDK v1; unknown fields are ignored."""
 
     invoke_type: str | int
-    creation_payload: Raw | UnsetType = UNSET
+    creation_payload: Raw = _NULL
+
+
+class _RemoteJobRequest(Struct, rename="camel"):
+    """The remote-jobs family's three requests; only create has data."""
+
+    job_type: str
+    job_instance_id: str
+    execution_data: Raw = _NULL
 
 
 class ItemJobInstanceState(Struct, rename="camel", omit_defaults=True):
@@ -35,39 +44,70 @@ class ItemJobInstanceState(Struct, rename="camel", omit_defaults=True):
     error_details: ErrorResponse | None = None
 
 
-class CreateBody(Struct, frozen=True):
-    """A decoded create request."""
+class Payload(NamedTuple):
+    """What a job is created with."""
+
+    #: As it came; `null` where there was none.
+    json: bytes
+    #: The same content has the same, however it was written.
+    content_hash: str
+
+
+class CreateBody(NamedTuple):
+    """A decoded create request of WDK v1."""
 
     invoke_type: InvokeType
-    #: The payload as it came, as JSON; `null` where there was none.
-    payload: bytes
-    #: The same content has the same, however it was written.
-    payload_hash: str
+    payload: Payload
 
 
-_request = msgspec.json.Decoder(_CreateItemJobInstanceRequest)
+class RemoteBody(NamedTuple):
+    """A decoded request of the remote-jobs family."""
+
+    job_type: str
+    job_id: str
+    payload: Payload
+
+
+_any = msgspec.json.Decoder()
+_create = msgspec.json.Decoder(_CreateItemJobInstanceRequest)
+_remote = msgspec.json.Decoder(_RemoteJobRequest)
 _canonical = msgspec.json.Encoder(order="deterministic")
+
+T = TypeVar("T")
 
 
 def decode_create(body: bytes) -> CreateBody:
-    """The request in a body. Raises `HttpError`, saying what is wrong and where."""
+    """WDK v1's create request in a body. Raises `HttpError`."""
+    request = _decoded(_create, body)
+    return CreateBody(
+        _INVOKE_TYPES.get(request.invoke_type, InvokeType.UNKNOWN_FUTURE_VALUE),
+        _payload(request.creation_payload, "creationPayload"),
+    )
+
+
+def decode_remote(body: bytes) -> RemoteBody:
+    """The remote-jobs request in a body. Raises `HttpError`."""
+    request = _decoded(_remote, body)
+    payload = _payload(request.execution_data, "executionData")
+    return RemoteBody(request.job_type, request.job_instance_id, payload)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """What is in a body. Raises `HttpError`, saying what is wrong and where."""
     try:
-        request = _request.decode(body)
-        payload = b"null"
-        if request.creation_payload is not UNSET:
-            payload = bytes(request.creation_payload)
-        content: Any = msgspec.json.decode(payload)
+        return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise HttpError(Code.INVALID_REQUEST, f"The body is wrong: {error}.") from None
     except RecursionError:
         raise HttpError(Code.INVALID_REQUEST, "The body is nested too deeply.") from None
+
+
+def _payload(raw: Raw, name: str) -> Payload:
+    json = bytes(raw)
+    content = _decoded(_any, json)
     if content is not None and not isinstance(content, dict):
-        raise HttpError(Code.INVALID_REQUEST, "creationPayload must be an object.")
-    return CreateBody(
-        invoke_type=_INVOKE_TYPES.get(request.invoke_type, InvokeType.UNKNOWN_FUTURE_VALUE),
-        payload=payload,
-        payload_hash=hashlib.sha256(_canonical.encode(content)).hexdigest(),
-    )
+        raise HttpError(Code.INVALID_REQUEST, f"{name} must be an object.")
+    return Payload(json, hashlib.sha256(_canonical.encode(content)).hexdigest())
 
 
 def state_of(job: Job) -> ItemJobInstanceState:

@@ -8,12 +8,19 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from fabric_jobs.jobs import ErrorResponse, ErrorSource
+from fabric_jobs.jobs import (
+    ErrorExtendedInformation,
+    ErrorResponse,
+    ErrorSource,
+    NameValuePair,
+)
+from fabric_jobs.logs import about
+from facade.auth import AuthError, AuthorityError
 from facade.log import LogUnavailableError
 
 log = logging.getLogger("fabric_jobs.http")
 
-#: What a client is told to wait after 503, in seconds: a producer is replaced faster.
+#: What a client is told to wait after 429 and 503, in seconds.
 RETRY_AFTER_S = 5
 
 
@@ -31,10 +38,13 @@ class Code(StrEnum):
     INVALID_REQUEST = "InvalidRequest"
     AUTH_ERROR = "AuthError"
     JOB_NOT_FOUND = "JobNotFound"
+    ITEM_TYPE_NOT_SERVED = "ItemTypeNotServed"
+    JOB_TYPE_NOT_SERVED = "JobTypeNotServed"
     ROUTE_NOT_FOUND = "RouteNotFound"
     METHOD_NOT_ALLOWED = "MethodNotAllowed"
     JOB_CONFLICT = "JobConflict"
     REQUEST_TOO_LARGE = "RequestTooLarge"
+    TOO_MANY_REQUESTS = "TooManyRequests"
     INTERNAL_ERROR = "InternalError"
     UNAVAILABLE = "Unavailable"
 
@@ -43,10 +53,13 @@ MEANINGS = {
     Code.INVALID_REQUEST: Meaning(400, ErrorSource.USER, True),
     Code.AUTH_ERROR: Meaning(401, ErrorSource.EXTERNAL, True),
     Code.JOB_NOT_FOUND: Meaning(404, ErrorSource.USER, True),
+    Code.ITEM_TYPE_NOT_SERVED: Meaning(404, ErrorSource.USER, True),
+    Code.JOB_TYPE_NOT_SERVED: Meaning(404, ErrorSource.USER, True),
     Code.ROUTE_NOT_FOUND: Meaning(404, ErrorSource.USER, True),
     Code.METHOD_NOT_ALLOWED: Meaning(405, ErrorSource.USER, True),
     Code.JOB_CONFLICT: Meaning(409, ErrorSource.USER, True),
     Code.REQUEST_TOO_LARGE: Meaning(413, ErrorSource.USER, True),
+    Code.TOO_MANY_REQUESTS: Meaning(429, ErrorSource.USER, False),
     Code.INTERNAL_ERROR: Meaning(500, ErrorSource.SYSTEM, False),
     Code.UNAVAILABLE: Meaning(503, ErrorSource.SYSTEM, False),
 }
@@ -69,13 +82,29 @@ class HttpError(Exception):
         self.code = code
 
 
+def _ids_of_request() -> tuple[ErrorExtendedInformation, ...]:
+    """What to quote when asking about the request."""
+    ids = tuple(NameValuePair(name, value) for name, value in about().items())
+    if not ids:
+        return ()
+    return (
+        ErrorExtendedInformation(
+            error_code="RequestIds",
+            message="Quote these when asking about this request.",
+            additional_parameters=ids,
+        ),
+    )
+
+
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer for whatever was raised, from routing to a bug."""
     headers = {}
     match error:
         case HttpError(code=code):
             message = str(error)
-        case LogUnavailableError():
+        case AuthError():
+            code, message = Code.AUTH_ERROR, str(error)
+        case LogUnavailableError() | AuthorityError():
             code, message = Code.UNAVAILABLE, str(error)
         case HTTPException(status_code=status) if status < 500:
             code = _FRAMEWORK.get(status, Code.INVALID_REQUEST)
@@ -85,13 +114,14 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
             code, message = Code.INTERNAL_ERROR, "This is a fault of the service, and was logged."
     meaning = MEANINGS[code]
-    if meaning.status == 503:
+    if meaning.status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     body = ErrorResponse(
         error_code=code,
         message=message,
         source=meaning.source,
         is_permanent=meaning.permanent,
+        more_details=_ids_of_request(),
     )
     return Response(
         msgspec.json.encode(body),

@@ -28,6 +28,8 @@ class Request(Struct, frozen=True, kw_only=True):
     request_hash: str
     #: The creation payload, as JSON; `null` where there is none.
     payload: bytes = b"null"
+    activity_id: str | None = None
+    request_id: str | None = None
     traceparent: str | None = None
 
 

@@ -102,6 +102,8 @@ def _request(job: Job | None, command: Request, stamp: Stamp) -> Decision:
         job_type=command.job_type,
         invoke_type=command.invoke_type,
         request_hash=command.request_hash,
+        activity_id=command.activity_id,
+        request_id=command.request_id,
         create_time=stamp.time,
         status=JobInstanceStatus.NOT_STARTED,
         phase=TABLE[None][events.Requested],

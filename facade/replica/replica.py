@@ -51,6 +51,10 @@ class Replica:
         """Jobs, the newest first, as far as the log was read."""
         return self._store.list(statuses, job_type, limit, before)
 
+    def unfinished(self, tenant_id: str, most: int) -> int:
+        """How many of a tenant's jobs are not final, counted up to `most`."""
+        return self._store.unfinished(tenant_id, most)
+
     def expect(self, event_id: str) -> asyncio.Future[Outcome]:
         """Ends with what the fold makes of this event once it is read. Cancel it to forget it."""
         expected: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

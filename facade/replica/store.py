@@ -33,6 +33,7 @@ CREATE TABLE checkpoints (
 CREATE TABLE jobs (
   job_id TEXT PRIMARY KEY,
   created_us INTEGER NOT NULL,
+  tenant_id TEXT NOT NULL,
   status TEXT NOT NULL,
   job_type TEXT NOT NULL,
   last_offset INTEGER NOT NULL,
@@ -40,12 +41,14 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_by_age ON jobs (created_us, job_id);
 CREATE INDEX jobs_by_status ON jobs (status, created_us, job_id);
+CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE status IN ('NotStarted', 'InProgress');
 CREATE INDEX jobs_by_type ON jobs (job_type, created_us, job_id);
 """
 _TABLES = ("identity", "checkpoints", "jobs")
 
 _PUT = """
-INSERT INTO jobs (job_id, created_us, status, job_type, last_offset, job) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (job_id, created_us, tenant_id, status, job_type, last_offset, job)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
   status = excluded.status, last_offset = excluded.last_offset, job = excluded.job
 """
@@ -161,11 +164,21 @@ class Store:
         )
         return [self._entry(row) for row in rows]
 
-    def _row(self, entry: Entry) -> tuple[str, int, str, str, int, bytes]:
+    def unfinished(self, tenant_id: str, most: int) -> int:
+        """How many of a tenant's jobs are not final, counted up to `most`."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE tenant_id = ? "
+            "AND status IN ('NotStarted', 'InProgress') LIMIT ?)",
+            (tenant_id, most),
+        ).fetchone()
+        return int(count)
+
+    def _row(self, entry: Entry) -> tuple[str, int, str, str, str, int, bytes]:
         state = entry.job.state
         return (
             entry.job.job_id,
             created_us(entry.job),
+            state.tenant_id,
             state.status,
             state.job_type,
             entry.offset,

@@ -49,6 +49,8 @@ def job_to_proto(job: Job) -> pb.Job:
         progress=progress_to_proto(state.progress) if state.progress else None,
         error=error_to_proto(state.error) if state.error else None,
         sequence=job.sequence,
+        activity_id=state.activity_id or "",
+        request_id=state.request_id or "",
     )
 
 

@@ -39,10 +39,12 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self._stopping.set()
         self._sessions.stop()
 
-    def Session(
+    async def Session(
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
     ) -> AsyncIterator[pb.SessionResponse]:
-        return self._sessions.serve(request_iterator, context)
+        # An async generator itself: gRPC takes a function that returns one for a blocking handler.
+        async for response in self._sessions.serve(request_iterator, context):
+            yield response
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         job_id = await _job_id(request.job_id, context)

@@ -138,6 +138,9 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     invoke_type: InvokeType
     #: SHA-256 of the canonical request: tells a repeated create from a conflicting one.
     request_hash: str
+    #: Fabric's correlation ids of the request that created the job: `ActivityId`, `RequestId`.
+    activity_id: str | None = None
+    request_id: str | None = None
     create_time: Timestamp
     status: JobInstanceStatus
     phase: JobPhase

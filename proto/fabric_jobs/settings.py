@@ -1,7 +1,7 @@
 """Settings from the environment: `FABRIC_JOBS_` and the field's name in capitals."""
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -38,6 +38,7 @@ T = TypeVar("T", bound=Struct)
 def from_env(settings: type[T], environ: Mapping[str, str]) -> T:
     """The settings with what the environment says; an empty value stands for the default.
 
+    The values of a list are separated by commas.
     Raises `SettingsError`, naming the variable.
     """
     values = {}
@@ -45,10 +46,21 @@ def from_env(settings: type[T], environ: Mapping[str, str]) -> T:
         variable = PREFIX + field.name.upper()
         if text := environ.get(variable):
             try:
-                values[field.name] = msgspec.convert(text, field.type, strict=False)
+                listed = get_origin(field.type) is tuple
+                values[field.name] = msgspec.convert(
+                    [word.strip() for word in text.split(",")] if listed else text,
+                    field.type,
+                    strict=False,
+                    dec_hook=_built,
+                )
             except msgspec.ValidationError as error:
                 raise SettingsError(f"{variable}={text!r}: {error}.") from error
     return settings(**values)
+
+
+def _built(kind: type, text: Any) -> Any:
+    """A value of a type that msgspec leaves to us, such as a path."""
+    return kind(text)
 
 
 def host_port(address: str) -> tuple[str, int]:

@@ -1,0 +1,53 @@
+"""`fabric-jobs dev`: everything in one process tree, until it is stopped."""
+
+import asyncio
+import shlex
+from collections.abc import Mapping
+
+import click
+
+from cli.broker import WARNING
+from cli.fabric import DEVELOPMENT_TENANT, JobInstance
+from cli.stack import Stack
+
+EXAMPLE = "cli.example:executor"
+EXAMPLE_ITEM_TYPE = "Contoso.FinanceAnalytics.Forecast"
+EXAMPLE_JOB_TYPE = "calculateForecast"
+EXAMPLE_PAYLOAD = '{"priority": "high"}'
+HTTP_ADDRESS = "127.0.0.1:5000"
+GRPC_ADDRESS = "127.0.0.1:5001"
+
+
+async def dev(environ: Mapping[str, str], target: str, http: str, grpc: str) -> None:
+    """Run the tree; raises `CommandError` where a part of it ends by itself."""
+    async with Stack(environ) as stack:
+        if stack.embedded:
+            click.echo(WARNING, err=True)
+        await stack.alongside(_run(stack, target, http, grpc))
+
+
+async def _run(stack: Stack, target: str, http: str, grpc: str) -> None:
+    url, grpc = await stack.start_facade(http, grpc)
+    await stack.start_executor(target)
+    click.echo(f"ready http={url} grpc={grpc} kafka={stack.kafka}")
+    click.echo(next_steps(url, grpc, example=target == EXAMPLE), err=True)
+    await asyncio.Event().wait()
+
+
+def next_steps(url: str, grpc: str, *, example: bool) -> str:
+    """What a person may try on the running tree."""
+    kind = (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) if example else ("ITEM_TYPE", "JOB_TYPE")
+    payload = EXAMPLE_PAYLOAD if example else "{}"
+    submit = ["fabric-jobs", "submit", *kind, "--payload", payload, "--wait"]
+    if url != f"http://{HTTP_ADDRESS}/workload":
+        submit += ["--http", url]
+    if grpc != GRPC_ADDRESS:
+        submit += ["--grpc", grpc]
+    job = JobInstance(item_type=kind[0], job_type=kind[1])
+    curl = ["curl", "-i", "-X", "POST", "-H", f"x-ms-client-tenant-id: {DEVELOPMENT_TENANT}"]
+    curl += ["-d", f'{{"invokeType": "Manual", "creationPayload": {payload}}}', url + job.path]
+    return (
+        f"In another terminal:\n  {shlex.join(submit)}\n"
+        f"or as Fabric does it:\n  {shlex.join(curl)}\n"
+        "Ctrl-C stops everything."
+    )

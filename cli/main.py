@@ -1,0 +1,159 @@
+"""The command line: options in, an exit code out."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from cli.demo import demo
+from cli.dev import EXAMPLE, GRPC_ADDRESS, HTTP_ADDRESS, dev
+from cli.errors import CommandError, InputError
+from cli.fabric import DEVELOPMENT_TENANT, JobInstance, new_guid
+from cli.stack import until_stopped
+from cli.submit import submit
+from fabric_jobs.settings import SettingsError, host_port
+
+_INTERRUPTED = 130
+
+T = TypeVar("T")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fabric-jobs", prog_name="fabric-jobs")
+def main() -> None:
+    """The job service behind a Microsoft Fabric workload, on this machine."""
+
+
+class Address(click.ParamType[str]):
+    """`HOST:PORT`."""
+
+    name = "host:port"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            host_port(value)
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+@main.command("dev")
+@click.argument("target", metavar="[MODULE:EXECUTOR]", default=EXAMPLE)
+@click.option(
+    "--http",
+    type=Address(),
+    default=HTTP_ADDRESS,
+    envvar="FABRIC_JOBS_HTTP_ADDRESS",
+    show_default=True,
+    help="Where Fabric's calls are taken; port 0 is any free one.",
+)
+@click.option(
+    "--grpc",
+    type=Address(),
+    default=GRPC_ADDRESS,
+    envvar="FABRIC_JOBS_GRPC_ADDRESS",
+    show_default=True,
+    help="Where internal services and executors call.",
+)
+def dev_command(target: str, http: str, grpc: str) -> None:
+    """Run broker, facade and an executor until Ctrl-C.
+
+    MODULE:EXECUTOR names your handlers, such as jobs:executor for `executor` in jobs.py; without
+    it, the examples run. FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS names an Apache Kafka to use in place
+    of the embedded broker.
+    """
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
+        raise InputError(f"{target!r} is not MODULE:EXECUTOR, such as {EXAMPLE}.")
+    _run(dev(os.environ, target, http, grpc))
+
+
+@main.command("submit")
+@click.argument("item_type")
+@click.argument("job_type")
+@click.option("--payload", metavar="JSON", help="The creation payload, an object.")
+@click.option("--wait", is_flag=True, help="Wait for the job's end, and exit by its outcome.")
+@click.option(
+    "--http",
+    metavar="URL",
+    default=f"http://{HTTP_ADDRESS}/workload",
+    envvar="FABRIC_JOBS_URL",
+    show_default=True,
+    show_envvar=True,
+    help="The facade, with its base path.",
+)
+@click.option(
+    "--grpc",
+    type=Address(),
+    default=GRPC_ADDRESS,
+    show_default=True,
+    help="The facade's gRPC address, which progress is read from.",
+)
+@click.option("--tenant", type=click.UUID, default=DEVELOPMENT_TENANT, show_default=True)
+@click.option("--workspace", type=click.UUID, default=new_guid, help="By default a new id.")
+@click.option("--item", type=click.UUID, default=new_guid, help="By default a new id.")
+@click.option("--job-id", type=click.UUID, default=new_guid, help="By default a new id.")
+def submit_command(
+    item_type: str,
+    job_type: str,
+    payload: str | None,
+    wait: bool,
+    http: str,
+    grpc: str,
+    tenant: str,
+    workspace: str,
+    item: str,
+    job_id: str,
+) -> None:
+    """Ask for a job as Fabric would, and print its id.
+
+    With --wait the last line is its final status, and the exit code says the same: 0 Completed,
+    1 Failed, 3 Cancelled; 2 where the job could not be asked for or followed.
+    """
+    job = JobInstance(
+        item_type=item_type,
+        job_type=job_type,
+        workspace_id=str(workspace),
+        item_id=str(item),
+        job_id=str(job_id),
+    )
+    work = submit(http, str(tenant), job, _object(payload), grpc if wait else None)
+    code = _run(work)
+    if code is None:
+        click.echo(f"No longer waiting; the job goes on: {job.job_id}", err=True)
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+@main.command("demo")
+def demo_command() -> None:
+    """Show one job from NotStarted to Completed, through every real part.
+
+    FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS names an Apache Kafka to use in place of the embedded
+    broker.
+    """
+
+    if _run(demo(os.environ)) is None:
+        raise CommandError("Stopped before the job was seen Completed.")
+
+
+def _object(payload: str | None) -> msgspec.Raw | None:
+    if payload is None:
+        return None
+    try:
+        content = msgspec.json.decode(payload)
+        encoded = payload.encode()
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InputError(f"--payload is no JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise InputError('--payload must be a JSON object, such as \'{"priority": "high"}\'.')
+    # As it was written: a number that Python can't hold goes through unchanged.
+    return msgspec.Raw(encoded)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T | None:
+    return asyncio.run(until_stopped(work))

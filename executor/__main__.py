@@ -1,0 +1,63 @@
+"""`python -m executor MODULE:NAME`: runs the executor of that name."""
+
+import importlib
+import logging
+import os
+import sys
+
+from executor import Executor, ExecutorSettings, NoHandlersError
+from fabric_jobs.settings import SettingsError, from_env
+
+
+class UsageError(Exception):
+    """The command line names no executor."""
+
+
+USAGE = "usage: python -m executor MODULE:NAME, such as my_jobs:executor"
+
+
+def load(target: str) -> Executor:
+    """The executor that `MODULE:NAME` names. Raises `UsageError`, saying what is not there."""
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise UsageError(f"{target!r} is not MODULE:NAME, such as my_jobs:executor.")
+    # A program that is installed starts in its own folder's path, not in the current one's.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise UsageError(f"There is no module {error.name} here.") from error
+    executor = getattr(module, name, None)
+    if not isinstance(executor, Executor):
+        raise UsageError(f"{module_name} has no Executor named {name}.")
+    return executor
+
+
+def main() -> None:
+    """The command."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # aiokafka tells each step of joining a group.
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    try:
+        if len(sys.argv) != 2:
+            raise UsageError(USAGE)
+        settings = from_env(ExecutorSettings, os.environ)
+
+        def announce(executor_id: str) -> None:
+            print(f"executor ready pool={settings.pool} executor_id={executor_id}", flush=True)
+
+        load(sys.argv[1]).run(settings, on_ready=announce)
+    except (UsageError, SettingsError, NoHandlersError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

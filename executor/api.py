@@ -1,0 +1,99 @@
+"""What the author of handlers uses."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from executor import service
+from executor.errors import HandlerDefinitionError, NoHandlersError
+from executor.handlers import Handler, handler_of
+from executor.jobs import Job
+from executor.settings import ExecutorSettings
+
+F = TypeVar("F", bound=Callable[[Job[Any]], object])
+
+DEFAULT_SETTINGS = ExecutorSettings()
+
+
+def _ignore(executor_id: str) -> None:
+    """What is done when the executor is ready, unless something else is asked."""
+
+
+class Executor:
+    """A set of handlers, and the program that runs jobs with them.
+
+    ```python
+    executor = Executor()
+
+    @executor.job("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
+    async def calculate_forecast(job: Job[Forecast]) -> None:
+        await job.progress(0.5, "half way")
+    ```
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[tuple[str, str], Handler] = {}
+
+    def job(self, item_type: str, job_type: str) -> Callable[[F], F]:
+        """Makes a function the handler of a job type; the function itself stays what it was.
+
+        It takes the job, and is `async`, or is called in a thread. Returning completes the job,
+        raising fails it. Raises `HandlerDefinitionError`.
+        """
+
+        def register(function: F) -> F:
+            handler = handler_of(item_type, job_type, function)
+            if other := self._handlers.get((item_type, job_type)):
+                raise HandlerDefinitionError(
+                    f"{item_type} {job_type} has a handler: {other.function.__qualname__}."
+                )
+            self._handlers[item_type, job_type] = handler
+            return function
+
+        return register
+
+    async def serve(
+        self,
+        settings: ExecutorSettings = DEFAULT_SETTINGS,
+        *,
+        stop: asyncio.Event | None = None,
+        on_ready: Callable[[str], None] = _ignore,
+    ) -> None:
+        """Runs jobs until `stop` is set: then it takes no more, and lets those that run end.
+
+        `on_ready` is called once with the executor's id, when the first jobs can come. Cancelling
+        instead ends the handlers at once. Raises `NoHandlersError` and `SettingsError`.
+        """
+        if not self._handlers:
+            raise NoHandlersError("The executor has no handler: decorate one with @executor.job.")
+        await service.serve(
+            self._handlers, settings, stop=stop or asyncio.Event(), on_ready=on_ready
+        )
+
+    def run(
+        self,
+        settings: ExecutorSettings = DEFAULT_SETTINGS,
+        *,
+        on_ready: Callable[[str], None] = _ignore,
+    ) -> None:
+        """`serve` as a whole program: SIGTERM and SIGINT stop it, a second one ends it at once."""
+        asyncio.run(self._serve_until_signalled(settings, on_ready))
+
+    async def _serve_until_signalled(
+        self, settings: ExecutorSettings, on_ready: Callable[[str], None]
+    ) -> None:
+        stop = asyncio.Event()
+
+        def on_signal(number: int) -> None:
+            if stop.is_set():
+                logging.shutdown()
+                # No exception: it would wait for the handlers that do not end.
+                os._exit(128 + number)
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+        await self.serve(settings, stop=stop, on_ready=on_ready)

@@ -1,0 +1,81 @@
+"""An attempt that can be claimed: read from the topic, or offered on the stream."""
+
+from msgspec import UNSET, Struct
+
+from fabric_jobs import events
+from fabric_jobs.jobs import InvokeType, Policy
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.wire import policy_to_proto
+
+
+class Dispatched(Struct, frozen=True, kw_only=True):
+    """One attempt of a job, and the record that dispatches it."""
+
+    job_id: str
+    attempt: int
+    tenant_id: str
+    workspace_id: str
+    item_type: str
+    item_id: str
+    job_type: str
+    invoke_type: InvokeType
+    #: The creation payload, as JSON; `null` where the request had none.
+    payload: bytes
+    traceparent: str | None
+    event_id: str
+    partition: int
+    offset: int
+
+    def claim(self, policy: Policy) -> pb.Claim:
+        """The entry that asks for it."""
+        return pb.Claim(
+            job_id=self.job_id,
+            attempt=self.attempt,
+            record=pb.Record(event_id=self.event_id, partition=self.partition, offset=self.offset),
+            policy=policy_to_proto(policy),
+        )
+
+
+def of_record(partition: int, offset: int, value: bytes | None) -> Dispatched | None:
+    """The attempt that a record dispatches, if it does. Raises `NotAnEventError`."""
+    event = events.decode(value)
+    if event.data.dispatch is UNSET:
+        return None
+    state = event.data.state
+    return Dispatched(
+        job_id=event.subject,
+        attempt=state.attempt,
+        tenant_id=state.tenant_id,
+        workspace_id=state.workspace_id,
+        item_type=state.item_type,
+        item_id=state.item_id,
+        job_type=state.job_type,
+        invoke_type=state.invoke_type,
+        # A copy: `Raw` would keep the whole record alive for as long as the run.
+        payload=bytes(event.data.dispatch.payload),
+        traceparent=None if event.traceparent is UNSET else event.traceparent,
+        event_id=event.id,
+        partition=partition,
+        offset=offset,
+    )
+
+
+def of_offer(offer: pb.Offer) -> Dispatched:
+    """The attempt that a replica offers."""
+    job, record = offer.job, offer.record
+    known = job.invoke_type in set(InvokeType)
+    return Dispatched(
+        job_id=job.job_id,
+        attempt=job.attempt,
+        tenant_id=job.tenant_id,
+        workspace_id=job.workspace_id,
+        item_type=job.item_type,
+        item_id=job.item_id,
+        job_type=job.job_type,
+        invoke_type=InvokeType(job.invoke_type) if known else InvokeType.UNKNOWN_FUTURE_VALUE,
+        payload=offer.payload,
+        traceparent=None,
+        event_id=record.event_id,
+        partition=record.partition,
+        offset=record.offset,
+    )

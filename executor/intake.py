@@ -1,0 +1,191 @@
+"""Kafka in: reads the topic in the pool's consumer group, and starts a run for each dispatch.
+
+Rule 1: the consumer is polled for as long as it lives, whatever the runs do; full slots pause it.
+Rule 2: a record is committed when its claim is decided, not when its job is done.
+Rule 3: whatever fails here, the consumer is made anew; what was read and not committed comes again.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from contextlib import suppress
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from executor.dispatches import Dispatched, of_record
+from executor.offsets import Offsets
+from executor.runs import Runs
+from executor.settings import ExecutorSettings
+from fabric_jobs.events import NotAnEventError
+
+log = logging.getLogger("fabric_jobs.executor")
+
+POLL_MS = 500
+COMMIT_INTERVAL_S = 1.0
+#: Seconds that leaving may take; aiokafka's own stop waits for brokers that are away.
+STOP_S = 5.0
+#: How far back a pool without commits begins: the start deadline, after which a job has failed.
+LOOK_BACK_S = 110 * 60
+POSITION_S = 10.0
+
+
+class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """The pool's part of the topic that falls to this process."""
+
+    def __init__(self, settings: ExecutorSettings, executor_id: str, runs: Runs) -> None:
+        self._settings = settings
+        self._executor_id = executor_id
+        self._runs = runs
+        self._offsets = Offsets()
+        self._paused = False
+        self._undecodable = 0
+        #: Set while partitions are assigned, be they none.
+        self.assigned = asyncio.Event()
+
+    async def consume(self) -> None:
+        """Joins the group and reads until it is cancelled, or the consumer fails."""
+        self._consumer = self._make_consumer()
+        self._consumer.subscribe([self._settings.events_topic], listener=self)
+        committing = asyncio.create_task(self._commit_regularly(), name="intake commits")
+        try:
+            await self._consumer.start()
+            while True:
+                await self._poll()
+                # With records at hand a poll does not wait, and nothing else would get a turn.
+                await asyncio.sleep(0)
+        finally:
+            committing.cancel()
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await self._commit()
+                    await self._consumer.stop()
+            except TimeoutError:
+                log.warning("intake: no answer from the brokers at stop")
+            self._offsets.assign(())
+            self.assigned.clear()
+
+    def _make_consumer(self) -> AIOKafkaConsumer:
+        settings, broker = self._settings, self._settings.broker
+        name = settings.executor_name
+        return AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            client_id=self._executor_id,
+            group_id=settings.pool,
+            # Only a name that outlives a restart: the group would wait for each one that does not.
+            group_instance_id=f"{settings.pool}.{name}" if name else None,
+            # More than one, and aiokafka joins the group once for each.
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=broker.session_timeout_ms,
+            rebalance_timeout_ms=broker.session_timeout_ms,
+            heartbeat_interval_ms=broker.session_timeout_ms // 3,
+            fetch_max_wait_ms=broker.fetch_max_wait_ms,
+        )
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Only bookkeeping: a commit here can deadlock."""
+        self._offsets.assign(())
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Takes the partitions up, where the pool left them."""
+        self._offsets.assign(partition.partition for partition in assigned)
+        if self._paused:  # a new assignment begins unpaused
+            self._consumer.pause(*assigned)
+        if assigned and self._settings.broker.record_time:
+            try:
+                async with asyncio.timeout(POSITION_S):
+                    await self._begin_uncommitted(assigned)
+            except (KafkaError, TimeoutError) as error:
+                log.warning("intake: begins at the earliest record: %r", error)
+        self.assigned.set()
+
+    async def _begin_uncommitted(self, assigned: Collection[TopicPartition]) -> None:
+        partitions = list(assigned)
+        committed = await asyncio.gather(*map(self._consumer.committed, partitions))
+        fresh = [
+            partition
+            for partition, offset in zip(partitions, committed, strict=True)
+            if offset is None
+        ]
+        if not fresh:
+            return
+        # Before the look-up by time: a record that comes between the two is not passed.
+        ends = await self._consumer.end_offsets(fresh)
+        since_ms = int((time.time() - LOOK_BACK_S) * 1000)
+        found = await self._consumer.offsets_for_times(dict.fromkeys(fresh, since_ms))
+        for partition in fresh:
+            at = found[partition]
+            self._consumer.seek(partition, at.offset if at else ends[partition])
+
+    async def _poll(self) -> None:
+        if not self._runs.free_slots:
+            # A poll drops what was fetched of a paused partition: not for a wait this short.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_MS / 1000):
+                    await self._runs.wait_free()
+        free = self._runs.free_slots
+        self._paused = not free
+        partitions = self._consumer.assignment()
+        if free:
+            self._consumer.resume(*partitions)
+        else:
+            self._consumer.pause(*partitions)
+        batches = await self._consumer.getmany(
+            timeout_ms=POLL_MS if free else 0, max_records=max(free, 1)
+        )
+        for partition, records in batches.items():
+            for record in records:
+                if not self._take(record):
+                    self._consumer.seek(partition, record.offset)
+                    break
+
+    def _take(self, record: ConsumerRecord) -> bool:
+        """Starts what the record asks for; false where that needs a slot and none is free."""
+        dispatched = self._dispatched_by(record)
+        if dispatched and self._runs.wants(dispatched):
+            if not self._runs.free_slots:  # an offer took it since the poll
+                return False
+            partition, offset = record.partition, record.offset
+            self._offsets.open(partition, offset)
+            self._runs.start(dispatched, decided=lambda: self._offsets.close(partition, offset))
+        self._offsets.read(record.partition, record.offset)
+        return True
+
+    def _dispatched_by(self, record: ConsumerRecord) -> Dispatched | None:
+        try:
+            return of_record(record.partition, record.offset, record.value)
+        except NotAnEventError as error:
+            self._undecodable += 1
+            log.warning(
+                "intake: partition %d offset %d is no event (%d so far): %s",
+                record.partition,
+                record.offset,
+                self._undecodable,
+                error,
+            )
+            return None
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            await self._commit()
+
+    async def _commit(self) -> None:
+        positions = self._offsets.to_commit()
+        if not positions:
+            return
+        topic = self._settings.events_topic
+        try:
+            await self._consumer.commit(
+                {TopicPartition(topic, partition): at for partition, at in positions.items()}
+            )
+        except KafkaError as error:
+            # Such as after a rebalance: whoever reads the records again is refused or granted.
+            log.info("intake: not committed: %r", error)
+        else:
+            self._offsets.commit(positions)

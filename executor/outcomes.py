@@ -1,0 +1,31 @@
+"""What the end of a handler means, as a report that does not name its run yet."""
+
+import asyncio
+
+from executor.errors import HANDLER_ERROR, JobFailed, JobStopped
+from fabric_jobs.jobs import ErrorResponse, ErrorSource
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.wire import error_to_proto
+
+
+def outcome_of(raised: BaseException | None, *, cancel_requested: bool) -> pb.Report:
+    """A handler that returns has completed, one that stops because it was asked to has stopped,
+    and one that raises anything else has failed."""
+    if raised is None:
+        return pb.Report(completed=pb.Completed())
+    if cancel_requested and isinstance(raised, asyncio.CancelledError | JobStopped):
+        return pb.Report(stopped=pb.Stopped())
+    # Bounded here too: an oversized message would break the stream each time it is sent.
+    return pb.Report(failed=error_to_proto(_response(raised).bounded()))
+
+
+def _response(raised: BaseException) -> ErrorResponse:
+    if isinstance(raised, JobFailed):
+        return raised.response
+    name, text = type(raised).__name__, str(raised)
+    return ErrorResponse(
+        error_code=HANDLER_ERROR,
+        message=f"{name}: {text}" if text else name,
+        source=ErrorSource.SYSTEM,
+        is_permanent=False,
+    )

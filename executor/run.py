@@ -1,0 +1,136 @@
+"""One run: an attempt that is claimed, handled and reported."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from executor.dispatches import Dispatched
+from executor.errors import JobFailed
+from executor.handlers import Handler
+from executor.jobs import Job
+from executor.outcomes import outcome_of
+from executor.progress import ProgressFeed
+from executor.session import Accepted, Refused, Session
+from fabric_jobs.jobs import Progress
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.wire import progress_to_proto
+
+log = logging.getLogger("fabric_jobs.executor")
+
+
+class Run:
+    """From the claim of an attempt to the answer to its final report."""
+
+    def __init__(
+        self,
+        dispatched: Dispatched,
+        handler: Handler,
+        session: Session,
+        decided: Callable[[], None],
+    ) -> None:
+        self._dispatched = dispatched
+        self._handler = handler
+        self._session = session
+        self._decided = decided
+        self._feed = ProgressFeed(self._report_progress)
+        self._cancel_requested = threading.Event()
+        self._handling: asyncio.Task[None] | None = None
+        #: The record that granted it; none while the claim is awaited.
+        self.grant: pb.Record | None = None
+        #: It is no longer ours: nothing is reported of it.
+        self.revoked = False
+
+    def __str__(self) -> str:
+        return f"job {self._dispatched.job_id} attempt {self._dispatched.attempt}"
+
+    async def run(self) -> None:
+        """Claims, handles and reports."""
+        answer = await self._session.claim(self._dispatched.claim(self._handler.policy))
+        self._decided()
+        if isinstance(answer, Refused):
+            log.debug("%s: claim refused: %s", self, answer)
+            return
+        self.grant = answer.record
+        feeding = asyncio.create_task(self._feed.run(), name=f"{self} progress")
+        try:
+            outcome = await self._handle()
+            self._feed.close()
+            # Its progress first, so that the reports of a run keep their order.
+            if not self.revoked:
+                await feeding
+            if not self.revoked:
+                await self._report_end(outcome)
+        finally:
+            feeding.cancel()
+
+    def cancel(self) -> None:
+        """The job was asked to stop; asking again doesn't disturb a handler that cleans up."""
+        if not self._cancel_requested.is_set():
+            self._cancel_requested.set()
+            if self._handling and self._handler.is_async:
+                self._handling.cancel()
+
+    def revoke(self) -> None:
+        """The run is no longer ours: the handler is ended, and nothing reported."""
+        if not self.revoked:
+            self.revoked = True
+            self.cancel()
+
+    async def _handle(self) -> pb.Report:
+        if self._cancel_requested.is_set():
+            return outcome_of(asyncio.CancelledError(), cancel_requested=True)
+        self._handling = asyncio.create_task(self._call_handler(), name=f"{self} handler")
+        try:
+            await asyncio.wait({self._handling})
+        except asyncio.CancelledError:
+            # The executor ends: the handler may clean up, a thread is left to itself.
+            self._cancel_requested.set()
+            self._handling.cancel()
+            await asyncio.wait({self._handling})
+            raise
+        raised = (
+            asyncio.CancelledError() if self._handling.cancelled() else self._handling.exception()
+        )
+        outcome = outcome_of(raised, cancel_requested=self._cancel_requested.is_set())
+        if outcome.HasField("failed") and not self.revoked:
+            chosen = isinstance(raised, JobFailed)
+            log.warning("%s: %s", self, outcome.failed.message, exc_info=None if chosen else raised)
+        return outcome
+
+    async def _call_handler(self) -> None:
+        dispatched = self._dispatched
+        job: Job[Any] = Job(
+            payload=self._handler.decode(dispatched.payload),
+            job_id=dispatched.job_id,
+            attempt=dispatched.attempt,
+            item_type=dispatched.item_type,
+            job_type=dispatched.job_type,
+            workspace_id=dispatched.workspace_id,
+            item_id=dispatched.item_id,
+            tenant_id=dispatched.tenant_id,
+            invoke_type=dispatched.invoke_type,
+            traceparent=dispatched.traceparent,
+            _cancel=self._cancel_requested,
+            _report=self._feed.put,
+        )
+        await self._handler.call(job)
+
+    async def _report_progress(self, progress: Progress) -> None:
+        answer = await self._report(pb.Report(progress=progress_to_proto(progress)))
+        if isinstance(answer, Refused) and answer.reason != pb.REFUSAL_REASON_INVALID:
+            log.warning("%s is no longer ours: %s", self, answer)
+            self.revoke()
+
+    async def _report_end(self, outcome: pb.Report) -> None:
+        answer = await self._report(outcome)
+        if isinstance(answer, Refused):
+            log.warning("%s: %s refused: %s", self, outcome.WhichOneof("outcome"), answer)
+
+    async def _report(self, report: pb.Report) -> Accepted | Refused:
+        assert self.grant is not None
+        report.job_id = self._dispatched.job_id
+        report.attempt = self._dispatched.attempt
+        report.grant.CopyFrom(self.grant)
+        return await self._session.report(report)

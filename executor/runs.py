@@ -1,0 +1,110 @@
+"""The runs of this process: one for each attempt, at most as many as there are slots.
+
+A run takes a slot from its claim until its final report is answered and its handler has ended.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from executor.dispatches import Dispatched, of_offer
+from executor.handlers import Handler
+from executor.run import Run
+from executor.session import Session
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+log = logging.getLogger("fabric_jobs.executor")
+
+#: The handler of each item type and job type.
+Handlers = Mapping[tuple[str, str], Handler]
+
+
+class Runs:
+    """Starts runs in a task group; the session's holder."""
+
+    def __init__(
+        self, handlers: Handlers, session: Session, slots: int, group: asyncio.TaskGroup
+    ) -> None:
+        self._handlers = handlers
+        self._session = session
+        self._slots = slots
+        self._group = group
+        self._runs: dict[tuple[str, int], Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+        self._draining = False
+
+    @property
+    def free_slots(self) -> int:
+        """How many more runs it would take now."""
+        return 0 if self._draining else self._slots - len(self._runs)
+
+    async def wait_free(self) -> None:
+        """Waits until a slot is free."""
+        while not self.free_slots:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def wants(self, dispatched: Dispatched) -> bool:
+        """Whether there is a handler for it, and no run of it yet."""
+        return (dispatched.item_type, dispatched.job_type) in self._handlers and (
+            dispatched.job_id,
+            dispatched.attempt,
+        ) not in self._runs
+
+    def start(self, dispatched: Dispatched, decided: Callable[[], None]) -> None:
+        """Starts a run that is wanted, in a slot that is free; tells when its claim is decided."""
+        handler = self._handlers[dispatched.item_type, dispatched.job_type]
+        run = Run(dispatched, handler, self._session, decided)
+        self._runs[dispatched.job_id, dispatched.attempt] = run
+        task = self._group.create_task(self._keep(run, dispatched), name=str(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, timeout: float) -> None:
+        """Takes no more runs, lets those that are held end, and cancels what is left."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+        if left := set(self._tasks):
+            log.warning("%d runs did not end in %.0f s: cancelled", len(left), timeout)
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+
+    def heartbeat(self) -> pb.Heartbeat:
+        """What is held, for the session."""
+        beat = pb.Heartbeat(free_slots=self.free_slots)
+        for (job_id, attempt), run in self._runs.items():
+            if run.grant is None:
+                beat.claims.add(job_id=job_id, attempt=attempt)
+            elif not run.revoked:
+                beat.runs.add(job_id=job_id, attempt=attempt)
+        return beat
+
+    def cancel(self, job_id: str, attempt: int) -> None:
+        """The job was asked to stop."""
+        if run := self._runs.get((job_id, attempt)):
+            run.cancel()
+
+    def stop(self, job_id: str, attempt: int) -> None:
+        """The run is no longer ours."""
+        if run := self._runs.get((job_id, attempt)):
+            log.warning("%s: stopped, it is no longer ours", run)
+            run.revoke()
+
+    def offer(self, offer: pb.Offer) -> None:
+        """Takes the attempt where a slot is free; an offer that is not taken is made again."""
+        dispatched = of_offer(offer)
+        if self.free_slots and self.wants(dispatched):
+            self.start(dispatched, decided=lambda: None)
+
+    async def _keep(self, run: Run, dispatched: Dispatched) -> None:
+        try:
+            await run.run()
+        except Exception:
+            # A defect of ours must cost this run, whose lease then ends, and not all the others.
+            log.exception("%s ended by a defect of the executor", run)
+        finally:
+            del self._runs[dispatched.job_id, dispatched.attempt]
+            self._freed.set()

@@ -1,0 +1,54 @@
+"""The composition of an executor: what runs, in which order it starts and stops."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import uuid4
+
+from executor.intake import Intake
+from executor.runs import Handlers, Runs
+from executor.session import Session
+from executor.settings import ExecutorSettings
+from executor.supervision import supervise
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+
+async def serve(
+    handlers: Handlers,
+    settings: ExecutorSettings,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[str], None],
+) -> None:
+    """Runs jobs until `stop` is set, then drains."""
+    executor_id = "-".join(filter(None, (settings.executor_name, str(uuid4()))))
+    hello = pb.Hello(
+        executor_id=executor_id,
+        pool=settings.pool,
+        job_types=[
+            pb.JobType(item_type=item_type, job_type=job_type) for item_type, job_type in handlers
+        ],
+        slots=settings.slots,
+    )
+    session = Session(hello, settings.facade_addresses, settings.heartbeat_s)
+    async with asyncio.TaskGroup() as group:
+        runs = Runs(handlers, session, settings.slots, group)
+        intake = Intake(settings, executor_id, runs)
+        connection = group.create_task(
+            supervise("session", lambda: session.connect(runs)), name="session"
+        )
+        consumption = group.create_task(supervise("intake", intake.consume), name="intake")
+
+        async def announce() -> None:
+            await session.connected.wait()
+            await intake.assigned.wait()
+            on_ready(executor_id)
+
+        announcement = group.create_task(announce(), name="ready")
+        await stop.wait()
+        announcement.cancel()
+        # The partitions move to others at once, while the runs that are held may still end.
+        consumption.cancel()
+        await asyncio.wait({consumption})
+        await runs.drain(settings.drain_s)
+        # Last: it carries the reports of the runs that ended.
+        connection.cancel()

@@ -1,0 +1,35 @@
+"""The settings of an executor."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from fabric_jobs.settings import KafkaSettings, SettingsError, host_port
+
+
+class ExecutorSettings(KafkaSettings, frozen=True, kw_only=True):
+    """How an executor finds the log and the facades, and how much it runs."""
+
+    #: `HOST:PORT` of one or more facades' gRPC, separated by commas; one is used at a time.
+    facades: str = "127.0.0.1:5001"
+    #: The pool: executors with the same handlers share the work. It is the consumer group's id.
+    pool: Annotated[str, Meta(min_length=1)] = "default"
+    #: How many jobs run at a time.
+    slots: Annotated[int, Meta(ge=1)] = 10
+    #: Seconds between two heartbeats.
+    heartbeat_s: Annotated[float, Meta(gt=0)] = 5.0
+    #: Seconds that running handlers may take to end when the executor stops.
+    drain_s: Annotated[float, Meta(ge=0)] = 30.0
+    #: A name that outlives restarts and that no other executor of the pool has, such as a
+    #: StatefulSet's pod name: a restart then moves no partitions. Empty where there is none.
+    executor_name: str = ""
+
+    @property
+    def facade_addresses(self) -> tuple[str, ...]:
+        """The facades' addresses. Raises `SettingsError`."""
+        addresses = tuple(text.strip() for text in self.facades.split(",") if text.strip())
+        if not addresses:
+            raise SettingsError("No facade is named: set it to HOST:PORT, such as 127.0.0.1:5001.")
+        for address in addresses:
+            host_port(address)
+        return addresses

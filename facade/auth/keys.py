@@ -1,0 +1,110 @@
+"""The authority's signing keys: held, refreshed in the background, and once for an unknown one."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import httpx
+from jwt import PyJWK, PyJWKSet
+from jwt.exceptions import PyJWTError
+from tenacity import (
+    AsyncRetrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+log = logging.getLogger("fabric_jobs.auth")
+
+REFRESH_S = 3600.0
+#: An unknown key id is looked for at most this often: forged ids must not become a load.
+UNKNOWN_S = 10.0
+TIMEOUT_S = 5.0
+#: How long a start waits for the authority.
+START_S = 60.0
+
+
+class AuthorityError(Exception):
+    """The authority's keys can't be had; the message names its address."""
+
+
+class Key(NamedTuple):
+    """A key, and the issuer whose tokens alone it signs, if it says so."""
+
+    key: PyJWK
+    issuer: str | None
+
+
+class Keys:
+    """The keys by their id."""
+
+    def __init__(self, authority: str, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called when the set of keys is another than before."""
+        self._url = f"{authority}/common/.well-known/openid-configuration"
+        self._changed = changed
+        self._keys: dict[str, Key] = {}
+        self._asked_at = float("-inf")
+        self._asking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Fetches the keys for the first time. Raises `AuthorityError`."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(AuthorityError),
+            wait=wait_random_exponential(0.2, max=5),
+            stop=stop_after_delay(START_S),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+        await retrying(self._fetch)
+
+    async def run(self) -> None:
+        """Refreshes the keys until cancelled; those that are held serve while that fails."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self._fetch()
+            except AuthorityError as error:
+                log.warning("the keys could not be refreshed: %s", error)
+
+    async def find(self, key_id: str) -> Key | None:
+        """The key of this id, asking the authority once if it is not held.
+
+        Raises `AuthorityError` where an unknown key can't be told from a new one.
+        """
+        if key := self._keys.get(key_id):
+            return key
+        if self._asking is None:
+            if time.monotonic() - self._asked_at < UNKNOWN_S:
+                return None
+            self._asked_at = time.monotonic()
+            self._asking = asyncio.create_task(self._fetch(), name="fetch an unknown key")
+            self._asking.add_done_callback(self._asked)
+        await asyncio.shield(self._asking)
+        return self._keys.get(key_id)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking = None
+        if not task.cancelled():
+            task.exception()  # those who asked may have gone
+
+    async def _fetch(self) -> None:
+        try:
+            async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
+                configuration = (await client.get(self._url)).raise_for_status().json()
+                found = (await client.get(configuration["jwks_uri"])).raise_for_status().json()
+            issuers = {key.get("kid"): key.get("issuer") for key in found["keys"]}
+            keys = {
+                key.key_id: Key(key, issuers[key.key_id])
+                for key in PyJWKSet.from_dict(found).keys
+                if key.key_id and key.key_type == "RSA"
+            }
+        except (httpx.HTTPError, PyJWTError, ValueError, LookupError, TypeError) as error:
+            raise AuthorityError(
+                f"The authority's keys can't be had from {self._url}: {error!r}."
+            ) from error
+        if keys.keys() != self._keys.keys():
+            self._changed()
+        self._keys = keys

@@ -1,0 +1,86 @@
+"""The remote-jobs family (Extensibility Toolkit, preview): a job instance is named in the body."""
+
+from typing import Any
+
+from litestar import Request, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from fabric_jobs.jobs import InvokeType
+from facade.http.bodies import ItemJobInstanceState, decode_remote, state_of
+from facade.http.instance import instance_of
+from facade.http.openapi import RemoteCreateOperation, RemoteOperation, errors
+from facade.http.operations import Operations
+
+JOBS = "/workspaces/{workspace_id:str}/items/{item_type:str}/{item_id:str}/jobs"
+
+
+def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
+    """The handlers of the three operations."""
+
+    @post(
+        f"{JOBS}/onCreateJobInstance",
+        status_code=201,
+        operation_id="RemoteJobs_OnCreateJobInstance",
+        operation_class=RemoteCreateOperation,
+        responses=errors(400, 401, 404, 409, 413, 429, 503),
+    )
+    async def on_create_job_instance(
+        request: Request[Any, Any, Any],
+        workspace_id: FromPath[str],
+        item_type: FromPath[str],
+        item_id: FromPath[str],
+    ) -> ItemJobInstanceState:
+        """Called by Microsoft Fabric for starting a new job instance."""
+        caller = await operations.door.caller(request)
+        body = decode_remote(await request.body())
+        instance = instance_of(
+            caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
+        )
+        # This family doesn't say who asked.
+        unknown = InvokeType.UNKNOWN_FUTURE_VALUE
+        return state_of(await operations.create(request, caller, instance, unknown, body.payload))
+
+    @post(
+        f"{JOBS}/onGetJobInstanceStatus",
+        status_code=200,
+        operation_id="RemoteJobs_OnGetJobInstanceStatus",
+        operation_class=RemoteOperation,
+        responses=errors(400, 401, 404, 413, 503),
+    )
+    async def on_get_job_instance_status(
+        request: Request[Any, Any, Any],
+        workspace_id: FromPath[str],
+        item_type: FromPath[str],
+        item_id: FromPath[str],
+    ) -> ItemJobInstanceState:
+        """Called by Microsoft Fabric for retrieving a job instance state."""
+        caller = await operations.door.caller(request)
+        body = decode_remote(await request.body())
+        instance = instance_of(
+            caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
+        )
+        return state_of(await operations.state(instance))
+
+    @post(
+        f"{JOBS}/onCancelJobInstance",
+        status_code=200,
+        operation_id="RemoteJobs_OnCancelJobInstance",
+        operation_class=RemoteOperation,
+        responses=errors(400, 401, 404, 413, 503),
+    )
+    async def on_cancel_job_instance(
+        request: Request[Any, Any, Any],
+        workspace_id: FromPath[str],
+        item_type: FromPath[str],
+        item_id: FromPath[str],
+    ) -> ItemJobInstanceState:
+        """Called by Microsoft Fabric for cancelling a job instance."""
+        caller = await operations.door.caller(request)
+        body = decode_remote(await request.body())
+        instance = instance_of(
+            caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
+        )
+        return state_of(await operations.cancel(instance))
+
+    return [on_create_job_instance, on_get_job_instance_status, on_cancel_job_instance]

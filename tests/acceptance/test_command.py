@@ -1,0 +1,335 @@
+"""The command `fabric-jobs`, run as a newcomer runs it: on its own broker, from a terminal."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+import pytest_asyncio
+from msgspec import Struct
+
+from cli.fabric import DEVELOPMENT_TENANT, JobInstance
+from tests.conftest import Cluster
+
+COMMAND = str(Path(sys.executable).with_name("fabric-jobs"))
+FORECAST = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
+IMPORT = ("Contoso.FinanceAnalytics.Forecast", "importActuals")
+ANY_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+DEADLINE_S = 60
+#: No Kafka of the tests' own environment, unless a test names one.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("FABRIC_JOBS_")}
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
+
+
+class Ended(NamedTuple):
+    """What a command left."""
+
+    exit_code: int
+    stdout: list[str]
+    stderr: str
+
+
+class Dev(Struct):
+    """A running `fabric-jobs dev`."""
+
+    process: Process
+    ready: dict[str, str]
+
+    async def submit(self, *arguments: str) -> Ended:
+        """`fabric-jobs submit`, sent there."""
+        return await run("submit", *arguments, *self.addresses)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The options that name it."""
+        return ("--http", self.ready["http"], "--grpc", self.ready["grpc"])
+
+    def child(self, name: str) -> int:
+        """The process id of one of its programs."""
+        (found,) = (pid for pid, command in children(self.process.pid) if f"-m {name}" in command)
+        return found
+
+    async def end(self) -> Ended:
+        """What it leaves, once it has ended."""
+        return await ended(self.process)
+
+
+async def started(
+    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Process:
+    """`fabric-jobs`, running, as the leader of a terminal's process group would."""
+    return await asyncio.create_subprocess_exec(
+        COMMAND,
+        *arguments,
+        cwd=cwd,
+        env={**ENVIRONMENT, **(environment or {})},
+        stdout=PIPE,
+        stderr=PIPE,
+        start_new_session=True,
+    )
+
+
+async def ended(process: Process) -> Ended:
+    """What the command leaves at its end."""
+    async with asyncio.timeout(DEADLINE_S):
+        stdout, stderr = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, stdout.decode().splitlines(), stderr.decode())
+
+
+async def run(
+    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Ended:
+    """`fabric-jobs`, from its start to its end."""
+    return await ended(await started(*arguments, cwd=cwd, environment=environment))
+
+
+@asynccontextmanager
+async def dev(*arguments: str, cwd: Path | None = None) -> AsyncIterator[Dev]:
+    """`fabric-jobs dev` on free ports, from its ready line on."""
+    process = await started("dev", *arguments, *ANY_PORTS, cwd=cwd)
+    try:
+        assert process.stdout
+        async with asyncio.timeout(DEADLINE_S):
+            line = (await process.stdout.readline()).decode()
+        assert line.startswith("ready "), line
+        yield Dev(process, dict(word.split("=", 1) for word in line.split()[1:]))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[Dev]:
+    """One for the tests that only use it."""
+    async with dev() as one:
+        yield one
+
+
+def children(parent: int) -> list[tuple[int, str]]:
+    """The ids and commands of a process's children."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(ppid) == parent and state != "Z":
+                words = stat.with_name("cmdline").read_text().split("\0")
+                found.append((int(stat.parent.name), " ".join(words)))
+    return found
+
+
+async def until_gone(*pids: int) -> None:
+    """Wait until none of the processes runs."""
+    async with asyncio.timeout(DEADLINE_S):
+        while any(Path(f"/proc/{pid}/cmdline").exists() and _command(pid) for pid in pids):
+            await asyncio.sleep(0.02)
+
+
+def _command(pid: int) -> str:
+    # A zombie's is empty.
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_submitted_job_completes(running: Dev) -> None:
+    """Its id and its final status on stdout, nothing on stderr, exit code 0."""
+    told = await running.submit(*FORECAST, "--payload", '{"priority": "high"}', "--wait")
+
+    assert told.stderr == ""
+    assert told.exit_code == 0
+    job_id, status = told.stdout
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", job_id)
+    assert status == "Completed"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_submit_without_wait_tells_the_id(running: Dev) -> None:
+    """As soon as the job is accepted."""
+    job_id = "5af00000-0000-4000-8000-00000000abcd"
+    told = await running.submit(*FORECAST, "--job-id", job_id)
+
+    assert told == (0, [job_id], "")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_failed_job_is_exit_code_1(running: Dev) -> None:
+    """With the error that the handler chose."""
+    told = await running.submit(*IMPORT, "--wait")
+
+    assert told.exit_code == 1
+    assert told.stdout[-1] == "Failed"
+    assert told.stderr == (
+        "SourceMissing: The forecast has no source of actuals. Set one on the item.\n"
+    )
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_cancelled_job_is_exit_code_3(running: Dev) -> None:
+    """Whoever cancelled it."""
+    job = JobInstance(item_type=FORECAST[0], job_type=FORECAST[1])
+    ids = ("--workspace", job.workspace_id, "--item", job.item_id, "--job-id", job.job_id)
+    waiting = asyncio.create_task(running.submit(*FORECAST, "--wait", *ids))
+    headers = {"x-ms-client-tenant-id": DEVELOPMENT_TENANT}
+    async with httpx.AsyncClient(headers=headers) as client, asyncio.timeout(DEADLINE_S):
+        url = running.ready["http"] + job.path
+        while (await client.get(url)).json().get("status") != "InProgress":
+            await asyncio.sleep(0.02)
+        assert (await client.post(f"{url}/cancel")).status_code == 200
+    told = await waiting
+
+    assert told.exit_code == 3
+    assert told.stdout == [job.job_id, "Cancelled"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_conflict_is_exit_code_2(running: Dev) -> None:
+    """The facade's code and message, in a line."""
+    arguments = (*FORECAST, "--job-id", "5af00000-0000-4000-8000-00000000dcba")
+    await running.submit(*arguments)
+    told = await running.submit(*arguments)  # another workspace and item
+
+    assert told.exit_code == 2
+    assert told.stdout == []
+    assert told.stderr.startswith("Error: 409 JobConflict: ")
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+async def test_a_terminal_shows_the_progress(running: Dev) -> None:
+    """A bar with what the handler says, and afterwards only the two lines."""
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(COMMAND, "submit", *FORECAST, "--wait", *running.addresses),
+        env=ENVIRONMENT | {"TERM": "xterm", "COLUMNS": "120"},
+        stdout=PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = asyncio.create_task(asyncio.to_thread(_all_of, ours))
+    told = await ended(process)
+
+    assert told.exit_code == 0
+    assert len(told.stdout) == 2
+    assert re.search(r"InProgress.*%.*month \d+ of 12", await shown)
+
+
+def _all_of(terminal: int) -> str:
+    """What is written to a terminal until its last writer has gone."""
+    shown = b""
+    with open(terminal, "rb", buffering=0) as reading, suppress(OSError):
+        while chunk := reading.read(4096):
+            shown += chunk
+    return shown.decode()
+
+
+@on_linux
+async def test_ctrl_c_ends_everything_with_exit_code_0() -> None:
+    """The whole process group is told, as by a terminal; no child and no traceback is left."""
+    async with dev() as one:
+        pids = [pid for pid, _ in children(one.process.pid)]
+        os.killpg(one.process.pid, signal.SIGINT)
+        told = await one.end()
+
+    assert len(pids) == 2
+    assert told.exit_code == 0
+    assert told.stdout == []
+    assert "Traceback" not in told.stderr
+    await until_gone(*pids)
+
+
+@on_linux
+@pytest.mark.parametrize("name", ["facade", "executor"])
+async def test_a_killed_program_ends_everything(name: str) -> None:
+    """The command says which it was, stops the other, and fails."""
+    async with dev() as one:
+        pids = [pid for pid, _ in children(one.process.pid)]
+        os.kill(one.child(name), signal.SIGKILL)
+        told = await one.end()
+
+    assert told.exit_code == 1
+    assert told.stderr.splitlines()[-1] == (
+        f"Error: The {name} was ended by SIGKILL; everything is stopped."
+    )
+    await until_gone(*pids)
+
+
+@on_linux
+async def test_a_killed_command_leaves_no_program() -> None:
+    """kill -9 of the parent ends the children too."""
+    async with dev() as one:
+        pids = [pid for pid, _ in children(one.process.pid)]
+        one.process.kill()
+        await one.process.wait()
+        await until_gone(*pids)
+
+
+async def test_one_s_own_handlers_run(tmp_path: Path) -> None:
+    """A module in the current folder; what it prints goes to stderr."""
+    (tmp_path / "my_jobs.py").write_text(
+        "from executor import Executor, Job\n"
+        "print('imported')\n"
+        "executor = Executor()\n"
+        "@executor.job('My.Item', 'greet')\n"
+        "async def greet(job: Job[dict]) -> None:\n"
+        "    print('hello', job.payload['name'])\n"
+    )
+    async with dev("my_jobs:executor", cwd=tmp_path) as one:
+        told = await one.submit("My.Item", "greet", "--payload", '{"name": "you"}', "--wait")
+        one.process.terminate()
+        left = await one.end()
+
+    assert told.exit_code == 0
+    assert told.stdout[-1] == "Completed"
+    assert left.exit_code == 0
+    assert left.stdout == []
+    assert "imported" in left.stderr
+    assert "hello you" in left.stderr
+
+
+async def test_handlers_that_cannot_be_imported_end_it(tmp_path: Path) -> None:
+    """The command says that the executor didn't start, and fails."""
+    told = await run("dev", "nonsense:executor", *ANY_PORTS, cwd=tmp_path)
+
+    assert told.exit_code == 1
+    assert told.stdout == []
+    assert re.search(
+        r"\nError: The executor ended with exit code \d+ before it was ready\.\n$", told.stderr
+    )
+
+
+async def test_the_demonstration_shows_the_three_states() -> None:
+    """In order, the last with both times; that is its exit code 0."""
+    told = await run("demo")
+
+    assert_whole_story(told)
+    assert "embedded broker" in told.stdout[0]
+
+
+async def test_the_demonstration_runs_on_apache_kafka(apache: Cluster, topic: str) -> None:
+    """Named in the environment, it is used in place of the embedded broker."""
+    told = await run("demo", environment={**apache.environment(topic), "FABRIC_JOBS_POOL": topic})
+
+    assert_whole_story(told)
+    assert apache.bootstrap_servers in told.stdout[0]
+
+
+def assert_whole_story(told: Ended) -> None:
+    """The states, in the order seen, and a success."""
+    states = r" s  (NotStarted|InProgress|Completed|Failed|Cancelled)\b"
+    seen = [found[1] for line in told.stdout if (found := re.search(states, line))]
+    assert seen == ["NotStarted", "InProgress", "Completed"], told
+    assert re.search(r"startTimeUtc=\S+ endTimeUtc=\S+", told.stdout[-1])
+    assert told.exit_code == 0

@@ -1,0 +1,82 @@
+"""The tree's settings, and how signals end its work."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from cli.errors import CommandError
+from cli.stack import Stack, until_stopped
+
+
+async def test_the_work_s_result_is_given() -> None:
+    """Where nobody stops it."""
+    assert await until_stopped(asyncio.sleep(0, "done")) == "done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_ends_the_work_after_its_cleaning_up(number: signal.Signals) -> None:
+    """Ctrl-C, an orchestrator's stop and a closed terminal are the same, and no error."""
+    cleaned = False
+
+    async def work() -> str:
+        nonlocal cleaned
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned = True
+        return "never"
+
+    assert await until_stopped(work()) is None
+    assert cleaned
+
+
+async def test_a_second_signal_cuts_the_cleaning_up_short() -> None:
+    """Who presses Ctrl-C again wants an end now."""
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(10):
+        await until_stopped(work())
+
+
+async def test_the_signal_handlers_are_put_back() -> None:
+    """What comes after is not ours."""
+    before = signal.getsignal(signal.SIGTERM)
+    await until_stopped(asyncio.sleep(0))
+
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_an_error_of_the_work_is_raised() -> None:
+    """Only a signal turns a cancelled work into none."""
+
+    async def work() -> None:
+        raise CommandError("no")
+
+    with pytest.raises(CommandError, match="no"):
+        await until_stopped(work())
+
+
+async def test_without_a_named_kafka_there_is_an_embedded_one() -> None:
+    """On a loopback port, with another for each stack."""
+    async with Stack({}) as one, Stack({}) as two:
+        assert one.embedded
+        assert one.kafka.startswith("127.0.0.1:")
+        assert one.kafka != two.kafka
+
+
+async def test_a_named_kafka_is_used() -> None:
+    """Nothing is embedded then."""
+    async with Stack({"FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}) as stack:
+        assert not stack.embedded
+        assert stack.kafka == "kafka:9092"

@@ -1,0 +1,69 @@
+"""What the end of a handler is reported as."""
+
+import asyncio
+
+import pytest
+
+from executor import ErrorSource, JobFailed, JobStopped
+from executor.outcomes import outcome_of
+from fabric_jobs.jobs import MAX_MESSAGE_CHARS
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+STOPS = [asyncio.CancelledError(), JobStopped()]
+
+
+def failure(raised: BaseException, *, cancel_requested: bool = False) -> pb.Error:
+    """The error that is reported."""
+    outcome = outcome_of(raised, cancel_requested=cancel_requested)
+    assert outcome.WhichOneof("outcome") == "failed"
+    return outcome.failed
+
+
+@pytest.mark.parametrize("cancel_requested", [True, False])
+def test_a_handler_that_returns_has_completed(cancel_requested: bool) -> None:
+    """Also when it was asked to stop: the work is done."""
+    outcome = outcome_of(None, cancel_requested=cancel_requested)
+
+    assert outcome.WhichOneof("outcome") == "completed"
+
+
+@pytest.mark.parametrize("raised", STOPS)
+def test_a_handler_that_stops_because_it_was_asked_to_has_stopped(raised: BaseException) -> None:
+    """`CancelledError` and `JobStopped` say so."""
+    assert outcome_of(raised, cancel_requested=True).WhichOneof("outcome") == "stopped"
+
+
+@pytest.mark.parametrize("raised", STOPS)
+def test_a_handler_that_stops_unasked_has_failed(raised: BaseException) -> None:
+    """A cancelled inner task is not a cancelled job."""
+    assert failure(raised).message == type(raised).__name__
+
+
+@pytest.mark.parametrize("cancel_requested", [True, False])
+def test_an_exception_is_a_system_error_that_may_be_tried_again(cancel_requested: bool) -> None:
+    """The message names the exception; a clean-up that fails is a failure too."""
+    assert failure(ValueError("text"), cancel_requested=cancel_requested) == pb.Error(
+        error_code="HandlerError", message="ValueError: text", source="System", permanent=False
+    )
+
+
+def test_job_failed_chooses_the_error() -> None:
+    """Code, source, and whether trying again helps."""
+    chosen = JobFailed("No.", code="RegionClosed", source=ErrorSource.EXTERNAL, permanent=True)
+
+    assert failure(chosen) == pb.Error(
+        error_code="RegionClosed", message="No.", source="External", permanent=True
+    )
+
+
+def test_job_failed_alone_is_like_any_exception() -> None:
+    """But its message is its own."""
+    assert failure(JobFailed("No.")) == pb.Error(
+        error_code="HandlerError", message="No.", source="System"
+    )
+
+
+def test_an_error_fits_the_stream_whatever_its_text() -> None:
+    """Cut to its bound, and to what UTF-8 can say."""
+    assert len(failure(ValueError("x" * 10_000_000)).message) == MAX_MESSAGE_CHARS
+    assert failure(ValueError("file \udcff")).message == "ValueError: file ?"

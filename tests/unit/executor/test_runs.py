@@ -1,0 +1,393 @@
+"""Runs against a scripted facade: claim, handle, report, cancel, stop, drain."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from executor import Job, JobStopped, dispatches, progress
+from executor.dispatches import Dispatched
+from executor.handlers import handler_of
+from executor.runs import Runs
+from executor.session import Session
+from executor.supervision import supervise
+from fabric_jobs import events
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.unit.executor.fakes import (
+    ITEM_TYPE,
+    JOB_TYPE,
+    PATIENCE_S,
+    FakeFacade,
+    refuse,
+    requested,
+    serving,
+    silent,
+)
+
+Function = Callable[[Job[Any]], object]
+
+
+@pytest.fixture
+async def facade() -> AsyncIterator[FakeFacade]:
+    """A facade that accepts everything."""
+    facade = FakeFacade()
+    async with serving(facade):
+        yield facade
+
+
+@asynccontextmanager
+async def running(
+    facade: FakeFacade, handler: Function, *, slots: int = 2, heartbeat_s: float = 0.05
+) -> AsyncIterator[Runs]:
+    """Runs of one handler, connected to the facade."""
+    session = Session(pb.Hello(executor_id="one"), [facade.address], heartbeat_s)
+    async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as group:
+        handlers = {(ITEM_TYPE, JOB_TYPE): handler_of(ITEM_TYPE, JOB_TYPE, handler)}
+        runs = Runs(handlers, session, slots, group)
+        keeping = group.create_task(supervise("session", lambda: session.connect(runs)))
+        yield runs
+        keeping.cancel()
+
+
+def dispatched(job_id: str, payload: bytes = b"{}") -> Dispatched:
+    """An attempt that was read from the topic."""
+    found = dispatches.of_record(0, 0, events.encode(requested(job_id, payload)))
+    assert found is not None
+    return found
+
+
+def start(runs: Runs, job_id: str, payload: bytes = b"{}") -> asyncio.Event:
+    """Starts a run; the event is set when its claim is decided."""
+    decided = asyncio.Event()
+    runs.start(dispatched(job_id, payload), decided.set)
+    return decided
+
+
+def run(job_id: str) -> pb.Run:
+    """The run's name on the stream."""
+    return pb.Run(job_id=job_id, attempt=1)
+
+
+async def quick(job: Job[Any]) -> None:
+    """Ends at once."""
+
+
+async def endless(job: Job[Any]) -> None:
+    """Runs until it is cancelled."""
+    await asyncio.Event().wait()
+
+
+async def test_a_granted_run_is_handled_and_reported_with_its_grant(facade: FakeFacade) -> None:
+    """The job that the handler sees is the record's."""
+    seen: list[Job[Any]] = []
+
+    async def handler(job: Job[Any]) -> None:
+        seen.append(job)
+
+    async with running(facade, handler) as runs:
+        start(runs, "a", b'{"x": 1}')
+        await facade.until(lambda: facade.reports)
+
+    (job,), (report,) = seen, facade.reports
+    assert (job.job_id, job.attempt, job.payload) == ("a", 1, {"x": 1})
+    assert (job.tenant_id, job.workspace_id, job.item_id) == (
+        "the tenant",
+        "the workspace",
+        "the item",
+    )
+    assert (report.job_id, report.attempt) == ("a", 1)
+    assert report.grant.event_id == f"accepted-{facade.claims[0].entry_id}"
+    assert report.HasField("completed")
+
+
+async def test_a_refused_claim_starts_nothing(facade: FakeFacade) -> None:
+    """It is decided, its slot is free, and nothing is reported."""
+    facade.script = refuse(pb.REFUSAL_REASON_GRANTED_TO_ANOTHER)
+    async with running(facade, quick) as runs:
+        await start(runs, "a").wait()
+        await runs.drain(5)
+
+    assert facade.reports == []
+
+
+async def test_a_payload_of_another_type_fails_the_job_before_its_handler(
+    facade: FakeFacade,
+) -> None:
+    """Permanent, and the user's."""
+
+    async def handler(job: Job[dict[str, int]]) -> None:
+        raise AssertionError("it was called")
+
+    async with running(facade, handler) as runs:
+        start(runs, "a", b'{"x": "text"}')
+        await facade.until(lambda: facade.reports)
+
+    error = facade.reports[0].failed
+    assert (error.error_code, error.source, error.permanent) == ("PayloadInvalid", "User", True)
+
+
+async def test_a_runs_progress_comes_before_its_end(facade: FakeFacade) -> None:
+    """From a thread too, and the last is not lost."""
+
+    def handler(job: Job[Any]) -> None:
+        for step in range(1000):
+            job.progress(step / 1000, f"step {step}")
+
+    async with running(facade, handler) as runs:
+        start(runs, "a")
+        await facade.until(lambda: "completed" in facade.outcomes)
+
+    assert facade.outcomes[-2:] == ["progress", "completed"]
+    assert len(facade.outcomes) <= 3
+    assert facade.reports[-2].progress.message == "step 999"
+
+
+async def test_the_same_attempt_is_run_once(facade: FakeFacade) -> None:
+    """While its claim is awaited, and while it runs."""
+    facade.script = silent
+    async with running(facade, endless) as runs:
+        start(runs, "a")
+        assert not runs.wants(dispatched("a"))
+        assert runs.wants(dispatched("b"))
+        await facade.until(lambda: facade.claims)
+        facade.script = FakeFacade().script
+        facade.end_stream()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        assert not runs.wants(dispatched("a"))
+        await runs.drain(0)
+
+
+async def test_a_heartbeat_lists_what_is_held_and_what_is_awaited(facade: FakeFacade) -> None:
+    """And how many more it would take."""
+    async with running(facade, endless, slots=3) as runs:
+        await start(runs, "held").wait()
+        facade.script = silent
+        start(runs, "awaited")
+        await facade.until(
+            lambda: (
+                facade.heartbeats[-1]
+                == pb.Heartbeat(runs=[run("held")], claims=[run("awaited")], free_slots=1)
+            )
+        )
+        await runs.drain(0)
+
+
+async def test_a_cancelled_async_handler_is_stopped(facade: FakeFacade) -> None:
+    """It may clean up; being asked again does not disturb that."""
+    cleaned = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            assert job.cancel_requested
+            facade.send(pb.SessionResponse(cancels=[run("a")]))
+            await facade.until_beats(2)
+            cleaned.set()
+
+    async with running(facade, handler) as runs:
+        await start(runs, "a").wait()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        facade.send(pb.SessionResponse(cancels=[run("a")]))
+        await facade.until(lambda: facade.reports)
+
+    assert cleaned.is_set()
+    assert facade.outcomes == ["stopped"]
+
+
+async def test_a_cancelled_sync_handler_stops_when_it_sees_it(facade: FakeFacade) -> None:
+    """By raising `JobStopped`."""
+    began = threading.Event()
+
+    def handler(job: Job[Any]) -> None:
+        began.set()
+        while not job.cancel_requested:
+            pass
+        raise JobStopped
+
+    async with running(facade, handler) as runs:
+        start(runs, "a")
+        await asyncio.to_thread(began.wait)
+        facade.send(pb.SessionResponse(cancels=[run("a")]))
+        await facade.until(lambda: facade.reports)
+
+    assert facade.outcomes == ["stopped"]
+
+
+async def test_a_cancel_that_comes_with_the_grant_starts_no_handler(facade: FakeFacade) -> None:
+    """Nothing ran, so nothing has to stop."""
+    facade.script = silent
+    called: list[Job[Any]] = []
+
+    async def handler(job: Job[Any]) -> None:
+        called.append(job)
+
+    async with running(facade, handler) as runs:
+        start(runs, "a")
+        await facade.until(lambda: facade.claims)
+        facade.script = accept = FakeFacade().script
+        answer = accept(facade.claims[0])
+        assert answer is not None
+        facade.send(pb.SessionResponse(answers=[answer], cancels=[run("a")]))
+        await facade.until(lambda: facade.reports)
+
+    assert called == []
+    assert facade.outcomes == ["stopped"]
+
+
+async def test_a_stopped_run_ends_and_reports_nothing(facade: FakeFacade) -> None:
+    """It is another's by now."""
+    ended = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with running(facade, handler) as runs:
+        await start(runs, "a").wait()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        facade.send(pb.SessionResponse(stops=[run("a")]))
+        await ended.wait()
+        await runs.drain(5)
+
+    assert facade.reports == []
+
+
+async def test_a_stopped_thread_keeps_its_slot_until_it_ends(facade: FakeFacade) -> None:
+    """It is not listed any more, and it does not make room for another."""
+    go_on = threading.Event()
+
+    def handler(job: Job[Any]) -> None:
+        go_on.wait(PATIENCE_S)
+
+    async with running(facade, handler, slots=1) as runs:
+        await start(runs, "a").wait()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        facade.send(pb.SessionResponse(stops=[run("a")]))
+        await facade.until(lambda: facade.heartbeats[-1] == pb.Heartbeat(free_slots=0))
+        go_on.set()
+        await runs.wait_free()
+
+    assert facade.reports == []
+
+
+async def test_refused_progress_ends_the_run(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A superseded attempt has no business going on."""
+    monkeypatch.setattr(progress, "INTERVAL_S", 0)
+    ended = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        facade.script = refuse(pb.REFUSAL_REASON_SUPERSEDED)
+        await job.progress(0.5)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with running(facade, handler) as runs:
+        start(runs, "a")
+        await ended.wait()
+        await runs.drain(5)
+
+    assert facade.outcomes == ["progress"]
+
+
+async def test_a_refused_end_drops_the_run(facade: FakeFacade) -> None:
+    """Nothing is sent again."""
+
+    async def handler(job: Job[Any]) -> None:
+        facade.script = refuse(pb.REFUSAL_REASON_FINAL)
+
+    async with running(facade, handler) as runs:
+        start(runs, "a")
+        await facade.until(lambda: facade.reports)
+        await runs.drain(5)
+
+    assert facade.outcomes == ["completed"]
+
+
+async def test_losing_the_stream_keeps_jobs_running(facade: FakeFacade) -> None:
+    """The run's end is reported on the next one."""
+    go_on = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        await go_on.wait()
+
+    async with running(facade, handler) as runs:
+        await start(runs, "a").wait()
+        facade.end_stream()
+        await facade.until(lambda: facade.streams == 2 and run("a") in facade.heartbeats[-1].runs)
+        go_on.set()
+        await facade.until(lambda: facade.reports)
+
+    assert facade.outcomes == ["completed"]
+
+
+async def test_an_offer_is_claimed_where_a_slot_is_free(facade: FakeFacade) -> None:
+    """And passed over where none is, where it is held, or where no handler is."""
+    async with running(facade, endless, slots=1) as runs:
+        await facade.until(lambda: facade.requests)
+
+        def offer(job_id: str, item_type: str = ITEM_TYPE) -> pb.Offer:
+            job = pb.Job(job_id=job_id, attempt=1, item_type=item_type, job_type=JOB_TYPE)
+            return pb.Offer(job=job, record=pb.Record(event_id=job_id), payload=b"null")
+
+        offers = [offer("other", "Other.Item"), offer("a"), offer("a"), offer("b")]
+        facade.send(pb.SessionResponse(offers=offers))
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        await runs.drain(0)
+
+    assert [claim.record.event_id for claim in facade.claims] == ["a"]
+
+
+async def test_a_drain_lets_runs_end_and_takes_no_more(facade: FakeFacade) -> None:
+    """What ends in time is reported."""
+    go_on = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        await go_on.wait()
+
+    async with running(facade, handler) as runs:
+        await start(runs, "a").wait()
+        draining = asyncio.create_task(runs.drain(PATIENCE_S))
+        await facade.until(lambda: facade.heartbeats[-1].free_slots == 0)
+        go_on.set()
+        await draining
+
+    assert facade.outcomes == ["completed"]
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_what_does_not_end_in_time_is_cancelled_and_not_reported(
+    facade: FakeFacade, is_async: bool
+) -> None:
+    """A thread is told, and left to itself."""
+    told = threading.Event()
+    go_on = threading.Event()
+
+    async def asynchronous(job: Job[Any]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.set()
+
+    def sync(job: Job[Any]) -> None:
+        while not go_on.wait(0.01):
+            if job.cancel_requested:
+                told.set()
+
+    async with running(facade, asynchronous if is_async else sync) as runs:
+        await start(runs, "a").wait()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        await runs.drain(0)
+        assert await asyncio.to_thread(told.wait, PATIENCE_S)
+        go_on.set()
+
+    assert facade.reports == []

@@ -1,0 +1,292 @@
+"""Every interleaving of two executors, two replicas and two attempts of one job, breadth first.
+
+A replica decides on whatever it has read so far, appends, and waits until it reads its own record;
+once in a run it gives up waiting, and that record comes at any later time, or never. Jobs, events
+and commands stand in the states by number, so that equal states are found equal, and `decide` and
+`fold` are asked once for each pair.
+"""
+
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import pytest
+from fabric_jobs.events import Event, KnownEvent, decode, encode
+from fabric_jobs.jobs import JobPhase, Policy
+from msgspec import UNSET
+
+from facade.lifecycle import Claim, Command, Job, Refusal, Settled, Verdict, decide, fold
+from tests.unit.lifecycle.builders import (
+    A,
+    B,
+    cancel,
+    claim,
+    completed,
+    failed,
+    hand_back,
+    lose_lease,
+    progressed,
+    request,
+    retry,
+    stamp,
+    stopped,
+)
+
+TWO_ATTEMPTS = Policy(max_attempts=2, initial_backoff_s=0, jitter=0)
+EXECUTORS = (A, B)
+
+Grants = frozenset[tuple[int, str]]
+#: A record of the log: the event, and whether it is the job's next one there.
+Record = tuple[int, bool]
+
+
+class Replica(NamedTuple):
+    """What it has folded, what it hasn't read yet, and the event that it waits for."""
+
+    job: int
+    unread: tuple[Record, ...]
+    waits: int | None
+    command: int | None
+
+
+class State(NamedTuple):
+    """The whole service at one moment; the log's past is in the truth, the fold of all of it."""
+
+    truth: int
+    replicas: tuple[Replica, Replica]
+    #: Attempt and id of every record on the log that dispatches.
+    dispatches: frozenset[tuple[int, str]]
+    grants: Grants
+    #: The record whose append timed out, until it arrives; none is to be had after that.
+    late: int | None
+    may_time_out: bool
+
+
+class Search:
+    """The states reached, and how the job moved in the truth of the log."""
+
+    def __init__(self, *, late: bool) -> None:
+        self.late = late
+        self.things: list[object] = [None]
+        self.numbers: dict[object, int] = {None: 0}
+        self.moves: set[tuple[int, int]] = set()
+        self.transitions = 0
+        self.jobs: set[int] = {0}
+        self.decide = cache(self._decide)
+        self.fold = cache(self._fold)
+        self.states = self.explore()
+
+    def number(self, thing: Job | Event | Command | None) -> int:
+        """The number of a job, an event or a command; equal ones have the same."""
+        key = encode(thing) if isinstance(thing, Event) else thing
+        if key not in self.numbers:
+            self.numbers[key] = len(self.things)
+            self.things.append(thing)
+        return self.numbers[key]
+
+    def job(self, number: int) -> Job | None:
+        """The job of that number."""
+        job = self.things[number]
+        assert job is None or isinstance(job, Job)
+        return job
+
+    def phase(self, number: int) -> str:
+        """The phase of the job of that number."""
+        job = self.job(number)
+        return job.state.phase if job else "Unknown"
+
+    def _decide(self, job: int, command: int, who: str) -> object:
+        before, asked = self.job(job), self.things[command]
+        assert isinstance(asked, Command)
+        sequence = before.sequence + 1 if before else 1
+        # A replica appends once at each sequence before it has read its own record back.
+        event_id = f"{sequence}-{who}-{type(asked).__name__}"
+        decision = decide(before, asked, stamp(event_id))
+        return self.number(decision) if isinstance(decision, KnownEvent) else decision
+
+    def _fold(self, job: int, event: int) -> tuple[bool, int]:
+        given = self.things[event]
+        assert isinstance(given, Event)
+        verdict, after = fold(self.job(job), decode(encode(given)))
+        assert verdict is not Verdict.FORKED
+        return verdict is Verdict.APPLIED, self.number(after)
+
+    def explore(self) -> set[State]:
+        """Breadth first over everything that can happen."""
+        idle = Replica(0, (), None, None)
+        first = State(0, (idle, idle), frozenset(), frozenset(), None, self.late)
+        # The job was asked for twice at once: one record starts it, the loser must start nothing.
+        for who in ("r0", "r1"):
+            requested = self.decide(0, self.number(request()), who)
+            assert isinstance(requested, int)
+            first = self.append(first, requested)
+        seen, frontier = {first}, [first]
+        while frontier:
+            reached: list[State] = []
+            for state in frontier:
+                self.check(state)
+                for after in self.after(state):
+                    self.transitions += 1
+                    if after not in seen:
+                        seen.add(after)
+                        reached.append(after)
+            frontier = reached
+        return seen
+
+    def after(self, state: State) -> list[State]:
+        """The states one step on."""
+        reached = [self.read(state, at) for at in (0, 1) if state.replicas[at].unread]
+        if state.late is not None:
+            reached.append(self.append(state._replace(late=None), state.late))
+        # Replicas are alike, and so are executors: the first to act is the first of them.
+        begun = self.begun(state)
+        for at, replica in enumerate(state.replicas[: 2 if begun else 1]):
+            if replica.waits is None:
+                for command in self.commands(state, replica):
+                    reached += self.ask(state, at, self.number(command))
+        return reached
+
+    def begun(self, state: State) -> bool:
+        """Whether anything happened after the request."""
+        job = self.job(state.truth)
+        return state.late is not None or (job is not None and job.sequence > 1)
+
+    def commands(self, state: State, replica: Replica) -> list[Command]:
+        """What may be asked of this replica now; executors know the log and their own grants."""
+        asked: list[Command] = [cancel()]
+        executors = EXECUTORS if self.begun(state) else EXECUTORS[:1]
+        for (attempt, dispatch_id), executor in product(state.dispatches, executors):
+            asked.append(claim(attempt, executor, dispatch_id, policy=TWO_ATTEMPTS))
+        for attempt, executor in state.grants:
+            asked += [completed(attempt, executor), failed(attempt, executor)]
+        if job := self.job(replica.job):
+            if job.state.phase is JobPhase.WAITING:
+                asked.append(retry(job.state.attempt))
+            elif job.state.executor_id:
+                asked.append(lose_lease(job.state.attempt, job.state.executor_id))
+        return asked
+
+    def ask(self, state: State, at: int, command: int) -> list[State]:
+        """The replica decides on what it has; its record comes at once, or late."""
+        decision = self.decide(state.replicas[at].job, command, f"r{at}")
+        if isinstance(decision, Settled):
+            return [state._replace(grants=self.granted(state.grants, command))]
+        if not isinstance(decision, int):
+            assert isinstance(decision, Refusal)
+            return []
+        waiting = state.replicas[at]._replace(waits=decision, command=command)
+        reached = [self.append(self.put(state, at, waiting), decision)]
+        if state.may_time_out:
+            late = self.decide(state.replicas[at].job, command, f"r{at}-late")
+            assert isinstance(late, int)
+            reached.append(state._replace(late=late, may_time_out=False))
+        return reached
+
+    def append(self, state: State, event: int) -> State:
+        """One record more on the log: the truth takes it, the replicas have it to read."""
+        applies, truth = self.fold(state.truth, event)
+        before, record = self.job(state.truth), self.things[event]
+        assert isinstance(record, Event)
+        if applies:
+            assert before is None or not before.final
+            self.moves.add((state.truth, truth))
+            self.jobs.add(truth)
+        else:
+            assert truth == state.truth
+        dispatches = state.dispatches
+        if record.data.dispatch is not UNSET:
+            dispatches |= {(record.data.state.attempt, record.id)}
+        one, two = (r._replace(unread=(*r.unread, (event, applies))) for r in state.replicas)
+        return state._replace(truth=truth, replicas=(one, two), dispatches=dispatches)
+
+    def read(self, state: State, at: int) -> State:
+        """The replica reads one record, and is answered if it is the one that it waited for."""
+        replica = state.replicas[at]
+        (event, expected), *rest = replica.unread
+        applies, job = self.fold(replica.job, event)
+        assert applies == expected
+        grants, waits, command = state.grants, replica.waits, replica.command
+        if event == waits:
+            assert command is not None
+            grants = self.granted(grants, command) if applies else grants
+            waits = command = None
+        after = Replica(job, tuple(rest), waits, command)
+        return self.put(state, at, after)._replace(grants=grants)
+
+    def put(self, state: State, at: int, replica: Replica) -> State:
+        """The state with that replica in its place."""
+        one, two = state.replicas
+        return state._replace(replicas=(one, replica) if at else (replica, two))
+
+    def granted(self, grants: Grants, command: int) -> Grants:
+        """The grants after success was answered: never a second executor for an attempt."""
+        asked = self.things[command]
+        if not isinstance(asked, Claim):
+            return grants
+        grants |= {(asked.attempt, asked.executor_id)}
+        assert len({attempt for attempt, _ in grants}) == len(grants)
+        return grants
+
+    def check(self, state: State) -> None:
+        """What must hold in every state."""
+        for replica in state.replicas:
+            assert replica.unread or replica.job == state.truth
+        if job := self.job(state.truth):
+            assert job.state.attempt <= 2
+            assert job.final or job.state.failures <= 1
+
+
+def every_command(search: Search) -> list[Command]:
+    """All that anybody could ask of any job reached, by whomever and about whichever attempt."""
+    asked: list[Command] = [request(), request(request_hash="hash-2"), cancel(), retry(1), retry(2)]
+    dispatch_ids = {job.dispatch_id for n in search.jobs if (job := search.job(n))}
+    for attempt, executor in product((1, 2), EXECUTORS):
+        asked += [claim(attempt, executor, dispatch_id) for dispatch_id in sorted(dispatch_ids)]
+        for report in (progressed, completed, failed, stopped, hand_back, lose_lease):
+            asked.append(report(attempt, executor))
+    return asked
+
+
+@pytest.fixture(scope="module")
+def search() -> Search:
+    """The search, done once: what must hold in each state is asserted on the way."""
+    return Search(late=False)
+
+
+def test_no_interleaving_grants_twice_changes_a_final_state_or_parts_the_replicas(
+    search: Search,
+) -> None:
+    """Every state holds the invariants, and their number hasn't shrunk unnoticed."""
+    print(f"{len(search.states)} states, {search.transitions} transitions, {len(search.jobs)} jobs")
+    assert len(search.states) > 10_000
+
+
+def test_every_living_job_has_a_way_on_and_no_final_one_has(search: Search) -> None:
+    """Without a cancel, a claim, a retry or a lost lease leads from every state but a final one."""
+    led = {before for before, _ in search.moves}
+    for number in search.jobs:
+        job = search.job(number)
+        assert (number in led) == (job is None or not job.final)
+    assert {job.state.status for n in search.jobs if (job := search.job(n)) and job.final} == {
+        "Completed",
+        "Failed",
+        "Cancelled",
+    }
+
+
+def test_no_conclusive_refusal_is_contradicted_by_any_further_reading(search: Search) -> None:
+    """Where a command is refused for good, no later state of the job would let it succeed."""
+    later: dict[int, set[int]] = {number: set() for number in search.jobs}
+    for number in sorted(search.jobs, key=lambda n: -job.sequence if (job := search.job(n)) else 0):
+        for before, after in search.moves:
+            if before == number:
+                later[number] |= {after, *later[after]}
+    wrong = set()
+    for command in map(search.number, every_command(search)):
+        for number, after in later.items():
+            decision = search.decide(number, command, "r0")
+            if isinstance(decision, Refusal) and decision.conclusive:
+                for succeeds in after:
+                    if not isinstance(search.decide(succeeds, command, "r0"), Refusal):
+                        wrong.add((type(search.things[command]).__name__, search.phase(number)))
+    assert wrong == set()

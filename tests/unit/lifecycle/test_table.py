@@ -1,0 +1,221 @@
+"""What every command leads to in every phase, said literally."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fabric_jobs import events
+from fabric_jobs.events import KnownEvent
+from fabric_jobs.jobs import JobInstanceStatus as Status
+from fabric_jobs.jobs import JobPhase as Phase
+from facade.lifecycle import Command, Reason, Refusal, Settled, decide, fold
+from facade.lifecycle.table import TABLE
+from tests.unit.lifecycle.builders import (
+    PHASES,
+    WAYS,
+    A,
+    B,
+    cancel,
+    claim,
+    completed,
+    failed,
+    failure,
+    hand_back,
+    job_in,
+    lose_lease,
+    progressed,
+    request,
+    retry,
+    stamp,
+    stopped,
+)
+
+#: The event, and the phase and the status after it.
+Led = tuple[type[KnownEvent], Phase, Status]
+SETTLED = "settled"
+NOT_FOUND = Refusal(Reason.NOT_FOUND, conclusive=False)
+NOT_YET = Refusal(Reason.NOT_DISPATCHED, conclusive=False)
+CONFLICT = Refusal(Reason.CONFLICT, conclusive=True)
+ANOTHER = Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
+OVER = Refusal(Reason.SUPERSEDED, conclusive=True)
+FINAL = Refusal(Reason.FINAL, conclusive=True)
+#: Which of the two is the business of `test_exhaustive`: no conclusive refusal is contradicted.
+OVER_OR_NOT_YET = (OVER, Refusal(Reason.SUPERSEDED, conclusive=False))
+Expected = Led | str | Refusal | tuple[Refusal, Refusal]
+
+CANCELLED: Led = (events.Cancelled, Phase.ENDED, Status.CANCELLED)
+COMPLETED: Led = (events.Completed, Phase.ENDED, Status.COMPLETED)
+FAILED: Led = (events.Failed, Phase.ENDED, Status.FAILED)
+STARTED: Led = (events.Started, Phase.RUNNING, Status.IN_PROGRESS)
+REQUEUED: Led = (events.Requeued, Phase.QUEUED, Status.IN_PROGRESS)
+
+
+def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
+    """Every command, about the job's own attempt and by its holder A unless said otherwise."""
+
+    def reports(attempt: int, by: str) -> tuple[Command, ...]:
+        runs = (progressed, completed, failed, stopped, hand_back, lose_lease)
+        return tuple(report(attempt, by) for report in runs)
+
+    return {
+        "request": (request(),),
+        "request of other content": (request(request_hash="hash-2"),),
+        "claim": (claim(attempt, A, dispatch_id),),
+        "claim by B": (claim(attempt, B, dispatch_id),),
+        "claim on another record": (claim(attempt, A, "e99"), claim(attempt, B, "e99")),
+        "claim of an earlier attempt": (claim(attempt - 1, A, "e1"),),
+        "claim of a later attempt": (claim(attempt + 1, A, "e99"),),
+        "progress": (progressed(attempt),),
+        "complete": (completed(attempt),),
+        "fail": (failed(attempt),),
+        "fail for good": (failed(attempt, error=failure(permanent=True)),),
+        "stop": (stopped(attempt),),
+        "hand back": (hand_back(attempt),),
+        "lose lease": (lose_lease(attempt),),
+        "report by B": reports(attempt, B),
+        "report of an earlier attempt": reports(attempt - 1, A),
+        "report of a later attempt": reports(attempt + 1, A),
+        "retry": (retry(attempt),),
+        "retry of an earlier attempt": (retry(attempt - 1),),
+        "retry of a later attempt": (retry(attempt + 1),),
+        "cancel": (cancel(),),
+    }
+
+
+RUN = ("progress", "complete", "fail", "fail for good", "stop", "hand back", "lose lease")
+ANY_KNOWN: dict[str, Expected] = {
+    "request": SETTLED,
+    "request of other content": CONFLICT,
+    "claim on another record": NOT_YET,
+    "claim of an earlier attempt": OVER,
+    "claim of a later attempt": NOT_YET,
+    "report by B": ANOTHER,
+    "report of an earlier attempt": OVER,
+    "report of a later attempt": NOT_YET,
+    "retry": SETTLED,
+    "retry of an earlier attempt": SETTLED,
+    "retry of a later attempt": NOT_YET,
+    "cancel": SETTLED,
+}
+QUEUED: dict[str, Expected] = {
+    **ANY_KNOWN,
+    **dict.fromkeys((*RUN, "report by B"), NOT_YET),
+    "claim": STARTED,
+    "claim by B": STARTED,
+    "cancel": CANCELLED,
+}
+RUNNING: dict[str, Expected] = {
+    **ANY_KNOWN,
+    "claim": SETTLED,
+    "claim by B": ANOTHER,
+    "progress": (events.Progressed, Phase.RUNNING, Status.IN_PROGRESS),
+    "complete": COMPLETED,
+    "fail": (events.AttemptFailed, Phase.WAITING, Status.IN_PROGRESS),
+    "fail for good": FAILED,
+    "stop": NOT_YET,
+    "hand back": REQUEUED,
+    "lose lease": REQUEUED,
+    "cancel": (events.CancelRequested, Phase.STOPPING, Status.IN_PROGRESS),
+}
+ENDED: dict[str, Expected] = {
+    **ANY_KNOWN,
+    **dict.fromkeys((*RUN, "claim", "claim by B"), FINAL),
+    "claim of an earlier attempt": FINAL,
+    "claim of a later attempt": FINAL,
+}
+EXPECTED: dict[str, dict[str, Expected]] = {
+    "unknown": {
+        **dict.fromkeys(commands(1, "e1"), NOT_FOUND),
+        "request": (events.Requested, Phase.QUEUED, Status.NOT_STARTED),
+        "request of other content": (events.Requested, Phase.QUEUED, Status.NOT_STARTED),
+    },
+    "queued": QUEUED,
+    "queued again": QUEUED,
+    "running": RUNNING,
+    "running again": RUNNING,
+    "stopping": {
+        **RUNNING,
+        "progress": (events.Progressed, Phase.STOPPING, Status.IN_PROGRESS),
+        "fail": CANCELLED,
+        "stop": CANCELLED,
+        "hand back": CANCELLED,
+        "lose lease": CANCELLED,
+        "cancel": SETTLED,
+    },
+    "waiting": {
+        **ANY_KNOWN,
+        **dict.fromkeys(("claim", "claim by B", "progress", "complete"), OVER),
+        **dict.fromkeys(("stop", "hand back"), OVER_OR_NOT_YET),
+        **dict.fromkeys(("fail", "fail for good", "lose lease"), SETTLED),
+        "retry": REQUEUED,
+        "cancel": CANCELLED,
+    },
+    "completed": {**ENDED, "complete": SETTLED, "lose lease": SETTLED},
+    "failed": {**ENDED, **dict.fromkeys(("fail", "fail for good", "lose lease"), SETTLED)},
+    "stopped": {
+        **ENDED,
+        **dict.fromkeys(("fail", "fail for good", "stop", "hand back", "lose lease"), SETTLED),
+    },
+    "cancelled": {**ENDED, **dict.fromkeys((*RUN, "report by B"), NOT_YET)},
+}
+
+
+def cells() -> Iterator[tuple[str, str, Command, Expected]]:
+    """Each (phase, command) with what is expected."""
+    for name, row in EXPECTED.items():
+        job = job_in(name)
+        attempt, dispatch_id = (job.state.attempt, job.dispatch_id) if job else (1, "e1")
+        for label, variants in commands(attempt, dispatch_id).items():
+            for command in variants:
+                yield name, label, command, row[label]
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "expected"),
+    [
+        pytest.param(name, command, expected, id=f"{name}: {label} ({type(command).__name__})")
+        for name, label, command, expected in cells()
+    ],
+)
+def test_each_command_in_each_phase_leads_where_the_table_says(
+    name: str, command: Command, expected: Expected
+) -> None:
+    """The event with the phase and status after it, or the refusal, or success without an event."""
+    job = job_in(name)
+    decision = decide(job, command, stamp())
+    if expected == SETTLED:
+        assert decision == Settled(job) if job else False
+    elif isinstance(expected, Refusal):
+        assert decision == expected
+    elif expected == OVER_OR_NOT_YET:
+        assert decision in OVER_OR_NOT_YET
+    else:
+        assert isinstance(decision, KnownEvent), decision
+        state = decision.data.state
+        assert (type(decision), state.phase, state.status) == expected
+        _, after = fold(job, decision)
+        assert after is not None
+        assert after.state == state
+
+
+def test_the_cells_cover_every_phase_and_every_command() -> None:
+    """No phase, no state driven to and no kind of command is left out of the table above."""
+    kinds = {type(command) for _, _, command, _ in cells()}
+    assert kinds == set(Command.__args__)
+    assert set(EXPECTED) == set(WAYS) == set(PHASES)
+    assert {*PHASES.values()} == {None, *Phase}
+    for name, row in EXPECTED.items():
+        assert row.keys() == commands(1, "e1").keys(), name
+        job = job_in(name)
+        assert (job.state.phase if job else None) is PHASES[name]
+
+
+def test_every_pair_of_the_product_table_is_reached_and_no_other() -> None:
+    """Each (phase, event) of `TABLE` is led to by a command above, and nothing beside them."""
+    reached = {
+        (PHASES[name], expected[0], expected[1])
+        for name, _, _, expected in cells()
+        if isinstance(expected, tuple) and len(expected) == 3
+    }
+    table = {(before, kind, after) for before, row in TABLE.items() for kind, after in row.items()}
+    assert reached == table
