@@ -1,6 +1,7 @@
 """The errors of the executor: what a handler may raise, and what its author got wrong."""
 
 from fabric_jobs.jobs import ErrorResponse, ErrorSource
+from fabric_jobs.wire import utf8_text
 
 HANDLER_ERROR = "HandlerError"
 PAYLOAD_INVALID = "PayloadInvalid"
@@ -38,8 +39,8 @@ class JobFailed(ExecutorError):  # noqa: N818 - reads as what became of the job
     ) -> None:
         super().__init__(message)
         self.response = ErrorResponse(
-            error_code=code,
-            message=message,
+            error_code=utf8_text(code),
+            message=utf8_text(str(message)),
             source=ErrorSource(source),
             is_permanent=permanent,
         )

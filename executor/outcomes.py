@@ -2,8 +2,8 @@
 
 import asyncio
 
-from executor.errors import HANDLER_ERROR, JobFailed, JobStopped
-from fabric_jobs.jobs import ErrorResponse, ErrorSource
+from executor.errors import JobFailed, JobStopped
+from fabric_jobs.jobs import ErrorResponse
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.wire import error_to_proto
 
@@ -23,9 +23,4 @@ def _response(raised: BaseException) -> ErrorResponse:
     if isinstance(raised, JobFailed):
         return raised.response
     name, text = type(raised).__name__, str(raised)
-    return ErrorResponse(
-        error_code=HANDLER_ERROR,
-        message=f"{name}: {text}" if text else name,
-        source=ErrorSource.SYSTEM,
-        is_permanent=False,
-    )
+    return JobFailed(f"{name}: {text}" if text else name).response

@@ -117,13 +117,14 @@ class _Session:
         """All that waits goes down in one message."""
         try:
             while True:
-                await self._wake.wait()
-                self._wake.clear()
                 if self._next.ByteSize():
                     response, self._next = self._next, pb.SessionResponse()
                     yield response
                 elif self._ending and not self._deciding:
                     return
+                else:
+                    await self._wake.wait()
+                    self._wake.clear()
         finally:
             for task in self._deciding:
                 task.cancel()

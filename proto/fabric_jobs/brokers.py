@@ -39,7 +39,8 @@ EMBEDDED = Broker(
     keeps_log=False,
     shared_pools=False,
     fetch_max_wait_ms=10,
-    session_timeout_ms=2_000,
+    # Its first join takes 3 s, and a member with a shorter session is gone before that.
+    session_timeout_ms=6_000,
 )
 
 BROKERS = {broker.name: broker for broker in (APACHE, EMBEDDED)}

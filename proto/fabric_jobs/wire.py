@@ -62,7 +62,7 @@ def policy_from_proto(message: pb.Policy) -> Policy:
 def progress_to_proto(progress: Progress) -> pb.Progress:
     """The message of a run's progress."""
     return pb.Progress(
-        fraction=progress.fraction, message=_text(progress.message[:MAX_PROGRESS_CHARS])
+        fraction=progress.fraction, message=utf8_text(progress.message[:MAX_PROGRESS_CHARS])
     )
 
 
@@ -77,18 +77,19 @@ def progress_from_proto(message: pb.Progress) -> Progress:
 def error_to_proto(error: ErrorResponse) -> pb.Error:
     """The message of an error."""
     return pb.Error(
-        error_code=_text(error.error_code),
-        message=_text(error.message),
+        error_code=utf8_text(error.error_code),
+        message=utf8_text(error.message),
         source=error.source,
         permanent=bool(error.is_permanent),
         message_parameters=_texts(error.message_parameters),
         details=[
             pb.ErrorDetail(
-                error_code=_text(detail.error_code),
-                message=_text(detail.message),
+                error_code=utf8_text(detail.error_code),
+                message=utf8_text(detail.message),
                 message_parameters=_texts(detail.message_parameters),
                 additional_parameters={
-                    _text(pair.name): _text(pair.value) for pair in detail.additional_parameters
+                    utf8_text(pair.name): utf8_text(pair.value)
+                    for pair in detail.additional_parameters
                 },
             )
             for detail in error.more_details
@@ -131,10 +132,10 @@ def _duration(seconds: float) -> Duration:
     return duration
 
 
-def _text(text: str) -> str:
-    # A lone surrogate, as in a file's name, is no UTF-8, and would fail the whole message.
+def utf8_text(text: str) -> str:
+    """The text as UTF-8 can say it: a lone surrogate, as in a file's name, fails an encoder."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _texts(texts: Iterable[str]) -> list[str]:
-    return [_text(text) for text in texts]
+    return [utf8_text(text) for text in texts]

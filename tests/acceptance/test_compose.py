@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from executor.settings import ExecutorSettings
 from msgspec.structs import fields
 
+from executor.settings import ExecutorSettings
 from fabric_jobs.settings import PREFIX
 from facade.settings import FacadeSettings
 from tests.conftest import Cluster

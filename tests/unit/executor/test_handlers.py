@@ -98,7 +98,7 @@ async def async_generator(job: Job[Any]) -> AsyncIterator[int]:
         (takes_the_payload, "must take a Job"),
         (unresolvable, "'Missing' is not defined"),
         (not_decodable, "JSON can't be decoded to"),
-        (ambiguous, "more than one"),
+        (ambiguous, "must be tagged"),
         (generator, "can't yield"),
         (async_generator, "can't yield"),
         (functools.partial(two_arguments, more=1), "is no function"),

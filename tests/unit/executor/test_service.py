@@ -47,7 +47,6 @@ async def settings(embedded: Cluster, topic: str, facade: FakeFacade) -> Executo
         slots=1,
         heartbeat_s=0.1,
         drain_s=5,
-        executor_name="worker-0",
     )
 
 
@@ -109,7 +108,8 @@ async def test_each_dispatch_of_a_served_type_is_claimed_in_turn(
         record("b"),
         record("c"),
     )
-    async with serving_jobs(executor, settings) as executor_id:
+    named = replace(settings, executor_name="worker-0")
+    async with serving_jobs(executor, named) as executor_id:
         await facade.until(lambda: facade.claims)
         # Long enough that the intake has paused its partition, and polled it.
         await facade.until_beats(10)

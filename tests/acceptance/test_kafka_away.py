@@ -1,0 +1,50 @@
+"""What a facade says while Kafka is away, and after."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from fabric_jobs.brokers import APACHE
+from tests.apache_kafka import ApacheKafka, why_unavailable
+from tests.conftest import Cluster, no_apache_kafka
+from tests.programs import Fabric, executor, facade, new_id
+
+
+async def test_kafka_away_is_said_within_the_deadline_and_recovers(tmp_path: Path) -> None:
+    """503 with Retry-After for creates and unknown ids; known jobs are read; all recovers."""
+    if reason := why_unavailable():
+        no_apache_kafka(reason)
+    with ApacheKafka(tmp_path) as kafka:
+        environment = Cluster(kafka.bootstrap_servers, APACHE).environment("test.away")
+        handlers = "tests.acceptance.handlers:executor"
+        async with (
+            facade(**environment) as replica,
+            executor(handlers, replica, **environment),
+            Fabric(replica) as fabric,
+        ):
+            known, asked, after = new_id(), new_id(), new_id()
+            await fabric.create(known)
+            completed = await fabric.until(known, "Completed")
+            kafka.kill(0)
+            begun = time.monotonic()
+            refused, missed = await asyncio.gather(fabric.create(asked), fabric.state(new_id()))
+            took_s = time.monotonic() - begun
+            read = await fabric.state(known)
+            await asyncio.to_thread(kafka.restart, 0)
+            async with asyncio.timeout(60):
+                while (await fabric.create(after)).status_code != 202:
+                    await asyncio.sleep(0.1)
+            repeated = await fabric.create(asked)
+            ends = [
+                await fabric.until(job_id, "Completed", within_s=60) for job_id in (asked, after)
+            ]
+
+    assert refused.status_code == missed.status_code == 503
+    assert refused.headers["retry-after"] == "5"
+    assert refused.json()["errorCode"] == "Unavailable"
+    assert refused.json()["isPermanent"] is False
+    # The append deadline is 3 s; the rest is room for a busy machine.
+    assert took_s < 6
+    assert read.json() == completed
+    assert repeated.status_code == 202
+    assert all(end["startTimeUtc"] <= end["endTimeUtc"] for end in ends)
