@@ -12,6 +12,8 @@ from msgspec import Raw
 from cli.dev import EXAMPLE, EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE, EXAMPLE_PAYLOAD
 from cli.errors import CommandError
 from cli.fabric import Fabric, JobInstance, JobInstanceState
+from cli.identity import DEVELOPMENT_TENANT, LocalIdentity
+from cli.issuer import Issuer
 from cli.stack import Stack
 from fabric_jobs.jobs import JobInstanceStatus
 
@@ -32,8 +34,9 @@ async def demo(environ: Mapping[str, str]) -> list[JobInstanceState]:
     # What the programs log would bury what is shown; it matters where the demonstration fails.
     with tempfile.TemporaryFile() as log:
         try:
-            async with Stack(environ, log.fileno()) as stack:
-                seen = await stack.alongside(_show(stack))
+            with Issuer() as issuer:
+                async with Stack(environ, log.fileno()) as stack:
+                    seen = await stack.alongside(_show(stack, issuer))
             if missed := what_is_missing(seen):
                 raise CommandError(missed)
             return seen
@@ -43,7 +46,7 @@ async def demo(environ: Mapping[str, str]) -> list[JobInstanceState]:
             raise
 
 
-async def _show(stack: Stack) -> list[JobInstanceState]:
+async def _show(stack: Stack, issuer: Issuer) -> list[JobInstanceState]:
     """The states seen, one after the other."""
     began = time.monotonic()
 
@@ -51,12 +54,12 @@ async def _show(stack: Stack) -> list[JobInstanceState]:
         click.echo(f"{time.monotonic() - began:6.2f} s  {text}")
 
     broker = "embedded broker" if stack.embedded else "Kafka"
-    url, _ = await stack.start_facade(_ANY_PORT, _ANY_PORT)
+    url, _ = await stack.start_facade(_ANY_PORT, _ANY_PORT, issuer)
     say(f"{broker} {stack.kafka}, facade {url}")
     job = JobInstance(item_type=EXAMPLE_ITEM_TYPE, job_type=EXAMPLE_JOB_TYPE)
     seen: list[JobInstanceState] = []
     starting: asyncio.Task[None] | None = None
-    async with Fabric(url) as fabric:
+    async with Fabric(url, LocalIdentity(issuer.authority, DEVELOPMENT_TENANT)) as fabric:
         await fabric.create(job, Raw(EXAMPLE_PAYLOAD))
         say(f"POST {job.path} was answered with 202")
         try:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import click
 
 from cli.broker import WARNING
-from cli.fabric import DEVELOPMENT_TENANT, JobInstance
+from cli.fabric import JobInstance
+from cli.issuer import DEFAULT_ADDRESS, Issuer
 from cli.stack import Stack
 
 EXAMPLE = "cli.example:executor"
@@ -18,23 +19,25 @@ HTTP_ADDRESS = "127.0.0.1:5000"
 GRPC_ADDRESS = "127.0.0.1:5001"
 
 
-async def dev(environ: Mapping[str, str], target: str, http: str, grpc: str) -> None:
+async def dev(
+    environ: Mapping[str, str], target: str, http: str, grpc: str, issuer: Issuer
+) -> None:
     """Run the tree; raises `CommandError` where a part of it ends by itself."""
     async with Stack(environ) as stack:
         if stack.embedded:
             click.echo(WARNING, err=True)
-        await stack.alongside(_run(stack, target, http, grpc))
+        await stack.alongside(_run(stack, target, http, grpc, issuer))
 
 
-async def _run(stack: Stack, target: str, http: str, grpc: str) -> None:
-    url, grpc = await stack.start_facade(http, grpc)
+async def _run(stack: Stack, target: str, http: str, grpc: str, issuer: Issuer) -> None:
+    url, grpc = await stack.start_facade(http, grpc, issuer)
     await stack.start_executor(target)
-    click.echo(f"ready http={url} grpc={grpc} kafka={stack.kafka}")
-    click.echo(next_steps(url, grpc, example=target == EXAMPLE), err=True)
+    click.echo(f"ready http={url} grpc={grpc} kafka={stack.kafka} authority={issuer.authority}")
+    click.echo(next_steps(url, grpc, issuer.authority, example=target == EXAMPLE), err=True)
     await asyncio.Event().wait()
 
 
-def next_steps(url: str, grpc: str, *, example: bool) -> str:
+def next_steps(url: str, grpc: str, authority: str, *, example: bool) -> str:
     """What a person may try on the running tree."""
     kind = (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) if example else ("ITEM_TYPE", "JOB_TYPE")
     payload = EXAMPLE_PAYLOAD if example else "{}"
@@ -43,11 +46,14 @@ def next_steps(url: str, grpc: str, *, example: bool) -> str:
         submit += ["--http", url]
     if grpc != GRPC_ADDRESS:
         submit += ["--grpc", grpc]
+    headers = "fabric-jobs token"
+    if authority != f"http://{DEFAULT_ADDRESS}":
+        submit += ["--authority", authority]
+        headers += f" --authority {authority}"
     job = JobInstance(item_type=kind[0], job_type=kind[1])
-    curl = ["curl", "-i", "-X", "POST", "-H", f"x-ms-client-tenant-id: {DEVELOPMENT_TENANT}"]
-    curl += ["-d", f'{{"invokeType": "Manual", "creationPayload": {payload}}}', url + job.path]
+    curl = ["-d", f'{{"invokeType": "Manual", "creationPayload": {payload}}}', url + job.path]
     return (
         f"In another terminal:\n  {shlex.join(submit)}\n"
-        f"or as Fabric does it:\n  {shlex.join(curl)}\n"
+        f"or as Fabric does it:\n  {headers} | curl -i -X POST -H @- {shlex.join(curl)}\n"
         "Ctrl-C stops everything."
     )

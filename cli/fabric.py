@@ -14,10 +14,9 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from cli.errors import InputError
+from cli.identity import NoTokensError
 from fabric_jobs.jobs import ErrorResponse, JobInstanceStatus, Timestamp
 
-#: Stands for a customer's tenant where there is none.
-DEVELOPMENT_TENANT = "de000000-0000-4000-8000-000000000001"
 FINAL = {JobInstanceStatus.COMPLETED, JobInstanceStatus.FAILED, JobInstanceStatus.CANCELLED}
 
 _ANSWER_S = 10.0
@@ -81,12 +80,13 @@ class Fabric:
     def __init__(
         self,
         url: str,
-        tenant_id: str = DEVELOPMENT_TENANT,
+        identity: httpx.Auth,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = base_url(url)
         self._http = httpx.AsyncClient(
-            headers={"x-ms-client-tenant-id": tenant_id, "ActivityId": new_guid()},
+            auth=identity,
+            headers={"ActivityId": new_guid()},
             timeout=_ANSWER_S,
             # A proxy of the environment's can't know this machine's own addresses.
             trust_env=not _on_this_machine(self.url),
@@ -145,6 +145,8 @@ class Fabric:
         url = self.url + path
         try:
             answer = await self._http.request(method, url, headers=headers, content=body)
+        except NoTokensError as error:
+            raise UnreachableError(str(error)) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             remedy = "Start it with `fabric-jobs dev`, or name another with --http."
             raise UnreachableError(f"Nobody answers at {self.url}. {remedy}") from error

@@ -13,7 +13,9 @@ import msgspec
 from cli.demo import demo
 from cli.dev import EXAMPLE, GRPC_ADDRESS, HTTP_ADDRESS, dev
 from cli.errors import CommandError, InputError
-from cli.fabric import DEVELOPMENT_TENANT, JobInstance, new_guid
+from cli.fabric import JobInstance, new_guid
+from cli.identity import DEVELOPMENT_TENANT, LocalIdentity, NoTokensError, TenantOnly, fetch_headers
+from cli.issuer import DEFAULT_ADDRESS, Issuer
 from cli.stack import until_stopped
 from cli.submit import submit
 from fabric_jobs.settings import SettingsError, host_port
@@ -60,7 +62,14 @@ class Address(click.ParamType[str]):
     show_default=True,
     help="Where internal services and executors call.",
 )
-def dev_command(target: str, http: str, grpc: str) -> None:
+@click.option(
+    "--issuer",
+    type=Address(),
+    default=DEFAULT_ADDRESS,
+    show_default=True,
+    help="Where the local issuer of Fabric's tokens answers.",
+)
+def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
     """Run broker, facade and an executor until Ctrl-C.
 
     MODULE:EXECUTOR names your handlers, such as jobs:executor for `executor` in jobs.py; without
@@ -69,7 +78,12 @@ def dev_command(target: str, http: str, grpc: str) -> None:
     """
     if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
         raise InputError(f"{target!r} is not MODULE:EXECUTOR, such as {EXAMPLE}.")
-    _run(dev(os.environ, target, http, grpc))
+    try:
+        authority = Issuer(*host_port(issuer))
+    except OSError as error:
+        raise CommandError(f"The local issuer can't have {issuer}: {error}.") from error
+    with authority:
+        _run(dev(os.environ, target, http, grpc, authority))
 
 
 @main.command("submit")
@@ -93,6 +107,14 @@ def dev_command(target: str, http: str, grpc: str) -> None:
     show_default=True,
     help="The facade's gRPC address, which progress is read from.",
 )
+@click.option(
+    "--authority",
+    metavar="URL",
+    default=f"http://{DEFAULT_ADDRESS}",
+    envvar="FABRIC_JOBS_AUTHORITY",
+    show_default=True,
+    help="The local issuer; empty for a facade that has authentication off.",
+)
 @click.option("--tenant", type=click.UUID, default=DEVELOPMENT_TENANT, show_default=True)
 @click.option("--workspace", type=click.UUID, default=new_guid, help="By default a new id.")
 @click.option("--item", type=click.UUID, default=new_guid, help="By default a new id.")
@@ -104,6 +126,7 @@ def submit_command(
     wait: bool,
     http: str,
     grpc: str,
+    authority: str,
     tenant: str,
     workspace: str,
     item: str,
@@ -121,12 +144,39 @@ def submit_command(
         item_id=str(item),
         job_id=str(job_id),
     )
-    work = submit(http, str(tenant), job, _object(payload), grpc if wait else None)
+    identity = LocalIdentity(authority, str(tenant)) if authority else TenantOnly(str(tenant))
+    work = submit(http, identity, job, _object(payload), grpc if wait else None)
     code = _run(work)
     if code is None:
         click.echo(f"No longer waiting; the job goes on: {job.job_id}", err=True)
         code = _INTERRUPTED
     sys.exit(code)
+
+
+@main.command("token")
+@click.option(
+    "--authority",
+    metavar="URL",
+    default=f"http://{DEFAULT_ADDRESS}",
+    envvar="FABRIC_JOBS_AUTHORITY",
+    show_default=True,
+    help="The local issuer.",
+)
+@click.option("--tenant", type=click.UUID, default=DEVELOPMENT_TENANT, show_default=True)
+@click.option("--version", type=click.Choice(["1.0", "2.0"]), default="2.0", show_default=True)
+@click.option("--no-subject", is_flag=True, help="Fabric alone, as for a scheduled job.")
+def token_command(authority: str, tenant: str, version: str, no_subject: bool) -> None:
+    """Print the headers that Fabric would send, for `curl -H @-`."""
+    subject = "no" if no_subject else "yes"
+    asking = fetch_headers(
+        f"{authority}/headers", tenant=str(tenant), version=version, subject=subject
+    )
+    try:
+        headers = _run(asking)
+    except NoTokensError as error:
+        raise InputError(str(error)) from error
+    for name, value in (headers or {}).items():
+        click.echo(f"{name}: {value}")
 
 
 @main.command("demo")

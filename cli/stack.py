@@ -10,11 +10,13 @@ from typing import Any, Self, TypeVar
 
 from cli.broker import EmbeddedBroker
 from cli.errors import CommandError
+from cli.issuer import Issuer
 from cli.programs import STDERR, Program
 
 KAFKA_VARIABLE = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
 DEFAULTS = {
     "FABRIC_JOBS_BASE_PATH": "/workload",
+    "FABRIC_JOBS_DOCS": "true",
     "FABRIC_JOBS_POOL": "default",
     # Who presses Ctrl-C waits for it: far below the time after which a program is killed.
     "FABRIC_JOBS_DRAIN_S": "3",
@@ -48,8 +50,12 @@ class Stack:
         """Whether the broker is ours, and forgets everything at its end."""
         return self._broker is not None
 
-    async def start_facade(self, http: str, grpc: str) -> tuple[str, str]:
-        """The facade's URL and gRPC address, once it answers there; port 0 is any free one."""
+    async def start_facade(self, http: str, grpc: str, issuer: Issuer) -> tuple[str, str]:
+        """The facade's URL and gRPC address, once it answers there; port 0 is any free one.
+
+        It authenticates Fabric by the issuer's keys.
+        """
+        self._environ |= issuer.settings
         facade = await self._start(
             "facade", FABRIC_JOBS_HTTP_ADDRESS=http, FABRIC_JOBS_GRPC_ADDRESS=grpc
         )

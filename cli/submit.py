@@ -1,6 +1,7 @@
 """`fabric-jobs submit`: asks for one job as Fabric would, and waits for it where asked to."""
 
 import click
+import httpx
 from msgspec import Raw
 from rich.console import Console
 from rich.progress import (
@@ -27,13 +28,13 @@ EXIT_CODES = {
 
 async def submit(
     url: str,
-    tenant_id: str,
+    identity: httpx.Auth,
     job: JobInstance,
     payload: Raw | None,
     wait_with_grpc: str | None,
 ) -> int:
     """The exit code; with a gRPC address to read progress from, it waits for the job's end."""
-    async with Fabric(url, tenant_id) as fabric:
+    async with Fabric(url, identity) as fabric:
         await fabric.create(job, payload)
         click.echo(job.job_id)
         if wait_with_grpc is None:

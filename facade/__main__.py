@@ -9,12 +9,13 @@ import uvloop
 
 from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
+from facade.auth import AuthorityError
 from facade.log import LogError
 from facade.replica import StateInUseError
 from facade.service import serve
 from facade.settings import FacadeSettings
 
-EXPECTED = (SettingsError, LogError, StateInUseError, OSError, RuntimeError)
+EXPECTED = (SettingsError, AuthorityError, LogError, StateInUseError, OSError, RuntimeError)
 
 
 def main() -> int:

@@ -1,8 +1,6 @@
 """The composition: one log, one replica, two servers, in one loop."""
 
 import asyncio
-import ipaddress
-import logging
 import socket
 import uuid
 from collections.abc import Iterator
@@ -11,15 +9,13 @@ from contextlib import contextmanager
 import uvicorn
 from litestar.types import ASGIApp
 
-from fabric_jobs.settings import SettingsError, host_port
-from facade.http import Admission, Door, Operations, http_app
+from facade.entrance import admission, authenticator, grpc_address, http_address
+from facade.http import Door, Operations, http_app
 from facade.jobs import Jobs
 from facade.log import Log, TopicSpec
 from facade.replica import Identity, Replica, Store
 from facade.rpc import RpcServer
 from facade.settings import EVENT_REST_BYTES, MIN_RETENTION_MS, RETENTION_MS, FacadeSettings
-
-log = logging.getLogger("fabric_jobs.facade")
 
 #: How old the last sight of the log's end may be for a replica to be sent requests, in seconds.
 READY_S = 30.0
@@ -30,11 +26,13 @@ HTTP_GRACE_S = 5
 async def serve(settings: FacadeSettings) -> None:
     """Runs a replica until cancelled; prints one line once it is ready.
 
-    Raises what `SettingsError`, `LogError` and `StateInUseError` say.
+    Raises `SettingsError`, `AuthorityError`, `LogError` and `StateInUseError`.
     """
-    http_host, http_port = _loopback(settings.http_address)
-    grpc_host, grpc_port = _loopback(settings.grpc_address)
-    log.warning("nobody is authenticated: whoever reaches a port may do everything")
+    http_host, http_port = http_address(settings)
+    grpc_host, grpc_port = grpc_address(settings)
+    trusted = authenticator(settings)
+    if trusted:
+        await trusted.keys.start()
     the_log = Log(settings, _topic(settings))
     await the_log.connect()
     store = Store(settings.state_dir / "replica.sqlite" if settings.state_dir else None)
@@ -50,14 +48,17 @@ async def serve(settings: FacadeSettings) -> None:
         source = f"/fabric-jobs/facade/{uuid.uuid4()}"
         jobs = Jobs(the_log, replica, source, settings.append_deadline_s)
         app = http_app(
-            Operations(jobs, Door(None, Admission(), replica.unfinished)),
+            Operations(jobs, Door(trusted, admission(settings), replica.unfinished)),
             settings.base_path,
             settings.body_limit_bytes,
             ready=lambda: the_log.confirmed_within(READY_S),
-            docs=False,
+            docs=settings.docs,
         )
         async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(the_log.run(replica), name="run the log")
+            background = [tasks.create_task(the_log.run(replica), name="run the log")]
+            if trusted:
+                refreshing = trusted.keys.run()
+                background.append(tasks.create_task(refreshing, name="refresh the keys"))
             await the_log.catch_up()
             with socket.create_server((http_host, http_port)) as listening:
                 rpc = RpcServer(jobs, replica, grpc_host, grpc_port)
@@ -69,7 +70,8 @@ async def serve(settings: FacadeSettings) -> None:
                     await _serve_http(app, listening)
                 finally:
                     await rpc.stop()
-                    reading.cancel()
+                    for task in background:
+                        task.cancel()
     finally:
         store.close()
 
@@ -113,16 +115,3 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _loopback(address: str) -> tuple[str, int]:
-    host, port = host_port(address)
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise SettingsError(
-            f"{address} is not on loopback, and nobody is authenticated yet. Use 127.0.0.1:{port}."
-        )
-    return host, port

@@ -1,10 +1,11 @@
 """The facade's settings."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from fabric_jobs.jobs import InvokeType
 from fabric_jobs.settings import KafkaSettings
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -19,9 +20,9 @@ EVENT_REST_BYTES = 64 * 1024
 class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     """How a facade replica runs; each field is an environment variable, as `FABRIC_JOBS_...`."""
 
-    #: Where Fabric calls; loopback only while nothing is authenticated. Port 0 takes a free one.
+    #: Where Fabric calls; loopback only without authentication. Port 0 takes a free one.
     http_address: str = "127.0.0.1:5000"
-    #: Where internal services and executors call; loopback only.
+    #: Where internal services and executors call; loopback only, for nobody is authenticated there.
     grpc_address: str = "127.0.0.1:5001"
     #: What stands before every path of Fabric's.
     base_path: str = "/workload"
@@ -35,3 +36,32 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     append_deadline_s: Annotated[float, Meta(gt=0)] = 3.0
     #: The largest request body, in bytes.
     body_limit_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
+    #: Whether callers of the HTTP API must be Fabric: `on`, or `off` on loopback.
+    authentication: Literal["on", "off"] = "on"
+    #: The address of the authority that signs Fabric's tokens.
+    authority: str = "https://login.microsoftonline.com"
+    #: The tenant that published the workload: that of Fabric's app token.
+    publisher_tenant_id: str = ""
+    #: The workload's Application ID URI: the audience of v1 tokens.
+    audience: str = ""
+    #: The workload's client id: the audience of v2 tokens.
+    client_id: str = ""
+    #: The app ids that are Fabric's.
+    fabric_app_ids: tuple[str, ...] = (
+        "00000009-0000-0000-c000-000000000000",
+        "d2450708-699c-41e3-8077-b0c8341509aa",
+    )
+    #: Seconds that the authority's clock may differ.
+    clock_skew_s: Annotated[float, Meta(ge=0, le=300)] = 60.0
+    #: Invoke types whose create must come with a user's token, beside Fabric's own.
+    subject_token_required: tuple[InvokeType, ...] = (InvokeType.MANUAL,)
+    #: Item types that are served; all if empty.
+    item_types: tuple[str, ...] = ()
+    #: Job types that are served; all if empty.
+    job_types: tuple[str, ...] = ()
+    #: Creates a second that a tenant may send to one replica; 0 means any.
+    tenant_creates_per_s: Annotated[float, Meta(ge=0)] = 0.0
+    #: Jobs of a tenant that may be unfinished at a time; 0 means any.
+    tenant_unfinished_jobs: Annotated[int, Meta(ge=0)] = 0
+    #: Whether pages about the HTTP API are served beside its description.
+    docs: bool = False

@@ -63,6 +63,7 @@ async def facade(**environment: str) -> AsyncIterator[Program]:
     ports = {
         "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
         "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
+        "FABRIC_JOBS_AUTHENTICATION": "off",
         "FABRIC_JOBS_CREATE_TOPICS": "true",
         "FABRIC_JOBS_EVENTS_PARTITIONS": "4",
     }

@@ -5,11 +5,12 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import httpx
 import pytest
@@ -38,75 +39,94 @@ class Ended(NamedTuple):
     stderr: str
 
 
-class Dev(Struct):
-    """A running `fabric-jobs dev`."""
+class Command(Struct):
+    """A running `fabric-jobs`."""
 
     process: Process
+    #: A file: a pipe that nobody reads would fill, and stop it.
+    log: IO[bytes]
+
+    async def end(self) -> Ended:
+        """What it leaves, once it has ended."""
+        async with asyncio.timeout(DEADLINE_S):
+            stdout, _ = await self.process.communicate()
+        assert self.process.returncode is not None
+        self.log.seek(0)
+        return Ended(
+            self.process.returncode, stdout.decode().splitlines(), self.log.read().decode()
+        )
+
+
+class Dev(Struct):
+    """`fabric-jobs dev`, ready."""
+
+    command: Command
     ready: dict[str, str]
 
-    async def submit(self, *arguments: str) -> Ended:
-        """`fabric-jobs submit`, sent there."""
-        return await run("submit", *arguments, *self.addresses)
+    @property
+    def process(self) -> Process:
+        """The process itself."""
+        return self.command.process
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The options that name it."""
         return ("--http", self.ready["http"], "--grpc", self.ready["grpc"])
 
+    async def submit(self, *arguments: str) -> Ended:
+        """`fabric-jobs submit`, sent there."""
+        return await run("submit", *arguments, *self.addresses)
+
     def child(self, name: str) -> int:
         """The process id of one of its programs."""
         (found,) = (pid for pid, command in children(self.process.pid) if f"-m {name}" in command)
         return found
 
-    async def end(self) -> Ended:
-        """What it leaves, once it has ended."""
-        return await ended(self.process)
 
-
+@asynccontextmanager
 async def started(
-    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Process:
-    """`fabric-jobs`, running, as the leader of a terminal's process group would."""
-    return await asyncio.create_subprocess_exec(
-        COMMAND,
-        *arguments,
-        cwd=cwd,
-        env={**ENVIRONMENT, **(environment or {})},
-        stdout=PIPE,
-        stderr=PIPE,
-        start_new_session=True,
-    )
-
-
-async def ended(process: Process) -> Ended:
-    """What the command leaves at its end."""
-    async with asyncio.timeout(DEADLINE_S):
-        stdout, stderr = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, stdout.decode().splitlines(), stderr.decode())
+    *arguments: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    terminal: int | None = None,
+) -> AsyncIterator[Command]:
+    """`fabric-jobs`, until the end of the block; `terminal` is its stderr instead of the log."""
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND,
+            *arguments,
+            cwd=cwd,
+            env={**ENVIRONMENT, **(environment or {})},
+            stdout=PIPE,
+            stderr=terminal or log,
+            # As a shell does, so that Ctrl-C can be sent to the whole group.
+            start_new_session=True,
+        )
+        try:
+            yield Command(process, log)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
 
 async def run(
     *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Ended:
     """`fabric-jobs`, from its start to its end."""
-    return await ended(await started(*arguments, cwd=cwd, environment=environment))
+    async with started(*arguments, cwd=cwd, environment=environment) as command:
+        return await command.end()
 
 
 @asynccontextmanager
 async def dev(*arguments: str, cwd: Path | None = None) -> AsyncIterator[Dev]:
     """`fabric-jobs dev` on free ports, from its ready line on."""
-    process = await started("dev", *arguments, *ANY_PORTS, cwd=cwd)
-    try:
-        assert process.stdout
+    async with started("dev", *arguments, *ANY_PORTS, cwd=cwd) as command:
+        assert command.process.stdout
         async with asyncio.timeout(DEADLINE_S):
-            line = (await process.stdout.readline()).decode()
-        assert line.startswith("ready "), line
-        yield Dev(process, dict(word.split("=", 1) for word in line.split()[1:]))
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+            line = (await command.process.stdout.readline()).decode()
+        assert line.startswith("ready "), f"{line}{(await command.end()).stderr}"
+        yield Dev(command, dict(word.split("=", 1) for word in line.split()[1:]))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -211,15 +231,14 @@ async def test_a_conflict_is_exit_code_2(running: Dev) -> None:
 async def test_a_terminal_shows_the_progress(running: Dev) -> None:
     """A bar with what the handler says, and afterwards only the two lines."""
     ours, theirs = os.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *(COMMAND, "submit", *FORECAST, "--wait", *running.addresses),
-        env=ENVIRONMENT | {"TERM": "xterm", "COLUMNS": "120"},
-        stdout=PIPE,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = asyncio.create_task(asyncio.to_thread(_all_of, ours))
-    told = await ended(process)
+    async with started(
+        *("submit", *FORECAST, "--wait", *running.addresses),
+        environment={"TERM": "xterm", "COLUMNS": "120"},
+        terminal=theirs,
+    ) as command:
+        os.close(theirs)
+        shown = asyncio.create_task(asyncio.to_thread(_all_of, ours))
+        told = await command.end()
 
     assert told.exit_code == 0
     assert len(told.stdout) == 2
@@ -241,7 +260,7 @@ async def test_ctrl_c_ends_everything_with_exit_code_0() -> None:
     async with dev() as one:
         pids = [pid for pid, _ in children(one.process.pid)]
         os.killpg(one.process.pid, signal.SIGINT)
-        told = await one.end()
+        told = await one.command.end()
 
     assert len(pids) == 2
     assert told.exit_code == 0
@@ -257,7 +276,7 @@ async def test_a_killed_program_ends_everything(name: str) -> None:
     async with dev() as one:
         pids = [pid for pid, _ in children(one.process.pid)]
         os.kill(one.child(name), signal.SIGKILL)
-        told = await one.end()
+        told = await one.command.end()
 
     assert told.exit_code == 1
     assert told.stderr.splitlines()[-1] == (
@@ -289,7 +308,7 @@ async def test_one_s_own_handlers_run(tmp_path: Path) -> None:
     async with dev("my_jobs:executor", cwd=tmp_path) as one:
         told = await one.submit("My.Item", "greet", "--payload", '{"name": "you"}', "--wait")
         one.process.terminate()
-        left = await one.end()
+        left = await one.command.end()
 
     assert told.exit_code == 0
     assert told.stdout[-1] == "Completed"

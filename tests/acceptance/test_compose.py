@@ -17,7 +17,11 @@ from tests.programs import Fabric, new_id, program
 
 ROOT = Path(__file__).parents[2]
 #: Settings of compose that differ from the defaults on purpose.
-DIFFERENT = {"FABRIC_JOBS_CREATE_TOPICS", "FABRIC_JOBS_STATE_DIR"}
+DIFFERENT = {
+    "FABRIC_JOBS_AUTHENTICATION",
+    "FABRIC_JOBS_CREATE_TOPICS",
+    "FABRIC_JOBS_STATE_DIR",
+}
 
 
 def service(name: str) -> dict[str, Any]:
