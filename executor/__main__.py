@@ -6,6 +6,7 @@ import os
 import sys
 
 from executor import Executor, ExecutorSettings, NoHandlersError
+from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
 
 
@@ -38,11 +39,7 @@ def load(target: str) -> Executor:
 
 def main() -> None:
     """The command."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure()
     # aiokafka tells each step of joining a group.
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     try:

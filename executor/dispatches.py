@@ -21,6 +21,8 @@ class Dispatched(Struct, frozen=True, kw_only=True):
     invoke_type: InvokeType
     #: The creation payload, as JSON; `null` where the request had none.
     payload: bytes
+    activity_id: str | None
+    request_id: str | None
     traceparent: str | None
     event_id: str
     partition: int
@@ -53,6 +55,8 @@ def of_record(partition: int, offset: int, value: bytes | None) -> Dispatched | 
         invoke_type=state.invoke_type,
         # A copy: `Raw` would keep the whole record alive for as long as the run.
         payload=bytes(event.data.dispatch.payload),
+        activity_id=state.activity_id,
+        request_id=state.request_id,
         traceparent=None if event.traceparent is UNSET else event.traceparent,
         event_id=event.id,
         partition=partition,
@@ -74,6 +78,8 @@ def of_offer(offer: pb.Offer) -> Dispatched:
         job_type=job.job_type,
         invoke_type=InvokeType(job.invoke_type) if known else InvokeType.UNKNOWN_FUTURE_VALUE,
         payload=offer.payload,
+        activity_id=job.activity_id or None,
+        request_id=job.request_id or None,
         traceparent=None,
         event_id=record.event_id,
         partition=record.partition,

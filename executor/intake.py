@@ -83,7 +83,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             auto_offset_reset="earliest",
             session_timeout_ms=broker.session_timeout_ms,
             rebalance_timeout_ms=broker.session_timeout_ms,
-            heartbeat_interval_ms=broker.session_timeout_ms // 3,
+            # A member learns from its heartbeat that another joins: all wait for the slowest.
+            heartbeat_interval_ms=min(3_000, broker.session_timeout_ms // 3),
             fetch_max_wait_ms=broker.fetch_max_wait_ms,
         )
 

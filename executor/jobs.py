@@ -43,6 +43,9 @@ class Job(Generic[T]):
     tenant_id: str
     #: Who asked for the job.
     invoke_type: InvokeType = InvokeType.MANUAL
+    #: Fabric's `ActivityId` and `RequestId` of the request that created the job.
+    activity_id: str | None = None
+    request_id: str | None = None
     #: W3C Trace Context of the request that created the job, where there was one.
     traceparent: str | None = None
     _cancel: threading.Event = field(default_factory=threading.Event, repr=False)

@@ -14,6 +14,7 @@ from executor.outcomes import outcome_of
 from executor.progress import ProgressFeed
 from executor.session import Accepted, Refused, Session
 from fabric_jobs.jobs import Progress
+from fabric_jobs.logs import concerning
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.wire import progress_to_proto
 
@@ -46,7 +47,17 @@ class Run:
         return f"job {self._dispatched.job_id} attempt {self._dispatched.attempt}"
 
     async def run(self) -> None:
-        """Claims, handles and reports."""
+        """Claims, handles and reports; every line logged on the way says which job it is about."""
+        dispatched = self._dispatched
+        with concerning(
+            job=dispatched.job_id,
+            attempt=str(dispatched.attempt),
+            ActivityId=dispatched.activity_id,
+            RequestId=dispatched.request_id,
+        ):
+            await self._run()
+
+    async def _run(self) -> None:
         answer = await self._session.claim(self._dispatched.claim(self._handler.policy))
         self._decided()
         if isinstance(answer, Refused):
@@ -111,6 +122,8 @@ class Run:
             item_id=dispatched.item_id,
             tenant_id=dispatched.tenant_id,
             invoke_type=dispatched.invoke_type,
+            activity_id=dispatched.activity_id,
+            request_id=dispatched.request_id,
             traceparent=dispatched.traceparent,
             _cancel=self._cancel_requested,
             _report=self._feed.put,

@@ -22,7 +22,8 @@ from facade.lifecycle.commands import (
     Retry,
     Stamp,
 )
-from facade.lifecycle.decide import Decision, Reason, Refusal, Settled, Undecidable, decide
+from facade.lifecycle.decide import decide
+from facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from facade.lifecycle.fold import Verdict, fold
 from facade.lifecycle.job import Job
 

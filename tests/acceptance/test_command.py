@@ -17,13 +17,14 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from cli.fabric import DEVELOPMENT_TENANT, JobInstance
+from cli.fabric import JobInstance
+from cli.identity import DEVELOPMENT_TENANT, LocalIdentity
 from tests.conftest import Cluster
 
 COMMAND = str(Path(sys.executable).with_name("fabric-jobs"))
 FORECAST = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 IMPORT = ("Contoso.FinanceAnalytics.Forecast", "importActuals")
-ANY_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+ANY_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--issuer", "127.0.0.1:0")
 DEADLINE_S = 60
 #: No Kafka of the tests' own environment, unless a test names one.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("FABRIC_JOBS_")}
@@ -71,7 +72,11 @@ class Dev(Struct):
     @property
     def addresses(self) -> tuple[str, ...]:
         """The options that name it."""
-        return ("--http", self.ready["http"], "--grpc", self.ready["grpc"])
+        return (
+            *("--http", self.ready["http"]),
+            *("--grpc", self.ready["grpc"]),
+            *("--authority", self.ready["authority"]),
+        )
 
     async def submit(self, *arguments: str) -> Ended:
         """`fabric-jobs submit`, sent there."""
@@ -201,8 +206,8 @@ async def test_a_cancelled_job_is_exit_code_3(running: Dev) -> None:
     job = JobInstance(item_type=FORECAST[0], job_type=FORECAST[1])
     ids = ("--workspace", job.workspace_id, "--item", job.item_id, "--job-id", job.job_id)
     waiting = asyncio.create_task(running.submit(*FORECAST, "--wait", *ids))
-    headers = {"x-ms-client-tenant-id": DEVELOPMENT_TENANT}
-    async with httpx.AsyncClient(headers=headers) as client, asyncio.timeout(DEADLINE_S):
+    identity = LocalIdentity(running.ready["authority"], DEVELOPMENT_TENANT)
+    async with httpx.AsyncClient(auth=identity) as client, asyncio.timeout(DEADLINE_S):
         url = running.ready["http"] + job.path
         while (await client.get(url)).json().get("status") != "InProgress":
             await asyncio.sleep(0.02)

@@ -127,7 +127,7 @@ _BAD = {
     ),
     "unknown status": (
         "ListJobs",
-        pb.ListJobsRequest(statuses=[99]),
+        pb.ListJobsRequest(statuses=[99]),  # type: ignore[list-item]
         "INVALID_ARGUMENT",
         "INVALID_FILTER",
     ),
@@ -147,7 +147,7 @@ async def test_bad_input_is_answered_with_a_code_and_a_reason(
     status, info = Status(), ErrorInfo()
     metadata = error.trailing_metadata()
     assert metadata is not None
-    status.ParseFromString(dict(metadata)["grpc-status-details-bin"])  # type: ignore[arg-type]
+    status.ParseFromString(dict(metadata)["grpc-status-details-bin"])
     status.details[0].Unpack(info)
     assert error.code().name == code
     assert info.reason == reason

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner, Result
@@ -31,26 +32,44 @@ def test_a_payload_that_is_no_json_object_is_refused(payload: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_facade_that_is_not_there_is_told_in_one_line() -> None:
-    """With what to do about it."""
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """A URL at which nobody answers."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/workload"
-        result = run("submit", "Item", "job", "--http", url)
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_facade_that_is_not_there_is_told_in_one_line(nobody: str) -> None:
+    """With what to do about it."""
+    result = run("submit", "Item", "job", "--http", f"{nobody}/workload", "--authority", "")
 
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr == (
-        f"Error: Nobody answers at {url}. "
+        f"Error: Nobody answers at {nobody}/workload. "
         "Start it with `fabric-jobs dev`, or name another with --http.\n"
     )
+
+
+@pytest.mark.parametrize("command", [("submit", "Item", "job"), ("token",)])
+def test_an_issuer_that_is_not_there_is_told_in_one_line(
+    nobody: str, command: tuple[str, ...]
+) -> None:
+    """Without tokens nothing can be asked for."""
+    result = run(*command, "--authority", nobody)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"Error: The local issuer at {nobody}")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         ("submit", "Item"),
-        ("submit", "Item", "job", "--http", "nonsense"),
+        ("submit", "Item", "job", "--http", "nonsense", "--authority", ""),
         ("submit", "Item", "job", "--workspace", "no-guid"),
         ("submit", "Item", "job", "--grpc", "5001"),
         ("dev", "no-colon"),

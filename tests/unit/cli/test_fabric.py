@@ -10,7 +10,6 @@ from msgspec import Raw
 
 from cli.errors import InputError
 from cli.fabric import (
-    DEVELOPMENT_TENANT,
     Fabric,
     FabricError,
     JobInstance,
@@ -18,6 +17,7 @@ from cli.fabric import (
     base_url,
     error_line,
 )
+from cli.identity import DEVELOPMENT_TENANT, TenantOnly
 from fabric_jobs.jobs import JobInstanceStatus
 
 JOB = JobInstance(
@@ -32,7 +32,8 @@ PATH = "/workload/workspaces/w/items/Contoso.Item/i/jobTypes/calculate%2Fit/inst
 
 def fabric(answer: Callable[[httpx.Request], httpx.Response]) -> Fabric:
     """A client whose requests are answered here."""
-    return Fabric("http://127.0.0.1:5000/workload/", transport=httpx.MockTransport(answer))
+    url, transport = "http://127.0.0.1:5000/workload/", httpx.MockTransport(answer)
+    return Fabric(url, TenantOnly(DEVELOPMENT_TENANT), transport)
 
 
 async def test_a_create_is_what_fabric_sends() -> None:

@@ -7,6 +7,7 @@ version makes of an event is simulated by decoding its type as one that it does 
 from collections import Counter
 from collections.abc import Callable
 from enum import Enum
+from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -107,7 +108,7 @@ class Replica:
 class Service(RuleBasedStateMachine):
     """Three replicas of three versions, three executors and two jobs on one log."""
 
-    seen: Counter[str] = Counter()
+    seen: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,7 +210,7 @@ class Service(RuleBasedStateMachine):
         fate=PROGRESS_FATES,
     )
     def progress(self, at: int, run: int, tenths: int, fate: Fate) -> None:
-        """A granted run says how far it is; the newest replica may say so with a type of its own."""
+        """A granted run says how far it is; the newest replica may say it in a type of its own."""
         job_id, attempt, executor = self.run(run)
         report = ReportProgress(
             job_id=job_id, attempt=attempt, executor_id=executor, progress=Progress(tenths / 10)
@@ -340,7 +341,7 @@ class Service(RuleBasedStateMachine):
             self.stays_refused(self.truth[-1], command)
 
     def read_to(self, replica: Replica, position: int) -> None:
-        """The replica reads and folds; what it waited for is answered by what the fold made of it."""
+        """The replica reads and folds; what it waited for is answered by the fold's verdict."""
         while replica.position < min(position, len(self.log)):
             event = replica.decode(self.log[replica.position])
             verdict, job = fold(replica.jobs.get(event.subject), event)
@@ -415,7 +416,7 @@ def test_replicas_agree_and_nothing_is_granted_twice_whatever_the_log_does() -> 
     run_state_machine_as_test(
         Service,
         settings=settings(
-            max_examples=100,
+            max_examples=200,
             stateful_step_count=50,
             derandomize=True,
             database=None,

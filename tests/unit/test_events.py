@@ -1,0 +1,201 @@
+"""The events on the wire, against files that were written once and are never regenerated."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from fabric_jobs import events
+from fabric_jobs.events import Event, KnownEvent, NotAnEventError, UnknownEvent, decode, encode
+from fabric_jobs.jobs import JobPhase
+
+GOLDEN = Path(__file__).parent / "golden"
+KINDS: dict[str, type[KnownEvent]] = {
+    "requested": events.Requested,
+    "started": events.Started,
+    "progressed": events.Progressed,
+    "attempt-failed": events.AttemptFailed,
+    "requeued": events.Requeued,
+    "cancel-requested": events.CancelRequested,
+    "completed": events.Completed,
+    "failed": events.Failed,
+    "cancelled": events.Cancelled,
+}
+LATER = "paused"
+ATTRIBUTES = {"id", "source", "subject", "time", "type", "specversion", "datacontenttype"}
+
+
+def golden(name: str) -> bytes:
+    """The record's value as the file has it, without the line's end."""
+    return (GOLDEN / f"fabric.jobs.{name}.json").read_bytes().removesuffix(b"\n")
+
+
+def changed(name: str, path: str, value: object) -> bytes:
+    """The golden record with one field, as `data.state.phase`, set to another value."""
+    whole: Any = json.loads(golden(name))
+    part = whole
+    *parents, last = path.split(".")
+    for parent in parents:
+        part = part[parent]
+    part[last] = value
+    return json.dumps(whole).encode()
+
+
+def without(name: str, path: str) -> bytes:
+    """The golden record without one field."""
+    whole: Any = json.loads(golden(name))
+    part = whole
+    *parents, last = path.split(".")
+    for parent in parents:
+        part = part[parent]
+    del part[last]
+    return json.dumps(whole).encode()
+
+
+def test_there_is_one_golden_file_for_each_type_and_one_of_a_later_type() -> None:
+    """A type added to the contract needs a file here, and none goes without being noticed."""
+    assert set(KINDS.values()) == set(KnownEvent.__args__)
+    assert {path.stem for path in GOLDEN.iterdir()} == {
+        f"fabric.jobs.{name}" for name in (*KINDS, LATER)
+    }
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_golden_record_decodes_to_its_kind_and_encodes_to_the_same_bytes(name: str) -> None:
+    """What was once written to the topic is read, and would be written so today."""
+    event = decode(golden(name))
+    assert type(event) is KINDS[name]
+    assert events.type_of(event) == f"fabric.jobs.{name}"
+    assert encode(event) == golden(name)
+
+
+@pytest.mark.parametrize("name", [*KINDS, LATER])
+def test_a_record_is_a_cloudevent(name: str) -> None:
+    """CloudEvents 1.0 in structured JSON, its subject the job's canonical id."""
+    envelope = json.loads(golden(name))
+    assert envelope.keys() >= ATTRIBUTES | {"data"}
+    assert envelope["specversion"] == "1.0"
+    assert envelope["type"] == f"fabric.jobs.{name}"
+    assert envelope["datacontenttype"] == "application/json"
+    assert envelope["subject"] == "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
+    assert datetime.fromisoformat(envelope["time"]).tzinfo == UTC
+    assert events.CONTENT_TYPE.startswith("application/cloudevents+json")
+    # CloudEvents: attribute names are lower-case letters and digits.
+    assert all(key.isalnum() and key == key.lower() for key in envelope)
+
+
+@pytest.mark.parametrize("name", [*KINDS, LATER])
+def test_every_event_carries_what_never_changes_form(name: str) -> None:
+    """Sequence, follows and the state are there; a dispatch where, and only where, one is made."""
+    event = decode(golden(name))
+    assert event.data.sequence >= 1
+    assert (event.data.follows is None) == (event.data.sequence == 1)
+    assert event.data.state.tenant_id == "tenant"
+    assert (event.data.dispatch is not UNSET) == (name in ("requested", "requeued"))
+
+
+def test_a_later_type_with_later_fields_decodes_as_unknown_with_all_that_a_fold_needs() -> None:
+    """Fields that this version doesn't know, beside, in the data and in the state, are passed by."""
+    event = decode(golden(LATER))
+    assert isinstance(event, UnknownEvent)
+    assert (event.type, events.type_of(event)) == ("fabric.jobs.paused",) * 2
+    assert (event.data.sequence, event.data.follows) == (7, "7a1c0000-0000-4000-8000-000000000006")
+    assert (event.data.state.phase, event.data.state.attempt) == (JobPhase.RUNNING, 2)
+    assert event.traceparent is not UNSET
+
+
+def test_a_known_type_with_later_fields_is_still_that_type() -> None:
+    """A later version may add fields; this one reads the rest."""
+    event = decode(changed("started", "data.state.priority", "high"))
+    assert event == decode(golden("started"))
+
+
+def test_the_payload_passes_through_byte_for_byte() -> None:
+    """Neither spaces nor the spelling of numbers change between creation and executor."""
+    spelled = b'{ "n": 1.50e3,\n "big": 123456789012345678901234567890 }'
+    event = decode(golden("requested").replace(b'{"rows":[1,2,3]}', spelled))
+    assert event.data.dispatch is not UNSET
+    assert bytes(event.data.dispatch.payload) == spelled
+    assert spelled in encode(event)
+
+
+JUNK: dict[str, bytes | None] = {
+    "a tombstone": None,
+    "nothing": b"",
+    "no JSON": b"job started",
+    "no UTF-8": b"\xff\xfe",
+    "no UTF-8 in a text": golden("started").replace(b"executor-a", b"executor-\xff"),
+    "no object": b"[]",
+    "an empty object": b"{}",
+    "cut off": golden("started")[:-1],
+    "more behind it": golden("started") + b"x",
+    "a byte order mark": b"\xef\xbb\xbf" + golden("started"),
+    "deep lists": b"[" * 100_000,
+    "deep objects": b'{"a":' * 100_000,
+    "a deep payload": golden("requested").replace(b"[1,2,3]", b"[" * 50_000 + b"]" * 50_000),
+    "no type": without("started", "type"),
+    "a type that is a number": changed("started", "type", 3),
+    "another specversion": changed("started", "specversion", "0.3"),
+    "another content type": changed("started", "datacontenttype", "application/xml"),
+    "no id": without("started", "id"),
+    "no subject": without("started", "subject"),
+    "a time without a zone": changed("started", "time", "2026-01-01T00:00:00"),
+    "a time that is none": changed("started", "time", "2026-02-31T00:00:00Z"),
+    "no data": without("started", "data"),
+    "data that is a text": changed("started", "data", "later"),
+    "no sequence": without("started", "data.sequence"),
+    "a sequence that is a text": changed("started", "data.sequence", "2"),
+    "a sequence that is a fraction": changed("started", "data.sequence", 2.5),
+    "a sequence beyond numbers": golden("started").replace(
+        b'"sequence":2', b'"sequence":' + b"9" * 5_000
+    ),
+    "no follows": without("started", "data.follows"),
+    "no state": without("started", "data.state"),
+    "a phase of nobody's": changed("started", "data.state.phase", "Sleeping"),
+    "a status of nobody's": changed("started", "data.state.status", "Deduped"),
+    "progress above one": changed("progressed", "data.state.progress.fraction", 1.5),
+    "no error where one is due": without("attempt-failed", "data.error"),
+    "no reason where one is due": without("requeued", "data.reason"),
+    "an unknown type without state": without(LATER, "data.state"),
+    "an unknown type without sequence": without(LATER, "data.sequence"),
+    "an unknown type with bad state": changed(LATER, "data.state.attempt", "two"),
+}
+
+
+@pytest.mark.parametrize("value", JUNK.values(), ids=JUNK)
+def test_what_is_no_event_is_refused_with_one_error(value: bytes | None) -> None:
+    """Whatever lies on the topic, a reader has a single error to skip and count."""
+    with pytest.raises(NotAnEventError) as refused:
+        decode(value)
+    assert str(refused.value)
+
+
+def test_a_known_type_with_bad_data_is_not_taken_for_an_unknown_one() -> None:
+    """The error names the field that is wrong, so that the record can be found out about."""
+    with pytest.raises(NotAnEventError, match=r"data\.reason"):
+        decode(changed("requeued", "data.reason", "Mood"))
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(
+    name=st.sampled_from([*KINDS, LATER]),
+    at=st.integers(0, 1_300),
+    length=st.integers(0, 4),
+    noise=st.binary(max_size=4),
+)
+def test_a_damaged_record_is_an_event_or_is_refused_and_nothing_else(
+    name: str, at: int, length: int, noise: bytes
+) -> None:
+    """A few bytes overwritten anywhere never lead to any other error."""
+    value = golden(name)
+    damaged = value[:at] + noise + value[at + length :]
+    try:
+        event: Event | None = decode(damaged)
+    except NotAnEventError:
+        event = None
+    assert event is None or decode(encode(event)) == event
