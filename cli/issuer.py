@@ -5,6 +5,7 @@ to whoever asks, so it must never be the authority of a deployment.
 """
 
 import json
+import sys
 import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +40,13 @@ class SigningKey:
         return shown | {"kid": self.key_id, "use": "sig", "alg": "RS256"}
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tells of errors, but a facade that is stopped while it asks is none."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Issuer:
     """The authority, for as long as the block lasts."""
 
@@ -54,7 +62,7 @@ class Issuer:
             def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
                 """Says nothing: every poll of a command would be a line."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server = _Server((host, port), Handler)
         self.authority = f"http://{host}:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:

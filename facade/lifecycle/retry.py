@@ -1,9 +1,20 @@
-"""When the next attempt of a failed job is due."""
+"""What a failed attempt leaves behind, and when the next one is due."""
 
+from typing import Any
 from zlib import crc32
 
-from fabric_jobs.jobs import ErrorExtendedInformation, ErrorResponse, NameValuePair, Policy
+from msgspec.structs import replace
 
+from fabric_jobs.jobs import (
+    ErrorExtendedInformation,
+    ErrorResponse,
+    JobState,
+    NameValuePair,
+    Policy,
+)
+
+#: No backoff is longer, whatever a policy says: no job lives longer than a day.
+LONGEST_S = 24 * 60 * 60.0
 #: Earlier errors that a job's error carries along.
 MAX_EARLIER = 10
 
@@ -13,30 +24,30 @@ def backoff_s(policy: Policy, failures: int, seed: str) -> float:
     full = policy.initial_backoff_s
     for _ in range(failures - 1):
         full *= policy.backoff_multiplier
-        if full >= policy.max_backoff_s:
+        if full >= min(policy.max_backoff_s, LONGEST_S):
             break
-    full = min(full, policy.max_backoff_s)
+    full = min(full, policy.max_backoff_s, LONGEST_S)
     return full * (1 - policy.jitter * crc32(seed.encode()) / 0xFFFFFFFF)
 
 
-def with_earlier(
-    error: ErrorResponse, earlier: ErrorResponse | None, attempt: int
-) -> ErrorResponse:
-    """The error with the attempt before it among its details, the latest first."""
+def counted(state: JobState, error: ErrorResponse) -> dict[str, Any]:
+    """What one more failure changes of the state; earlier errors go into the details."""
+    return {
+        "failures": state.failures + 1,
+        "failed_attempt": state.attempt,
+        "error": _with_earlier(error, state).bounded(),
+    }
+
+
+def _with_earlier(error: ErrorResponse, state: JobState) -> ErrorResponse:
+    earlier = state.error
     if earlier is None:
         return error
     detail = ErrorExtendedInformation(
         error_code=earlier.error_code,
         message=earlier.message[:1024],
         message_parameters=earlier.message_parameters,
-        additional_parameters=(NameValuePair("attempt", str(attempt)),),
+        additional_parameters=(NameValuePair("attempt", str(state.failed_attempt)),),
     )
     details = (*error.more_details, detail, *earlier.more_details)
-    return ErrorResponse(
-        error_code=error.error_code,
-        message=error.message,
-        source=error.source,
-        is_permanent=error.is_permanent,
-        message_parameters=error.message_parameters,
-        more_details=details[:MAX_EARLIER],
-    )
+    return replace(error, more_details=details[:MAX_EARLIER])

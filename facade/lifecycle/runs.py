@@ -29,7 +29,7 @@ from facade.lifecycle.commands import (
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled
 from facade.lifecycle.follow import end, follow, requeue
 from facade.lifecycle.job import Job
-from facade.lifecycle.retry import backoff_s, with_earlier
+from facade.lifecycle.retry import backoff_s, counted
 
 
 def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
@@ -47,7 +47,11 @@ def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
         return _RUN_DECISIONS[type(command)](job, command, stamp)
     if _already(state, command):
         return Settled(job)
-    return Refusal(Reason.FINAL if job.final else Reason.SUPERSEDED, conclusive=True)
+    if job.final:
+        return Refusal(Reason.FINAL, conclusive=True)
+    # The job waits. A cancel further on would end it as these two would have.
+    settled_by_cancel = isinstance(command, ReportStopped | HandBack)
+    return Refusal(Reason.SUPERSEDED, conclusive=not settled_by_cancel)
 
 
 def _already(state: JobState, command: RunCommand) -> bool:
@@ -77,23 +81,21 @@ def _completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
 
 
 def _failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
-    state = job.state
-    error = with_earlier(command.error, state.error, state.attempt - 1).bounded()
+    state, error = job.state, command.error.bounded()
     policy = state.policy or Policy()
-    failures = state.failures + 1
+    failure = counted(state, error)
     if state.phase is JobPhase.STOPPING and not error.is_permanent:
-        return end(job, events.Cancelled, stamp, failures=failures, error=error)
-    if error.is_permanent or failures >= policy.max_attempts:
-        return end(job, events.Failed, stamp, failures=failures, error=error)
-    wait = timedelta(seconds=backoff_s(policy, failures, job.job_id))
+        return end(job, events.Cancelled, stamp, **failure)
+    if error.is_permanent or failure["failures"] >= policy.max_attempts:
+        return end(job, events.Failed, stamp, **failure)
+    wait = timedelta(seconds=backoff_s(policy, failure["failures"], job.job_id))
     return follow(
         job,
         events.AttemptFailed,
         stamp,
-        _data=lambda **data: AttemptFailedData(error=command.error.bounded(), **data),
-        failures=failures,
-        error=error,
+        _data=lambda **data: AttemptFailedData(error=error, **data),
         due_time=stamp.time + wait,
+        **failure,
     )
 
 
@@ -112,19 +114,18 @@ def _hand_back(job: Job, command: HandBack, stamp: Stamp) -> Decision:
 
 def _lose_lease(job: Job, command: LoseLease, stamp: Stamp) -> Decision:
     state = job.state
-    failures = state.failures + 1
     lost = ErrorResponse(
         error_code="ExecutorLost",
         message=f"The executor {command.executor_id} was not heard of for a lease.",
         source=ErrorSource.SYSTEM,
         is_permanent=False,
     )
-    error = with_earlier(lost, state.error, state.attempt - 1).bounded()
+    failure = counted(state, lost)
     if state.phase is JobPhase.STOPPING:
-        return end(job, events.Cancelled, stamp, failures=failures, error=error)
-    if failures >= (state.policy or Policy()).max_attempts:
-        return end(job, events.Failed, stamp, failures=failures, error=error)
-    return requeue(job, RequeueReason.LEASE_LOST, stamp, failures=failures, error=error)
+        return end(job, events.Cancelled, stamp, **failure)
+    if failure["failures"] >= (state.policy or Policy()).max_attempts:
+        return end(job, events.Failed, stamp, **failure)
+    return requeue(job, RequeueReason.LEASE_LOST, stamp, **failure)
 
 
 _RUN_DECISIONS: dict[type[RunCommand], Callable[[Job, Any, Stamp], Decision]] = {

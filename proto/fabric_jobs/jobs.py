@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 MAX_MESSAGE_CHARS = 2048
 MAX_CODE_CHARS = 128
+MAX_LISTED = 16
 MAX_ERROR_BYTES = 16 * 1024
 MAX_PROGRESS_CHARS = 1024
 
@@ -92,6 +93,8 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
             self,
             error_code=self.error_code[:MAX_CODE_CHARS],
             message=self.message[:MAX_MESSAGE_CHARS],
+            message_parameters=self.message_parameters[:MAX_LISTED],
+            more_details=self.more_details[:MAX_LISTED],
         )
         while len(msgspec.json.encode(error)) > MAX_ERROR_BYTES:
             if error.more_details:
@@ -158,5 +161,7 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     due_time: Timestamp | None = None
     end_time: Timestamp | None = None
     progress: Progress | None = None
-    #: The last attempt's error; the earlier ones stand in its details.
+    #: The error of the last attempt that failed; the earlier ones stand in its details.
     error: ErrorResponse | None = None
+    #: Which attempt that was.
+    failed_attempt: int | None = None

@@ -232,6 +232,20 @@ async def test_a_conflict_is_exit_code_2(running: Dev) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_the_token_command_prints_what_another_client_needs(running: Dev) -> None:
+    """As headers, a line each: with them the facade accepts a job, without them it doesn't."""
+    told = await run("token", "--authority", running.ready["authority"])
+    headers = dict(line.split(": ", 1) for line in told.stdout)
+    url = running.ready["http"] + JobInstance(item_type=FORECAST[0], job_type=FORECAST[1]).path
+    async with httpx.AsyncClient() as client:
+        without = await client.post(url, json={"invokeType": "Manual"})
+        accepted = await client.post(url, json={"invokeType": "Manual"}, headers=headers)
+
+    assert without.status_code == 401
+    assert accepted.status_code == 202
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 async def test_a_terminal_shows_the_progress(running: Dev) -> None:
     """A bar with what the handler says, and afterwards only the two lines."""
