@@ -1,0 +1,76 @@
+"""The documentation names what the code has."""
+
+import re
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import fields
+
+from executor.settings import ExecutorSettings
+from fabric_jobs.settings import PREFIX
+from facade.http.errors import MEANINGS
+from facade.settings import FacadeSettings
+
+ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("settings", [FacadeSettings, ExecutorSettings])
+def test_every_setting_is_in_the_table_with_its_default(settings: type[Struct]) -> None:
+    """A row a variable, and no variable that does not exist."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", (ROOT / "docs/settings.md").read_text(), re.M
+    )
+    table = dict(rows)
+    for field in fields(settings):
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        if isinstance(default, bool):
+            default = str(default).lower()
+
+        assert table[PREFIX + field.name.upper()] == ("" if default is None else str(default))
+
+
+def test_the_table_of_settings_has_no_row_too_many() -> None:
+    """What was renamed or removed is gone from it."""
+    known = {
+        PREFIX + f.name.upper() for kind in (FacadeSettings, ExecutorSettings) for f in fields(kind)
+    }
+    named = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/settings.md").read_text(), re.M)
+
+    assert set(named) == known
+
+
+def test_every_error_code_is_in_the_table_with_what_it_means() -> None:
+    """Code, status, source and permanence, as the one table of the code has them."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\d+) \| (\w+) \| (yes|no) \|", (ROOT / "docs/http.md").read_text(), re.M
+    )
+
+    assert {row[0]: row[1:] for row in rows} == {
+        code.value: (
+            str(meaning.status),
+            meaning.source.value,
+            "yes" if meaning.permanent else "no",
+        )
+        for code, meaning in MEANINGS.items()
+    }
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that is there."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_s_handler_runs_as_it_stands(tmp_path: Path) -> None:
+    """The example is code that decorates and registers."""
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)
+
+    assert callable(names["calculate_forecast"])
