@@ -10,6 +10,7 @@ from executor.errors import (
     PayloadInvalidError,
 )
 from executor.jobs import Job
+from executor.retry import Retry
 from executor.settings import ExecutorSettings
 from fabric_jobs.jobs import ErrorSource
 
@@ -24,4 +25,5 @@ __all__ = [
     "JobStopped",
     "NoHandlersError",
     "PayloadInvalidError",
+    "Retry",
 ]

@@ -11,6 +11,7 @@ from executor import service
 from executor.errors import HandlerDefinitionError, NoHandlersError
 from executor.handlers import Handler, handler_of
 from executor.jobs import Job
+from executor.retry import NO_RETRY, Retry, policy_of
 from executor.settings import ExecutorSettings
 
 F = TypeVar("F", bound=Callable[[Job[Any]], object])
@@ -37,15 +38,25 @@ class Executor:
     def __init__(self) -> None:
         self._handlers: dict[tuple[str, str], Handler] = {}
 
-    def job(self, item_type: str, job_type: str) -> Callable[[F], F]:
+    def job(
+        self,
+        item_type: str,
+        job_type: str,
+        *,
+        retry: Retry = NO_RETRY,
+        run_timeout_s: float | None = None,
+    ) -> Callable[[F], F]:
         """Makes a function the handler of a job type; the function itself stays what it was.
 
         It takes the job, and is `async`, or is called in a thread. Returning completes the job,
-        raising fails it. Raises `HandlerDefinitionError`.
+        raising fails it, and `retry` says whether it is tried again. `run_timeout_s` is how long an
+        attempt may run, in seconds; by default as long as the job may live. Raises
+        `HandlerDefinitionError`.
         """
 
         def register(function: F) -> F:
-            handler = handler_of(item_type, job_type, function)
+            policy = policy_of(retry, run_timeout_s)
+            handler = handler_of(item_type, job_type, function, policy)
             if other := self._handlers.get((item_type, job_type)):
                 raise HandlerDefinitionError(
                     f"{item_type} {job_type} has a handler: {other.function.__qualname__}."

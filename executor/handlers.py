@@ -15,6 +15,8 @@ from executor.errors import HandlerDefinitionError, PayloadInvalidError
 from executor.jobs import Job
 from fabric_jobs.jobs import Policy
 
+DEFAULT_POLICY = Policy()
+
 
 class Handler(Struct, frozen=True, kw_only=True):
     """What runs the jobs of one type."""
@@ -24,7 +26,7 @@ class Handler(Struct, frozen=True, kw_only=True):
     function: Callable[[Job[Any]], object]
     payload_decoder: msgspec.json.Decoder[Any]
     is_async: bool
-    policy: Policy = Policy()
+    policy: Policy
 
     def decode(self, payload: bytes) -> object:
         """The payload as the handler's type. Raises `PayloadInvalidError`."""
@@ -49,7 +51,12 @@ class Handler(Struct, frozen=True, kw_only=True):
             raise RuntimeError(f"The handler raised {error!r}") from error
 
 
-def handler_of(item_type: str, job_type: str, function: Callable[[Job[Any]], object]) -> Handler:
+def handler_of(
+    item_type: str,
+    job_type: str,
+    function: Callable[[Job[Any]], object],
+    policy: Policy = DEFAULT_POLICY,
+) -> Handler:
     """The function as a handler. Raises `HandlerDefinitionError`."""
     for name, value in (("item type", item_type), ("job type", job_type)):
         if not isinstance(value, str) or not value:
@@ -77,6 +84,7 @@ def handler_of(item_type: str, job_type: str, function: Callable[[Job[Any]], obj
         function=function,
         payload_decoder=decoder,
         is_async=inspect.iscoroutinefunction(function),
+        policy=policy,
     )
 
 

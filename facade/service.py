@@ -5,6 +5,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -12,6 +13,7 @@ from litestar.types import ASGIApp
 from facade.entrance import admission, authenticator, grpc_address, http_address
 from facade.http import Door, Operations, http_app
 from facade.jobs import Jobs
+from facade.keeper import Keeper
 from facade.log import Log, TopicSpec
 from facade.replica import Identity, Replica, Store
 from facade.rpc import RpcServer
@@ -47,11 +49,12 @@ async def serve(settings: FacadeSettings) -> None:
         replica = Replica(store)
         source = f"/fabric-jobs/facade/{uuid.uuid4()}"
         jobs = Jobs(the_log, replica, source, settings.append_deadline_s)
+        ready = partial(the_log.confirmed_within, READY_S)
         app = http_app(
             Operations(jobs, Door(trusted, admission(settings), replica.unfinished)),
             settings.base_path,
             settings.body_limit_bytes,
-            ready=lambda: the_log.confirmed_within(READY_S),
+            ready=ready,
             docs=settings.docs,
         )
         async with asyncio.TaskGroup() as tasks:
@@ -60,6 +63,8 @@ async def serve(settings: FacadeSettings) -> None:
                 refreshing = trusted.keys.run()
                 background.append(tasks.create_task(refreshing, name="refresh the keys"))
             await the_log.catch_up()
+            keeping = Keeper(jobs, replica, ready).run()
+            background.append(tasks.create_task(keeping, name="keep the times"))
             with socket.create_server((http_host, http_port)) as listening:
                 rpc = RpcServer(jobs, replica, grpc_host, grpc_port)
                 await rpc.start()

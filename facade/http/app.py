@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 from litestar import Litestar, Response, Router, get
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from litestar.types import ASGIApp
 
 from facade.http.correlation import correlated
 from facade.http.errors import to_response
+from facade.http.openapi import COMPONENTS, SECURITY_SCHEME, tell_as_sent
 from facade.http.operations import Operations
 from facade.http.remote import remote_routes
 from facade.http.routes import wdk_routes
@@ -43,9 +45,23 @@ def http_app(
         openapi_config=OpenAPIConfig(
             title="fabric-jobs",
             version=version("fabric-jobs"),
+            use_handler_docstrings=True,
+            components=COMPONENTS,
+            security=[{SECURITY_SCHEME: []}],
             # A page that loads its parts from elsewhere is for development.
             render_plugins=[ScalarRenderPlugin() if docs else JsonRenderPlugin()],
+            openapi_router=Router(
+                "/schema", route_handlers=[], include_in_schema=False, after_request=_no_page
+            ),
         ),
         logging_config=None,
     )
+    tell_as_sent(app.openapi_schema)
     return correlated(app)
+
+
+def _no_page(response: Response[Any]) -> Response[Any]:
+    """What the framework would say by a page of its own is Fabric's error too."""
+    if response.status_code == 404:
+        raise NotFoundException
+    return response

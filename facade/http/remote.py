@@ -4,15 +4,21 @@ from typing import Any
 
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 
 from fabric_jobs.jobs import InvokeType
 from facade.http.bodies import ItemJobInstanceState, decode_remote, state_of
 from facade.http.instance import instance_of
-from facade.http.openapi import RemoteCreateOperation, RemoteOperation, errors
+from facade.http.openapi import (
+    ItemId,
+    ItemType,
+    RemoteCreateOperation,
+    RemoteStateOperation,
+    WorkspaceId,
+    errors,
+)
 from facade.http.operations import Operations
 
-JOBS = "/workspaces/{workspace_id:str}/items/{item_type:str}/{item_id:str}/jobs"
+JOBS = "/workspaces/{workspaceId:str}/items/{itemType:str}/{itemId:str}/jobs"
 
 
 def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
@@ -27,9 +33,9 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
     )
     async def on_create_job_instance(
         request: Request[Any, Any, Any],
-        workspace_id: FromPath[str],
-        item_type: FromPath[str],
-        item_id: FromPath[str],
+        workspace_id: WorkspaceId,
+        item_type: ItemType,
+        item_id: ItemId,
     ) -> ItemJobInstanceState:
         """Called by Microsoft Fabric for starting a new job instance."""
         caller = await operations.door.caller(request)
@@ -45,14 +51,14 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
         f"{JOBS}/onGetJobInstanceStatus",
         status_code=200,
         operation_id="RemoteJobs_OnGetJobInstanceStatus",
-        operation_class=RemoteOperation,
+        operation_class=RemoteStateOperation,
         responses=errors(400, 401, 404, 413, 503),
     )
     async def on_get_job_instance_status(
         request: Request[Any, Any, Any],
-        workspace_id: FromPath[str],
-        item_type: FromPath[str],
-        item_id: FromPath[str],
+        workspace_id: WorkspaceId,
+        item_type: ItemType,
+        item_id: ItemId,
     ) -> ItemJobInstanceState:
         """Called by Microsoft Fabric for retrieving a job instance state."""
         caller = await operations.door.caller(request)
@@ -66,14 +72,14 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
         f"{JOBS}/onCancelJobInstance",
         status_code=200,
         operation_id="RemoteJobs_OnCancelJobInstance",
-        operation_class=RemoteOperation,
+        operation_class=RemoteStateOperation,
         responses=errors(400, 401, 404, 413, 503),
     )
     async def on_cancel_job_instance(
         request: Request[Any, Any, Any],
-        workspace_id: FromPath[str],
-        item_type: FromPath[str],
-        item_id: FromPath[str],
+        workspace_id: WorkspaceId,
+        item_type: ItemType,
+        item_id: ItemId,
     ) -> ItemJobInstanceState:
         """Called by Microsoft Fabric for cancelling a job instance."""
         caller = await operations.door.caller(request)

@@ -11,6 +11,9 @@ No I/O, no clock and no randomness: time and ids come in with the `Stamp`.
 from facade.lifecycle.commands import (
     Claim,
     Command,
+    Expire,
+    FailUnstarted,
+    ForceCancel,
     HandBack,
     LoseLease,
     ReportCompleted,
@@ -21,7 +24,9 @@ from facade.lifecycle.commands import (
     RequestCancel,
     Retry,
     Stamp,
+    TimeOutRun,
 )
+from facade.lifecycle.deadlines import Due, due
 from facade.lifecycle.decide import decide
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from facade.lifecycle.fold import Verdict, fold
@@ -31,6 +36,10 @@ __all__ = [
     "Claim",
     "Command",
     "Decision",
+    "Due",
+    "Expire",
+    "FailUnstarted",
+    "ForceCancel",
     "HandBack",
     "Job",
     "LoseLease",
@@ -45,8 +54,10 @@ __all__ = [
     "Retry",
     "Settled",
     "Stamp",
+    "TimeOutRun",
     "Undecidable",
     "Verdict",
     "decide",
+    "due",
     "fold",
 ]

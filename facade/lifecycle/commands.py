@@ -100,6 +100,32 @@ class Retry(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
+class FailUnstarted(Struct, frozen=True, kw_only=True):
+    """A replica found the start deadline over, and no attempt started."""
+
+    job_id: str
+
+
+class TimeOutRun(Struct, frozen=True, kw_only=True):
+    """A replica found the run's timeout over: counts as a failure."""
+
+    job_id: str
+    attempt: int
+
+
+class ForceCancel(Struct, frozen=True, kw_only=True):
+    """A replica found the cancel grace over: the run is cancelled without its consent."""
+
+    job_id: str
+    attempt: int
+
+
+class Expire(Struct, frozen=True, kw_only=True):
+    """A replica found the job's longest life over."""
+
+    job_id: str
+
+
 class RequestCancel(Struct, frozen=True, kw_only=True):
     """Somebody wants the job cancelled."""
 
@@ -107,4 +133,5 @@ class RequestCancel(Struct, frozen=True, kw_only=True):
 
 
 RunCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack | LoseLease
-Command = Request | Claim | RunCommand | Retry | RequestCancel
+TimeCommand = Retry | FailUnstarted | TimeOutRun | ForceCancel | Expire
+Command = Request | Claim | RunCommand | TimeCommand | RequestCancel

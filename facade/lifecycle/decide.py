@@ -3,14 +3,15 @@
 from msgspec import UNSET, Raw
 
 from fabric_jobs import events
-from fabric_jobs.events import Dispatch, EventData, RequeueReason
+from fabric_jobs.events import Dispatch, EventData
 from fabric_jobs.jobs import JobInstanceStatus, JobPhase, JobState
-from facade.lifecycle.commands import Claim, Command, Request, RequestCancel, Retry, Stamp
+from facade.lifecycle.commands import Claim, Command, Request, RequestCancel, Stamp, TimeCommand
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
-from facade.lifecycle.follow import end, follow, requeue
+from facade.lifecycle.follow import end, follow
 from facade.lifecycle.job import Job
 from facade.lifecycle.runs import decide_run
 from facade.lifecycle.table import TABLE
+from facade.lifecycle.times import decide_time
 
 
 def decide(job: Job | None, command: Command, stamp: Stamp) -> Decision:
@@ -25,8 +26,8 @@ def decide(job: Job | None, command: Command, stamp: Stamp) -> Decision:
         return _claim(job, command, stamp)
     if isinstance(command, RequestCancel):
         return _cancel(job, stamp)
-    if isinstance(command, Retry):
-        return _retry(job, command, stamp)
+    if isinstance(command, TimeCommand):
+        return decide_time(job, command, stamp)
     return decide_run(job, command, stamp)
 
 
@@ -85,6 +86,7 @@ def _claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
         executor_id=command.executor_id,
         policy=command.policy,
         start_time=state.start_time or stamp.time,
+        attempt_start_time=stamp.time,
         progress=None,
     )
 
@@ -94,14 +96,6 @@ def _cancel(job: Job, stamp: Stamp) -> Decision:
         case JobPhase.ENDED | JobPhase.STOPPING:
             return Settled(job)
         case JobPhase.RUNNING:
-            return follow(job, events.CancelRequested, stamp)
+            return follow(job, events.CancelRequested, stamp, cancel_time=stamp.time)
         case JobPhase.QUEUED | JobPhase.WAITING:
             return end(job, events.Cancelled, stamp)
-
-
-def _retry(job: Job, command: Retry, stamp: Stamp) -> Decision:
-    if job.state.phase is JobPhase.WAITING and command.attempt == job.state.attempt:
-        return requeue(job, RequeueReason.RETRY_DUE, stamp)
-    if command.attempt > job.state.attempt:
-        return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
-    return Settled(job)

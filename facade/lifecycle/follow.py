@@ -34,6 +34,8 @@ def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> ev
         attempt=job.state.attempt + 1,
         executor_id=None,
         policy=None,
+        attempt_start_time=None,
+        cancel_time=None,
         due_time=None,
         **changes,
     )

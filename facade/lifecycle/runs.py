@@ -32,6 +32,26 @@ from facade.lifecycle.job import Job
 from facade.lifecycle.retry import backoff_s, counted
 
 
+def fail_attempt(job: Job, error: ErrorResponse, stamp: Stamp) -> Decision:
+    """What one more failure leads to, by the policy that the grant recorded."""
+    state = job.state
+    policy = state.policy or Policy()
+    failure = counted(state, error)
+    if state.phase is JobPhase.STOPPING and not error.is_permanent:
+        return end(job, events.Cancelled, stamp, **failure)
+    if error.is_permanent or failure["failures"] >= policy.max_attempts:
+        return end(job, events.Failed, stamp, **failure)
+    wait = timedelta(seconds=backoff_s(policy, failure["failures"], job.job_id))
+    return follow(
+        job,
+        events.AttemptFailed,
+        stamp,
+        _data=lambda **data: AttemptFailedData(error=error, **data),
+        due_time=stamp.time + wait,
+        **failure,
+    )
+
+
 def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
     """The event that a run's command leads to, or why there is none."""
     state = job.state
@@ -81,22 +101,7 @@ def _completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
 
 
 def _failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
-    state, error = job.state, command.error.bounded()
-    policy = state.policy or Policy()
-    failure = counted(state, error)
-    if state.phase is JobPhase.STOPPING and not error.is_permanent:
-        return end(job, events.Cancelled, stamp, **failure)
-    if error.is_permanent or failure["failures"] >= policy.max_attempts:
-        return end(job, events.Failed, stamp, **failure)
-    wait = timedelta(seconds=backoff_s(policy, failure["failures"], job.job_id))
-    return follow(
-        job,
-        events.AttemptFailed,
-        stamp,
-        _data=lambda **data: AttemptFailedData(error=error, **data),
-        due_time=stamp.time + wait,
-        **failure,
-    )
+    return fail_attempt(job, command.error.bounded(), stamp)
 
 
 def _stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:

@@ -10,6 +10,7 @@ TABLE: dict[JobPhase | None, dict[type[events.KnownEvent], JobPhase]] = {
     },
     JobPhase.QUEUED: {
         events.Started: JobPhase.RUNNING,
+        events.Failed: JobPhase.ENDED,
         events.Cancelled: JobPhase.ENDED,
     },
     JobPhase.RUNNING: {
@@ -28,6 +29,7 @@ TABLE: dict[JobPhase | None, dict[type[events.KnownEvent], JobPhase]] = {
     },
     JobPhase.WAITING: {
         events.Requeued: JobPhase.QUEUED,
+        events.Failed: JobPhase.ENDED,
         events.Cancelled: JobPhase.ENDED,
     },
     JobPhase.ENDED: {},

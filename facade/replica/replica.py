@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from fabric_jobs.events import Event, NotAnEventError, decode
@@ -50,6 +51,10 @@ class Replica:
     ) -> Sequence[Entry]:
         """Jobs, the newest first, as far as the log was read."""
         return self._store.list(statuses, job_type, limit, before)
+
+    def due(self, now: datetime, most: int) -> Sequence[str]:
+        """The ids of jobs that time alone would change now, the longest due first."""
+        return self._store.due(now, most)
 
     def unfinished(self, tenant_id: str, most: int) -> int:
         """How many of a tenant's jobs are not final, counted up to `most`."""

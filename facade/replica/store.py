@@ -7,6 +7,7 @@ It holds nothing that the log does not: it can be deleted at any time.
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from fabric_jobs.jobs import JobInstanceStatus
-from facade.lifecycle import Job
+from facade.lifecycle import Job, due
 from facade.log import Checkpoint
 
 log = logging.getLogger("fabric_jobs.replica")
@@ -36,9 +37,11 @@ CREATE TABLE jobs (
   tenant_id TEXT NOT NULL,
   status TEXT NOT NULL,
   job_type TEXT NOT NULL,
+  due_us INTEGER,
   last_offset INTEGER NOT NULL,
   job BLOB NOT NULL
 );
+CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_by_age ON jobs (created_us, job_id);
 CREATE INDEX jobs_by_status ON jobs (status, created_us, job_id);
 CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE status IN ('NotStarted', 'InProgress');
@@ -47,10 +50,11 @@ CREATE INDEX jobs_by_type ON jobs (job_type, created_us, job_id);
 _TABLES = ("identity", "checkpoints", "jobs")
 
 _PUT = """
-INSERT INTO jobs (job_id, created_us, tenant_id, status, job_type, last_offset, job)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (job_id, created_us, tenant_id, status, job_type, due_us, last_offset, job)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
-  status = excluded.status, last_offset = excluded.last_offset, job = excluded.job
+  status = excluded.status, due_us = excluded.due_us,
+  last_offset = excluded.last_offset, job = excluded.job
 """
 
 
@@ -164,6 +168,14 @@ class Store:
         )
         return [self._entry(row) for row in rows]
 
+    def due(self, now: datetime, most: int) -> Sequence[str]:
+        """The ids of jobs that are due, the longest due first."""
+        rows = self._db.execute(
+            "SELECT job_id FROM jobs WHERE due_us <= ? ORDER BY due_us LIMIT ?",
+            (_microseconds(now), most),
+        )
+        return [job_id for (job_id,) in rows]
+
     def unfinished(self, tenant_id: str, most: int) -> int:
         """How many of a tenant's jobs are not final, counted up to `most`."""
         (count,) = self._db.execute(
@@ -173,14 +185,15 @@ class Store:
         ).fetchone()
         return int(count)
 
-    def _row(self, entry: Entry) -> tuple[str, int, str, str, str, int, bytes]:
-        state = entry.job.state
+    def _row(self, entry: Entry) -> tuple[str | int | bytes | None, ...]:
+        state, what = entry.job.state, due(entry.job)
         return (
             entry.job.job_id,
             created_us(entry.job),
             state.tenant_id,
             state.status,
             state.job_type,
+            _microseconds(what.time) if what else None,
             entry.offset,
             self._encoder.encode(entry.job),
         )
@@ -191,7 +204,11 @@ class Store:
 
 def created_us(job: Job) -> int:
     """When the job was accepted, in microseconds since 1970: the order of lists."""
-    return int(job.state.create_time.timestamp() * 1_000_000)
+    return _microseconds(job.state.create_time)
+
+
+def _microseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1_000_000)
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:

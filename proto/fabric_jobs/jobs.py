@@ -157,6 +157,10 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     policy: Policy | None = None
     #: The first start of any attempt.
     start_time: Timestamp | None = None
+    #: The start of the current attempt, while and after it runs.
+    attempt_start_time: Timestamp | None = None
+    #: When the running job was asked to stop.
+    cancel_time: Timestamp | None = None
     #: When the waiting job's next attempt is due.
     due_time: Timestamp | None = None
     end_time: Timestamp | None = None

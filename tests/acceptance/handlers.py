@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from executor import Executor, Job, JobFailed
+from executor import Executor, Job, JobFailed, Retry
 
 executor = Executor()
 
@@ -47,6 +47,27 @@ async def fails(job: Job[Any]) -> None:
     raise JobFailed(
         "The region is closed. Choose another.", code="RegionClosed", source="User", permanent=True
     )
+
+
+@executor.job("Test.Item", "flaky", retry=Retry(max_attempts=3, initial_s=0.2, factor=2))
+async def flaky(job: Job[Journal]) -> None:
+    """Writes a line, and succeeds at the third time."""
+    with Path(job.payload.journal).open("a") as journal:
+        journal.write(f"{job.job_id} {job.attempt}\n")
+    if job.attempt < 3:
+        raise RuntimeError(f"attempt {job.attempt}")
+
+
+@executor.job("Test.Item", "hopeless", retry=Retry(max_attempts=2, initial_s=0.1))
+async def hopeless(job: Job[Any]) -> None:
+    """Never succeeds."""
+    raise RuntimeError(f"attempt {job.attempt}")
+
+
+@executor.job("Test.Item", "slow", run_timeout_s=0.5)
+async def slow(job: Job[Any]) -> None:
+    """Outlasts its timeout."""
+    await asyncio.Event().wait()
 
 
 @executor.job("Test.Item", "synchronous")

@@ -113,6 +113,9 @@ async def started(
             if process.returncode is None:
                 process.kill()
                 await process.communicate()
+            # pytest shows it beside a failure.
+            log.seek(0)
+            print(log.read().decode())
 
 
 async def run(

@@ -145,3 +145,44 @@ async def test_a_running_job_is_cancelled(
             assert (await who.cancel(job_id)).json()["status"] == "InProgress"
             state = await who.until(job_id, "Cancelled", within_s=3)
             assert state["startTimeUtc"] <= state["endTimeUtc"]
+
+
+async def test_a_failed_attempt_is_tried_again(
+    replicas: tuple[Program, Program], runner: Program, tmp_path: Path
+) -> None:
+    """InProgress meanwhile, each attempt once, and the first start stays the start."""
+    async with Fabric(replicas[0], "flaky") as one, Fabric(replicas[1], "flaky") as two:
+        job_id, journal = new_id(), tmp_path / "journal"
+        await one.create(job_id, {"journal": str(journal)})
+        first = await one.until(job_id, "InProgress")
+        last = await two.until(job_id, "Completed")
+
+    assert journal.read_text().splitlines() == [f"{job_id} {attempt}" for attempt in (1, 2, 3)]
+    assert last["startTimeUtc"] == first["startTimeUtc"]
+
+
+async def test_a_job_whose_attempts_are_used_up_fails_with_all_of_its_errors(
+    replicas: tuple[Program, Program], runner: Program
+) -> None:
+    """The last error, and the earlier one with its attempt in the details."""
+    async with Fabric(replicas[0], "hopeless") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id)
+        error = (await fabric.until(job_id, "Failed"))["errorDetails"]
+
+    assert error["message"] == "RuntimeError: attempt 2"
+    (earlier,) = error["moreDetails"]
+    assert earlier["message"] == "RuntimeError: attempt 1"
+    assert earlier["additionalParameters"] == [{"name": "attempt", "value": "1"}]
+
+
+async def test_a_run_that_outlasts_its_timeout_fails(
+    replicas: tuple[Program, Program], runner: Program
+) -> None:
+    """Whether or not its handler listens."""
+    async with Fabric(replicas[0], "slow") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id)
+        error = (await fabric.until(job_id, "Failed", within_s=10))["errorDetails"]
+
+    assert error["errorCode"] == "RunTimedOut"

@@ -13,6 +13,14 @@ from tests.apache_kafka import ApacheKafka, why_unavailable
 from tests.conftest import Cluster, no_apache_kafka
 from tests.integration.log_kit import DAY_MS, Memory, put, running, settings, spec
 
+CONFIGURED = {
+    "cleanup.policy",
+    "retention.ms",
+    "retention.bytes",
+    "message.timestamp.type",
+    "max.message.bytes",
+}
+
 
 async def test_what_was_appended_is_read_by_every_log_in_order(
     cluster: Cluster, topic: str
@@ -185,12 +193,15 @@ async def _appended(log: Log, value: bytes) -> None:
 async def _configuration(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     (response,) = await admin.describe_configs([resource])
-    wanted = {"cleanup.policy", "retention.ms", "message.timestamp.type", "max.message.bytes"}
-    return {entry[0]: entry[1] for entry in response.resources[0][4] if entry[0] in wanted}
+    return {entry[0]: entry[1] for entry in response.resources[0][4] if entry[0] in CONFIGURED}
 
 
 async def _configure(admin: AIOKafkaAdminClient, topic: str, configs: dict[str, str]) -> None:
+    """Sets the configuration, and returns once the broker has taken it over."""
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    async with asyncio.timeout(10):
+        while not configs.items() <= (await _configuration(admin, topic)).items():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_plain_topic_of_the_same_name_is_not_taken(apache: Cluster, topic: str) -> None:

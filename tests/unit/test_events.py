@@ -100,7 +100,7 @@ def test_every_event_carries_what_never_changes_form(name: str) -> None:
 
 
 def test_a_later_type_with_later_fields_decodes_as_unknown_with_all_that_a_fold_needs() -> None:
-    """Fields that this version doesn't know, beside, in the data and in the state, are passed by."""
+    """Fields that this version doesn't know are passed by, in the envelope, data and state."""
     event = decode(golden(LATER))
     assert isinstance(event, UnknownEvent)
     assert (event.type, events.type_of(event)) == ("fabric.jobs.paused",) * 2

@@ -57,7 +57,7 @@ class FakeConsumer:
         self.positions: dict[TopicPartition, int] = {}
         self.commits: list[dict[TopicPartition, int]] = []
         self.commit_error: KafkaError | None = None
-        self.committed_offsets: dict[TopicPartition, int] = {}
+        self.committed_offsets = {ZERO: 0, ONE: 0}
         self.begun_at: dict[TopicPartition, int] = {}
         self.by_time: dict[TopicPartition, OffsetAndTimestamp | None] = {}
         self.listener: Any = None
@@ -228,6 +228,7 @@ async def test_a_record_read_again_after_a_rebalance_starts_nothing_new(
         consumer.positions.clear()
         await consumer.assign(ZERO)
         await consumer.until(lambda: consumer.positions.get(ZERO) == 1)
+        await consumer.until(lambda: consumer.commits)
         assert runs.free_slots == 1
         assert all(commit == {ZERO: 0} for commit in consumer.commits)
         runs.decide["a"]()

@@ -106,6 +106,14 @@ def retry(attempt: int = 1) -> lifecycle.Retry:
     return lifecycle.Retry(job_id=JOB, attempt=attempt)
 
 
+def deadlines(attempt: int = 1) -> tuple[lifecycle.TimeOutRun, lifecycle.ForceCancel]:
+    """A replica's findings that the run's timeout is over, and its cancel's grace."""
+    return (
+        lifecycle.TimeOutRun(job_id=JOB, attempt=attempt),
+        lifecycle.ForceCancel(job_id=JOB, attempt=attempt),
+    )
+
+
 def cancel() -> lifecycle.RequestCancel:
     """Somebody's wish that the job be cancelled."""
     return lifecycle.RequestCancel(job_id=JOB)

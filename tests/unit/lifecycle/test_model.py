@@ -27,6 +27,9 @@ from fabric_jobs.jobs import JobPhase, Policy, Progress
 from facade.lifecycle import (
     Claim,
     Command,
+    Expire,
+    FailUnstarted,
+    ForceCancel,
     HandBack,
     Job,
     LoseLease,
@@ -40,6 +43,7 @@ from facade.lifecycle import (
     RequestCancel,
     Retry,
     Settled,
+    TimeOutRun,
     Verdict,
     decide,
     fold,
@@ -232,6 +236,23 @@ class Service(RuleBasedStateMachine):
         elif executor:
             self.ask(at, LoseLease(job_id=job_id, attempt=attempt, executor_id=executor), fate)
 
+    @precondition(lambda self: self.accepted)
+    @rule(at=st.integers(0, 2), job=st.integers(0, 1), expires=st.booleans(), fate=FATES)
+    def deadline(self, at: int, job: int, expires: bool, fate: Fate) -> None:
+        """A replica finds a deadline over: of the start, the run, the cancel, or the whole job."""
+        found = self.replicas[at].jobs.get(JOBS[job])
+        if found is None or found.final:
+            return
+        job_id, attempt = found.job_id, found.state.attempt
+        command: Command = Expire(job_id=job_id)
+        if not expires and found.state.phase is JobPhase.QUEUED:
+            command = FailUnstarted(job_id=job_id)
+        elif not expires and found.state.phase is JobPhase.RUNNING:
+            command = TimeOutRun(job_id=job_id, attempt=attempt)
+        elif not expires and found.state.phase is JobPhase.STOPPING:
+            command = ForceCancel(job_id=job_id, attempt=attempt)
+        self.ask(at, command, fate)
+
     # What the log and the processes do.
 
     @precondition(lambda self: self.log)
@@ -326,11 +347,12 @@ class Service(RuleBasedStateMachine):
         applies = next_one and not (before and before.final)
         assert (verdict is Verdict.APPLIED) == applies
         assert job is not None
-        if data_dispatch := event.data.dispatch is not UNSET:
+        if dispatches := event.data.dispatch is not UNSET:
             self.dispatches.append((event.subject, event.data.state.attempt, event.id))
         if applies:
             attempt = before.state.attempt if before else 0
-            assert job.state.attempt == attempt + data_dispatch
+            assert job.state.attempt == attempt + dispatches
+            assert not dispatches or job.dispatch_id == event.id
             if isinstance(event, CancelRequested):
                 self.cancels.add((event.subject, job.state.attempt))
             if job.final:

@@ -1,0 +1,67 @@
+"""What the commands lead to that a replica gives when a time is over."""
+
+from fabric_jobs import events
+from fabric_jobs.events import RequeueReason
+from fabric_jobs.jobs import ErrorResponse, ErrorSource, JobPhase
+from facade.lifecycle.commands import Expire, FailUnstarted, Retry, Stamp, TimeCommand, TimeOutRun
+from facade.lifecycle.decision import Decision, Reason, Refusal, Settled
+from facade.lifecycle.follow import end, requeue
+from facade.lifecycle.job import Job
+from facade.lifecycle.retry import counted
+from facade.lifecycle.runs import fail_attempt
+
+
+def decide_time(job: Job, command: TimeCommand, stamp: Stamp) -> Decision:
+    """The event; settled where the job has gone on by itself in the meantime."""
+    if isinstance(command, FailUnstarted):
+        return _fail_unstarted(job, stamp)
+    if isinstance(command, Expire):
+        return _expire(job, stamp)
+    state = job.state
+    if command.attempt > state.attempt:
+        return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
+    if command.attempt < state.attempt:
+        return Settled(job)
+    if isinstance(command, Retry):
+        if state.phase is JobPhase.WAITING:
+            return requeue(job, RequeueReason.RETRY_DUE, stamp)
+    elif isinstance(command, TimeOutRun):
+        if state.phase is JobPhase.RUNNING:
+            return fail_attempt(job, _TIMED_OUT, stamp)
+    elif state.phase is JobPhase.STOPPING:
+        return end(job, events.Cancelled, stamp)
+    return Settled(job)
+
+
+def _fail_unstarted(job: Job, stamp: Stamp) -> Decision:
+    if job.state.phase is JobPhase.QUEUED and job.state.start_time is None:
+        return end(job, events.Failed, stamp, error=_NOT_STARTED)
+    return Settled(job)
+
+
+def _expire(job: Job, stamp: Stamp) -> Decision:
+    if job.final:
+        return Settled(job)
+    if job.state.phase is JobPhase.STOPPING:
+        return end(job, events.Cancelled, stamp)
+    return end(job, events.Failed, stamp, **counted(job.state, _EXPIRED))
+
+
+_NOT_STARTED = ErrorResponse(
+    error_code="JobNotStarted",
+    message="No executor took the job within 110 minutes. Is one running for its job type?",
+    source=ErrorSource.SYSTEM,
+    is_permanent=False,
+)
+_TIMED_OUT = ErrorResponse(
+    error_code="RunTimedOut",
+    message="The handler ran longer than its run timeout.",
+    source=ErrorSource.SYSTEM,
+    is_permanent=False,
+)
+_EXPIRED = ErrorResponse(
+    error_code="JobExpired",
+    message="The job was not finished within 24 hours.",
+    source=ErrorSource.SYSTEM,
+    is_permanent=False,
+)
