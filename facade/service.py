@@ -14,10 +14,18 @@ from facade.entrance import admission, authenticator, grpc_address, http_address
 from facade.http import Door, Operations, http_app
 from facade.jobs import Jobs
 from facade.keeper import Keeper
+from facade.leases import Leases
 from facade.log import Log, TopicSpec
 from facade.replica import Identity, Replica, Store
 from facade.rpc import RpcServer
-from facade.settings import EVENT_REST_BYTES, MIN_RETENTION_MS, RETENTION_MS, FacadeSettings
+from facade.settings import (
+    EVENT_REST_BYTES,
+    HEARTBEAT_BYTES,
+    HEARTBEATS_RETENTION_MS,
+    MIN_RETENTION_MS,
+    RETENTION_MS,
+    FacadeSettings,
+)
 
 #: How old the last sight of the log's end may be for a replica to be sent requests, in seconds.
 READY_S = 30.0
@@ -35,8 +43,9 @@ async def serve(settings: FacadeSettings) -> None:
     trusted = authenticator(settings)
     if trusted:
         await trusted.keys.start()
-    the_log = Log(settings, _topic(settings))
+    the_log, beats = Log(settings, _events(settings)), Log(settings, _heartbeats(settings))
     await the_log.connect()
+    await beats.connect()
     store = Store(settings.state_dir / "replica.sqlite" if settings.state_dir else None)
     try:
         store.adopt(
@@ -58,15 +67,21 @@ async def serve(settings: FacadeSettings) -> None:
             docs=settings.docs,
         )
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(the_log.run(replica), name="run the log")]
+            leases = Leases(beats, jobs, replica.running, settings.lease_s)
+            background = [
+                tasks.create_task(the_log.run(replica), name="run the log"),
+                tasks.create_task(beats.run(leases), name="run the heartbeats"),
+            ]
             if trusted:
                 refreshing = trusted.keys.run()
                 background.append(tasks.create_task(refreshing, name="refresh the keys"))
             await the_log.catch_up()
-            keeping = Keeper(jobs, replica, ready).run()
-            background.append(tasks.create_task(keeping, name="keep the times"))
+            background += [
+                tasks.create_task(Keeper(jobs, replica, ready).run(), name="keep the times"),
+                tasks.create_task(leases.run(), name="keep the leases"),
+            ]
             with socket.create_server((http_host, http_port)) as listening:
-                rpc = RpcServer(jobs, replica, grpc_host, grpc_port)
+                rpc = RpcServer(jobs, replica, leases, grpc_host, grpc_port)
                 await rpc.start()
                 port = listening.getsockname()[1]
                 url = f"http://{http_host}:{port}{settings.base_path}"
@@ -81,13 +96,26 @@ async def serve(settings: FacadeSettings) -> None:
         store.close()
 
 
-def _topic(settings: FacadeSettings) -> TopicSpec:
+def _events(settings: FacadeSettings) -> TopicSpec:
     return TopicSpec(
         name=settings.events_topic,
         partitions=settings.events_partitions,
+        exact_partitions=True,
         min_retention_ms=MIN_RETENTION_MS,
         retention_ms=RETENTION_MS,
         max_record_bytes=settings.body_limit_bytes + EVENT_REST_BYTES,
+        create=settings.create_topics,
+    )
+
+
+def _heartbeats(settings: FacadeSettings) -> TopicSpec:
+    return TopicSpec(
+        name=settings.heartbeats_topic,
+        partitions=1,
+        exact_partitions=False,
+        min_retention_ms=int(settings.lease_s * 1000),
+        retention_ms=HEARTBEATS_RETENTION_MS,
+        max_record_bytes=HEARTBEAT_BYTES,
         create=settings.create_topics,
     )
 

@@ -27,6 +27,7 @@ class Cluster(Struct, frozen=True):
             SERVERS: self.bootstrap_servers,
             "FABRIC_JOBS_KAFKA_BROKER": self.broker.name,
             "FABRIC_JOBS_EVENTS_TOPIC": topic,
+            "FABRIC_JOBS_HEARTBEATS_TOPIC": f"{topic}.heartbeats",
         }
 
 

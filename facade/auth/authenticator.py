@@ -33,24 +33,29 @@ class Authenticator:
         self._trust = trust
         self._remembered: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
         #: A key that is withdrawn takes with it what was verified by it.
-        self.keys = Keys(trust.authority, changed=self._remembered.clear)
+        self.keys = Keys(trust.authority, changed=self._forget)
 
     async def authenticate(self, authorization: list[str], tenants: list[str]) -> Caller:
         """Who calls, by the values of the two headers. Raises `AuthError`, `AuthorityError`."""
         # Unequal headers never share a digest: each value stands on a line of its own.
         text = "\n".join((*tenants, "", *authorization))
         digest = sha256(text.encode("utf-8", "surrogateescape")).digest()
-        if known := self._remembered.get(digest):
+        # If the keys change meanwhile, this is forgotten, with what is put into it below.
+        remembered = self._remembered
+        if known := remembered.get(digest):
             caller, expires = known
             if time.time() < expires:
-                self._remembered.move_to_end(digest)
+                remembered.move_to_end(digest)
                 return caller
-            del self._remembered[digest]
+            del remembered[digest]
         caller, expires = await self._verify(token_pair(authorization), tenant(tenants))
-        self._remembered[digest] = caller, expires
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
+        remembered[digest] = caller, expires
+        if len(remembered) > REMEMBERED:
+            remembered.popitem(last=False)
         return caller
+
+    def _forget(self) -> None:
+        self._remembered = OrderedDict()
 
     async def _verify(self, pair: TokenPair, tenant_id: UUID) -> tuple[Caller, float]:
         app, app_id = await self._token(pair.app, "app")
@@ -69,7 +74,10 @@ class Authenticator:
             header = jwt.get_unverified_header(token)
             if header.get("alg") != "RS256":
                 raise AuthError(f"The {name} token must be signed by RS256.")
-            key = await self.keys.find(str(header.get("kid", "")))
+            key_id = header.get("kid")
+            if not key_id:
+                raise AuthError(f"The {name} token names no key.")
+            key = await self.keys.find(key_id)
             if key is None:
                 raise AuthError(f"The {name} token's key is none of the authority's.")
             payload = jwt.decode(
@@ -81,6 +89,8 @@ class Authenticator:
                 options={"require": ["exp", "nbf"], "verify_aud": False, "verify_iss": False},
             )
         except jwt.PyJWTError as error:
-            raise AuthError(f"The {name} token can't be taken: {error}.") from None
+            # It may quote the token, and with it what is no text.
+            reason = str(error).encode("ascii", "backslashreplace").decode()
+            raise AuthError(f"The {name} token can't be taken: {reason}.") from None
         claims = claims_of(payload, name)
         return claims, checked(claims, key.issuer, self._trust, name)

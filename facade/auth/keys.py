@@ -25,6 +25,16 @@ UNKNOWN_S = 10.0
 TIMEOUT_S = 5.0
 #: How long a start waits for the authority.
 START_S = 60.0
+#: What comes of an authority that is away, or whose answer makes no sense.
+_FAULTS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    PyJWTError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
 
 
 class AuthorityError(Exception):
@@ -46,8 +56,11 @@ class Keys:
         self._url = f"{authority}/common/.well-known/openid-configuration"
         self._changed = changed
         self._keys: dict[str, Key] = {}
+        self._published: object = None
         self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
+        #: Why the last look for an unknown key found nothing out, unless another did since.
+        self._failed: BaseException | None = None
 
     async def start(self) -> None:
         """Fetches the keys for the first time. Raises `AuthorityError`."""
@@ -78,6 +91,8 @@ class Keys:
             return key
         if self._asking is None:
             if time.monotonic() - self._asked_at < UNKNOWN_S:
+                if self._failed:
+                    raise AuthorityError(str(self._failed))
                 return None
             self._asked_at = time.monotonic()
             self._asking = asyncio.create_task(self._fetch(), name="fetch an unknown key")
@@ -88,7 +103,7 @@ class Keys:
     def _asked(self, task: asyncio.Task[None]) -> None:
         self._asking = None
         if not task.cancelled():
-            task.exception()  # those who asked may have gone
+            self._failed = task.exception()  # those who asked may have gone
 
     async def _fetch(self) -> None:
         try:
@@ -101,10 +116,10 @@ class Keys:
                 for key in PyJWKSet.from_dict(found).keys
                 if key.key_id and key.key_type == "RSA"
             }
-        except (httpx.HTTPError, PyJWTError, ValueError, LookupError, TypeError) as error:
+        except _FAULTS as error:
             raise AuthorityError(
                 f"The authority's keys can't be had from {self._url}: {error!r}."
             ) from error
-        if keys.keys() != self._keys.keys():
+        if found["keys"] != self._published:
             self._changed()
-        self._keys = keys
+        self._keys, self._published, self._failed = keys, found["keys"], None

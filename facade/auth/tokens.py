@@ -38,6 +38,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     aud: str
     tid: str
     exp: Annotated[float, Meta(gt=0)]
+    nbf: float
     appid: str | None = None
     azp: str | None = None
     oid: str | None = None

@@ -19,6 +19,8 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
 
     name: str
     partitions: int
+    #: Whether the count must be just that: where keys have their places by it.
+    exact_partitions: bool
     #: Records must be kept this long.
     min_retention_ms: int
     #: What a topic is made with.
@@ -93,7 +95,7 @@ def _missing(spec: TopicSpec, servers: str) -> str:
 
 
 def _partition_faults(count: int, spec: TopicSpec) -> list[str]:
-    if count == spec.partitions:
+    if count == spec.partitions or not spec.exact_partitions:
         return []
     return [
         f"It has {count} partitions and {spec.partitions} are expected. A job's partition follows "
@@ -132,12 +134,12 @@ def _checks(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]
         "retention.ms": (
             lambda value: int(value) == -1 or int(value) >= retention,
             str(spec.retention_ms),
-            f"records must be kept twice as long as a job is shown, {retention} ms",
+            f"records must be kept for at least {retention} ms",
         ),
         "retention.bytes": (
             lambda value: int(value) == -1,
             "-1",
-            "deletion by size would lose jobs that are not finished",
+            "deletion by size would lose records that are needed",
         ),
         "message.timestamp.type": (
             lambda value: value == "LogAppendTime",
@@ -147,6 +149,6 @@ def _checks(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]
         "max.message.bytes": (
             lambda value: int(value) >= size,
             str(size),
-            f"an accepted job's largest event, {size} bytes, must always fit",
+            f"the largest record, {size} bytes, must always fit",
         ),
     }

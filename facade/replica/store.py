@@ -14,7 +14,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from fabric_jobs.jobs import JobInstanceStatus
+from fabric_jobs.heartbeats import Run
+from fabric_jobs.jobs import JobInstanceStatus, JobPhase
 from facade.lifecycle import Job, due
 from facade.log import Checkpoint
 
@@ -38,22 +39,29 @@ CREATE TABLE jobs (
   status TEXT NOT NULL,
   job_type TEXT NOT NULL,
   due_us INTEGER,
+  executor_id TEXT,
+  attempt INTEGER NOT NULL,
   last_offset INTEGER NOT NULL,
   job BLOB NOT NULL
 );
 CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
+CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
 CREATE INDEX jobs_by_age ON jobs (created_us, job_id);
 CREATE INDEX jobs_by_status ON jobs (status, created_us, job_id);
 CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE status IN ('NotStarted', 'InProgress');
 CREATE INDEX jobs_by_type ON jobs (job_type, created_us, job_id);
 """
+#: In these, an executor holds the job.
+_HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
 _TABLES = ("identity", "checkpoints", "jobs")
 
 _PUT = """
-INSERT INTO jobs (job_id, created_us, tenant_id, status, job_type, due_us, last_offset, job)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (job_id, created_us, tenant_id, status, job_type, due_us, executor_id,
+  attempt, last_offset, job)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
-  status = excluded.status, due_us = excluded.due_us,
+  status = excluded.status, due_us = excluded.due_us, executor_id = excluded.executor_id,
+  attempt = excluded.attempt,
   last_offset = excluded.last_offset, job = excluded.job
 """
 
@@ -176,6 +184,13 @@ class Store:
         )
         return [job_id for (job_id,) in rows]
 
+    def running(self) -> Sequence[tuple[Run, str]]:
+        """The runs that executors hold, each with its executor's id."""
+        rows = self._db.execute(
+            "SELECT job_id, attempt, executor_id FROM jobs WHERE executor_id IS NOT NULL"
+        )
+        return [(Run(job_id, attempt), executor_id) for job_id, attempt, executor_id in rows]
+
     def unfinished(self, tenant_id: str, most: int) -> int:
         """How many of a tenant's jobs are not final, counted up to `most`."""
         (count,) = self._db.execute(
@@ -194,6 +209,8 @@ class Store:
             state.status,
             state.job_type,
             _microseconds(what.time) if what else None,
+            state.executor_id if state.phase in _HELD else None,
+            state.attempt,
             entry.offset,
             self._encoder.encode(entry.job),
         )

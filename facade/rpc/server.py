@@ -4,6 +4,7 @@ import grpc
 
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 from facade.jobs import Jobs
+from facade.leases import Leases
 from facade.replica import Replica
 from facade.rpc.service import JobStatusService
 from facade.rpc.session import Sessions
@@ -21,9 +22,9 @@ _OPTIONS = [
 class RpcServer:
     """`JobStatusService` on one address."""
 
-    def __init__(self, jobs: Jobs, replica: Replica, host: str, port: int) -> None:
+    def __init__(self, jobs: Jobs, replica: Replica, leases: Leases, host: str, port: int) -> None:
         """Binds at once. Raises `RuntimeError` where the address can't be had."""
-        self._service = JobStatusService(jobs, replica, Sessions(jobs, replica))
+        self._service = JobStatusService(jobs, replica, Sessions(jobs, replica, leases))
         self._server = grpc.aio.server(options=_OPTIONS)
         # Generated without annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]

@@ -9,25 +9,28 @@ from typing import Any
 import grpc
 
 from fabric_jobs import events
+from fabric_jobs.heartbeats import Heartbeat, Run
 from fabric_jobs.jobs import JobPhase
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from facade.jobs import Jobs
+from facade.leases import Leases
 from facade.lifecycle import Job
 from facade.replica import Change, Replica
 from facade.rpc.entries import answer_claim, answer_report
 from facade.rpc.errors import Context, abort
 
-#: Entries of one stream that are decided at a time; more wait in the stream.
-MAX_DECIDING = 1000
+#: What is done for one stream at a time; more waits in the stream.
+MAX_WORKING = 1000
 MAX_ID_CHARS = 128
 
 
 class Sessions:
     """The streams that executors hold with this replica."""
 
-    def __init__(self, jobs: Jobs, replica: Replica) -> None:
+    def __init__(self, jobs: Jobs, replica: Replica, leases: Leases) -> None:
         self._jobs = jobs
         self._replica = replica
+        self._leases = leases
         self._open: defaultdict[str, set[_Session]] = defaultdict(set)
         self._stopping = False
         replica.listeners.add(self._changed)
@@ -57,7 +60,7 @@ class Sessions:
                 "The first message must carry hello with an executor_id of at most "
                 f"{MAX_ID_CHARS} characters.",
             )
-        session = _Session(executor_id, self._jobs, self._replica)
+        session = _Session(executor_id, self._jobs, self._replica, self._leases)
         self._open[executor_id].add(session)
         reading = asyncio.create_task(session.read(first, requests), name="read a session")
         try:
@@ -82,15 +85,16 @@ class Sessions:
 class _Session:
     """One stream."""
 
-    def __init__(self, executor_id: str, jobs: Jobs, replica: Replica) -> None:
+    def __init__(self, executor_id: str, jobs: Jobs, replica: Replica, leases: Leases) -> None:
         self._executor_id = executor_id
         self._jobs = jobs
         self._replica = replica
+        self._leases = leases
         self._next = pb.SessionResponse()
         self._wake = asyncio.Event()
         self._ending = False
-        self._deciding: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(MAX_DECIDING)
+        self._working: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(MAX_WORKING)
 
     def cancel(self, run: pb.Run) -> None:
         """Tells the executor that the run's job was asked to stop."""
@@ -120,34 +124,40 @@ class _Session:
                 if self._next.ByteSize():
                     response, self._next = self._next, pb.SessionResponse()
                     yield response
-                elif self._ending and not self._deciding:
+                elif self._ending and not self._working:
                     return
                 else:
                     await self._wake.wait()
                     self._wake.clear()
         finally:
-            for task in self._deciding:
+            for task in self._working:
                 task.cancel()
 
     async def _take(self, request: pb.SessionRequest) -> None:
         for claim in request.claims:
-            await self._decide(answer_claim(self._jobs, self._executor_id, claim))
+            await self._start(self._answer(answer_claim(self._jobs, self._executor_id, claim)))
         for report in request.reports:
-            await self._decide(answer_report(self._jobs, self._executor_id, report))
-        for run in request.heartbeat.runs:
-            self._check(run)
+            await self._start(self._answer(answer_report(self._jobs, self._executor_id, report)))
+        if request.HasField("heartbeat"):
+            held = (*request.heartbeat.runs, *request.heartbeat.claims)
+            runs = tuple(Run(run.job_id, run.attempt) for run in held)
+            beat = Heartbeat(executor_id=self._executor_id, runs=runs)
+            await self._start(self._leases.beat(beat))
+            for run in request.heartbeat.runs:
+                self._check(run)
 
-    async def _decide(self, answering: Coroutine[Any, Any, pb.Answer]) -> None:
+    async def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Goes on with the stream while the work is done, unless too much is under way."""
         await self._places.acquire()
-        task = asyncio.create_task(self._answer(answering), name="decide an entry")
-        self._deciding.add(task)
-        task.add_done_callback(self._decided)
+        task = asyncio.create_task(work, name="work of a session")
+        self._working.add(task)
+        task.add_done_callback(self._done)
 
     async def _answer(self, answering: Coroutine[Any, Any, pb.Answer]) -> None:
         self._next.answers.append(await answering)
 
-    def _decided(self, task: asyncio.Task[None]) -> None:
-        self._deciding.discard(task)
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
         self._places.release()
         self._wake.set()
 

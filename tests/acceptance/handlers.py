@@ -58,6 +58,12 @@ async def flaky(job: Job[Journal]) -> None:
         raise RuntimeError(f"attempt {job.attempt}")
 
 
+@executor.job("Test.Item", "retried", retry=Retry(max_attempts=2, initial_s=0.1))
+async def retried(job: Job[Journal]) -> None:
+    """Does as `journaled`, and may be tried again."""
+    await journaled(job)
+
+
 @executor.job("Test.Item", "hopeless", retry=Retry(max_attempts=2, initial_s=0.1))
 async def hopeless(job: Job[Any]) -> None:
     """Never succeeds."""

@@ -57,6 +57,7 @@ def spec(topic: str, *, partitions: int = 4, create: bool = True) -> TopicSpec:
     return TopicSpec(
         name=topic,
         partitions=partitions,
+        exact_partitions=True,
         min_retention_ms=16 * DAY_MS,
         retention_ms=17 * DAY_MS,
         max_record_bytes=300_000,

@@ -1,0 +1,112 @@
+"""Executors that die or fall silent, seen from outside."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.acceptance.conftest import HANDLERS
+from tests.conftest import Cluster
+from tests.programs import Fabric, executor, facade, new_id, status_api
+
+SOON = {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
+
+
+@pytest.fixture
+def environment(apache: Cluster, topic: str) -> dict[str, str]:
+    """A topic of the test's own, and leases that end soon."""
+    return apache.environment(topic) | SOON
+
+
+async def test_a_killed_executor_s_job_is_run_by_another(
+    environment: dict[str, str], topic: str, tmp_path: Path
+) -> None:
+    """kill -9: after a lease the attempt counts as failed, and the next one completes."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    async with facade(**environment) as one, Fabric(one, "retried") as fabric:
+        job_id = new_id()
+        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
+            await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
+            started = await fabric.until(job_id, "InProgress")
+            await first.kill()
+        go.touch()
+        # The dead member's group would wait for it: another pool takes the job at once.
+        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
+            ended = await fabric.until(job_id, "Completed")
+
+    assert ended["startTimeUtc"] == started["startTimeUtc"]
+    assert journal.read_text().splitlines() == [f"{job_id} 1", f"{job_id} 2"]
+
+
+async def test_a_killed_executor_s_job_fails_where_nothing_is_to_be_tried_again(
+    environment: dict[str, str], topic: str, tmp_path: Path
+) -> None:
+    """Never InProgress for ever: Failed, and the error says what happened."""
+    payload = {"journal": str(tmp_path / "journal"), "until": str(tmp_path / "never")}
+    async with facade(**environment) as one, Fabric(one, "journaled") as fabric:
+        job_id = new_id()
+        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=topic) as runner:
+            await fabric.create(job_id, payload)
+            await fabric.until(job_id, "InProgress")
+            await runner.kill()
+        error = (await fabric.until(job_id, "Failed"))["errorDetails"]
+
+    assert error["errorCode"] == "ExecutorLost"
+
+
+async def test_a_run_is_not_taken_from_an_executor_that_is_heard_of(
+    environment: dict[str, str], topic: str, tmp_path: Path
+) -> None:
+    """A run outlasts its lease, also when the facade that heard its heartbeats is gone."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    payload = {"journal": str(journal), "until": str(go)}
+    full = environment | {"FABRIC_JOBS_POOL": f"{topic}.1", "FABRIC_JOBS_SLOTS": "1"}
+    async with (
+        facade(**environment) as one,
+        facade(**environment) as two,
+        executor(HANDLERS, one, two, **full),
+        Fabric(two, "retried") as fabric,
+        status_api(two) as status,
+    ):
+        job_id, measure = new_id(), new_id()
+        await fabric.create(job_id, payload)
+        await fabric.until(job_id, "InProgress")
+        await one.kill()
+        # Another's lease is what the time is measured by.
+        async with executor(HANDLERS, two, **environment, FABRIC_JOBS_POOL=f"{topic}.2") as lost:
+            await fabric.create(measure, payload)
+            await fabric.until(measure, "InProgress")
+            await lost.kill()
+        async with asyncio.timeout(30):
+            request = pb.GetJobRequest(job_id=measure)
+            while (await status.GetJob(request)).job.attempt == 1:
+                await asyncio.sleep(0.1)
+        go.touch()
+        await fabric.until(job_id, "Completed")
+
+    attempts = [line for line in journal.read_text().splitlines() if line.startswith(job_id)]
+    assert attempts == [f"{job_id} 1"]
+
+
+async def test_an_executor_that_comes_back_changes_nothing(
+    environment: dict[str, str], topic: str, tmp_path: Path
+) -> None:
+    """SIGSTOP for over a lease: its run is another's, and its report is refused."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    async with facade(**environment) as one, Fabric(one, "retried") as fabric:
+        job_id = new_id()
+        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
+            await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
+            await fabric.until(job_id, "InProgress")
+            first.process.send_signal(signal.SIGSTOP)
+            async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
+                go.touch()
+                ended = await fabric.until(job_id, "Completed")
+            first.process.send_signal(signal.SIGCONT)
+            assert await first.stop() == 0
+        after = (await fabric.state(job_id)).json()
+
+    assert after == ended
+    assert journal.read_text().splitlines() == [f"{job_id} 1", f"{job_id} 2"]
