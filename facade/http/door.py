@@ -15,6 +15,10 @@ from facade.http.errors import Code, HttpError
 from facade.http.instance import Instance
 
 
+#: Tenants whose rates are held before those that have been quiet are forgotten.
+MOST_BUCKETS = 10_000
+
+
 class Admission(Struct, frozen=True, kw_only=True):
     """What is let in beside who; empty and 0 mean any."""
 
@@ -92,5 +96,12 @@ class Door:
         filled = min(full, filled + (now - since) * rate)
         if filled < 1:
             return False
+        if len(self._buckets) >= MOST_BUCKETS:
+            # A bucket that has filled up again says no more than none.
+            self._buckets = {
+                other: (held, at)
+                for other, (held, at) in self._buckets.items()
+                if held + (now - at) * rate < full
+            }
         self._buckets[name] = filled - 1, now
         return True

@@ -1,0 +1,172 @@
+"""Who may reach a replica: settings that are half said are refused by name."""
+
+import logging
+from itertools import combinations
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from cli.issuer import AUDIENCE, CLIENT_ID, PUBLISHER_TENANT
+from fabric_jobs.jobs import InvokeType
+from fabric_jobs.settings import SettingsError, from_env
+from facade.auth import Authenticator, AuthorityError
+from facade.entrance import admission, authenticator, grpc_address, http_address
+from facade.http import Admission
+from facade.settings import FacadeSettings
+
+WHOLE = FacadeSettings(publisher_tenant_id=PUBLISHER_TENANT, audience=AUDIENCE, client_id=CLIENT_ID)
+NEEDED = {
+    "publisher_tenant_id": "FABRIC_JOBS_PUBLISHER_TENANT_ID",
+    "audience": "FABRIC_JOBS_AUDIENCE",
+    "client_id": "FABRIC_JOBS_CLIENT_ID",
+}
+LOOPBACK = ["127.0.0.1:0", "127.9.9.9:5000", "localhost:5000", "[::1]:5000"]
+BEYOND = ["0.0.0.0:5000", "[::]:5000", "10.0.0.1:5000", "facade.example.org:5000", "8.8.8.8:0"]
+
+
+def test_nothing_said_is_authentication_on_and_refused() -> None:
+    """A replica that was not told whom to trust does not start."""
+    with pytest.raises(SettingsError, match="Authentication needs") as raised:
+        authenticator(from_env(FacadeSettings, {}))
+
+    assert [variable in str(raised.value) for variable in NEEDED.values()] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [names for count in (1, 2, 3) for names in combinations(NEEDED, count)],
+    ids=" and ".join,
+)
+def test_what_is_missing_is_named_and_nothing_else(missing: tuple[str, ...]) -> None:
+    """By the variable, with what to do."""
+    with pytest.raises(SettingsError, match="FABRIC_JOBS_AUTHENTICATION=off") as raised:
+        authenticator(replace(WHOLE, **dict.fromkeys(missing, "")))
+
+    named = {name for name, variable in NEEDED.items() if variable in str(raised.value)}
+    assert named == set(missing)
+
+
+@pytest.mark.parametrize("text", ["contoso", "1", "api://de000000", PUBLISHER_TENANT + "0"])
+@pytest.mark.parametrize("name", ["publisher_tenant_id", "client_id"])
+def test_what_is_no_guid_is_refused_by_its_variable(name: str, text: str) -> None:
+    """The message shows what it holds."""
+    with pytest.raises(SettingsError, match=f"^{NEEDED[name]}='{text}' is not a GUID"):
+        authenticator(replace(WHOLE, **{name: text}))
+
+
+def test_an_app_id_of_fabric_that_is_no_guid_is_refused() -> None:
+    """Also as one of several."""
+    with pytest.raises(SettingsError, match=r"^FABRIC_JOBS_FABRIC_APP_IDS='Fabric' is not a GUID"):
+        authenticator(replace(WHOLE, fabric_app_ids=(CLIENT_ID, "Fabric")))
+
+
+async def test_an_authority_may_end_with_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked at one address, however it was written."""
+    monkeypatch.setattr("facade.auth.keys.START_S", 0.1)
+    trusted = authenticator(replace(WHOLE, authority="http://127.0.0.1:1/"))
+    assert trusted is not None
+
+    with pytest.raises(AuthorityError, match=r"from http://127\.0\.0\.1:1/common/"):
+        await trusted.keys.start()
+
+
+def test_the_whole_settings_make_an_authenticator() -> None:
+    """GUIDs in any letter case."""
+    capitals = replace(
+        WHOLE, publisher_tenant_id=PUBLISHER_TENANT.upper(), client_id=CLIENT_ID.upper()
+    )
+
+    assert isinstance(authenticator(WHOLE), Authenticator)
+    assert isinstance(authenticator(capitals), Authenticator)
+
+
+def test_fabric_s_two_app_ids_are_the_default() -> None:
+    """As Microsoft publishes them."""
+    assert {UUID(text) for text in FacadeSettings().fabric_app_ids} == {
+        UUID("00000009-0000-0000-c000-000000000000"),
+        UUID("d2450708-699c-41e3-8077-b0c8341509aa"),
+    }
+
+
+def test_authentication_off_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is asked who it is, and the log warns."""
+    with caplog.at_level(logging.WARNING, "fabric_jobs.facade"):
+        assert authenticator(FacadeSettings(authentication="off")) is None
+
+    assert "authentication is off" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["ON", "true", "none", "0"])
+def test_authentication_is_on_or_off(word: str) -> None:
+    """A word that is neither is not taken for either."""
+    with pytest.raises(SettingsError, match=f"^FABRIC_JOBS_AUTHENTICATION='{word}'"):
+        from_env(FacadeSettings, {"FABRIC_JOBS_AUTHENTICATION": word})
+
+
+@pytest.mark.parametrize("address", BEYOND)
+def test_http_beyond_loopback_without_authentication_is_refused(address: str) -> None:
+    """Both variables are named: the one to change, or the other."""
+    settings = FacadeSettings(authentication="off", http_address=address)
+
+    with pytest.raises(SettingsError, match=r"^FABRIC_JOBS_HTTP_ADDRESS=") as raised:
+        http_address(settings)
+    assert address in str(raised.value)
+    assert "FABRIC_JOBS_AUTHENTICATION=on" in str(raised.value)
+
+
+@pytest.mark.parametrize("address", [*LOOPBACK, *BEYOND])
+def test_http_with_authentication_binds_anywhere(address: str) -> None:
+    """Whoever calls must be Fabric."""
+    host, port = http_address(replace(WHOLE, http_address=address))
+
+    assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
+
+
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_http_on_loopback_needs_no_authentication(address: str) -> None:
+    """For development."""
+    host, port = http_address(FacadeSettings(authentication="off", http_address=address))
+
+    assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
+
+
+@pytest.mark.parametrize("authentication", ["on", "off"])
+@pytest.mark.parametrize("address", BEYOND)
+def test_grpc_beyond_loopback_is_refused(address: str, authentication: str) -> None:
+    """It authenticates nobody, whatever HTTP does."""
+    environ = {
+        "FABRIC_JOBS_GRPC_ADDRESS": address,
+        "FABRIC_JOBS_AUTHENTICATION": authentication,
+    }
+
+    with pytest.raises(SettingsError, match=r"^FABRIC_JOBS_GRPC_ADDRESS=") as raised:
+        grpc_address(from_env(FacadeSettings, environ))
+    assert address in str(raised.value)
+
+
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_grpc_on_loopback_is_taken(address: str) -> None:
+    """By number or name."""
+    host, port = grpc_address(FacadeSettings(grpc_address=address))
+
+    assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
+
+
+def test_admission_is_what_the_settings_say() -> None:
+    """Unsaid, a user stands behind what was asked for by hand, and nothing else is limited."""
+    assert admission(FacadeSettings()) == Admission(subject_required=frozenset({InvokeType.MANUAL}))
+    environ = {
+        "FABRIC_JOBS_SUBJECT_TOKEN_REQUIRED": "Manual, Scheduled",
+        "FABRIC_JOBS_ITEM_TYPES": "A.Item,B.Item",
+        "FABRIC_JOBS_JOB_TYPES": "quick",
+        "FABRIC_JOBS_TENANT_CREATES_PER_S": "0.5",
+        "FABRIC_JOBS_TENANT_UNFINISHED_JOBS": "3",
+    }
+    assert admission(from_env(FacadeSettings, environ)) == Admission(
+        subject_required=frozenset({InvokeType.MANUAL, InvokeType.SCHEDULED}),
+        item_types=frozenset({"A.Item", "B.Item"}),
+        job_types=frozenset({"quick"}),
+        tenant_creates_per_s=0.5,
+        tenant_unfinished_jobs=3,
+    )
