@@ -38,6 +38,7 @@ class Run:
         self._feed = ProgressFeed(self._report_progress)
         self._cancel_requested = threading.Event()
         self._handling: asyncio.Task[None] | None = None
+        self._handing_back = False
         #: The record that granted it; none while the claim is awaited.
         self.grant: pb.Record | None = None
         #: It is no longer ours: nothing is reported of it.
@@ -67,6 +68,8 @@ class Run:
         feeding = asyncio.create_task(self._feed.run(), name=f"{self} progress")
         try:
             outcome = await self._handle()
+            if self._handing_back and not outcome.HasField("completed"):
+                outcome = pb.Report(handed_back=pb.HandedBack())
             self._feed.close()
             # Its progress first, so that the reports of a run keep their order.
             if not self.revoked:
@@ -82,6 +85,11 @@ class Run:
             self._cancel_requested.set()
             if self._handling and self._handler.is_async:
                 self._handling.cancel()
+
+    def hand_back(self) -> None:
+        """The executor ends: the handler may clean up, and another attempt takes its place."""
+        self._handing_back = True
+        self.cancel()
 
     def revoke(self) -> None:
         """The run is no longer ours: the handler is ended, and nothing reported."""

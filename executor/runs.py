@@ -15,6 +15,9 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
 
+#: Seconds that runs may take to clean up, and to be answered, when they are handed back.
+HAND_BACK_S = 5.0
+
 #: The handler of each item type and job type.
 Handlers = Mapping[tuple[str, str], Handler]
 
@@ -62,12 +65,17 @@ class Runs:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, timeout: float) -> None:
-        """Takes no more runs, lets those that are held end, and cancels what is left."""
+        """Takes no more runs, lets those that are held end, and hands back what is left."""
         self._draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)
+        if self._tasks:
+            log.warning("%d runs did not end in %.0f s: handed back", len(self._tasks), timeout)
+            for run in tuple(self._runs.values()):
+                run.hand_back()
+            await asyncio.wait(self._tasks, timeout=HAND_BACK_S)
         if left := set(self._tasks):
-            log.warning("%d runs did not end in %.0f s: cancelled", len(left), timeout)
+            log.warning("%d runs did not end even so: their leases will", len(left))
             for task in left:
                 task.cancel()
             await asyncio.wait(left)

@@ -8,6 +8,7 @@ import uuid
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -134,6 +135,13 @@ async def status_api(replica: Program) -> AsyncIterator[job_status_pb2_grpc.JobS
     """A generated client of the gRPC API."""
     async with grpc.aio.insecure_channel(replica.ready["grpc"]) as channel:
         yield job_status_pb2_grpc.JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+async def written(path: Path) -> None:
+    """Returns once there is something in the file."""
+    async with asyncio.timeout(30):
+        while not (path.exists() and path.stat().st_size):
+            await asyncio.sleep(0.02)
 
 
 def new_id() -> str:

@@ -14,7 +14,6 @@ from facade.auth.header import TENANT_HEADER, tenant
 from facade.http.errors import Code, HttpError
 from facade.http.instance import Instance
 
-
 #: Tenants whose rates are held before those that have been quiet are forgotten.
 MOST_BUCKETS = 10_000
 

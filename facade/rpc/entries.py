@@ -9,6 +9,7 @@ from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import (
     Claim,
     Command,
+    HandBack,
     Reason,
     ReportCompleted,
     ReportFailed,
@@ -85,6 +86,8 @@ def _report(executor_id: str, report: pb.Report) -> Command:
             )
         case "stopped":
             return ReportStopped(job_id=job_id, attempt=attempt, executor_id=executor_id)
+        case "handed_back":
+            return HandBack(job_id=job_id, attempt=attempt, executor_id=executor_id)
         case _:
             raise ValueError("the report says nothing")
 

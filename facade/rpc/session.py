@@ -154,7 +154,9 @@ class _Session:
         task.add_done_callback(self._done)
 
     async def _answer(self, answering: Coroutine[Any, Any, pb.Answer]) -> None:
-        self._next.answers.append(await answering)
+        answer = await answering
+        # Not before: the message that is next now may have gone down by the time of the answer.
+        self._next.answers.append(answer)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import IO, NamedTuple
 import httpx
 import pytest
 import pytest_asyncio
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from cli.fabric import JobInstance
+from cli.fabric import Fabric, JobInstance
 from cli.identity import DEVELOPMENT_TENANT, LocalIdentity
 from tests.conftest import Cluster
 
@@ -219,6 +220,27 @@ async def test_a_cancelled_job_is_exit_code_3(running: Dev) -> None:
 
     assert told.exit_code == 3
     assert told.stdout == [job.job_id, "Cancelled"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_jobs_that_overlap_all_complete(running: Dev) -> None:
+    """More than the executor runs at a time, each asked for while others are decided."""
+    identity = LocalIdentity(running.ready["authority"], DEVELOPMENT_TENANT)
+    jobs = [JobInstance(item_type=FORECAST[0], job_type=FORECAST[1]) for _ in range(30)]
+    async with Fabric(running.ready["http"], identity) as fabric:
+
+        async def last_status(job: JobInstance) -> str:
+            await fabric.create(job, Raw(b'{"priority": "high"}'))
+            last = ""
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DEADLINE_S):
+                    async for state in fabric.states(job, every_s=0.5):
+                        last = state.status
+            return last
+
+        ends = await asyncio.gather(*map(last_status, jobs))
+
+    assert Counter(ends) == {"Completed": len(jobs)}
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -9,7 +9,7 @@ import pytest
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
 from tests.conftest import Cluster
-from tests.programs import Fabric, executor, facade, new_id, status_api
+from tests.programs import Fabric, executor, facade, new_id, status_api, written
 
 SOON = {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
 
@@ -30,6 +30,7 @@ async def test_a_killed_executor_s_job_is_run_by_another(
         async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
             started = await fabric.until(job_id, "InProgress")
+            await written(journal)
             await first.kill()
         go.touch()
         # The dead member's group would wait for it: another pool takes the job at once.
@@ -99,7 +100,7 @@ async def test_an_executor_that_comes_back_changes_nothing(
         job_id = new_id()
         async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
-            await fabric.until(job_id, "InProgress")
+            await written(journal)
             first.process.send_signal(signal.SIGSTOP)
             async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
                 go.touch()
@@ -109,4 +110,29 @@ async def test_an_executor_that_comes_back_changes_nothing(
         after = (await fabric.state(job_id)).json()
 
     assert after == ended
+    assert journal.read_text().splitlines() == [f"{job_id} 1", f"{job_id} 2"]
+
+
+async def test_a_stopping_executor_hands_back_what_does_not_end(
+    environment: dict[str, str], topic: str, tmp_path: Path
+) -> None:
+    """SIGTERM: the next attempt is dispatched at once, and no failure is counted."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    environment |= {"FABRIC_JOBS_LEASE_S": "60", "FABRIC_JOBS_DRAIN_S": "0.1"}
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "journaled") as fabric,
+        status_api(one) as status,
+    ):
+        job_id = new_id()
+        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
+            await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
+            await written(journal)
+            assert await first.stop() == 0
+        back = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+        go.touch()
+        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
+            await fabric.until(job_id, "Completed")
+
+    assert (back.attempt, back.failures, back.phase) == (2, 0, pb.JOB_PHASE_QUEUED)
     assert journal.read_text().splitlines() == [f"{job_id} 1", f"{job_id} 2"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from executor import Job, JobStopped, dispatches, progress
+from executor import runs as runs_module
 from executor.dispatches import Dispatched
 from executor.handlers import handler_of
 from executor.runs import Runs
@@ -28,6 +29,12 @@ from tests.unit.executor.fakes import (
 )
 
 Function = Callable[[Job[Any]], object]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What can't be handed back is given up soon."""
+    monkeypatch.setattr(runs_module, "HAND_BACK_S", 0.3)
 
 
 @pytest.fixture
@@ -365,10 +372,8 @@ async def test_a_drain_lets_runs_end_and_takes_no_more(facade: FakeFacade) -> No
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_what_does_not_end_in_time_is_cancelled_and_not_reported(
-    facade: FakeFacade, is_async: bool
-) -> None:
-    """A thread is told, and left to itself."""
+async def test_what_does_not_end_in_time_is_handed_back(facade: FakeFacade, is_async: bool) -> None:
+    """A thread that does not listen even so is left to itself, and its lease ends."""
     told = threading.Event()
     go_on = threading.Event()
 
@@ -390,4 +395,4 @@ async def test_what_does_not_end_in_time_is_cancelled_and_not_reported(
         assert await asyncio.to_thread(told.wait, PATIENCE_S)
         go_on.set()
 
-    assert facade.reports == []
+    assert facade.outcomes == (["handed_back"] if is_async else [])

@@ -228,7 +228,7 @@ class Claim(_message.Message):
     def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped")
+    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -237,6 +237,7 @@ class Report(_message.Message):
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     STOPPED_FIELD_NUMBER: _ClassVar[int]
+    HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
     entry_id: int
     job_id: str
     attempt: int
@@ -245,13 +246,18 @@ class Report(_message.Message):
     completed: Completed
     failed: Error
     stopped: Stopped
-    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ...) -> None: ...
+    handed_back: HandedBack
+    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Stopped(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HandedBack(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
