@@ -1,7 +1,6 @@
 """`python -m executor MODULE:NAME`: runs the executor of that name."""
 
 import importlib
-import logging
 import os
 import sys
 
@@ -40,8 +39,6 @@ def load(target: str) -> Executor:
 def main() -> None:
     """The command."""
     configure()
-    # aiokafka tells each step of joining a group.
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     try:
         if len(sys.argv) != 2:
             raise UsageError(USAGE)
