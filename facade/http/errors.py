@@ -114,6 +114,8 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
             code, message = Code.INTERNAL_ERROR, "This is a fault of the service, and was logged."
     meaning = MEANINGS[code]
+    if meaning.status == 401:
+        headers["WWW-Authenticate"] = "SubjectAndAppToken1.0"
     if meaning.status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     body = ErrorResponse(

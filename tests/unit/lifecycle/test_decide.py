@@ -1,31 +1,16 @@
-"""What an event carries beside its phase: numbers, times, errors, the dispatch."""
+"""What an event carries beside its phase: numbers, times, the dispatch."""
 
-from time import process_time
-
-import msgspec
 import pytest
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from fabric_jobs import events
-from fabric_jobs.events import AttemptFailedData, RequeuedData, RequeueReason
+from fabric_jobs.events import RequeuedData, RequeueReason
 from fabric_jobs.jobs import (
-    MAX_CODE_CHARS,
-    MAX_ERROR_BYTES,
-    MAX_MESSAGE_CHARS,
     MAX_PROGRESS_CHARS,
-    ErrorExtendedInformation,
-    ErrorResponse,
-    ErrorSource,
     JobInstanceStatus,
-    JobPhase,
-    NameValuePair,
-    Policy,
     Progress,
 )
 from facade.lifecycle import Command, Job, Settled, decide
-from facade.lifecycle.retry import backoff_s
-from facade.settings import EVENT_REST_BYTES
 from tests.unit.lifecycle.builders import (
     EPOCH,
     JOB,
@@ -60,21 +45,6 @@ AGAIN: dict[str, tuple[tuple[Command, ...], int]] = {
     "handed back": ((hand_back(),), 0),
 }
 RUNNING = WAYS["running"]
-LARGEST = ErrorResponse(
-    error_code="\x00" * 10_000,
-    message="\x00" * 100_000,
-    source=ErrorSource.EXTERNAL,
-    message_parameters=("\x00" * 300,) * 200,
-    more_details=(
-        ErrorExtendedInformation(
-            error_code="x" * 1_000,
-            message="y" * 5_000,
-            message_parameters=("z" * 300,) * 10,
-            additional_parameters=(NameValuePair("n" * 300, "v" * 300),) * 10,
-        ),
-    )
-    * 20,
-)
 
 
 @pytest.mark.parametrize(("commands", "failures"), AGAIN.values(), ids=AGAIN)
@@ -185,76 +155,6 @@ def test_the_end_time_is_set_by_a_final_event_only(name: str) -> None:
         assert job.state.end_time is None
 
 
-def test_the_due_time_grows_with_the_backoff() -> None:
-    """2 s after the first failure, 6 s after the second; a hand-back between changes nothing."""
-    once = driven([*RUNNING, failed()])
-    assert once.state.due_time == at(3 + 2)
-    twice = driven([retry(), claim(2, B, ""), hand_back(2, B), claim(3, A, ""), failed(3)], once)
-    assert twice.state.due_time == at(twice.sequence + 6)
-
-
-def test_the_backoff_is_capped_and_only_ever_shortened_by_jitter() -> None:
-    """Each wait lies between its cap less the jitter and its cap, and is the same each time."""
-    policy = Policy(initial_backoff_s=1, backoff_multiplier=2, max_backoff_s=5, jitter=0.5)
-    for failures, full in ((1, 1), (2, 2), (3, 4), (4, 5), (50, 5), (10_000, 5)):
-        waits = [backoff_s(policy, failures, f"job-{n}") for n in range(20)]
-        assert all(full * 0.5 <= wait <= full for wait in waits)
-        assert len(set(waits)) > 10
-        assert waits == [backoff_s(policy, failures, f"job-{n}") for n in range(20)]
-
-
-def test_a_backoff_past_the_calendar_still_leads_to_an_event() -> None:
-    """A policy that the contract takes never makes a report fail for lack of dates."""
-    policy = _taken({"maxAttempts": 2, "initialBackoffS": 3e11, "maxBackoffS": 3e11})
-    job = driven([request(), claim(1, A, "", policy=policy or POLICY)])
-    assert isinstance(decide(job, failed(), stamp()), events.AttemptFailed)
-
-
-def _taken(values: dict[str, float]) -> Policy | None:
-    """The policy as it would come over the wire; none where the contract refuses it."""
-    try:
-        return msgspec.convert(values, Policy)
-    except msgspec.ValidationError:
-        return None
-
-
-def test_the_policy_says_how_many_failures_end_the_job() -> None:
-    """With three attempts, two failures of any kind lead to a run each; the third ends the job."""
-    job = driven([*RUNNING, failed(), retry(), claim(2, B, ""), lose_lease(2, B), claim(3, A, "")])
-    assert job.state.failures == 2
-    for last in (failed(3), lose_lease(3)):
-        final = driven([last], job).state
-        assert (final.status, final.failures) == (JobInstanceStatus.FAILED, 3)
-
-
-def test_hand_backs_never_exhaust_the_policy() -> None:
-    """A run given back at every drain goes on for ever, also where one attempt is all there is."""
-    job = driven([request()])
-    for attempt in range(1, 6):
-        once = Policy(max_attempts=1)
-        job = driven([claim(attempt, A, "", policy=once), hand_back(attempt)], job)
-    assert (job.state.attempt, job.state.failures) == (6, 0)
-    assert job.state.phase is JobPhase.QUEUED
-
-
-def test_a_permanent_error_is_not_retried() -> None:
-    """It ends the job at its first failure, also while a cancel is pending."""
-    for name in ("running", "stopping"):
-        job = job_in(name)
-        event = decided(job, failed(error=failure("Broken", permanent=True)), stamp())
-        assert isinstance(event, events.Failed)
-        assert event.data.state.failures == 1
-        assert event.data.state.error == failure("Broken", permanent=True)
-
-
-@pytest.mark.parametrize("last", [failed(), lose_lease()], ids=["failed", "lease lost"])
-def test_a_pending_cancel_turns_what_would_be_retried_into_cancelled(last: Command) -> None:
-    """Nobody wants another attempt; the failure is counted and its error kept."""
-    state = driven([*WAYS["stopping"], last]).state
-    assert (state.status, state.failures) == (JobInstanceStatus.CANCELLED, 1)
-    assert state.error is not None
-
-
 def test_a_completion_that_comes_first_stays() -> None:
     """A run that returned in spite of a pending cancel is Completed, and no cancel changes it."""
     job = driven([*WAYS["stopping"], completed()])
@@ -306,99 +206,6 @@ def test_a_long_progress_text_is_cut_and_its_repetition_settles() -> None:
     job = driven([*RUNNING, report])
     assert job.state.progress == Progress(0.5, "x" * MAX_PROGRESS_CHARS)
     assert decide(job, report, stamp()) == Settled(job)
-
-
-def test_the_final_error_lists_the_earlier_ones_latest_first() -> None:
-    """The last attempt's error is the job's; each earlier one follows with its attempt."""
-    job = driven([*RUNNING, failed(error=failure("First")), retry(), claim(2, B, "")])
-    job = driven([lose_lease(2, B), claim(3, A, ""), failed(3, error=failure("Third"))], job)
-    error = job.state.error
-    assert error is not None
-    assert error.error_code == "Third"
-    assert [(d.error_code, d.additional_parameters) for d in error.more_details] == [
-        ("ExecutorLost", (NameValuePair("attempt", "2"),)),
-        ("First", (NameValuePair("attempt", "1"),)),
-    ]
-
-
-def test_an_earlier_error_names_its_own_attempt_also_past_a_hand_back() -> None:
-    """Attempt 1 failed, 2 was handed back, 3 failed: the earlier error is attempt 1's."""
-    job = driven([*RUNNING, failed(error=failure("First")), retry(), claim(2, B, "")])
-    job = driven([hand_back(2, B), claim(3, A, ""), failed(3, error=failure("Third"))], job)
-    assert job.state.error is not None
-    [detail] = job.state.error.more_details
-    assert (detail.error_code, detail.additional_parameters) == (
-        "First",
-        (NameValuePair("attempt", "1"),),
-    )
-
-
-def test_an_attempt_failed_event_carries_the_attempts_own_error() -> None:
-    """The event's error is this attempt's alone; the state's lists what came before."""
-    job = driven([*RUNNING, failed(error=failure("First")), retry(), claim(2, B, "")])
-    event = decided(job, failed(2, B, failure("Second")), stamp())
-    assert isinstance(event.data, AttemptFailedData)
-    assert event.data.error == failure("Second")
-    assert event.data.state.error is not None
-    assert len(event.data.state.error.more_details) == 1
-
-
-def test_a_lost_lease_is_an_error_of_ours_that_names_the_executor() -> None:
-    """Fabric's user reads that the service lost the run, not that the job's code failed."""
-    error = driven([*RUNNING, lose_lease()]).state.error
-    assert error is not None
-    assert (error.source, error.is_permanent) == (ErrorSource.SYSTEM, False)
-    assert A in error.message
-
-
-def test_error_texts_are_cut_to_their_bounds() -> None:
-    """Code, message and the whole error are bounded; what fits is left as it is."""
-    bounded = LARGEST.bounded()
-    assert bounded.error_code == "\x00" * MAX_CODE_CHARS
-    assert bounded.message == "\x00" * MAX_MESSAGE_CHARS
-    assert len(msgspec.json.encode(bounded)) <= MAX_ERROR_BYTES
-    assert bounded.bounded() == bounded
-    assert failure().bounded() == failure()
-
-
-def test_a_huge_error_is_cut_without_holding_up_the_replica() -> None:
-    """Cutting takes time in proportion: a report of 10,000 details costs far below a second."""
-    detail = ErrorExtendedInformation(error_code="E", message="m")
-    error = replace(LARGEST, message_parameters=(), more_details=(detail,) * 10_000)
-    begun = process_time()
-    error.bounded()
-    assert process_time() - begun < 1
-
-
-def test_the_last_details_go_before_the_texts_parameters() -> None:
-    """A too large error keeps its first details, in order."""
-    details = tuple(
-        ErrorExtendedInformation(error_code=str(n), message="m" * 900) for n in range(30)
-    )
-    error = ErrorResponse(
-        error_code="E",
-        message="m",
-        source=ErrorSource.USER,
-        message_parameters=("p",),
-        more_details=details,
-    )
-    bounded = error.bounded()
-    assert bounded.message_parameters == ("p",)
-    assert 10 < len(bounded.more_details) < 30
-    assert bounded.more_details == details[: len(bounded.more_details)]
-
-
-def test_the_rest_of_the_largest_event_stays_within_what_the_topic_must_carry() -> None:
-    """After failures at every bound, no event's part beside its payload exceeds the promise."""
-    policy = Policy(max_attempts=100, initial_backoff_s=0)
-    job, largest = driven([request()]), 0
-    for attempt in range(1, 4):
-        job = driven([claim(attempt, A, "", policy=policy)], job)
-        job = driven([progressed(attempt, message="\x00" * 5_000)], job)
-        for last in (failed(attempt, error=LARGEST), hand_back(attempt)):
-            largest = max(largest, len(events.encode(decided(job, last, stamp("e" * 36)))))
-        job = driven([failed(attempt, error=LARGEST), retry(attempt)], job)
-    assert 2 * 8_192 < largest - len(PAYLOAD) <= EVENT_REST_BYTES
 
 
 def test_deciding_uses_no_clock_of_its_own() -> None:

@@ -1,281 +1,45 @@
-"""Every interleaving of two executors, two replicas and two attempts of one job, breadth first.
+"""What holds in every state that two executors and two replicas can bring a job to."""
 
-A replica decides on whatever it has read so far, appends, and waits until it reads its own record.
-Jobs, events and commands stand in the states by number, so that equal states are found equal, and
-`decide` and `fold` are asked once for each pair. Two smaller searches add an append that times out:
-its record comes at any later time, or never.
-"""
-
-from collections.abc import Iterator
-from functools import cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from msgspec import UNSET
 
-from fabric_jobs.events import Event, KnownEvent, decode, encode
-from fabric_jobs.jobs import JobPhase, Policy
 from facade.lifecycle import (
-    Claim,
     Command,
-    Job,
+    Expire,
+    FailUnstarted,
+    ForceCancel,
+    LoseLease,
     Refusal,
     ReportCompleted,
     ReportFailed,
     RequestCancel,
-    Settled,
-    Verdict,
-    decide,
-    fold,
+    TimeOutRun,
 )
 from tests.unit.lifecycle.builders import (
+    JOB,
     A,
     B,
     cancel,
     claim,
     completed,
+    deadlines,
     failed,
     hand_back,
     lose_lease,
     progressed,
     request,
     retry,
-    stamp,
     stopped,
 )
-
-TWO_ATTEMPTS = Policy(max_attempts=2, initial_backoff_s=0, jitter=0)
-EXECUTORS = (A, B)
-
-Grants = frozenset[tuple[int, str]]
-#: A record of the log: the event, and whether it is the job's next one there.
-Record = tuple[int, bool]
-
-
-class Replica(NamedTuple):
-    """What it has folded, what it hasn't read yet, and the event that it waits for."""
-
-    job: int
-    unread: tuple[Record, ...]
-    waits: int | None
-    command: int | None
-
-
-class State(NamedTuple):
-    """The whole service at one moment; the log's past is in the truth, the fold of all of it."""
-
-    truth: int
-    replicas: tuple[Replica, Replica]
-    #: Attempt and id of every record on the log that dispatches.
-    dispatches: frozenset[tuple[int, str]]
-    grants: Grants
-    #: The record whose append timed out, until it arrives; none is to be had after that.
-    late: int | None
-    may_time_out: bool
-
-
-class Search:
-    """The states reached, and how the job moved in the truth of the log."""
-
-    def __init__(
-        self, *, deciding: int = 2, late: bool = False, left_out: tuple[type, ...] = ()
-    ) -> None:
-        #: How many replicas decide; whether an append may time out; commands that nobody gives.
-        self.deciding, self.late, self.left_out = deciding, late, left_out
-        self.things: list[object] = [None]
-        self.numbers: dict[object, int] = {None: 0}
-        self.moves: set[tuple[int, int]] = set()
-        self.transitions = 0
-        self.jobs: set[int] = {0}
-        self.decide = cache(self._decide)
-        self.fold = cache(self._fold)
-        self.asked = cache(self._asked)
-        self.states = self.explore()
-
-    def number(self, thing: Job | Event | Command | None) -> int:
-        """The number of a job, an event or a command; equal ones have the same."""
-        key = encode(thing) if isinstance(thing, Event) else thing
-        if key not in self.numbers:
-            self.numbers[key] = len(self.things)
-            self.things.append(thing)
-        return self.numbers[key]
-
-    def job(self, number: int) -> Job | None:
-        """The job of that number."""
-        job = self.things[number]
-        assert job is None or isinstance(job, Job)
-        return job
-
-    def phase(self, number: int) -> str:
-        """The phase of the job of that number."""
-        job = self.job(number)
-        return job.state.phase if job else "Unknown"
-
-    def sequence(self, number: int) -> int:
-        """The sequence of the job of that number."""
-        job = self.job(number)
-        return job.sequence if job else 0
-
-    def _decide(self, job: int, command: int, who: str) -> object:
-        before, asked = self.job(job), self.things[command]
-        assert isinstance(asked, Command)
-        sequence = before.sequence + 1 if before else 1
-        # A replica appends once at each sequence before it has read its own record back.
-        event_id = f"{sequence}-{who}-{type(asked).__name__}"
-        decision = decide(before, asked, stamp(event_id))
-        return self.number(decision) if isinstance(decision, KnownEvent) else decision
-
-    def _fold(self, job: int, event: int) -> tuple[bool, int]:
-        given = self.things[event]
-        assert isinstance(given, Event)
-        verdict, after = fold(self.job(job), decode(encode(given)))
-        assert verdict is not Verdict.FORKED
-        return verdict is Verdict.APPLIED, self.number(after)
-
-    def explore(self) -> set[State]:
-        """Breadth first over everything that can happen."""
-        idle = Replica(0, (), None, None)
-        first = State(0, (idle, idle), frozenset(), frozenset(), None, self.late)
-        # The job was asked for twice at once: one record starts it, the loser must start nothing.
-        for who in ("r0", "r1"):
-            requested = self.decide(0, self.number(request()), who)
-            assert isinstance(requested, int)
-            first = self.append(first, requested)
-        seen, frontier = {first}, [first]
-        while frontier:
-            reached: list[State] = []
-            for state in frontier:
-                self.check(state)
-                for after in self.after(state):
-                    self.transitions += 1
-                    if after not in seen:
-                        seen.add(after)
-                        reached.append(after)
-            frontier = reached
-        return seen
-
-    def after(self, state: State) -> Iterator[State]:
-        """The states one step on."""
-        for at in (0, 1):
-            if state.replicas[at].unread:
-                yield self.read(state, at)
-        if state.late is not None:
-            yield self.append(state._replace(late=None), state.late)
-        # Replicas are alike, and so are executors: the first to act is the first of them.
-        truth = self.job(state.truth)
-        begun = state.late is not None or truth is None or truth.sequence > 1
-        for at, replica in enumerate(state.replicas[: self.deciding if begun else 1]):
-            if replica.waits is None:
-                executors = EXECUTORS if begun else EXECUTORS[:1]
-                asked = self.asked(replica.job, f"r{at}", state.dispatches, state.grants, executors)
-                for command, event in asked:
-                    yield from self.answered(state, at, command, event)
-
-    def _asked(
-        self,
-        number: int,
-        who: str,
-        dispatches: frozenset[tuple[int, str]],
-        grants: Grants,
-        executors: tuple[str, ...],
-    ) -> list[tuple[int, int | None]]:
-        """What may be asked of a replica with that job, with the event that it leads to if any.
-
-        Executors know the log and their own grants; what is refused changes nothing and is left.
-        """
-        asked: list[Command] = [cancel()]
-        for (attempt, dispatch_id), executor in product(dispatches, executors):
-            asked.append(claim(attempt, executor, dispatch_id, policy=TWO_ATTEMPTS))
-        for attempt, executor in grants:
-            asked += [completed(attempt, executor), failed(attempt, executor)]
-        if job := self.job(number):
-            if job.state.phase is JobPhase.WAITING:
-                asked.append(retry(job.state.attempt))
-            elif job.state.executor_id:
-                asked.append(lose_lease(job.state.attempt, job.state.executor_id))
-        answered: list[tuple[int, int | None]] = []
-        for command in asked:
-            if not isinstance(command, self.left_out):
-                decision = self.decide(number, self.number(command), who)
-                if isinstance(decision, int):
-                    answered.append((self.number(command), decision))
-                elif isinstance(decision, Settled):
-                    answered.append((self.number(command), None))
-                else:
-                    assert isinstance(decision, Refusal)
-        return answered
-
-    def answered(self, state: State, at: int, command: int, event: int | None) -> Iterator[State]:
-        """Success at once; or the record is appended and awaited, or comes late."""
-        if event is None:
-            yield state._replace(grants=self.granted(state.grants, command))
-            return
-        replica = state.replicas[at]
-        waiting = replica._replace(waits=event, command=command)
-        yield self.append(self.put(state, at, waiting), event)
-        if state.may_time_out:
-            late = self.decide(replica.job, command, f"r{at}-late")
-            assert isinstance(late, int)
-            yield state._replace(late=late, may_time_out=False)
-
-    def append(self, state: State, event: int) -> State:
-        """One record more on the log: the truth takes it, the replicas have it to read."""
-        applies, truth = self.fold(state.truth, event)
-        before, record = self.job(state.truth), self.things[event]
-        assert isinstance(record, Event)
-        if applies:
-            assert before is None or not before.final
-            self.moves.add((state.truth, truth))
-            self.jobs.add(truth)
-        else:
-            assert truth == state.truth
-        dispatches = state.dispatches
-        if record.data.dispatch is not UNSET:
-            dispatches |= {(record.data.state.attempt, record.id)}
-        one, two = (r._replace(unread=(*r.unread, (event, applies))) for r in state.replicas)
-        return state._replace(truth=truth, replicas=(one, two), dispatches=dispatches)
-
-    def read(self, state: State, at: int) -> State:
-        """The replica reads one record, and is answered if it is the one that it waited for."""
-        replica = state.replicas[at]
-        (event, expected), *rest = replica.unread
-        applies, job = self.fold(replica.job, event)
-        assert applies == expected
-        grants, waits, command = state.grants, replica.waits, replica.command
-        if event == waits:
-            assert command is not None
-            grants = self.granted(grants, command) if applies else grants
-            waits = command = None
-        after = Replica(job, tuple(rest), waits, command)
-        return self.put(state, at, after)._replace(grants=grants)
-
-    def put(self, state: State, at: int, replica: Replica) -> State:
-        """The state with that replica in its place."""
-        one, two = state.replicas
-        return state._replace(replicas=(one, replica) if at else (replica, two))
-
-    def granted(self, grants: Grants, command: int) -> Grants:
-        """The grants after success was answered: never a second executor for an attempt."""
-        asked = self.things[command]
-        if not isinstance(asked, Claim):
-            return grants
-        grants |= {(asked.attempt, asked.executor_id)}
-        assert len({attempt for attempt, _ in grants}) == len(grants)
-        return grants
-
-    def check(self, state: State) -> None:
-        """What must hold in every state."""
-        for replica in state.replicas:
-            assert replica.unread or replica.job == state.truth
-        if job := self.job(state.truth):
-            assert job.state.attempt <= 2
-            assert job.final or job.state.failures <= 1
+from tests.unit.lifecycle.search import EXECUTORS, Search
 
 
 def every_command(search: Search) -> list[Command]:
     """All that anybody could ask of any job reached, by whomever and about whichever attempt."""
     asked: list[Command] = [request(), request(request_hash="hash-2"), cancel(), retry(1), retry(2)]
+    asked += [Expire(job_id=JOB), FailUnstarted(job_id=JOB), *deadlines(1), *deadlines(2)]
     dispatch_ids = {job.dispatch_id for n in search.jobs if (job := search.job(n))}
     for attempt, executor in product((1, 2), EXECUTORS):
         asked += [claim(attempt, executor, dispatch_id) for dispatch_id in sorted(dispatch_ids)]
@@ -284,12 +48,17 @@ def every_command(search: Search) -> list[Command]:
     return asked
 
 
+DEADLINES = (TimeOutRun, ForceCancel, Expire, FailUnstarted)
 SEARCHES: dict[str, tuple[dict[str, Any], int]] = {
-    "two replicas": ({}, 273_850),
-    "one decides, late": ({"deciding": 1, "late": True}, 58_333),
+    "reports and leases": ({"left_out": DEADLINES}, 78_276),
+    "deadlines": ({"left_out": (ReportFailed, LoseLease)}, 31_075),
+    "one decides, late": ({"deciding": 1, "late": True, "left_out": DEADLINES}, 52_749),
     "two decide, late": (
-        {"late": True, "left_out": (RequestCancel, ReportCompleted, ReportFailed)},
-        237_074,
+        {
+            "late": True,
+            "left_out": (*DEADLINES, RequestCancel, ReportCompleted, ReportFailed),
+        },
+        61_257,
     ),
 }
 
@@ -314,7 +83,9 @@ def test_no_interleaving_grants_twice_changes_a_final_state_or_parts_the_replica
     # Where nothing comes late, B as the first is A as the first with the names exchanged.
     first = {(1, A), (1, B)} if search.late else {(1, A)}
     assert granted == first | {(2, A), (2, B)}
-    assert ended == ({"Failed"} if search.left_out else {"Completed", "Failed", "Cancelled"})
+    assert ended == (
+        {"Failed"} if RequestCancel in search.left_out else {"Completed", "Failed", "Cancelled"}
+    )
 
 
 def test_every_living_job_has_a_way_on_and_no_final_one_has(search: Search) -> None:
