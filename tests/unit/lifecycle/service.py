@@ -46,7 +46,8 @@ JOBS = tuple(f"00000000-0000-0000-0000-00000000000{digit}" for digit in "ab")
 EXECUTORS = ("executor-a", "executor-b", "executor-c")
 #: A type that only the newest replica knows; to it, it says what `progressed` does.
 NOTED = "fabric.jobs.noted"
-CANCEL_REQUESTED = "fabric.jobs.cancel-requested"
+#: Types that the oldest replica doesn't know yet.
+UNKNOWN = ("fabric.jobs.cancel-requested", "fabric.jobs.progressed")
 RUN_COMMANDS = (ReportProgress, ReportCompleted, ReportFailed, ReportStopped, HandBack, LoseLease)
 
 
@@ -108,7 +109,7 @@ class Service(RuleBasedStateMachine):
         self.replicas = (
             Replica("newest", newest=True),
             Replica("middle"),
-            Replica("oldest", (CANCEL_REQUESTED,)),
+            Replica("oldest", UNKNOWN),
         )
         self.dispatches: list[tuple[str, int, str]] = []
         self.grants: dict[tuple[str, int], str] = {}

@@ -37,7 +37,7 @@ from tests.unit.lifecycle.builders import claim, failure, request, stamp
 from tests.unit.lifecycle.service import EXECUTORS, JOBS, Fate, Service, shown
 
 POLICIES = tuple(Policy(max_attempts=n, initial_backoff_s=0, jitter=0) for n in (3, 99, 99))
-ENDS = (ReportCompleted, ReportFailed, ReportFailed, ReportStopped, HandBack)
+ENDS = (ReportCompleted, ReportCompleted, ReportFailed, ReportStopped, HandBack)
 FATES = st.sampled_from([Fate.READ, *(fate for fate in Fate if fate is not Fate.NEW_TYPE)])
 PROGRESS_FATES = st.sampled_from([*Fate, Fate.NEW_TYPE])
 
@@ -53,7 +53,7 @@ class Machine(Service):
         self.ask(1, request(JOBS[0]), Fate.READ)
 
     @rule(
-        at=st.integers(0, 1),
+        at=st.integers(0, 2),
         job=st.integers(0, 1),
         executor=st.sampled_from(EXECUTORS),
         policy=st.sampled_from(POLICIES),
@@ -253,4 +253,4 @@ def test_replicas_agree_and_nothing_is_granted_twice_whatever_the_log_does() -> 
     often += [f"granted: attempt {attempt}" for attempt in (1, 2, 3)]
     often += [f"ended: {status}" for status in ("Completed", "Failed", "Cancelled")]
     often += [f"refused: {reason.name}" for reason in Reason]
-    assert [what for what in often if seen[what] < 3] == []
+    assert [what for what in often if not seen[what]] == []
