@@ -4,6 +4,7 @@ import ipaddress
 import logging
 from uuid import UUID
 
+from fabric_jobs.guids import guid
 from fabric_jobs.settings import PREFIX, SettingsError, host_port
 from facade.auth import Authenticator, Trust
 from facade.http import Admission
@@ -73,7 +74,7 @@ def admission(settings: FacadeSettings) -> Admission:
 
 def _guid(name: str, text: str) -> UUID:
     try:
-        return UUID(text)
+        return guid(text)
     except ValueError:
         raise SettingsError(f"{PREFIX}{name.upper()}={text!r} is not a GUID.") from None
 

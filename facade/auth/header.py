@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 from uuid import UUID
 
+from fabric_jobs import guids
 from facade.auth.errors import AuthError
 
 TENANT_HEADER = "x-ms-client-tenant-id"
@@ -43,6 +44,6 @@ def tenant(values: list[str]) -> UUID:
 def guid(text: str, name: str) -> UUID:
     """The GUID in a text, which `name` names. Raises `AuthError`."""
     try:
-        return UUID(text)
+        return guids.guid(text)
     except ValueError:
         raise AuthError(f"{name} is not a GUID.") from None

@@ -4,6 +4,7 @@ import hashlib
 from typing import NamedTuple
 from uuid import UUID
 
+from fabric_jobs.guids import guid
 from facade.http.errors import Code, HttpError
 from facade.lifecycle import Job
 
@@ -61,6 +62,6 @@ def _check_length(name: str, text: str, most: int) -> None:
 
 def _guid(name: str, text: str) -> str:
     try:
-        return str(UUID(text))
+        return str(guid(text))
     except ValueError:
         raise HttpError(Code.INVALID_REQUEST, f"{name} is not a GUID.") from None

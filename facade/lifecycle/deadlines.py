@@ -34,10 +34,16 @@ def due(job: Job) -> Due | None:
         case JobPhase.WAITING if state.due_time:
             first = Due(state.due_time, Retry(job_id=job.job_id, attempt=state.attempt))
         case JobPhase.RUNNING if state.policy and state.policy.run_timeout_s:
-            timeout = timedelta(seconds=state.policy.run_timeout_s)
-            first = Due(granted + timeout, TimeOutRun(job_id=job.job_id, attempt=state.attempt))
+            first = Due(
+                granted + _within_life(state.policy.run_timeout_s),
+                TimeOutRun(job_id=job.job_id, attempt=state.attempt),
+            )
         case JobPhase.STOPPING if state.policy and state.cancel_time:
-            grace = timedelta(seconds=state.policy.cancel_grace_s)
             stop = ForceCancel(job_id=job.job_id, attempt=state.attempt)
-            first = Due(state.cancel_time + grace, stop)
+            first = Due(state.cancel_time + _within_life(state.policy.cancel_grace_s), stop)
     return min(first, last, key=lambda one: one.time) if first else last
+
+
+def _within_life(seconds: float) -> timedelta:
+    """A policy's time, cut to what makes a difference: no calendar reaches as far as some would."""
+    return timedelta(seconds=min(seconds, LONGEST_LIFE.total_seconds()))

@@ -66,6 +66,8 @@ def _built(kind: type, text: Any) -> Any:
 def host_port(address: str) -> tuple[str, int]:
     """The parts of `HOST:PORT`. Raises `SettingsError`."""
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    host = host.strip("[]")
+    number = int(port) if port.isascii() and port.isdigit() else None
+    if not colon or not host or number is None or number > 65535:
         raise SettingsError(f"{address!r} is not HOST:PORT, such as 127.0.0.1:5000.")
-    return host.strip("[]"), int(port)
+    return host, number

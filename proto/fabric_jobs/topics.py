@@ -1,8 +1,8 @@
 """The topic: its name, its key, and the partition a job's events lie in."""
 
-from uuid import UUID
-
 from aiokafka.partitioner import murmur2
+
+from fabric_jobs.guids import guid
 
 EVENTS_TOPIC = "fabric.jobs.events"
 
@@ -12,7 +12,7 @@ def canonical_job_id(text: str) -> str:
 
     Raises `ValueError` where the text is no GUID.
     """
-    return str(UUID(text))
+    return str(guid(text))
 
 
 def partition_of(job_id: str, partitions: int) -> int:

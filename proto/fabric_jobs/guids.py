@@ -1,0 +1,16 @@
+"""GUIDs as Fabric writes them."""
+
+import re
+from uuid import UUID
+
+_FORM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def guid(text: str) -> UUID:
+    """The GUID in a text, in any letter case. Raises `ValueError`.
+
+    `UUID` alone takes much that is none, such as a sign, a blank or `0x` in place of digits.
+    """
+    if not _FORM.fullmatch(text):
+        raise ValueError("not a GUID")
+    return UUID(text)
