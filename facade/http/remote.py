@@ -6,8 +6,9 @@ from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 
 from fabric_jobs.jobs import InvokeType
-from facade.http.bodies import ItemJobInstanceState, decode_remote, state_of
-from facade.http.instance import instance_of
+from facade.auth import Caller
+from facade.http.bodies import ItemJobInstanceState, Payload, decode_remote, state_of
+from facade.http.instance import Instance, instance_of
 from facade.http.openapi import (
     ItemId,
     ItemType,
@@ -24,6 +25,17 @@ JOBS = "/workspaces/{workspaceId:str}/items/{itemType:str}/{itemId:str}/jobs"
 def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
     """The handlers of the three operations."""
 
+    async def asked(
+        request: Request[Any, Any, Any], workspace_id: str, item_type: str, item_id: str
+    ) -> tuple[Caller, Instance, Payload]:
+        """Who asks, about which job, and with what."""
+        caller = await operations.door.caller(request)
+        body = decode_remote(await request.body())
+        instance = instance_of(
+            caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
+        )
+        return caller, instance, body.payload
+
     @post(
         f"{JOBS}/onCreateJobInstance",
         status_code=201,
@@ -38,14 +50,10 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
         item_id: ItemId,
     ) -> ItemJobInstanceState:
         """Called by Microsoft Fabric for starting a new job instance."""
-        caller = await operations.door.caller(request)
-        body = decode_remote(await request.body())
-        instance = instance_of(
-            caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
-        )
+        caller, instance, payload = await asked(request, workspace_id, item_type, item_id)
         # This family doesn't say who asked.
         unknown = InvokeType.UNKNOWN_FUTURE_VALUE
-        return state_of(await operations.create(request, caller, instance, unknown, body.payload))
+        return state_of(await operations.create(request, caller, instance, unknown, payload))
 
     @post(
         f"{JOBS}/onGetJobInstanceStatus",
@@ -61,11 +69,7 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
         item_id: ItemId,
     ) -> ItemJobInstanceState:
         """Called by Microsoft Fabric for retrieving a job instance state."""
-        caller = await operations.door.caller(request)
-        body = decode_remote(await request.body())
-        instance = instance_of(
-            caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
-        )
+        _, instance, _ = await asked(request, workspace_id, item_type, item_id)
         return state_of(await operations.state(instance))
 
     @post(
@@ -82,11 +86,7 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
         item_id: ItemId,
     ) -> ItemJobInstanceState:
         """Called by Microsoft Fabric for cancelling a job instance."""
-        caller = await operations.door.caller(request)
-        body = decode_remote(await request.body())
-        instance = instance_of(
-            caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
-        )
+        _, instance, _ = await asked(request, workspace_id, item_type, item_id)
         return state_of(await operations.cancel(instance))
 
     return [on_create_job_instance, on_get_job_instance_status, on_cancel_job_instance]
