@@ -4,11 +4,13 @@ from collections.abc import AsyncGenerator
 
 import httpx
 
+from cli.errors import InputError
+
 #: Stands for a customer's tenant where there is none.
 DEVELOPMENT_TENANT = "de000000-0000-4000-8000-000000000001"
 
 
-class NoTokensError(Exception):
+class NoTokensError(InputError):
     """The issuer gives no tokens; the message says what to do."""
 
 
@@ -16,7 +18,7 @@ class LocalIdentity(httpx.Auth):
     """Fabric, acting for a user of the tenant; new tokens are asked for when the old ones end."""
 
     def __init__(self, authority: str, tenant_id: str) -> None:
-        self._url = f"{authority}/headers"
+        self._authority = authority
         self._tenant_id = tenant_id
         self._headers: dict[str, str] | None = None
 
@@ -32,7 +34,7 @@ class LocalIdentity(httpx.Auth):
             yield request
 
     async def _asked(self) -> dict[str, str]:
-        self._headers = await fetch_headers(self._url, tenant=self._tenant_id)
+        self._headers = await fetch_headers(self._authority, tenant=self._tenant_id)
         return self._headers
 
 
@@ -50,8 +52,9 @@ class TenantOnly(httpx.Auth):
         yield request
 
 
-async def fetch_headers(url: str, **asked: str) -> dict[str, str]:
+async def fetch_headers(authority: str, **asked: str) -> dict[str, str]:
     """The headers that Fabric would send. Raises `NoTokensError`."""
+    url = f"{authority}/headers"
     try:
         async with httpx.AsyncClient(trust_env=False) as client:
             answer = (await client.get(url, params=asked)).raise_for_status()

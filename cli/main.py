@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
@@ -14,7 +14,7 @@ from cli.demo import demo
 from cli.dev import EXAMPLE, GRPC_ADDRESS, HTTP_ADDRESS, dev
 from cli.errors import CommandError, InputError
 from cli.fabric import JobInstance, new_guid
-from cli.identity import DEVELOPMENT_TENANT, LocalIdentity, NoTokensError, TenantOnly, fetch_headers
+from cli.identity import DEVELOPMENT_TENANT, LocalIdentity, TenantOnly, fetch_headers
 from cli.issuer import DEFAULT_ADDRESS, Issuer
 from cli.stack import until_stopped
 from cli.submit import submit
@@ -22,6 +22,7 @@ from fabric_jobs.settings import SettingsError, host_port
 
 _INTERRUPTED = 130
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
@@ -86,6 +87,20 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
         _run(dev(os.environ, target, http, grpc, authority))
 
 
+def _authority(help_text: str) -> Callable[[F], F]:
+    return click.option(
+        "--authority",
+        metavar="URL",
+        default=f"http://{DEFAULT_ADDRESS}",
+        envvar="FABRIC_JOBS_AUTHORITY",
+        show_default=True,
+        help=help_text,
+    )
+
+
+_tenant = click.option("--tenant", type=click.UUID, default=DEVELOPMENT_TENANT, show_default=True)
+
+
 @main.command("submit")
 @click.argument("item_type")
 @click.argument("job_type")
@@ -107,15 +122,8 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
     show_default=True,
     help="The facade's gRPC address, which progress is read from.",
 )
-@click.option(
-    "--authority",
-    metavar="URL",
-    default=f"http://{DEFAULT_ADDRESS}",
-    envvar="FABRIC_JOBS_AUTHORITY",
-    show_default=True,
-    help="The local issuer; empty for a facade that has authentication off.",
-)
-@click.option("--tenant", type=click.UUID, default=DEVELOPMENT_TENANT, show_default=True)
+@_authority("The local issuer; empty for a facade that has authentication off.")
+@_tenant
 @click.option("--workspace", type=click.UUID, default=new_guid, help="By default a new id.")
 @click.option("--item", type=click.UUID, default=new_guid, help="By default a new id.")
 @click.option("--job-id", type=click.UUID, default=new_guid, help="By default a new id.")
@@ -154,27 +162,15 @@ def submit_command(
 
 
 @main.command("token")
-@click.option(
-    "--authority",
-    metavar="URL",
-    default=f"http://{DEFAULT_ADDRESS}",
-    envvar="FABRIC_JOBS_AUTHORITY",
-    show_default=True,
-    help="The local issuer.",
-)
-@click.option("--tenant", type=click.UUID, default=DEVELOPMENT_TENANT, show_default=True)
+@_authority("The local issuer.")
+@_tenant
 @click.option("--version", type=click.Choice(["1.0", "2.0"]), default="2.0", show_default=True)
 @click.option("--no-subject", is_flag=True, help="Fabric alone, as for a scheduled job.")
 def token_command(authority: str, tenant: str, version: str, no_subject: bool) -> None:
     """Print the headers that Fabric would send, for `curl -H @-`."""
     subject = "no" if no_subject else "yes"
-    asking = fetch_headers(
-        f"{authority}/headers", tenant=str(tenant), version=version, subject=subject
-    )
-    try:
-        headers = _run(asking)
-    except NoTokensError as error:
-        raise InputError(str(error)) from error
+    asking = fetch_headers(authority, tenant=str(tenant), version=version, subject=subject)
+    headers = _run(asking)
     for name, value in (headers or {}).items():
         click.echo(f"{name}: {value}")
 

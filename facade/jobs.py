@@ -12,6 +12,7 @@ from fabric_jobs.jobs import JobInstanceStatus
 from fabric_jobs.topics import partition_of
 from facade.lifecycle import (
     Command,
+    Decision,
     Refusal,
     ReportStopped,
     Settled,
@@ -34,10 +35,9 @@ _HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 class RefusedError(Exception):
     """The command was decided against."""
 
-    def __init__(self, refusal: Refusal, entry: Entry | None) -> None:
+    def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
         self.reason = refusal.reason
-        self.entry = entry
 
 
 class Jobs:
@@ -69,8 +69,7 @@ class Jobs:
         partition = partition_of(command.job_id, self._log.partitions)
         caught_up = False
         for _ in range(ROUNDS):
-            entry = self._replica.get(command.job_id)
-            decision = decide(entry.job if entry else None, command, self._stamp())
+            decision, entry = self._decide(command)
             if isinstance(decision, Refusal) and not (decision.conclusive or caught_up):
                 if read_to is None or isinstance(command, ReportStopped):
                     # A cancel stands anywhere behind the grant that a stopped run names.
@@ -78,10 +77,9 @@ class Jobs:
                 else:
                     await self._log.read_to(partition, read_to)
                 caught_up = True
-                entry = self._replica.get(command.job_id)
-                decision = decide(entry.job if entry else None, command, self._stamp())
+                decision, entry = self._decide(command)
             if isinstance(decision, Refusal):
-                raise RefusedError(decision, entry)
+                raise RefusedError(decision)
             if isinstance(decision, Undecidable):
                 raise LogUnavailableError(
                     f"The job's last event, {decision.job.event_type}, is of a later version. "
@@ -94,6 +92,11 @@ class Jobs:
             if verdict is Verdict.APPLIED and applied:
                 return applied
         raise LogUnavailableError("Others changed the job at the same time, again and again.")
+
+    def _decide(self, command: Command) -> tuple[Decision, Entry | None]:
+        """The decision on what was read up to now, and the job that it was made on."""
+        entry = self._replica.get(command.job_id)
+        return decide(entry.job if entry else None, command, self._stamp()), entry
 
     def known(self, job_id: str) -> bool:
         """Whether the job was read here; another replica may know more."""

@@ -31,6 +31,7 @@ from facade.lifecycle.decide import decide
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from facade.lifecycle.fold import Verdict, fold
 from facade.lifecycle.job import Job
+from facade.lifecycle.runs import is_foreign
 
 __all__ = [
     "Claim",
@@ -60,4 +61,5 @@ __all__ = [
     "decide",
     "due",
     "fold",
+    "is_foreign",
 ]

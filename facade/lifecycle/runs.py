@@ -34,22 +34,35 @@ from facade.lifecycle.retry import backoff_s, counted
 
 def fail_attempt(job: Job, error: ErrorResponse, stamp: Stamp) -> Decision:
     """What one more failure leads to, by the policy that the grant recorded."""
-    state = job.state
-    policy = state.policy or Policy()
-    failure = counted(state, error)
-    if state.phase is JobPhase.STOPPING and not error.is_permanent:
+
+    def wait(policy: Policy, failure: dict[str, Any]) -> Decision:
+        backoff = timedelta(seconds=backoff_s(policy, failure["failures"], job.job_id))
+        return follow(
+            job,
+            events.AttemptFailed,
+            stamp,
+            _data=lambda **data: AttemptFailedData(error=error, **data),
+            due_time=stamp.time + backoff,
+            **failure,
+        )
+
+    return _fail(job, error, stamp, wait)
+
+
+def _fail(
+    job: Job,
+    error: ErrorResponse,
+    stamp: Stamp,
+    try_again: Callable[[Policy, dict[str, Any]], Decision],
+) -> Decision:
+    """Counts the failure: it ends the job, or the job is tried again."""
+    policy = job.state.policy or Policy()
+    failure = counted(job.state, error)
+    if job.state.phase is JobPhase.STOPPING and not error.is_permanent:
         return end(job, events.Cancelled, stamp, **failure)
     if error.is_permanent or failure["failures"] >= policy.max_attempts:
         return end(job, events.Failed, stamp, **failure)
-    wait = timedelta(seconds=backoff_s(policy, failure["failures"], job.job_id))
-    return follow(
-        job,
-        events.AttemptFailed,
-        stamp,
-        _data=lambda **data: AttemptFailedData(error=error, **data),
-        due_time=stamp.time + wait,
-        **failure,
-    )
+    return try_again(policy, failure)
 
 
 def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
@@ -72,6 +85,15 @@ def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
     # The job waits. A cancel further on would end it as these two would have.
     settled_by_cancel = isinstance(command, ReportStopped | HandBack)
     return Refusal(Reason.SUPERSEDED, conclusive=not settled_by_cancel)
+
+
+def is_foreign(job: Job, attempt: int, executor_id: str) -> bool:
+    """Whether no further reading can make a run of this attempt the executor's again."""
+    state = job.state
+    if job.final or attempt < state.attempt:
+        return True
+    held = state.executor_id is not None and attempt == state.attempt
+    return held and (state.executor_id != executor_id or state.phase is JobPhase.WAITING)
 
 
 def _already(state: JobState, command: RunCommand) -> bool:
@@ -118,19 +140,17 @@ def _hand_back(job: Job, command: HandBack, stamp: Stamp) -> Decision:
 
 
 def _lose_lease(job: Job, command: LoseLease, stamp: Stamp) -> Decision:
-    state = job.state
     lost = ErrorResponse(
         error_code="ExecutorLost",
         message=f"The executor {command.executor_id} was not heard of for a lease.",
         source=ErrorSource.SYSTEM,
         is_permanent=False,
     )
-    failure = counted(state, lost)
-    if state.phase is JobPhase.STOPPING:
-        return end(job, events.Cancelled, stamp, **failure)
-    if failure["failures"] >= (state.policy or Policy()).max_attempts:
-        return end(job, events.Failed, stamp, **failure)
-    return requeue(job, RequeueReason.LEASE_LOST, stamp, **failure)
+
+    def requeued(_: Policy, failure: dict[str, Any]) -> Decision:
+        return requeue(job, RequeueReason.LEASE_LOST, stamp, **failure)
+
+    return _fail(job, lost, stamp, requeued)
 
 
 _RUN_DECISIONS: dict[type[RunCommand], Callable[[Job, Any, Stamp], Decision]] = {

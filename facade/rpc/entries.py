@@ -1,7 +1,5 @@
 """The answer to one claim or report."""
 
-from msgspec import ValidationError
-
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.topics import canonical_job_id
 from fabric_jobs.wire import error_from_proto, policy_from_proto, progress_from_proto
@@ -25,6 +23,12 @@ _REASONS = {
     Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
 }
+#: Outcomes that say no more than that.
+_ENDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
+    "completed": ReportCompleted,
+    "stopped": ReportStopped,
+    "handed_back": HandBack,
+}
 
 
 async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answer:
@@ -37,7 +41,7 @@ async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answ
             dispatch_id=claim.record.event_id,
             policy=policy_from_proto(claim.policy),
         )
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         return _invalid(claim.entry_id, error)
     return await _answer(jobs, claim.entry_id, command, claim.record)
 
@@ -46,7 +50,7 @@ async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.A
     """Applied, refused, or undecided."""
     try:
         command = _report(executor_id, report)
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         return _invalid(report.entry_id, error)
     return await _answer(jobs, report.entry_id, command, report.grant)
 
@@ -65,31 +69,19 @@ async def _answer(jobs: Jobs, entry_id: int, command: Command, record: pb.Record
 
 
 def _report(executor_id: str, report: pb.Report) -> Command:
-    job_id = canonical_job_id(report.job_id)
-    attempt = report.attempt
-    match report.WhichOneof("outcome"):
-        case "progress":
-            return ReportProgress(
-                job_id=job_id,
-                attempt=attempt,
-                executor_id=executor_id,
-                progress=progress_from_proto(report.progress),
-            )
-        case "completed":
-            return ReportCompleted(job_id=job_id, attempt=attempt, executor_id=executor_id)
-        case "failed":
-            return ReportFailed(
-                job_id=job_id,
-                attempt=attempt,
-                executor_id=executor_id,
-                error=error_from_proto(report.failed),
-            )
-        case "stopped":
-            return ReportStopped(job_id=job_id, attempt=attempt, executor_id=executor_id)
-        case "handed_back":
-            return HandBack(job_id=job_id, attempt=attempt, executor_id=executor_id)
-        case _:
-            raise ValueError("the report says nothing")
+    job_id, attempt = canonical_job_id(report.job_id), report.attempt
+    outcome = report.WhichOneof("outcome") or ""
+    if kind := _ENDS.get(outcome):
+        return kind(job_id=job_id, attempt=attempt, executor_id=executor_id)
+    if outcome == "progress":
+        progress = progress_from_proto(report.progress)
+        return ReportProgress(
+            job_id=job_id, attempt=attempt, executor_id=executor_id, progress=progress
+        )
+    if outcome == "failed":
+        error = error_from_proto(report.failed)
+        return ReportFailed(job_id=job_id, attempt=attempt, executor_id=executor_id, error=error)
+    raise ValueError("the report says nothing")
 
 
 def _invalid(entry_id: int, error: Exception) -> pb.Answer:

@@ -14,7 +14,7 @@ from fabric_jobs.jobs import JobPhase
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from facade.jobs import Jobs
 from facade.leases import Leases
-from facade.lifecycle import Job
+from facade.lifecycle import is_foreign
 from facade.replica import Change, Replica
 from facade.rpc.entries import answer_claim, answer_report
 from facade.rpc.errors import Context, abort
@@ -168,16 +168,8 @@ class _Session:
         entry = self._replica.get(run.job_id)
         if entry is None:
             return  # not read yet
-        if self._foreign(entry.job, run.attempt):
+        if is_foreign(entry.job, run.attempt, self._executor_id):
             self._next.stops.append(run)
         elif entry.job.state.phase is JobPhase.STOPPING:
             self._next.cancels.append(run)
         self._wake.set()
-
-    def _foreign(self, job: Job, attempt: int) -> bool:
-        """Whether no further reading can make the run this executor's again."""
-        state = job.state
-        if job.final or attempt < state.attempt:
-            return True
-        held = state.executor_id is not None and attempt == state.attempt
-        return held and (state.executor_id != self._executor_id or state.phase is JobPhase.WAITING)

@@ -24,7 +24,6 @@ from tests.unit.executor.fakes import (
     FakeFacade,
     refuse,
     requested,
-    serving,
     silent,
 )
 
@@ -35,14 +34,6 @@ Function = Callable[[Job[Any]], object]
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What can't be handed back is given up soon."""
     monkeypatch.setattr(runs_module, "HAND_BACK_S", 0.3)
-
-
-@pytest.fixture
-async def facade() -> AsyncIterator[FakeFacade]:
-    """A facade that accepts everything."""
-    facade = FakeFacade()
-    async with serving(facade):
-        yield facade
 
 
 @asynccontextmanager

@@ -51,14 +51,6 @@ def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "MAX_BACKOFF_S", 0.2)
 
 
-@pytest.fixture
-async def facade() -> AsyncIterator[FakeFacade]:
-    """A facade that accepts everything."""
-    facade = FakeFacade()
-    async with serving(facade):
-        yield facade
-
-
 @asynccontextmanager
 async def connecting(
     *addresses: str, holder: Holder | None = None, heartbeat_s: float = 60
