@@ -22,17 +22,8 @@ from tests.unit.executor.fakes import (
     JOB_TYPE,
     FakeFacade,
     requested,
-    serving,
     started,
 )
-
-
-@pytest.fixture
-async def facade() -> AsyncIterator[FakeFacade]:
-    """A facade that accepts everything."""
-    facade = FakeFacade()
-    async with serving(facade):
-        yield facade
 
 
 @pytest.fixture
