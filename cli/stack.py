@@ -20,6 +20,7 @@ DEFAULTS = {
     "FABRIC_JOBS_POOL": "default",
     # Who presses Ctrl-C waits for it: far below the time after which a program is killed.
     "FABRIC_JOBS_DRAIN_S": "3",
+    "FABRIC_JOBS_UNREADY_S": "0",
 }
 
 T = TypeVar("T")

@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,9 @@ from facade.replica.replica import Outcome
 ROUNDS = 5
 #: How long ago the log's end may have been confirmed for an answer that is not final, in seconds.
 FRESH_S = 1.0
+#: Commands that are under way in a replica, and those of one job; more are told to come again.
+MOST_COMMANDS = 4096
+MOST_OF_A_JOB = 256
 _HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 
 
@@ -50,6 +54,8 @@ class Jobs:
         self._deadline_s = deadline_s
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unresolved: dict[str, asyncio.Future[Outcome]] = {}
+        self._commands = 0
+        self._of_job: Counter[str] = Counter()
 
     async def execute(self, command: Command, read_to: int | None = None) -> Entry:
         """Decides, appends, reads back: the job with the command's effect.
@@ -57,6 +63,10 @@ class Jobs:
         `read_to` is the position in the job's partition that the command is based on.
         Raises `RefusedError`, and `LogUnavailableError` where the outcome is unknown.
         """
+        with self._place(command.job_id):
+            return await self._execute_in_turn(command, read_to)
+
+    async def _execute_in_turn(self, command: Command, read_to: int | None) -> Entry:
         async with self._deadline("The log did not confirm it in time."):
             turn = self._turns.setdefault(command.job_id, asyncio.Lock())
             async with turn:
@@ -177,6 +187,23 @@ class Jobs:
             del self._unresolved[job_id]
         if not read_back.cancelled():
             read_back.exception()  # nobody waits for it any more
+
+    @contextmanager
+    def _place(self, job_id: str) -> Iterator[None]:
+        """Counts a command while it is under way, if there is room for one more."""
+        if self._commands >= MOST_COMMANDS or self._of_job[job_id] >= MOST_OF_A_JOB:
+            raise LogUnavailableError(
+                "Too many commands are under way in this replica. Send it again after a moment."
+            )
+        self._commands += 1
+        self._of_job[job_id] += 1
+        try:
+            yield
+        finally:
+            self._commands -= 1
+            self._of_job[job_id] -= 1
+            if not self._of_job[job_id]:
+                del self._of_job[job_id]
 
     def _stamp(self) -> Stamp:
         return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=datetime.now(UTC))

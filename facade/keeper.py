@@ -3,17 +3,23 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
+from fabric_jobs.heartbeats import JobKind
 from fabric_jobs.logs import concerning
 from facade.jobs import Jobs, RefusedError
-from facade.lifecycle import due
+from facade.lifecycle import Command, FailUnstarted, Job, due
 from facade.log import LogUnavailableError
 from facade.replica import Replica
+from facade.roster import Roster
 
 log = logging.getLogger("fabric_jobs.keeper")
 
 TICK_S = 0.25
+#: How much later each facade fires than the one before it in rank: mostly, one alone does.
+RANK = timedelta(seconds=1)
 #: Jobs that are looked after in one tick; the rest is due still in the next.
 MOST = 100
 
@@ -21,9 +27,12 @@ MOST = 100
 class Keeper:
     """Looks for jobs that are due, for as long as it runs."""
 
-    def __init__(self, jobs: Jobs, replica: Replica, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, jobs: Jobs, replica: Replica, roster: Roster, ready: Callable[[], bool]
+    ) -> None:
         self._jobs = jobs
         self._replica = replica
+        self._roster = roster
         self._ready = ready
 
     async def run(self) -> None:
@@ -32,18 +41,26 @@ class Keeper:
             await asyncio.sleep(TICK_S)
             # A replica that is behind would fire what others have done.
             if self._ready():
-                job_ids = self._replica.due(datetime.now(UTC), MOST)
+                job_ids = self._replica.due(datetime.now(UTC) - self._roster.rank() * RANK, MOST)
                 await asyncio.gather(*(self._fire(job_id) for job_id in job_ids))
 
     async def _fire(self, job_id: str) -> None:
         entry = self._replica.get(job_id)
         what = due(entry.job) if entry else None
-        if what is None:
+        if entry is None or what is None:
             return
+        command = self._informed(what.command, entry.job)
         with concerning(job=job_id):
             try:
-                entry = await self._jobs.execute(what.command)
+                entry = await self._jobs.execute(command)
             except (RefusedError, LogUnavailableError) as error:
-                log.warning("%s: %s", type(what.command).__name__, error)
+                log.warning("%s: %s", type(command).__name__, error)
             else:
-                log.info("%s: the job is %s", type(what.command).__name__, entry.job.state.phase)
+                log.info("%s: the job is %s", type(command).__name__, entry.job.state.phase)
+
+    def _informed(self, command: Command, job: Job) -> Command:
+        """The command with what only the executors' heartbeats tell."""
+        if not isinstance(command, FailUnstarted):
+            return command
+        kind = JobKind(job.state.item_type, job.state.job_type)
+        return replace(command, last_served=self._roster.last_served(kind))

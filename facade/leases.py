@@ -10,14 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
-from fabric_jobs import heartbeats
-from fabric_jobs.heartbeats import Heartbeat, Run
+from fabric_jobs.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.logs import concerning
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import LoseLease
-from facade.log import Checkpoint, Log, LogUnavailableError, Record
+from facade.log import Log, LogUnavailableError
 
 log = logging.getLogger("fabric_jobs.leases")
 
@@ -26,59 +24,50 @@ TICK_S = 1.0
 STALL_S = 5.0
 #: How old the last sight of the heartbeats' end may be for silence to be an executor's.
 FRESH_S = 10.0
+#: How much longer each facade waits than the one before it in rank, in seconds.
+RANK_S = 1.0
 
 
 class Leases:
-    """Who is heard of; reads the heartbeats' log, and writes what this replica hears."""
+    """Who has not been heard of for too long."""
 
     def __init__(
         self,
         beats: Log,
         jobs: Jobs,
         running: Callable[[], Sequence[tuple[Run, str]]],
+        rank: Callable[[], int],
+        ready: Callable[[], bool],
         lease_s: float,
     ) -> None:
         """`running` lists the runs of all executors, each with its executor's id."""
         self._beats = beats
         self._jobs = jobs
         self._running = running
+        self._rank = rank
+        self._ready = ready
         self._lease_s = lease_s
         self._good: dict[Run, float] = {}
         self._ticked_at = time.monotonic()
 
-    async def beat(self, heartbeat: Heartbeat) -> None:
-        """Tells all replicas what an executor holds; without Kafka, nobody hears of it."""
-        key, value = heartbeat.executor_id.encode(), heartbeats.encode(heartbeat)
-        with suppress(LogUnavailableError, TimeoutError):
-            async with asyncio.timeout(self._lease_s):
-                await self._beats.append(0, key, value, [])
-
-    def checkpoints(self) -> dict[int, Checkpoint]:
-        """Nothing is kept: what is read again is heard of again, which only delays."""
-        return {}
-
-    def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
-        """The runs in these heartbeats are well."""
+    def hear(self, heartbeat: ExecutorHeartbeat) -> None:
+        """The runs in this heartbeat are well."""
         now = time.monotonic()
-        for record in records:
-            if heartbeat := heartbeats.decode(record.value):
-                self._good.update((run, now) for run in heartbeat.runs if run in self._good)
-
-    def reset(self) -> None:
-        """Everybody begins a new lease."""
-        self._good.clear()
+        self._good.update((run, now) for run in heartbeat.runs if run in self._good)
 
     async def run(self) -> None:
         """Takes runs from executors that are silent, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
-            await self.tick()
+            if self._ready():
+                await self.tick()
 
     async def tick(self) -> None:
         """Looks once who is silent, and takes what that one holds."""
         now = time.monotonic()
         if now - self._ticked_at > STALL_S or not self._beats.confirmed_within(FRESH_S):
-            self.reset()
+            # Everybody begins a new lease.
+            self._good.clear()
         self._ticked_at = now
         if silent := self._silent(now):
             await self._take(silent)
@@ -86,7 +75,8 @@ class Leases:
     def _silent(self, now: float) -> dict[Run, str]:
         running = dict(self._running())
         self._good = {run: self._good.get(run, now) for run in running}
-        return {run: running[run] for run, at in self._good.items() if now - at > self._lease_s}
+        lease_s = self._lease_s + self._rank() * RANK_S
+        return {run: running[run] for run, at in self._good.items() if now - at > lease_s}
 
     async def _take(self, silent: dict[Run, str]) -> None:
         try:

@@ -9,17 +9,6 @@ from fabric_jobs.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.jobs import InvokeType
 from fabric_jobs.settings import KafkaSettings
 
-DAY_MS = 24 * 60 * 60 * 1000
-
-#: A job ends within a day (L), is shown for 7 more (H = 8), and its records are kept twice as long.
-MIN_RETENTION_MS = 2 * 8 * DAY_MS
-RETENTION_MS = 17 * DAY_MS
-#: Heartbeats are worth nothing after a lease.
-HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
-HEARTBEAT_BYTES = 512 * 1024
-#: What the largest event holds beside its payload: state, two errors at their bounds, progress.
-EVENT_REST_BYTES = 64 * 1024
-
 
 class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     """How a facade replica runs; each field is an environment variable, as `FABRIC_JOBS_...`."""
@@ -40,6 +29,9 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     heartbeats_topic: str = HEARTBEATS_TOPIC
     #: Seconds of silence after which a run is taken from its executor.
     lease_s: Annotated[float, Meta(ge=1)] = 30.0
+    #: Seconds that a stopping replica answers on while it says that it is not ready, for those who
+    #: send it requests to notice.
+    unready_s: Annotated[float, Meta(ge=0)] = 3.0
     #: Seconds until an append that was not read back is answered with 503 or UNAVAILABLE.
     append_deadline_s: Annotated[float, Meta(gt=0)] = 3.0
     #: The largest request body, in bytes.

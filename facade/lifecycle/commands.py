@@ -104,6 +104,8 @@ class FailUnstarted(Struct, frozen=True, kw_only=True):
     """A replica found the start deadline over, and no attempt started."""
 
     job_id: str
+    #: When an executor with a handler for the job was last heard of; none where none ever was.
+    last_served: datetime | None = None
 
 
 class TimeOutRun(Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> ev
             reason=reason, dispatch=Dispatch(Raw(job.payload)), **data
         ),
         attempt=job.state.attempt + 1,
+        dispatch_time=stamp.time,
         executor_id=None,
         policy=None,
         attempt_start_time=None,

@@ -1,5 +1,7 @@
 """What the commands lead to that a replica gives when a time is over."""
 
+from datetime import datetime
+
 from fabric_jobs import events
 from fabric_jobs.events import RequeueReason
 from fabric_jobs.jobs import ErrorResponse, ErrorSource, JobPhase
@@ -14,7 +16,7 @@ from facade.lifecycle.runs import fail_attempt
 def decide_time(job: Job, command: TimeCommand, stamp: Stamp) -> Decision:
     """The event; settled where the job has gone on by itself in the meantime."""
     if isinstance(command, FailUnstarted):
-        return _fail_unstarted(job, stamp)
+        return _fail_unstarted(job, command, stamp)
     if isinstance(command, Expire):
         return _expire(job, stamp)
     state = job.state
@@ -33,9 +35,9 @@ def decide_time(job: Job, command: TimeCommand, stamp: Stamp) -> Decision:
     return Settled(job)
 
 
-def _fail_unstarted(job: Job, stamp: Stamp) -> Decision:
+def _fail_unstarted(job: Job, command: FailUnstarted, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.QUEUED and job.state.start_time is None:
-        return end(job, events.Failed, stamp, error=_NOT_STARTED)
+        return end(job, events.Failed, stamp, error=_not_started(job, command.last_served))
     return Settled(job)
 
 
@@ -47,12 +49,23 @@ def _expire(job: Job, stamp: Stamp) -> Decision:
     return end(job, events.Failed, stamp, **counted(job.state, _EXPIRED))
 
 
-_NOT_STARTED = ErrorResponse(
-    error_code="JobNotStarted",
-    message="No executor took the job within 110 minutes. Is one running for its job type?",
-    source=ErrorSource.SYSTEM,
-    is_permanent=False,
-)
+def _not_started(job: Job, last_served: datetime | None) -> ErrorResponse:
+    kind = f"{job.state.item_type} {job.state.job_type}"
+    if last_served is None:
+        why = f"none with a handler for {kind} was heard of. Start one"
+    else:
+        why = (
+            f"though one with a handler for {kind} was heard of, last at {last_served:%H:%M:%S} "
+            "UTC. Give them more slots, or start more"
+        )
+    return ErrorResponse(
+        error_code="JobNotStarted",
+        message=f"No executor took the job within 110 minutes, {why}.",
+        source=ErrorSource.SYSTEM,
+        is_permanent=False,
+    )
+
+
 _TIMED_OUT = ErrorResponse(
     error_code="RunTimedOut",
     message="The handler ran longer than its run timeout.",

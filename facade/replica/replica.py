@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from fabric_jobs.events import Event, NotAnEventError, decode
-from fabric_jobs.heartbeats import Run
+from fabric_jobs.heartbeats import JobKind, Run
 from fabric_jobs.jobs import JobInstanceStatus
 from facade.lifecycle import Verdict, fold
 from facade.log import Checkpoint, Record
@@ -56,6 +56,10 @@ class Replica:
     def due(self, now: datetime, most: int) -> Sequence[str]:
         """The ids of jobs that time alone would change now, the longest due first."""
         return self._store.due(now, most)
+
+    def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[Entry]:
+        """Jobs of these kinds that were dispatched before, and wait; the longest first."""
+        return self._store.queued(kinds, before, most)
 
     def running(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""

@@ -8,13 +8,15 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
-from fabric_jobs.heartbeats import Run
+from fabric_jobs.heartbeats import JobKind, Run
 from fabric_jobs.jobs import JobInstanceStatus, JobPhase
 from facade.lifecycle import Job, due
 from facade.log import Checkpoint
@@ -22,7 +24,7 @@ from facade.log import Checkpoint
 log = logging.getLogger("fabric_jobs.replica")
 
 #: Raised when the fold or the form of a row changes: rows of another version are folded anew.
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE identity (value TEXT NOT NULL);
@@ -37,13 +39,16 @@ CREATE TABLE jobs (
   created_us INTEGER NOT NULL,
   tenant_id TEXT NOT NULL,
   status TEXT NOT NULL,
+  item_type TEXT NOT NULL,
   job_type TEXT NOT NULL,
+  queued_us INTEGER,
   due_us INTEGER,
   executor_id TEXT,
   attempt INTEGER NOT NULL,
   last_offset INTEGER NOT NULL,
   job BLOB NOT NULL
 );
+CREATE INDEX jobs_queued ON jobs (item_type, job_type, queued_us) WHERE queued_us IS NOT NULL;
 CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
 CREATE INDEX jobs_by_age ON jobs (created_us, job_id);
@@ -56,12 +61,12 @@ _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
 _TABLES = ("identity", "checkpoints", "jobs")
 
 _PUT = """
-INSERT INTO jobs (job_id, created_us, tenant_id, status, job_type, due_us, executor_id,
-  attempt, last_offset, job)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (job_id, created_us, tenant_id, status, item_type, job_type, queued_us, due_us,
+  executor_id, attempt, last_offset, job)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
-  status = excluded.status, due_us = excluded.due_us, executor_id = excluded.executor_id,
-  attempt = excluded.attempt,
+  status = excluded.status, queued_us = excluded.queued_us, due_us = excluded.due_us,
+  executor_id = excluded.executor_id, attempt = excluded.attempt,
   last_offset = excluded.last_offset, job = excluded.job
 """
 
@@ -184,6 +189,17 @@ class Store:
         )
         return [job_id for (job_id,) in rows]
 
+    def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[Entry]:
+        """Jobs of these kinds that were dispatched before, and wait; the longest first."""
+        places = ", ".join(["(?, ?)"] * len(kinds))
+        rows = self._db.execute(
+            "SELECT job, last_offset FROM jobs "  # noqa: S608 - no input in it
+            f"WHERE (item_type, job_type) IN (VALUES {places}) AND queued_us <= ? "
+            "ORDER BY queued_us LIMIT ?",
+            (*chain(*map(astuple, kinds)), _microseconds(before), most),
+        )
+        return [self._entry(row) for row in rows]
+
     def running(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""
         rows = self._db.execute(
@@ -202,12 +218,16 @@ class Store:
 
     def _row(self, entry: Entry) -> tuple[str | int | bytes | None, ...]:
         state, what = entry.job.state, due(entry.job)
+        # Claims are decided only upon events that are known here.
+        waits = state.phase is JobPhase.QUEUED and entry.job.decidable
         return (
             entry.job.job_id,
             created_us(entry.job),
             state.tenant_id,
             state.status,
+            state.item_type,
             state.job_type,
+            _microseconds(state.dispatch_time or state.create_time) if waits else None,
             _microseconds(what.time) if what else None,
             state.executor_id if state.phase in _HELD else None,
             state.attempt,

@@ -8,6 +8,7 @@ from fabric_jobs.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.wire import error_to_proto, progress_to_proto
 from facade.lifecycle import Job
+from facade.roster import Heard
 
 STATUSES = {
     JobInstanceStatus.NOT_STARTED: pb.JOB_INSTANCE_STATUS_NOT_STARTED,
@@ -51,6 +52,22 @@ def job_to_proto(job: Job) -> pb.Job:
         sequence=job.sequence,
         activity_id=state.activity_id or "",
         request_id=state.request_id or "",
+    )
+
+
+def executor_to_proto(heard: Heard) -> pb.Executor:
+    """The executor's message."""
+    heartbeat = heard.heartbeat
+    return pb.Executor(
+        executor_id=heartbeat.executor_id,
+        pool=heartbeat.pool,
+        job_types=[
+            pb.JobType(item_type=kind.item_type, job_type=kind.job_type)
+            for kind in heartbeat.job_kinds
+        ],
+        slots=heartbeat.slots,
+        free_slots=heartbeat.free_slots,
+        heartbeat_time=_timestamp(heard.time),
     )
 
 

@@ -1,6 +1,6 @@
 """gRPC errors: a canonical code with a reason, as `google.rpc.ErrorInfo`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -16,10 +16,16 @@ DOMAIN = "fabric-jobs"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-async def abort(context: Context, code: grpc.StatusCode, reason: str, message: str) -> NoReturn:
+async def abort(
+    context: Context,
+    code: grpc.StatusCode,
+    reason: str,
+    message: str,
+    metadata: Mapping[str, str] | None = None,
+) -> NoReturn:
     """Ends the call with the code, and the reason where clients look for it."""
     detail = AnyProto()
-    detail.Pack(ErrorInfo(reason=reason, domain=DOMAIN))
+    detail.Pack(ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
     status = Status(code=code.value[0], message=message, details=[detail])
     await context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
 

@@ -1,13 +1,16 @@
-"""The gRPC server, in the loop that everything else runs in."""
+"""The gRPC server of a replica, in the loop that everything else runs in."""
+
+from collections.abc import Callable
 
 import grpc
 
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 from facade.jobs import Jobs
-from facade.leases import Leases
 from facade.replica import Replica
+from facade.roster import Roster
+from facade.rpc.offers import Offers
 from facade.rpc.service import JobStatusService
-from facade.rpc.session import Sessions
+from facade.rpc.sessions import Sessions
 
 #: How long calls may go on once the server stops, in seconds.
 GRACE_S = 5.0
@@ -22,9 +25,19 @@ _OPTIONS = [
 class RpcServer:
     """`JobStatusService` on one address."""
 
-    def __init__(self, jobs: Jobs, replica: Replica, leases: Leases, host: str, port: int) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        replica: Replica,
+        roster: Roster,
+        ready: Callable[[], bool],
+        host: str,
+        port: int,
+    ) -> None:
         """Binds at once. Raises `RuntimeError` where the address can't be had."""
-        self._service = JobStatusService(jobs, replica, Sessions(jobs, replica, leases))
+        sessions = Sessions(jobs, replica, roster)
+        self.offers = Offers(jobs, replica, sessions, ready)
+        self._service = JobStatusService(jobs, replica, roster, sessions)
         self._server = grpc.aio.server(options=_OPTIONS)
         # Generated without annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]
@@ -36,7 +49,11 @@ class RpcServer:
         """Begins to answer."""
         await self._server.start()
 
-    async def stop(self) -> None:
-        """Ends the streams from this side, lets calls finish, and stops."""
+    def drain(self) -> None:
+        """Ends the streams from this side: their clients go to another replica."""
         self._service.stop()
+
+    async def stop(self) -> None:
+        """Lets calls finish, and stops."""
+        self.drain()
         await self._server.stop(GRACE_S)

@@ -14,10 +14,11 @@ from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import RequestCancel
 from facade.replica import Change, Replica
 from facade.replica.store import created_us
-from facade.rpc.convert import STATUS_NAMES, job_to_proto
+from facade.roster import Roster
+from facade.rpc.convert import STATUS_NAMES, executor_to_proto, job_to_proto
 from facade.rpc.errors import Context, abort, answered
 from facade.rpc.pages import Place, from_token, to_token
-from facade.rpc.session import Sessions
+from facade.rpc.sessions import Sessions
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 1000
@@ -28,9 +29,10 @@ WATCH_BUFFER = 10_000
 class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     """`fabric_jobs.status.v1.JobStatusService` over one replica."""
 
-    def __init__(self, jobs: Jobs, replica: Replica, sessions: Sessions) -> None:
+    def __init__(self, jobs: Jobs, replica: Replica, roster: Roster, sessions: Sessions) -> None:
         self._jobs = jobs
         self._replica = replica
+        self._roster = roster
         self._sessions = sessions
         self._stopping = asyncio.Event()
 
@@ -102,6 +104,11 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
                 await _abort_unknown(context)
         return pb.CancelJobResponse(job=job_to_proto(entry.job), position=self._position(job_id))
 
+    async def ListExecutors(
+        self, request: pb.ListExecutorsRequest, context: Context
+    ) -> pb.ListExecutorsResponse:
+        return pb.ListExecutorsResponse(executors=map(executor_to_proto, self._roster.executors()))
+
     async def WatchJobs(
         self, request: pb.WatchJobsRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobsResponse]:
@@ -114,6 +121,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
                 behind.set()
 
         behind = asyncio.Event()
+        sent: dict[int, int] = {}
         stopped = asyncio.create_task(self._stopping.wait(), name="watch until stop")
         stopped.add_done_callback(lambda _: changes.put_nowait(None))
         self._replica.listeners.add(changed)
@@ -124,6 +132,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
                 if change is None:
                     return
                 yield _watched(change)
+                sent[change.partition] = change.entry.offset + 1
         finally:
             self._replica.listeners.discard(changed)
             stopped.cancel()
@@ -131,7 +140,9 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             context,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "WATCHER_BEHIND",
-            f"The watch fell {WATCH_BUFFER} events behind. List the jobs, then watch again.",
+            f"The watch fell {WATCH_BUFFER} events behind. List the jobs, then watch again; the "
+            "events in between stand on the topic, from the offsets in this error's metadata on.",
+            {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
         )
 
     def _position(self, job_id: str) -> pb.Position:

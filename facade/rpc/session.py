@@ -1,96 +1,40 @@
 """One executor's stream: its claims, reports and heartbeats up, what they lead to down."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
-import grpc
-
-from fabric_jobs import events
-from fabric_jobs.heartbeats import Heartbeat, Run
+from fabric_jobs.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.jobs import JobPhase
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from facade.jobs import Jobs
-from facade.leases import Leases
 from facade.lifecycle import is_foreign
-from facade.replica import Change, Replica
+from facade.replica import Replica
+from facade.roster import Roster
 from facade.rpc.entries import answer_claim, answer_report
-from facade.rpc.errors import Context, abort
+from facade.rpc.progress import ProgressGate
 
-#: What is done for one stream at a time; more waits in the stream.
+#: Entries of one stream that are not answered, or whose answers were not taken; more waits in it.
 MAX_WORKING = 1000
-MAX_ID_CHARS = 128
+#: Runs in one record of the heartbeats' topic.
+MAX_BEAT_RUNS = 2000
 
 
-class Sessions:
-    """The streams that executors hold with this replica."""
-
-    def __init__(self, jobs: Jobs, replica: Replica, leases: Leases) -> None:
-        self._jobs = jobs
-        self._replica = replica
-        self._leases = leases
-        self._open: defaultdict[str, set[_Session]] = defaultdict(set)
-        self._stopping = False
-        replica.listeners.add(self._changed)
-
-    def stop(self) -> None:
-        """Ends every stream once what was asked on it is answered."""
-        self._stopping = True
-        for sessions in self._open.values():
-            for session in sessions:
-                session.end()
-
-    async def serve(
-        self, requests: AsyncIterator[pb.SessionRequest], context: Context
-    ) -> AsyncIterator[pb.SessionResponse]:
-        """What is to be sent on a stream that has just been opened."""
-        if self._stopping:
-            await abort(
-                context, grpc.StatusCode.UNAVAILABLE, "STOPPING", "Connect to another replica."
-            )
-        first = await anext(aiter(requests), None)
-        executor_id = first.hello.executor_id if first else ""
-        if first is None or not 0 < len(executor_id) <= MAX_ID_CHARS:
-            await abort(
-                context,
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "NO_HELLO",
-                "The first message must carry hello with an executor_id of at most "
-                f"{MAX_ID_CHARS} characters.",
-            )
-        session = _Session(executor_id, self._jobs, self._replica, self._leases)
-        self._open[executor_id].add(session)
-        reading = asyncio.create_task(session.read(first, requests), name="read a session")
-        try:
-            async for response in session.responses():
-                yield response
-        finally:
-            self._open[executor_id].discard(session)
-            if not self._open[executor_id]:
-                del self._open[executor_id]
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
-
-    def _changed(self, change: Change) -> None:
-        """A cancel is pushed by the replica that holds the executor's stream, whoever took it."""
-        if isinstance(change.event, events.CancelRequested):
-            job = change.entry.job
-            for session in self._open.get(job.state.executor_id or "", ()):
-                session.cancel(pb.Run(job_id=job.job_id, attempt=job.state.attempt))
-
-
-class _Session:
+class Session:
     """One stream."""
 
-    def __init__(self, executor_id: str, jobs: Jobs, replica: Replica, leases: Leases) -> None:
-        self._executor_id = executor_id
+    def __init__(self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster) -> None:
+        self.executor_id = hello.executor_id
+        #: What the executor has handlers for, and how many runs it would take now.
+        self.kinds = tuple(JobKind(kind.item_type, kind.job_type) for kind in hello.job_types)
+        self.free_slots = 0
+        self._hello = hello
         self._jobs = jobs
         self._replica = replica
-        self._leases = leases
+        self._roster = roster
+        self._progress = ProgressGate(self._report)
         self._next = pb.SessionResponse()
+        self._told: set[tuple[str, int]] = set()
         self._wake = asyncio.Event()
         self._ending = False
         self._working: set[asyncio.Task[None]] = set()
@@ -98,7 +42,12 @@ class _Session:
 
     def cancel(self, run: pb.Run) -> None:
         """Tells the executor that the run's job was asked to stop."""
-        self._next.cancels.append(run)
+        self._tell(run, self._next.cancels)
+
+    def offer(self, offer: pb.Offer) -> None:
+        """Shows the executor an attempt that waits."""
+        self.free_slots -= 1
+        self._next.offers.append(offer)
         self._wake.set()
 
     def end(self) -> None:
@@ -123,32 +72,36 @@ class _Session:
             while True:
                 if self._next.ByteSize():
                     response, self._next = self._next, pb.SessionResponse()
+                    self._told.clear()
                     yield response
+                    # Only now: a stream that nobody reads must not be asked for more and more.
+                    for _ in response.answers:
+                        self._places.release()
                 elif self._ending and not self._working:
                     return
                 else:
                     await self._wake.wait()
                     self._wake.clear()
         finally:
+            self._progress.close()
             for task in self._working:
                 task.cancel()
 
     async def _take(self, request: pb.SessionRequest) -> None:
         for claim in request.claims:
-            await self._start(self._answer(answer_claim(self._jobs, self._executor_id, claim)))
+            await self._places.acquire()
+            self._start(self._answer(answer_claim(self._jobs, self.executor_id, claim)))
         for report in request.reports:
-            await self._start(self._answer(answer_report(self._jobs, self._executor_id, report)))
+            await self._places.acquire()
+            self._start(self._answer(self._answer_report(report)))
         if request.HasField("heartbeat"):
-            held = (*request.heartbeat.runs, *request.heartbeat.claims)
-            runs = tuple(Run(run.job_id, run.attempt) for run in held)
-            beat = Heartbeat(executor_id=self._executor_id, runs=runs)
-            await self._start(self._leases.beat(beat))
+            self.free_slots = request.heartbeat.free_slots
+            self._start(self._beat(request.heartbeat))
             for run in request.heartbeat.runs:
                 self._check(run)
 
-    async def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Goes on with the stream while the work is done, unless too much is under way."""
-        await self._places.acquire()
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Goes on with the stream while the work is done."""
         task = asyncio.create_task(work, name="work of a session")
         self._working.add(task)
         task.add_done_callback(self._done)
@@ -158,9 +111,34 @@ class _Session:
         # Not before: the message that is next now may have gone down by the time of the answer.
         self._next.answers.append(answer)
 
+    async def _answer_report(self, report: pb.Report) -> pb.Answer:
+        if report.WhichOneof("outcome") == "progress":
+            return await self._progress.answer(report)
+        await self._progress.end(report)
+        return await self._report(report)
+
+    async def _report(self, report: pb.Report) -> pb.Answer:
+        return await answer_report(self._jobs, self.executor_id, report)
+
+    async def _beat(self, heartbeat: pb.Heartbeat) -> None:
+        for beat in self._beats(heartbeat):
+            await self._roster.beat(beat)
+
+    def _beats(self, heartbeat: pb.Heartbeat) -> Iterator[ExecutorHeartbeat]:
+        """The heartbeat for the other replicas, in parts that fit a record."""
+        held = [Run(run.job_id, run.attempt) for run in (*heartbeat.runs, *heartbeat.claims)]
+        for start in range(0, max(len(held), 1), MAX_BEAT_RUNS):
+            yield ExecutorHeartbeat(
+                executor_id=self.executor_id,
+                pool=self._hello.pool,
+                job_kinds=self.kinds,
+                slots=self._hello.slots,
+                free_slots=heartbeat.free_slots,
+                runs=tuple(held[start : start + MAX_BEAT_RUNS]),
+            )
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
-        self._places.release()
         self._wake.set()
 
     def _check(self, run: pb.Run) -> None:
@@ -168,8 +146,15 @@ class _Session:
         entry = self._replica.get(run.job_id)
         if entry is None:
             return  # not read yet
-        if is_foreign(entry.job, run.attempt, self._executor_id):
-            self._next.stops.append(run)
+        if is_foreign(entry.job, run.attempt, self.executor_id):
+            self._tell(run, self._next.stops)
         elif entry.job.state.phase is JobPhase.STOPPING:
-            self._next.cancels.append(run)
-        self._wake.set()
+            self._tell(run, self._next.cancels)
+
+    def _tell(self, run: pb.Run, runs: Any) -> None:
+        """Says it in the next message, and there once."""
+        key = run.job_id, run.attempt
+        if key not in self._told:
+            self._told.add(key)
+            runs.append(run)
+            self._wake.set()

@@ -163,6 +163,8 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     cancel_time: Timestamp | None = None
     #: When the waiting job's next attempt is due.
     due_time: Timestamp | None = None
+    #: When the current attempt was dispatched; none for the first, which was so at `create_time`.
+    dispatch_time: Timestamp | None = None
     end_time: Timestamp | None = None
     progress: Progress | None = None
     #: The error of the last attempt that failed; the earlier ones stand in its details.

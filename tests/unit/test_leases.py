@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs import heartbeats
-from fabric_jobs.heartbeats import Heartbeat, Run
+from fabric_jobs.heartbeats import ExecutorHeartbeat, Run
 from facade import leases
 from facade.leases import Leases
 from facade.lifecycle import LoseLease
-from facade.log import LogUnavailableError, Record
+from facade.log import LogUnavailableError
 
 LEASE_S = 30.0
 RUN = Run("job", 1)
@@ -35,10 +34,18 @@ class World:
         self.clock = clock
         self.fresh = True
         self.readable = True
-        self.unread: list[Heartbeat] = []
+        self.unread: list[ExecutorHeartbeat] = []
+        self.rank = 0
         self.runs: dict[Run, str] = {RUN: "executor"}
         self.asked: list[LoseLease] = []
-        self.leases = Leases(self, self, self.running, LEASE_S)  # type: ignore[arg-type]
+        self.leases = Leases(
+            self,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]
+            self.running,
+            lambda: self.rank,
+            lambda: True,
+            LEASE_S,
+        )
 
     def running(self) -> Sequence[tuple[Run, str]]:
         """What executors hold."""
@@ -62,8 +69,7 @@ class World:
 
     def hear(self, *runs: Run) -> None:
         """A heartbeat is read."""
-        value = heartbeats.encode(Heartbeat(executor_id="executor", runs=runs))
-        self.leases.apply([Record(0, 0, 0, value)], {})
+        self.leases.hear(ExecutorHeartbeat(executor_id="executor", runs=runs))
 
     async def pass_time(self, seconds: float) -> None:
         """Ticks once a second."""
@@ -124,7 +130,7 @@ async def test_a_replica_that_stood_still_begins_all_leases_anew(world: World) -
 
 async def test_a_heartbeat_that_waits_to_be_read_saves_the_run(world: World) -> None:
     """The end of the topic is read before anything is taken."""
-    world.unread = [Heartbeat(executor_id="executor", runs=(RUN,))]
+    world.unread = [ExecutorHeartbeat(executor_id="executor", runs=(RUN,))]
     await world.pass_time(LEASE_S + 2)
 
     assert world.asked == []
@@ -138,8 +144,11 @@ async def test_nothing_is_taken_where_the_end_can_t_be_read(world: World) -> Non
     assert world.asked == []
 
 
-def test_junk_on_the_heartbeats_topic_is_passed_over(world: World) -> None:
-    """It stops no replica."""
-    for value in (None, b"", b"junk", b"[" * 100_000, b'{"executorId": 7}'):
-        assert heartbeats.decode(value) is None
-        world.leases.apply([Record(0, 0, 0, value)], {})
+async def test_the_second_facade_leaves_it_to_the_first(world: World) -> None:
+    """It takes the run a second later, where the first did not."""
+    world.rank = 1
+    await world.pass_time(LEASE_S + 2)
+    assert world.asked == []
+    await world.pass_time(1)
+
+    assert len(world.asked) == 1

@@ -1,7 +1,8 @@
 """When time alone changes a job."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.jobs import JobPhase, Policy
@@ -14,7 +15,7 @@ from facade.lifecycle import (
     TimeOutRun,
     due,
 )
-from tests.unit.lifecycle.builders import job_in
+from tests.unit.lifecycle.builders import JOB, at, decided, job_in, stamp
 
 DAY = timedelta(hours=24)
 
@@ -33,6 +34,23 @@ def test_a_job_that_nobody_takes_fails_before_fabric_gives_it_up() -> None:
         job.state.create_time + timedelta(minutes=110),
         FailUnstarted(job_id=job.job_id),
     )
+
+
+@pytest.mark.parametrize(
+    ("last_served", "words"),
+    [(None, "none with a handler for Org.Workload.Item"), (at(3661), "last at 01:01:01 UTC")],
+)
+def test_a_job_that_nobody_took_says_whether_it_was_served_at_all(
+    last_served: datetime | None, words: str
+) -> None:
+    """By name where no executor has a handler, else when one was last heard of."""
+    event = decided(
+        known("queued"), FailUnstarted(job_id=JOB, last_served=last_served), stamp("late", 6600)
+    )
+    error = event.data.state.error
+    assert error is not None
+    assert error.error_code == "JobNotStarted"
+    assert words in error.message
 
 
 def test_a_retried_job_that_waits_for_an_executor_has_its_life_before_it() -> None:

@@ -17,7 +17,7 @@ from fabric_jobs.jobs import (
     NameValuePair,
     Policy,
 )
-from facade.settings import EVENT_REST_BYTES
+from facade.topics import EVENT_REST_BYTES
 from tests.unit.lifecycle.builders import (
     PAYLOAD,
     WAYS,

@@ -379,6 +379,32 @@ class WatchJobsResponse(_message.Message):
     position: Position
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
+class Executor(_message.Message):
+    __slots__ = ("executor_id", "pool", "job_types", "slots", "free_slots", "heartbeat_time")
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    JOB_TYPES_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_TIME_FIELD_NUMBER: _ClassVar[int]
+    executor_id: str
+    pool: str
+    job_types: _containers.RepeatedCompositeFieldContainer[JobType]
+    slots: int
+    free_slots: int
+    heartbeat_time: _timestamp_pb2.Timestamp
+    def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListExecutorsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListExecutorsResponse(_message.Message):
+    __slots__ = ("executors",)
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
+    executors: _containers.RepeatedCompositeFieldContainer[Executor]
+    def __init__(self, executors: _Optional[_Iterable[_Union[Executor, _Mapping]]] = ...) -> None: ...
+
 class CancelJobRequest(_message.Message):
     __slots__ = ("job_id",)
     JOB_ID_FIELD_NUMBER: _ClassVar[int]

@@ -58,6 +58,11 @@ class JobStatusServiceStub:
                 request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.WatchJobsRequest.SerializeToString,
                 response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.WatchJobsResponse.FromString,
                 _registered_method=True)
+        self.ListExecutors = channel.unary_unary(
+                '/fabric_jobs.status.v1.JobStatusService/ListExecutors',
+                request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListExecutorsRequest.SerializeToString,
+                response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListExecutorsResponse.FromString,
+                _registered_method=True)
         self.CancelJob = channel.unary_unary(
                 '/fabric_jobs.status.v1.JobStatusService/CancelJob',
                 request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.CancelJobRequest.SerializeToString,
@@ -98,7 +103,16 @@ class JobStatusServiceServicer:
 
     def WatchJobs(self, request, context):
         """Streams the events that this replica applies from now on, each once and in the order of its job.
-        The stream ends with `RESOURCE_EXHAUSTED` for a reader that falls behind: list, then watch again.
+        The stream ends with `RESOURCE_EXHAUSTED` for a reader that falls behind: list, then watch again;
+        the metadata of its `ErrorInfo` has the offset after the last event that was sent, by partition.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExecutors(self, request, context):
+        """Lists the executors that were heard of within a lease, by whichever replica, as the heartbeats
+        tell them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +148,11 @@ def add_JobStatusServiceServicer_to_server(servicer, server):
                     servicer.WatchJobs,
                     request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.WatchJobsRequest.FromString,
                     response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.WatchJobsResponse.SerializeToString,
+            ),
+            'ListExecutors': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExecutors,
+                    request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListExecutorsRequest.FromString,
+                    response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListExecutorsResponse.SerializeToString,
             ),
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
@@ -253,6 +272,33 @@ class JobStatusService:
             '/fabric_jobs.status.v1.JobStatusService/WatchJobs',
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.WatchJobsRequest.SerializeToString,
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.WatchJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExecutors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fabric_jobs.status.v1.JobStatusService/ListExecutors',
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListExecutorsRequest.SerializeToString,
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListExecutorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

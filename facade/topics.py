@@ -1,0 +1,40 @@
+"""What the two topics of a replica must be."""
+
+from facade.log import TopicSpec
+from facade.settings import FacadeSettings
+
+DAY_MS = 24 * 60 * 60 * 1000
+#: A job ends within a day (L), is shown for 7 more (H = 8), and its records are kept twice as long.
+MIN_RETENTION_MS = 2 * 8 * DAY_MS
+RETENTION_MS = 17 * DAY_MS
+#: Heartbeats are worth nothing after a lease.
+HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
+HEARTBEAT_BYTES = 512 * 1024
+#: What the largest event holds beside its payload: state, two errors at their bounds, progress.
+EVENT_REST_BYTES = 64 * 1024
+
+
+def events(settings: FacadeSettings) -> TopicSpec:
+    """The log of the jobs."""
+    return TopicSpec(
+        name=settings.events_topic,
+        partitions=settings.events_partitions,
+        exact_partitions=True,
+        min_retention_ms=MIN_RETENTION_MS,
+        retention_ms=RETENTION_MS,
+        max_record_bytes=settings.body_limit_bytes + EVENT_REST_BYTES,
+        create=settings.create_topics,
+    )
+
+
+def heartbeats(settings: FacadeSettings) -> TopicSpec:
+    """Who is there."""
+    return TopicSpec(
+        name=settings.heartbeats_topic,
+        partitions=1,
+        exact_partitions=False,
+        min_retention_ms=int(settings.lease_s * 1000),
+        retention_ms=HEARTBEATS_RETENTION_MS,
+        max_record_bytes=HEARTBEAT_BYTES,
+        create=settings.create_topics,
+    )

@@ -1,0 +1,126 @@
+"""Jobs that the fast path left behind, seen from outside."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.acceptance.conftest import HANDLERS
+from tests.conftest import Cluster
+from tests.programs import Fabric, executor, facade, new_id, status_api, written
+
+
+@pytest.fixture
+def environment(apache: Cluster, topic: str) -> dict[str, str]:
+    """A topic and a pool of the test's own."""
+    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+
+
+async def test_others_take_the_jobs_behind_a_full_executor(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """One of three is full and holds its partitions: what waits there is run by the others."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    full = environment | {"FABRIC_JOBS_SLOTS": "1"}
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "journaled") as fabric,
+        executor(HANDLERS, one, **full),
+    ):
+        filling = new_id()
+        await fabric.create(filling, {"journal": str(journal), "until": str(go)})
+        await written(journal)
+        async with executor(HANDLERS, one, **full), executor(HANDLERS, one, **full):
+            # Over four partitions, of which the full executor holds one at the least.
+            waiting = [new_id() for _ in range(40)]
+            for job_id in waiting:
+                await fabric.create(job_id, {"journal": str(journal)})
+            for job_id in waiting:
+                await fabric.until(job_id, "Completed", within_s=60)
+            still = (await fabric.state(filling)).json()
+            go.touch()
+            await fabric.until(filling, "Completed")
+
+    assert still["status"] == "InProgress"
+    assert sorted(journal.read_text().split()[::2]) == sorted([filling, *waiting])
+
+
+async def test_an_executor_without_kafka_lives_by_offers(environment: dict[str, str]) -> None:
+    """The offer has all that a run needs, and is answered by an ordinary claim."""
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "by-hand") as fabric,
+        status_api(one) as status,
+    ):
+        job_id = new_id()
+        await fabric.create(job_id, {"region": "north"})
+        stream = status.Session()
+        kinds = [pb.JobType(item_type="Test.Item", job_type="by-hand")]
+        await stream.write(
+            pb.SessionRequest(
+                hello=pb.Hello(executor_id="by-hand", job_types=kinds, slots=1),
+                heartbeat=pb.Heartbeat(free_slots=1),
+            )
+        )
+        async with asyncio.timeout(30):
+            (offer,) = (await stream.read()).offers
+            claim = pb.Claim(
+                entry_id=1, job_id=job_id, attempt=offer.job.attempt, record=offer.record
+            )
+            await stream.write(pb.SessionRequest(claims=[claim]))
+            (granted,) = (await stream.read()).answers
+            await stream.write(
+                pb.SessionRequest(
+                    reports=[
+                        pb.Report(
+                            entry_id=2,
+                            job_id=job_id,
+                            attempt=1,
+                            grant=granted.accepted,
+                            completed=pb.Completed(),
+                        )
+                    ]
+                )
+            )
+            (reported,) = (await stream.read()).answers
+            known = (await status.ListExecutors(pb.ListExecutorsRequest())).executors
+            await stream.done_writing()
+        state = (await fabric.state(job_id)).json()
+
+    assert (offer.job.job_id, offer.payload) == (job_id, b'{"region":"north"}')
+    assert reported.accepted.event_id
+    assert state["status"] == "Completed"
+    assert [(one.executor_id, list(one.job_types), one.slots) for one in known] == [
+        ("by-hand", kinds, 1)
+    ]
+
+
+async def test_an_executor_is_offered_no_more_than_it_has_room_for(
+    environment: dict[str, str],
+) -> None:
+    """And nothing that it has no handler for."""
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "by-hand") as fabric,
+        Fabric(one, "other") as other,
+        status_api(one) as status,
+    ):
+        for _ in range(3):
+            await fabric.create(new_id())
+            await other.create(new_id())
+        stream = status.Session()
+        hello = pb.Hello(
+            executor_id="by-hand",
+            job_types=[pb.JobType(item_type="Test.Item", job_type="by-hand")],
+        )
+        await stream.write(pb.SessionRequest(hello=hello, heartbeat=pb.Heartbeat(free_slots=2)))
+        async with asyncio.timeout(30):
+            first = list((await stream.read()).offers)
+            await stream.write(pb.SessionRequest(heartbeat=pb.Heartbeat(free_slots=5)))
+            second = list((await stream.read()).offers)
+        await stream.done_writing()
+
+    assert [offer.job.job_type for offer in first] == ["by-hand"] * 2
+    # The third; and perhaps the others again, where their claims are overdue.
+    assert second[0].job.job_id not in {offer.job.job_id for offer in first}
