@@ -1,12 +1,15 @@
 """What the two topics of a replica must be."""
 
+from datetime import timedelta
+
 from facade.log import TopicSpec
+from facade.replica import KEPT
 from facade.settings import FacadeSettings
 
-DAY_MS = 24 * 60 * 60 * 1000
-#: A job ends within a day (L), is shown for 7 more (H = 8), and its records are kept twice as long.
-MIN_RETENTION_MS = 2 * 8 * DAY_MS
-RETENTION_MS = 17 * DAY_MS
+#: Records are kept twice as long as the jobs in them are known, so that what a job's id once meant
+#: is forgotten by everybody before its first record goes; and a day more, where a topic is made.
+MIN_RETENTION_MS = 2 * KEPT // timedelta(milliseconds=1)
+RETENTION_MS = MIN_RETENTION_MS + timedelta(days=1) // timedelta(milliseconds=1)
 #: Heartbeats are worth nothing after a lease.
 HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
 HEARTBEAT_BYTES = 512 * 1024

@@ -26,7 +26,7 @@ from facade.lifecycle.commands import (
     Stamp,
     TimeOutRun,
 )
-from facade.lifecycle.deadlines import Due, due
+from facade.lifecycle.deadlines import LONGEST_LIFE, Due, due
 from facade.lifecycle.decide import decide
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from facade.lifecycle.fold import Verdict, fold
@@ -34,6 +34,7 @@ from facade.lifecycle.job import Job
 from facade.lifecycle.runs import is_foreign
 
 __all__ = [
+    "LONGEST_LIFE",
     "Claim",
     "Command",
     "Decision",

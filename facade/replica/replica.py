@@ -4,17 +4,23 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from fabric_jobs.events import Event, NotAnEventError, decode
 from fabric_jobs.heartbeats import JobKind, Run
 from fabric_jobs.jobs import JobInstanceStatus
-from facade.lifecycle import Verdict, fold
+from facade.lifecycle import LONGEST_LIFE, Verdict, fold
 from facade.log import Checkpoint, Record
 from facade.replica.store import Entry, Store
 
 log = logging.getLogger("fabric_jobs.replica")
+
+
+#: How long a job is known after its first record (H): its longest life, and seven days more.
+KEPT = LONGEST_LIFE + timedelta(days=7)
+_KEPT_MS = KEPT // timedelta(milliseconds=1)
+_LONGEST_LIFE_MS = LONGEST_LIFE // timedelta(milliseconds=1)
 
 
 class Change(NamedTuple):
@@ -22,10 +28,17 @@ class Change(NamedTuple):
 
     event: Event
     entry: Entry
-    partition: int
 
 
 Outcome = tuple[Verdict, Entry | None]
+
+
+class _Batch(NamedTuple):
+    """What records led to that are not committed yet."""
+
+    folded: dict[str, Entry]
+    outcomes: list[tuple[str, Outcome]]
+    changes: list[Change]
 
 
 class Replica:
@@ -36,8 +49,11 @@ class Replica:
         self._expected: dict[str, asyncio.Future[Outcome]] = {}
         #: Called with each applied event, in the order of the log; must not block or raise.
         self.listeners: set[Callable[[Change], None]] = set()
-        #: How many records had which verdict; `poison` counts those that are no events.
+        #: How many records had which verdict; `poison` counts those that are no events, `remnant`
+        #: those of jobs whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
+        self._now_ms: dict[int, int] = {}
+        self._begun_ms: dict[int, int] = {}
 
     def get(self, job_id: str) -> Entry | None:
         """The job of this canonical id, as far as the log was read."""
@@ -83,15 +99,16 @@ class Replica:
     def reset(self) -> None:
         """Forgets every job: the log is read anew."""
         self._store.clear()
+        self._now_ms.clear()
+        self._begun_ms.clear()
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Folds the records in one transaction, then tells who waits."""
-        folded: dict[str, Entry] = {}
-        outcomes: list[tuple[str, Outcome]] = []
-        changes: list[Change] = []
+        batch = _Batch({}, [], [])
         for record in records:
+            self._follow_time(record)
             try:
-                event = decode(record.value)
+                self._fold(decode(record.value), record, batch)
             except NotAnEventError as error:
                 self.counts["poison"] += 1
                 log.warning(
@@ -100,35 +117,60 @@ class Replica:
                     record.offset,
                     error,
                 )
-                continue
-            before = folded.get(event.subject) or self._store.get(event.subject)
-            verdict, job = fold(before.job if before else None, event)
-            self.counts[verdict.value] += 1
-            if verdict is Verdict.APPLIED and job:
-                entry = folded[job.job_id] = Entry(job, record.offset)
-                outcomes.append((event.id, (verdict, entry)))
-                changes.append(Change(event, entry, record.partition))
-            else:
-                outcomes.append((event.id, (verdict, before)))
-            if verdict is Verdict.FORKED:
-                log.error(
-                    "the log is forked: event %s of job %s, partition %d offset %d, follows %s at "
-                    "sequence %d, which is not what was applied",
-                    event.id,
-                    event.subject,
-                    record.partition,
-                    record.offset,
-                    event.data.follows,
-                    event.data.sequence,
-                )
-        self._store.commit(folded.values(), self._advanced(records, positions))
-        for event_id, outcome in outcomes:
+        expired_ms = {
+            number: self._now_ms[number] - _KEPT_MS
+            for number in {record.partition for record in records}
+        }
+        self._store.commit(batch.folded.values(), self._advanced(records, positions), expired_ms)
+        for event_id, outcome in batch.outcomes:
             expected = self._expected.get(event_id)
             if expected and not expected.done():
                 expected.set_result(outcome)
-        for change in changes:
+        for change in batch.changes:
             for listener in tuple(self.listeners):
                 listener(change)
+
+    def _follow_time(self, record: Record) -> None:
+        """The broker's time as of this record, and where this fold of its partition began."""
+        number, time_ms = record.partition, record.time_ms
+        if number not in self._now_ms:
+            from_the_start = number not in self._store.checkpoints()
+            if from_the_start and record.offset:
+                self._begun_ms[number] = time_ms
+        self._now_ms[number] = max(time_ms, self._now_ms.get(number, 0))
+
+    def _fold(self, event: Event, record: Record, batch: "_Batch") -> None:
+        before = batch.folded.get(event.subject) or self._store.get(event.subject)
+        if before and before.first_ms + _KEPT_MS <= self._now_ms[record.partition]:
+            before = None  # as it is for a replica that dropped it a record ago
+        verdict, job = fold(before.job if before else None, event)
+        entry = before
+        if verdict is Verdict.APPLIED and job:
+            first_ms = before.first_ms if before else record.time_ms
+            entry = Entry(job, record.partition, record.offset, first_ms)
+            batch.folded[job.job_id] = entry
+            batch.changes.append(Change(event, entry))
+        batch.outcomes.append((event.id, (verdict, entry)))
+        if verdict is Verdict.FORKED and before is None and self._is_remnant(record):
+            self.counts["remnant"] += 1
+            return
+        self.counts[verdict.value] += 1
+        if verdict is Verdict.FORKED:
+            log.error(
+                "the log is forked: event %s of job %s, partition %d offset %d, follows %s at "
+                "sequence %d, which is not what was applied",
+                event.id,
+                event.subject,
+                record.partition,
+                record.offset,
+                event.data.follows,
+                event.data.sequence,
+            )
+
+    def _is_remnant(self, record: Record) -> bool:
+        """Whether the first events of the record's job may have gone by the topic's retention."""
+        begun_ms = self._begun_ms.get(record.partition)
+        return begun_ms is not None and record.time_ms <= begun_ms + _LONGEST_LIFE_MS
 
     def _advanced(
         self, records: Sequence[Record], positions: dict[int, int]

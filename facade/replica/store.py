@@ -36,6 +36,8 @@ CREATE TABLE checkpoints (
 );
 CREATE TABLE jobs (
   job_id TEXT PRIMARY KEY,
+  partition INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,
   created_us INTEGER NOT NULL,
   tenant_id TEXT NOT NULL,
   status TEXT NOT NULL,
@@ -48,6 +50,7 @@ CREATE TABLE jobs (
   last_offset INTEGER NOT NULL,
   job BLOB NOT NULL
 );
+CREATE INDEX jobs_by_first ON jobs (partition, first_ms);
 CREATE INDEX jobs_queued ON jobs (item_type, job_type, queued_us) WHERE queued_us IS NOT NULL;
 CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
@@ -60,10 +63,11 @@ CREATE INDEX jobs_by_type ON jobs (job_type, created_us, job_id);
 _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
 _TABLES = ("identity", "checkpoints", "jobs")
 
+_ENTRY = "job, partition, last_offset, first_ms"
 _PUT = """
-INSERT INTO jobs (job_id, created_us, tenant_id, status, item_type, job_type, queued_us, due_us,
-  executor_id, attempt, last_offset, job)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (job_id, partition, first_ms, created_us, tenant_id, status, item_type, job_type,
+  queued_us, due_us, executor_id, attempt, last_offset, job)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
   status = excluded.status, queued_us = excluded.queued_us, due_us = excluded.due_us,
   executor_id = excluded.executor_id, attempt = excluded.attempt,
@@ -85,10 +89,13 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class Entry(NamedTuple):
-    """A job, and the offset of its last applied event in its partition."""
+    """A job, and where in the log its last applied event stands."""
 
     job: Job
+    partition: int
     offset: int
+    #: The broker's time of the job's first record, in milliseconds since 1970.
+    first_ms: int
 
 
 class Store:
@@ -137,9 +144,20 @@ class Store:
         rows = self._db.execute("SELECT * FROM checkpoints")
         return {number: Checkpoint(*values) for number, *values in rows}
 
-    def commit(self, entries: Iterable[Entry], checkpoints: dict[int, Checkpoint]) -> None:
-        """Puts jobs and checkpoints in one transaction."""
+    def commit(
+        self,
+        entries: Iterable[Entry],
+        checkpoints: dict[int, Checkpoint],
+        expired_ms: dict[int, int],
+    ) -> None:
+        """Puts jobs and checkpoints in one transaction, and drops the jobs that are too old.
+
+        Too old, in its partition, is a job that began at `expired_ms` or before.
+        """
         self._db.executemany(_PUT, map(self._row, entries))
+        self._db.executemany(
+            "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
+        )
         self._db.executemany(
             "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
             [(number, *checkpoint) for number, checkpoint in checkpoints.items()],
@@ -149,7 +167,8 @@ class Store:
     def get(self, job_id: str) -> Entry | None:
         """The job of this canonical id."""
         row = self._db.execute(
-            "SELECT job, last_offset FROM jobs WHERE job_id = ?", (job_id,)
+            f"SELECT {_ENTRY} FROM jobs WHERE job_id = ?",  # noqa: S608 - no input in it
+            (job_id,),
         ).fetchone()
         return self._entry(row) if row else None
 
@@ -175,7 +194,7 @@ class Store:
             terms.append("(created_us, job_id) < (?, ?)")
             values += before
         rows = self._db.execute(
-            f"SELECT job, last_offset FROM jobs WHERE {' AND '.join(terms)} "  # noqa: S608 - no input in it
+            f"SELECT {_ENTRY} FROM jobs WHERE {' AND '.join(terms)} "  # noqa: S608 - no input in it
             "ORDER BY created_us DESC, job_id DESC LIMIT ?",
             (*values, limit),
         )
@@ -193,7 +212,7 @@ class Store:
         """Jobs of these kinds that were dispatched before, and wait; the longest first."""
         places = ", ".join(["(?, ?)"] * len(kinds))
         rows = self._db.execute(
-            "SELECT job, last_offset FROM jobs "  # noqa: S608 - no input in it
+            f"SELECT {_ENTRY} FROM jobs "  # noqa: S608 - no input in it
             f"WHERE (item_type, job_type) IN (VALUES {places}) AND queued_us <= ? "
             "ORDER BY queued_us LIMIT ?",
             (*chain(*map(astuple, kinds)), _microseconds(before), most),
@@ -222,6 +241,8 @@ class Store:
         waits = state.phase is JobPhase.QUEUED and entry.job.decidable
         return (
             entry.job.job_id,
+            entry.partition,
+            entry.first_ms,
             created_us(entry.job),
             state.tenant_id,
             state.status,
@@ -235,8 +256,8 @@ class Store:
             self._encoder.encode(entry.job),
         )
 
-    def _entry(self, row: tuple[bytes, int]) -> Entry:
-        return Entry(self._decoder.decode(row[0]), row[1])
+    def _entry(self, row: tuple[bytes, int, int, int]) -> Entry:
+        return Entry(self._decoder.decode(row[0]), *row[1:])
 
 
 def created_us(job: Job) -> int:

@@ -63,8 +63,9 @@ async def _answer(jobs: Jobs, entry_id: int, command: Command, record: pb.Record
         return pb.Answer(entry_id=entry_id, refused=refusal)
     except LogUnavailableError as error:
         return pb.Answer(entry_id=entry_id, undecided=pb.Undecided(message=str(error)))
-    partition, _ = jobs.position(command.job_id)
-    accepted = pb.Record(event_id=entry.job.event_id, partition=partition, offset=entry.offset)
+    accepted = pb.Record(
+        event_id=entry.job.event_id, partition=entry.partition, offset=entry.offset
+    )
     return pb.Answer(entry_id=entry_id, accepted=accepted)
 
 

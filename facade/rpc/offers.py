@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from facade.jobs import Jobs
 from facade.replica import Entry, Replica
 from facade.rpc.convert import job_to_proto
 from facade.rpc.session import Session
@@ -26,10 +25,7 @@ MAX_ROUND_BYTES = 1024 * 1024
 class Offers:
     """Looks for jobs that were left behind, for as long as it runs."""
 
-    def __init__(
-        self, jobs: Jobs, replica: Replica, sessions: Sessions, ready: Callable[[], bool]
-    ) -> None:
-        self._jobs = jobs
+    def __init__(self, replica: Replica, sessions: Sessions, ready: Callable[[], bool]) -> None:
         self._replica = replica
         self._sessions = sessions
         self._ready = ready
@@ -66,12 +62,14 @@ class Offers:
             if not session.free_slots or room < 0:
                 return
 
-    def _message(self, entry: Entry) -> pb.Offer:
+    @staticmethod
+    def _message(entry: Entry) -> pb.Offer:
         job = entry.job
-        partition, _ = self._jobs.position(job.job_id)
         return pb.Offer(
             job=job_to_proto(job),
             # A job that waits was dispatched by its last event.
-            record=pb.Record(event_id=job.dispatch_id, partition=partition, offset=entry.offset),
+            record=pb.Record(
+                event_id=job.dispatch_id, partition=entry.partition, offset=entry.offset
+            ),
             payload=job.payload,
         )

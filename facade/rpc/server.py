@@ -36,7 +36,7 @@ class RpcServer:
     ) -> None:
         """Binds at once. Raises `RuntimeError` where the address can't be had."""
         sessions = Sessions(jobs, replica, roster)
-        self.offers = Offers(jobs, replica, sessions, ready)
+        self.offers = Offers(replica, sessions, ready)
         self._service = JobStatusService(jobs, replica, roster, sessions)
         self._server = grpc.aio.server(options=_OPTIONS)
         # Generated without annotations.

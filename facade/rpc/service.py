@@ -132,7 +132,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
                 if change is None:
                     return
                 yield _watched(change)
-                sent[change.partition] = change.entry.offset + 1
+                sent[change.entry.partition] = change.entry.offset + 1
         finally:
             self._replica.listeners.discard(changed)
             stopped.cancel()
@@ -155,7 +155,7 @@ def _watched(change: Change) -> pb.WatchJobsResponse:
         job=job_to_proto(change.entry.job),
         event_id=change.event.id,
         event_type=events.type_of(change.event),
-        position=pb.Position(partition=change.partition, offset=change.entry.offset + 1),
+        position=pb.Position(partition=change.entry.partition, offset=change.entry.offset + 1),
     )
 
 

@@ -31,7 +31,7 @@ class Changes:
         _, job = fold(None, event)
         assert job
         for listener in tuple(self.listeners):
-            listener(Change(event, Entry(job, offset), 3))
+            listener(Change(event, Entry(job, 3, offset, 0)))
 
 
 async def read_into(seen: list[int], watch: Any) -> None:
