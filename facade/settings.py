@@ -19,7 +19,7 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     grpc_address: str = "127.0.0.1:5001"
     #: What stands before every path of Fabric's.
     base_path: str = "/workload"
-    #: The folder of the replica's state; memory if empty. One process has it to itself.
+    #: The folder of the replica's state, made where missing; memory if empty. One process has it.
     state_dir: Path | None = None
     #: Whether a missing topic is made at start.
     create_topics: bool = False
@@ -27,8 +27,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     events_partitions: Annotated[int, Meta(ge=1)] = 24
     #: The topic of the executors' heartbeats.
     heartbeats_topic: str = HEARTBEATS_TOPIC
-    #: Seconds of silence after which a run is taken from its executor.
-    lease_s: Annotated[float, Meta(ge=1)] = 30.0
+    #: Seconds of silence after which a run is taken from its executor; an hour at most.
+    lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     #: Seconds that a stopping replica answers on while it says that it is not ready, for those who
     #: send it requests to notice.
     unready_s: Annotated[float, Meta(ge=0)] = 3.0

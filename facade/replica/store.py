@@ -102,9 +102,11 @@ class Store:
     """The rows. One process has a file to itself; all methods are quick and run on its loop."""
 
     def __init__(self, path: Path | None) -> None:
-        """Opens the file, or memory for none. Raises `StateInUseError`."""
+        """Opens the file, or memory for none. Raises `StateInUseError`, and `OSError`."""
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Job)
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = _opened(path)
         except sqlite3.DatabaseError as error:

@@ -9,6 +9,7 @@ from msgspec import Meta
 from fabric_jobs.brokers import APACHE, BROKERS, EMBEDDED
 from fabric_jobs.settings import PREFIX, KafkaSettings, SettingsError, from_env, host_port
 from fabric_jobs.topics import EVENTS_TOPIC
+from facade.settings import FacadeSettings
 
 
 class Example(KafkaSettings, frozen=True, kw_only=True):
@@ -127,3 +128,10 @@ def test_the_brokers_are_one_table_by_name() -> None:
     assert all(getattr(APACHE, name) for name in capabilities)
     assert not any(getattr(EMBEDDED, name) for name in capabilities)
     assert from_env(KafkaSettings, {"FABRIC_JOBS_KAFKA_BROKER": "embedded"}).broker is EMBEDDED
+
+
+def test_a_lease_that_outlasts_the_heartbeats_is_refused() -> None:
+    """They are kept for an hour: nobody could look a longer silence up."""
+    assert from_env(FacadeSettings, {"FABRIC_JOBS_LEASE_S": "3600"}).lease_s == 3600
+    with pytest.raises(SettingsError, match="FABRIC_JOBS_LEASE_S"):
+        from_env(FacadeSettings, {"FABRIC_JOBS_LEASE_S": "3601"})
