@@ -19,6 +19,7 @@ from fabric_jobs.status.v1 import job_status_pb2_grpc
 
 READY_S = 60
 TENANT = "11111111-1111-1111-1111-111111111111"
+PARTITIONS = 4
 
 
 class Program(Struct):
@@ -66,7 +67,7 @@ async def facade(**environment: str) -> AsyncIterator[Program]:
         "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
         "FABRIC_JOBS_AUTHENTICATION": "off",
         "FABRIC_JOBS_CREATE_TOPICS": "true",
-        "FABRIC_JOBS_EVENTS_PARTITIONS": "4",
+        "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
     }
     async with program(sys.executable, "-m", "facade", **(ports | environment)) as running:
         yield running
@@ -85,11 +86,15 @@ class Fabric:
     """Fabric, as a facade sees it."""
 
     def __init__(
-        self, replica: Program, job_type: str = "quick", item_type: str = "Test.Item"
+        self,
+        replica: Program,
+        job_type: str = "quick",
+        item_type: str = "Test.Item",
+        headers: dict[str, str] | None = None,
     ) -> None:
         self._client = httpx.AsyncClient(
             base_url=replica.ready["http"],
-            headers={"x-ms-client-tenant-id": TENANT},
+            headers={"x-ms-client-tenant-id": TENANT} | (headers or {}),
             timeout=30,
             limits=httpx.Limits(max_connections=100),
         )

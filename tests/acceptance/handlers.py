@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,6 +18,8 @@ class Journal(msgspec.Struct):
     journal: str
     #: The run ends once this file is there.
     until: str = ""
+    #: What it does when it is asked to stop.
+    then: Literal["stop", "fail", "return"] = "stop"
 
 
 @executor.job("Test.Item", "quick")
@@ -47,6 +49,26 @@ async def fails(job: Job[Any]) -> None:
     raise JobFailed(
         "The region is closed. Choose another.", code="RegionClosed", source="User", permanent=True
     )
+
+
+@executor.job("Test.Item", "cancellable", retry=Retry(max_attempts=2, initial_s=0.1))
+async def cancellable(job: Job[Journal]) -> None:
+    """Does as `journaled`, and tells in its journal that it was asked to stop."""
+    try:
+        await journaled(job)
+    except asyncio.CancelledError:
+        with Path(job.payload.journal).open("a") as journal:
+            journal.write(f"{job.job_id} cancelled\n")
+        if job.payload.then == "fail":
+            raise RuntimeError("while it stopped") from None
+        if job.payload.then == "stop":
+            raise
+
+
+@executor.job("Test.Item", "patient", retry=Retry(max_attempts=2, initial_s=3600, max_s=3600))
+async def patient(job: Job[Any]) -> None:
+    """Fails, and is tried again in an hour."""
+    raise RuntimeError("not today")
 
 
 @executor.job("Test.Item", "flaky", retry=Retry(max_attempts=3, initial_s=0.2, factor=2))

@@ -12,14 +12,13 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from cli.issuer import SigningKey
 from fabric_jobs import events
 from fabric_jobs.jobs import ErrorResponse, ErrorSource
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.conftest import SERVERS
 from tests.programs import Program, facade, new_id, status_api
+from tests.topic import Topic, topic_of
 from tests.unit.auth.kit import (
     GENUINE,
     MATRIX,
@@ -35,7 +34,6 @@ from tests.unit.auth.kit import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PARTITIONS = 4
 IDS = {"ActivityId": "activity-of-a-user", "RequestId": "request-of-Fabric"}
 NO_SUBJECT = Row(authorization=lambda app, _: as_fabric(app, ""))
 #: One of each kind; what the rest of the table adds is decided by the same code.
@@ -197,45 +195,11 @@ CONFLICT = (409, "JobConflict", ErrorSource.USER.value, True)
 TOO_MANY = (429, "TooManyRequests", ErrorSource.USER.value, False)
 
 
-class Topic:
-    """The topic, seen past every replica."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, name: str) -> None:
-        self._consumer = consumer
-        self._partitions = [TopicPartition(name, number) for number in range(PARTITIONS)]
-        consumer.assign(self._partitions)
-
-    async def ends(self) -> dict[int, int]:
-        """Where each partition ends."""
-        found = await self._consumer.end_offsets(self._partitions)
-        return {partition.partition: end for partition, end in found.items()}
-
-    async def events_of(self, job_id: str) -> list[events.Event]:
-        """The job's events up to now."""
-        ends = await self.ends()
-        found: list[events.Event] = []
-        for partition in self._partitions:
-            self._consumer.seek(partition, 0)
-        async with asyncio.timeout(20):
-            while [p for p in self._partitions if await self._behind(p, ends)]:
-                batches = await self._consumer.getmany(timeout_ms=200)
-                found += [events.decode(record.value) for one in batches.values() for record in one]
-        return [event for event in found if event.subject == job_id]
-
-    async def _behind(self, partition: TopicPartition, ends: dict[int, int]) -> bool:
-        position: int = await self._consumer.position(partition)
-        return position < ends[partition.partition]
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def topic_log(environment: dict[str, str], replica: Program) -> AsyncIterator[Topic]:
     """The topic that the replicas of this file share."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=environment[SERVERS])
-    await consumer.start()
-    try:
-        yield Topic(consumer, environment["FABRIC_JOBS_EVENTS_TOPIC"])
-    finally:
-        await consumer.stop()
+    async with topic_of(environment) as topic:
+        yield topic
 
 
 @pytest.mark.parametrize("name", SHORT)
