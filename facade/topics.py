@@ -10,7 +10,7 @@ from facade.settings import FacadeSettings
 #: is forgotten by everybody before its first record goes; and a day more, where a topic is made.
 MIN_RETENTION_MS = 2 * KEPT // timedelta(milliseconds=1)
 RETENTION_MS = MIN_RETENTION_MS + timedelta(days=1) // timedelta(milliseconds=1)
-#: Heartbeats are worth nothing after a lease.
+#: Heartbeats are worth nothing after a lease, which is an hour at most.
 HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
 HEARTBEAT_BYTES = 512 * 1024
 #: What the largest event holds beside its payload: state, two errors at their bounds, progress.

@@ -60,7 +60,7 @@ async def program(*command: str, **environment: str) -> AsyncIterator[Program]:
 
 
 @asynccontextmanager
-async def facade(**environment: str) -> AsyncIterator[Program]:
+async def facade(module: str = "facade", **environment: str) -> AsyncIterator[Program]:
     """A facade replica on free ports, unless the environment names them."""
     ports = {
         "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
@@ -69,7 +69,7 @@ async def facade(**environment: str) -> AsyncIterator[Program]:
         "FABRIC_JOBS_CREATE_TOPICS": "true",
         "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
     }
-    async with program(sys.executable, "-m", "facade", **(ports | environment)) as running:
+    async with program(sys.executable, "-m", module, **(ports | environment)) as running:
         yield running
 
 
@@ -80,6 +80,16 @@ async def executor(module: str, *facades: Program, **environment: str) -> AsyncI
     command = (sys.executable, "-m", "executor", module)
     async with program(*command, **(addresses | environment)) as running:
         yield running
+
+
+def addresses(program: Program) -> dict[str, str]:
+    """The settings that give a facade's successor the same ports; an executor has none."""
+    if "http" not in program.ready:
+        return {}
+    return {
+        "FABRIC_JOBS_HTTP_ADDRESS": program.ready["http"].split("/")[2],
+        "FABRIC_JOBS_GRPC_ADDRESS": program.ready["grpc"],
+    }
 
 
 class Fabric:

@@ -37,6 +37,13 @@ async def journaled(job: Job[Journal]) -> None:
         await asyncio.sleep(0.02)
 
 
+@executor.job("Test.Item", "brief")
+async def brief(job: Job[Journal]) -> None:
+    """Does as `journaled`, and takes a little while: less than any drain."""
+    await journaled(job)
+    await asyncio.sleep(0.2)
+
+
 @executor.job("Test.Item", "raises")
 async def raises(job: Job[Any]) -> None:
     """Fails by accident."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.conftest import HANDLERS
 from tests.conftest import Cluster
-from tests.programs import Fabric, Program, executor, facade, new_id
+from tests.programs import Fabric, Program, addresses, executor, facade, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -54,24 +54,22 @@ async def test_a_killed_facade_s_running_jobs_complete(
     journal, go = tmp_path / "journal", tmp_path / "go"
     payload = {"journal": str(journal), "until": str(go)}
     job_ids = [new_id() for _ in range(5)]
-    async with facade(**environment) as first:
-        ports = {
-            "FABRIC_JOBS_HTTP_ADDRESS": first.ready["http"].split("/")[2],
-            "FABRIC_JOBS_GRPC_ADDRESS": first.ready["grpc"],
-        }
-        async with executor(HANDLERS, first, **environment, FABRIC_JOBS_POOL=topic):
-            async with Fabric(first, "journaled") as fabric:
-                for job_id in job_ids:
-                    await fabric.create(job_id, payload)
-                for job_id in job_ids:
-                    await fabric.until(job_id, "InProgress")
-                await first.kill()
-            go.touch()
-            async with (
-                facade(**environment, **ports) as second,
-                Fabric(second, "journaled") as fabric,
-            ):
-                states = [await fabric.until(job_id, "Completed") for job_id in job_ids]
+    async with (
+        facade(**environment) as first,
+        executor(HANDLERS, first, **environment, FABRIC_JOBS_POOL=topic),
+    ):
+        async with Fabric(first, "journaled") as fabric:
+            for job_id in job_ids:
+                await fabric.create(job_id, payload)
+            for job_id in job_ids:
+                await fabric.until(job_id, "InProgress")
+            await first.kill()
+        go.touch()
+        async with (
+            facade(**environment, **addresses(first)) as second,
+            Fabric(second, "journaled") as fabric,
+        ):
+            states = [await fabric.until(job_id, "Completed") for job_id in job_ids]
 
     assert all(state["startTimeUtc"] <= state["endTimeUtc"] for state in states)
     assert sorted(journal.read_text().split()[::2]) == sorted(job_ids)

@@ -1,0 +1,78 @@
+"""A rolling restart, as an orchestrator does one, while Fabric goes on."""
+
+from collections import defaultdict
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import HANDLERS
+from tests.acceptance.rolling import PATIENCE_S, Load, Place, shown_by
+from tests.conftest import Cluster
+from tests.programs import Fabric, executor, facade, new_id
+
+DRAIN_S = 2
+LONG_RUNS = 6
+EXECUTORS = 3
+
+
+@pytest.mark.timeout(300)
+async def test_a_rolling_restart_loses_no_job_and_repeats_only_what_outlasts_the_drain(
+    apache: Cluster, topic: str, tmp_path: Path
+) -> None:
+    """Two facades and three executors, each stopped and started in turn: every job completes."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    brief = {"journal": str(journal)}
+    long = brief | {"until": str(go)}
+    environment = apache.environment(topic) | {
+        "FABRIC_JOBS_POOL": topic,
+        "FABRIC_JOBS_DRAIN_S": str(DRAIN_S),
+    }
+    long_runs = [new_id() for _ in range(LONG_RUNS)]
+    async with AsyncExitStack() as stack:
+        facades = [
+            await stack.enter_async_context(
+                Place(facade, **environment, FABRIC_JOBS_STATE_DIR=str(tmp_path / name))
+            )
+            for name in ("one", "two")
+        ]
+        replicas = [place.program for place in facades]
+        executors = [
+            await stack.enter_async_context(
+                Place(
+                    partial(executor, HANDLERS, *replicas),
+                    **environment,
+                    FABRIC_JOBS_EXECUTOR_NAME=f"executor-{number}",
+                )
+            )
+            for number in range(EXECUTORS)
+        ]
+        fabric = await stack.enter_async_context(Fabric(replicas[0], "journaled"))
+        users = [await stack.enter_async_context(Fabric(replica, "brief")) for replica in replicas]
+        for job_id in long_runs:
+            await fabric.create(job_id, long)
+            await fabric.until(job_id, "InProgress")
+        load = Load(users, brief)
+        async with load.going_on():
+            for place in (*facades, *executors):
+                await place.replace()
+        go.touch()
+        for job_id in long_runs:
+            await fabric.until(job_id, "Completed", within_s=PATIENCE_S)
+        jobs = [await shown_by(place.program) for place in facades]
+
+    runs = defaultdict(list)
+    for line in journal.read_text().splitlines():
+        job_id, attempt = line.split()
+        runs[job_id].append(int(attempt))
+    assert set(load.ends.values()) == {"Completed"}
+    assert jobs[0] == jobs[1]
+    assert jobs[0].keys() == runs.keys() == {*load.ends, *long_runs}
+    assert [runs[job_id] for job_id in load.ends] == [[1]] * len(load.ends)
+    for job_id in long_runs:
+        job = jobs[0][job_id]
+        # Once for the executor that held it, and at most once for each of the others.
+        assert 1 < job.attempt <= 1 + EXECUTORS
+        assert runs[job_id] == list(range(1, job.attempt + 1))
+        assert job.failures == 0
