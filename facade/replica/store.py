@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from fabric_jobs import events
 from fabric_jobs.heartbeats import JobKind, Run
 from fabric_jobs.jobs import JobInstanceStatus, JobPhase
 from facade.lifecycle import Job, due
@@ -25,6 +27,11 @@ log = logging.getLogger("fabric_jobs.replica")
 
 #: Raised when the fold or the form of a row changes: rows of another version are folded anew.
 FOLD_VERSION = 2
+#: What this version reads of an event. Rows that another one folded may lack fields, and hold jobs
+#: undecided whose last event it did not know.
+CONTRACT = sha256(
+    msgspec.json.encode(msgspec.json.schema(events.KnownEvent), order="sorted")
+).hexdigest()
 
 _SCHEMA = """
 CREATE TABLE identity (value TEXT NOT NULL);
@@ -86,6 +93,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     topic: str
     partitions: int
     fold_version: int = FOLD_VERSION
+    contract: str = CONTRACT
 
 
 class Entry(NamedTuple):

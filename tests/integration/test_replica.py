@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fabric_jobs import events
 from fabric_jobs.jobs import InvokeType, JobInstanceStatus, Policy
@@ -19,6 +20,9 @@ from facade.log import Log
 from facade.replica import Identity, Replica, StateInUseError, Store
 from tests.conftest import Cluster
 from tests.integration.log_kit import running
+
+#: What tells the state of something else from ours.
+OTHERS = {"foreign": {"cluster_id": "another"}, "of another version": {"contract": "another"}}
 
 
 class Node(Struct):
@@ -146,19 +150,19 @@ async def test_a_restarted_replica_reads_only_what_is_new(
         assert here.replica.get(second.job.job_id) == second
 
 
-@pytest.mark.parametrize("kind", ["missing", "foreign", "no database"])
+@pytest.mark.parametrize("kind", ["missing", "foreign", "of another version", "no database"])
 async def test_a_state_that_can_t_be_used_is_made_anew(
     cluster: Cluster, topic: str, tmp_path: Path, kind: str
 ) -> None:
-    """Missing, of another log, or broken: the log has everything."""
+    """Missing, of another log or contract, or broken: the log has everything."""
     path = tmp_path / "replica.sqlite"
     async with node(cluster, topic, path) as here:
         entry = await here.jobs.execute(request())
     if kind == "missing":
         path.unlink()
-    elif kind == "foreign":
+    elif kind in OTHERS:
         store = Store(path)
-        store.adopt(Identity(cluster_id="another", topic=topic, partitions=4))
+        store.adopt(replace(Identity(cluster_id="c", topic=topic, partitions=4), **OTHERS[kind]))
         store.close()
     else:
         path.write_bytes(b"no database at all" * 1000)
