@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from fabric_jobs import events
 from fabric_jobs.topics import partition_of
 from tests.conftest import SERVERS
-from tests.programs import PARTITIONS
+from tests.programs import PARTITIONS, new_id
 
 
 class Topic:
@@ -67,3 +67,11 @@ async def put(environment: dict[str, str], *records: events.Event) -> None:
             )
     finally:
         await producer.stop()
+
+
+def beside(job_id: str) -> str:
+    """The id of another job in the same partition: its records are read after the first's."""
+    other = new_id()
+    while partition_of(other, PARTITIONS) != partition_of(job_id, PARTITIONS):
+        other = new_id()
+    return other

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from executor import Executor, Job, JobFailed, Retry
+from executor import Executor, Job, JobFailed, JobStopped, Retry
 
 executor = Executor()
 
@@ -70,6 +71,15 @@ async def cancellable(job: Job[Journal]) -> None:
             raise RuntimeError("while it stopped") from None
         if job.payload.then == "stop":
             raise
+
+
+@executor.job("Test.Item", "reluctant")
+def reluctant(job: Job[Journal]) -> None:
+    """Runs until its file is there, and stops then if it was asked to."""
+    while not Path(job.payload.until).exists():
+        time.sleep(0.02)
+    if job.cancel_requested:
+        raise JobStopped
 
 
 @executor.job("Test.Item", "patient", retry=Retry(max_attempts=2, initial_s=3600, max_s=3600))

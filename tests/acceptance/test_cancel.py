@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from fabric_jobs.topics import partition_of
 from tests.acceptance.conftest import HANDLERS
 from tests.conftest import Cluster
-from tests.programs import PARTITIONS, Fabric, executor, facade, new_id, status_api, written
+from tests.programs import Fabric, executor, facade, new_id, status_api, written
+from tests.topic import beside
 
 #: No heartbeat after the first comes in time to carry a cancel, and no lease ends without one.
 PUSH_ALONE = {"FABRIC_JOBS_HEARTBEAT_S": "600", "FABRIC_JOBS_LEASE_S": "3600"}
@@ -124,15 +124,13 @@ async def test_a_job_that_is_cancelled_before_its_start_never_runs(
 ) -> None:
     """Its dispatch lies on the topic still: whoever reads it is refused."""
     journal = tmp_path / "journal"
-    cancelled, after = new_id(), new_id()
-    while partition_of(after, PARTITIONS) != partition_of(cancelled, PARTITIONS):
-        after = new_id()
+    cancelled = new_id()
+    after = beside(cancelled)
     async with facade(**environment) as one, Fabric(one, "journaled") as fabric:
         await fabric.create(cancelled, {"journal": str(journal)})
         ended = (await fabric.cancel(cancelled)).json()
         await fabric.create(after, {"journal": str(journal)})
         async with executor(HANDLERS, one, **environment):
-            # In one partition, the first record is read first.
             await fabric.until(after, "Completed")
         state = (await fabric.state(cancelled)).json()
 

@@ -1,0 +1,167 @@
+"""Programs of two versions on one topic: a rolling upgrade, and events that only one side knows."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from fabric_jobs import events
+from fabric_jobs.events import EventData, UnknownEvent
+from fabric_jobs.jobs import JobInstanceStatus, Progress
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.acceptance.conftest import HANDLERS
+from tests.acceptance.rolling import PATIENCE_S, Load, Place, shown_by
+from tests.conftest import Cluster
+from tests.programs import Fabric, executor, facade, new_id, status_api
+from tests.topic import beside, put, topic_of
+
+OLDER = "tests.acceptance.older_facade"
+CANCELLED = 4
+
+
+@pytest.fixture
+def environment(apache: Cluster, topic: str) -> dict[str, str]:
+    """A topic and a pool of the test's own."""
+    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+
+
+@pytest.mark.timeout(300)
+async def test_a_rolling_upgrade_loses_no_job_and_parts_no_replicas(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Two replicas of a version without cancels become today's, one after the other, under load."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    brief = {"journal": str(journal)}
+    async with AsyncExitStack() as stack:
+        one, two = [
+            await stack.enter_async_context(
+                Place(
+                    facade,
+                    **environment,
+                    module=OLDER,
+                    FABRIC_JOBS_STATE_DIR=str(tmp_path / name),
+                )
+            )
+            for name in ("one", "two")
+        ]
+        replicas = [one.program, two.program]
+        await stack.enter_async_context(executor(HANDLERS, *replicas, **environment))
+        users = [await stack.enter_async_context(Fabric(replica, "brief")) for replica in replicas]
+        first, second = [
+            await stack.enter_async_context(Fabric(replica, "reluctant")) for replica in replicas
+        ]
+        jobs = [new_id() for _ in range(CANCELLED)]
+        for job_id in jobs:
+            await second.create(job_id, brief | {"until": str(go)})
+            await second.until(job_id, "InProgress")
+        load = Load(users, brief)
+        async with load.going_on():
+            # The executor's stream goes to the older one.
+            await one.replace(module="facade")
+            for job_id in jobs:
+                assert (await first.cancel(job_id)).json()["status"] == "InProgress"
+            between = await shown_by(two.program)
+            undecided = [await second.cancel(job_id) for job_id in jobs]
+            await two.replace(module="facade")
+            decided = [await second.cancel(job_id) for job_id in jobs]
+        go.touch()
+        ends = [await second.until(job_id, "Cancelled", within_s=PATIENCE_S) for job_id in jobs]
+        after = [await shown_by(place.program) for place in (one, two)]
+
+    assert {between[job_id].phase for job_id in jobs} == {pb.JOB_PHASE_STOPPING}
+    assert {answer.status_code for answer in undecided} == {503}
+    assert "later version" in undecided[0].json()["message"]
+    assert [answer.json()["status"] for answer in decided] == ["InProgress"] * CANCELLED
+    assert all(end["startTimeUtc"] <= end["endTimeUtc"] for end in ends)
+    assert set(load.ends.values()) == {"Completed"}
+    assert after[0] == after[1]
+    assert after[0].keys() == {*load.ends, *jobs}
+
+
+def later(last: events.Event) -> UnknownEvent:
+    """What a later version might append next: a type and a state that are not known today."""
+    data = EventData(sequence=last.data.sequence + 1, follows=last.id, state=last.data.state)
+    return UnknownEvent(
+        id=new_id(),
+        source="/later",
+        subject=last.subject,
+        time=last.time,
+        type="fabric.jobs.paused",
+        data=data,
+    )
+
+
+async def test_a_running_job_outlives_an_event_of_a_later_version(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It is shown and not decided upon; others go on, and so does it with the next known event."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    job_id = new_id()
+    async with (
+        facade(**environment) as one,
+        executor(HANDLERS, one, **environment),
+        Fabric(one, "journaled") as fabric,
+        status_api(one) as status,
+        topic_of(environment) as topic,
+    ):
+        await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
+        job = pb.Job()
+        async with asyncio.timeout(30):
+            while not job.progress.fraction:
+                job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+                await asyncio.sleep(0.05)
+        last = (await topic.events_of(job_id))[-1]
+        paused = later(last)
+        await put(environment, paused)
+        other = beside(job_id)
+        await fabric.create(other, {"journal": str(journal)})
+        await fabric.until(other, "Completed")
+        shown, undecided = await fabric.state(job_id), await fabric.cancel(job_id)
+        go.touch()  # the run ends, and its report waits for whoever decides
+        resumed = replace(
+            later(paused).data, state=replace(last.data.state, progress=Progress(0.6, "resumed"))
+        )
+        known = events.Progressed(
+            id=new_id(), source="/later", subject=job_id, time=last.time, data=resumed
+        )
+        await put(environment, known)
+        await fabric.until(job_id, "Completed")
+        told = [events.type_of(event) for event in await topic.events_of(job_id)]
+
+    assert shown.json()["status"] == "InProgress"
+    assert undecided.status_code == 503
+    assert "fabric.jobs.paused" in undecided.json()["message"]
+    assert [name.rpartition(".")[2] for name in told] == [
+        *("requested", "started", "progressed", "paused", "progressed", "completed")
+    ]
+    assert journal.read_text().splitlines() == [f"{job_id} 1", f"{other} 1"]
+
+
+async def test_nothing_of_a_later_version_follows_a_final_event(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Final is final in every version."""
+    job_id = new_id()
+    async with (
+        facade(**environment) as one,
+        executor(HANDLERS, one, **environment),
+        Fabric(one) as fabric,
+        topic_of(environment) as topic,
+    ):
+        await fabric.create(job_id)
+        completed = await fabric.until(job_id, "Completed")
+        before = (await shown_by(one))[job_id]
+        last = (await topic.events_of(job_id))[-1]
+        running = replace(last.data.state, status=JobInstanceStatus.IN_PROGRESS)
+        event = later(last)
+        await put(environment, replace(event, data=replace(event.data, state=running)))
+        # Whoever has read what comes behind it has read it.
+        other = beside(job_id)
+        await fabric.create(other)
+        await fabric.until(other, "Completed")
+        after = (await shown_by(one))[job_id]
+
+        assert (await fabric.state(job_id)).json() == completed
+    assert after == before
