@@ -67,6 +67,27 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_a_test_that_a_page_names_is_there(page: Path) -> None:
+    """Under that name, in the file that the link leads to."""
+    links = re.findall(r"\[([^]]*)\]\(([^)#]*tests/[^)#]+\.py)\)", page.read_text())
+
+    assert [
+        (name, file)
+        for name, file in links
+        if f"def {name.strip('`')}(" not in (page.parent / file).read_text()
+    ] == []
+
+
+def test_each_sentence_of_the_promise_names_a_test() -> None:
+    """Nothing is promised, or said not to be, that is not shown."""
+    page = (ROOT / "docs/guarantees.md").read_text().partition("\n## ")[0]
+    _, *promises = re.split(r"^(?:> .*\n)+", page, flags=re.M)
+
+    assert len(promises) == 7
+    assert [promise for promise in promises if "[`test_" not in promise] == []
+
+
 def test_the_readme_s_handler_runs_as_it_stands(tmp_path: Path) -> None:
     """The example is code that decorates and registers."""
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
