@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
-from tests.acceptance.rolling import PATIENCE_S, Load, Place, shown_by
+from tests.acceptance.rolling import PATIENCE_S, Load, Place, agreed_by
 from tests.conftest import Cluster
 from tests.programs import Fabric, executor, facade, new_id
 
@@ -60,18 +61,18 @@ async def test_a_rolling_restart_loses_no_job_and_repeats_only_what_outlasts_the
         go.touch()
         for job_id in long_runs:
             await fabric.until(job_id, "Completed", within_s=PATIENCE_S)
-        jobs = [await shown_by(place.program) for place in facades]
+        jobs = await agreed_by(*(place.program for place in facades))
 
     runs = defaultdict(list)
     for line in journal.read_text().splitlines():
         job_id, attempt = line.split()
         runs[job_id].append(int(attempt))
     assert set(load.ends.values()) == {"Completed"}
-    assert jobs[0] == jobs[1]
-    assert jobs[0].keys() == runs.keys() == {*load.ends, *long_runs}
+    assert jobs.keys() == runs.keys() == {*load.ends, *long_runs}
+    assert {job.status for job in jobs.values()} == {pb.JOB_INSTANCE_STATUS_COMPLETED}
     assert [runs[job_id] for job_id in load.ends] == [[1]] * len(load.ends)
     for job_id in long_runs:
-        job = jobs[0][job_id]
+        job = jobs[job_id]
         # Once for the executor that held it, and at most once for each of the others.
         assert 1 < job.attempt <= 1 + EXECUTORS
         assert runs[job_id] == list(range(1, job.attempt + 1))
