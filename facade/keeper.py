@@ -41,14 +41,15 @@ class Keeper:
             await asyncio.sleep(TICK_S)
             # A replica that is behind would fire what others have done.
             if self._ready():
-                job_ids = self._replica.due(datetime.now(UTC) - self._roster.rank() * RANK, MOST)
-                await asyncio.gather(*(self._fire(job_id) for job_id in job_ids))
+                until = datetime.now(UTC) - self._roster.rank() * RANK
+                job_ids = self._replica.due(until, MOST)
+                await asyncio.gather(*(self._fire(job_id, until) for job_id in job_ids))
 
-    async def _fire(self, job_id: str) -> None:
+    async def _fire(self, job_id: str, until: datetime) -> None:
         entry = self._replica.get(job_id)
         what = due(entry.job) if entry else None
-        if entry is None or what is None:
-            return
+        if entry is None or what is None or what.time > until:
+            return  # another replica was first, and what is due next is not due yet
         command = self._informed(what.command, entry.job)
         with concerning(job=job_id):
             try:
