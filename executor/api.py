@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from executor import service
 from executor.errors import HandlerDefinitionError, NoHandlersError
-from executor.handlers import Handler, handler_of
+from executor.handlers import DEFAULT_POLICY, Handler, handler_of
 from executor.jobs import Job
 from executor.retry import NO_RETRY, Retry, policy_of
 from executor.settings import ExecutorSettings
@@ -45,18 +45,22 @@ class Executor:
         *,
         retry: Retry = NO_RETRY,
         run_timeout_s: float | None = None,
+        cancel_grace_s: float = DEFAULT_POLICY.cancel_grace_s,
+        slots: int | None = None,
     ) -> Callable[[F], F]:
         """Makes a function the handler of a job type; the function itself stays what it was.
 
         It takes the job, and is `async`, or is called in a thread. Returning completes the job,
         raising fails it, and `retry` says whether it is tried again. `run_timeout_s` is how long an
-        attempt may run, in seconds; by default as long as the job may live. Raises
-        `HandlerDefinitionError`.
+        attempt may run, in seconds; by default as long as the job may live. `cancel_grace_s` is how
+        long a cancelled run may take to clean up: then the job is Cancelled without it. `slots` is
+        how many jobs of the type this process runs at a time, beside the limit that all of its jobs
+        share; by default there is only that one. Raises `HandlerDefinitionError`.
         """
 
         def register(function: F) -> F:
-            policy = policy_of(retry, run_timeout_s)
-            handler = handler_of(item_type, job_type, function, policy)
+            policy = policy_of(retry, run_timeout_s, cancel_grace_s)
+            handler = handler_of(item_type, job_type, function, policy, slots)
             if other := self._handlers.get((item_type, job_type)):
                 raise HandlerDefinitionError(
                     f"{item_type} {job_type} has a handler: {other.function.__qualname__}."

@@ -28,6 +28,11 @@ class Dispatched(Struct, frozen=True, kw_only=True):
     partition: int
     offset: int
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Its item type and job type: what a handler is named by."""
+        return self.item_type, self.job_type
+
     def claim(self, policy: Policy) -> pb.Claim:
         """The entry that asks for it."""
         return pb.Claim(

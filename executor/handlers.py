@@ -27,6 +27,8 @@ class Handler(Struct, frozen=True, kw_only=True):
     payload_decoder: msgspec.json.Decoder[Any]
     is_async: bool
     policy: Policy
+    #: How many runs of it the process holds at a time; none means as many as it has slots.
+    slots: int | None
 
     def decode(self, payload: bytes) -> object:
         """The payload as the handler's type. Raises `PayloadInvalidError`."""
@@ -56,6 +58,7 @@ def handler_of(
     job_type: str,
     function: Callable[[Job[Any]], object],
     policy: Policy = DEFAULT_POLICY,
+    slots: int | None = None,
 ) -> Handler:
     """The function as a handler. Raises `HandlerDefinitionError`."""
     for name, value in (("item type", item_type), ("job type", job_type)):
@@ -67,6 +70,10 @@ def handler_of(
         raise HandlerDefinitionError(f"{function!r} is no function.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise HandlerDefinitionError(f"{function.__qualname__} is a generator: it can't yield.")
+    if slots is not None and (type(slots) is not int or slots < 1):
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}: slots must be a whole number from 1, not {slots!r}."
+        )
     payload_type = _payload_type(function)
     try:
         decoder = msgspec.json.Decoder(payload_type)
@@ -85,6 +92,7 @@ def handler_of(
         payload_decoder=decoder,
         is_async=inspect.iscoroutinefunction(function),
         policy=policy,
+        slots=slots,
     )
 
 

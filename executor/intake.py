@@ -1,13 +1,16 @@
 """Kafka in: reads the topic in the pool's consumer group, and starts a run for each dispatch.
 
-Rule 1: the consumer is polled for as long as it lives, whatever the runs do; full slots pause it.
-Rule 2: a record is committed when its claim is decided, not when its job is done.
-Rule 3: whatever fails here, the consumer is made anew; what was read and not committed comes again.
+Rule 1: the consumer is polled for as long as it lives, whatever the runs do.
+Rule 2: a record that finds no free slot is kept, with what was read behind it; its partition is
+paused until they are taken. Others go on.
+Rule 3: a record is committed when its claim is decided, not when its job is done.
+Rule 4: whatever fails here, the consumer is made anew; what was read and not committed comes again.
 """
 
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -41,7 +44,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._executor_id = executor_id
         self._runs = runs
         self._offsets = Offsets()
-        self._paused = False
+        self._kept: dict[TopicPartition, deque[ConsumerRecord]] = {}
         self._undecodable = 0
         #: Set while partitions are assigned, be they none.
         self.assigned = asyncio.Event()
@@ -50,22 +53,25 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         """Joins the group and reads until it is cancelled, or the consumer fails."""
         self._consumer = self._make_consumer()
         self._consumer.subscribe([self._settings.events_topic], listener=self)
-        committing = asyncio.create_task(self._commit_regularly(), name="intake commits")
+        loops: set[asyncio.Task[None]] = set()
         try:
             await self._consumer.start()
-            while True:
-                await self._poll()
-                # With records at hand a poll does not wait, and nothing else would get a turn.
-                await asyncio.sleep(0)
+            for loop in (self._poll_on(), self._take_as_slots_free(), self._commit_regularly()):
+                loops.add(asyncio.create_task(loop, name="intake"))
+            failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+            for task in failed:
+                task.result()
         finally:
-            committing.cancel()
+            for task in loops:
+                task.cancel()
             try:
                 async with asyncio.timeout(STOP_S):
+                    await asyncio.gather(*loops, return_exceptions=True)
                     await self._commit()
                     await self._consumer.stop()
-            except TimeoutError:
-                log.warning("intake: no answer from the brokers at stop")
-            self._offsets.assign(())
+            except Exception as error:  # in place of a cancel it would begin all anew
+                log.warning("intake: the brokers were not left in order: %r", error)
+            self._let_go()
             self.assigned.clear()
 
     def _make_consumer(self) -> AIOKafkaConsumer:
@@ -90,13 +96,11 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Only bookkeeping: a commit here can deadlock."""
-        self._offsets.assign(())
+        self._let_go()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Takes the partitions up, where the pool left them."""
         self._offsets.assign(partition.partition for partition in assigned)
-        if self._paused:  # a new assignment begins unpaused
-            self._consumer.pause(*assigned)
         if assigned and self._settings.broker.record_time:
             try:
                 async with asyncio.timeout(POSITION_S):
@@ -123,33 +127,49 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             at = found[partition]
             self._consumer.seek(partition, at.offset if at else ends[partition])
 
+    def _let_go(self) -> None:
+        self._offsets.assign(())
+        self._kept.clear()
+
+    async def _poll_on(self) -> None:
+        while True:
+            await self._poll()
+            # With records at hand a poll does not wait, and nothing else would get a turn.
+            await asyncio.sleep(0)
+
     async def _poll(self) -> None:
         if not self._runs.free_slots:
-            # A poll drops what was fetched of a paused partition: not for a wait this short.
+            # What is read now is kept, and a paused partition is fetched again: wait a little.
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_MS / 1000):
-                    await self._runs.wait_free()
+                    await self._runs.freed()
         free = self._runs.free_slots
-        self._paused = not free
-        partitions = self._consumer.assignment()
-        if free:
-            self._consumer.resume(*partitions)
-        else:
-            self._consumer.pause(*partitions)
         batches = await self._consumer.getmany(
             timeout_ms=POLL_MS if free else 0, max_records=max(free, 1)
         )
         for partition, records in batches.items():
-            for record in records:
-                if not self._take(record):
-                    self._consumer.seek(partition, record.offset)
-                    break
+            self._consumer.pause(partition)
+            self._kept[partition] = deque(records)
+        self._take_kept()
+
+    async def _take_as_slots_free(self) -> None:
+        while True:
+            await self._runs.freed()
+            self._take_kept()
+
+    def _take_kept(self) -> None:
+        for partition, records in tuple(self._kept.items()):
+            while records and self._take(records[0]):
+                records.popleft()
+            if not records:
+                del self._kept[partition]
+                self._consumer.resume(partition)
 
     def _take(self, record: ConsumerRecord) -> bool:
         """Starts what the record asks for; false where that needs a slot and none is free."""
         dispatched = self._dispatched_by(record)
         if dispatched and self._runs.wants(dispatched):
-            if not self._runs.free_slots:  # an offer took it since the poll
+            if not self._runs.has_slot(dispatched):
                 return False
             partition, offset = record.partition, record.offset
             self._offsets.open(partition, offset)

@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from executor.errors import HandlerDefinitionError
 from fabric_jobs.jobs import Policy
+from fabric_jobs.wire import policy_from_proto, policy_to_proto
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Retry(Struct, frozen=True, kw_only=True):
 NO_RETRY = Retry()
 
 
-def policy_of(retry: Retry, run_timeout_s: float | None) -> Policy:
+def policy_of(retry: Retry, run_timeout_s: float | None, cancel_grace_s: float) -> Policy:
     """The policy that travels in the claim. Raises `HandlerDefinitionError`."""
     values = {
         "maxAttempts": retry.max_attempts,
@@ -38,8 +39,13 @@ def policy_of(retry: Retry, run_timeout_s: float | None) -> Policy:
         "maxBackoffS": retry.max_s,
         "jitter": retry.jitter,
         "runTimeoutS": run_timeout_s,
+        "cancelGraceS": cancel_grace_s,
     }
     try:
-        return msgspec.convert(values, Policy)
-    except msgspec.ValidationError as error:
-        raise HandlerDefinitionError(f"The retry or run timeout can't be used: {error}.") from error
+        policy = msgspec.convert(values, Policy)
+        # What does not survive the wire would fail each claim, long after the decoration.
+        return policy_from_proto(policy_to_proto(policy))
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:
+        raise HandlerDefinitionError(
+            f"The retry, run timeout or cancel grace can't be used: {error}."
+        ) from error

@@ -5,6 +5,7 @@ A run takes a slot from its claim until its final report is answered and its han
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from executor.dispatches import Dispatched, of_offer
@@ -33,6 +34,7 @@ class Runs:
         self._slots = slots
         self._group = group
         self._runs: dict[tuple[str, int], Run] = {}
+        self._held: Counter[tuple[str, str]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._draining = False
@@ -42,24 +44,25 @@ class Runs:
         """How many more runs it would take now."""
         return 0 if self._draining else self._slots - len(self._runs)
 
-    async def wait_free(self) -> None:
-        """Waits until a slot is free."""
-        while not self.free_slots:
-            self._freed.clear()
-            await self._freed.wait()
+    async def freed(self) -> None:
+        """Waits until a run ends."""
+        await self._freed.wait()
 
     def wants(self, dispatched: Dispatched) -> bool:
         """Whether there is a handler for it, and no run of it yet."""
-        return (dispatched.item_type, dispatched.job_type) in self._handlers and (
-            dispatched.job_id,
-            dispatched.attempt,
-        ) not in self._runs
+        run = dispatched.job_id, dispatched.attempt
+        return dispatched.kind in self._handlers and run not in self._runs
+
+    def has_slot(self, dispatched: Dispatched) -> bool:
+        """Whether a slot is free for what is wanted: one of the process, and one of its type."""
+        limit = self._handlers[dispatched.kind].slots
+        return self.free_slots > 0 and (limit is None or self._held[dispatched.kind] < limit)
 
     def start(self, dispatched: Dispatched, decided: Callable[[], None]) -> None:
         """Starts a run that is wanted, in a slot that is free; tells when its claim is decided."""
-        handler = self._handlers[dispatched.item_type, dispatched.job_type]
-        run = Run(dispatched, handler, self._session, decided)
+        run = Run(dispatched, self._handlers[dispatched.kind], self._session, decided)
         self._runs[dispatched.job_id, dispatched.attempt] = run
+        self._held[dispatched.kind] += 1
         task = self._group.create_task(self._keep(run, dispatched), name=str(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -104,7 +107,7 @@ class Runs:
     def offer(self, offer: pb.Offer) -> None:
         """Takes the attempt where a slot is free; an offer that is not taken is made again."""
         dispatched = of_offer(offer)
-        if self.free_slots and self.wants(dispatched):
+        if self.wants(dispatched) and self.has_slot(dispatched):
             self.start(dispatched, decided=lambda: None)
 
     async def _keep(self, run: Run, dispatched: Dispatched) -> None:
@@ -115,4 +118,6 @@ class Runs:
             log.exception("%s ended by a defect of the executor", run)
         finally:
             del self._runs[dispatched.job_id, dispatched.attempt]
-            self._freed.set()
+            self._held[dispatched.kind] -= 1
+            freed, self._freed = self._freed, asyncio.Event()
+            freed.set()

@@ -120,6 +120,13 @@ def test_a_job_type_is_named_by_two_texts(item_type: Any, job_type: str) -> None
         Executor().job(item_type, job_type)(on_anything)
 
 
+@pytest.mark.parametrize("slots", [0, -1, 1.5, "2", True])
+def test_slots_that_make_no_sense_raise_at_decoration(slots: Any) -> None:
+    """A type that runs nowhere would leave its jobs waiting."""
+    with pytest.raises(HandlerDefinitionError, match="on_anything: slots must be"):
+        Executor().job("Item", "job", slots=slots)(on_anything)
+
+
 def test_the_payload_is_decoded_to_the_annotated_type() -> None:
     """Unknown fields are ignored, so that a new caller can meet an old handler."""
     assert decode(on_forecast, b'{"priority": "high", "new": 1}') == Forecast("high")

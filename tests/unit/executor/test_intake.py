@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.errors import CommitFailedError, NodeNotReadyError
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
 from executor import ExecutorSettings, intake
 from executor.dispatches import Dispatched
 from executor.intake import Intake
 from fabric_jobs import events
-from tests.unit.executor.fakes import PATIENCE_S, requested
+from tests.unit.executor.fakes import JOB_TYPE, PATIENCE_S, requested
 
 SETTINGS = ExecutorSettings(events_topic="topic")
 ZERO, ONE, TWO = (TopicPartition("topic", partition) for partition in range(3))
@@ -25,26 +25,32 @@ class FakeRuns:
 
     def __init__(self, slots: int) -> None:
         self.free_slots = slots
+        self.full: set[str] = set()
         self.decide: dict[str, Callable[[], None]] = {}
-        self.freed = asyncio.Event()
+        self._freed = asyncio.Event()
 
     def wants(self, dispatched: Dispatched) -> bool:
         """All that it does not hold."""
         return dispatched.job_id not in self.decide
+
+    def has_slot(self, dispatched: Dispatched) -> bool:
+        """Unless the process is full, or the job's type."""
+        return self.free_slots > 0 and dispatched.job_type not in self.full
 
     def start(self, dispatched: Dispatched, decided: Callable[[], None]) -> None:
         """Takes a slot."""
         self.free_slots -= 1
         self.decide[dispatched.job_id] = decided
 
-    def free(self) -> None:
+    def free(self, slots: int = 1) -> None:
         """A run has ended."""
-        self.free_slots += 1
-        self.freed.set()
+        self.free_slots += slots
+        freed, self._freed = self._freed, asyncio.Event()
+        freed.set()
 
-    async def wait_free(self) -> None:
+    async def freed(self) -> None:
         """Waits for that."""
-        await self.freed.wait()
+        await self._freed.wait()
 
 
 class FakeConsumer:
@@ -56,19 +62,24 @@ class FakeConsumer:
         self.records: dict[TopicPartition, list[bytes]] = {}
         self.positions: dict[TopicPartition, int] = {}
         self.commits: list[dict[TopicPartition, int]] = []
-        self.commit_error: KafkaError | None = None
+        self.commit_error: Exception | None = None
+        self.stop_error: Exception | None = None
         self.committed_offsets = {ZERO: 0, ONE: 0}
         self.begun_at: dict[TopicPartition, int] = {}
         self.by_time: dict[TopicPartition, OffsetAndTimestamp | None] = {}
         self.listener: Any = None
         self.polled = asyncio.Condition()
+        self.polls = 0
         self.before_poll: Callable[[], None] = lambda: None
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
         self.listener = listener
 
     async def start(self) -> None: ...
-    async def stop(self) -> None: ...
+
+    async def stop(self) -> None:
+        if self.stop_error:
+            raise self.stop_error
 
     def assignment(self) -> set[TopicPartition]:
         return self.assigned
@@ -111,6 +122,7 @@ class FakeConsumer:
                 _record(partition, begin + index, value) for index, value in enumerate(values)
             ]
         async with self.polled:
+            self.polls += 1
             self.polled.notify_all()
         await asyncio.sleep(0.001)
         return found
@@ -120,6 +132,11 @@ class FakeConsumer:
         await self.listener.on_partitions_revoked(self.assigned)
         self.assigned, self.paused = set(partitions), set()
         await self.listener.on_partitions_assigned(self.assigned)
+
+    async def until_polls(self, number: int) -> None:
+        """Waits for that many more polls."""
+        already = self.polls
+        await self.until(lambda: self.polls >= already + number)
 
     async def until(self, fact: Callable[[], object]) -> None:
         """Waits until the fact holds after a poll."""
@@ -131,9 +148,9 @@ def _record(partition: TopicPartition, offset: int, value: bytes) -> ConsumerRec
     return ConsumerRecord(*partition, offset, 0, 0, None, value, None, 0, len(value), headers=())
 
 
-def jobs(*job_ids: str) -> list[bytes]:
+def jobs(*job_ids: str, job_type: str = JOB_TYPE) -> list[bytes]:
     """Records that dispatch these jobs."""
-    return [events.encode(requested(job_id)) for job_id in job_ids]
+    return [events.encode(requested(job_id, job_type=job_type)) for job_id in job_ids]
 
 
 @asynccontextmanager
@@ -142,7 +159,7 @@ async def consuming(
     consumer: FakeConsumer,
     runs: FakeRuns,
     assigned: Iterable[TopicPartition] = (ZERO,),
-) -> AsyncIterator[None]:
+) -> AsyncIterator[asyncio.Task[None]]:
     """The intake, on this consumer."""
     monkeypatch.setattr(Intake, "_make_consumer", lambda self: consumer)
     monkeypatch.setattr(intake, "POLL_MS", 10)
@@ -152,7 +169,7 @@ async def consuming(
     await consumer.until(lambda: consumer.listener)
     await consumer.assign(*assigned)
     try:
-        yield
+        yield reading
     finally:
         reading.cancel()
         await asyncio.wait({reading})
@@ -172,19 +189,67 @@ async def test_a_pool_without_commits_begins_one_start_deadline_back(
 async def test_full_slots_pause_the_partitions_and_a_free_one_resumes_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Polls go on meanwhile, and a rebalance does not end the pause."""
+    """Polls go on meanwhile; what waits is taken in its order."""
+    consumer, runs = FakeConsumer(), FakeRuns(1)
+    consumer.records = {ZERO: jobs("a1", "a2"), ONE: jobs("b1", "b2")}
+    async with consuming(monkeypatch, consumer, runs, (ZERO, ONE)):
+        await consumer.until(lambda: consumer.paused == {ZERO, ONE})
+        await consumer.until_polls(3)
+        for taken in (1, 2, 3):
+            assert len(runs.decide) == taken
+            runs.free()
+            await consumer.until(lambda: len(runs.decide) > taken)  # noqa: B023 - awaited here
+        await consumer.until(lambda: not consumer.paused)
+
+    started = list(runs.decide)
+    assert started.index("a1") < started.index("a2")
+    assert started.index("b1") < started.index("b2")
+
+
+async def test_a_type_that_is_full_pauses_only_the_partitions_that_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others go on; what waits is not passed, and is taken before what lies behind it."""
+    consumer, runs = FakeConsumer(), FakeRuns(9)
+    runs.full = {"rare"}
+    consumer.records = {ZERO: [*jobs("r", job_type="rare"), *jobs("behind")], ONE: jobs("a")}
+    async with consuming(monkeypatch, consumer, runs, (ZERO, ONE)):
+        await consumer.until(lambda: "a" in runs.decide)
+        await consumer.until(lambda: consumer.paused == {ZERO})
+        consumer.records[ONE] += jobs("b")
+        await consumer.until(lambda: "b" in runs.decide)
+        assert list(runs.decide) == ["a", "b"]
+        for decided in runs.decide.values():
+            decided()
+        await consumer.until(lambda: consumer.commits and ONE in consumer.commits[-1])
+        assert all(ZERO not in commit for commit in consumer.commits)
+        runs.full.clear()
+        runs.free()
+        await consumer.until(lambda: not consumer.paused)
+
+    assert list(runs.decide) == ["a", "b", "r", "behind"]
+
+
+async def test_what_waits_is_forgotten_with_its_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another's by now; one that comes back is read again, and waits again."""
     consumer, runs = FakeConsumer(), FakeRuns(1)
     consumer.records = {ZERO: jobs("a", "b"), ONE: jobs("c")}
     async with consuming(monkeypatch, consumer, runs):
         await consumer.until(lambda: consumer.paused == {ZERO})
-        await consumer.assign(ZERO, ONE)
-        assert consumer.paused == {ZERO, ONE}
-        assert set(runs.decide) == {"a"}
+        await consumer.assign(ONE)
+        await consumer.until(lambda: consumer.paused == {ONE})
         runs.free()
-        await consumer.until(lambda: len(runs.decide) == 2)
+        await consumer.until(lambda: "c" in runs.decide)
+        consumer.positions.clear()
+        await consumer.assign(ZERO, ONE)
+        await consumer.until(lambda: consumer.paused == {ZERO})
+        runs.free()
+        await consumer.until(lambda: "b" in runs.decide)
+
+    assert list(runs.decide) == ["a", "c", "b"]
 
 
-async def test_a_record_whose_slot_was_taken_since_the_poll_is_read_again(
+async def test_a_record_whose_slot_was_taken_since_the_poll_waits_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is not lost, and what was read before it is committed."""
@@ -197,7 +262,6 @@ async def test_a_record_whose_slot_was_taken_since_the_poll_is_read_again(
 
     consumer.before_poll = offer_takes_both
     async with consuming(monkeypatch, consumer, runs):
-        await consumer.until(lambda: consumer.begun_at == {ZERO: 1})
         await consumer.until(lambda: consumer.commits == [{ZERO: 1}])
         runs.free()
         await consumer.until(lambda: "a" in runs.decide)
@@ -248,3 +312,26 @@ async def test_a_commit_that_fails_is_tried_again_and_harms_nothing(
         await consumer.until(lambda: len(consumer.commits) == 4)
 
     assert consumer.commits == [{ZERO: 1}] * 4
+
+
+async def test_commits_that_end_by_a_defect_end_the_intake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is begun again; else it would read on and never commit."""
+    consumer = FakeConsumer()
+    consumer.records = {ZERO: [b"no event"]}
+    consumer.commit_error = ValueError("a defect")
+    async with consuming(monkeypatch, consumer, FakeRuns(2)) as reading:
+        await asyncio.wait({reading}, timeout=PATIENCE_S)
+
+    assert isinstance(reading.exception(), ValueError)
+
+
+async def test_an_intake_that_can_t_leave_the_brokers_in_order_ends_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error in place of its cancel would have it begun again, and the drain wait for it."""
+    consumer = FakeConsumer()
+    consumer.stop_error = NodeNotReadyError("away")
+    async with consuming(monkeypatch, consumer, FakeRuns(2)) as reading:
+        await consumer.until_polls(1)
+
+    assert reading.cancelled()

@@ -38,23 +38,32 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def running(
-    facade: FakeFacade, handler: Function, *, slots: int = 2, heartbeat_s: float = 0.05
+    facade: FakeFacade, handler: Function, *, slots: int = 2, type_slots: int | None = None
 ) -> AsyncIterator[Runs]:
     """Runs of one handler, connected to the facade."""
-    session = Session(pb.Hello(executor_id="one"), [facade.address], heartbeat_s)
+    session = Session(pb.Hello(executor_id="one"), [facade.address], heartbeat_s=0.05)
     async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as group:
-        handlers = {(ITEM_TYPE, JOB_TYPE): handler_of(ITEM_TYPE, JOB_TYPE, handler)}
+        served = handler_of(ITEM_TYPE, JOB_TYPE, handler, slots=type_slots)
+        other = handler_of(ITEM_TYPE, "other", endless)
+        handlers = {(ITEM_TYPE, JOB_TYPE): served, (ITEM_TYPE, "other"): other}
         runs = Runs(handlers, session, slots, group)
         keeping = group.create_task(supervise("session", lambda: session.connect(runs)))
         yield runs
         keeping.cancel()
 
 
-def dispatched(job_id: str, payload: bytes = b"{}") -> Dispatched:
+def dispatched(job_id: str, payload: bytes = b"{}", job_type: str = JOB_TYPE) -> Dispatched:
     """An attempt that was read from the topic."""
-    found = dispatches.of_record(0, 0, events.encode(requested(job_id, payload)))
+    event = requested(job_id, payload, job_type=job_type)
+    found = dispatches.of_record(0, 0, events.encode(event))
     assert found is not None
     return found
+
+
+def offered(job_id: str, item_type: str = ITEM_TYPE) -> pb.Offer:
+    """An attempt that a replica offers."""
+    job = pb.Job(job_id=job_id, attempt=1, item_type=item_type, job_type=JOB_TYPE)
+    return pb.Offer(job=job, record=pb.Record(event_id=job_id), payload=b"null")
 
 
 def start(runs: Runs, job_id: str, payload: bytes = b"{}") -> asyncio.Event:
@@ -269,7 +278,7 @@ async def test_a_stopped_thread_keeps_its_slot_until_it_ends(facade: FakeFacade)
         facade.send(pb.SessionResponse(stops=[run("a")]))
         await facade.until(lambda: facade.heartbeats[-1] == pb.Heartbeat(free_slots=0))
         go_on.set()
-        await runs.wait_free()
+        await runs.freed()
 
     assert facade.reports == []
 
@@ -332,12 +341,7 @@ async def test_an_offer_is_claimed_where_a_slot_is_free(facade: FakeFacade) -> N
     """And passed over where none is, where it is held, or where no handler is."""
     async with running(facade, endless, slots=1) as runs:
         await facade.until(lambda: facade.requests)
-
-        def offer(job_id: str, item_type: str = ITEM_TYPE) -> pb.Offer:
-            job = pb.Job(job_id=job_id, attempt=1, item_type=item_type, job_type=JOB_TYPE)
-            return pb.Offer(job=job, record=pb.Record(event_id=job_id), payload=b"null")
-
-        offers = [offer("other", "Other.Item"), offer("a"), offer("a"), offer("b")]
+        offers = [offered("other", "Other.Item"), offered("a"), offered("a"), offered("b")]
         facade.send(pb.SessionResponse(offers=offers))
         await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
         await runs.drain(0)
@@ -387,3 +391,33 @@ async def test_what_does_not_end_in_time_is_handed_back(facade: FakeFacade, is_a
         go_on.set()
 
     assert facade.outcomes == (["handed_back"] if is_async else [])
+
+
+async def test_a_type_holds_no_more_runs_than_its_slots(facade: FakeFacade) -> None:
+    """Another type has the rest, offers are passed over, and an end makes room."""
+    go_on = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        await go_on.wait()
+
+    async with running(facade, handler, slots=3, type_slots=1) as runs:
+        assert runs.has_slot(dispatched("a"))
+        await start(runs, "a").wait()
+        assert not runs.has_slot(dispatched("b"))
+        assert runs.has_slot(dispatched("c", job_type="other"))
+        facade.send(pb.SessionResponse(offers=[offered("b")]))
+        await facade.until_beats(2)
+        assert facade.heartbeats[-1].free_slots == 2
+        go_on.set()
+        await runs.freed()
+        assert runs.has_slot(dispatched("b"))
+
+    assert [claim.job_id for claim in facade.claims] == ["a"]
+
+
+async def test_a_full_process_has_no_slot_for_a_type_that_is_not(facade: FakeFacade) -> None:
+    """Its slots bound all types together."""
+    async with running(facade, endless, slots=1, type_slots=5) as runs:
+        await start(runs, "a").wait()
+        assert not runs.has_slot(dispatched("b"))
+        await runs.drain(0)
