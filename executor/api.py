@@ -1,10 +1,11 @@
 """What the author of handlers uses."""
 
 import asyncio
-import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 from executor import service
@@ -17,6 +18,8 @@ from executor.settings import ExecutorSettings
 F = TypeVar("F", bound=Callable[[Job[Any]], object])
 
 DEFAULT_SETTINGS = ExecutorSettings()
+#: Seconds that cancelled tasks may take to end before the process ends without them.
+END_S = 1.0
 
 
 def _ignore(executor_id: str) -> None:
@@ -94,21 +97,45 @@ class Executor:
         *,
         on_ready: Callable[[str], None] = _ignore,
     ) -> None:
-        """`serve` as a whole program: SIGTERM and SIGINT stop it, a second one ends it at once."""
+        """`serve` as a whole program: SIGTERM and SIGINT stop it, a second one ends it at once.
+
+        What then still runs ends with the process, whether or not it lets itself be cancelled.
+        """
         asyncio.run(self._serve_until_signalled(settings, on_ready))
 
     async def _serve_until_signalled(
         self, settings: ExecutorSettings, on_ready: Callable[[str], None]
     ) -> None:
         stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stopping = False
 
-        def on_signal(number: int) -> None:
-            if stop.is_set():
-                logging.shutdown()
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            nonlocal stopping
+            if stopping:
                 # No exception: it would wait for the handlers that do not end.
                 os._exit(128 + number)
-            stop.set()
+            stopping = True
+            loop.call_soon_threadsafe(stop.set)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-        await self.serve(settings, stop=stop, on_ready=on_ready)
+        # Not the loop's own: a handler that blocks the loop would hold up the second one, too.
+        before = {
+            number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            await self.serve(settings, stop=stop, on_ready=on_ready)
+            await _end_tasks()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+async def _end_tasks() -> None:
+    """Ends what handlers have left running; with what does not end, the process does."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=END_S))[1]:
+        sys.stdout.flush()
+        # asyncio.run would wait for it for ever.
+        os._exit(0)

@@ -20,6 +20,9 @@ from fabric_jobs.wire import progress_to_proto
 
 log = logging.getLogger("fabric_jobs.executor")
 
+#: Seconds that a handler may take to clean up once its run is over.
+CLEAN_UP_S = 5.0
+
 
 class Run:
     """From the claim of an attempt to the answer to its final report."""
@@ -39,6 +42,7 @@ class Run:
         self._cancel_requested = threading.Event()
         self._handling: asyncio.Task[None] | None = None
         self._handing_back = False
+        self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: The record that granted it; none while the claim is awaited.
         self.grant: pb.Record | None = None
         #: It is no longer ours: nothing is reported of it.
@@ -95,23 +99,41 @@ class Run:
         """The run is no longer ours: the handler is ended, and nothing reported."""
         if not self.revoked:
             self.revoked = True
-            self.cancel()
+            self._cancel_requested.set()
+            self._end_handler()
+
+    def leave(self) -> bool:
+        """Leaves a handler that does not end to itself, and its slot; false where there is none."""
+        if self._handling is None or self._handling.done():
+            return False
+        self._left.set_result(None)
+        return True
+
+    def _end_handler(self, tries: int = 1) -> None:
+        """Cancels the handler, after its time to clean up again, until it ends."""
+        if self._handling is None or self._handling.done() or self._left.done():
+            return
+        if tries == 2:
+            log.warning("%s: its handler goes on all the same, and keeps its slot", self)
+        if self._handler.is_async:
+            self._handling.cancel()
+        loop = asyncio.get_running_loop()
+        loop.call_later(CLEAN_UP_S, self._end_handler, tries + 1)
 
     async def _handle(self) -> pb.Report:
         if self._cancel_requested.is_set():
             return outcome_of(asyncio.CancelledError(), cancel_requested=True)
-        self._handling = asyncio.create_task(self._call_handler(), name=f"{self} handler")
+        name = f"{self}, handler {self._handler.function.__qualname__}"
+        self._handling = asyncio.create_task(self._call_handler(), name=name)
         try:
-            await asyncio.wait({self._handling})
+            await asyncio.wait({self._handling, self._left}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             # The executor ends: the handler may clean up, a thread is left to itself.
             self._cancel_requested.set()
             self._handling.cancel()
-            await asyncio.wait({self._handling})
+            await asyncio.wait({self._handling}, timeout=CLEAN_UP_S)
             raise
-        raised = (
-            asyncio.CancelledError() if self._handling.cancelled() else self._handling.exception()
-        )
+        raised = _end_of(self._handling)
         outcome = outcome_of(raised, cancel_requested=self._cancel_requested.is_set())
         if outcome.HasField("failed") and not self.revoked:
             chosen = isinstance(raised, JobFailed)
@@ -155,3 +177,10 @@ class Run:
         report.attempt = self._dispatched.attempt
         report.grant.CopyFrom(self.grant)
         return await self._session.report(report)
+
+
+def _end_of(handling: asyncio.Task[None]) -> BaseException | None:
+    """What the handler raised; one that was left to itself counts as cancelled."""
+    if not handling.done() or handling.cancelled():
+        return asyncio.CancelledError()
+    return handling.exception()

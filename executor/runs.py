@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 
 from executor.dispatches import Dispatched, of_offer
 from executor.handlers import Handler
-from executor.run import Run
+from executor.run import CLEAN_UP_S, Run
 from executor.session import Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
 
-#: Seconds that runs may take to clean up, and to be answered, when they are handed back.
+#: Seconds that the answers may take to the reports of runs whose handlers are left to themselves.
 HAND_BACK_S = 5.0
 
 #: The handler of each item type and job type.
@@ -68,20 +68,33 @@ class Runs:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, timeout: float) -> None:
-        """Takes no more runs, lets those that are held end, and hands back what is left."""
+        """Takes no more runs, lets those that are held end, and hands back what is left.
+
+        A run that is granted only now is handed back as it is. So is one whose handler does not
+        end even when it is cancelled: the handler is left to itself.
+        """
         self._draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+        for run in self._runs.values():
+            if run.grant is None:
+                run.hand_back()
+        await self._wait(timeout)
         if self._tasks:
             log.warning("%d runs did not end in %.0f s: handed back", len(self._tasks), timeout)
-            for run in tuple(self._runs.values()):
+            for run in self._runs.values():
                 run.hand_back()
-            await asyncio.wait(self._tasks, timeout=HAND_BACK_S)
-        if left := set(self._tasks):
-            log.warning("%d runs did not end even so: their leases will", len(left))
-            for task in left:
+            await self._wait(CLEAN_UP_S)
+        if left := sum(run.leave() for run in self._runs.values()):
+            log.warning("%d handlers did not end even so: left to themselves", left)
+            await self._wait(HAND_BACK_S)
+        if self._tasks:
+            log.warning("%d runs without an answer: their leases will end", len(self._tasks))
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.wait(left)
+            await self._wait(None)
+
+    async def _wait(self, timeout: float | None) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
 
     def heartbeat(self) -> pb.Heartbeat:
         """What is held, for the session."""

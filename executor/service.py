@@ -48,7 +48,7 @@ async def serve(
         announcement.cancel()
         # The partitions move to others at once, while the runs that are held may still end.
         consumption.cancel()
-        await asyncio.wait({consumption})
         await runs.drain(settings.drain_s)
+        await asyncio.wait({consumption})
         # Last: it carries the reports of the runs that ended.
         connection.cancel()

@@ -44,6 +44,8 @@ class FakeFacade(JobStatusServiceServicer):
 
     def __init__(self) -> None:
         self.script: Script = accept
+        #: Whether new streams are ended at once.
+        self.refuses = False
         self.requests: list[pb.SessionRequest] = []
         self.streams = 0
         self.half_closed = 0
@@ -59,6 +61,8 @@ class FakeFacade(JobStatusServiceServicer):
     ) -> AsyncIterator[pb.SessionResponse]:
         """One stream; it ends when the client's side does, or when the test says so."""
         self.streams += 1
+        if self.refuses:
+            await context.abort(grpc.StatusCode.UNAVAILABLE)
         down = self._down = asyncio.Queue()
         reading = asyncio.create_task(self._read(request_iterator, down))
         try:

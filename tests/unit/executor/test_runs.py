@@ -3,12 +3,13 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from executor import Job, JobStopped, dispatches, progress
+from executor import run as run_module
 from executor import runs as runs_module
 from executor.dispatches import Dispatched
 from executor.handlers import handler_of
@@ -21,7 +22,9 @@ from tests.unit.executor.fakes import (
     ITEM_TYPE,
     JOB_TYPE,
     PATIENCE_S,
+    Entry,
     FakeFacade,
+    accept,
     refuse,
     requested,
     silent,
@@ -32,7 +35,9 @@ Function = Callable[[Job[Any]], object]
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can't be handed back is given up soon."""
+    """What does not end, or is not answered, is given up soon."""
+    monkeypatch.setattr(run_module, "CLEAN_UP_S", 0.3)
+    monkeypatch.setattr(runs_module, "CLEAN_UP_S", 0.3)
     monkeypatch.setattr(runs_module, "HAND_BACK_S", 0.3)
 
 
@@ -87,6 +92,23 @@ async def endless(job: Job[Any]) -> None:
     await asyncio.Event().wait()
 
 
+async def never(job: Job[Any]) -> None:
+    """Is not called."""
+    raise AssertionError("it was called")
+
+
+def stubborn(go_on: asyncio.Event, times: int) -> Function:
+    """A handler that swallows its cancel that often."""
+
+    async def handler(job: Job[Any]) -> None:
+        for _ in range(times):
+            with suppress(asyncio.CancelledError):
+                await go_on.wait()
+        await go_on.wait()
+
+    return handler
+
+
 async def test_a_granted_run_is_handled_and_reported_with_its_grant(facade: FakeFacade) -> None:
     """The job that the handler sees is the record's."""
     seen: list[Job[Any]] = []
@@ -126,7 +148,7 @@ async def test_a_payload_of_another_type_fails_the_job_before_its_handler(
     """Permanent, and the user's."""
 
     async def handler(job: Job[dict[str, int]]) -> None:
-        raise AssertionError("it was called")
+        await never(job)
 
     async with running(facade, handler) as runs:
         start(runs, "a", b'{"x": "text"}')
@@ -360,15 +382,80 @@ async def test_a_drain_lets_runs_end_and_takes_no_more(facade: FakeFacade) -> No
         await start(runs, "a").wait()
         draining = asyncio.create_task(runs.drain(PATIENCE_S))
         await facade.until(lambda: facade.heartbeats[-1].free_slots == 0)
+        facade.send(pb.SessionResponse(offers=[offered("b")]))
+        await facade.until_beats(2)
         go_on.set()
         await draining
 
     assert facade.outcomes == ["completed"]
+    assert [claim.job_id for claim in facade.claims] == ["a"]
+
+
+async def test_what_is_granted_during_a_drain_is_handed_back(facade: FakeFacade) -> None:
+    """Its handler is not begun."""
+    facade.script = silent
+    async with running(facade, never) as runs:
+        start(runs, "a")
+        await facade.until(lambda: facade.claims)
+        draining = asyncio.create_task(runs.drain(PATIENCE_S))
+        await facade.until(lambda: facade.heartbeats[-1].free_slots == 0)
+        facade.script = accept
+        facade.send(pb.SessionResponse(answers=[accept(facade.claims[0])]))
+        await draining
+
+    assert facade.outcomes == ["handed_back"]
+
+
+async def test_a_drain_while_kafka_is_away_asks_until_it_is_back(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A facade that can't decide is asked again for as long as there is time."""
+    monkeypatch.setattr(runs_module, "CLEAN_UP_S", PATIENCE_S)
+
+    def undecided(entry: Entry) -> pb.Answer:
+        if len(facade.reports) == 2:
+            facade.script = accept
+        return pb.Answer(entry_id=entry.entry_id, undecided=pb.Undecided())
+
+    async with running(facade, endless) as runs:
+        await start(runs, "a").wait()
+        facade.script = undecided
+        await runs.drain(0)
+
+    assert facade.outcomes == ["handed_back"] * 4
+
+
+async def test_a_drain_without_a_facade_ends_all_the_same(facade: FakeFacade) -> None:
+    """A run that is held, and a claim that nobody answers."""
+    async with running(facade, endless) as runs:
+        await start(runs, "held").wait()
+        facade.script = silent
+        start(runs, "awaited")
+        await facade.until(lambda: len(facade.claims) == 2)
+        facade.refuses = True
+        facade.end_stream()
+        await runs.drain(0)
+        assert runs.heartbeat() == pb.Heartbeat()
+
+    assert facade.reports == []
+
+
+async def test_a_drain_goes_on_with_the_next_stream(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream was lost just before."""
+    monkeypatch.setattr(runs_module, "CLEAN_UP_S", PATIENCE_S)
+    async with running(facade, endless) as runs:
+        await start(runs, "a").wait()
+        facade.end_stream()
+        await runs.drain(0)
+
+    assert facade.outcomes == ["handed_back"]
 
 
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_what_does_not_end_in_time_is_handed_back(facade: FakeFacade, is_async: bool) -> None:
-    """A thread that does not listen even so is left to itself, and its lease ends."""
+    """A thread that does not listen even so is left to itself."""
     told = threading.Event()
     go_on = threading.Event()
 
@@ -390,7 +477,69 @@ async def test_what_does_not_end_in_time_is_handed_back(facade: FakeFacade, is_a
         assert await asyncio.to_thread(told.wait, PATIENCE_S)
         go_on.set()
 
-    assert facade.outcomes == (["handed_back"] if is_async else [])
+    assert facade.outcomes == ["handed_back"]
+
+
+async def test_a_handler_that_swallows_each_cancel_is_handed_back(facade: FakeFacade) -> None:
+    """It can't hold up the drain."""
+    go_on = asyncio.Event()
+
+    async with running(facade, stubborn(go_on, times=99)) as runs:
+        await start(runs, "a").wait()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        await runs.drain(0)
+        go_on.set()
+
+    assert facade.outcomes == ["handed_back"]
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_a_stop_ends_a_handler_that_swallows_its_cancel(
+    facade: FakeFacade, is_cancelled: bool
+) -> None:
+    """As when the cancel grace or the run timeout is over: it is cancelled until it ends."""
+    async with running(facade, stubborn(asyncio.Event(), times=2)) as runs:
+        await start(runs, "a").wait()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        if is_cancelled:
+            facade.send(pb.SessionResponse(cancels=[run("a")]))
+            await facade.until_beats(2)
+        facade.send(pb.SessionResponse(stops=[run("a")]))
+        await runs.freed()
+
+    assert facade.reports == []
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_stopped_handler_that_goes_on_is_told_of_once(
+    facade: FakeFacade,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_async: bool,
+) -> None:
+    """It keeps its slot until it ends."""
+    monkeypatch.setattr(run_module, "CLEAN_UP_S", 0.02)
+    go_on = threading.Event()
+
+    def sync(job: Job[Any]) -> None:
+        go_on.wait(PATIENCE_S)
+
+    async def asynchronous(job: Job[Any]) -> None:
+        while not go_on.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    async with running(facade, asynchronous if is_async else sync, slots=1) as runs:
+        await start(runs, "a").wait()
+        await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
+        facade.send(pb.SessionResponse(stops=[run("a")]))
+        await facade.until_beats(10)
+        assert runs.free_slots == 0
+        go_on.set()
+        await runs.freed()
+
+    (told,) = [message for message in caplog.messages if "goes on" in message]
+    assert told.startswith("job a attempt 1: ")
 
 
 async def test_a_type_holds_no_more_runs_than_its_slots(facade: FakeFacade) -> None:
