@@ -17,6 +17,8 @@ class Outbox:
         self._answers: dict[int, asyncio.Future[pb.Answer]] = {}
         self._entries: dict[int, pb.Claim | pb.Report] = {}
         self._to_send: dict[int, pb.Claim | pb.Report] = {}
+        #: When each entry began to wait for the stream that is open now, the oldest first.
+        self._since: dict[int, float] = {}
         #: Set while there is something to send.
         self.filled = asyncio.Event()
 
@@ -28,12 +30,18 @@ class Outbox:
         self._answers[entry.entry_id] = answer
         self._entries[entry.entry_id] = entry
         self._to_send[entry.entry_id] = entry
+        self._since[entry.entry_id] = _now()
         self.filled.set()
         try:
             return await answer
         finally:
-            del self._answers[entry.entry_id], self._entries[entry.entry_id]
+            for entries in (self._answers, self._entries, self._since):
+                del entries[entry.entry_id]
             self._to_send.pop(entry.entry_id, None)
+
+    def waited_s(self) -> float:
+        """Seconds that the oldest entry has waited for its answer on this stream."""
+        return _now() - next(iter(self._since.values()), _now())
 
     def take(self) -> pb.SessionRequest:
         """Everything that waits to be sent, in one message, up to its bound."""
@@ -53,6 +61,7 @@ class Outbox:
     def reopen(self) -> None:
         """A new stream: what the last one left unanswered is sent again, the oldest first."""
         self._to_send = dict(sorted(self._entries.items()))
+        self._since = dict.fromkeys(self._to_send, _now())
         if self._to_send:
             self.filled.set()
 
@@ -60,3 +69,7 @@ class Outbox:
         """Hands an answer to whoever asked; nobody asks any more for a withdrawn entry."""
         if (waiting := self._answers.get(answer.entry_id)) and not waiting.done():
             waiting.set_result(answer)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

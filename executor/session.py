@@ -3,6 +3,7 @@
 Rule 1: there is one stream at a time, to one of the facades in turn; its loss stops no run.
 Rule 2: an entry lives until it is answered, whichever streams that takes, under one entry id.
 Rule 3: what waits goes in one message; what comes to wait while it is written goes in the next.
+Rule 4: a stream on which an entry stays unanswered is given up, and the next one carries it again.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 CONNECT_S = 5.0
+#: Seconds that a facade may take to answer; it decides, or says that it can't, in far less.
+ANSWER_S = 30.0
 #: Seconds that the server may take to end a stream after we have ended our side.
 CLOSE_S = 2.0
 
@@ -134,25 +137,34 @@ class Session:
 
     async def _converse(self, stream: Stream, holder: Holder) -> None:
         closing = asyncio.Event()
+        self._outbox.reopen()
         writer = asyncio.create_task(self._write(stream, holder, closing), name="session up")
         reader = asyncio.create_task(self._read(stream, holder), name="session down")
+        waiting = asyncio.create_task(self._expect_answers(), name="session answers")
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, writer, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            waiting.cancel()
             self.connected.clear()
             closing.set()
             self._outbox.filled.set()
             # A stream that the client cancels leaks in gRPC, so the server is given time to end it.
             await asyncio.wait({reader, writer}, timeout=CLOSE_S)
             stream.cancel()
-            ends = await asyncio.gather(reader, writer, return_exceptions=True)
+            ends = await asyncio.gather(reader, writer, waiting, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
                 raise end
 
+    async def _expect_answers(self) -> None:
+        while True:
+            left_s = ANSWER_S - self._outbox.waited_s()
+            if left_s <= 0:
+                raise TimeoutError
+            await asyncio.sleep(left_s)
+
     async def _write(self, stream: Stream, holder: Holder, closing: asyncio.Event) -> None:
         clock = asyncio.get_running_loop().time
-        self._outbox.reopen()
         request = self._outbox.take()
         request.hello.CopyFrom(self._hello)
         beat_time = clock()

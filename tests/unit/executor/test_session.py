@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from executor import session as session_module
 from executor import supervision
 from executor.session import Accepted, Refused, Session
 from executor.supervision import supervise
@@ -135,6 +136,33 @@ async def test_unanswered_entries_are_sent_again_on_the_next_stream(facade: Fake
     assert [claim.job_id for claim in second] == ["a", "b", "c"]
     assert second == first
     assert facade.requests[-1].hello == HELLO
+
+
+async def test_a_facade_that_leaves_an_entry_unanswered_is_left(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In order, and the next one is asked; what was answered before is not asked again."""
+    monkeypatch.setattr(session_module, "ANSWER_S", 1)
+    other = FakeFacade()
+    facade.script = lambda entry: None if entry.job_id == "b" else accept(entry)
+    async with serving(other), connecting(facade.address, other.address) as session:
+        claims = [pb.Claim(job_id=job_id, attempt=1) for job_id in "abc"]
+        await asyncio.gather(*(session.claim(claim) for claim in claims))
+
+    assert [claim.job_id for claim in other.claims] == ["b"]
+    assert (facade.half_closed, facade.cancelled) == (1, 0)
+    assert f"session: facade {facade.address}: no answer" in caplog.text
+
+
+async def test_a_stream_that_waits_for_no_answer_is_kept(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long nothing is asked on it."""
+    monkeypatch.setattr(session_module, "ANSWER_S", 0.05)
+    async with connecting(facade.address, heartbeat_s=0.05):
+        await facade.until_beats(5)
+
+    assert facade.streams == 1
 
 
 async def test_undecided_is_asked_again_with_the_same_entry_id(facade: FakeFacade) -> None:
