@@ -56,7 +56,8 @@ class Program:
         try:
             process = await asyncio.create_subprocess_exec(
                 *_leash(),
-                *(sys.executable, "-m", name, *arguments),
+                # -P: a file of the user's that is named as the program must not run in its place.
+                *(sys.executable, "-P", "-m", name, *arguments),
                 stdin=DEVNULL,
                 stdout=output_of_child,
                 stderr=log,

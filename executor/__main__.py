@@ -21,6 +21,8 @@ def load(target: str) -> Executor:
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
         raise UsageError(f"{target!r} is not MODULE:NAME, such as my_jobs:executor.")
+    if module_name.partition(".")[0] == __package__:
+        raise UsageError(f"{__package__} is the name of this package: name your module otherwise.")
     # A program that is installed starts in its own folder's path, not in the current one's.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

@@ -340,7 +340,8 @@ async def test_a_killed_command_leaves_no_program() -> None:
 
 
 async def test_one_s_own_handlers_run(tmp_path: Path) -> None:
-    """A module in the current folder; what it prints goes to stderr."""
+    """A module in the current folder, whatever lies beside it; what it prints goes to stderr."""
+    (tmp_path / "executor.py").write_text("raise SystemExit('not the program')")
     (tmp_path / "my_jobs.py").write_text(
         "from executor import Executor, Job\n"
         "print('imported')\n"

@@ -54,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
         (["my_jobs"], {}, "'my_jobs' is not MODULE:NAME"),
         (["my_jobs:"], {}, "'my_jobs:' is not MODULE:NAME"),
         (["missing:executor"], {}, "no module missing"),
+        (["executor:executor"], {}, "executor is the name of this package"),
         (["my_jobs:number"], {}, "my_jobs has no Executor named number"),
         (["my_jobs:other"], {}, "my_jobs has no Executor named other"),
         (["my_jobs:empty"], {}, "no handler"),
