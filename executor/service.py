@@ -9,6 +9,7 @@ from executor.runs import Handlers, Runs
 from executor.session import Session
 from executor.settings import ExecutorSettings
 from executor.supervision import supervise
+from executor.watchdog import watching
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
@@ -30,7 +31,7 @@ async def serve(
         slots=settings.slots,
     )
     session = Session(hello, settings.facade_addresses, settings.heartbeat_s)
-    async with asyncio.TaskGroup() as group:
+    async with watching(), asyncio.TaskGroup() as group:
         runs = Runs(handlers, session, settings.slots, group)
         intake = Intake(settings, executor_id, runs)
         connection = group.create_task(
