@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,4 +126,18 @@ def synchronous(job: Job[Journal]) -> None:
 @executor.job("Test.Item", "endless")
 async def endless(job: Job[Any]) -> None:
     """Runs until it is cancelled."""
+    await asyncio.Event().wait()
+
+
+@executor.job("Test.Item", "rare", slots=1)
+async def rare(job: Job[Journal]) -> None:
+    """Does as `journaled`, one at a time."""
+    await journaled(job)
+
+
+@executor.job("Test.Item", "stubborn", cancel_grace_s=0.5, run_timeout_s=2)
+async def stubborn(job: Job[Any]) -> None:
+    """Swallows its first cancel."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
     await asyncio.Event().wait()

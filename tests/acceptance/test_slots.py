@@ -1,0 +1,65 @@
+"""How many jobs an executor runs at a time, seen from outside."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import HANDLERS
+from tests.conftest import Cluster
+from tests.programs import Fabric, executor, facade, new_id, written
+
+
+@pytest.fixture
+def environment(apache: Cluster, topic: str) -> dict[str, str]:
+    """A topic and a pool of the test's own, and heartbeats that come soon."""
+    pool = {"FABRIC_JOBS_POOL": topic, "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
+    return apache.environment(topic) | pool
+
+
+async def test_a_type_with_slots_of_its_own_leaves_the_rest_to_others(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """One of them runs, on however many partitions they wait; others pass, and none is lost."""
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "rare") as rare,
+        Fabric(one, "quick") as quick,
+        executor(HANDLERS, one, **environment),
+    ):
+        waiting, passing = [new_id() for _ in range(6)], [new_id() for _ in range(6)]
+        for job_id in waiting:
+            await rare.create(job_id, {"journal": str(journal), "until": str(go)})
+        await written(journal)
+        for job_id in passing:
+            await quick.create(job_id)
+        for job_id in passing:
+            await quick.until(job_id, "Completed", within_s=60)
+        states = [(await rare.state(job_id)).json()["status"] for job_id in waiting]
+        go.touch()
+        for job_id in waiting:
+            await rare.until(job_id, "Completed", within_s=60)
+
+    assert sorted(states) == ["InProgress", *["NotStarted"] * 5]
+    assert sorted(journal.read_text().splitlines()) == sorted(f"{job_id} 1" for job_id in waiting)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_a_handler_that_swallows_its_cancel_loses_its_slot(
+    environment: dict[str, str], is_cancelled: bool
+) -> None:
+    """After the cancel grace, or the run timeout: the job ends, and the next one runs."""
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "stubborn") as stubborn,
+        Fabric(one, "quick") as quick,
+        executor(HANDLERS, one, **environment, FABRIC_JOBS_SLOTS="1"),
+    ):
+        job_id, after = new_id(), new_id()
+        await stubborn.create(job_id)
+        await stubborn.until(job_id, "InProgress")
+        if is_cancelled:
+            await stubborn.cancel(job_id)
+        await stubborn.until(job_id, "Cancelled" if is_cancelled else "Failed")
+        await quick.create(after)
+        await quick.until(after, "Completed", within_s=60)
