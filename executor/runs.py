@@ -55,8 +55,11 @@ class Runs:
 
     def has_slot(self, dispatched: Dispatched) -> bool:
         """Whether a slot is free for what is wanted: one of the process, and one of its type."""
-        limit = self._handlers[dispatched.kind].slots
-        return self.free_slots > 0 and (limit is None or self._held[dispatched.kind] < limit)
+        return self.free_slots > 0 and not self._is_full(dispatched.kind)
+
+    def _is_full(self, kind: tuple[str, str]) -> bool:
+        limit = self._handlers[kind].slots
+        return limit is not None and self._held[kind] >= limit
 
     def start(self, dispatched: Dispatched, decided: Callable[[], None]) -> None:
         """Starts a run that is wanted, in a slot that is free; tells when its claim is decided."""
@@ -99,6 +102,8 @@ class Runs:
     def heartbeat(self) -> pb.Heartbeat:
         """What is held, for the session."""
         beat = pb.Heartbeat(free_slots=self.free_slots)
+        for item_type, job_type in filter(self._is_full, self._handlers):
+            beat.full_job_types.add(item_type=item_type, job_type=job_type)
         for (job_id, attempt), run in self._runs.items():
             if run.grant is None:
                 beat.claims.add(job_id=job_id, attempt=attempt)

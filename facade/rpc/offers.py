@@ -44,7 +44,7 @@ class Offers:
         now = time.monotonic()
         self._offered = {run: at for run, at in self._offered.items() if now - at < PATIENCE_S}
         for session in self._sessions.open():
-            if session.free_slots > 0 and session.kinds:
+            if session.free_slots > 0 and session.wanted:
                 self._offer(session, now)
 
     def _offer(self, session: Session, now: float) -> None:
@@ -52,7 +52,7 @@ class Offers:
         room = MAX_ROUND_BYTES
         # Those that others were offered a moment ago may come first.
         most = session.free_slots + len(self._offered)
-        for entry in self._replica.queued(session.kinds, before, most):
+        for entry in self._replica.queued(session.wanted, before, most):
             run = entry.job.job_id, entry.job.state.attempt
             if run in self._offered:
                 continue

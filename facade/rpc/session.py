@@ -1,7 +1,7 @@
 """One executor's stream: its claims, reports and heartbeats up, what they lead to down."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any
 
 from fabric_jobs.heartbeats import ExecutorHeartbeat, JobKind, Run
@@ -25,8 +25,9 @@ class Session:
 
     def __init__(self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster) -> None:
         self.executor_id = hello.executor_id
-        #: What the executor has handlers for, and how many runs it would take now.
-        self.kinds = tuple(JobKind(kind.item_type, kind.job_type) for kind in hello.job_types)
+        #: What the executor has handlers for, what of that it would run now, and how much.
+        self.kinds = _kinds(hello.job_types)
+        self.wanted = self.kinds
         self.free_slots = 0
         self._hello = hello
         self._jobs = jobs
@@ -95,6 +96,8 @@ class Session:
             await self._places.acquire()
             self._start(self._answer(self._answer_report(report)))
         if request.HasField("heartbeat"):
+            full = _kinds(request.heartbeat.full_job_types)
+            self.wanted = tuple(kind for kind in self.kinds if kind not in full)
             self.free_slots = request.heartbeat.free_slots
             self._start(self._beat(request.heartbeat))
             for run in request.heartbeat.runs:
@@ -158,3 +161,7 @@ class Session:
             self._told.add(key)
             runs.append(run)
             self._wake.set()
+
+
+def _kinds(job_types: Iterable[pb.JobType]) -> tuple[JobKind, ...]:
+    return tuple(JobKind(one.item_type, one.job_type) for one in job_types)

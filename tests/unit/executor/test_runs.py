@@ -554,12 +554,15 @@ async def test_a_type_holds_no_more_runs_than_its_slots(facade: FakeFacade) -> N
         await start(runs, "a").wait()
         assert not runs.has_slot(dispatched("b"))
         assert runs.has_slot(dispatched("c", job_type="other"))
+        full = pb.JobType(item_type=ITEM_TYPE, job_type=JOB_TYPE)
+        assert list(runs.heartbeat().full_job_types) == [full]
         facade.send(pb.SessionResponse(offers=[offered("b")]))
         await facade.until_beats(2)
         assert facade.heartbeats[-1].free_slots == 2
         go_on.set()
         await runs.freed()
         assert runs.has_slot(dispatched("b"))
+        assert not runs.heartbeat().full_job_types
 
     assert [claim.job_id for claim in facade.claims] == ["a"]
 

@@ -94,3 +94,20 @@ async def test_a_run_is_told_to_stop_once_in_a_message() -> None:
 
     (response,) = [response async for response in session.responses()]
     assert [run.job_id for run in response.cancels] == [JOB_ID]
+
+
+async def test_what_an_executor_is_full_of_is_not_wanted_until_its_next_heartbeat() -> None:
+    """It would crowd out what that one has room for."""
+    session = Facade().session
+    kinds = session.wanted
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        yield pb.SessionRequest(heartbeat=pb.Heartbeat(full_job_types=HELLO.job_types))
+        full.append(session.wanted)
+        yield pb.SessionRequest(heartbeat=pb.Heartbeat())
+
+    full: list[tuple[JobKind, ...]] = []
+    await session.read(pb.SessionRequest(hello=HELLO), requests())
+
+    assert full == [()]
+    assert session.wanted == kinds == (JobKind("Item", "job"),)

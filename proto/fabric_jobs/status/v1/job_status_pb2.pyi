@@ -262,14 +262,16 @@ class HandedBack(_message.Message):
     def __init__(self) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("runs", "claims", "free_slots")
+    __slots__ = ("runs", "claims", "free_slots", "full_job_types")
     RUNS_FIELD_NUMBER: _ClassVar[int]
     CLAIMS_FIELD_NUMBER: _ClassVar[int]
     FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    FULL_JOB_TYPES_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[Run]
     claims: _containers.RepeatedCompositeFieldContainer[Run]
     free_slots: int
-    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., claims: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., free_slots: _Optional[int] = ...) -> None: ...
+    full_job_types: _containers.RepeatedCompositeFieldContainer[JobType]
+    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., claims: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., free_slots: _Optional[int] = ..., full_job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("job_id", "attempt")
