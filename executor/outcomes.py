@@ -1,6 +1,7 @@
 """What the end of a handler means, as a report that does not name its run yet."""
 
 import asyncio
+from contextlib import suppress
 
 from executor.errors import JobFailed, JobStopped
 from fabric_jobs.jobs import ErrorResponse
@@ -22,5 +23,7 @@ def outcome_of(raised: BaseException | None, *, cancel_requested: bool) -> pb.Re
 def _response(raised: BaseException) -> ErrorResponse:
     if isinstance(raised, JobFailed):
         return raised.response
-    name, text = type(raised).__name__, str(raised)
+    name, text = type(raised).__name__, ""
+    with suppress(Exception):  # what an author's exception says of itself is the author's code
+        text = str(raised)
     return JobFailed(f"{name}: {text}" if text else name).response

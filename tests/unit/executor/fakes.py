@@ -46,6 +46,9 @@ class FakeFacade(JobStatusServiceServicer):
         self.script: Script = accept
         #: Whether new streams are ended at once.
         self.refuses = False
+        #: Set while what comes up is read.
+        self.reads = asyncio.Event()
+        self.reads.set()
         self.requests: list[pb.SessionRequest] = []
         self.streams = 0
         self.half_closed = 0
@@ -80,6 +83,7 @@ class FakeFacade(JobStatusServiceServicer):
         down: asyncio.Queue[pb.SessionResponse | None],
     ) -> None:
         async for request in requests:
+            await self.reads.wait()
             entries: list[Entry] = [*request.claims, *request.reports]
             answers = [self.script(entry) for entry in entries]
             if any(answers):

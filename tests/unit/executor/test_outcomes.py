@@ -67,3 +67,13 @@ def test_an_error_fits_the_stream_whatever_its_text() -> None:
     """Cut to its bound, and to what UTF-8 can say."""
     assert len(failure(ValueError("x" * 10_000_000)).message) == MAX_MESSAGE_CHARS
     assert failure(ValueError("file \udcff")).message == "ValueError: file ?"
+
+
+def test_an_exception_that_can_t_say_what_it_is_is_named_all_the_same() -> None:
+    """Else its run would end unreported, and its job wait for a lease."""
+
+    class Mute(Exception):  # noqa: N818 - a bad one
+        def __str__(self) -> str:
+            raise AttributeError("reason")
+
+    assert failure(Mute()).message == "Mute"

@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
-from executor import Executor, ExecutorSettings, Job, NoHandlersError
+from executor import Executor, ExecutorSettings, Job, NoHandlersError, intake
 from fabric_jobs import events
 from fabric_jobs.settings import SettingsError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -143,6 +143,30 @@ async def test_an_undecided_claim_is_asked_again_by_the_next_executor(
 
     assert [report.job_id for report in facade.reports] == ["a", "b"]
     assert await committed(settings) == 3
+
+
+async def test_a_stop_waits_for_no_broker_before_it_is_said(
+    settings: ExecutorSettings, facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the group is left, no offer is taken any more."""
+    executor = Executor()
+    executor.job(ITEM_TYPE, JOB_TYPE)(print_nothing)
+    monkeypatch.setattr(intake, "STOP_S", 60)
+    said = asyncio.Event()
+    leave = AIOKafkaConsumer.stop
+
+    async def leave_late(consumer: AIOKafkaConsumer) -> None:
+        await said.wait()
+        await leave(consumer)
+
+    async def await_the_word() -> None:
+        await facade.until(lambda: facade.heartbeats[-1].free_slots == 0)
+        said.set()
+
+    async with serving_jobs(executor, settings):
+        monkeypatch.setattr(AIOKafkaConsumer, "stop", leave_late)
+        waiting = asyncio.create_task(await_the_word())
+    await waiting
 
 
 async def test_an_executor_without_handlers_does_not_serve() -> None:

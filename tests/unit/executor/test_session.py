@@ -154,6 +154,22 @@ async def test_a_facade_that_leaves_an_entry_unanswered_is_left(
     assert f"session: facade {facade.address}: no answer" in caplog.text
 
 
+async def test_so_is_a_facade_that_reads_no_more(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the stream takes nothing any more, not even a heartbeat."""
+    monkeypatch.setattr(session_module, "ANSWER_S", 1)
+    other = FakeFacade()
+    error = pb.Error(error_code="E", message="x" * 1_000_000)
+    async with serving(other), connecting(facade.address, other.address) as session:
+        await session.connected.wait()
+        facade.reads.clear()
+        reports = (session.report(pb.Report(job_id=str(n), failed=error)) for n in range(10))
+        await asyncio.gather(*reports)
+
+    assert {report.job_id for report in other.reports} == {str(n) for n in range(10)}
+
+
 async def test_a_stream_that_waits_for_no_answer_is_kept(
     facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
