@@ -1,7 +1,8 @@
 """Watches the event loop from a thread, and names the handler that blocks it.
 
 It counts those of its own ticks that the loop leaves unanswered: where the whole process was
-stopped, or had to wait for the machine, they did not come either, and nobody is accused.
+stopped, or had to wait for the machine, they did not come either, and nobody is accused. So a call
+that holds the interpreter's lock all the time is not seen either.
 """
 
 import asyncio
