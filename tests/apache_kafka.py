@@ -59,7 +59,7 @@ class ApacheKafka:
 
     def __init__(self, folder: Path, *, brokers: int = 1) -> None:
         self._folder = folder
-        self._reservations = [_reserve_port() for _ in range(2 * brokers)]
+        self._reservations = [reserve_port() for _ in range(2 * brokers)]
         ports: list[int] = [reserved.getsockname()[1] for reserved in self._reservations]
         self._ports, self._controller_ports = ports[:brokers], ports[brokers:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -178,14 +178,25 @@ class ApacheKafka:
 
 def why_unavailable() -> str | None:
     """Why no Apache Kafka can run on this machine, None when one can."""
-    remedy = "install one, or set FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
     if shutil.which("java") is None:
-        return f"no Java {_JAVA_MAJOR}+ on PATH: {remedy}"
+        return f"no Java {_JAVA_MAJOR}+ on PATH: install one"
     banner = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr
     found = re.search(r'version "(\d+)', banner)
     if found is None or int(found[1]) < _JAVA_MAJOR:
-        return f"the Java on PATH is not {_JAVA_MAJOR}+: {remedy}"
+        return f"the Java on PATH is not {_JAVA_MAJOR}+: install one"
     return None
+
+
+def reserve_port() -> socket.socket:
+    """A socket bound to a free port and not listening.
+
+    While it is open, no other process is given the port, also while the program that listens on
+    it is down. Only a process that asks for this very port with SO_REUSEADDR may listen on it.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind((_HOST, 0))
+    return reserved
 
 
 def _jars() -> list[Path]:
@@ -208,18 +219,6 @@ def _jars() -> list[Path]:
                 dependency.artifact.resolve()
             partial_folder.rename(complete)
     return sorted(complete.rglob("*.jar"))
-
-
-def _reserve_port() -> socket.socket:
-    """A socket bound to a free port and not listening.
-
-    While it is open, no other process is given the port, also while the broker is down. Only a
-    process that asks for this very port with SO_REUSEADDR may listen on it, as the broker does.
-    """
-    reserved = socket.socket()
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.bind((_HOST, 0))
-    return reserved
 
 
 def _succeeded(process: subprocess.Popen[bytes]) -> bool:

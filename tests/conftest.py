@@ -45,7 +45,7 @@ def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield Cluster(servers, APACHE)
         return
     if reason := why_unavailable():
-        no_apache_kafka(reason)
+        no_apache_kafka(f"{reason}, or set {SERVERS}")
     with ApacheKafka(tmp_path_factory.mktemp("kafka")) as kafka:
         yield Cluster(kafka.bootstrap_servers, APACHE)
 

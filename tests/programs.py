@@ -9,7 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 import httpx
@@ -41,10 +41,12 @@ class Program(Struct):
 
 
 @asynccontextmanager
-async def program(*command: str, **environment: str) -> AsyncIterator[Program]:
+async def program(
+    *command: str, environment: dict[str, str], stderr: IO[bytes] | None = None
+) -> AsyncIterator[Program]:
     """A program from its ready line to the end of the block."""
     process = await asyncio.create_subprocess_exec(
-        *command, env=os.environ | environment, stdout=PIPE
+        *command, env=os.environ | environment, stdout=PIPE, stderr=stderr
     )
     try:
         assert process.stdout
@@ -69,7 +71,7 @@ async def facade(module: str = "facade", **environment: str) -> AsyncIterator[Pr
         "FABRIC_JOBS_CREATE_TOPICS": "true",
         "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
     }
-    async with program(sys.executable, "-m", module, **(ports | environment)) as running:
+    async with program(sys.executable, "-m", module, environment=ports | environment) as running:
         yield running
 
 
@@ -78,7 +80,7 @@ async def executor(module: str, *facades: Program, **environment: str) -> AsyncI
     """An executor that reports to these facades."""
     addresses = {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
     command = (sys.executable, "-m", "executor", module)
-    async with program(*command, **(addresses | environment)) as running:
+    async with program(*command, environment=addresses | environment) as running:
         yield running
 
 

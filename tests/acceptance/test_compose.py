@@ -65,11 +65,13 @@ async def test_the_services_commands_run_a_job(apache: Cluster, topic: str, tmp_
         "FABRIC_JOBS_STATE_DIR": str(tmp_path),
         "FABRIC_JOBS_POOL": topic,
     }
-    async with program(*_command("facade"), **(service("facade")["environment"] | replaced)) as one:
+    async with program(
+        *_command("facade"), environment=service("facade")["environment"] | replaced
+    ) as one:
         replaced["FABRIC_JOBS_FACADES"] = one.ready["grpc"]
         environment = service("executor")["environment"] | replaced
         async with (
-            program(*_command("executor"), **environment),
+            program(*_command("executor"), environment=environment),
             Fabric(one, "calculateForecast", "Contoso.FinanceAnalytics.Forecast") as fabric,
         ):
             job_id = new_id()
