@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit check proto lock clean
+.PHONY: demo test chaos unit check proto lock clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
 
 test: .venv/ready  ## every test; those on Apache Kafka need Java 17+
 	$(BIN)/pytest -q -ra $(ARGS)
+
+chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 unit: .venv/ready  ## the tests that need no network
 	$(BIN)/pytest -q tests/unit

@@ -1,0 +1,81 @@
+"""`python -m tests.chaos`: one run, from a seed to a verdict.
+
+Exit code 0 where every promise held, 1 where one was broken, 2 where the run proved nothing.
+"""
+
+import argparse
+import asyncio
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.apache_kafka import why_unavailable
+from tests.chaos.cluster import AssumptionError
+from tests.chaos.failpoints import FAILPOINTS
+from tests.chaos.report import Report, summary
+from tests.chaos.run import Run
+
+
+def _write(path: Path | None, figures: dict[str, Any]) -> None:
+    if path:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+
+
+async def _run(run: Run) -> Report:
+    task = asyncio.current_task()
+    assert task
+    # As at SIGINT: the programs and brokers are ended on the way out.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run.run()
+
+
+def main() -> int:
+    """The command."""
+    names = {one.name: one for one in FAILPOINTS}
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600, help="of traffic and faults")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--json", type=Path, help="where the report is written")
+    parser.add_argument(
+        "--failpoint", action="append", choices=names, help="only these; may be repeated"
+    )
+    options = parser.parse_args()
+    if reason := why_unavailable():
+        print(f"chaos: no Apache Kafka can run here: {reason}", file=sys.stderr)
+        return 2
+    folder = Path(tempfile.mkdtemp(prefix="fabric-jobs-chaos-"))
+    print(f"chaos: seed {options.seed}, {options.seconds:.0f} s, in {folder}", flush=True)
+    failpoints = [names[name] for name in options.failpoint or names]
+    run = Run(folder, options.seed, options.seconds, failpoints)
+    try:
+        report = asyncio.run(_run(run))
+        figures = report.figures()
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print(f"chaos: stopped, so this run proves nothing\nlogs: {folder}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not isinstance(error, AssumptionError):
+            traceback.print_exc()
+        print(f"chaos: this run proves nothing: {error!r}\nlogs: {folder}", file=sys.stderr)
+        proved_nothing = {"verdict": "proved nothing", "assumption": repr(error)}
+        _write(options.json, {"seed": options.seed, "seconds": options.seconds} | proved_nothing)
+        return 2
+    _write(options.json, figures)
+    if report.held:
+        shutil.rmtree(folder)
+    else:
+        report.keep(folder, run.records)
+        print(f"proof: {folder}")
+    print(summary(figures))
+    return 0 if report.held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Validators of what clients were told: no answer contradicts the log, or an earlier one.
+
+Each yields one text for each breach; none where all was well.
+"""
+
+from collections.abc import Iterator
+
+from tests.chaos.evidence import Evidence
+from tests.chaos.history import FINAL, Operation
+from tests.chaos.model import ModelJob
+from tests.chaos.traffic import UNDECIDED
+
+RANKS = {"NotStarted": 0, "InProgress": 1} | dict.fromkeys(FINAL, 2)
+#: How old an answer that is not final may be, in seconds, while the log can be read.
+FRESH_S = 1.0
+#: What a valid request may be answered; `unseen` judges the 404.
+EXPECTED = {"create": {202}, "poll": {200, 404}, "cancel": {200, 404}}
+
+
+def doubly_final(evidence: Evidence) -> Iterator[str]:
+    """At most one final state ever applies, and as it is shown it never changes."""
+    for job, found in evidence.model.jobs.items():
+        for behind in found.behind_final:
+            yield f"{job}: {behind} follows {found.applied[-1].type}, which is final"
+    for job, operations in evidence.history.by_job.items():
+        bodies = {one.body for one in operations if one.shown and one.shown.status in FINAL}
+        if len(bodies) > 1:
+            yield f"{job}: was shown as {' and as '.join(sorted(bodies))}"
+
+
+def unseen(evidence: Evidence) -> Iterator[str]:
+    """Whoever was told that a job is accepted finds it, on every replica."""
+    for job, accepted_at in evidence.history.accepted.items():
+        for one in evidence.history.by_job[job]:
+            if one.code == 404 and one.start > accepted_at:
+                yield (
+                    f"{job}: {one.what} answered 404 by replica {one.replica}, "
+                    f"{one.start - accepted_at:.3f} s after its 202"
+                )
+
+
+def backwards(evidence: Evidence) -> Iterator[str]:
+    """A status never goes back, from one answer to a later question.
+
+    An answer that is not final may be a second old, and older where the replica can't read the
+    log to its end: while brokers are disturbed, or where it tried in vain for that second.
+    """
+    for later, text in _steps_back(evidence):
+        if not _may_be_stale(evidence, later):
+            yield text
+
+
+def stale(evidence: Evidence) -> int:
+    """How many answers were behind an earlier one, as they may be."""
+    return sum(_may_be_stale(evidence, later) for later, _ in _steps_back(evidence))
+
+
+def _steps_back(evidence: Evidence) -> Iterator[tuple[Operation, str]]:
+    for job, operations in evidence.history.by_job.items():
+        shown = [one for one in operations if one.shown]
+        for later in shown:
+            earlier = [one for one in shown if one.end + FRESH_S < later.start]
+            if not earlier:
+                continue
+            highest = max(earlier, key=_rank)
+            if _rank(later) < _rank(highest):
+                text = (
+                    f"{job}: {later.body} by replica {later.replica}, "
+                    f"{later.start - highest.end:.3f} s after {highest.body} by {highest.replica}"
+                )
+                yield later, text
+
+
+def _rank(operation: Operation) -> int:
+    return RANKS[operation.shown.status] if operation.shown else -1
+
+
+def _may_be_stale(evidence: Evidence, one: Operation) -> bool:
+    waited_in_vain = one.end - one.start >= FRESH_S
+    return waited_in_vain or any(
+        start <= one.end and one.start <= end for start, end in evidence.log_away
+    )
+
+
+def not_of_the_log(evidence: Evidence) -> Iterator[str]:
+    """What is shown of a job is a state that it had on the topic."""
+    for job, operations in evidence.history.by_job.items():
+        model = evidence.model.jobs.get(job, ModelJob(-1))
+        had = {(one.status, one.start, one.end) for one in model.applied}
+        for one in operations:
+            shown = one.shown
+            if shown and (shown.status, shown.start_time_utc, shown.end_time_utc) not in had:
+                yield f"{job}: {one.what} was shown {one.body}, which it never was"
+
+
+def ran_after_cancel(evidence: Evidence) -> Iterator[str]:
+    """A job that was cancelled before its start never runs."""
+    ran = {line.job for line in evidence.journal}
+    for job in ran:
+        for one in evidence.history.by_job.get(job, ()):
+            shown = one.shown
+            if shown and shown.status == "Cancelled" and not shown.start_time_utc:
+                yield f"{job}: ran, although it was shown as {one.body}"
+                break
+
+
+def wrong_answers(evidence: Evidence) -> Iterator[str]:
+    """A valid request succeeds, or is told to come again: no conflict, no fault."""
+    for one in evidence.history.operations:
+        if one.code not in EXPECTED[one.what] | UNDECIDED:
+            yield f"{one.job}: {one.what} answered {one.code} by replica {one.replica}: {one.body}"

@@ -1,0 +1,129 @@
+"""Handlers whose every run leaves a line in a journal: what really ran, whatever the log says.
+
+Each kind of job has one, and `KINDS` says how its jobs may end.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from executor import Executor, Job, JobFailed, JobStopped, Retry
+
+ITEM_TYPE = "Chaos.Item"
+#: Where this process keeps its journal; the suite sets it.
+JOURNAL = "CHAOS_JOURNAL"
+#: Lost leases count as failures: so many that they never end a job that should complete.
+PATIENT = Retry(max_attempts=1000, initial_s=0.2, factor=1)
+#: Seconds that a drain leaves; the run of `lasting` takes longer.
+DRAIN_S = 1.5
+
+
+class Kind(NamedTuple):
+    """How often jobs of a kind are made, and how they may end beside Cancelled."""
+
+    weight: int
+    #: Fabric's status, and the error's code where it failed.
+    ends: frozenset[tuple[str, str]]
+
+
+COMPLETED = frozenset({("Completed", "")})
+KINDS = {
+    "instant": Kind(50, COMPLETED),
+    "short": Kind(20, COMPLETED),
+    "threaded": Kind(10, COMPLETED),
+    "flaky": Kind(9, COMPLETED),
+    "failing": Kind(5, frozenset({("Failed", "RegionClosed")})),
+    # Its two attempts may also be lost with their executors.
+    "overdue": Kind(3, frozenset({("Failed", "RunTimedOut"), ("Failed", "ExecutorLost")})),
+    "lasting": Kind(3, COMPLETED),
+}
+
+executor = Executor()
+
+
+@contextmanager
+def journaled(job: Job[Any]) -> Iterator[None]:
+    """Writes a line before the run's work, and one after it that says how it ended.
+
+    A line is one write to a file that is only appended to: kill -9 can't take it back.
+    """
+    _write(job, "started")
+    try:
+        yield
+    except BaseException as error:
+        _write(job, type(error).__name__)
+        raise
+    _write(job, "returned")
+
+
+def _write(job: Job[Any], what: str) -> None:
+    line = {
+        "job": job.job_id,
+        "attempt": job.attempt,
+        "pid": os.getpid(),
+        "at": time.monotonic(),
+        "what": what,
+    }
+    with Path(os.environ[JOURNAL]).open("ab", buffering=0) as journal:
+        journal.write(json.dumps(line).encode() + b"\n")
+
+
+@executor.job(ITEM_TYPE, "instant", retry=PATIENT)
+async def instant(job: Job[Any]) -> None:
+    """Ends at once."""
+    with journaled(job):
+        pass
+
+
+@executor.job(ITEM_TYPE, "short", retry=PATIENT)
+async def short(job: Job[Any]) -> None:
+    """Says how far it is, naming its attempt: what a superseded one says must not be seen."""
+    with journaled(job):
+        for step in range(1, 5):
+            await job.progress(step / 4, f"attempt {job.attempt}")
+            await asyncio.sleep(0.1)
+
+
+@executor.job(ITEM_TYPE, "threaded", retry=PATIENT)
+def threaded(job: Job[Any]) -> None:
+    """Works in a thread, and asks whether it is to stop."""
+    with journaled(job):
+        for step in range(1, 9):
+            if job.cancel_requested:
+                raise JobStopped
+            job.progress(step / 8, f"attempt {job.attempt}")
+            time.sleep(0.05)
+
+
+@executor.job(ITEM_TYPE, "flaky", retry=PATIENT)
+async def flaky(job: Job[Any]) -> None:
+    """Succeeds at the third attempt."""
+    with journaled(job):
+        if job.attempt < 3:
+            raise RuntimeError(f"attempt {job.attempt}")
+
+
+@executor.job(ITEM_TYPE, "failing", retry=PATIENT)
+async def failing(job: Job[Any]) -> None:
+    """Fails for good."""
+    with journaled(job):
+        raise JobFailed(f"attempt {job.attempt}", code="RegionClosed", permanent=True)
+
+
+@executor.job(ITEM_TYPE, "overdue", retry=Retry(max_attempts=2, initial_s=0.2), run_timeout_s=0.5)
+async def overdue(job: Job[Any]) -> None:
+    """Outlasts its run timeout."""
+    with journaled(job):
+        await asyncio.Event().wait()
+
+
+@executor.job(ITEM_TYPE, "lasting", retry=PATIENT)
+async def lasting(job: Job[Any]) -> None:
+    """Outlasts a drain, and is handed back."""
+    with journaled(job):
+        await asyncio.sleep(2 * DRAIN_S)

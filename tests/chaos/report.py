@@ -1,0 +1,115 @@
+"""What a run found: figures as JSON, a summary for people, and proof where it failed."""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from facade.log import Record
+from tests.chaos.answers import stale
+from tests.chaos.availability import Window, recovered_s, unavailable_s
+from tests.chaos.evidence import Evidence
+from tests.chaos.history import UNKNOWN
+from tests.chaos.topic import write_topic
+
+#: Breaches of one kind that a report tells in full.
+MOST_TOLD = 20
+
+
+class Report:
+    """The outcome of a run that was carried through."""
+
+    def __init__(
+        self,
+        seed: int,
+        seconds: float,
+        evidence: Evidence,
+        windows: Sequence[Window],
+        breaches: dict[str, list[str]],
+    ) -> None:
+        self._seed = seed
+        self._seconds = seconds
+        self._evidence = evidence
+        self._windows = windows
+        self._breaches = breaches
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing was found."""
+        return not any(self._breaches.values())
+
+    def figures(self) -> dict[str, Any]:
+        """The report as JSON; each kind of breach is a count."""
+        model, history = self._evidence.model, self._evidence.history
+        jobs = [job for job in model.jobs.values() if job.applied]
+        answered = Counter(f"{one.what} {one.code or 'unanswered'}" for one in history.operations)
+        return {
+            "seed": self._seed,
+            "seconds": self._seconds,
+            "verdict": "held" if self.held else "broken",
+            "jobs": len(history.kinds),
+            "accepted": len(history.accepted),
+            **{name: len(found) for name, found in self._breaches.items()},
+            "faults": dict(sorted(Counter(window.fault for window in self._windows).items())),
+            "unavailable_s": unavailable_s(self._windows, history.operations),
+            "recovered_s": recovered_s(self._windows),
+            "ends": dict(Counter(job.applied[-1].status for job in jobs)),
+            "events": model.events,
+            "lost_races": sum(job.lost for job in jobs),
+            "runs": len(self._evidence.runs),
+            "superseded_runs": sum(
+                attempt < self._evidence.model.jobs[job].applied[-1].attempt
+                for job, attempt in self._evidence.runs
+                if job in model.jobs and model.jobs[job].applied
+            ),
+            "operations": dict(sorted(answered.items())),
+            "unknown_outcomes": sum(one.end == UNKNOWN for one in history.operations),
+            "stale_answers": stale(self._evidence),
+            "breaches": {
+                name: found[:MOST_TOLD] for name, found in self._breaches.items() if found
+            },
+        }
+
+    def keep(self, folder: Path, records: Sequence[Record]) -> None:
+        """Writes history, faults and topic beside the logs and journals that are there.
+
+        The brokers' data goes: it is large, and says no more than the topic.
+        """
+        encoder = msgspec.json.Encoder()
+        history = self._evidence.history.operations
+        (folder / "history.jsonl").write_bytes(encoder.encode_lines(history))
+        (folder / "faults.jsonl").write_bytes(encoder.encode_lines(self._windows))
+        (folder / "breaches.json").write_bytes(encoder.encode(self._breaches))
+        write_topic(folder / "topic.txt", records)
+        for data in (folder / "kafka").glob("broker-?"):
+            shutil.rmtree(data)
+
+
+def summary(figures: dict[str, Any]) -> str:
+    """The figures for people; the last lines are the verdict."""
+    lines = [
+        f"{'fault':<18} {'times':>5} {'no create':>10} {'no poll':>9} {'all well':>9}   (worst, s)",
+        *(
+            f"{fault:<18} {times:>5} {figures['unavailable_s'][fault]['create']:>10.1f}"
+            f" {figures['unavailable_s'][fault]['poll']:>9.1f}"
+            f" {figures['recovered_s'][fault]:>9.1f}"
+            for fault, times in figures["faults"].items()
+        ),
+        f"{figures['accepted']} jobs accepted: {figures['ends']}; {figures['events']} events, "
+        f"{figures['lost_races']} of them lost races; {figures['runs']} runs, "
+        f"{figures['superseded_runs']} of them superseded",
+        f"operations: {figures['operations']}; {figures['stale_answers']} stale answers",
+    ]
+    for name, told in figures["breaches"].items():
+        lines += [f"{name}: {figures[name]}", *(f"  {one[:300]}" for one in told[:3])]
+    lines.append(
+        f"seed {figures['seed']}, {sum(figures['faults'].values())} faults: "
+        f"lost {figures['lost']}, doubly final {figures['doubly_final']}, "
+        f"double grants {figures['double_grants']}, never final {figures['never_final']}, "
+        f"replica differences {figures['replica_differences']}"
+    )
+    lines.append("HELD" if figures["verdict"] == "held" else "BROKEN")
+    return "\n".join(lines)

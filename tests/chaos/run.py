@@ -1,0 +1,128 @@
+"""One run: a cluster, traffic and faults, and then the judgement."""
+
+import asyncio
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from facade.log import Record
+from tests.chaos import replicas
+from tests.chaos.availability import Window
+from tests.chaos.client import Client
+from tests.chaos.cluster import TOPIC, Cluster
+from tests.chaos.evidence import Evidence
+from tests.chaos.failpoints import FAILPOINTS, Failpoint, schedule
+from tests.chaos.health import NotRecoveredError, healthy
+from tests.chaos.history import History, read_journal
+from tests.chaos.model import Model
+from tests.chaos.report import Report
+from tests.chaos.topic import read_topic
+from tests.chaos.traffic import Traffic
+from tests.chaos.validate import validate
+
+#: A cancelled run may take a minute to be given up, a lost one a lease.
+SETTLE_S = 120.0
+
+
+class Run:
+    """One run in a folder."""
+
+    def __init__(
+        self, folder: Path, seed: int, seconds: float, failpoints: list[Failpoint]
+    ) -> None:
+        self._folder = folder
+        self._seed = seed
+        self._seconds = seconds
+        self._failpoints = failpoints
+        self._cluster = Cluster(folder)
+        self._history = History()
+        self._windows: list[Window] = []
+        self._not_recovered: list[str] = []
+        self.records: list[Record] = []
+
+    async def run(self) -> Report:
+        """Disturbs, settles, reads and judges. Raises `AssumptionError`."""
+        async with self._cluster.running() as cluster:
+            urls = [facade.url for facade in cluster.facades]
+            async with Client(urls, self._history) as client:
+                traffic = Traffic(client, len(urls))
+                making = asyncio.create_task(traffic.run(self._seed), name="traffic")
+                try:
+                    await self._disturb(traffic)
+                finally:
+                    making.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await making
+                _say("settling")
+                left = await traffic.settle(SETTLE_S)
+                _say(f"{left} jobs were not seen to end; asking for all of them once more")
+                await traffic.poll_all(list(self._history.accepted), self._seed)
+            await cluster.retire()
+            _say("reading the topic")
+            self.records = await read_topic(cluster.kafka.bootstrap_servers, TOPIC)
+        return self._judge()
+
+    async def _disturb(self, traffic: Traffic) -> None:
+        until = time.monotonic() + self._seconds
+        try:
+            for failpoint, dice in schedule(self._seed, self._failpoints):
+                await healthy(self._cluster, traffic)
+                if time.monotonic() >= until:
+                    return
+                window = Window(failpoint.name, injected=time.monotonic())
+                self._windows.append(window)
+                await failpoint.inject(self._cluster, dice)
+                window.undone = time.monotonic()
+                try:
+                    await healthy(self._cluster, traffic)
+                except NotRecoveredError as error:
+                    self._not_recovered.append(f"after {failpoint.name}: {error}")
+                finally:
+                    window.healthy = time.monotonic()
+                _say(
+                    f"{failpoint.name}: {window.healthy - window.injected:.1f} s until all was well"
+                )
+        except NotRecoveredError as error:
+            self._not_recovered.append(f"no fault more: {error}")
+
+    def _judge(self) -> Report:
+        _say("validating")
+        model = Model()
+        for record in self.records:
+            model.read(record.partition, record.offset, record.value)
+        programs = [one.program for one in self._cluster.executors]
+        evidence = Evidence(
+            self._history,
+            [line for one in self._cluster.executors for line in read_journal(one.journal)],
+            model,
+            {
+                pid: ready["executor_id"]
+                for program in programs
+                for pid, ready in program.processes.items()
+            },
+            self._log_away(),
+        )
+        scratch = self._folder / "fold.sqlite"
+        differences = [
+            difference
+            for facade in self._cluster.facades
+            for difference in replicas.differences(facade.state_dir, self.records, scratch)
+        ]
+        differences += replicas.disagreements(model, self.records, scratch)
+        breaches = validate(evidence) | {
+            "replica_differences": differences,
+            "not_recovered": self._not_recovered,
+            "ended_by_itself": [
+                complaint for one in self._cluster.programs for complaint in one.complaints
+            ],
+        }
+        return Report(self._seed, self._seconds, evidence, self._windows, breaches)
+
+    def _log_away(self) -> list[tuple[float, float]]:
+        disturbing = {one.name for one in FAILPOINTS if one.disturbs_log}
+        return [(one.injected, one.healthy) for one in self._windows if one.fault in disturbing]
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)

@@ -1,0 +1,117 @@
+"""A program that is started again whenever it ends, as an orchestrator does it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from tests.programs import Program, program
+
+#: Seconds until a program is started again that did not even become ready.
+BACKOFF_S = 1.0
+
+
+class Supervised:
+    """One of the cluster's programs, through all of its processes."""
+
+    def __init__(self, name: str, command: tuple[str, ...], log: Path, **environment: str) -> None:
+        self.name = name
+        #: Ends that nobody asked for, and ends that were not what was asked for.
+        self.complaints: list[str] = []
+        #: Every process that became ready: by its pid, what it said.
+        self.processes: dict[int, dict[str, str]] = {}
+        self._command = command
+        self._environment = environment
+        self._log = log
+        self._running: Program | None = None
+        self._ready = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._asked_to_end = False
+
+    @asynccontextmanager
+    async def supervised(self) -> AsyncIterator[None]:
+        """Keeps the program running to the end of the block."""
+        keeping = asyncio.create_task(self._keep(), name=self.name)
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+
+    async def ready(self) -> None:
+        """Returns once the program is ready."""
+        await self._ready.wait()
+
+    @asynccontextmanager
+    async def down(self) -> AsyncIterator[None]:
+        """kill -9, and not started again before the end of the block."""
+        running = await self._ending()
+        self._wanted.clear()
+        await running.kill()
+        try:
+            yield
+        finally:
+            self._wanted.set()
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """SIGSTOP: connections stay open, and it is silent to the end of the block."""
+        running = await self._process()
+        running.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            running.process.send_signal(signal.SIGCONT)
+
+    async def terminate(self) -> None:
+        """SIGTERM; it must end well, and is started again."""
+        running = await self._ending()
+        try:
+            code = await running.stop()
+        except TimeoutError:
+            self.complaints.append(f"{self.name} did not end at SIGTERM")
+            await running.kill()
+        else:
+            if code:
+                self.complaints.append(f"{self.name} ended at SIGTERM with {code}")
+
+    async def retire(self) -> None:
+        """SIGTERM, for good."""
+        self._wanted.clear()
+        await self.terminate()
+
+    async def _keep(self) -> None:
+        with self._log.open("ab") as log:
+            while True:
+                await self._wanted.wait()
+                try:
+                    async with program(
+                        *self._command, environment=self._environment, stderr=log
+                    ) as self._running:
+                        self._asked_to_end = False
+                        self.processes[self._running.process.pid] = self._running.ready
+                        self._ready.set()
+                        code = await self._running.process.wait()
+                except (AssertionError, TimeoutError) as error:
+                    self.complaints.append(f"{self.name} did not become ready: {error!r}")
+                    await asyncio.sleep(BACKOFF_S)
+                    continue
+                finally:
+                    self._ready.clear()
+                if not self._asked_to_end:
+                    self.complaints.append(f"{self.name} ended by itself, with {code}")
+
+    async def _ending(self) -> Program:
+        """The process, whose end is asked for now: from here on the program is not ready."""
+        running = await self._process()
+        self._asked_to_end = True
+        self._ready.clear()
+        return running
+
+    async def _process(self) -> Program:
+        await self.ready()
+        assert self._running
+        return self._running

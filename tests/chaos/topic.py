@@ -1,0 +1,37 @@
+"""The whole topic, read raw, and written where a report needs it."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer
+
+from facade.log import Record
+
+READ_S = 300.0
+
+
+async def read_topic(servers: str, topic: str) -> list[Record]:
+    """Every record of the topic, each partition's in order."""
+    records: list[Record] = []
+    # Without a group, all partitions are assigned.
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest"
+    )
+    async with asyncio.timeout(READ_S), consumer:
+        partitions = consumer.assignment()
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(one) < ends[one] for one in partitions]):
+            for partition, batch in (await consumer.getmany(timeout_ms=500)).items():
+                records += [
+                    Record(partition.partition, one.offset, one.timestamp, one.value)
+                    for one in batch
+                ]
+    return records
+
+
+def write_topic(path: Path, records: Sequence[Record]) -> None:
+    """One line for each record: partition, offset, and the value as it is."""
+    with path.open("wb") as dump:
+        for record in records:
+            dump.write(b"%d %d %s\n" % (record.partition, record.offset, record.value or b""))

@@ -1,0 +1,30 @@
+"""How an unavailability is measured."""
+
+from tests.chaos.availability import Window, recovered_s, unavailable_s
+from tests.unit.chaos.story import IN_PROGRESS, operation
+
+WINDOW = Window("fault", injected=10, undone=14, healthy=20)
+
+
+def test_it_is_the_longest_time_between_two_successes_in_the_window() -> None:
+    """Of creates and of polls; 503 and 404 are none."""
+    operations = [
+        *(operation("create", at, code=202, took=0) for at in (9, 10.5, 16, 19)),
+        *(operation("create", at, code=503, took=0) for at in (11, 12)),
+        *(operation("poll", at, IN_PROGRESS, took=0) for at in range(9, 22)),
+        operation("poll", 12.5, code=404, took=0),
+    ]
+
+    assert unavailable_s([WINDOW], operations) == {
+        "fault": {"create": 5.5, "poll": 1.0, "longest": 5.5}
+    }
+
+
+def test_the_worst_window_of_a_kind_counts() -> None:
+    """And without any success, it is the whole window."""
+    short = Window("fault", injected=30, undone=30, healthy=31)
+
+    assert unavailable_s([WINDOW, short], []) == {
+        "fault": {"create": 10.0, "poll": 10.0, "longest": 10.0}
+    }
+    assert recovered_s([short, WINDOW]) == {"fault": 6.0}

@@ -1,0 +1,72 @@
+"""The model's one number for each job."""
+
+import json
+
+from tests.unit.chaos.story import ENDED, JOB, Story, event
+
+
+def test_what_applies_is_kept_in_order() -> None:
+    """The losers of races are counted, and change nothing."""
+    job = Story().model().jobs[JOB]
+
+    assert [one.type for one in job.applied] == [
+        "requested",
+        "started",
+        "requeued",
+        "started",
+        "progressed",
+        "completed",
+    ]
+    assert (job.number, job.event_id, job.lost, job.final) == (6, "e6", 1, True)
+    assert job.state["status"] == "Completed"
+
+
+def test_what_comes_behind_the_end_is_told_and_not_taken() -> None:
+    """Also where its number would be the next."""
+    story = Story()
+    story.events.append(event("failed", 7, "e6", **ENDED, status="Failed"))
+    job = story.model().jobs[JOB]
+
+    assert job.behind_final == ["failed 7"]
+    assert job.state["status"] == "Completed"
+
+
+def test_a_duplicate_behind_the_end_is_normal() -> None:
+    """A late copy of the last event, or of an earlier one."""
+    story = Story()
+    story.events += [story.events[-1], story.events[0]]
+    job = story.model().jobs[JOB]
+
+    assert (job.lost, job.behind_final, job.forks) == (3, [], [])
+
+
+def test_an_event_that_follows_another_than_the_last_is_a_fork() -> None:
+    """Its number alone does not make it the next."""
+    story = Story()
+    story.events[6]["data"]["follows"] = "loser"
+    job = story.model().jobs[JOB]
+
+    assert len(job.forks) == 1
+    assert job.number == 5
+
+
+def test_an_event_in_another_partition_is_a_fork() -> None:
+    """A job's events lie in one, or they had no order."""
+    story = Story()
+    last = story.events.pop()
+    model = story.model()
+    model.read(1, 0, json.dumps(last).encode())
+
+    assert len(model.jobs[JOB].forks) == 1
+    assert not model.jobs[JOB].final
+
+
+def test_what_is_no_event_is_told_with_its_place() -> None:
+    """No JSON, no envelope, or no value at all."""
+    model = Story().model()
+    for offset, value in enumerate((b"{", b"[]", b"{}", None)):
+        model.read(3, offset, value)
+
+    assert [text.partition(":")[0] for text in model.poison] == [
+        f"partition 3 offset {offset}" for offset in range(4)
+    ]

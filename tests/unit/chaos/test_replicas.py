@@ -1,0 +1,81 @@
+"""What differs between a replica, a fold and the model."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs import events
+from facade.log import Record
+from facade.replica import Replica, Store
+from tests.chaos import replicas
+from tests.chaos.model import Model
+from tests.unit.lifecycle.builders import JOB, WAYS, applied, decided, stamp
+
+RECORDS: list[Record] = []
+
+
+def records() -> list[Record]:
+    """A job's events, as they lie on the topic."""
+    found, job = [], None
+    for sequence, command in enumerate(WAYS["cancelled"], 1):
+        event = decided(job, command, stamp(f"e{sequence}", sequence))
+        job = applied(job, event)
+        found.append(Record(0, sequence - 1, 1000 * sequence, events.encode(event)))
+    return found
+
+
+def kept(folder: Path, found: list[Record]) -> Path:
+    """A replica that has read these records, and ended."""
+    folder.mkdir()
+    store = Store(folder / replicas.FILE)
+    Replica(store).apply(found, {0: len(found)})
+    store.close()
+    return folder
+
+
+def model_of(found: list[Record]) -> Model:
+    """The model that has read these records."""
+    model = Model()
+    for record in found:
+        model.read(record.partition, record.offset, record.value)
+    return model
+
+
+def test_a_replica_that_folds_as_the_others_do_does_not_differ(tmp_path: Path) -> None:
+    """Also one that has not read all: it is compared with a fold up to where it stands."""
+    found = records()
+    whole, part = kept(tmp_path / "whole", found), kept(tmp_path / "part", found[:1])
+    scratch = tmp_path / "scratch"
+
+    assert list(replicas.differences(whole, found, scratch)) == []
+    assert list(replicas.differences(part, found, scratch)) == []
+    assert list(replicas.disagreements(model_of(found), found, scratch)) == []
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE jobs SET attempt = 9", "UPDATE jobs SET due_us = 1", "DELETE FROM jobs"]
+)
+def test_any_row_that_differs_is_told(tmp_path: Path, change: str) -> None:
+    """In any column, or as a whole."""
+    found = records()
+    folder = kept(tmp_path / "replica", found)
+    with closing(sqlite3.connect(folder / replicas.FILE)) as db:
+        db.execute(change)
+        db.commit()
+
+    (difference,) = replicas.differences(folder, found, tmp_path / "scratch")
+
+    assert difference.startswith(f"{JOB}: replica keeps")
+
+
+def test_a_fold_that_is_not_the_model_s_is_told(tmp_path: Path) -> None:
+    """The model read another end."""
+    found = records()
+    other = json.loads(found[-1].value or b"")
+    other["data"]["state"]["status"] = "Failed"
+    model = model_of([*found[:-1], found[-1]._replace(value=json.dumps(other).encode())])
+
+    assert len(list(replicas.disagreements(model, found, tmp_path / "scratch"))) == 1

@@ -1,0 +1,232 @@
+"""Each validator tells of a breach of its own sentence, and of nothing else."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.chaos.answers import stale
+from tests.chaos.history import Line
+from tests.chaos.validate import VALIDATORS, validate
+from tests.unit.chaos.story import (
+    COMPLETED,
+    END,
+    ENDED,
+    FIRST,
+    IN_PROGRESS,
+    JOB,
+    RUNNING,
+    SECOND,
+    START,
+    Story,
+    event,
+    operation,
+)
+
+Break = Callable[[Story], Any]
+FAILED = {"status": "Failed", "startTimeUtc": START, "endTimeUtc": END}
+ERROR = {"errorCode": "HandlerError", "message": "RuntimeError: attempt 1"}
+
+
+def nothing_on_the_topic(story: Story) -> None:
+    """The topic lost the job."""
+    story.events.clear()
+
+
+def unknown_at_last(story: Story) -> None:
+    """A replica forgot the job."""
+    story.operations.append(operation("poll", 20, code=404))
+
+
+def two_finals_shown(story: Story) -> None:
+    """A replica tells another end."""
+    story.operations.append(operation("poll", 20, FAILED))
+
+
+def the_final_s_time_moved(story: Story) -> None:
+    """The same end, at another time."""
+    moved = COMPLETED | {"endTimeUtc": "2026-01-01T00:00:10Z"}
+    story.operations.append(operation("poll", 20, moved))
+
+
+def final_twice_on_the_topic(story: Story) -> None:
+    """Something follows the end."""
+    story.events.append(event("failed", 7, "e6", **ENDED, status="Failed"))
+
+
+def granted_twice(story: Story) -> None:
+    """Two grants of one attempt apply."""
+    again = event("started", 5, "e4", **RUNNING, attempt=2, executorId="executor-a")
+    story.events[5:] = [again]
+
+
+def run_twice(story: Story) -> None:
+    """Another process ran the attempt, too."""
+    story.journal.append(Line(JOB, 2, FIRST, 7.0, "started"))
+
+
+def run_without_a_grant(story: Story) -> None:
+    """A run of an attempt that nobody was granted."""
+    story.journal.append(Line(JOB, 3, SECOND, 9.0, "started"))
+
+
+def run_by_another(story: Story) -> None:
+    """The attempt ran where it was not granted."""
+    story.journal[1] = Line(JOB, 2, FIRST, 6.0, "started")
+
+
+def progress_of_the_superseded(story: Story) -> None:
+    """The first attempt's word was taken for the second's."""
+    state = story.events[5]["data"]["state"]
+    state["progress"] = {"message": "attempt 1"}
+
+
+def error_of_the_superseded(story: Story) -> None:
+    """The first attempt's error ended the second."""
+    second = {"executorId": "executor-b", "error": ERROR, "failedAttempt": 2}
+    story.events[6] = event("failed", 6, "e5", **ENDED, **second, status="Failed")
+
+
+def end_by_another(story: Story) -> None:
+    """The executor that lost the run ended it."""
+    story.events[6]["data"]["state"]["executorId"] = "executor-a"
+
+
+def attempt_changed(story: Story) -> None:
+    """The attempt rose without a dispatch."""
+    story.events[6]["data"]["state"]["attempt"] = 3
+
+
+def never_ended(story: Story) -> None:
+    """The end is missing."""
+    del story.events[6:]
+
+
+def gap(story: Story) -> None:
+    """The log lost an event."""
+    del story.events[4]
+
+
+def no_event(story: Story) -> None:
+    """A record that no reader can decode."""
+    story.events.append({"type": "fabric.jobs.completed"})
+
+
+def ended_as_no_handler_does(story: Story) -> None:
+    """Its handler never fails."""
+    story.events[6]["data"]["state"] |= {"status": "Failed"}
+
+
+def cancelled_by_nobody(story: Story) -> None:
+    """No client asked for it."""
+    story.events[6]["data"]["state"] |= {"status": "Cancelled"}
+
+
+def completed_without_a_return(story: Story) -> None:
+    """The handler did not return."""
+    del story.journal[2]
+
+
+def completed_by_the_first_attempt(story: Story) -> None:
+    """Only the superseded attempt's handler returned."""
+    story.journal[2] = Line(JOB, 1, FIRST, 8.0, "returned")
+
+
+def unseen_at_once(story: Story) -> None:
+    """The other replica does not know it yet."""
+    story.operations.insert(1, operation("poll", 0.02, code=404, replica=1))
+
+
+def unseen_by_a_cancel(story: Story) -> None:
+    """The other replica does not know it yet, when it is to be cancelled."""
+    story.operations.insert(1, operation("cancel", 0.02, code=404, replica=1))
+
+
+def back_to_running(story: Story) -> None:
+    """A replica is behind, with the log in reach."""
+    story.operations.append(operation("poll", 14, IN_PROGRESS))
+
+
+def shown_what_never_was(story: Story) -> None:
+    """A start that no event tells of."""
+    story.operations[2] = operation("poll", 3, IN_PROGRESS | {"startTimeUtc": END})
+
+
+def ran_though_cancelled(story: Story) -> None:
+    """Cancelled before its start, as was said."""
+    story.operations.append(operation("cancel", 1.5, {"status": "Cancelled", "endTimeUtc": END}))
+
+
+def conflict(story: Story) -> None:
+    """The same create is refused."""
+    story.operations.insert(1, operation("create", 0.5, code=409))
+
+
+def fault(story: Story) -> None:
+    """An answer that is a bug."""
+    story.operations.insert(1, operation("poll", 0.5, code=500))
+
+
+BREACHES: dict[str, list[Break]] = {
+    "lost": [nothing_on_the_topic, unknown_at_last],
+    "doubly_final": [two_finals_shown, the_final_s_time_moved, final_twice_on_the_topic],
+    "double_grants": [granted_twice, run_twice],
+    "never_final": [never_ended],
+    "ungranted": [run_without_a_grant, run_by_another],
+    "superseded": [
+        progress_of_the_superseded,
+        error_of_the_superseded,
+        end_by_another,
+        attempt_changed,
+    ],
+    "forked": [gap, no_event],
+    "wrong_ends": [ended_as_no_handler_does, cancelled_by_nobody],
+    "without_run": [completed_without_a_return, completed_by_the_first_attempt],
+    "unseen": [unseen_at_once, unseen_by_a_cancel],
+    "backwards": [back_to_running],
+    "not_of_the_log": [shown_what_never_was],
+    "ran_after_cancel": [ran_though_cancelled],
+    "wrong_answers": [conflict, fault],
+}
+
+
+def test_a_story_without_a_breach_is_told_of_by_no_validator() -> None:
+    """A lost executor, a race, a second attempt and a superseded run are no breach."""
+    assert validate(Story().evidence()) == {name: [] for name in VALIDATORS}
+
+
+@pytest.mark.parametrize(
+    ("name", "breach"),
+    [(name, breach) for name, breaches in BREACHES.items() for breach in breaches],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_breach_is_told_of_by_its_validator(name: str, breach: Break) -> None:
+    """One text that names the job."""
+    story = Story()
+    breach(story)
+
+    assert validate(story.evidence())[name]
+
+
+def test_every_validator_is_shown_to_fail() -> None:
+    """A check that can't fail is none."""
+    assert BREACHES.keys() == VALIDATORS.keys()
+
+
+@pytest.mark.parametrize("excuse", ["within a second", "log away", "waited in vain"])
+def test_an_answer_that_may_be_old_is_counted_and_no_breach(excuse: str) -> None:
+    """Just after the other, while brokers are disturbed, or after a second's try to read."""
+    story = Story()
+    match excuse:
+        case "within a second":
+            story.operations.append(operation("poll", 10.5, IN_PROGRESS))
+            del story.operations[4]
+        case "log away":
+            story.operations.append(operation("poll", 14, IN_PROGRESS))
+            story.log_away.append((13.9, 15))
+        case "waited in vain":
+            story.operations.append(operation("poll", 14, IN_PROGRESS, took=1.1))
+    evidence = story.evidence()
+
+    assert validate(evidence)["backwards"] == []
+    assert stale(evidence) == (excuse != "within a second")
