@@ -70,6 +70,9 @@ class FakeConsumer:
         self.listener: Any = None
         self.polled = asyncio.Condition()
         self.polls = 0
+        #: Set unless polls are to find nothing, and wait.
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.before_poll: Callable[[], None] = lambda: None
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
@@ -125,6 +128,7 @@ class FakeConsumer:
             self.polls += 1
             self.polled.notify_all()
         await asyncio.sleep(0.001)
+        await self.answers.wait()
         return found
 
     async def assign(self, *partitions: TopicPartition) -> None:
@@ -228,6 +232,22 @@ async def test_a_type_that_is_full_pauses_only_the_partitions_that_wait_for_it(
         await consumer.until(lambda: not consumer.paused)
 
     assert list(runs.decide) == ["a", "b", "r", "behind"]
+
+
+async def test_a_slot_that_is_freed_during_a_poll_is_taken_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A poll may wait long for other records."""
+    consumer, runs = FakeConsumer(), FakeRuns(9)
+    runs.full = {"rare"}
+    consumer.records = {ZERO: jobs("r", job_type="rare")}
+    async with consuming(monkeypatch, consumer, runs), asyncio.timeout(PATIENCE_S):
+        await consumer.until(lambda: consumer.paused == {ZERO})
+        consumer.answers.clear()
+        runs.full.clear()
+        runs.free()
+        while "r" not in runs.decide:
+            await asyncio.sleep(0)
 
 
 async def test_what_waits_is_forgotten_with_its_partition(monkeypatch: pytest.MonkeyPatch) -> None:
