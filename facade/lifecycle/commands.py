@@ -134,6 +134,12 @@ class RequestCancel(Struct, frozen=True, kw_only=True):
     job_id: str
 
 
+class RequestRetry(Struct, frozen=True, kw_only=True):
+    """Somebody wants an ended job's content started again: as another job, by a `Request`."""
+
+    job_id: str
+
+
 RunCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack | LoseLease
 TimeCommand = Retry | FailUnstarted | TimeOutRun | ForceCancel | Expire
-Command = Request | Claim | RunCommand | TimeCommand | RequestCancel
+Command = Request | Claim | RunCommand | TimeCommand | RequestCancel | RequestRetry

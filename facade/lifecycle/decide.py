@@ -5,7 +5,15 @@ from msgspec import UNSET, Raw
 from fabric_jobs import events
 from fabric_jobs.events import Dispatch, EventData
 from fabric_jobs.jobs import JobInstanceStatus, JobPhase, JobState
-from facade.lifecycle.commands import Claim, Command, Request, RequestCancel, Stamp, TimeCommand
+from facade.lifecycle.commands import (
+    Claim,
+    Command,
+    Request,
+    RequestCancel,
+    RequestRetry,
+    Stamp,
+    TimeCommand,
+)
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from facade.lifecycle.follow import end, follow
 from facade.lifecycle.job import Job
@@ -26,6 +34,9 @@ def decide(job: Job | None, command: Command, stamp: Stamp) -> Decision:
         return _claim(job, command, stamp)
     if isinstance(command, RequestCancel):
         return _cancel(job, stamp)
+    if isinstance(command, RequestRetry):
+        # This job stays as it is; its end may lie ahead of what this replica has read.
+        return Settled(job) if job.final else Refusal(Reason.NOT_FINAL, conclusive=False)
     if isinstance(command, TimeCommand):
         return decide_time(job, command, stamp)
     return decide_run(job, command, stamp)

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     NOT_FOUND = "the job is not known"
     CONFLICT = "the job exists with other content"
     FINAL = "the job is final"
+    NOT_FINAL = "the job is not final"
     SUPERSEDED = "the attempt is over, or a later one was dispatched"
     GRANTED_TO_ANOTHER = "the attempt was granted to another executor"
     NOT_DISPATCHED = "the job's log holds no such dispatch"

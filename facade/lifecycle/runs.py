@@ -58,10 +58,12 @@ def _fail(
     """Counts the failure: it ends the job, or the job is tried again."""
     policy = job.state.policy or Policy()
     failure = counted(job.state, error)
-    if job.state.phase is JobPhase.STOPPING and not error.is_permanent:
-        return end(job, events.Cancelled, stamp, **failure)
-    if error.is_permanent or failure["failures"] >= policy.max_attempts:
+    if error.is_permanent:
         return end(job, events.Failed, stamp, **failure)
+    if job.state.phase is JobPhase.STOPPING:
+        return end(job, events.Cancelled, stamp, **failure)
+    if failure["failures"] >= policy.max_attempts:
+        return end(job, events.Failed, stamp, exhausted=True, **failure)
     return try_again(policy, failure)
 
 

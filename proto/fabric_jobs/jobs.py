@@ -171,3 +171,6 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     error: ErrorResponse | None = None
     #: Which attempt that was.
     failed_attempt: int | None = None
+    #: Failed because every attempt that the policy allows has failed, be it one: the same content
+    #: may succeed another time. A permanent error or a deadline exhausts nothing.
+    exhausted: bool = False

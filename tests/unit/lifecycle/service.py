@@ -199,6 +199,7 @@ class Service(RuleBasedStateMachine):
                 self.cancels.add((event.subject, job.state.attempt))
             if job.final:
                 self.seen[f"ended: {job.state.status}"] += 1
+                self.seen["exhausted"] += job.state.exhausted
         self.log.append(value)
         self.truth.append({**self.truth[-1], event.subject: job})
         for command in self.refused:

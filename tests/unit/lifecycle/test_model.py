@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 from fabric_jobs.events import (
     KnownEvent,
 )
-from fabric_jobs.jobs import JobPhase, Policy, Progress
+from fabric_jobs.jobs import JobInstanceStatus, JobPhase, Policy, Progress
 from facade.lifecycle import (
     Command,
     Expire,
@@ -29,6 +29,7 @@ from facade.lifecycle import (
     ReportProgress,
     ReportStopped,
     RequestCancel,
+    RequestRetry,
     Retry,
     TimeOutRun,
     decide,
@@ -74,13 +75,14 @@ class Machine(Service):
     @rule(
         at=st.integers(0, 2),
         job=st.integers(0, 1),
-        wish=st.sampled_from(("hash-1", "hash-1", "hash-2", "cancel")),
+        wish=st.sampled_from(("hash-1", "hash-1", "hash-2", "cancel", "again")),
         fate=FATES,
     )
     def wish(self, at: int, job: int, wish: str, fate: Fate) -> None:
-        """Fabric asks for a job, perhaps again, perhaps with other content, or for its end."""
-        cancel = RequestCancel(job_id=JOBS[job])
-        self.ask(at, cancel if wish == "cancel" else request(JOBS[job], wish), fate)
+        """Fabric asks for a job, perhaps with other content, or its end; somebody retries it."""
+        others = {"cancel": RequestCancel, "again": RequestRetry}
+        other = others.get(wish)
+        self.ask(at, other(job_id=JOBS[job]) if other else request(JOBS[job], wish), fate)
 
     @precondition(lambda self: self.dispatches)
     @rule(
@@ -212,6 +214,15 @@ class Machine(Service):
                 assert not job.final or after[job_id] == job
 
     @invariant()
+    def what_is_exhausted_has_failed(self) -> None:
+        """Only a final failure uses a policy up: that of as many attempts as it allows."""
+        for job in self.truth[-1].values():
+            if job.state.exhausted:
+                assert job.state.status is JobInstanceStatus.FAILED
+                assert job.state.policy
+                assert job.state.failures >= job.state.policy.max_attempts
+
+    @invariant()
     def what_was_accepted_is_there(self) -> None:
         """Every job answered with 202 is in the log's fold, with the content that was accepted."""
         for job_id, request_hash in self.accepted.items():
@@ -249,7 +260,7 @@ def test_replicas_agree_and_nothing_is_granted_twice_whatever_the_log_does() -> 
     print(dict(seen))
     assert seen["forked"] == 0
     assert min(seen["applied"], seen["lost"]) > 300
-    often = ["arrived late", "restarted", "undecidable", "new type"]
+    often = ["arrived late", "restarted", "exhausted", "undecidable", "new type"]
     often += [f"granted: attempt {attempt}" for attempt in (1, 2, 3)]
     often += [f"ended: {status}" for status in ("Completed", "Failed", "Cancelled")]
     often += [f"refused: {reason.name}" for reason in Reason]

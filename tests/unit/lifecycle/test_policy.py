@@ -9,7 +9,7 @@ from fabric_jobs.jobs import (
     JobPhase,
     Policy,
 )
-from facade.lifecycle import Command, Expire, decide
+from facade.lifecycle import Command, Expire, FailUnstarted, decide
 from facade.lifecycle.deadlines import LONGEST_LIFE, due
 from facade.lifecycle.retry import backoff_s
 from tests.unit.lifecycle.builders import (
@@ -19,7 +19,10 @@ from tests.unit.lifecycle.builders import (
     A,
     B,
     at,
+    cancel,
     claim,
+    completed,
+    deadlines,
     decided,
     driven,
     failed,
@@ -86,12 +89,48 @@ def test_the_policy_says_how_many_failures_end_the_job() -> None:
         assert (final.status, final.failures) == (JobInstanceStatus.FAILED, 3)
 
 
+ONCE = Policy(max_attempts=1)
+TIME_OUT, FORCE_CANCEL = deadlines()
+
+
+@pytest.mark.parametrize(
+    "last", [failed(), lose_lease(), TIME_OUT], ids=["failed", "lease lost", "timed out"]
+)
+def test_a_job_whose_attempts_are_used_up_is_exhausted(last: Command) -> None:
+    """However the last one failed; be the policy's one attempt all there was."""
+    job = driven([request(), claim(1, A, "", policy=ONCE), last])
+    assert (job.state.status, job.state.exhausted) == (JobInstanceStatus.FAILED, True)
+
+
+def test_an_earlier_failure_exhausts_nothing() -> None:
+    """The job goes on."""
+    assert not driven([*RUNNING, failed()]).state.exhausted
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [request(), FailUnstarted(job_id=JOB)],
+        [request(), claim(1, A, "", policy=ONCE), failed(error=failure(permanent=True))],
+        [request(), claim(1, A, "", policy=ONCE), Expire(job_id=JOB)],
+        [request(), claim(1, A, "", policy=ONCE), cancel(), failed()],
+        [request(), claim(1, A, "", policy=ONCE), cancel(), FORCE_CANCEL],
+        [request(), claim(1, A, "", policy=ONCE), completed()],
+    ],
+    ids=["not started", "permanent", "expired", "cancelled", "forced", "completed"],
+)
+def test_a_job_that_ends_for_another_reason_is_not_exhausted(commands: list[Command]) -> None:
+    """Also where its failures are as many as its attempts."""
+    job = driven(commands)
+    assert job.final
+    assert not job.state.exhausted
+
+
 def test_hand_backs_never_exhaust_the_policy() -> None:
     """A run given back at every drain goes on for ever, also where one attempt is all there is."""
     job = driven([request()])
     for attempt in range(1, 6):
-        once = Policy(max_attempts=1)
-        job = driven([claim(attempt, A, "", policy=once), hand_back(attempt)], job)
+        job = driven([claim(attempt, A, "", policy=ONCE), hand_back(attempt)], job)
     assert (job.state.attempt, job.state.failures) == (6, 0)
     assert job.state.phase is JobPhase.QUEUED
 

@@ -14,6 +14,7 @@ from facade.lifecycle import (
     FailUnstarted,
     Reason,
     Refusal,
+    RequestRetry,
     Settled,
     decide,
     fold,
@@ -50,6 +51,7 @@ CONFLICT = Refusal(Reason.CONFLICT, conclusive=True)
 ANOTHER = Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
 OVER = Refusal(Reason.SUPERSEDED, conclusive=True)
 FINAL = Refusal(Reason.FINAL, conclusive=True)
+NOT_FINAL = Refusal(Reason.NOT_FINAL, conclusive=False)
 #: A cancel of the waiting job would still end it as the command says.
 OVER_SO_FAR = Refusal(Reason.SUPERSEDED, conclusive=False)
 Expected = Led | str | Refusal
@@ -94,6 +96,7 @@ def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
         "fail unstarted": (FailUnstarted(job_id=JOB),),
         "expire": (Expire(job_id=JOB),),
         "cancel": (cancel(),),
+        "retry by request": (RequestRetry(job_id=JOB),),
     }
 
 
@@ -115,6 +118,7 @@ ANY_KNOWN: dict[str, Expected] = {
     "fail unstarted": SETTLED,
     "expire": FAILED,
     "cancel": SETTLED,
+    "retry by request": NOT_FINAL,
 }
 QUEUED: dict[str, Expected] = {
     **ANY_KNOWN,
@@ -144,6 +148,7 @@ ENDED: dict[str, Expected] = {
     "claim of an earlier attempt": FINAL,
     "claim of a later attempt": FINAL,
     "expire": SETTLED,
+    "retry by request": SETTLED,
 }
 EXPECTED: dict[str, dict[str, Expected]] = {
     "unknown": {
