@@ -1,6 +1,5 @@
 """Fabric's request and response bodies, lenient where Fabric is."""
 
-import hashlib
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -9,6 +8,7 @@ from msgspec import Raw, Struct
 
 from fabric_jobs.jobs import ErrorResponse, InvokeType, JobInstanceStatus
 from facade.http.errors import Code, HttpError
+from facade.instance import content_hash
 from facade.lifecycle import Job
 
 _NULL = Raw(b"null")
@@ -71,7 +71,6 @@ class RemoteBody(NamedTuple):
 _any = msgspec.json.Decoder()
 _create = msgspec.json.Decoder(_CreateItemJobInstanceRequest)
 _remote = msgspec.json.Decoder(_RemoteJobRequest)
-_canonical = msgspec.json.Encoder(order="deterministic")
 
 T = TypeVar("T")
 
@@ -107,7 +106,7 @@ def _payload(raw: Raw, name: str) -> Payload:
     content = _decoded(_any, json)
     if content is not None and not isinstance(content, dict):
         raise HttpError(Code.INVALID_REQUEST, f"{name} must be an object.")
-    return Payload(json, hashlib.sha256(_canonical.encode(content)).hexdigest())
+    return Payload(json, content_hash(content))
 
 
 def state_of(job: Job) -> ItemJobInstanceState:

@@ -12,7 +12,7 @@ from fabric_jobs.jobs import InvokeType
 from facade.auth import Authenticator, Caller
 from facade.auth.header import TENANT_HEADER, tenant
 from facade.http.errors import Code, HttpError
-from facade.http.instance import Instance
+from facade.instance import Instance
 
 #: Tenants whose rates are held before those that have been quiet are forgotten.
 MOST_BUCKETS = 10_000

@@ -1,42 +1,13 @@
 """Which job a request is about."""
 
-import hashlib
-from typing import NamedTuple
 from uuid import UUID
 
 from fabric_jobs.guids import guid
 from facade.http.errors import Code, HttpError
-from facade.lifecycle import Job
+from facade.instance import Instance
 
 MAX_ITEM_TYPE_CHARS = 64
 MAX_JOB_TYPE_CHARS = 96
-
-
-class Instance(NamedTuple):
-    """The parts of a job's place; a stored job is only shown to the very same."""
-
-    tenant_id: str
-    workspace_id: str
-    item_type: str
-    item_id: str
-    job_type: str
-    job_id: str
-
-    def owns(self, job: Job) -> bool:
-        """Whether the job is this one in every part."""
-        state = job.state
-        return self == (
-            state.tenant_id,
-            state.workspace_id,
-            state.item_type,
-            state.item_id,
-            state.job_type,
-            job.job_id,
-        )
-
-    def request_hash(self, payload_hash: str) -> str:
-        """The same for the same content, whichever family of routes it came by."""
-        return hashlib.sha256("\n".join((*self, payload_hash)).encode()).hexdigest()
 
 
 def instance_of(

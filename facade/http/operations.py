@@ -12,7 +12,7 @@ from facade.http.bodies import Payload
 from facade.http.correlation import activity_id, request_id
 from facade.http.door import Door
 from facade.http.errors import Code, HttpError
-from facade.http.instance import Instance
+from facade.instance import Instance
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import Job, RequestCancel
 from facade.lifecycle import Request as RequestJob

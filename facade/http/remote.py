@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from fabric_jobs.jobs import InvokeType
 from facade.auth import Caller
 from facade.http.bodies import ItemJobInstanceState, Payload, decode_remote, state_of
-from facade.http.instance import Instance, instance_of
+from facade.http.instance import instance_of
 from facade.http.openapi import (
     ItemId,
     ItemType,
@@ -18,6 +18,7 @@ from facade.http.openapi import (
     errors,
 )
 from facade.http.operations import Operations
+from facade.instance import Instance
 
 JOBS = "/workspaces/{workspaceId:str}/items/{itemType:str}/{itemId:str}/jobs"
 

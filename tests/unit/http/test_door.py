@@ -12,7 +12,8 @@ from fabric_jobs.jobs import InvokeType
 from facade.auth import AuthError, Caller
 from facade.http import Admission, Door
 from facade.http.errors import MEANINGS, HttpError
-from facade.http.instance import Instance, instance_of
+from facade.http.instance import instance_of
+from facade.instance import Instance
 
 TENANT = UUID(int=10)
 OTHER_TENANT = UUID(int=11)
