@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from fabric_jobs import events
-from fabric_jobs.jobs import JobInstanceStatus
 from fabric_jobs.topics import partition_of
 from facade.lifecycle import (
     Command,
@@ -23,7 +22,7 @@ from facade.lifecycle import (
     decide,
 )
 from facade.log import Log, LogUnavailableError
-from facade.replica import Entry, Replica
+from facade.replica import Entry, Filter, Replica
 from facade.replica.replica import Outcome
 
 #: How often a decision that lost its race is made again.
@@ -128,15 +127,11 @@ class Jobs:
         return self._replica.get(job_id)
 
     async def list(
-        self,
-        statuses: Sequence[JobInstanceStatus],
-        job_type: str,
-        limit: int,
-        before: tuple[int, str] | None,
+        self, which: Filter, limit: int, before: tuple[int, str] | None
     ) -> Sequence[Entry]:
         """Jobs, the newest first, as of now."""
         await self._freshen()
-        return self._replica.list(statuses, job_type, limit, before)
+        return self._replica.list(which, limit, before)
 
     def position(self, job_id: str) -> tuple[int, int]:
         """The job's partition, and the position up to which it was read."""

@@ -1,6 +1,8 @@
 """The replica: the events of the log, folded into SQLite; it touches no Kafka client."""
 
+from facade.replica.database import StateInUseError
+from facade.replica.filter import Filter
 from facade.replica.replica import KEPT, Change, Replica
-from facade.replica.store import Entry, Identity, StateInUseError, Store
+from facade.replica.store import Entry, Identity, Store
 
-__all__ = ["KEPT", "Change", "Entry", "Identity", "Replica", "StateInUseError", "Store"]
+__all__ = ["KEPT", "Change", "Entry", "Filter", "Identity", "Replica", "StateInUseError", "Store"]

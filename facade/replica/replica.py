@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from fabric_jobs.events import Event, NotAnEventError, decode
 from fabric_jobs.heartbeats import JobKind, Run
-from fabric_jobs.jobs import JobInstanceStatus
 from facade.lifecycle import LONGEST_LIFE, Verdict, fold
 from facade.log import Checkpoint, Record
+from facade.replica.filter import Filter
 from facade.replica.store import Entry, Store
 
 log = logging.getLogger("fabric_jobs.replica")
@@ -60,14 +60,10 @@ class Replica:
         return self._store.get(job_id)
 
     def list(
-        self,
-        statuses: Sequence[JobInstanceStatus],
-        job_type: str,
-        limit: int,
-        before: tuple[int, str] | None,
+        self, which: Filter, limit: int, before: tuple[int, str] | None = None
     ) -> Sequence[Entry]:
         """Jobs, the newest first, as far as the log was read."""
-        return self._store.list(statuses, job_type, limit, before)
+        return self._store.list(which, limit, before)
 
     def due(self, now: datetime, most: int) -> Sequence[str]:
         """The ids of jobs that time alone would change now, the longest due first."""

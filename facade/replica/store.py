@@ -5,7 +5,6 @@ It holds nothing that the log does not: it can be deleted at any time.
 """
 
 import logging
-import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -19,71 +18,34 @@ from msgspec.structs import astuple
 
 from fabric_jobs import events
 from fabric_jobs.heartbeats import JobKind, Run
-from fabric_jobs.jobs import JobInstanceStatus, JobPhase
+from fabric_jobs.jobs import JobPhase
 from facade.lifecycle import Job, due
 from facade.log import Checkpoint
+from facade.replica.database import make_anew, opened
+from facade.replica.filter import Filter, created_us, microseconds
 
 log = logging.getLogger("fabric_jobs.replica")
 
 #: Raised when the fold or the form of a row changes: rows of another version are folded anew.
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 #: What this version reads of an event. Rows that another one folded may lack fields, and hold jobs
 #: undecided whose last event it did not know.
 CONTRACT = sha256(
     msgspec.json.encode(msgspec.json.schema(events.KnownEvent), order="sorted")
 ).hexdigest()
-
-_SCHEMA = """
-CREATE TABLE identity (value TEXT NOT NULL);
-CREATE TABLE checkpoints (
-  partition INTEGER PRIMARY KEY,
-  position INTEGER NOT NULL,
-  last_offset INTEGER NOT NULL,
-  last_checksum INTEGER NOT NULL
-);
-CREATE TABLE jobs (
-  job_id TEXT PRIMARY KEY,
-  partition INTEGER NOT NULL,
-  first_ms INTEGER NOT NULL,
-  created_us INTEGER NOT NULL,
-  tenant_id TEXT NOT NULL,
-  status TEXT NOT NULL,
-  item_type TEXT NOT NULL,
-  job_type TEXT NOT NULL,
-  queued_us INTEGER,
-  due_us INTEGER,
-  executor_id TEXT,
-  attempt INTEGER NOT NULL,
-  last_offset INTEGER NOT NULL,
-  job BLOB NOT NULL
-);
-CREATE INDEX jobs_by_first ON jobs (partition, first_ms);
-CREATE INDEX jobs_queued ON jobs (item_type, job_type, queued_us) WHERE queued_us IS NOT NULL;
-CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
-CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
-CREATE INDEX jobs_by_age ON jobs (created_us, job_id);
-CREATE INDEX jobs_by_status ON jobs (status, created_us, job_id);
-CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE status IN ('NotStarted', 'InProgress');
-CREATE INDEX jobs_by_type ON jobs (job_type, created_us, job_id);
-"""
 #: In these, an executor holds the job.
 _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
-_TABLES = ("identity", "checkpoints", "jobs")
 
 _ENTRY = "job, partition, last_offset, first_ms"
 _PUT = """
-INSERT INTO jobs (job_id, partition, first_ms, created_us, tenant_id, status, item_type, job_type,
-  queued_us, due_us, executor_id, attempt, last_offset, job)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs (job_id, partition, first_ms, created_us, tenant_id, workspace_id, item_id,
+  item_type, job_type, status, exhausted, queued_us, due_us, executor_id, attempt, last_offset, job)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id) DO UPDATE SET
-  status = excluded.status, queued_us = excluded.queued_us, due_us = excluded.due_us,
-  executor_id = excluded.executor_id, attempt = excluded.attempt,
+  status = excluded.status, exhausted = excluded.exhausted, queued_us = excluded.queued_us,
+  due_us = excluded.due_us, executor_id = excluded.executor_id, attempt = excluded.attempt,
   last_offset = excluded.last_offset, job = excluded.job
 """
-
-
-class StateInUseError(Exception):
-    """Another process uses the state directory."""
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -113,20 +75,7 @@ class Store:
         """Opens the file, or memory for none. Raises `StateInUseError`, and `OSError`."""
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Job)
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = _opened(path)
-        except sqlite3.DatabaseError as error:
-            if path is None or "locked" in str(error):
-                raise StateInUseError(
-                    f"{path} is in use by another process. Give each facade a state directory of "
-                    "its own (FABRIC_JOBS_STATE_DIR)."
-                ) from error
-            log.warning("%s is no usable state (%s): it is made anew from the log", path, error)
-            for file in path.parent.glob(f"{path.name}*"):
-                file.unlink()
-            self._db = _opened(path)
+        self._db = opened(path)
 
     def adopt(self, identity: Identity) -> None:
         """Keeps the rows if they are the fold of this log, else drops them."""
@@ -135,7 +84,7 @@ class Store:
         if rows != [(text,)]:
             if rows:
                 log.warning("the state is of another log or version: it is made anew from the log")
-            self.clear()
+            make_anew(self._db)
             self._db.execute("INSERT INTO identity VALUES (?)", (text,))
             self._db.commit()
 
@@ -183,28 +132,18 @@ class Store:
         return self._entry(row) if row else None
 
     def list(
-        self,
-        statuses: Sequence[JobInstanceStatus],
-        job_type: str,
-        limit: int,
-        before: tuple[int, str] | None,
+        self, which: Filter, limit: int, before: tuple[int, str] | None = None
     ) -> Sequence[Entry]:
-        """Jobs of these statuses and this type (empty: of any), the newest first.
+        """Jobs, the newest first.
 
         `before` is the place of the page before's last job: its creation in microseconds, its id.
         """
-        terms, values = ["1"], list[str | int]()
-        if statuses:
-            terms.append(f"status IN ({', '.join('?' * len(statuses))})")
-            values += statuses
-        if job_type:
-            terms.append("job_type = ?")
-            values.append(job_type)
+        where, values = which.where()
         if before:
-            terms.append("(created_us, job_id) < (?, ?)")
+            where += " AND (created_us, job_id) < (?, ?)"
             values += before
         rows = self._db.execute(
-            f"SELECT {_ENTRY} FROM jobs WHERE {' AND '.join(terms)} "  # noqa: S608 - no input in it
+            f"SELECT {_ENTRY} FROM jobs WHERE {where} "  # noqa: S608 - no input in it
             "ORDER BY created_us DESC, job_id DESC LIMIT ?",
             (*values, limit),
         )
@@ -214,7 +153,7 @@ class Store:
         """The ids of jobs that are due, the longest due first."""
         rows = self._db.execute(
             "SELECT job_id FROM jobs WHERE due_us <= ? ORDER BY due_us LIMIT ?",
-            (_microseconds(now), most),
+            (microseconds(now), most),
         )
         return [job_id for (job_id,) in rows]
 
@@ -225,7 +164,7 @@ class Store:
             f"SELECT {_ENTRY} FROM jobs "  # noqa: S608 - no input in it
             f"WHERE (item_type, job_type) IN (VALUES {places}) AND queued_us <= ? "
             "ORDER BY queued_us LIMIT ?",
-            (*chain(*map(astuple, kinds)), _microseconds(before), most),
+            (*chain(*map(astuple, kinds)), microseconds(before), most),
         )
         return [self._entry(row) for row in rows]
 
@@ -255,11 +194,14 @@ class Store:
             entry.first_ms,
             created_us(entry.job),
             state.tenant_id,
-            state.status,
+            state.workspace_id,
+            state.item_id,
             state.item_type,
             state.job_type,
-            _microseconds(state.dispatch_time or state.create_time) if waits else None,
-            _microseconds(what.time) if what else None,
+            state.status,
+            state.exhausted,
+            microseconds(state.dispatch_time or state.create_time) if waits else None,
+            microseconds(what.time) if what else None,
             state.executor_id if state.phase in _HELD else None,
             state.attempt,
             entry.offset,
@@ -268,31 +210,3 @@ class Store:
 
     def _entry(self, row: tuple[bytes, int, int, int]) -> Entry:
         return Entry(self._decoder.decode(row[0]), *row[1:])
-
-
-def created_us(job: Job) -> int:
-    """When the job was accepted, in microseconds since 1970: the order of lists."""
-    return _microseconds(job.state.create_time)
-
-
-def _microseconds(time: datetime) -> int:
-    return int(time.timestamp() * 1_000_000)
-
-
-def _opened(path: Path | None) -> sqlite3.Connection:
-    # Should another process hold the file, it does so until it ends: waiting would be of no use.
-    db = sqlite3.connect(path or ":memory:", timeout=0)
-    try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = WAL")
-        # A crash of the machine may take the last transactions; the log has them.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("BEGIN EXCLUSIVE")
-        db.commit()
-        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-        if not tables.issuperset(_TABLES):
-            db.executescript(_SCHEMA)
-    except BaseException:
-        db.close()
-        raise
-    return db

@@ -4,27 +4,10 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from fabric_jobs.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from fabric_jobs.wire import error_to_proto, progress_to_proto
+from fabric_jobs.wire import PHASES, STATUSES, error_to_proto, progress_to_proto
 from facade.lifecycle import Job
 from facade.roster import Heard
-
-STATUSES = {
-    JobInstanceStatus.NOT_STARTED: pb.JOB_INSTANCE_STATUS_NOT_STARTED,
-    JobInstanceStatus.IN_PROGRESS: pb.JOB_INSTANCE_STATUS_IN_PROGRESS,
-    JobInstanceStatus.COMPLETED: pb.JOB_INSTANCE_STATUS_COMPLETED,
-    JobInstanceStatus.FAILED: pb.JOB_INSTANCE_STATUS_FAILED,
-    JobInstanceStatus.CANCELLED: pb.JOB_INSTANCE_STATUS_CANCELLED,
-}
-STATUS_NAMES = {number: status for status, number in STATUSES.items()}
-_PHASES = {
-    JobPhase.QUEUED: pb.JOB_PHASE_QUEUED,
-    JobPhase.RUNNING: pb.JOB_PHASE_RUNNING,
-    JobPhase.STOPPING: pb.JOB_PHASE_STOPPING,
-    JobPhase.WAITING: pb.JOB_PHASE_WAITING,
-    JobPhase.ENDED: pb.JOB_PHASE_ENDED,
-}
 
 
 def job_to_proto(job: Job) -> pb.Job:
@@ -39,7 +22,7 @@ def job_to_proto(job: Job) -> pb.Job:
         job_type=state.job_type,
         invoke_type=state.invoke_type,
         status=STATUSES[state.status],
-        phase=_PHASES[state.phase],
+        phase=PHASES[state.phase],
         attempt=state.attempt,
         failures=state.failures,
         executor_id=state.executor_id or "",
@@ -52,6 +35,7 @@ def job_to_proto(job: Job) -> pb.Job:
         sequence=job.sequence,
         activity_id=state.activity_id or "",
         request_id=state.request_id or "",
+        exhausted=state.exhausted,
     )
 
 

@@ -1,8 +1,7 @@
-"""The methods that read, list, watch and cancel jobs."""
+"""The methods that read, list, watch, cancel and retry jobs."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NoReturn
 
 import grpc
 
@@ -10,13 +9,15 @@ from fabric_jobs import events
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 from fabric_jobs.topics import canonical_job_id
-from facade.jobs import Jobs, RefusedError
-from facade.lifecycle import RequestCancel
+from facade.instance import again
+from facade.jobs import Jobs
+from facade.lifecycle import Reason, RequestCancel, RequestRetry
 from facade.replica import Change, Replica
-from facade.replica.store import created_us
+from facade.replica.filter import created_us
 from facade.roster import Roster
-from facade.rpc.convert import STATUS_NAMES, executor_to_proto, job_to_proto
-from facade.rpc.errors import Context, abort, answered
+from facade.rpc.convert import executor_to_proto, job_to_proto
+from facade.rpc.errors import Context, abort, abort_invalid, abort_refused, answered
+from facade.rpc.filters import filter_of
 from facade.rpc.pages import Place, from_token, to_token
 from facade.rpc.sessions import Sessions
 
@@ -53,37 +54,31 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         async with answered(context):
             entry = await self._jobs.read(job_id)
         if entry is None:
-            await _abort_unknown(context)
-        return pb.GetJobResponse(job=job_to_proto(entry.job), position=self._position(job_id))
+            await abort_refused(context, Reason.NOT_FOUND)
+        return pb.GetJobResponse(
+            job=job_to_proto(entry.job), position=self._position(job_id), payload=entry.job.payload
+        )
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        unknown = [number for number in request.statuses if number not in STATUS_NAMES]
-        if unknown or request.page_size < 0:
-            await abort(
-                context,
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "INVALID_FILTER",
-                f"page_size must not be negative, and statuses can't hold {unknown}.",
-            )
-        filters = f"{sorted(request.statuses)}{request.job_type}"
+        if request.page_size < 0:
+            await abort_invalid(context, "INVALID_PAGE_SIZE", "page_size must not be negative.")
         try:
-            before = from_token(request.page_token, filters)
+            which = filter_of(request)
         except ValueError as error:
-            await abort(
-                context,
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "INVALID_PAGE_TOKEN",
-                f"page_token can't be used: {error}. Ask for the first page.",
-            )
+            await abort_invalid(context, "INVALID_FILTER", f"{error}.")
+        try:
+            before = from_token(request.page_token, which)
+        except ValueError as error:
+            message = f"page_token can't be used: {error}. Ask for the first page."
+            await abort_invalid(context, "INVALID_PAGE_TOKEN", message)
         size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
-        statuses = [STATUS_NAMES[number] for number in request.statuses]
         async with answered(context):
             # One more than the page tells whether another follows.
-            found = await self._jobs.list(statuses, request.job_type, size + 1, before)
+            found = await self._jobs.list(which, size + 1, before)
         token = ""
         if len(found) > size:
             last = found[size - 1].job
-            token = to_token(Place(created_us(last), last.job_id, filters))
+            token = to_token(Place(created_us(last), last.job_id, which))
         return pb.ListJobsResponse(
             jobs=[job_to_proto(entry.job) for entry in found[:size]],
             next_page_token=token,
@@ -98,11 +93,18 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     ) -> pb.CancelJobResponse:
         job_id = await _job_id(request.job_id, context)
         async with answered(context):
-            try:
-                entry = await self._jobs.execute(RequestCancel(job_id=job_id))
-            except RefusedError:
-                await _abort_unknown(context)
+            entry = await self._jobs.execute(RequestCancel(job_id=job_id))
         return pb.CancelJobResponse(job=job_to_proto(entry.job), position=self._position(job_id))
+
+    async def RetryJob(self, request: pb.RetryJobRequest, context: Context) -> pb.RetryJobResponse:
+        job_id = await _job_id(request.job_id, context)
+        new_job_id = await _job_id(request.new_job_id, context, "new_job_id")
+        if new_job_id == job_id:
+            await abort_invalid(context, "INVALID_JOB_ID", "new_job_id must be another job's.")
+        async with answered(context):
+            ended = await self._jobs.execute(RequestRetry(job_id=job_id))
+            entry = await self._jobs.execute(again(ended.job, new_job_id))
+        return pb.RetryJobResponse(job=job_to_proto(entry.job), position=self._position(new_job_id))
 
     async def ListExecutors(
         self, request: pb.ListExecutorsRequest, context: Context
@@ -112,9 +114,12 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     async def WatchJobs(
         self, request: pb.WatchJobsRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobsResponse]:
+        only = await _job_id(request.job_id, context) if request.job_id else None
         changes: asyncio.Queue[Change | None] = asyncio.Queue()
 
         def changed(change: Change) -> None:
+            if only not in (None, change.entry.job.job_id):
+                return
             if changes.qsize() < WATCH_BUFFER:
                 changes.put_nowait(change)
             else:
@@ -159,14 +164,8 @@ def _watched(change: Change) -> pb.WatchJobsResponse:
     )
 
 
-async def _job_id(text: str, context: Context) -> str:
+async def _job_id(text: str, context: Context, name: str = "job_id") -> str:
     try:
         return canonical_job_id(text)
     except ValueError:
-        await abort(
-            context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_JOB_ID", "job_id is not a GUID."
-        )
-
-
-async def _abort_unknown(context: Context) -> NoReturn:
-    await abort(context, grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", "No such job is known.")
+        await abort_invalid(context, "INVALID_JOB_ID", f"{name} is not a GUID.")

@@ -11,11 +11,30 @@ from fabric_jobs.jobs import (
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
+    JobInstanceStatus,
+    JobPhase,
     NameValuePair,
     Policy,
     Progress,
 )
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+STATUSES = {
+    JobInstanceStatus.NOT_STARTED: pb.JOB_INSTANCE_STATUS_NOT_STARTED,
+    JobInstanceStatus.IN_PROGRESS: pb.JOB_INSTANCE_STATUS_IN_PROGRESS,
+    JobInstanceStatus.COMPLETED: pb.JOB_INSTANCE_STATUS_COMPLETED,
+    JobInstanceStatus.FAILED: pb.JOB_INSTANCE_STATUS_FAILED,
+    JobInstanceStatus.CANCELLED: pb.JOB_INSTANCE_STATUS_CANCELLED,
+}
+STATUS_NAMES = {number: status for status, number in STATUSES.items()}
+PHASES = {
+    JobPhase.QUEUED: pb.JOB_PHASE_QUEUED,
+    JobPhase.RUNNING: pb.JOB_PHASE_RUNNING,
+    JobPhase.STOPPING: pb.JOB_PHASE_STOPPING,
+    JobPhase.WAITING: pb.JOB_PHASE_WAITING,
+    JobPhase.ENDED: pb.JOB_PHASE_ENDED,
+}
+PHASE_NAMES = {number: phase for phase, number in PHASES.items()}
 
 
 class InvalidMessageError(ValueError):

@@ -4,11 +4,10 @@ import asyncio
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
+from tests.acceptance.grpc_errors import raised
 from tests.programs import TENANT, Fabric, Program, new_id, status_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -113,6 +112,24 @@ _BAD = {
         "NOT_FOUND",
         "JOB_NOT_FOUND",
     ),
+    "retry of an unknown job": (
+        "RetryJob",
+        pb.RetryJobRequest(job_id=new_id(), new_job_id=new_id()),
+        "NOT_FOUND",
+        "JOB_NOT_FOUND",
+    ),
+    "retry under no GUID": (
+        "RetryJob",
+        pb.RetryJobRequest(job_id=new_id()),
+        "INVALID_ARGUMENT",
+        "INVALID_JOB_ID",
+    ),
+    "retry under its own id": (
+        "RetryJob",
+        pb.RetryJobRequest(job_id=(own := new_id()), new_job_id=own.upper()),
+        "INVALID_ARGUMENT",
+        "INVALID_JOB_ID",
+    ),
     "forged token": (
         "ListJobs",
         pb.ListJobsRequest(page_token="Zm9yZ2Vk"),
@@ -131,6 +148,18 @@ _BAD = {
         "INVALID_ARGUMENT",
         "INVALID_FILTER",
     ),
+    "workspace that is no GUID": (
+        "ListJobs",
+        pb.ListJobsRequest(workspace_id="mine"),
+        "INVALID_ARGUMENT",
+        "INVALID_FILTER",
+    ),
+    "negative page": (
+        "ListJobs",
+        pb.ListJobsRequest(page_size=-1),
+        "INVALID_ARGUMENT",
+        "INVALID_PAGE_SIZE",
+    ),
 }
 
 
@@ -140,17 +169,7 @@ async def test_bad_input_is_answered_with_a_code_and_a_reason(
 ) -> None:
     """A canonical code, and the reason as `google.rpc.ErrorInfo`."""
     async with status_api(replicas[0]) as stub:
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await getattr(stub, method)(request_)
-
-    error = raised.value
-    status, info = Status(), ErrorInfo()
-    metadata = error.trailing_metadata()
-    assert metadata is not None
-    status.ParseFromString(dict(metadata)["grpc-status-details-bin"])
-    status.details[0].Unpack(info)
-    assert error.code().name == code
-    assert info.reason == reason
+        assert await raised(getattr(stub, method)(request_)) == (code, reason)
 
 
 async def test_a_session_without_hello_is_refused(replicas: tuple[Program, Program]) -> None:

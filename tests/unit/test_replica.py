@@ -8,7 +8,7 @@ from fabric_jobs import events
 from fabric_jobs.events import KnownEvent
 from facade.lifecycle import LONGEST_LIFE
 from facade.log import Record
-from facade.replica import KEPT, Identity, Replica, Store
+from facade.replica import KEPT, Filter, Identity, Replica, Store
 from tests.unit.lifecycle.builders import JOB, decided, driven, request, stamp, unknown_event
 
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
@@ -47,7 +47,7 @@ def test_a_job_is_known_for_eight_days_by_its_partition_s_time(replica: Replica)
     read(replica, requested(OTHER, "four"), KEPT, offset=2)
 
     assert replica.get(JOB) is None
-    assert [entry.job.job_id for entry in replica.list([], "", 10, None)] == [OTHER]
+    assert [entry.job.job_id for entry in replica.list(Filter(), 10)] == [OTHER]
 
 
 def test_an_old_job_is_unknown_also_to_the_event_that_comes_with_its_end(replica: Replica) -> None:

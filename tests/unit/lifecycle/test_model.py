@@ -80,9 +80,11 @@ class Machine(Service):
     )
     def wish(self, at: int, job: int, wish: str, fate: Fate) -> None:
         """Fabric asks for a job, perhaps with other content, or its end; somebody retries it."""
-        others = {"cancel": RequestCancel, "again": RequestRetry}
-        other = others.get(wish)
-        self.ask(at, other(job_id=JOBS[job]) if other else request(JOBS[job], wish), fate)
+        others: dict[str, Command] = {
+            "cancel": RequestCancel(job_id=JOBS[job]),
+            "again": RequestRetry(job_id=JOBS[job]),
+        }
+        self.ask(at, others.get(wish) or request(JOBS[job], wish), fate)
 
     @precondition(lambda self: self.dispatches)
     @rule(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JobStatusServiceStub:
-    """Reads jobs, watches and cancels them, and connects executors to the log.
+    """Reads jobs, watches, cancels and retries them, and connects executors to the log.
 
     Errors carry a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means that
     this replica can't know now; the same call may be repeated, here or at another replica.
@@ -68,10 +68,15 @@ class JobStatusServiceStub:
                 request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
+        self.RetryJob = channel.unary_unary(
+                '/fabric_jobs.status.v1.JobStatusService/RetryJob',
+                request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobRequest.SerializeToString,
+                response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobResponse.FromString,
+                _registered_method=True)
 
 
 class JobStatusServiceServicer:
-    """Reads jobs, watches and cancels them, and connects executors to the log.
+    """Reads jobs, watches, cancels and retries them, and connects executors to the log.
 
     Errors carry a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means that
     this replica can't know now; the same call may be repeated, here or at another replica.
@@ -126,6 +131,16 @@ class JobStatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryJob(self, request, context):
+        """Starts an ended job's content again, as a new job of the id that the caller chose; the ended one
+        stays what it was. Repeating is safe: the same two ids name the same new job.
+        `FAILED_PRECONDITION` while the job is not final, `ALREADY_EXISTS` where another content has the
+        new id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobStatusServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -159,6 +174,11 @@ def add_JobStatusServiceServicer_to_server(servicer, server):
                     request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.CancelJobRequest.FromString,
                     response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.CancelJobResponse.SerializeToString,
             ),
+            'RetryJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJob,
+                    request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobRequest.FromString,
+                    response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'fabric_jobs.status.v1.JobStatusService', rpc_method_handlers)
@@ -168,7 +188,7 @@ def add_JobStatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobStatusService:
-    """Reads jobs, watches and cancels them, and connects executors to the log.
+    """Reads jobs, watches, cancels and retries them, and connects executors to the log.
 
     Errors carry a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means that
     this replica can't know now; the same call may be repeated, here or at another replica.
@@ -326,6 +346,33 @@ class JobStatusService:
             '/fabric_jobs.status.v1.JobStatusService/CancelJob',
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.CancelJobRequest.SerializeToString,
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fabric_jobs.status.v1.JobStatusService/RetryJob',
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobRequest.SerializeToString,
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

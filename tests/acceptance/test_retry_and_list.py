@@ -1,0 +1,148 @@
+"""Jobs that ended, over the gRPC API: found by what they are, and started again."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.acceptance.grpc_errors import raised
+from tests.programs import TENANT, Fabric, Program, new_id, status_api
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Replicas = tuple[Program, Program]
+
+
+async def test_only_a_job_that_used_up_its_attempts_is_listed_as_exhausted(
+    replicas: Replicas, runner: Program
+) -> None:
+    """By its handler's failures or its run's timeout; a permanent error is another matter."""
+    made: dict[str, str] = {}
+    for job_type in ("hopeless", "slow", "fails"):
+        async with Fabric(replicas[0], job_type) as fabric:
+            made[job_type] = new_id()
+            await fabric.create(made[job_type])
+            await fabric.until(made[job_type], "Failed")
+    async with status_api(replicas[1]) as stub:
+        listed = await stub.ListJobs(pb.ListJobsRequest(exhausted=True))
+        shown = {
+            name: (await stub.GetJob(pb.GetJobRequest(job_id=job_id))).job.exhausted
+            for name, job_id in made.items()
+        }
+
+    assert [job.job_id for job in listed.jobs] == [made["slow"], made["hopeless"]]
+    assert shown == {"hopeless": True, "slow": True, "fails": False}
+
+
+async def test_jobs_are_listed_by_what_they_are_on_and_when_they_came(replicas: Replicas) -> None:
+    """Every filter leaves the jobs that fit it, on a replica that did not take them."""
+    item_type, job_type = f"Item-{new_id()[:8]}", f"job-{new_id()[:8]}"
+    async with Fabric(replicas[0], job_type, item_type) as fabric, status_api(replicas[1]) as stub:
+
+        async def listed(**filters: object) -> list[str]:
+            request = pb.ListJobsRequest(**{"job_type": job_type, **filters})  # type: ignore[arg-type]
+            return [job.job_id for job in (await stub.ListJobs(request)).jobs]
+
+        made = [new_id() for _ in range(3)]
+        for job_id in made:
+            await fabric.create(job_id)
+        jobs = [(await stub.GetJob(pb.GetJobRequest(job_id=job_id))).job for job_id in made]
+        second = jobs[1].create_time
+        later = Timestamp()
+        later.FromDatetime(second.ToDatetime() + timedelta(microseconds=1))
+        newest_first = made[::-1]
+
+        assert await listed() == newest_first
+        assert await listed(job_type="", item_type=item_type) == newest_first
+        assert await listed(item_type="another") == []
+        assert await listed(workspace_id=jobs[0].workspace_id.upper()) == newest_first
+        assert await listed(workspace_id=new_id()) == []
+        assert await listed(item_id=jobs[0].item_id) == newest_first
+        assert await listed(item_id=new_id()) == []
+        assert await listed(exhausted=True) == []
+        assert await listed(start_create_time=second) == newest_first[:2]
+        assert await listed(end_create_time=second) == newest_first[2:]
+        assert await listed(start_create_time=second, end_create_time=later) == [made[1]]
+
+
+async def test_a_retried_job_runs_the_same_content_under_the_new_id(
+    replicas: Replicas, runner: Program
+) -> None:
+    """Asked of both replicas, often and at once: one new job, and the ended one stays as it was."""
+    async with Fabric(replicas[0], "retried") as fabric, status_api(replicas[1]) as stub:
+        job_id, new_job_id = new_id(), new_id()
+        payload = {"journal": "/dev/null", "extra": [1.5, None]}
+        await fabric.create(job_id, payload)
+        await fabric.until(job_id, "Completed")
+        before = await stub.GetJob(pb.GetJobRequest(job_id=job_id))
+        retry = pb.RetryJobRequest(job_id=job_id.upper(), new_job_id=new_job_id.upper())
+        async with status_api(replicas[0]) as other:
+            first, *more = await asyncio.gather(
+                *(each.RetryJob(retry) for each in (stub, other) for _ in range(5))
+            )
+        await fabric.until(new_job_id, "Completed")
+        after = await stub.GetJob(pb.GetJobRequest(job_id=job_id))
+        new = await stub.GetJob(pb.GetJobRequest(job_id=new_job_id))
+        again = await stub.RetryJob(retry)
+        # Fabric's own create of that content is the same job too.
+        accepted = await fabric.create(new_job_id, payload)
+
+    assert {answer.job.job_id for answer in (first, *more, again)} == {new_job_id}
+    assert {answer.job.create_time.ToDatetime() for answer in (first, *more, again)} == {
+        new.job.create_time.ToDatetime()
+    }
+    assert after.job == before.job
+    assert new.payload == before.payload
+    assert new.job.status == pb.JOB_INSTANCE_STATUS_COMPLETED
+    for field in ("tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type"):
+        assert getattr(new.job, field) == getattr(before.job, field)
+    assert new.job.tenant_id == TENANT
+    assert new.job.activity_id == new.job.request_id == ""
+    assert accepted.status_code == 202
+
+
+async def test_a_job_that_has_not_ended_can_t_be_retried(replicas: Replicas) -> None:
+    """It would run twice at once; once it is cancelled, it can."""
+    async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[1]) as stub:
+        job_id, new_job_id = new_id(), new_id()
+        await fabric.create(job_id)
+        retry = pb.RetryJobRequest(job_id=job_id, new_job_id=new_job_id)
+        assert await raised(stub.RetryJob(retry)) == ("FAILED_PRECONDITION", "JOB_NOT_FINAL")
+        assert (await fabric.state(new_job_id)).status_code == 404
+        await fabric.cancel(job_id)
+        # On a replica that may not have read the cancel yet.
+        assert (await stub.RetryJob(retry)).job.phase == pb.JOB_PHASE_QUEUED
+
+
+async def test_a_retry_under_the_id_of_another_job_is_a_conflict(replicas: Replicas) -> None:
+    """Nothing is started, and the other job is as it was."""
+    async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[1]) as stub:
+        job_id, other = new_id(), new_id()
+        for one, payload in ((job_id, {"a": 1}), (other, {"a": 2})):
+            await fabric.create(one, payload)
+            await fabric.cancel(one)
+        retry = pb.RetryJobRequest(job_id=job_id, new_job_id=other)
+        assert await raised(stub.RetryJob(retry)) == ("ALREADY_EXISTS", "JOB_CONFLICT")
+        assert (await fabric.state(other)).json()["status"] == "Cancelled"
+
+
+async def test_a_watch_of_one_job_shows_only_its_events(replicas: Replicas) -> None:
+    """Also where the job is not there yet."""
+    async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[1]) as stub:
+        job_id = new_id()
+        watch = stub.WatchJobs(pb.WatchJobsRequest(job_id=job_id.upper()))
+        await watch.read()
+        for one in (new_id(), job_id, new_id()):
+            await fabric.create(one)
+        await fabric.cancel(job_id)
+        async with asyncio.timeout(30):
+            seen = [await watch.read() for _ in range(2)]
+        watch.cancel()
+
+    assert [applied.job.job_id for applied in seen] == [job_id] * 2
+    assert [applied.event_type for applied in seen] == [
+        "fabric.jobs.requested",
+        "fabric.jobs.cancelled",
+    ]
