@@ -42,10 +42,12 @@ def next_steps(url: str, grpc: str, authority: str, *, example: bool) -> str:
     kind = (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) if example else ("ITEM_TYPE", "JOB_TYPE")
     payload = EXAMPLE_PAYLOAD if example else "{}"
     submit = ["fabric-jobs", "submit", *kind, "--payload", payload, "--wait"]
+    listing = ["fabric-jobs", "jobs", "list"]
     if url != f"http://{HTTP_ADDRESS}/workload":
         submit += ["--http", url]
     if grpc != GRPC_ADDRESS:
         submit += ["--grpc", grpc]
+        listing += ["--grpc", grpc]
     headers = "fabric-jobs token"
     if authority != f"http://{DEFAULT_ADDRESS}":
         submit += ["--authority", authority]
@@ -55,5 +57,6 @@ def next_steps(url: str, grpc: str, authority: str, *, example: bool) -> str:
     return (
         f"In another terminal:\n  {shlex.join(submit)}\n"
         f"or as Fabric does it:\n  {headers} | curl -i -X POST -H @- {shlex.join(curl)}\n"
+        f"and to see the jobs:\n  {shlex.join(listing)}\n"
         "Ctrl-C stops everything."
     )

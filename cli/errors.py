@@ -19,5 +19,5 @@ class InputError(CommandError):
 
 
 def one_line(text: str) -> str:
-    """The text without its line breaks, so that an error stays one line."""
-    return " ".join(text.split())
+    """The text without its line breaks, and without what a terminal would obey."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,48 +1,35 @@
 """The command line: options in, an exit code out."""
 
-import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from cli.demo import demo
-from cli.dev import EXAMPLE, GRPC_ADDRESS, HTTP_ADDRESS, dev
+from cli.dev import EXAMPLE, HTTP_ADDRESS, dev
 from cli.errors import CommandError, InputError
 from cli.fabric import JobInstance, new_guid
 from cli.identity import DEVELOPMENT_TENANT, LocalIdentity, TenantOnly, fetch_headers
 from cli.issuer import DEFAULT_ADDRESS, Issuer
-from cli.stack import until_stopped
+from cli.jobs import jobs
+from cli.options import INTERRUPTED, Address, grpc_option, run
 from cli.submit import submit
-from fabric_jobs.settings import SettingsError, host_port
-
-_INTERRUPTED = 130
+from fabric_jobs.settings import host_port
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fabric-jobs", prog_name="fabric-jobs")
 def main() -> None:
-    """The job service behind a Microsoft Fabric workload, on this machine."""
+    """The job service behind a Microsoft Fabric workload: run it here, and look at its jobs."""
 
 
-class Address(click.ParamType[str]):
-    """`HOST:PORT`."""
-
-    name = "host:port"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            host_port(value)
-        except SettingsError as error:
-            self.fail(str(error), param, ctx)
-        return value
+main.add_command(jobs)
 
 
 @main.command("dev")
@@ -55,14 +42,7 @@ class Address(click.ParamType[str]):
     show_default=True,
     help="Where Fabric's calls are taken; port 0 is any free one.",
 )
-@click.option(
-    "--grpc",
-    type=Address(),
-    default=GRPC_ADDRESS,
-    envvar="FABRIC_JOBS_GRPC_ADDRESS",
-    show_default=True,
-    help="Where internal services and executors call.",
-)
+@grpc_option("Where internal services and executors call.")
 @click.option(
     "--issuer",
     type=Address(),
@@ -84,7 +64,7 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
     except OSError as error:
         raise CommandError(f"The local issuer can't have {issuer}: {error}.") from error
     with authority:
-        _run(dev(os.environ, target, http, grpc, authority))
+        run(dev(os.environ, target, http, grpc, authority))
 
 
 def _authority(help_text: str) -> Callable[[F], F]:
@@ -115,13 +95,7 @@ _tenant = click.option("--tenant", type=click.UUID, default=DEVELOPMENT_TENANT, 
     show_envvar=True,
     help="The facade, with its base path.",
 )
-@click.option(
-    "--grpc",
-    type=Address(),
-    default=GRPC_ADDRESS,
-    show_default=True,
-    help="The facade's gRPC address, which progress is read from.",
-)
+@grpc_option("The facade's gRPC address, which progress is read from.")
 @_authority("The local issuer; empty for a facade that has authentication off.")
 @_tenant
 @click.option("--workspace", type=click.UUID, default=new_guid, help="By default a new id.")
@@ -154,10 +128,10 @@ def submit_command(
     )
     identity = LocalIdentity(authority, str(tenant)) if authority else TenantOnly(str(tenant))
     work = submit(http, identity, job, _object(payload), grpc if wait else None)
-    code = _run(work)
+    code = run(work)
     if code is None:
         click.echo(f"No longer waiting; the job goes on: {job.job_id}", err=True)
-        code = _INTERRUPTED
+        code = INTERRUPTED
     sys.exit(code)
 
 
@@ -170,7 +144,7 @@ def token_command(authority: str, tenant: str, version: str, no_subject: bool) -
     """Print the headers that Fabric would send, for `curl -H @-`."""
     subject = "no" if no_subject else "yes"
     asking = fetch_headers(authority, tenant=str(tenant), version=version, subject=subject)
-    headers = _run(asking)
+    headers = run(asking)
     for name, value in (headers or {}).items():
         click.echo(f"{name}: {value}")
 
@@ -183,7 +157,7 @@ def demo_command() -> None:
     broker.
     """
 
-    if _run(demo(os.environ)) is None:
+    if run(demo(os.environ)) is None:
         raise CommandError("Stopped before the job was seen Completed.")
 
 
@@ -199,7 +173,3 @@ def _object(payload: str | None) -> msgspec.Raw | None:
         raise InputError('--payload must be a JSON object, such as \'{"priority": "high"}\'.')
     # As it was written: a number that Python can't hold goes through unchanged.
     return msgspec.Raw(encoded)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T | None:
-    return asyncio.run(until_stopped(work))

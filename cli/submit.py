@@ -1,29 +1,19 @@
 """`fabric-jobs submit`: asks for one job as Fabric would, and waits for it where asked to."""
 
+from contextlib import suppress
+
 import click
 import httpx
 from msgspec import Raw
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
-from cli.errors import one_line
+from cli.bar import JobBar
 from cli.fabric import Fabric, JobInstance, JobInstanceState
-from cli.progress import ProgressReader
-from fabric_jobs.jobs import JobInstanceStatus
+from cli.outcome import told
+from cli.status import StatusApi, StatusApiError
 
 POLL_S = 0.5
-EXIT_CODES = {
-    JobInstanceStatus.COMPLETED: 0,
-    JobInstanceStatus.FAILED: 1,
-    JobInstanceStatus.CANCELLED: 3,
-}
+#: Seconds that a question about progress may take; the state doesn't wait for it.
+PROGRESS_S = 1.0
 
 
 async def submit(
@@ -40,32 +30,17 @@ async def submit(
         if wait_with_grpc is None:
             return 0
         state = await _wait(fabric, job, wait_with_grpc)
-    if error := state.error_details:
-        click.echo(one_line(f"{error.error_code}: {error.message}"), err=True)
-    click.echo(state.status)
-    return EXIT_CODES[state.status]
+    error = state.error_details
+    return told(state.status, f"{error.error_code}: {error.message}" if error else None)
 
 
 async def _wait(fabric: Fabric, job: JobInstance, grpc: str) -> JobInstanceState:
-    """The final state; until then a bar on the terminal, if stderr is one."""
-    console = Console(stderr=True)
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[message]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    async with ProgressReader(grpc) as reader:
-        with bar:
-            shown = bar.add_task("", total=None, message="")
+    """The final state; until then a bar. Fabric's HTTP state has no word for progress."""
+    async with StatusApi(grpc, PROGRESS_S) as api:
+        with JobBar() as bar:
             async for state in fabric.states(job, POLL_S):
-                bar.update(shown, description=state.status)
-                if console.is_terminal and (progress := await reader.read(job.job_id)):
-                    message = one_line(progress.message)
-                    bar.update(shown, total=1, completed=progress.fraction, message=message)
+                bar.status(state.status)
+                if bar.shown:
+                    with suppress(StatusApiError):
+                        bar.progress((await api.get(job.job_id)).job)
     return state

@@ -1,11 +1,7 @@
 """Jobs as gRPC messages."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from fabric_jobs.wire import PHASES, STATUSES, error_to_proto, progress_to_proto
+from fabric_jobs.wire import PHASES, STATUSES, error_to_proto, progress_to_proto, time_to_proto
 from facade.lifecycle import Job
 from facade.roster import Heard
 
@@ -26,10 +22,10 @@ def job_to_proto(job: Job) -> pb.Job:
         attempt=state.attempt,
         failures=state.failures,
         executor_id=state.executor_id or "",
-        create_time=_timestamp(state.create_time),
-        start_time=_timestamp(state.start_time),
-        due_time=_timestamp(state.due_time),
-        end_time=_timestamp(state.end_time),
+        create_time=time_to_proto(state.create_time),
+        start_time=time_to_proto(state.start_time),
+        due_time=time_to_proto(state.due_time),
+        end_time=time_to_proto(state.end_time),
         progress=progress_to_proto(state.progress) if state.progress else None,
         error=error_to_proto(state.error) if state.error else None,
         sequence=job.sequence,
@@ -51,13 +47,5 @@ def executor_to_proto(heard: Heard) -> pb.Executor:
         ],
         slots=heartbeat.slots,
         free_slots=heartbeat.free_slots,
-        heartbeat_time=_timestamp(heard.time),
+        heartbeat_time=time_to_proto(heard.time),
     )
-
-
-def _timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp

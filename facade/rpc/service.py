@@ -9,6 +9,7 @@ from fabric_jobs import events
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 from fabric_jobs.topics import canonical_job_id
+from fabric_jobs.wire import time_to_proto
 from facade.instance import again
 from facade.jobs import Jobs
 from facade.lifecycle import Reason, RequestCancel, RequestRetry
@@ -161,6 +162,7 @@ def _watched(change: Change) -> pb.WatchJobsResponse:
         event_id=change.event.id,
         event_type=events.type_of(change.event),
         position=pb.Position(partition=change.entry.partition, offset=change.entry.offset + 1),
+        event_time=time_to_proto(change.event.time),
     )
 
 

@@ -1,10 +1,12 @@
 """The contract's values as protobuf messages and back, for both ends of the status API."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from math import isfinite
 
 import msgspec
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from fabric_jobs.jobs import (
     MAX_PROGRESS_CHARS,
@@ -143,6 +145,15 @@ def error_from_proto(message: pb.Error) -> ErrorResponse:
             for detail in message.details
         ),
     )
+
+
+def time_to_proto(time: datetime | None) -> Timestamp | None:
+    """The message of a time; none where there is none."""
+    if time is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp
 
 
 def _duration(seconds: float) -> Duration:

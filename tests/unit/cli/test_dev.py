@@ -11,39 +11,41 @@ AUTHORITY = "http://127.0.0.1:5002"
 
 def lines(
     url: str = URL, grpc: str = GRPC, authority: str = AUTHORITY, *, example: bool = True
-) -> tuple[list[str], list[str]]:
-    """The words of the two commands that it proposes."""
-    submit, curl = (
+) -> tuple[list[str], list[str], list[str]]:
+    """The words of the three commands that it proposes."""
+    submit, curl, listing = (
         shlex.split(line)
         for line in next_steps(url, grpc, authority, example=example).splitlines()
         if line.startswith("  ")
     )
-    return submit, curl
+    return submit, curl, listing
 
 
 def test_the_default_addresses_need_no_options() -> None:
     """The lines are as short as they can be."""
-    submit, curl = lines()
+    submit, curl, listing = lines()
 
     assert submit[:2] == ["fabric-jobs", "submit"]
     assert submit[2:4] == ["Contoso.FinanceAnalytics.Forecast", "calculateForecast"]
     assert submit[4:] == ["--payload", '{"priority": "high"}', "--wait"]
     assert curl[:4] == ["fabric-jobs", "token", "|", "curl"]
     assert curl[-1].startswith(f"{URL}/workspaces/")
+    assert listing == ["fabric-jobs", "jobs", "list"]
 
 
 def test_other_addresses_are_named() -> None:
     """The lines work as they are printed."""
     url, grpc, authority = "http://127.0.0.1:7/workload", "127.0.0.1:8", "http://127.0.0.1:9"
-    submit, curl = lines(url, grpc, authority)
+    submit, curl, listing = lines(url, grpc, authority)
 
     assert submit[-6:] == ["--http", url, "--grpc", grpc, "--authority", authority]
     assert curl[:5] == ["fabric-jobs", "token", "--authority", authority, "|"]
     assert curl[-1].startswith(f"{url}/workspaces/")
+    assert listing[-2:] == ["--grpc", grpc]
 
 
 def test_a_user_s_own_handlers_are_for_the_user_to_name() -> None:
     """Their types aren't known here."""
-    submit, _ = lines(example=False)
+    submit, *_ = lines(example=False)
 
     assert submit[2:4] == ["ITEM_TYPE", "JOB_TYPE"]

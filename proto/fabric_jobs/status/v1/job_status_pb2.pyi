@@ -388,16 +388,18 @@ class WatchJobsRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class WatchJobsResponse(_message.Message):
-    __slots__ = ("job", "event_id", "event_type", "position")
+    __slots__ = ("job", "event_id", "event_type", "position", "event_time")
     JOB_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     job: Job
     event_id: str
     event_type: str
     position: Position
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+    event_time: _timestamp_pb2.Timestamp
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Executor(_message.Message):
     __slots__ = ("executor_id", "pool", "job_types", "slots", "free_slots", "heartbeat_time")
