@@ -5,13 +5,11 @@ import os
 import re
 import signal
 import sys
-import tempfile
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
 
 import httpx
 import pytest
@@ -20,43 +18,14 @@ from msgspec import Raw, Struct
 
 from cli.fabric import Fabric, JobInstance
 from cli.identity import DEVELOPMENT_TENANT, LocalIdentity
+from tests.command import DEADLINE_S, Command, Ended, run, started
 from tests.conftest import Cluster
 
-COMMAND = str(Path(sys.executable).with_name("fabric-jobs"))
 FORECAST = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 IMPORT = ("Contoso.FinanceAnalytics.Forecast", "importActuals")
 ANY_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--issuer", "127.0.0.1:0")
-DEADLINE_S = 60
-#: No Kafka of the tests' own environment, unless a test names one.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("FABRIC_JOBS_")}
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
-
-
-class Ended(NamedTuple):
-    """What a command left."""
-
-    exit_code: int
-    stdout: list[str]
-    stderr: str
-
-
-class Command(Struct):
-    """A running `fabric-jobs`."""
-
-    process: Process
-    #: A file: a pipe that nobody reads would fill, and stop it.
-    log: IO[bytes]
-
-    async def end(self) -> Ended:
-        """What it leaves, once it has ended."""
-        async with asyncio.timeout(DEADLINE_S):
-            stdout, _ = await self.process.communicate()
-        assert self.process.returncode is not None
-        self.log.seek(0)
-        return Ended(
-            self.process.returncode, stdout.decode().splitlines(), self.log.read().decode()
-        )
 
 
 class Dev(Struct):
@@ -87,44 +56,6 @@ class Dev(Struct):
         """The process id of one of its programs."""
         (found,) = (pid for pid, command in children(self.process.pid) if f"-m {name}" in command)
         return found
-
-
-@asynccontextmanager
-async def started(
-    *arguments: str,
-    cwd: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-    terminal: int | None = None,
-) -> AsyncIterator[Command]:
-    """`fabric-jobs`, until the end of the block; `terminal` is its stderr instead of the log."""
-    with tempfile.TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(
-            COMMAND,
-            *arguments,
-            cwd=cwd,
-            env={**ENVIRONMENT, **(environment or {})},
-            stdout=PIPE,
-            stderr=terminal or log,
-            # As a shell does, so that Ctrl-C can be sent to the whole group.
-            start_new_session=True,
-        )
-        try:
-            yield Command(process, log)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
-            # pytest shows it beside a failure.
-            log.seek(0)
-            print(log.read().decode())
-
-
-async def run(
-    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Ended:
-    """`fabric-jobs`, from its start to its end."""
-    async with started(*arguments, cwd=cwd, environment=environment) as command:
-        return await command.end()
 
 
 @asynccontextmanager

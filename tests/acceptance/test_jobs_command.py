@@ -1,0 +1,163 @@
+"""`fabric-jobs jobs` on Apache Kafka, run as an operator and an operator's scripts run it."""
+
+import asyncio
+import json
+import signal
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from tests.command import Ended, run, started
+from tests.conftest import SERVERS
+from tests.programs import Fabric, Program, new_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Replicas = tuple[Program, Program]
+
+
+async def jobs(replica: Program, *arguments: str) -> Ended:
+    """`fabric-jobs jobs`, which finds the replica by the environment."""
+    at = {"FABRIC_JOBS_GRPC_ADDRESS": replica.ready["grpc"]}
+    return await run("jobs", *arguments, environment=at)
+
+
+async def test_an_exhausted_job_is_found_and_retried_as_a_shell_would(
+    replicas: Replicas, runner: Program
+) -> None:
+    """As `list --exhausted --ids | xargs -n1 retry`: the new job runs, and fails in its turn."""
+    async with Fabric(replicas[0], "hopeless") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id)
+        await fabric.until(job_id, "Failed")
+        found = await jobs(replicas[1], "list", "--exhausted", "--ids")
+        retried = await jobs(replicas[1], "retry", *found.stdout)
+        (new,) = retried.stdout
+        await fabric.until(new, "Failed")
+    table = await jobs(replicas[0], "list", "--exhausted", "--job-type", "hopeless")
+
+    assert found == (0, [job_id], "")
+    assert retried.exit_code == 0
+    assert [line.split()[:3] for line in table.stdout[1:]] == [
+        [new, "Failed", "hopeless"],
+        [job_id, "Failed", "hopeless"],
+    ]
+    assert all(
+        line.endswith("exhausted, HandlerError: RuntimeError: attempt 2")
+        for line in table.stdout[1:]
+    )
+
+
+async def test_a_job_is_shown_to_people_and_to_scripts(replicas: Replicas, runner: Program) -> None:
+    """With its payload; an id that nobody knows is exit code 2."""
+    async with Fabric(replicas[0], "journaled") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id, {"journal": "/dev/null"})
+        await fabric.until(job_id, "Completed")
+    shown = await jobs(replicas[1], "get", job_id)
+    scripted = await jobs(replicas[1], "get", job_id.upper(), "--json")
+    unknown = await jobs(replicas[1], "get", new_id())
+
+    assert [line.split() for line in shown.stdout[:2]] == [["job", job_id], ["status", "Completed"]]
+    assert json.loads("\n".join(scripted.stdout))["payload"] == {"journal": "/dev/null"}
+    assert unknown == (
+        2,
+        [],
+        "Error: No such job is known. `fabric-jobs jobs list` shows those that are.\n",
+    )
+
+
+async def test_a_running_job_is_followed_cancelled_and_then_retried(
+    replicas: Replicas, runner: Program
+) -> None:
+    """Not retried before: it would run twice. The follower ends with the cancelled job."""
+    async with Fabric(replicas[0], "endless") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id)
+        await fabric.until(job_id, "InProgress")
+        following = asyncio.create_task(jobs(replicas[1], "watch", job_id))
+        refused = await jobs(replicas[0], "retry", job_id)
+        cancelled = await jobs(replicas[0], "cancel", job_id)
+        followed = await following
+        new = new_id()
+        retried = await jobs(replicas[1], "retry", job_id, "--new-id", new)
+        again = await jobs(replicas[0], "retry", job_id, "--new-id", new)
+        other = await jobs(replicas[0], "cancel", new)
+
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("Error: The job has not ended. Cancel it, ")
+    assert refused.stderr.count("\n") == 1
+    assert cancelled.exit_code == 0
+    assert cancelled.stdout in (["InProgress"], ["Cancelled"])
+    assert followed == (3, ["Cancelled"], "")
+    assert retried == again == (0, [new], "")
+    assert other.exit_code == 0
+
+
+async def test_a_watch_shows_what_happens_until_ctrl_c(replicas: Replicas) -> None:
+    """A line an event, as soon as it is applied."""
+    async with Fabric(replicas[1], "nobody-runs") as fabric:
+        job_id = new_id()
+        address = ("--grpc", replicas[0].ready["grpc"])
+        async with started("jobs", "watch", "--json", *address) as command:
+            assert command.process.stdout
+            async with asyncio.timeout(60):
+                while b"Watching" not in command.log_so_far():
+                    await asyncio.sleep(0.02)
+            await fabric.create(job_id)
+            await fabric.cancel(job_id)
+            seen = [json.loads(await command.process.stdout.readline()) for _ in range(2)]
+            command.process.send_signal(signal.SIGINT)
+            ended = await command.end()
+
+    assert [(one["eventType"], one["job"]["jobId"]) for one in seen] == [
+        ("fabric.jobs.requested", job_id),
+        ("fabric.jobs.cancelled", job_id),
+    ]
+    assert ended == (130, [], "Watching; Ctrl-C ends it.\n")
+
+
+async def test_a_job_s_events_are_read_from_the_topic(
+    environment: dict[str, str], replicas: Replicas, runner: Program
+) -> None:
+    """Those that count; with --all also the rest, marked. A wrong topic is named."""
+    async with Fabric(replicas[0], "journaled") as fabric:
+        job_id = new_id()
+        await fabric.create(job_id, {"journal": "/dev/null"})
+        await fabric.until(job_id, "Completed")
+    at = environment | {"FABRIC_JOBS_GRPC_ADDRESS": replicas[1].ready["grpc"]}
+    shown = await run("jobs", "events", job_id, environment=at)
+    scripted = await run("jobs", "events", job_id, "--json", environment=at)
+    first = json.loads(scripted.stdout[0])
+    producer = AIOKafkaProducer(bootstrap_servers=environment[SERVERS])
+    await producer.start()
+    duplicate = await producer.send_and_wait(
+        environment["FABRIC_JOBS_EVENTS_TOPIC"],
+        json.dumps(first["event"]).encode(),
+        key=job_id.encode(),
+        partition=first["partition"],
+    )
+    await producer.stop()
+    # A create that is accepted after it: the facades have read the duplicate.
+    async with Fabric(replicas[1], "nobody-runs") as fabric:
+        await fabric.create(new_id())
+    everything = [
+        json.loads(line)
+        for line in (await run("jobs", "events", job_id, "--all", "--json", environment=at)).stdout
+    ]
+    wrong = await run(
+        "jobs", "events", job_id, environment=at | {"FABRIC_JOBS_EVENTS_TOPIC": "another"}
+    )
+
+    kinds = ["requested", "started", "progressed", "completed"]
+    assert [line.split()[0::2][:2] for line in shown.stdout[1:]] == [
+        [str(number), kind] for number, kind in enumerate(kinds, 1)
+    ]
+    assert [json.loads(line)["event"]["type"] for line in scripted.stdout] == [
+        f"fabric.jobs.{kind}" for kind in kinds
+    ]
+    assert [one["applied"] for one in everything] == [True, True, True, True, False]
+    assert everything[-1]["offset"] == duplicate.offset
+    assert everything[-1]["event"] == first["event"]
+    assert wrong.exit_code == 2
+    assert "has no topic another with this job" in wrong.stderr
