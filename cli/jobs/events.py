@@ -85,7 +85,7 @@ def _detail(event: Event) -> str:
         case events.Progressed() if state.progress:
             return cut(f"{state.progress.fraction:.0%} {state.progress.message}")
         case events.AttemptFailed() if state.due_time:
-            return f"{_error(event.data.error)}, next at {to_seconds(state.due_time)}"
+            return f"{_error(event.data.error)} Next at {to_seconds(state.due_time)}"
         case events.Requeued():
             return f"attempt {state.attempt}, {event.data.reason}"
         case events.Failed() if state.error:

@@ -77,7 +77,7 @@ def list_command(
     else:
         note("There is no job yet: `fabric-jobs submit` asks for one.")
     if more:
-        note(f"More than these {limit} fit: narrow the filters, or raise --limit.")
+        note(f"More jobs fit than --limit {limit}: narrow the filters, or raise it.")
 
 
 def _given(context: click.Context) -> str:

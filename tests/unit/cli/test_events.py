@@ -109,7 +109,7 @@ def test_people_see_what_each_event_says(capsys: Any) -> None:
         ["2", "started", "attempt 1 by executor-a"],
         ["1", "requested", "lost: a duplicate, or too late"],
         ["3", "progressed", "50% half"],
-        ["4", "attempt-failed", "Flaky: Flaky happened., next at 2026-01-01T00:00:06Z"],
+        ["4", "attempt-failed", "Flaky: Flaky happened. Next at 2026-01-01T00:00:06Z"],
         ["5", "requeued", "attempt 2, RetryDue"],
         ["6", "started", "attempt 2 by executor-a"],
         ["7", "requeued", "attempt 3, HandedBack"],

@@ -114,7 +114,7 @@ def test_a_list_goes_on_over_pages_up_to_its_limit_and_says_if_there_is_more(
     result = run(stub, "list", "--ids", "--limit", "5", "--exhausted")
 
     assert len(result.stdout.split()) == 5
-    assert result.stderr == "More than these 5 fit: narrow the filters, or raise --limit.\n"
+    assert result.stderr == "More jobs fit than --limit 5: narrow the filters, or raise it.\n"
     assert [(ask.page_size, ask.page_token, ask.exhausted) for ask in stub.requests] == [
         (5, "", True),
         (3, "more", True),
