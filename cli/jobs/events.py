@@ -23,7 +23,7 @@ from fabric_jobs.settings import KafkaSettings, SettingsError, from_env
 
 @click.command("events")
 @options.job_id
-@click.option("--all", "lost_too", is_flag=True, help="Also duplicates and losers of races.")
+@click.option("--all", "lost_too", is_flag=True, help="Also what did not count.")
 @click.option(
     "--kafka",
     metavar="HOST:PORT",

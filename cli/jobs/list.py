@@ -5,6 +5,7 @@ from datetime import datetime
 
 import click
 
+from cli.errors import InputError
 from cli.jobs import options
 from cli.jobs.show import as_json, list_table, note, put
 from cli.jobs.when import When, to_seconds
@@ -56,6 +57,8 @@ def list_command(
 
     A time is one such as 2026-11-23T20:14:01Z, or how long ago it was: 30m, 2h, 7d.
     """
+    if since and until and since >= until:
+        raise InputError("--since must be a time before --until.")
     filters = pb.ListJobsRequest(
         statuses=[STATUSES[JobInstanceStatus(status)] for status in statuses],
         job_type=job_type,

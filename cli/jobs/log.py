@@ -85,11 +85,7 @@ async def _consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
     # What it has to say of a broker that is away is said by the error.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     servers = settings.kafka_bootstrap_servers
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        auto_offset_reset="none",
-        fetch_max_wait_ms=settings.broker.fetch_max_wait_ms,
-    )
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="none")
     try:
         await asyncio.wait_for(consumer.start(), ANSWER_S)
         yield consumer

@@ -94,6 +94,17 @@ def test_a_list_is_a_row_a_job_and_cuts_nothing_where_it_is_no_terminal(stub: St
     ]
 
 
+def test_a_terminal_folds_the_last_column_alone(stub: StubFacade) -> None:
+    """Narrow as it may be: an id stays whole, for the mouse that copies it."""
+    stub.answer = lambda _: listed(job(**FAILED, error=HOSTILE))
+    narrow = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "20"}
+    lines = CliRunner().invoke(main, ("jobs", "list", "--grpc", stub.address), env=narrow).stdout
+
+    _, first, *rest = lines.splitlines()
+    assert first.startswith(f"{JOB}  Failed  run       2026-11-23T20:14:01Z  Odd: [red]one[/]")
+    assert [line.strip() for line in rest] == ["[31mtwo"]
+
+
 def test_a_list_for_xargs_is_ids_and_one_for_scripts_is_json(stub: StubFacade) -> None:
     """A line a job, and nothing else on stdout."""
     stub.answer = lambda _: listed(job(), job(job_id=OTHER, **FAILED, exhausted=True))
@@ -358,12 +369,25 @@ def test_a_facade_that_is_not_there_is_told_in_one_line(
     )
 
 
+def test_a_kafka_that_is_not_there_is_told_in_one_line(stub: StubFacade) -> None:
+    """Where the events were to be read from."""
+    stub.answer = lambda _: pb.GetJobResponse(job=job())
+    result = run(stub, "events", JOB, "--kafka", "127.0.0.1:1")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: Kafka at 127.0.0.1:1 gave no answer (KafkaConnectionError). Name the facade's "
+        "Kafka with --kafka; `fabric-jobs dev` says its own in its first line.\n"
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("list", "--status", "Done"),
         ("list", "--since", "yesterday"),
         ("list", "--workspace", "mine"),
+        ("list", "--since", "1h", "--until", "2h"),
         ("list", "--limit", "0"),
         ("get", "no-guid"),
         ("retry", JOB, "--new-id", "x"),
