@@ -106,7 +106,7 @@ def detail(job: pb.Job) -> str:
             words.append(progress(job.progress))
     if job.exhausted:
         words.append("exhausted")
-    if job.HasField("error") and job.phase in (pb.JOB_PHASE_WAITING, pb.JOB_PHASE_ENDED):
+    if job.phase == pb.JOB_PHASE_WAITING or job.status == pb.JOB_INSTANCE_STATUS_FAILED:
         words.append(cut(f"{job.error.error_code}: {job.error.message}"))
     return ", ".join(words)
 

@@ -74,21 +74,23 @@ async def watch_one(address: str, job_id: str, *, json: bool) -> int:
 
 async def follow(api: StatusApi, job_id: str) -> AsyncGenerator[pb.Job, None]:
     """The job now and after each of its events, up to its end. Raises `StatusApiError`."""
-    answered, sequence = float("-inf"), 0
+    sequence, answered, lost_at = 0, False, 0.0
     while True:
         try:
             async with aclosing(api.watch(job_id)) as applied:
                 async for event in applied:
                     # Read once the watch has begun: no event is missed between the two.
                     job = event.job if event.event_id else (await api.get(job_id)).job
-                    answered = time.monotonic()
+                    answered, lost_at = True, 0.0
                     if job.sequence > sequence:
                         sequence = job.sequence
                         yield job
                     if job.phase == pb.JOB_PHASE_ENDED:
                         return
         except UnavailableError:
-            if time.monotonic() - answered > PATIENCE_S:
+            now = time.monotonic()
+            lost_at = lost_at or now
+            if not answered or now - lost_at > PATIENCE_S:
                 raise
         await asyncio.sleep(_AGAIN_S)
 

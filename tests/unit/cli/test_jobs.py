@@ -9,6 +9,7 @@ import grpc
 import pytest
 from click.testing import CliRunner, Result
 
+import cli.jobs.watch
 from cli.jobs.show import MOST_PAYLOAD
 from cli.main import main
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -83,6 +84,7 @@ def test_a_list_is_a_row_a_job_and_cuts_nothing_where_it_is_no_terminal(stub: St
     stub.answer = lambda _: listed(
         job(**RUNNING, progress=pb.Progress(fraction=0.5, message="half way")),
         job(**FAILED, job_type="j" * 96, error=HOSTILE, attempt=2, exhausted=True),
+        job(error=HOSTILE, attempt=2),
     )
     result = run(stub, "list")
 
@@ -91,6 +93,7 @@ def test_a_list_is_a_row_a_job_and_cuts_nothing_where_it_is_no_terminal(stub: St
         f"{JOB}  InProgress  {'run':96}  2026-11-23T20:14:01Z  50% half way",
         f"{JOB}  Failed      {'j' * 96}  2026-11-23T20:14:01Z  "
         "attempt 2, exhausted, Odd: [red]one[/] [31mtwo",
+        f"{JOB}  Completed   {'run':96}  2026-11-23T20:14:01Z  attempt 2",
     ]
 
 
@@ -331,6 +334,37 @@ def test_a_job_is_followed_to_its_end(
     assert (result.exit_code, result.stdout, result.stderr) == (code, stdout, stderr)
     watched = [asked for asked in stub.requests if isinstance(asked, pb.WatchJobsRequest)]
     assert watched == [pb.WatchJobsRequest(job_id=JOB)] * 2
+
+
+def test_a_job_to_which_nothing_happens_for_long_is_followed_all_the_same(
+    stub: StubFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is how long the facade is away, not how long it had nothing to say before."""
+    monkeypatch.setattr(cli.jobs.watch, "PATIENCE_S", 0)
+    stub.answer = lambda _: pb.GetJobResponse(job=job(**RUNNING, sequence=2))
+    stub.watches = [[], [applied(job())]]
+
+    assert run(stub, "watch", JOB).stdout == "Completed\n"
+
+
+def test_a_facade_that_stays_away_ends_the_following(
+    stub: StubFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its own words, and exit code 2."""
+    answers = [pb.GetJobResponse(job=job(**RUNNING, sequence=2))]
+
+    def once(_: object) -> pb.GetJobResponse:
+        if not answers:
+            raise Failure(grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE", "The log is away.")
+        return answers.pop()
+
+    monkeypatch.setattr(cli.jobs.watch, "PATIENCE_S", 0)
+    stub.answer = once
+    stub.watches = [[], [], []]
+    result = run(stub, "watch", JOB)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "Error: The log is away.\n"
 
 
 def test_following_a_job_for_scripts_tells_each_change_once(stub: StubFacade) -> None:
