@@ -12,6 +12,7 @@ import msgspec
 from cli.demo import demo
 from cli.dev import EXAMPLE, HTTP_ADDRESS, dev
 from cli.errors import CommandError, InputError
+from cli.executors import executors
 from cli.fabric import JobInstance, new_guid
 from cli.identity import DEVELOPMENT_TENANT, LocalIdentity, TenantOnly, fetch_headers
 from cli.issuer import DEFAULT_ADDRESS, Issuer
@@ -30,6 +31,7 @@ def main() -> None:
 
 
 main.add_command(jobs)
+main.add_command(executors)
 
 
 @main.command("dev")

@@ -1,6 +1,6 @@
 """Calls the facade's gRPC status API; what fails becomes one line that says what to do."""
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -70,6 +70,12 @@ class StatusApi:
             request.page_token = page.next_page_token
             if not page.next_page_token or len(jobs) >= most:
                 return jobs, bool(page.next_page_token)
+
+    async def executors(self) -> Sequence[pb.Executor]:
+        """The executors that are there, by pool and id."""
+        call = self._stub.ListExecutors(pb.ListExecutorsRequest(), timeout=self._answer_s)
+        answer: pb.ListExecutorsResponse = await self._answer(call)
+        return answer.executors
 
     async def cancel(self, job_id: str) -> pb.Job:
         """The job after the cancel."""

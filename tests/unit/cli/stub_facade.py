@@ -61,7 +61,7 @@ class StubFacade(JobStatusServiceServicer):
         """One answer; so are the next ones."""
         return self._answered(request, context)
 
-    ListJobs = CancelJob = RetryJob = GetJob
+    ListJobs = ListExecutors = CancelJob = RetryJob = GetJob
 
     def WatchJobs(  # noqa: N802 - gRPC's spelling
         self, request: pb.WatchJobsRequest, context: Any
