@@ -143,26 +143,34 @@ class Traffic:
         if plan.doubled:
             other = (first + 1) % self._replicas
             tries.append(self._client.create(plan.job, plan.kind, other, PATIENCE_S))
-        answers = await asyncio.gather(*tries)
+        answers, waits = await asyncio.gather(*tries), _backoff(plan.dice)
         while all(answer.code in UNDECIDED for answer in answers):
-            await asyncio.sleep(plan.dice.uniform(0.2, 1))
+            await asyncio.sleep(next(waits))
             answers = [
                 await self._client.create(plan.job, plan.kind, self._replica(plan), PATIENCE_S)
             ]
         return any(answer.accepted for answer in answers)
 
     async def _cancel(self, plan: Plan) -> None:
-        while True:
+        for wait_s in _backoff(plan.dice):
             answer = await self._client.cancel(plan.job, self._replica(plan), PATIENCE_S)
             if answer.code not in UNDECIDED:
                 return
-            await asyncio.sleep(plan.dice.uniform(0.2, 1))
+            await asyncio.sleep(wait_s)
 
     async def _poll(self, plan: Plan) -> Operation:
         return await self._client.poll(plan.job, self._replica(plan), PATIENCE_S)
 
     def _replica(self, plan: Plan) -> int:
         return plan.dice.randrange(self._replicas)
+
+
+def _backoff(dice: Random) -> Iterator[float]:
+    """Seconds before each repetition: soon at first, then as a facade asks for beside its 503."""
+    longest_s = 1.0
+    while True:
+        yield dice.uniform(0.2, longest_s)
+        longest_s = min(5.0, longest_s * 1.5)
 
 
 def _is_final(shown: Shown | None) -> bool:
