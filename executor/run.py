@@ -34,6 +34,8 @@ class Run:
         session: Session,
         decided: Callable[[], None],
     ) -> None:
+        self.job_id = dispatched.job_id
+        self.attempt = dispatched.attempt
         self._dispatched = dispatched
         self._handler = handler
         self._session = session
@@ -49,7 +51,7 @@ class Run:
         self.revoked = False
 
     def __str__(self) -> str:
-        return f"job {self._dispatched.job_id} attempt {self._dispatched.attempt}"
+        return f"job {self.job_id} attempt {self.attempt}"
 
     async def run(self) -> None:
         """Claims, handles and reports; every line logged on the way says which job it is about."""
@@ -173,8 +175,8 @@ class Run:
 
     async def _report(self, report: pb.Report) -> Accepted | Refused:
         assert self.grant is not None
-        report.job_id = self._dispatched.job_id
-        report.attempt = self._dispatched.attempt
+        report.job_id = self.job_id
+        report.attempt = self.attempt
         report.grant.CopyFrom(self.grant)
         return await self._session.report(report)
 

@@ -33,7 +33,9 @@ class Runs:
         self._session = session
         self._slots = slots
         self._group = group
-        self._runs: dict[tuple[str, int], Run] = {}
+        #: By the record that dispatches them: one that lost a race names the same attempt as the
+        #: one that won, and either is claimed, so that neither is passed for the other.
+        self._runs: dict[str, Run] = {}
         self._held: Counter[tuple[str, str]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
@@ -50,8 +52,7 @@ class Runs:
 
     def wants(self, dispatched: Dispatched) -> bool:
         """Whether there is a handler for it, and no run of it yet."""
-        run = dispatched.job_id, dispatched.attempt
-        return dispatched.kind in self._handlers and run not in self._runs
+        return dispatched.kind in self._handlers and dispatched.event_id not in self._runs
 
     def has_slot(self, dispatched: Dispatched) -> bool:
         """Whether a slot is free for what is wanted: one of the process, and one of its type."""
@@ -64,7 +65,7 @@ class Runs:
     def start(self, dispatched: Dispatched, decided: Callable[[], None]) -> None:
         """Starts a run that is wanted, in a slot that is free; tells when its claim is decided."""
         run = Run(dispatched, self._handlers[dispatched.kind], self._session, decided)
-        self._runs[dispatched.job_id, dispatched.attempt] = run
+        self._runs[dispatched.event_id] = run
         self._held[dispatched.kind] += 1
         task = self._group.create_task(self._keep(run, dispatched), name=str(run))
         self._tasks.add(task)
@@ -104,21 +105,21 @@ class Runs:
         beat = pb.Heartbeat(free_slots=self.free_slots)
         for item_type, job_type in filter(self._is_full, self._handlers):
             beat.full_job_types.add(item_type=item_type, job_type=job_type)
-        for (job_id, attempt), run in self._runs.items():
+        for run in self._runs.values():
             if run.grant is None:
-                beat.claims.add(job_id=job_id, attempt=attempt)
+                beat.claims.add(job_id=run.job_id, attempt=run.attempt)
             elif not run.revoked:
-                beat.runs.add(job_id=job_id, attempt=attempt)
+                beat.runs.add(job_id=run.job_id, attempt=run.attempt)
         return beat
 
     def cancel(self, job_id: str, attempt: int) -> None:
         """The job was asked to stop."""
-        if run := self._runs.get((job_id, attempt)):
+        for run in self._of(job_id, attempt):
             run.cancel()
 
     def stop(self, job_id: str, attempt: int) -> None:
         """The run is no longer ours."""
-        if run := self._runs.get((job_id, attempt)):
+        for run in self._of(job_id, attempt):
             log.warning("%s: stopped, it is no longer ours", run)
             run.revoke()
 
@@ -128,6 +129,11 @@ class Runs:
         if self.wants(dispatched) and self.has_slot(dispatched):
             self.start(dispatched, decided=lambda: None)
 
+    def _of(self, job_id: str, attempt: int) -> list[Run]:
+        """The run of the attempt, and claims of it that are awaited."""
+        runs = self._runs.values()
+        return [run for run in runs if (run.job_id, run.attempt) == (job_id, attempt)]
+
     async def _keep(self, run: Run, dispatched: Dispatched) -> None:
         try:
             await run.run()
@@ -135,7 +141,7 @@ class Runs:
             # A defect of ours must cost this run, whose lease then ends, and not all the others.
             log.exception("%s ended by a defect of the executor", run)
         finally:
-            del self._runs[dispatched.job_id, dispatched.attempt]
+            del self._runs[dispatched.event_id]
             self._held[dispatched.kind] -= 1
             freed, self._freed = self._freed, asyncio.Event()
             freed.set()

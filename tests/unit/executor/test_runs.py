@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from executor import Job, JobStopped, dispatches, progress
 from executor import run as run_module
@@ -187,6 +188,27 @@ async def test_the_same_attempt_is_run_once(facade: FakeFacade) -> None:
         await facade.until(lambda: run("a") in facade.heartbeats[-1].runs)
         assert not runs.wants(dispatched("a"))
         await runs.drain(0)
+
+
+async def test_a_record_that_lost_its_race_hides_none_that_won(facade: FakeFacade) -> None:
+    """Both name the same attempt; each is claimed by its own record, and one of them is run."""
+
+    def winner_only(entry: pb.Claim | pb.Report) -> pb.Answer:
+        if isinstance(entry, pb.Claim) and entry.record.event_id == "loser":
+            refusal = pb.Refusal(reason=pb.REFUSAL_REASON_NOT_DISPATCHED)
+            return pb.Answer(entry_id=entry.entry_id, refused=refusal)
+        return accept(entry)
+
+    facade.script = silent
+    async with running(facade, quick) as runs:
+        loser, winner = (replace(dispatched("a"), event_id=name) for name in ("loser", "winner"))
+        runs.start(loser, decided=lambda: None)
+        assert runs.wants(winner)
+        runs.start(winner, decided=lambda: None)
+        await facade.until(lambda: len(facade.claims) == 2)
+        facade.script = winner_only
+        facade.end_stream()
+        await facade.until(lambda: facade.outcomes == ["completed"])
 
 
 async def test_a_heartbeat_lists_what_is_held_and_what_is_awaited(facade: FakeFacade) -> None:
