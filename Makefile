@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test chaos unit check proto lock clean
+.PHONY: demo test chaos unit check proto docs lock clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -24,6 +24,9 @@ check: .venv/ready  ## style and types
 proto: .venv/ready  ## regenerate the gRPC code from the .proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto \
 	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto
+
+docs: .venv/ready  ## write docs/settings.md anew from the settings
+	$(BIN)/python docs/settings.py
 
 lock: .venv/ready  ## write the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \

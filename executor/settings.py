@@ -4,14 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fabric_jobs.settings import KafkaSettings, SettingsError, host_port
+from fabric_jobs.settings import Addresses, KafkaSettings, addresses
 
 
 class ExecutorSettings(KafkaSettings, frozen=True, kw_only=True):
     """How an executor finds the log and the facades, and how much it runs."""
 
-    #: `HOST:PORT` of one or more facades' gRPC, separated by commas; one is used at a time.
-    facades: str = "127.0.0.1:5001"
+    #: Where one or more facades answer gRPC; one is used at a time.
+    facades: Addresses = "127.0.0.1:5001"
     #: The pool: executors with the same handlers share the work. It is the consumer group's id.
     pool: Annotated[str, Meta(min_length=1)] = "default"
     #: How many jobs run at a time.
@@ -27,9 +27,4 @@ class ExecutorSettings(KafkaSettings, frozen=True, kw_only=True):
     @property
     def facade_addresses(self) -> tuple[str, ...]:
         """The facades' addresses. Raises `SettingsError`."""
-        addresses = tuple(text.strip() for text in self.facades.split(",") if text.strip())
-        if not addresses:
-            raise SettingsError("No facade is named: set it to HOST:PORT, such as 127.0.0.1:5001.")
-        for address in addresses:
-            host_port(address)
-        return addresses
+        return addresses(self.facades)

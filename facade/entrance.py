@@ -2,7 +2,6 @@
 
 import ipaddress
 import logging
-from uuid import UUID
 
 from fabric_jobs.guids import guid
 from fabric_jobs.settings import PREFIX, SettingsError, host_port
@@ -50,12 +49,10 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
     return Authenticator(
         Trust(
             authority=settings.authority.rstrip("/"),
-            publisher_tenant=_guid("publisher_tenant_id", settings.publisher_tenant_id),
+            publisher_tenant=guid(settings.publisher_tenant_id),
             audience=settings.audience,
-            client_id=str(_guid("client_id", settings.client_id)),
-            fabric_app_ids=frozenset(
-                _guid("fabric_app_ids", text) for text in settings.fabric_app_ids
-            ),
+            client_id=str(guid(settings.client_id)),
+            fabric_app_ids=frozenset(map(guid, settings.fabric_app_ids)),
             skew_s=settings.clock_skew_s,
         )
     )
@@ -70,13 +67,6 @@ def admission(settings: FacadeSettings) -> Admission:
         tenant_creates_per_s=settings.tenant_creates_per_s,
         tenant_unfinished_jobs=settings.tenant_unfinished_jobs,
     )
-
-
-def _guid(name: str, text: str) -> UUID:
-    try:
-        return guid(text)
-    except ValueError:
-        raise SettingsError(f"{PREFIX}{name.upper()}={text!r} is not a GUID.") from None
 
 
 def _loopback(host: str) -> bool:

@@ -25,6 +25,7 @@ async def serve(settings: FacadeSettings) -> None:
     Raises `SettingsError`, `AuthorityError`, `LogError` and `StateInUseError`.
     """
     http_at, grpc_at = http_address(settings), grpc_address(settings)
+    state_file = settings.state_file()
     trusted = authenticator(settings)
     if trusted:
         await trusted.keys.start()
@@ -32,7 +33,7 @@ async def serve(settings: FacadeSettings) -> None:
     beats = Log(settings, topics.heartbeats(settings))
     await the_log.connect()
     await beats.connect()
-    store = Store(settings.state_dir / "replica.sqlite" if settings.state_dir else None)
+    store = Store(state_file)
     try:
         store.adopt(
             Identity(

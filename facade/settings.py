@@ -1,32 +1,35 @@
 """The facade's settings."""
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from fabric_jobs.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.jobs import InvokeType
-from fabric_jobs.settings import KafkaSettings
+from fabric_jobs.settings import PREFIX, Address, Guid, KafkaSettings, SettingsError, Topic, Url
+
+UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*$")]
 
 
 class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     """How a facade replica runs; each field is an environment variable, as `FABRIC_JOBS_...`."""
 
     #: Where Fabric calls; loopback only without authentication. Port 0 takes a free one.
-    http_address: str = "127.0.0.1:5000"
+    http_address: Address = "127.0.0.1:5000"
     #: Where internal services and executors call; loopback only, for nobody is authenticated there.
-    grpc_address: str = "127.0.0.1:5001"
+    grpc_address: Address = "127.0.0.1:5001"
     #: What stands before every path of Fabric's.
-    base_path: str = "/workload"
+    base_path: UrlPath = "/workload"
     #: The folder of the replica's state, made where missing; memory if empty. One process has it.
-    state_dir: Path | None = None
+    state_dir: Annotated[Path | None, Meta(examples=["/var/lib/fabric-jobs"])] = None
     #: Whether a missing topic is made at start.
     create_topics: bool = False
     #: How many partitions the topic has; never to be changed once it is in use.
     events_partitions: Annotated[int, Meta(ge=1)] = 24
     #: The topic of the executors' heartbeats.
-    heartbeats_topic: str = HEARTBEATS_TOPIC
+    heartbeats_topic: Topic = HEARTBEATS_TOPIC
     #: Seconds of silence after which a run is taken from its executor; an hour at most.
     lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     #: Seconds that a stopping replica answers on while it says that it is not ready, for those who
@@ -39,15 +42,15 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Whether callers of the HTTP API must be Fabric: `on`, or `off` on loopback.
     authentication: Literal["on", "off"] = "on"
     #: The address of the authority that signs Fabric's tokens.
-    authority: str = "https://login.microsoftonline.com"
+    authority: Url = "https://login.microsoftonline.com"
     #: The tenant that published the workload: that of Fabric's app token.
-    publisher_tenant_id: str = ""
+    publisher_tenant_id: Guid = ""
     #: The workload's Application ID URI: the audience of v1 tokens.
     audience: str = ""
     #: The workload's client id: the audience of v2 tokens.
-    client_id: str = ""
+    client_id: Guid = ""
     #: The app ids that are Fabric's.
-    fabric_app_ids: tuple[str, ...] = (
+    fabric_app_ids: tuple[Guid, ...] = (
         "00000009-0000-0000-c000-000000000000",
         "d2450708-699c-41e3-8077-b0c8341509aa",
     )
@@ -65,3 +68,18 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     tenant_unfinished_jobs: Annotated[int, Meta(ge=0)] = 0
     #: Whether pages about the HTTP API are served beside its description.
     docs: bool = False
+
+    def state_file(self) -> Path | None:
+        """The file of the replica's state, in a folder that is there. Raises `SettingsError`."""
+        if self.state_dir is None:
+            return None
+        try:
+            self.state_dir.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.state_dir):
+                pass
+        except OSError as error:
+            raise SettingsError(
+                f"{PREFIX}STATE_DIR={str(self.state_dir)!r} can't be written to ({error.strerror}):"
+                " name a folder that this user may write to, such as /var/lib/fabric-jobs."
+            ) from error
+        return self.state_dir / "replica.sqlite"

@@ -1,66 +1,30 @@
-"""Settings from the environment: `FABRIC_JOBS_` and the field's name in capitals."""
+"""Settings from the environment: `FABRIC_JOBS_` and the field's name in capitals, or from files."""
 
+import logging
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, get_origin
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from fabric_jobs import kinds
 from fabric_jobs.brokers import BROKERS, Broker
+from fabric_jobs.guids import guid
 from fabric_jobs.topics import EVENTS_TOPIC
 
+log = logging.getLogger("fabric_jobs.settings")
+
 PREFIX = "FABRIC_JOBS_"
+#: After a variable's name: the path of a file that holds the value.
+FILE = "_FILE"
+#: How alike a name must be to that of a setting to be taken for it misspelled.
+CLOSE = 0.94
 
 
 class SettingsError(ValueError):
     """A setting can't be used; the message names it."""
-
-
-class KafkaSettings(Struct, frozen=True, kw_only=True):
-    """How both programs find the log."""
-
-    #: `HOST:PORT` of one or more brokers, separated by commas.
-    kafka_bootstrap_servers: str = "127.0.0.1:9092"
-    #: `apache`, or `embedded` for the broker that `fabric-jobs dev` carries.
-    kafka_broker: Literal["apache", "embedded"] = "apache"
-    #: The topic of the job events.
-    events_topic: str = EVENTS_TOPIC
-
-    @property
-    def broker(self) -> Broker:
-        """The capabilities of the kind of broker."""
-        return BROKERS[self.kafka_broker]
-
-
-T = TypeVar("T", bound=Struct)
-
-
-def from_env(settings: type[T], environ: Mapping[str, str]) -> T:
-    """The settings with what the environment says; an empty value stands for the default.
-
-    The values of a list are separated by commas.
-    Raises `SettingsError`, naming the variable.
-    """
-    values = {}
-    for field in msgspec.structs.fields(settings):
-        variable = PREFIX + field.name.upper()
-        if text := environ.get(variable):
-            try:
-                listed = get_origin(field.type) is tuple
-                values[field.name] = msgspec.convert(
-                    [word.strip() for word in text.split(",")] if listed else text,
-                    field.type,
-                    strict=False,
-                    dec_hook=_built,
-                )
-            except msgspec.ValidationError as error:
-                raise SettingsError(f"{variable}={text!r}: {error}.") from error
-    return settings(**values)
-
-
-def _built(kind: type, text: Any) -> Any:
-    """A value of a type that msgspec leaves to us, such as a path."""
-    return kind(text)
 
 
 def host_port(address: str) -> tuple[str, int]:
@@ -71,3 +35,118 @@ def host_port(address: str) -> tuple[str, int]:
     if not colon or not host or number is None or number > 65535:
         raise SettingsError(f"{address!r} is not HOST:PORT, such as 127.0.0.1:5000.")
     return host, number
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Each of the `HOST:PORT` that commas separate, at least one. Raises `SettingsError`."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    for address in found or [text]:
+        host_port(address)
+    return found
+
+
+Address = Annotated[str, Meta(title="HOST:PORT", extra={"check": host_port})]
+Addresses = Annotated[
+    str, Meta(title="HOST:PORT, or several separated by commas", extra={"check": addresses})
+]
+Guid = Annotated[
+    str,
+    Meta(title="a GUID", examples=["0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"], extra={"check": guid}),
+]
+Url = Annotated[str, Meta(title="a URL of http or https", pattern=r"^https?://[^\s/]+\S*$")]
+
+Topic = Annotated[
+    str, Meta(title="letters, digits, dots, - and _", pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+]
+
+
+class KafkaSettings(Struct, frozen=True, kw_only=True):
+    """How both programs find the log."""
+
+    #: Where one or more of the brokers are.
+    kafka_bootstrap_servers: Addresses = "127.0.0.1:9092"
+    #: The kind of broker: `embedded` is the one that `fabric-jobs dev` carries.
+    kafka_broker: Literal["apache", "embedded"] = "apache"
+    #: The topic of the job events.
+    events_topic: Topic = EVENTS_TOPIC
+
+    @property
+    def broker(self) -> Broker:
+        """The capabilities of the kind of broker."""
+        return BROKERS[self.kafka_broker]
+
+
+class Variable(NamedTuple):
+    """The environment variable of a setting."""
+
+    name: str
+    field: str
+    type: Any
+    default: Any
+
+    @property
+    def example(self) -> str:
+        """A value that would do."""
+        return kinds.example(self.type) or kinds.write(self.default)
+
+    def read(self, environ: Mapping[str, str]) -> Any:
+        """The value, or the default where none is given. Raises `SettingsError`."""
+        text, path = environ.get(self.name), environ.get(self.name + FILE)
+        if text and path:
+            raise SettingsError(f"{self.name} and {self.name}{FILE} are both set: leave one out.")
+        if path:
+            # What it holds may be a secret, and isn't shown.
+            text, told = self._content(path), f"What {self.name}{FILE}={path!r} holds"
+        elif text:
+            told = f"{self.name}={text!r}"
+        else:
+            return self.default
+        try:
+            return kinds.read(self.type, text)
+        except ValueError as error:
+            raise SettingsError(
+                f"{told} is not {kinds.words(self.type)}; {self.example} would do."
+            ) from error
+
+    def _content(self, path: str) -> str:
+        try:
+            text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no text"
+            raise SettingsError(
+                f"{self.name}{FILE}={path!r} can't be read ({why}): name a file that holds the "
+                "value, such as /run/secrets/value."
+            ) from error
+        if not text:
+            raise SettingsError(f"{self.name}{FILE}={path!r} is empty: write the value into it.")
+        return text
+
+
+T = TypeVar("T", bound=Struct)
+
+
+def variables(settings: type[Struct]) -> list[Variable]:
+    """The variables of a program's settings, in the order of its fields."""
+    return [
+        Variable(PREFIX + field.name.upper(), field.name, field.type, field.default)
+        for field in msgspec.structs.fields(settings)
+    ]
+
+
+def from_env(settings: type[T], environ: Mapping[str, str]) -> T:
+    """The settings with what the environment says; an empty value stands for the default.
+
+    The values of a list are separated by commas. Raises `SettingsError`, naming the variable and
+    a value that would do.
+    """
+    known = variables(settings)
+    _warn_of_misspelled({each.name for each in known}, environ)
+    return settings(**{each.field: each.read(environ) for each in known})
+
+
+def _warn_of_misspelled(known: set[str], environ: Mapping[str, str]) -> None:
+    """Other programs share the prefix, so only what is all but a known name is told of."""
+    known = known | {name + FILE for name in known}
+    for name in sorted(environ.keys() - known):
+        if name.startswith(PREFIX) and (meant := get_close_matches(name, known, 1, CLOSE)):
+            log.warning("%s is no setting: %s is one", name, meant[0])

@@ -52,13 +52,14 @@ def test_what_is_missing_is_named_and_nothing_else(missing: tuple[str, ...]) -> 
 def test_what_is_no_guid_is_refused_by_its_variable(name: str, text: str) -> None:
     """The message shows what it holds."""
     with pytest.raises(SettingsError, match=f"^{NEEDED[name]}='{text}' is not a GUID"):
-        authenticator(replace(WHOLE, **{name: text}))
+        from_env(FacadeSettings, {NEEDED[name]: text})
 
 
 def test_an_app_id_of_fabric_that_is_no_guid_is_refused() -> None:
     """Also as one of several."""
-    with pytest.raises(SettingsError, match=r"^FABRIC_JOBS_FABRIC_APP_IDS='Fabric' is not a GUID"):
-        authenticator(replace(WHOLE, fabric_app_ids=(CLIENT_ID, "Fabric")))
+    ids = f"{CLIENT_ID},Fabric"
+    with pytest.raises(SettingsError, match=f"^FABRIC_JOBS_FABRIC_APP_IDS='{ids}' is not a GUID"):
+        from_env(FacadeSettings, {"FABRIC_JOBS_FABRIC_APP_IDS": ids})
 
 
 async def test_an_authority_may_end_with_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
