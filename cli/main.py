@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -161,6 +162,19 @@ def demo_command() -> None:
 
     if run(demo(os.environ)) is None:
         raise CommandError("Stopped before the job was seen Completed.")
+
+
+@main.command("check")
+@click.option("--create", is_flag=True, help="Make the topics that are missing.")
+def check_command(create: bool) -> None:
+    """Try what a facade needs, before it takes traffic.
+
+    The environment sets it, as it does the facade's: settings, the folder of its state, the
+    authority's keys, Kafka, its topics and its clock. A line for each says ok, warning or failed,
+    and what to do; the exit code is 1 where anything failed.
+    """
+    options = ["--create"] if create else []
+    sys.exit(subprocess.call([sys.executable, "-m", "facade", "check", *options]))
 
 
 def _object(payload: str | None) -> msgspec.Raw | None:

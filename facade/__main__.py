@@ -1,4 +1,4 @@
-"""`python -m facade`: one replica, set by the environment."""
+"""`python -m facade`: one replica, set by the environment; `check` tries what it needs."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ import uvloop
 from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
 from facade.auth import AuthorityError
+from facade.check import report
 from facade.log import LogError
 from facade.replica import StateInUseError
 from facade.service import serve
@@ -18,7 +19,21 @@ from facade.settings import FacadeSettings
 EXPECTED = (SettingsError, AuthorityError, LogError, StateInUseError, OSError, RuntimeError)
 
 
+USAGE = "usage: python -m facade [check [--create]]"
+
+
 def main() -> int:
+    """The command: its exit code."""
+    match sys.argv[1:]:
+        case []:
+            return run()
+        case ["check", *options] if set(options) <= {"--create"}:
+            return report(os.environ, create=bool(options))
+    print(USAGE, file=sys.stderr)
+    return 2
+
+
+def run() -> int:
     """Runs until SIGTERM or SIGINT; a second one ends it at once."""
     configure()
     try:

@@ -129,8 +129,15 @@ class Roster:
         return datetime.fromtimestamp(record.time_ms / 1000, UTC)
 
     def _check_clock(self, written: datetime, recorded: datetime) -> None:
-        """The broker wrote the record after we sent it and before we read it, or a clock is off."""
         was_right = self.clock_is_right
-        self._skew = max(written - recorded, recorded - datetime.now(UTC), timedelta())
+        self._skew = skew(written, recorded, datetime.now(UTC))
         if was_right and not self.clock_is_right:
             log.error(_SKEWED, self._skew.total_seconds())
+
+
+def skew(written: datetime, recorded: datetime, read: datetime) -> timedelta:
+    """How far a clock is from the broker's, at least.
+
+    The broker recorded what was written before, and is read now, unless one of them is off.
+    """
+    return max(written - recorded, recorded - read, timedelta())

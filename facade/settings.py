@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from fabric_jobs.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.jobs import InvokeType
-from fabric_jobs.settings import PREFIX, Address, Guid, KafkaSettings, SettingsError, Topic, Url
+from fabric_jobs.settings import Address, Guid, KafkaSettings, SettingsError, Topic, Url, variable
 
 UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*$")]
 
@@ -79,7 +79,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
                 pass
         except OSError as error:
             raise SettingsError(
-                f"{PREFIX}STATE_DIR={str(self.state_dir)!r} can't be written to ({error.strerror}):"
-                " name a folder that this user may write to, such as /var/lib/fabric-jobs."
+                f"{variable('state_dir')}={str(self.state_dir)!r} can't be written to "
+                f"({error.strerror}): name a folder that this user may write to, such as "
+                "/var/lib/fabric-jobs."
             ) from error
         return self.state_dir / "replica.sqlite"

@@ -58,7 +58,7 @@ class Keys:
         self._keys: dict[str, Key] = {}
         self._published: object = None
         self._asked_at = float("-inf")
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[int] | None = None
         #: Why the last look for an unknown key found nothing out, unless another did since.
         self._failed: BaseException | None = None
 
@@ -71,14 +71,14 @@ class Keys:
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,
         )
-        await retrying(self._fetch)
+        await retrying(self.fetch)
 
     async def run(self) -> None:
         """Refreshes the keys until cancelled; those that are held serve while that fails."""
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
-                await self._fetch()
+                await self.fetch()
             except AuthorityError as error:
                 log.warning("the keys could not be refreshed: %s", error)
 
@@ -95,17 +95,18 @@ class Keys:
                     raise AuthorityError(str(self._failed))
                 return None
             self._asked_at = time.monotonic()
-            self._asking = asyncio.create_task(self._fetch(), name="fetch an unknown key")
+            self._asking = asyncio.create_task(self.fetch(), name="fetch an unknown key")
             self._asking.add_done_callback(self._asked)
         await asyncio.shield(self._asking)
         return self._keys.get(key_id)
 
-    def _asked(self, task: asyncio.Task[None]) -> None:
+    def _asked(self, task: asyncio.Task[int]) -> None:
         self._asking = None
         if not task.cancelled():
             self._failed = task.exception()  # those who asked may have gone
 
-    async def _fetch(self) -> None:
+    async def fetch(self) -> int:
+        """Asks the authority once; how many keys it has. Raises `AuthorityError`."""
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
                 configuration = (await client.get(self._url)).raise_for_status().json()
@@ -123,3 +124,4 @@ class Keys:
         if found["keys"] != self._published:
             self._changed()
         self._keys, self._published, self._failed = keys, found["keys"], None
+        return len(keys)

@@ -4,10 +4,12 @@ It knows Kafka and nothing of jobs. What makes it safe is forced here and is no 
 an idempotent producer, its own partition assignment, no group and no automatic commit.
 """
 
+from facade.log.clients import administering
 from facade.log.errors import LogError, LogForgottenError, LogUnavailableError, TopicError
 from facade.log.log import Log
 from facade.log.tail import Checkpoint, Reader, Record
 from facade.log.topic import TopicSpec
+from facade.log.trial import Replication, recorded_time, replication
 
 __all__ = [
     "Checkpoint",
@@ -17,6 +19,10 @@ __all__ = [
     "LogUnavailableError",
     "Reader",
     "Record",
+    "Replication",
     "TopicError",
     "TopicSpec",
+    "administering",
+    "recorded_time",
+    "replication",
 ]

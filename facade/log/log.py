@@ -5,7 +5,6 @@ import logging
 import time
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from tenacity import (
     AsyncRetrying,
@@ -16,7 +15,7 @@ from tenacity import (
 )
 
 from fabric_jobs.settings import KafkaSettings
-from facade.log.clients import started
+from facade.log.clients import administering, started
 from facade.log.errors import LogUnavailableError
 from facade.log.producer import Appender
 from facade.log.tail import Reader, Tail
@@ -36,6 +35,7 @@ class Log:
     """The log of one topic. Open it with `connect`, then keep `run` going."""
 
     def __init__(self, settings: KafkaSettings, spec: TopicSpec) -> None:
+        self._settings = settings
         self._servers = settings.kafka_bootstrap_servers
         self._broker = settings.broker
         self._spec = spec
@@ -47,31 +47,21 @@ class Log:
         self.partitions = 0
         self.cluster_id = ""
 
-    async def connect(self) -> None:
+    async def connect(self, within_s: float = CONNECT_S) -> None:
         """Finds Kafka; makes or checks the topic. Raises `TopicError`, `LogUnavailableError`."""
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type((KafkaError, LogUnavailableError)),
+            retry=retry_if_exception_type(LogUnavailableError),
             wait=wait_random_exponential(0.2, max=5),
-            stop=stop_after_delay(CONNECT_S),
+            stop=stop_after_delay(within_s),
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,
         )
-        try:
-            await retrying(self._connect)
-        except KafkaError as error:
-            raise LogUnavailableError(
-                f"Kafka can't be reached at {self._servers}: {error}. Start it, or set "
-                "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
-            ) from error
+        await retrying(self._connect)
 
     async def _connect(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
-        try:
-            await admin.start()
+        async with administering(self._settings) as admin:
             self.partitions = await prepare_topic(admin, self._spec, self._broker, self._servers)
             self.cluster_id = str((await admin.describe_cluster())["cluster_id"])
-        finally:
-            await admin.close()
 
     async def run(self, reader: Reader) -> None:
         """Reads into the reader, and serves appends and barriers, until cancelled."""

@@ -87,7 +87,8 @@ async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
 def _missing(spec: TopicSpec, servers: str) -> str:
     configs = " ".join(f"--config {name}={value}" for name, value in _configs(spec).items())
     return (
-        f"The topic {spec.name} does not exist. Make it, or set FABRIC_JOBS_CREATE_TOPICS=true:\n"
+        f"The topic {spec.name} does not exist. Make it by `fabric-jobs check --create`, or have "
+        "the facade make it by FABRIC_JOBS_CREATE_TOPICS=true, or make it by hand:\n"
         f"kafka-topics.sh --bootstrap-server {servers} --create --topic {spec.name} "
         f"--partitions {spec.partitions} --replication-factor 3 "
         f"--config min.insync.replicas=2 {configs}"
@@ -104,13 +105,18 @@ def _partition_faults(count: int, spec: TopicSpec) -> list[str]:
     ]
 
 
-async def _config_faults(admin: AIOKafkaAdminClient, spec: TopicSpec, servers: str) -> list[str]:
-    resource = ConfigResource(ConfigResourceType.TOPIC, spec.name)
+async def config_of(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    """The configuration of a topic that exists. Raises `LogUnavailableError`."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     (response,) = await admin.describe_configs([resource])
     ((code, message, _, _, entries),) = response.resources
     if code:
-        raise LogUnavailableError(f"The topic {spec.name}'s configuration: {message}")
-    found = {entry[0]: entry[1] for entry in entries}
+        raise LogUnavailableError(f"The topic {topic}'s configuration: {message}")
+    return {entry[0]: entry[1] for entry in entries}
+
+
+async def _config_faults(admin: AIOKafkaAdminClient, spec: TopicSpec, servers: str) -> list[str]:
+    found = await config_of(admin, spec.name)
     faults = []
     for name, (good, wanted, why) in _checks(spec).items():
         if not good(found[name]):

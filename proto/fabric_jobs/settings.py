@@ -76,6 +76,11 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
         return BROKERS[self.kafka_broker]
 
 
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
 class Variable(NamedTuple):
     """The environment variable of a setting."""
 
@@ -128,7 +133,7 @@ T = TypeVar("T", bound=Struct)
 def variables(settings: type[Struct]) -> list[Variable]:
     """The variables of a program's settings, in the order of its fields."""
     return [
-        Variable(PREFIX + field.name.upper(), field.name, field.type, field.default)
+        Variable(variable(field.name), field.name, field.type, field.default)
         for field in msgspec.structs.fields(settings)
     ]
 
@@ -139,14 +144,18 @@ def from_env(settings: type[T], environ: Mapping[str, str]) -> T:
     The values of a list are separated by commas. Raises `SettingsError`, naming the variable and
     a value that would do.
     """
-    known = variables(settings)
-    _warn_of_misspelled({each.name for each in known}, environ)
-    return settings(**{each.field: each.read(environ) for each in known})
+    for warning in misspelled(settings, environ):
+        log.warning(warning)
+    return settings(**{each.field: each.read(environ) for each in variables(settings)})
 
 
-def _warn_of_misspelled(known: set[str], environ: Mapping[str, str]) -> None:
-    """Other programs share the prefix, so only what is all but a known name is told of."""
-    known = known | {name + FILE for name in known}
-    for name in sorted(environ.keys() - known):
-        if name.startswith(PREFIX) and (meant := get_close_matches(name, known, 1, CLOSE)):
-            log.warning("%s is no setting: %s is one", name, meant[0])
+def misspelled(settings: type[Struct], environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that is all but one of these settings.
+
+    Other programs share the prefix, so what is merely unknown is not told of.
+    """
+    names = {each.name for each in variables(settings)}
+    known = names | {name + FILE for name in names}
+    others = sorted(name for name in environ.keys() - known if name.startswith(PREFIX))
+    close = {name: get_close_matches(name, known, 1, CLOSE) for name in others}
+    return [f"{name} is no setting: {meant[0]} is one" for name, meant in close.items() if meant]

@@ -1,0 +1,166 @@
+"""`python -m facade check`: what a deployment needs, tried before it takes traffic."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from fabric_jobs.settings import SettingsError, from_env, misspelled
+from facade import topics
+from facade.auth import AuthorityError
+from facade.entrance import authenticator, grpc_address, http_address
+from facade.log import Log, LogError, TopicSpec, administering, recorded_time, replication
+from facade.roster import MAX_SKEW, skew
+from facade.settings import FacadeSettings
+
+#: How long one thing is tried, in seconds.
+TRY_S = 10.0
+
+
+class Verdict(StrEnum):
+    """What came of one thing that was tried."""
+
+    OK = "ok"
+    #: The facade would run; what it would be like is for the reader to judge.
+    WARNING = "warning"
+    #: The facade would not start, or not be ready.
+    FAILED = "failed"
+
+
+class Finding(NamedTuple):
+    """One line of the report; a text of several lines says what to do in the later ones."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        first, *more = self.text.splitlines()
+        return "\n".join(
+            [f"{self.verdict:<8} {self.subject:<10} {first}", *(f"{'':20}{line}" for line in more)]
+        )
+
+
+def report(environ: Mapping[str, str], *, create: bool) -> int:
+    """Prints each finding as it is made; the exit code is 1 if anything failed.
+
+    `create` makes the topics that are missing.
+    """
+    # Whatever a library would say of a failure, the finding says better.
+    logging.disable()
+
+    async def printed() -> bool:
+        good = True
+        async for finding in check(environ, create=create):
+            print(finding, flush=True)
+            good &= finding.verdict is not Verdict.FAILED
+        return good
+
+    return 0 if asyncio.run(printed()) else 1
+
+
+async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Finding]:
+    """Tries one thing after the other, and goes on after a failure."""
+    for text in misspelled(FacadeSettings, environ):
+        yield Finding(Verdict.WARNING, "settings", text)
+    try:
+        settings = from_env(FacadeSettings, environ)
+        http_address(settings)
+        grpc_address(settings)
+    except SettingsError as error:
+        yield Finding(Verdict.FAILED, "settings", str(error))
+        return
+    yield Finding(Verdict.OK, "settings", "each can be used")
+    yield _state(settings)
+    yield await _authority(settings)
+    async for finding in _kafka(settings, create=create or settings.create_topics):
+        yield finding
+
+
+def _state(settings: FacadeSettings) -> Finding:
+    try:
+        file = settings.state_file()
+    except SettingsError as error:
+        return Finding(Verdict.FAILED, "state", str(error))
+    kept = f"is kept in {file}" if file else "is kept in memory, and read anew at each start"
+    return Finding(Verdict.OK, "state", kept)
+
+
+async def _authority(settings: FacadeSettings) -> Finding:
+    try:
+        trusted = authenticator(settings)
+        if trusted is None:
+            text = "authentication is off: whoever reaches the port may do everything"
+            return Finding(Verdict.WARNING, "authority", text)
+        count = await trusted.keys.fetch()
+    except (SettingsError, AuthorityError) as error:
+        return Finding(Verdict.FAILED, "authority", str(error))
+    if not count:
+        text = f"{settings.authority} publishes no RSA key: name another in FABRIC_JOBS_AUTHORITY."
+        return Finding(Verdict.FAILED, "authority", text)
+    return Finding(Verdict.OK, "authority", f"{count} keys from {settings.authority}")
+
+
+async def _kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Finding]:
+    try:
+        async with asyncio.timeout(TRY_S), administering(settings) as admin:
+            brokers = len((await admin.describe_cluster())["brokers"])
+    except (LogError, TimeoutError) as error:
+        told = str(error) or (
+            f"Nobody answers at {settings.kafka_bootstrap_servers} within {TRY_S:.0f} s. Set "
+            "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
+        )
+        yield Finding(Verdict.FAILED, "kafka", told)
+        return
+    yield Finding(Verdict.OK, "kafka", f"{brokers} brokers, {settings.kafka_bootstrap_servers}")
+    if not settings.broker.topic_admin:
+        text = "the embedded broker keeps nothing, and its topics can't be looked at"
+        yield Finding(Verdict.WARNING, "topic", text)
+        return
+    for spec in (topics.events(settings), topics.heartbeats(settings)):
+        finding = await _topic(settings, replace(spec, create=create))
+        yield finding
+    # Not to a missing one: a broker that makes topics on first use would make it as it likes.
+    if finding.verdict is not Verdict.FAILED:
+        yield await _append(settings)
+
+
+async def _topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
+    the_log = Log(settings, spec)
+    try:
+        await the_log.connect(within_s=TRY_S)
+        async with administering(settings) as admin:
+            found = await replication(admin, spec.name)
+    except LogError as error:
+        return Finding(Verdict.FAILED, "topic", str(error))
+    told = (
+        f"{spec.name}: {the_log.partitions} partitions, {found.replicas} replicas, "
+        f"{found.min_in_sync} of them in sync for an append"
+    )
+    verdict = Verdict.OK
+    if found.faults:
+        verdict = Verdict.FAILED
+    elif found.risks:
+        verdict = Verdict.WARNING
+    return Finding(verdict, "topic", "\n".join([told, *found.faults, *found.risks]))
+
+
+async def _append(settings: FacadeSettings) -> Finding:
+    """By a record among the heartbeats that is none, and is passed over by all who read them."""
+    topic = settings.heartbeats_topic
+    written = datetime.now(UTC)
+    try:
+        async with asyncio.timeout(TRY_S):
+            recorded = await recorded_time(settings, topic, b"check")
+    except (LogError, TimeoutError):
+        text = f"{topic} took no record within {TRY_S:.0f} s: look at its brokers."
+        return Finding(Verdict.FAILED, "append", text)
+    off = skew(written, recorded, datetime.now(UTC))
+    told = f"{topic} took a record; this machine's clock is {off.total_seconds():.0f} s off"
+    if off > MAX_SKEW:
+        return Finding(Verdict.FAILED, "append", f"{told}: set it and the brokers' by NTP.")
+    return Finding(Verdict.OK, "append", told)
