@@ -116,7 +116,7 @@ async def _kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Fin
         )
         yield Finding(Verdict.FAILED, "kafka", told)
         return
-    yield Finding(Verdict.OK, "kafka", f"{brokers} brokers, {settings.kafka_bootstrap_servers}")
+    yield Finding(Verdict.OK, "kafka", f"brokers={brokers} by {settings.kafka_bootstrap_servers}")
     if not settings.broker.topic_admin:
         text = "the embedded broker keeps nothing, and its topics can't be looked at"
         yield Finding(Verdict.WARNING, "topic", text)
@@ -138,8 +138,8 @@ async def _topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     except LogError as error:
         return Finding(Verdict.FAILED, "topic", str(error))
     told = (
-        f"{spec.name}: {the_log.partitions} partitions, {found.replicas} replicas, "
-        f"{found.min_in_sync} of them in sync for an append"
+        f"{spec.name}: partitions={the_log.partitions} replicas={found.replicas} "
+        f"min.insync.replicas={found.min_in_sync}"
     )
     verdict = Verdict.OK
     if found.faults:

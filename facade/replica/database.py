@@ -57,10 +57,8 @@ class StateInUseError(Exception):
 def opened(path: Path | None) -> sqlite3.Connection:
     """The file's database, or one in memory for none; made anew where it can't be used.
 
-    Raises `StateInUseError`, and `OSError`.
+    The file's folder is there. Raises `StateInUseError`, and `OSError`.
     """
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _opened(path)
     except sqlite3.DatabaseError as error:

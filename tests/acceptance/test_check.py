@@ -68,7 +68,7 @@ def test_missing_topics_fail_and_are_made_where_asked(
     for report in (made, found):
         assert (report.code, report.errors) == (0, "")
         assert report.verdicts("append") == ["ok"]
-        assert f"{topic}: 24 partitions, " in report.text
+        assert f"{topic}: partitions=24 replicas=" in report.text
 
 
 def test_topics_are_made_where_the_facade_would_make_them(environment: dict[str, str]) -> None:
@@ -136,7 +136,9 @@ def test_a_setting_that_cannot_be_used_is_all_that_is_told() -> None:
     assert report.code == 1
     assert report.verdicts("settings") == ["warning", "failed"]
     assert len(report.lines) == 2
-    assert "FABRIC_JOBS_LEASE_S='soon' is not a number of 1 or more; 30.0 would do." in report.text
+    assert (
+        "FABRIC_JOBS_LEASE_S='soon' is not a number from 1 to 3600; 30.0 would do." in report.text
+    )
 
 
 def test_a_state_folder_that_cannot_be_written_to_fails(

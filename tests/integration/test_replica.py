@@ -179,14 +179,6 @@ def test_a_state_in_use_is_refused(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
-    """Also after its whole disk was lost."""
-    path = tmp_path / "lost" / "replica.sqlite"
-    Store(path).close()
-
-    assert path.exists()
-
-
 async def test_a_record_that_is_no_event_stops_nobody(
     cluster: Cluster, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -179,7 +179,7 @@ def test_a_file_that_gives_no_value_is_refused(
 
 
 def test_the_folder_of_the_state_is_made(tmp_path: Path) -> None:
-    """A first start needs no preparation."""
+    """A first start needs no preparation, nor one after its whole disk was lost."""
     file = FacadeSettings(state_dir=tmp_path / "new" / "state").state_file()
 
     assert file == tmp_path / "new" / "state" / "replica.sqlite"
