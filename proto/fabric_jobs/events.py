@@ -3,6 +3,9 @@
 Three things never change form between versions, so that replicas of different versions fold
 alike: `sequence` with `follows`, the job's `state` after the event, and `dispatch` on events that
 dispatch. An event of a type that this version does not know decodes as `UnknownEvent`, with those.
+
+docs/subscribe.md says what else may change. A field whose values may grow in number is a text here:
+a value of a later version must not make a record that cannot be folded.
 """
 
 from enum import StrEnum
@@ -42,7 +45,7 @@ class AttemptFailedData(EventData, frozen=True, kw_only=True, rename="camel"):
 
 
 class RequeueReason(StrEnum):
-    """Why an attempt was dispatched again."""
+    """Why an attempt was dispatched again; a later version may have more reasons."""
 
     #: The backoff after a failed attempt is over.
     RETRY_DUE = "RetryDue"
@@ -55,7 +58,8 @@ class RequeueReason(StrEnum):
 class RequeuedData(EventData, frozen=True, kw_only=True, rename="camel"):
     """A further attempt, dispatched."""
 
-    reason: RequeueReason
+    #: A `RequeueReason`, or a later version's.
+    reason: str
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):

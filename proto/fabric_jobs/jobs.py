@@ -19,7 +19,10 @@ Timestamp = Annotated[datetime, Meta(tz=True)]
 
 
 class JobInstanceStatus(StrEnum):
-    """What Fabric shows of a job (WDK `JobInstanceStatus`); the last three are final."""
+    """What Fabric shows of a job (WDK `JobInstanceStatus`); the last three are final.
+
+    Never has more members: an older fold takes no other.
+    """
 
     NOT_STARTED = "NotStarted"
     IN_PROGRESS = "InProgress"
@@ -29,7 +32,10 @@ class JobInstanceStatus(StrEnum):
 
 
 class JobPhase(StrEnum):
-    """Where a job is inside the service; finer than Fabric's status."""
+    """Where a job is inside the service; finer than Fabric's status.
+
+    Never has more members: an older fold takes no other.
+    """
 
     #: Dispatched: a record on the topic waits for an executor's claim.
     QUEUED = "Queued"
@@ -44,15 +50,23 @@ class JobPhase(StrEnum):
 
 
 class InvokeType(StrEnum):
-    """Who asked for the job (WDK `JobInvokeType`)."""
+    """Who asked for the job (WDK `JobInvokeType`); a later version may know more."""
 
     MANUAL = "Manual"
     SCHEDULED = "Scheduled"
     UNKNOWN_FUTURE_VALUE = "UnknownFutureValue"
 
+    @classmethod
+    def of(cls, name: str) -> "InvokeType":
+        """The invoke type of this name, which a later version may have written."""
+        return cls(name) if name in set(cls) else cls.UNKNOWN_FUTURE_VALUE
+
 
 class ErrorSource(StrEnum):
-    """Whose fault an error is (WDK `ErrorSource`)."""
+    """Whose fault an error is (WDK `ErrorSource`).
+
+    Never has more members: Fabric is told these, and an older fold takes no other.
+    """
 
     SYSTEM = "System"
     USER = "User"
@@ -138,7 +152,8 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     item_type: str
     item_id: str
     job_type: str
-    invoke_type: InvokeType
+    #: An `InvokeType`, or a later version's.
+    invoke_type: str
     #: SHA-256 of the canonical request: tells a repeated create from a conflicting one.
     request_hash: str
     #: Fabric's correlation ids of the request that created the job: `ActivityId`, `RequestId`.

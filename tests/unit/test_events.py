@@ -1,7 +1,13 @@
-"""The events on the wire, against files that were written once and are never regenerated."""
+"""The events on the wire, against files that were written once and are never regenerated.
+
+`golden` has a folder for each version: what it writes. A release gets one more, and changes none.
+`later` holds what a version to come may write.
+"""
 
 import json
+import tomllib
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +18,11 @@ from msgspec import UNSET
 
 from fabric_jobs import events
 from fabric_jobs.events import Event, KnownEvent, NotAnEventError, UnknownEvent, decode, encode
-from fabric_jobs.jobs import JobPhase
+from fabric_jobs.jobs import ErrorSource, InvokeType, JobInstanceStatus, JobPhase
 
 GOLDEN = Path(__file__).parent / "golden"
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+VERSION = tomllib.loads(PYPROJECT.read_text())["project"]["version"].rpartition(".")[0]
 KINDS: dict[str, type[KnownEvent]] = {
     "requested": events.Requested,
     "started": events.Started,
@@ -27,12 +35,33 @@ KINDS: dict[str, type[KnownEvent]] = {
     "cancelled": events.Cancelled,
 }
 LATER = "paused"
+WRITTEN = sorted(GOLDEN.glob("*/*.json"))
+#: The enumerations that the fold reads: their members, for ever.
+CLOSED = {
+    JobInstanceStatus: "NotStarted InProgress Completed Failed Cancelled",
+    JobPhase: "Queued Running Stopping Waiting Ended",
+    ErrorSource: "System User External",
+}
 ATTRIBUTES = {"id", "source", "subject", "time", "type", "specversion", "datacontenttype"}
 
 
-def golden(name: str) -> bytes:
+def golden(name: str, version: str = "") -> bytes:
     """The record's value as the file has it, without the line's end."""
-    return (GOLDEN / f"fabric.jobs.{name}.json").read_bytes().removesuffix(b"\n")
+    version = version or ("later" if name == LATER else VERSION)
+    return (GOLDEN / version / f"fabric.jobs.{name}.json").read_bytes().removesuffix(b"\n")
+
+
+def lacks(known: Any, value: Any) -> list[str]:
+    """Where the one value lacks what the other one knows, as `data.state.phase`."""
+    if isinstance(known, dict) and isinstance(value, dict):
+        return [
+            ".".join(filter(None, (key, rest)))
+            for key in known
+            for rest in (lacks(known[key], value[key]) if key in value else [""])
+        ]
+    if isinstance(known, list) and isinstance(value, list) and len(known) == len(value):
+        return [place for pair in zip(known, value, strict=True) for place in lacks(*pair)]
+    return [] if known == value else [""]
 
 
 def changed(name: str, path: str, value: object) -> bytes:
@@ -57,11 +86,26 @@ def without(name: str, path: str) -> bytes:
     return json.dumps(whole).encode()
 
 
-def test_there_is_one_golden_file_for_each_type_and_one_of_a_later_type() -> None:
-    """A type added to the contract needs a file here, and none goes without being noticed."""
+def test_todays_version_has_one_golden_file_for_each_type() -> None:
+    """A type added to the contract needs a file, a release a folder; none goes unnoticed."""
     assert set(KINDS.values()) == set(KnownEvent.__args__)
-    assert {path.stem for path in GOLDEN.iterdir()} == {
-        f"fabric.jobs.{name}" for name in (*KINDS, LATER)
+    assert {path.stem for path in (GOLDEN / VERSION).iterdir()} == {
+        f"fabric.jobs.{name}" for name in KINDS
+    }
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_any_version_wrote_is_read_and_all_that_is_known_of_it_is_kept(path: Path) -> None:
+    """Of an earlier version everything; of a later one, its fields alone are passed by."""
+    value = path.read_bytes()
+    event = decode(value)
+    assert events.type_of(event) == path.stem
+    assert isinstance(event, UnknownEvent) == (path.stem == f"fabric.jobs.{LATER}")
+    lost = lacks(json.loads(value), json.loads(encode(event)))
+    assert bool(lost) == (path.parent.name == "later")
+    assert {place.rpartition(".")[2] for place in lost} <= {
+        *("dataschema", "helpLink", "kind", "priority", "queue", "severity", "tags", "unit"),
+        "until",
     }
 
 
@@ -113,6 +157,22 @@ def test_a_known_type_with_later_fields_is_still_that_type() -> None:
     """A later version may add fields; this one reads the rest."""
     event = decode(changed("started", "data.state.priority", "high"))
     assert event == decode(golden("started"))
+
+
+def test_values_of_a_later_version_are_kept_where_they_may_grow_in_number() -> None:
+    """The event is of its kind and folds; an executor takes the invoke type for the future one."""
+    event = decode(golden("requeued", "later"))
+    assert isinstance(event, events.Requeued)
+    assert (event.data.reason, event.data.state.invoke_type) == ("Preempted", "OnDemand")
+    assert decode(encode(event)) == event
+    assert InvokeType.of(event.data.state.invoke_type) is InvokeType.UNKNOWN_FUTURE_VALUE
+    assert InvokeType.of("Scheduled") is InvokeType.SCHEDULED
+
+
+@pytest.mark.parametrize("enumeration", CLOSED, ids=lambda kind: kind.__name__)
+def test_what_the_fold_reads_never_has_more_values(enumeration: type[StrEnum]) -> None:
+    """To an older replica another one is no event, and every one behind it a fork: use a field."""
+    assert " ".join(enumeration) == CLOSED[enumeration]
 
 
 def test_the_payload_passes_through_byte_for_byte() -> None:
@@ -178,7 +238,7 @@ def test_what_is_no_event_is_refused_with_one_error(value: bytes | None) -> None
 def test_a_known_type_with_bad_data_is_not_taken_for_an_unknown_one() -> None:
     """The error names the field that is wrong, so that the record can be found out about."""
     with pytest.raises(NotAnEventError, match=r"data\.reason"):
-        decode(changed("requeued", "data.reason", "Mood"))
+        decode(changed("requeued", "data.reason", 7))
 
 
 @settings(max_examples=200, derandomize=True, database=None, deadline=None)
