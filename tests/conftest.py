@@ -1,8 +1,9 @@
-"""The brokers that tests run on, and a fresh topic for each test."""
+"""The brokers that tests run on, a fresh topic for each test, and Node."""
 
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -10,6 +11,7 @@ from confluent_kafka import Producer
 from msgspec import Struct
 
 from fabric_jobs.brokers import APACHE, EMBEDDED, Broker
+from tests import node_examples
 from tests.apache_kafka import ApacheKafka, why_unavailable
 
 SERVERS = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
@@ -33,8 +35,12 @@ class Cluster(Struct, frozen=True):
 
 def no_apache_kafka(reason: str) -> NoReturn:
     """Skips on a newcomer's machine; fails where CI must have run the test."""
+    _missing("Apache Kafka", reason)
+
+
+def _missing(what: str, reason: str) -> NoReturn:
     if os.environ.get("CI"):
-        pytest.fail(f"no Apache Kafka in CI: {reason}")
+        pytest.fail(f"no {what} in CI: {reason}")
     pytest.skip(reason)
 
 
@@ -64,6 +70,14 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Either broker: what runs on the one must run on the other."""
     found: Cluster = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of the examples, where those in JavaScript can be run."""
+    if reason := node_examples.why_unavailable() or node_examples.install():
+        _missing("Node", reason)
+    return node_examples.EXAMPLES
 
 
 @pytest.fixture

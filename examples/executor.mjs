@@ -1,0 +1,198 @@
+// An executor, made from the .proto alone: docs/executors.md says what it must do, and why.
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import grpc from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { Kafka, logLevel } from "kafkajs";
+
+const setting = (name, otherwise) => process.env[`FABRIC_JOBS_${name}`] || otherwise;
+const servers = setting("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092").split(",");
+const topic = setting("EVENTS_TOPIC", "fabric.jobs.events");
+const facades = setting("FACADES", "127.0.0.1:5001").split(",");
+const pool = setting("POOL", "node");
+const slots = Number(setting("SLOTS", 10));
+const drainMs = 1000 * Number(setting("DRAIN_S", 30));
+
+const ANSWER_MS = 30_000; // a stream that leaves an entry unanswered for so long is given up
+const CLEAN_UP_MS = 5_000;
+const LONGEST_LIFE_MS = 24 * 60 * 60 * 1000;
+
+// By item type and job type; a handler ends by throwing once its signal says so.
+const handlers = {
+  "Contoso.FinanceAnalytics.Forecast/countRows": async ({ rows = 3 }, { progress, signal }) => {
+    for (let row = 1; row <= rows; row++) {
+      await sleep(200, undefined, { signal });
+      progress(row / rows, `row ${row} of ${rows}`);
+    }
+  },
+};
+const policy = { maxAttempts: 3, initialBackoff: { seconds: 1 }, cancelGrace: { seconds: 60 } };
+const kindOf = ({ itemType, jobType }) => `${itemType}/${jobType}`;
+
+// --- The stream: an entry lives until it is answered, whichever streams that takes.
+
+const executorId = randomUUID();
+const jobTypes = Object.keys(handlers)
+  .map((kind) => kind.split("/"))
+  .map(([itemType, jobType]) => ({ itemType, jobType }));
+const proto = loadSync("fabric_jobs/status/v1/job_status.proto", {
+  includeDirs: [fileURLToPath(new URL("../proto", import.meta.url))],
+  defaults: true,
+  longs: Number,
+});
+const { JobStatusService } = grpc.loadPackageDefinition(proto).fabric_jobs.status.v1;
+const keepalive = { "grpc.keepalive_time_ms": 20_000, "grpc.keepalive_timeout_ms": 10_000 };
+const unanswered = new Map();
+let lastEntryId = 0;
+let [stream, stopped] = [null, false];
+
+async function ask(kind, fields) {
+  const entryId = ++lastEntryId;
+  const request = { [kind]: [{ entryId, ...fields }] };
+  for (;;) {
+    const answer = await new Promise((resolve) => {
+      unanswered.set(entryId, { request, resolve });
+      send(unanswered.get(entryId));
+    });
+    if (!answer.undecided) return answer;
+    await sleep(500 + 1000 * Math.random());
+  }
+}
+
+function send(entry) {
+  entry.sentAt = Date.now();
+  stream?.write(entry.request); // where there is none, the next one sends it
+}
+
+function take({ answers, cancels, stops, offers }) {
+  for (const answer of answers) {
+    unanswered.get(answer.entryId)?.resolve(answer);
+    unanswered.delete(answer.entryId);
+  }
+  for (const run of cancels) runs.get(keyOf(run))?.end.abort("stopped");
+  for (const run of stops) runs.get(keyOf(run))?.end.abort("not ours");
+  for (const { job, record, payload } of offers) {
+    const dispatch = { ...job, kind: kindOf(job), record, payload: JSON.parse(payload) };
+    if (dispatch.kind in handlers && freeSlots() > 0) start(dispatch);
+  }
+}
+
+async function stayConnected() {
+  for (let turn = 0; !stopped; turn++) {
+    const address = facades[turn % facades.length];
+    const client = new JobStatusService(address, grpc.credentials.createInsecure(), keepalive);
+    stream = client.session().on("data", take).on("error", () => {}); // the status says it too
+    stream.write({ hello: { executorId, pool, jobTypes, slots }, heartbeat: heartbeat() });
+    unanswered.forEach(send);
+    const ended = await new Promise((resolve) => stream.on("status", resolve));
+    stream = null;
+    client.close();
+    console.error(`facade ${address}: ${grpc.status[ended.code]} ${ended.details}`);
+    await sleep(1000 * Math.random());
+  }
+}
+
+function beat() {
+  const oldest = Math.min(...[...unanswered.values()].map(({ sentAt }) => sentAt));
+  if (oldest + ANSWER_MS < Date.now()) stream?.cancel();
+  else stream?.write({ heartbeat: heartbeat() });
+}
+
+// --- The runs: one for each attempt, from its claim to the answer to its last report.
+
+const runs = new Map();
+let draining = false;
+const keyOf = ({ jobId, attempt }) => `${jobId}/${attempt}`;
+const freeSlots = () => (draining ? 0 : slots - runs.size);
+
+function heartbeat() {
+  const held = [...runs.values()].filter(({ end }) => end.signal.reason !== "not ours");
+  const claims = held.filter(({ grant }) => !grant);
+  return { runs: held.filter(({ grant }) => grant), claims, freeSlots: freeSlots() };
+}
+
+function start({ kind, jobId, attempt, record, payload }) {
+  const run = { jobId, attempt, grant: null, end: new AbortController() };
+  if (runs.has(keyOf(run))) return; // read again, or offered as well
+  runs.set(keyOf(run), run);
+  run.decided = ask("claims", { jobId, attempt, record, policy });
+  run.over = execute(run, handlers[kind], payload ?? {}).finally(() => runs.delete(keyOf(run)));
+}
+
+async function execute(run, handler, payload) {
+  const { jobId, attempt, end: { signal } } = run;
+  const grant = (run.grant = (await run.decided).accepted);
+  if (!grant) return; // refused for good: it is another's, or over
+  const report = (outcome) => ask("reports", { jobId, attempt, grant, ...outcome });
+  const progress = async (fraction, message) => {
+    if (run.telling) return; // one at a time: at most one a second is kept
+    run.telling = true;
+    await report({ progress: { fraction, message } });
+    run.telling = false;
+  };
+  let outcome = { completed: {} };
+  try {
+    await handler(payload, { progress, signal });
+  } catch (error) {
+    if (signal.reason === "stopped") outcome = { stopped: {} };
+    else if (signal.reason === "handed back") outcome = { handedBack: {} };
+    else outcome = { failed: { errorCode: "HandlerError", message: `${error}`, source: "System" } };
+  }
+  if (signal.reason !== "not ours") await report(outcome);
+}
+
+// --- Kafka: a record is committed once its claim is decided, not once its job is done.
+
+async function takeBatch({ batch, resolveOffset, heartbeat, isRunning }) {
+  const until = async (done) => {
+    while (isRunning() && !(await done())) await heartbeat(); // the group's, not the facade's
+    return isRunning();
+  };
+  for (const message of batch.messages) {
+    const dispatch = dispatchOf(batch.partition, message);
+    if (dispatch) {
+      if (!(await until(() => freeSlots() > 0 || sleep(500, false)))) return;
+      start(dispatch);
+      const { decided } = runs.get(keyOf(dispatch));
+      if (!(await until(() => Promise.race([decided, sleep(500, false)])))) return;
+    }
+    resolveOffset(message.offset);
+  }
+}
+
+function dispatchOf(partition, { offset, timestamp, value }) {
+  if (Number(timestamp) + LONGEST_LIFE_MS < Date.now()) return null; // no job lives as long
+  try {
+    const { id: eventId, subject: jobId, data: { state, dispatch } } = JSON.parse(value);
+    if (!dispatch || !(kindOf(state) in handlers)) return null;
+    const record = { eventId, partition, offset };
+    return { ...state, ...dispatch, kind: kindOf(state), jobId, record };
+  } catch {
+    return null; // no event: it stops no reader
+  }
+}
+
+// --- The process: SIGTERM drains.
+
+const kafka = new Kafka({ brokers: servers, logLevel: logLevel.ERROR });
+const consumer = kafka.consumer({ groupId: pool });
+const connected = stayConnected();
+setInterval(beat, 5_000);
+
+process.once("SIGTERM", async () => {
+  draining = true;
+  await consumer.disconnect(); // its partitions go to others at once
+  const over = () => Promise.all([...runs.values()].map((run) => run.over));
+  await Promise.race([over(), sleep(drainMs)]);
+  for (const { end } of runs.values()) end.abort("handed back");
+  await Promise.race([over(), sleep(CLEAN_UP_MS)]);
+  stream?.end(); // the facade answers what it was asked, and ends the stream
+  [stream, stopped] = [null, true];
+  await Promise.race([connected, sleep(CLEAN_UP_MS)]);
+  process.exit(0);
+});
+await consumer.connect();
+await consumer.subscribe({ topic, fromBeginning: true });
+await consumer.run({ eachBatchAutoResolve: false, eachBatch: takeBatch });
+console.log(`executor ready id=${executorId}`);

@@ -1,0 +1,146 @@
+"""The executor in JavaScript, made from the .proto alone, seen from outside."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.conftest import SERVERS, Cluster
+from tests.programs import Fabric, Program, facade, new_id, program, status_api
+
+ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
+#: More rows than any test waits for.
+ENDLESS = {"rows": 1_000_000}
+
+
+@pytest.fixture
+def environment(apache: Cluster, topic: str, examples: Path) -> dict[str, str]:
+    """A topic and a pool of the test's own."""
+    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+
+
+@asynccontextmanager
+async def executor(*facades: Program, **environment: str) -> AsyncIterator[Program]:
+    """The example, from its ready line on."""
+    addresses = {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
+    async with program("node", "examples/executor.mjs", **(addresses | environment)) as running:
+        yield running
+
+
+def fabric_of(replica: Program) -> Fabric:
+    """Fabric, starting jobs that the example has a handler for."""
+    return Fabric(replica, JOB_TYPE, ITEM_TYPE)
+
+
+async def committed(environment: dict[str, str]) -> dict[int, int]:
+    """The pool's offsets."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=environment[SERVERS])
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(environment["FABRIC_JOBS_POOL"])
+    finally:
+        await admin.close()
+    return {partition.partition: at.offset for partition, at in found.items()}
+
+
+async def test_it_runs_jobs_and_commits_what_was_decided(environment: dict[str, str]) -> None:
+    """The pool's offset passes a job that still runs, with progress; the next one completes."""
+    async with (
+        facade(**environment) as one,
+        fabric_of(one) as fabric,
+        status_api(one) as status,
+        executor(one, **environment),
+    ):
+        endless, quick = new_id(), new_id()
+        await fabric.create(endless, ENDLESS)
+        answer = pb.GetJobResponse()
+        async with asyncio.timeout(30):
+            while not answer.job.progress.fraction:
+                answer = await status.GetJob(pb.GetJobRequest(job_id=endless))
+                await asyncio.sleep(0.05)
+            # The partition's first record dispatches it.
+            while (await committed(environment)).get(answer.position.partition, 0) < 1:
+                await asyncio.sleep(0.2)
+        job = (await status.GetJob(pb.GetJobRequest(job_id=endless))).job
+        await fabric.create(quick, {"rows": 2})
+        await fabric.until(quick, "Completed")
+        done = (await status.GetJob(pb.GetJobRequest(job_id=quick))).job
+
+    assert job.progress.message.endswith(" of 1000000")
+    assert job.status == pb.JOB_INSTANCE_STATUS_IN_PROGRESS
+    assert (done.attempt, done.failures) == (1, 0)
+
+
+async def test_a_cancel_stops_its_run(environment: dict[str, str]) -> None:
+    """And the slot is free for the next one."""
+    async with (
+        facade(**environment) as one,
+        fabric_of(one) as fabric,
+        executor(one, **environment, FABRIC_JOBS_SLOTS="1"),
+    ):
+        endless, after = new_id(), new_id()
+        await fabric.create(endless, ENDLESS)
+        await fabric.until(endless, "InProgress")
+        await fabric.create(after, {"rows": 1})
+        await fabric.cancel(endless)
+        await fabric.until(endless, "Cancelled")
+        await fabric.until(after, "Completed")
+
+
+async def test_it_takes_what_is_offered(environment: dict[str, str], topic: str) -> None:
+    """Where Kafka brings it nothing: it reads a topic that has no dispatches."""
+    async with (
+        facade(**environment) as one,
+        fabric_of(one) as fabric,
+        executor(one, **environment | {"FABRIC_JOBS_EVENTS_TOPIC": f"{topic}.heartbeats"}),
+    ):
+        job_id = new_id()
+        await fabric.create(job_id, {"rows": 1})
+        await fabric.until(job_id, "Completed")
+
+
+async def test_sigterm_hands_back_what_does_not_end(environment: dict[str, str]) -> None:
+    """The next attempt is dispatched at once, no failure is counted, and the exit code is 0."""
+    async with (
+        facade(**environment) as one,
+        fabric_of(one) as fabric,
+        status_api(one) as status,
+    ):
+        job_id = new_id()
+        async with executor(one, **environment, FABRIC_JOBS_DRAIN_S="0.1") as running:
+            await fabric.create(job_id, ENDLESS)
+            await fabric.until(job_id, "InProgress")
+            code = await running.stop()
+        back = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+
+    assert code == 0
+    assert (back.attempt, back.failures, back.phase) == (2, 0, pb.JOB_PHASE_QUEUED)
+
+
+async def test_a_run_outlives_its_facade(environment: dict[str, str], tmp_path: Path) -> None:
+    """kill -9 of the only facade: the report waits, and goes to the one that comes after it."""
+    environment |= {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
+    async with facade(**environment) as first:
+        ports = {
+            "FABRIC_JOBS_HTTP_ADDRESS": first.ready["http"].split("/")[2],
+            "FABRIC_JOBS_GRPC_ADDRESS": first.ready["grpc"],
+        }
+        async with executor(first, **environment):
+            async with fabric_of(first) as fabric:
+                job_id = new_id()
+                await fabric.create(job_id, {"rows": 10})
+                await fabric.until(job_id, "InProgress")
+                await first.kill()
+            async with (
+                facade(**environment, **ports) as second,
+                fabric_of(second) as fabric,
+                status_api(second) as status,
+            ):
+                await fabric.until(job_id, "Completed", within_s=60)
+                job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+
+    assert (job.attempt, job.failures) == (1, 0)
