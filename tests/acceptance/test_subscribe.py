@@ -1,0 +1,149 @@
+"""The subscribers that docs/subscribe.md shows, on a topic with more on it than applies."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections import defaultdict
+from contextlib import suppress
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+from msgspec.structs import replace
+
+from fabric_jobs import events
+from fabric_jobs.events import NotAnEventError
+from fabric_jobs.jobs import JobInstanceStatus, JobPhase
+from fabric_jobs.topics import partition_of
+from tests.conftest import SERVERS
+from tests.programs import Fabric, Program, new_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PARTITIONS = 4
+FINAL = {"Completed", "Failed", "Cancelled"}
+
+
+async def records_of(environment: dict[str, str]) -> list[ConsumerRecord]:
+    """All that lies on the topic now."""
+    found: list[ConsumerRecord] = []
+    topic = environment["FABRIC_JOBS_EVENTS_TOPIC"]
+    partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    async with AIOKafkaConsumer(bootstrap_servers=environment[SERVERS]) as consumer:
+        consumer.assign(partitions)
+        for partition in partitions:
+            consumer.seek(partition, 0)
+        ends = await consumer.end_offsets(partitions)
+        async with asyncio.timeout(30):
+            while {one: await consumer.position(one) for one in partitions} != ends:
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    found += batch
+    return found
+
+
+def loser(event: events.Event) -> bytes:
+    """What lost a race to the event: the same sequence after the same one, another end."""
+    state = replace(event.data.state, status=JobInstanceStatus.FAILED, phase=JobPhase.ENDED)
+    return events.encode(
+        events.Failed(
+            id=new_id(),
+            source="/loser",
+            subject=event.subject,
+            time=event.time,
+            data=events.EventData(
+                sequence=event.data.sequence, follows=event.data.follows, state=state
+            ),
+        )
+    )
+
+
+async def forge(environment: dict[str, str]) -> None:
+    """Every event again, each with one that lost to it, and what is no event at all."""
+    topic = environment["FABRIC_JOBS_EVENTS_TOPIC"]
+    records = await records_of(environment)
+    async with AIOKafkaProducer(bootstrap_servers=environment[SERVERS]) as producer:
+        for record in records:
+            with suppress(NotAnEventError):  # forged before
+                lost = loser(events.decode(record.value))
+                for value in (record.value, lost, b"no event", b"{}", None):
+                    await producer.send(topic, value, record.key, partition=record.partition)
+        await producer.flush()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def answers(
+    environment: dict[str, str], replicas: tuple[Program, Program], runner: Program
+) -> dict[str, str]:
+    """The status that a facade tells of each job on the topic, when all has been written to it."""
+    told: dict[str, str] = {}
+    async with Fabric(replicas[0], "endless") as endless:
+        jobs = [new_id() for _ in range(3)]
+        for job_id in jobs:
+            await endless.create(job_id)
+            await endless.until(job_id, "InProgress")
+        await forge(environment)  # between the events of a job
+        for job_id in jobs:
+            await endless.cancel(job_id)
+            told[job_id] = (await endless.until(job_id, "Cancelled"))["status"]
+    async with Fabric(replicas[1], "hopeless") as hopeless, Fabric(replicas[1]) as quick:
+        for fabric, end in ((hopeless, "Failed"), (quick, "Completed")):
+            told |= await ended(fabric, end, partitions=1)
+        await forge(environment)  # behind a job's end
+        return told | await ended(quick, "Completed", partitions=PARTITIONS)
+
+
+async def ended(fabric: Fabric, end: str, partitions: int) -> dict[str, str]:
+    """Jobs that came to this end, in so many partitions, with their status."""
+    told: dict[str, str] = {}
+    while len({partition_of(job_id, PARTITIONS) for job_id in told}) < partitions:
+        job_id = new_id()
+        await fabric.create(job_id)
+        told[job_id] = (await fabric.until(job_id, end))["status"]
+    return told
+
+
+async def told_by(command: list[str], environment: dict[str, str], jobs: set[str]) -> list[str]:
+    """The lines that a subscriber prints until the last of the jobs has ended."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=os.environ | environment, stdout=PIPE
+    )
+    lines: list[str] = []
+    left = set(jobs)
+    try:
+        assert process.stdout
+        async with asyncio.timeout(60):
+            while left and (line := await process.stdout.readline()):
+                lines.append(line.decode())
+                job_id, *_, status = lines[-1].split()
+                if status in FINAL:
+                    left.discard(job_id)
+    finally:
+        process.kill()
+        await process.wait()
+    return lines
+
+
+@pytest.mark.parametrize("example", ["subscribe.py", "subscribe.mjs"])
+async def test_a_subscriber_tells_what_the_facade_answers(
+    example: str,
+    environment: dict[str, str],
+    answers: dict[str, str],
+    request: pytest.FixtureRequest,
+) -> None:
+    """By one number a job, each event once and in order; no duplicate and no loser among them."""
+    runtime = sys.executable
+    if example.endswith(".mjs"):
+        request.getfixturevalue("examples")
+        runtime = "node"
+    lines = await told_by([runtime, f"examples/{example}"], environment, set(answers))
+
+    sequences: defaultdict[str, list[int]] = defaultdict(list)
+    statuses: dict[str, str] = {}
+    for line in lines:
+        job_id, sequence, _, status = line.split()
+        sequences[job_id].append(int(sequence))
+        statuses[job_id] = status
+    assert statuses == answers
+    assert all(told == list(range(1, len(told) + 1)) for told in sequences.values())
