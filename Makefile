@@ -25,8 +25,9 @@ proto: .venv/ready  ## regenerate the gRPC code from the .proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto \
 	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto
 
-docs: .venv/ready  ## write docs/settings.md anew from the settings
+docs: .venv/ready  ## write the generated pages anew: settings, AsyncAPI, JSON Schema
 	$(BIN)/python docs/settings.py
+	$(BIN)/python docs/asyncapi.py
 
 lock: .venv/ready  ## write the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \

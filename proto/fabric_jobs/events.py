@@ -9,10 +9,10 @@ a value of a later version must not make a record that cannot be folded.
 """
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from fabric_jobs.jobs import ErrorResponse, JobState, Timestamp
 
@@ -39,7 +39,7 @@ class EventData(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class AttemptFailedData(EventData, frozen=True, kw_only=True, rename="camel"):
-    """`state.due_time` says when the next attempt is dispatched."""
+    """The state's due time says when the next attempt is dispatched."""
 
     error: ErrorResponse
 
@@ -59,7 +59,7 @@ class RequeuedData(EventData, frozen=True, kw_only=True, rename="camel"):
     """A further attempt, dispatched."""
 
     #: A `RequeueReason`, or a later version's.
-    reason: str
+    reason: Annotated[str, Meta(examples=list(RequeueReason))]
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ class Requested(
 
 
 class Started(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.started"):
-    """The current attempt was granted to `state.executor_id`, under `state.policy`."""
+    """The current attempt was granted to an executor; the state says which, and its policy."""
 
     data: EventData
 

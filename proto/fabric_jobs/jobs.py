@@ -153,7 +153,7 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     item_id: str
     job_type: str
     #: An `InvokeType`, or a later version's.
-    invoke_type: str
+    invoke_type: Annotated[str, Meta(examples=list(InvokeType))]
     #: SHA-256 of the canonical request: tells a repeated create from a conflicting one.
     request_hash: str
     #: Fabric's correlation ids of the request that created the job: `ActivityId`, `RequestId`.

@@ -1,18 +1,23 @@
 """The subscribers that docs/subscribe.md shows, on a topic with more on it than applies."""
 
 import asyncio
+import json
 import os
 import sys
 from asyncio.subprocess import PIPE
 from collections import defaultdict
 from contextlib import suppress
+from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import pytest_asyncio
+import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from msgspec.structs import replace
 
+from docs import asyncapi
 from fabric_jobs import events
 from fabric_jobs.events import NotAnEventError
 from fabric_jobs.jobs import JobInstanceStatus, JobPhase
@@ -68,7 +73,13 @@ async def forge(environment: dict[str, str]) -> None:
             with suppress(NotAnEventError):  # forged before
                 lost = loser(events.decode(record.value))
                 for value in (record.value, lost, b"no event", b"{}", None):
-                    await producer.send(topic, value, record.key, partition=record.partition)
+                    await producer.send(
+                        topic,
+                        value,
+                        record.key,
+                        partition=record.partition,
+                        headers=list(record.headers),
+                    )
         await producer.flush()
 
 
@@ -147,3 +158,31 @@ async def test_a_subscriber_tells_what_the_facade_answers(
         statuses[job_id] = status
     assert statuses == answers
     assert all(told == list(range(1, len(told) + 1)) for told in sequences.values())
+
+
+async def test_every_event_on_the_topic_fits_what_is_published(
+    environment: dict[str, str],
+    replicas: tuple[Program, Program],
+    answers: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Of every type: its key, its headers, and its value by the JSON Schema."""
+    async with Fabric(replicas[0], "journaled") as fabric:
+        await fabric.create(job_id := new_id(), {"journal": str(tmp_path / "journal")})
+        await fabric.until(job_id, "Completed")
+    files = asyncapi.documents()
+    validator = jsonschema_rs.validator_for(json.loads(files[asyncapi.SCHEMA]))
+    traits = yaml.safe_load(files[asyncapi.ASYNCAPI])["components"]["messageTraits"]["event"]
+    headers = jsonschema_rs.validator_for(traits["headers"])
+    key = jsonschema_rs.validator_for(traits["bindings"]["kafka"]["key"], validate_formats=True)
+
+    seen: set[str] = set()
+    for record in await records_of(environment):
+        with suppress(NotAnEventError):  # forged
+            event = events.decode(record.value)
+            seen.add(events.type_of(event))
+            validator.validate(json.loads(record.value))
+            headers.validate({name: value.decode() for name, value in record.headers})
+            key.validate(record.key.decode())
+            assert record.key.decode() == event.subject
+    assert seen == {str(kind.__struct_config__.tag) for kind in asyncapi.KINDS}

@@ -1,0 +1,163 @@
+"""Writes what tools read about the topic, from the contract's types: `make schemas`.
+
+`events.schema.json` has a JSON Schema for each event, `asyncapi.yaml` the topic that carries them.
+"""
+
+import inspect
+import json
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct
+from msgspec.structs import fields
+
+from fabric_jobs import events, jobs
+from fabric_jobs.events import KnownEvent, UnknownEvent
+from fabric_jobs.heartbeats import HEARTBEATS_TOPIC
+from fabric_jobs.topics import EVENTS_TOPIC
+from facade import topics
+from facade.settings import FacadeSettings
+
+SCHEMA, ASYNCAPI = "events.schema.json", "asyncapi.yaml"
+KINDS: tuple[type[KnownEvent], ...] = KnownEvent.__args__
+_GENERATED = "Generated from proto/fabric_jobs/events.py by `make schemas`."
+_KEY = {"type": "string", "format": "uuid", "description": "The job instance id, in lower case."}
+
+
+def documents() -> dict[str, str]:
+    """The text of each file, by its name."""
+    asyncapi = yaml.safe_dump(_asyncapi(), sort_keys=False, allow_unicode=True, width=100)
+    return {
+        SCHEMA: json.dumps(_schema(), indent=2, ensure_ascii=False) + "\n",
+        ASYNCAPI: f"# {_GENERATED}\n{asyncapi}",
+    }
+
+
+def _schema() -> dict[str, Any]:
+    _, definitions = msgspec.json.schema_components(
+        [*KINDS, UnknownEvent], ref_template="#/$defs/{name}"
+    )
+    for name, definition in definitions.items():
+        kind = getattr(events, name, None) or getattr(jobs, name)
+        definition["description"] = inspect.cleandoc(definition["description"])
+        if issubclass(kind, Struct):
+            _describe(kind, definition["properties"])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": _GENERATED,
+        "title": "The job events",
+        "description": "The value of a record. One of a type that is none of these, as a later "
+        "version may write, is an UnknownEvent: count its sequence, and take its state.",
+        "oneOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in KINDS],
+        "$defs": definitions,
+    }
+
+
+def _describe(kind: type[Struct], properties: dict[str, dict[str, Any]]) -> None:
+    """Adds what the contract's `#:` comments say of the fields."""
+    comments: dict[str, str] = {}
+    for one in kind.__mro__[: kind.__mro__.index(Struct)]:
+        words: list[str] = []
+        for line in map(str.strip, inspect.getsource(one).splitlines()):
+            if line.startswith("#:"):
+                words.append(line.removeprefix("#:").strip())
+            elif words and (named := re.match(r"(\w+):", line)):
+                comments[named[1]] = " ".join(words)
+                words = []
+    for field in fields(kind):
+        if field.name in comments:
+            properties[field.encode_name]["description"] = comments[field.name]
+
+
+def _asyncapi() -> dict[str, Any]:
+    settings = FacadeSettings()
+    spec = topics.events(settings)
+    messages = {_name(kind): _message(kind) for kind in KINDS}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "fabric-jobs",
+            "version": version("fabric-jobs"),
+            "description": "The jobs of a Microsoft Fabric workload, as events. Duplicates and "
+            "losers of races lie on the topic too: a subscriber keeps one number per job, as "
+            "subscribe.md says.",
+        },
+        "defaultContentType": events.CONTENT_TYPE,
+        "servers": {
+            "kafka": {"host": settings.kafka_bootstrap_servers, "protocol": "kafka"},
+        },
+        "channels": {
+            "events": {
+                "address": EVENTS_TOPIC,
+                "description": "All events of a job lie in one partition, in order: its id is the "
+                "key, and Kafka's default partitioner (murmur2) chooses the partition by it. "
+                "Records are deleted by age and never compacted.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+                "bindings": {
+                    "kafka": {
+                        "topic": EVENTS_TOPIC,
+                        "partitions": spec.partitions,
+                        "topicConfiguration": {
+                            "cleanup.policy": ["delete"],
+                            "retention.ms": spec.retention_ms,
+                        },
+                        "bindingVersion": "0.5.0",
+                    }
+                },
+            },
+            "heartbeats": {
+                "address": HEARTBEATS_TOPIC,
+                "description": "Internal: by it the facades tell each other who is there. Its form "
+                "may change at any time. Ask `ListExecutors` over gRPC.",
+            },
+        },
+        "operations": {
+            "publishEvents": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/events"},
+                "summary": "A facade accepted a job, or something became of one.",
+            }
+        },
+        "components": {"messages": messages, "messageTraits": {"event": _trait()}},
+    }
+
+
+def _message(kind: type[KnownEvent]) -> dict[str, Any]:
+    return {
+        "name": str(kind.__struct_config__.tag),
+        "title": kind.__name__,
+        "summary": inspect.getdoc(kind),
+        "payload": {"$ref": f"{SCHEMA}#/$defs/{kind.__name__}"},
+        "traits": [{"$ref": "#/components/messageTraits/event"}],
+    }
+
+
+def _trait() -> dict[str, Any]:
+    """What all events have in common."""
+    return {
+        "contentType": events.CONTENT_TYPE,
+        "headers": {
+            "type": "object",
+            "required": ["content-type"],
+            "properties": {"content-type": {"type": "string", "const": events.CONTENT_TYPE}},
+        },
+        "correlationId": {
+            "description": "The job instance id.",
+            "location": "$message.payload#/subject",
+        },
+        "bindings": {"kafka": {"key": _KEY, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _name(kind: type[KnownEvent]) -> str:
+    """`attemptFailed` for `AttemptFailed`."""
+    return kind.__name__[0].lower() + kind.__name__[1:]
+
+
+if __name__ == "__main__":
+    for name, text in documents().items():
+        (Path(__file__).parent / name).write_text(text)
