@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs import events
 from fabric_jobs.topics import partition_of
@@ -25,16 +26,21 @@ class Topic:
         found = await self._consumer.end_offsets(self._partitions)
         return {partition.partition: end for partition, end in found.items()}
 
-    async def events_of(self, job_id: str) -> list[events.Event]:
-        """The job's events up to now."""
+    async def records(self) -> list[ConsumerRecord]:
+        """All up to now."""
         ends = await self.ends()
-        found: list[events.Event] = []
+        found: list[ConsumerRecord] = []
         for partition in self._partitions:
             self._consumer.seek(partition, 0)
         async with asyncio.timeout(20):
             while [p for p in self._partitions if await self._behind(p, ends)]:
                 batches = await self._consumer.getmany(timeout_ms=200)
-                found += [events.decode(record.value) for one in batches.values() for record in one]
+                found += [record for one in batches.values() for record in one]
+        return found
+
+    async def events_of(self, job_id: str) -> list[events.Event]:
+        """The job's events up to now."""
+        found = [events.decode(record.value) for record in await self.records()]
         return [event for event in found if event.subject == job_id]
 
     async def _behind(self, partition: TopicPartition, ends: dict[int, int]) -> bool:

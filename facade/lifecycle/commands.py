@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from fabric_jobs.jobs import ErrorResponse, InvokeType, Policy, Progress
+from fabric_jobs.jobs import ErrorResponse, Policy, Progress
 
 
 class Stamp(Struct, frozen=True, kw_only=True):
@@ -24,7 +24,8 @@ class Request(Struct, frozen=True, kw_only=True):
     item_type: str
     item_id: str
     job_type: str
-    invoke_type: InvokeType
+    #: An `InvokeType`; that of a job started again may be a later version's.
+    invoke_type: str
     request_hash: str
     #: The creation payload, as JSON; `null` where there is none.
     payload: bytes = b"null"

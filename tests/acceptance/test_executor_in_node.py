@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import SERVERS, Cluster
-from tests.programs import Fabric, Program, facade, new_id, program, status_api
+from tests.programs import Fabric, Program, addresses, facade, new_id, program, status_api
 
 ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
 #: More rows than any test waits for.
@@ -26,8 +26,8 @@ def environment(apache: Cluster, topic: str, examples: Path) -> dict[str, str]:
 @asynccontextmanager
 async def executor(*facades: Program, **environment: str) -> AsyncIterator[Program]:
     """The example, from its ready line on."""
-    addresses = {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
-    async with program("node", "examples/executor.mjs", **(addresses | environment)) as running:
+    settings = environment | {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
+    async with program("node", "examples/executor.mjs", environment=settings) as running:
         yield running
 
 
@@ -124,23 +124,18 @@ async def test_sigterm_hands_back_what_does_not_end(environment: dict[str, str])
 async def test_a_run_outlives_its_facade(environment: dict[str, str], tmp_path: Path) -> None:
     """kill -9 of the only facade: the report waits, and goes to the one that comes after it."""
     environment |= {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
-    async with facade(**environment) as first:
-        ports = {
-            "FABRIC_JOBS_HTTP_ADDRESS": first.ready["http"].split("/")[2],
-            "FABRIC_JOBS_GRPC_ADDRESS": first.ready["grpc"],
-        }
-        async with executor(first, **environment):
-            async with fabric_of(first) as fabric:
-                job_id = new_id()
-                await fabric.create(job_id, {"rows": 10})
-                await fabric.until(job_id, "InProgress")
-                await first.kill()
-            async with (
-                facade(**environment, **ports) as second,
-                fabric_of(second) as fabric,
-                status_api(second) as status,
-            ):
-                await fabric.until(job_id, "Completed", within_s=60)
-                job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+    async with facade(**environment) as first, executor(first, **environment):
+        async with fabric_of(first) as fabric:
+            job_id = new_id()
+            await fabric.create(job_id, {"rows": 10})
+            await fabric.until(job_id, "InProgress")
+            await first.kill()
+        async with (
+            facade(**environment, **addresses(first)) as second,
+            fabric_of(second) as fabric,
+            status_api(second) as status,
+        ):
+            await fabric.until(job_id, "Completed", within_s=60)
+            job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
 
     assert (job.attempt, job.failures) == (1, 0)

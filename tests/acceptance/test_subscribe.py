@@ -13,8 +13,7 @@ import jsonschema_rs
 import pytest
 import pytest_asyncio
 import yaml
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.structs import ConsumerRecord
+from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
 from docs import asyncapi
@@ -23,29 +22,12 @@ from fabric_jobs.events import NotAnEventError
 from fabric_jobs.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.topics import partition_of
 from tests.conftest import SERVERS
-from tests.programs import Fabric, Program, new_id
+from tests.programs import PARTITIONS, Fabric, Program, new_id
+from tests.topic import topic_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PARTITIONS = 4
 FINAL = {"Completed", "Failed", "Cancelled"}
-
-
-async def records_of(environment: dict[str, str]) -> list[ConsumerRecord]:
-    """All that lies on the topic now."""
-    found: list[ConsumerRecord] = []
-    topic = environment["FABRIC_JOBS_EVENTS_TOPIC"]
-    partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-    async with AIOKafkaConsumer(bootstrap_servers=environment[SERVERS]) as consumer:
-        consumer.assign(partitions)
-        for partition in partitions:
-            consumer.seek(partition, 0)
-        ends = await consumer.end_offsets(partitions)
-        async with asyncio.timeout(30):
-            while {one: await consumer.position(one) for one in partitions} != ends:
-                for batch in (await consumer.getmany(timeout_ms=200)).values():
-                    found += batch
-    return found
 
 
 def loser(event: events.Event) -> bytes:
@@ -66,15 +48,16 @@ def loser(event: events.Event) -> bytes:
 
 async def forge(environment: dict[str, str]) -> None:
     """Every event again, each with one that lost to it, and what is no event at all."""
-    topic = environment["FABRIC_JOBS_EVENTS_TOPIC"]
-    records = await records_of(environment)
-    async with AIOKafkaProducer(bootstrap_servers=environment[SERVERS]) as producer:
-        for record in records:
+    async with (
+        topic_of(environment) as topic,
+        AIOKafkaProducer(bootstrap_servers=environment[SERVERS]) as producer,
+    ):
+        for record in await topic.records():
             with suppress(NotAnEventError):  # forged before
                 lost = loser(events.decode(record.value))
                 for value in (record.value, lost, b"no event", b"{}", None):
                     await producer.send(
-                        topic,
+                        record.topic,
                         value,
                         record.key,
                         partition=record.partition,
@@ -177,7 +160,9 @@ async def test_every_event_on_the_topic_fits_what_is_published(
     key = jsonschema_rs.validator_for(traits["bindings"]["kafka"]["key"], validate_formats=True)
 
     seen: set[str] = set()
-    for record in await records_of(environment):
+    async with topic_of(environment) as topic:
+        records = await topic.records()
+    for record in records:
         with suppress(NotAnEventError):  # forged
             event = events.decode(record.value)
             seen.add(events.type_of(event))
