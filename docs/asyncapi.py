@@ -1,4 +1,4 @@
-"""Writes what tools read about the topic, from the contract's types: `make schemas`.
+"""Writes what tools read about the topic, from the contract's types: `make docs`.
 
 `events.schema.json` has a JSON Schema for each event, `asyncapi.yaml` the topic that carries them.
 """
@@ -24,7 +24,7 @@ from facade.settings import FacadeSettings
 
 SCHEMA, ASYNCAPI = "events.schema.json", "asyncapi.yaml"
 KINDS: tuple[type[KnownEvent], ...] = KnownEvent.__args__
-_GENERATED = "Generated from proto/fabric_jobs/events.py by `make schemas`."
+_GENERATED = "Generated from proto/fabric_jobs/events.py by `make docs`."
 _KEY = {"type": "string", "format": "uuid", "description": "The job instance id, in lower case."}
 
 

@@ -20,7 +20,7 @@ ANY = jsonschema_rs.validator_for({**SCHEMA, "oneOf": [{"$ref": "#/$defs/Unknown
 
 @pytest.mark.parametrize("name", asyncapi.documents())
 def test_the_published_files_are_those_of_today_s_types(name: str) -> None:
-    """`make schemas` would change nothing."""
+    """`make docs` would change nothing."""
     assert (DOCS / name).read_text() == asyncapi.documents()[name]
 
 
