@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from docs import settings
+from fabric_jobs import jobs
+from fabric_jobs.events import KnownEvent
 from facade.http.errors import MEANINGS
+from facade.rpc import offers, session, sessions
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SUBSCRIBE = ROOT / "docs/subscribe.md"
 
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
@@ -60,6 +64,41 @@ def test_each_sentence_of_the_promise_names_a_test() -> None:
 
     assert len(promises) == 7
     assert [promise for promise in promises if "[`test_" not in promise] == []
+
+
+@pytest.mark.parametrize("example", ["subscribe.py", "subscribe.mjs"])
+def test_a_page_shows_the_example_that_the_tests_run(example: str) -> None:
+    """To the letter."""
+    shown = re.findall(r"```(?:python|javascript)\n(.*?)```", SUBSCRIBE.read_text(), re.S)
+
+    assert (ROOT / "examples" / example).read_text() in shown
+
+
+def test_the_types_of_events_are_in_the_table() -> None:
+    """All, and none that does not exist."""
+    rows = re.findall(r"^\| (`fabric\.jobs\..*?) \|", SUBSCRIBE.read_text(), re.M)
+    named = [f"fabric.jobs{name}" for row in rows for name in re.findall(r"(\.[a-z-]+)`", row)]
+
+    assert sorted(named) == sorted(str(kind.__struct_config__.tag) for kind in KnownEvent.__args__)
+
+
+def test_the_limits_of_an_executor_are_the_code_s() -> None:
+    """Each number of the table, in its order."""
+    page = (ROOT / "docs/executors.md").read_text()
+    rows = re.findall(r"^\| (?!of |-).* \| (.*) \|$", page.partition("## Limits")[2], re.M)
+    numbers = [int(text.replace(",", "")) for row in rows for text in re.findall(r"[\d,]*\d", row)]
+
+    assert numbers == [
+        *(1, sessions.MAX_ID_CHARS),
+        sessions.MAX_NAME_CHARS,
+        sessions.MAX_JOB_TYPES,
+        session.MAX_WORKING,
+        4,
+        offers.MAX_ROUND_BYTES // 1024**2,
+        jobs.MAX_PROGRESS_CHARS,
+        *(jobs.MAX_CODE_CHARS, jobs.MAX_MESSAGE_CHARS),
+        *(jobs.MAX_LISTED, jobs.MAX_ERROR_BYTES // 1024),
+    ]
 
 
 def test_the_readme_s_handler_runs_as_it_stands(tmp_path: Path) -> None:
