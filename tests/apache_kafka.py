@@ -19,8 +19,9 @@ from typing import Self
 from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
+DEFAULT_VERSION = "4.4.0"
 #: Of Apache Kafka; the tests pass on 3.9 and on 4.
-VERSION = os.environ.get("APACHE_KAFKA_VERSION", "4.4.0")
+VERSION = os.environ.get("APACHE_KAFKA_VERSION", DEFAULT_VERSION)
 
 _HOST = "127.0.0.1"
 _JAVA_MAJOR = 17
@@ -46,7 +47,7 @@ _JAVA = [
 # However the tests end, kill -9 included, Linux then kills their brokers. It does so as soon as
 # the *thread* that started a broker ends, and the thread of a test may end while its broker is
 # still wanted: the one thread of this executor lives as long as the process.
-_ENDED_WITH_TESTS = ["setpriv", "--pdeathsig", "KILL"] if sys.platform == "linux" else []
+ENDED_WITH_TESTS = ["setpriv", "--pdeathsig", "KILL"] if sys.platform == "linux" else []
 _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="apache-kafka")
 
 
@@ -120,8 +121,7 @@ class ApacheKafka:
         self._processes[node].send_signal(signal.SIGCONT)
 
     def _launch(self, node: int, main_class: str, *arguments: str) -> None:
-        class_path = ":".join(map(str, _jars()))
-        java = [*_ENDED_WITH_TESTS, *_JAVA, "-cp", class_path, main_class]
+        java = [*ENDED_WITH_TESTS, *java_command(), main_class]
         with self._log(node).open("ab") as log:
             self._processes[node] = _launcher.submit(
                 subprocess.Popen[bytes],
@@ -199,11 +199,17 @@ def reserve_port() -> socket.socket:
     return reserved
 
 
-def _jars() -> list[Path]:
-    """The jars of a broker, downloaded at the first call on a machine."""
+def java_command(*artifacts: str) -> list[str]:
+    """Java on the jars of a broker, and of more of Kafka's artifacts; a main class follows."""
+    return [*_JAVA, "-cp", ":".join(map(str, _jars(*artifacts)))]
+
+
+def _jars(*artifacts: str) -> list[Path]:
+    """The jars of these and of a broker, downloaded at the first call on a machine."""
     cache = GlobalSettings.load().cache_dir / "apache-kafka"
     cache.mkdir(parents=True, exist_ok=True)
-    coordinates = [f"org.apache.kafka:kafka_2.13:{VERSION}", _LOGGER]
+    kafka = [f"org.apache.kafka:{artifact}:{VERSION}" for artifact in ("kafka_2.13", *artifacts)]
+    coordinates = [*kafka, _LOGGER]
     complete = cache / "+".join(coordinates).replace(":", "_")
     # The resolver writes a download under its final name and takes whatever it finds there, so
     # one process at a time fills a folder of its own, which gets its name once it is whole.

@@ -1,6 +1,5 @@
 """`fabric-jobs check`: run as its user runs it, on real parts that are there, wrong or away."""
 
-import os
 import re
 import subprocess
 import sys
@@ -11,9 +10,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from cli.issuer import Issuer
+from tests.command import COMMAND, ENVIRONMENT
 from tests.conftest import SERVERS, Cluster
 
-COMMAND = [str(Path(sys.executable).with_name("fabric-jobs")), "check"]
+CHECK = [COMMAND, "check"]
 #: What a line of the report begins with.
 LINE = re.compile(r"(ok|warning|failed) +(\w+) +(.*)")
 
@@ -23,8 +23,8 @@ class Report:
 
     def __init__(self, *options: str, **environment: str) -> None:
         done = subprocess.run(
-            [*COMMAND, *options],
-            env={**os.environ, **environment},
+            [*CHECK, *options],
+            env={**ENVIRONMENT, **environment},
             capture_output=True,
             text=True,
             check=False,

@@ -1,87 +1,172 @@
 """compose.yaml and Dockerfile, as far as they can be tried without a container engine."""
 
+import asyncio
 import re
-import shlex
-import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import yaml
-from msgspec.structs import fields
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from msgspec import Struct
 
 from executor.settings import ExecutorSettings
-from fabric_jobs.settings import PREFIX
+from fabric_jobs import kinds
+from fabric_jobs.settings import variables
+from fabric_jobs.topics import EVENTS_TOPIC
 from facade.settings import FacadeSettings
-from tests.conftest import Cluster
-from tests.programs import Fabric, new_id, program
+from tests import apache_kafka
+from tests.compose import ROOT, SERVICES, Stack, built, why_unavailable
+from tests.conftest import no_apache_kafka
+from tests.programs import Fabric, Program, new_id
 
-ROOT = Path(__file__).parents[2]
-#: Settings of compose that differ from the defaults on purpose.
+SETTINGS: dict[str, type[Struct]] = {
+    "check": FacadeSettings,
+    "facade-1": FacadeSettings,
+    "facade-2": FacadeSettings,
+    "executor": ExecutorSettings,
+}
+#: Settings that differ from the defaults on purpose.
 DIFFERENT = {
     "FABRIC_JOBS_AUTHENTICATION",
-    "FABRIC_JOBS_CREATE_TOPICS",
+    "FABRIC_JOBS_HTTP_ADDRESS",
+    "FABRIC_JOBS_GRPC_ADDRESS",
     "FABRIC_JOBS_STATE_DIR",
 }
+PROXY = (ROOT / "deploy" / "haproxy.cfg").read_text()
 
 
-def service(name: str) -> dict[str, Any]:
-    """A service of compose.yaml."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][name]
-    return found
-
-
-def test_compose_names_the_settings_defaults() -> None:
+@pytest.mark.parametrize(("name", "settings"), SETTINGS.items())
+def test_compose_names_the_settings_defaults(name: str, settings: type[Struct]) -> None:
     """Every variable is a setting, and has its default but where it must not."""
-    for name, settings in (("facade", FacadeSettings), ("executor", ExecutorSettings)):
-        defaults = {PREFIX + field.name.upper(): field.default for field in fields(settings)}
-        environment = service(name)["environment"]
-        same = {key: value for key, value in environment.items() if key not in DIFFERENT}
+    defaults = {each.name: kinds.write(each.default) for each in variables(settings)}
+    environment = SERVICES[name]["environment"]
+    same = {key: value for key, value in environment.items() if key not in DIFFERENT}
 
-        assert set(environment) <= set(defaults)
-        assert same == {key: defaults[key] for key in same}
-
-
-def test_kafka_listens_where_the_settings_look() -> None:
-    """The broker's address is the default of the bootstrap servers."""
-    listeners = service("kafka")["environment"]["KAFKA_LISTENERS"]
-
-    assert f"PLAINTEXT://{FacadeSettings().kafka_bootstrap_servers}," in listeners
+    assert environment.keys() <= defaults.keys()
+    assert same == {key: defaults[key] for key in same}
 
 
-def test_the_image_holds_what_the_commands_need() -> None:
-    """Every top-level package is copied, and what is copied exists."""
-    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    sources = {source for line in copied for source in line.split()}
+def test_what_is_published_is_where_the_settings_look_and_on_loopback_alone() -> None:
+    """The proxy and Kafka take the places of the defaults."""
+    published = SERVICES["proxy"]["ports"]
+    defaults = FacadeSettings()
 
-    assert {"facade", "executor", "cli", "proto/fabric_jobs", "requirements.lock"} <= sources
-    assert all((ROOT / source).exists() for source in sources)
+    for address in (defaults.http_address, defaults.grpc_address, defaults.kafka_bootstrap_servers):
+        assert f"{address}:{address.rpartition(':')[2]}" in published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+    assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["proxy"]
 
 
-async def test_the_services_commands_run_a_job(apache: Cluster, topic: str, tmp_path: Path) -> None:
-    """Each of our services' command with its environment, as a process against a real Kafka."""
-    replaced = apache.environment(topic) | {
-        "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
-        "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
-        "FABRIC_JOBS_STATE_DIR": str(tmp_path),
-        "FABRIC_JOBS_POOL": topic,
-    }
-    async with program(
-        *_command("facade"), environment=service("facade")["environment"] | replaced
-    ) as one:
-        replaced["FABRIC_JOBS_FACADES"] = one.ready["grpc"]
-        environment = service("executor")["environment"] | replaced
-        async with (
-            program(*_command("executor"), environment=environment),
-            Fabric(one, "calculateForecast", "Contoso.FinanceAnalytics.Forecast") as fabric,
-        ):
-            job_id = new_id()
-            await fabric.create(job_id, {"priority": "high"})
-            state = await fabric.until(job_id, "Completed")
+def test_the_proxy_knows_the_facades() -> None:
+    """Both ports of each, which is asked by HTTP whether it is ready."""
+    for name in ("facade-1", "facade-2"):
+        environment = SERVICES[name]["environment"]
+        http, grpc = (environment[f"FABRIC_JOBS_{kind}_ADDRESS"] for kind in ("HTTP", "GRPC"))
 
+        assert f"server {name} {http}\n" in PROXY
+        assert f"server {name} {grpc} port {http.rpartition(':')[2]}\n" in PROXY
+        assert http in SERVICES[name]["healthcheck"]["test"]
+
+
+def test_the_proxy_notices_a_stopping_facade_while_that_answers_on() -> None:
+    """Two failed checks take less than the settings' default."""
+    (seconds, fall), *_ = re.findall(r"check inter (\d+)s fall (\d+)", PROXY)
+
+    assert int(seconds) * int(fall) < FacadeSettings().unready_s
+
+
+def test_containers_have_the_time_to_drain() -> None:
+    """A killed one would be a failure that nobody needs."""
+    assert SERVICES["facade-1"]["stop_grace_period"] == "1m"
+    assert SERVICES["executor"]["stop_grace_period"] == "1m"
+    assert FacadeSettings().unready_s + 20 < 60
+    assert ExecutorSettings().drain_s + 20 < 60
+
+
+def test_a_profile_is_left_out_at_will() -> None:
+    """What has none needs nothing that has one."""
+    profiled = {name for name in SERVICES if "profiles" in SERVICES[name]}
+    for name in SERVICES.keys() - profiled:
+        for other, condition in SERVICES[name].get("depends_on", {}).items():
+            assert (other in profiled) == (condition.get("required") is False), f"{name}: {other}"
+
+    assert profiled >= {"kafka-2", "kafka-3"}
+
+
+def test_kafka_is_the_version_that_the_tests_run_on() -> None:
+    """What is tested is what is run."""
+    brokers = [SERVICES[name]["image"] for name in ("kafka", "kafka-2", "kafka-3")]
+
+    assert set(brokers) == {f"apache/kafka:{apache_kafka.DEFAULT_VERSION}"}
+
+
+def test_what_is_mounted_and_copied_is_there() -> None:
+    """Of the repository; volumes have no path in it."""
+    mounted = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+    files = [mount.split(":")[0] for mount in mounted if mount.startswith("./")]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    sources = [source for line in copied for source in line.split()]
+
+    assert files
+    assert [name for name in files + sources if not (ROOT / name).exists()] == []
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs that the Dockerfile's build makes."""
+    if reason := apache_kafka.why_unavailable() or why_unavailable():
+        no_apache_kafka(reason)
+    return built(tmp_path_factory.mktemp("image"))
+
+
+@asynccontextmanager
+async def fabric(stack: Stack) -> AsyncIterator[Fabric]:
+    """Fabric, before the proxy."""
+    url = f"http://127.0.0.1:{stack.port(5000)}/workload"
+    behind = Program(stack.running["proxy"], {"http": url})
+    kind = ("calculateForecast", "Contoso.FinanceAnalytics.Forecast")
+    async with Fabric(behind, *kind) as caller:
+        yield caller
+
+
+@pytest.mark.timeout(600)
+async def test_the_stack_runs_jobs_while_its_facades_go(image: Path, tmp_path: Path) -> None:
+    """From an empty folder to a job's end; one facade is stopped under polls, the other stays."""
+    stack = Stack(tmp_path, image)
+    async with stack.up(*SETTINGS), fabric(stack) as caller:
+        first, second = new_id(), new_id()
+        await caller.create(first, {"priority": "high"})
+        await caller.until(first, "Completed")
+
+        stopping = stack.running["facade-1"]
+        stopping.terminate()
+        await caller.create(second, {"priority": "high"})
+        while stopping.returncode is None:
+            assert (await caller.state(second)).status_code == 200
+            await asyncio.sleep(0.02)
+        state = await caller.until(second, "Completed")
+
+    assert stopping.returncode == 0
     assert state["startTimeUtc"] <= state["endTimeUtc"]
 
 
-def _command(name: str) -> list[str]:
-    python, *arguments = shlex.split(service(name)["command"])
-    assert python == "python"
-    return [sys.executable, *arguments]
+@pytest.mark.timeout(600)
+async def test_three_brokers_make_three_replicas(image: Path, tmp_path: Path) -> None:
+    """Of our topics, and of Kafka's own."""
+    stack = Stack(tmp_path, image, KAFKA_REPLICAS="3")
+    async with stack.up("kafka", "kafka-2", "kafka-3", "check"):
+        assert await stack.running["check"].wait() == 0
+        kafka = f"127.0.0.1:{stack.port(9092)}"
+        consumer = AIOKafkaConsumer(EVENTS_TOPIC, group_id="any", bootstrap_servers=kafka)
+        await consumer.start()  # the first of a group has Kafka make the topic of the offsets
+        await consumer.stop()
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        topics = await admin.describe_topics([EVENTS_TOPIC, "__consumer_offsets"])
+        await admin.close()
+
+    partitions = [partition for topic in topics for partition in topic["partitions"]]
+    assert {len(partition["replicas"]) for partition in partitions} == {3}
+    assert len(partitions) > FacadeSettings().events_partitions
