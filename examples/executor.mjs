@@ -192,6 +192,7 @@ process.once("SIGTERM", async () => {
   await Promise.race([connected, sleep(CLEAN_UP_MS)]);
   process.exit(0);
 });
+consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || process.exit(1));
 await consumer.connect();
 await consumer.subscribe({ topic, fromBeginning: true });
 await consumer.run({ eachBatchAutoResolve: false, eachBatch: takeBatch });
