@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
 
-test: .venv/ready  ## every test; those on Apache Kafka need Java 17+
+test: .venv/ready  ## every test; those on Apache Kafka need Java 17+, those in JavaScript Node 20+
 	$(BIN)/pytest -q -ra $(ARGS)
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
