@@ -13,7 +13,8 @@ from cli.errors import CommandError
 from cli.issuer import Issuer
 from cli.programs import STDERR, Program
 
-KAFKA_VARIABLE = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
+_KAFKA = "FABRIC_JOBS_KAFKA_"
+KAFKA_VARIABLE = f"{_KAFKA}BOOTSTRAP_SERVERS"
 DEFAULTS = {
     "FABRIC_JOBS_BASE_PATH": "/workload",
     "FABRIC_JOBS_DOCS": "true",
@@ -43,6 +44,10 @@ class Stack:
         else:
             self._broker = EmbeddedBroker()
             self.kafka = self._broker.address
+            # What is set for another Kafka does not hold for this one.
+            self._environ = {
+                name: value for name, value in self._environ.items() if not name.startswith(_KAFKA)
+            }
             self._environ[KAFKA_VARIABLE] = self.kafka
             self._environ["FABRIC_JOBS_KAFKA_BROKER"] = "embedded"
 

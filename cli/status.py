@@ -1,5 +1,6 @@
 """Calls the facade's gRPC status API; what fails becomes one line that says what to do."""
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -10,6 +11,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from cli.errors import InputError
+from fabric_jobs.channels import facade_tls, open_channel, remedy
+from fabric_jobs.settings import ClientSettings, SettingsError, from_env
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 
@@ -40,12 +43,19 @@ class UnavailableError(StatusApiError):
 
 
 class StatusApi:
-    """A client of `JobStatusService` at one address. Its methods raise `StatusApiError`."""
+    """A client of `JobStatusService` at one address. Its methods raise `StatusApiError`.
+
+    The facade knows it by the certificate that the environment names.
+    """
 
     def __init__(self, address: str, answer_s: float = ANSWER_S) -> None:
         self.address = address
         self._answer_s = answer_s
-        self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
+        try:
+            self._tls = facade_tls(from_env(ClientSettings, os.environ))
+            self._channel = open_channel(address, self._tls, _OPTIONS)
+        except (SettingsError, OSError) as error:
+            raise StatusApiError(str(error)) from error
         self._stub = JobStatusServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> "StatusApi":
@@ -117,6 +127,8 @@ class StatusApi:
         if reason:
             kind = UnavailableError if code is grpc.StatusCode.UNAVAILABLE else StatusApiError
             return kind(f"{details} {_NEXT.get(reason, '')}")
+        if code is grpc.StatusCode.UNAVAILABLE and (what := remedy(details)):
+            return UnavailableError(f"{self.address} takes no connection. {what}")
         if code is grpc.StatusCode.UNAVAILABLE:
             return UnavailableError(
                 f"No facade answers at {self.address}. Start one with `fabric-jobs dev`, or name "

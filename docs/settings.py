@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from executor.settings import ExecutorSettings
 from fabric_jobs import kinds
-from fabric_jobs.settings import KafkaSettings, Variable, variables
+from fabric_jobs.settings import ClientSettings, KafkaSettings, Variable, variables
 from facade.settings import FacadeSettings
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -30,6 +30,7 @@ This page is written by `make docs`, from the settings in the code.
 SECTIONS = [
     ("Both programs", None, KafkaSettings),
     ("The facade", "`python -m facade`", FacadeSettings),
+    ("The executor and the commands about jobs", None, ClientSettings),
     ("The executor", "`python -m executor MODULE:EXECUTOR`", ExecutorSettings),
 ]
 _HEAD = "| variable | default | may be | meaning |\n|---|---|---|---|\n"

@@ -83,7 +83,8 @@ class Executor:
         """Runs jobs until `stop` is set: then it takes no more, and lets those that run end.
 
         `on_ready` is called once with the executor's id, when the first jobs can come. Cancelling
-        instead ends the handlers at once. Raises `NoHandlersError` and `SettingsError`.
+        instead ends the handlers at once. Raises `NoHandlersError` and `SettingsError`, and
+        `KafkaRefusedError` once it has drained because Kafka has no place for it.
         """
         if not self._handlers:
             raise NoHandlersError("The executor has no handler: decorate one with @executor.job.")

@@ -24,6 +24,7 @@ from executor.offsets import Offsets
 from executor.runs import Runs
 from executor.settings import ExecutorSettings
 from fabric_jobs.events import NotAnEventError
+from fabric_jobs.kafka import client_arguments, naming_denials, start
 
 log = logging.getLogger("fabric_jobs.executor")
 
@@ -50,17 +51,22 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self.assigned = asyncio.Event()
 
     async def consume(self) -> None:
-        """Joins the group and reads until it is cancelled, or the consumer fails."""
+        """Joins the group and reads until it is cancelled, or the consumer fails.
+
+        Raises `KafkaRefusedError` where it would fail again.
+        """
         self._consumer = self._make_consumer()
         self._consumer.subscribe([self._settings.events_topic], listener=self)
         loops: set[asyncio.Task[None]] = set()
         try:
-            await self._consumer.start()
-            for loop in (self._poll_on(), self._take_as_slots_free(), self._commit_regularly()):
-                loops.add(asyncio.create_task(loop, name="intake"))
-            failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
-            for task in failed:
-                task.result()
+            settings = self._settings
+            with naming_denials(settings, "Read", settings.events_topic, group=settings.pool):
+                await start(self._consumer, settings)
+                for loop in (self._poll_on(), self._take_as_slots_free(), self._commit_regularly()):
+                    loops.add(asyncio.create_task(loop, name="intake"))
+                failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+                for task in failed:
+                    task.result()
         finally:
             for task in loops:
                 task.cancel()
@@ -78,7 +84,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         settings, broker = self._settings, self._settings.broker
         name = settings.executor_name
         return AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+            **client_arguments(settings),
             client_id=self._executor_id,
             group_id=settings.pool,
             # Only a name that outlives a restart: the group would wait for each one that does not.

@@ -1,6 +1,7 @@
 """The composition of an executor: what runs, in which order it starts and stops."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -10,7 +11,11 @@ from executor.session import Session
 from executor.settings import ExecutorSettings
 from executor.supervision import supervise
 from executor.watchdog import watching
+from fabric_jobs.channels import facade_tls
+from fabric_jobs.kafka import KafkaRefusedError, client_arguments
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+log = logging.getLogger("fabric_jobs.executor")
 
 
 async def serve(
@@ -20,7 +25,12 @@ async def serve(
     stop: asyncio.Event,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Runs jobs until `stop` is set, then drains."""
+    """Runs jobs until `stop` is set, then drains.
+
+    Where Kafka refuses it, it drains too, and then raises `KafkaRefusedError`. Raises
+    `SettingsError` at once.
+    """
+    client_arguments(settings)
     executor_id = "-".join(filter(None, (settings.executor_name, str(uuid4()))))
     hello = pb.Hello(
         executor_id=executor_id,
@@ -30,14 +40,26 @@ async def serve(
         ],
         slots=settings.slots,
     )
-    session = Session(hello, settings.facade_addresses, settings.heartbeat_s)
+    facades = settings.facade_addresses
+    session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))
+    refused: KafkaRefusedError | None = None
     async with watching(), asyncio.TaskGroup() as group:
         runs = Runs(handlers, session, settings.slots, group)
         intake = Intake(settings, executor_id, runs)
         connection = group.create_task(
             supervise("session", lambda: session.connect(runs)), name="session"
         )
-        consumption = group.create_task(supervise("intake", intake.consume), name="intake")
+
+        async def consume() -> None:
+            nonlocal refused
+            try:
+                await supervise("intake", intake.consume)
+            except KafkaRefusedError as error:
+                log.error("intake: %s", error)
+                refused = error
+                stop.set()  # the runs that are held may still end
+
+        consumption = group.create_task(consume(), name="intake")
 
         async def announce() -> None:
             await session.connected.wait()
@@ -53,3 +75,5 @@ async def serve(
         await asyncio.wait({consumption})
         # Last: it carries the reports of the runs that ended.
         connection.cancel()
+    if refused:
+        raise refused

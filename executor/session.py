@@ -18,8 +18,10 @@ from msgspec import Struct
 from tenacity import retry, retry_if_exception_type, wait_random_exponential
 
 from executor.outbox import Outbox
+from fabric_jobs.channels import open_channel, remedy
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
+from fabric_jobs.tls import PemFiles
 
 log = logging.getLogger("fabric_jobs.executor")
 
@@ -84,10 +86,17 @@ class _UndecidedError(Exception):
 class Session:
     """One executor process's connection to the facades."""
 
-    def __init__(self, hello: pb.Hello, facades: Iterable[str], heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        hello: pb.Hello,
+        facades: Iterable[str],
+        heartbeat_s: float,
+        tls: PemFiles | None = None,
+    ) -> None:
         self._hello = hello
         self._facades = cycle(facades)
         self._heartbeat_s = heartbeat_s
+        self._tls = tls
         self._outbox = Outbox()
         #: Set while a stream is open.
         self.connected = asyncio.Event()
@@ -106,7 +115,7 @@ class Session:
         Cancelling it ends our side, lets the server end the stream, and then returns.
         """
         address = next(self._facades)
-        async with grpc.aio.insecure_channel(address, CHANNEL_OPTIONS) as channel:
+        async with open_channel(address, self._tls, CHANNEL_OPTIONS) as channel:
             stream: Stream = JobStatusServiceStub(channel).Session()  # type: ignore[no-untyped-call] # generated
             try:
                 async with asyncio.timeout(CONNECT_S):
@@ -114,9 +123,9 @@ class Session:
                 log.info("session: connected to facade %s", address)
                 await self._converse(stream, holder)
             except grpc.aio.AioRpcError as error:
-                raise StreamEndedError(
-                    f"facade {address}: {error.code().name} {error.details()}"
-                ) from error
+                details = error.details() or ""
+                told = f"facade {address}: {error.code().name} {details} {remedy(details)}"
+                raise StreamEndedError(told.rstrip()) from error
             except TimeoutError as error:
                 raise StreamEndedError(f"facade {address}: no answer") from error
         raise StreamEndedError(f"facade {address} ended the stream")

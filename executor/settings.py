@@ -4,10 +4,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fabric_jobs.settings import Addresses, KafkaSettings, addresses
+from fabric_jobs.settings import Addresses, ClientSettings, addresses
 
 
-class ExecutorSettings(KafkaSettings, frozen=True, kw_only=True):
+class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     """How an executor finds the log and the facades, and how much it runs."""
 
     #: Where one or more facades answer gRPC; one is used at a time.

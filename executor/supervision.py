@@ -4,7 +4,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    wait_random_exponential,
+)
+
+from fabric_jobs.kafka import KafkaRefusedError
 
 log = logging.getLogger("fabric_jobs.executor")
 
@@ -14,7 +22,10 @@ MAX_BACKOFF_S = 10.0
 
 
 async def supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Runs the work for ever; where it fails soon, with a jittered, exponential backoff."""
+    """Runs the work for ever; where it fails soon, with a jittered, exponential backoff.
+
+    Raises `KafkaRefusedError`.
+    """
 
     def report(state: RetryCallState) -> None:
         assert state.outcome is not None
@@ -24,12 +35,17 @@ async def supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:
 
     while True:
         async for attempt in AsyncRetrying(
-            wait=wait_random_exponential(multiplier=0.2, max=MAX_BACKOFF_S), before_sleep=report
+            retry=retry_if_exception_type(Exception)
+            & retry_if_not_exception_type(KafkaRefusedError),
+            wait=wait_random_exponential(multiplier=0.2, max=MAX_BACKOFF_S),
+            before_sleep=report,
         ):
             with attempt:
                 began = time.monotonic()
                 try:
                     await work()
+                except KafkaRefusedError:
+                    raise
                 except Exception as error:
                     if time.monotonic() - began < STEADY_S:
                         raise

@@ -7,6 +7,7 @@ import sys
 
 import uvloop
 
+from fabric_jobs.kafka import KafkaRefusedError
 from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
 from facade.auth import AuthorityError
@@ -16,7 +17,15 @@ from facade.replica import StateInUseError
 from facade.service import serve
 from facade.settings import FacadeSettings
 
-EXPECTED = (SettingsError, AuthorityError, LogError, StateInUseError, OSError, RuntimeError)
+EXPECTED = (
+    SettingsError,
+    AuthorityError,
+    KafkaRefusedError,
+    LogError,
+    StateInUseError,
+    OSError,
+    RuntimeError,
+)
 
 
 USAGE = "usage: python -m facade [check [--create]]"

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from fabric_jobs.kafka import KafkaRefusedError, client_arguments
 from fabric_jobs.settings import SettingsError, from_env, misspelled
 from facade import topics
 from facade.auth import AuthorityError
-from facade.entrance import authenticator, grpc_address, http_address
+from facade.entrance import authenticator, grpc_address, grpc_security, http_address
 from facade.log import Log, LogError, TopicSpec, administering, recorded_time, replication
 from facade.roster import MAX_SKEW, skew
 from facade.settings import FacadeSettings
@@ -70,7 +71,8 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
     try:
         settings = from_env(FacadeSettings, environ)
         http_address(settings)
-        grpc_address(settings)
+        grpc_address(settings, grpc_security(settings))
+        client_arguments(settings)
     except SettingsError as error:
         yield Finding(Verdict.FAILED, "settings", str(error))
         return
@@ -109,7 +111,7 @@ async def _kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Fin
     try:
         async with asyncio.timeout(TRY_S), administering(settings) as admin:
             brokers = len((await admin.describe_cluster())["brokers"])
-    except (LogError, TimeoutError) as error:
+    except (LogError, KafkaRefusedError, TimeoutError) as error:
         told = str(error) or (
             f"Nobody answers at {settings.kafka_bootstrap_servers} within {TRY_S:.0f} s. Set "
             "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
@@ -134,8 +136,8 @@ async def _topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     try:
         await the_log.connect(within_s=TRY_S)
         async with administering(settings) as admin:
-            found = await replication(admin, spec.name)
-    except LogError as error:
+            found = await replication(admin, spec.name, settings)
+    except (LogError, KafkaRefusedError) as error:
         return Finding(Verdict.FAILED, "topic", str(error))
     told = (
         f"{spec.name}: partitions={the_log.partitions} replicas={found.replicas} "
@@ -156,6 +158,8 @@ async def _append(settings: FacadeSettings) -> Finding:
     try:
         async with asyncio.timeout(TRY_S):
             recorded = await recorded_time(settings, topic, b"check")
+    except KafkaRefusedError as error:
+        return Finding(Verdict.FAILED, "append", str(error))
     except (LogError, TimeoutError):
         text = f"{topic} took no record within {TRY_S:.0f} s: look at its brokers."
         return Finding(Verdict.FAILED, "append", text)

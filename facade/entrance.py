@@ -2,14 +2,19 @@
 
 import ipaddress
 import logging
+import ssl
 
 from fabric_jobs.guids import guid
-from fabric_jobs.settings import PREFIX, SettingsError, host_port
+from fabric_jobs.settings import PREFIX, SettingsError, host_port, variable
+from fabric_jobs.tls import mutual_tls
 from facade.auth import Authenticator, Trust
 from facade.http import Admission
+from facade.rpc import Role, RpcSecurity
 from facade.settings import FacadeSettings
 
 log = logging.getLogger("fabric_jobs.facade")
+
+_GRPC_FILES = ("grpc_tls_client_ca_file", "grpc_tls_cert_file", "grpc_tls_key_file")
 
 
 def http_address(settings: FacadeSettings) -> tuple[str, int]:
@@ -23,15 +28,34 @@ def http_address(settings: FacadeSettings) -> tuple[str, int]:
     return host, port
 
 
-def grpc_address(settings: FacadeSettings) -> tuple[str, int]:
-    """Where to bind gRPC. Raises `SettingsError` beyond loopback."""
+def grpc_address(settings: FacadeSettings, security: RpcSecurity | None) -> tuple[str, int]:
+    """Where to bind gRPC. Raises `SettingsError` beyond loopback without security."""
     host, port = host_port(settings.grpc_address)
-    if not _loopback(host):
+    if security is None and not _loopback(host):
         raise SettingsError(
-            f"{PREFIX}GRPC_ADDRESS={settings.grpc_address} is not on loopback, and gRPC "
-            f"authenticates nobody yet. Use 127.0.0.1:{port}."
+            f"{PREFIX}GRPC_ADDRESS={settings.grpc_address} is not on loopback, and gRPC has no "
+            f"mutual TLS. Use 127.0.0.1:{port}, or set {', '.join(map(variable, _GRPC_FILES))}."
         )
     return host, port
+
+
+def grpc_security(settings: FacadeSettings) -> RpcSecurity | None:
+    """Who may call gRPC; none where everybody on loopback may. Raises `SettingsError`."""
+    ca, cert, key = _GRPC_FILES
+    files = mutual_tls(ssl.Purpose.CLIENT_AUTH, settings, ca=ca, cert=cert, key=key)
+    names = {role: frozenset[str](getattr(settings, f"grpc_{role}")) for role in Role}
+    named = any(names.values())
+    if files and not named:
+        raise SettingsError(
+            f"gRPC has mutual TLS, and nobody may call it: name clients in "
+            f"{', '.join(variable(f'grpc_{role}') for role in Role)}."
+        )
+    if named and not files:
+        raise SettingsError(
+            "gRPC knows clients by their certificates: set "
+            f"{', '.join(map(variable, _GRPC_FILES))}."
+        )
+    return RpcSecurity(files, names) if files else None
 
 
 def authenticator(settings: FacadeSettings) -> Authenticator | None:

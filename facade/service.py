@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 from facade import topics
-from facade.entrance import admission, authenticator, grpc_address, http_address
+from facade.entrance import admission, authenticator, grpc_address, grpc_security, http_address
 from facade.http import Door, HttpServer, Operations, http_app
 from facade.jobs import Jobs
 from facade.keeper import Keeper
@@ -22,9 +22,10 @@ READY_S = 30.0
 async def serve(settings: FacadeSettings) -> None:
     """Runs a replica until cancelled, then drains it; prints one line once it is ready.
 
-    Raises `SettingsError`, `AuthorityError`, `LogError` and `StateInUseError`.
+    Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError` and `StateInUseError`.
     """
-    http_at, grpc_at = http_address(settings), grpc_address(settings)
+    security = grpc_security(settings)
+    http_at, grpc_at = http_address(settings), grpc_address(settings, security)
     state_file = settings.state_file()
     trusted = authenticator(settings)
     if trusted:
@@ -72,13 +73,14 @@ async def serve(settings: FacadeSettings) -> None:
                 ready=ready,
                 docs=settings.docs,
             )
-            rpc = RpcServer(jobs, replica, roster, ready, *grpc_at)
+            rpc = RpcServer(jobs, replica, roster, ready, *grpc_at, security)
             http = HttpServer(app, *http_at)
             keeper = Keeper(jobs, replica, roster, ready)
             background += [
                 tasks.create_task(keeper.run(), name="keep the times"),
                 tasks.create_task(leases.run(), name="keep the leases"),
                 tasks.create_task(rpc.offers.run(), name="offer what waits"),
+                tasks.create_task(rpc.health.run(), name="tell of health"),
             ]
             await rpc.start()
             url = f"http://{http.address}{settings.base_path}"
@@ -88,7 +90,7 @@ async def serve(settings: FacadeSettings) -> None:
             finally:
                 # What has been asked is answered, while everybody goes to another replica.
                 draining.set()
-                rpc.drain()
+                await rpc.drain()
                 await asyncio.sleep(settings.unready_s)
                 await http.stop()
                 await rpc.stop()

@@ -18,8 +18,21 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
 
     #: Where Fabric calls; loopback only without authentication. Port 0 takes a free one.
     http_address: Address = "127.0.0.1:5000"
-    #: Where internal services and executors call; loopback only, for nobody is authenticated there.
+    #: Where internal services and executors call; loopback only without mutual TLS.
     grpc_address: Address = "127.0.0.1:5001"
+    #: PEM file of the authorities that sign the certificates of gRPC clients. The three files go
+    #: together; without them gRPC is plain, and who reaches it may do everything.
+    grpc_tls_client_ca_file: Path | None = None
+    #: PEM file of the facade's certificate for gRPC. Each is read again when it changes.
+    grpc_tls_cert_file: Path | None = None
+    #: PEM file of that certificate's key, without a passphrase.
+    grpc_tls_key_file: Path | None = None
+    #: Certificate names that may open a session: claim, report, heartbeat.
+    grpc_executors: tuple[str, ...] = ()
+    #: Certificate names that may get, list and watch jobs, and list executors.
+    grpc_readers: tuple[str, ...] = ()
+    #: Certificate names that may cancel and retry jobs, beside all that readers may.
+    grpc_operators: tuple[str, ...] = ()
     #: What stands before every path of Fabric's.
     base_path: UrlPath = "/workload"
     #: The folder of the replica's state, made where missing; memory if empty. One process has it.

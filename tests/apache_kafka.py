@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ DEFAULT_VERSION = "4.4.0"
 #: Of Apache Kafka; the tests pass on 3.9 and on 4.
 VERSION = os.environ.get("APACHE_KAFKA_VERSION", DEFAULT_VERSION)
 
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 _JAVA_MAJOR = 17
 _LOGGER = "org.slf4j:slf4j-simple:1.7.36"  # of the slf4j-api that Kafka 3.9 and 4.x depend on
 _CLUSTER_ID = "ZmFicmljLWpvYnMtdGVzdA"  # Kafka takes 16 bytes in base64
@@ -58,13 +58,16 @@ class ApacheKafka:
     one of three may be lost; of one or two, the loss of any halts the cluster until a restart.
     """
 
+    #: What the folders are formatted with, beside the cluster's id.
+    _formatting: Sequence[str] = ()
+
     def __init__(self, folder: Path, *, brokers: int = 1) -> None:
         self._folder = folder
         self._reservations = [reserve_port() for _ in range(2 * brokers)]
         ports: list[int] = [reserved.getsockname()[1] for reserved in self._reservations]
         self._ports, self._controller_ports = ports[:brokers], ports[brokers:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self.bootstrap_servers = ",".join(f"{_HOST}:{port}" for port in self._ports)
+        self.bootstrap_servers = ",".join(f"{HOST}:{port}" for port in self._ports)
 
     def __enter__(self) -> Self:
         self.start()
@@ -79,8 +82,10 @@ class ApacheKafka:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             for node in nodes:
-                self._properties(node).write_text(self._settings(node))
-                self._launch(node, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c")
+                settings = self._settings(node).items()
+                self._properties(node).write_text("".join(f"{k}={v}\n" for k, v in settings))
+                format_ = ["format", "-t", _CLUSTER_ID, *self._formatting]
+                self._launch(node, "kafka.tools.StorageTool", *format_, "-c")
             for node in nodes:
                 self._await(node, partial(_succeeded, self._processes[node]))
             self.restart(*nodes)
@@ -147,16 +152,16 @@ class ApacheKafka:
     def _log(self, node: int) -> Path:
         return self._folder / f"broker-{node}.log"
 
-    def _settings(self, node: int) -> str:
+    def _settings(self, node: int) -> dict[str, object]:
         controllers = enumerate(self._controller_ports)
         replicas = min(3, len(self._ports))
-        settings = {
+        return {
             "node.id": node,
             "process.roles": "broker,controller",
-            "controller.quorum.voters": ",".join(f"{n}@{_HOST}:{port}" for n, port in controllers),
+            "controller.quorum.voters": ",".join(f"{n}@{HOST}:{port}" for n, port in controllers),
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://{_HOST}:{self._ports[node]},"
-            f"CONTROLLER://{_HOST}:{self._controller_ports[node]}",
+            "listeners": f"PLAINTEXT://{HOST}:{self._ports[node]},"
+            f"CONTROLLER://{HOST}:{self._controller_ports[node]}",
             "log.dirs": self._folder / f"broker-{node}",
             "auto.create.topics.enable": "false",
             "group.initial.rebalance.delay.ms": 0,
@@ -173,7 +178,6 @@ class ApacheKafka:
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
         }
-        return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def why_unavailable() -> str | None:
@@ -195,7 +199,7 @@ def reserve_port() -> socket.socket:
     """
     reserved = socket.socket()
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.bind((_HOST, 0))
+    reserved.bind((HOST, 0))
     return reserved
 
 
@@ -237,7 +241,7 @@ def _answers(port: int, listings: list[bytes]) -> bool:
     request = struct.pack(">hhihi", metadata, v1, correlation, no_client_id, no_topics)
     try:
         with (
-            socket.create_connection((_HOST, port), _ANSWER_SECONDS) as connection,
+            socket.create_connection((HOST, port), _ANSWER_SECONDS) as connection,
             connection.makefile("rb") as stream,
         ):
             connection.sendall(struct.pack(">i", len(request)) + request)
@@ -250,4 +254,4 @@ def _answers(port: int, listings: list[bytes]) -> bool:
 
 def _listing(node: int, port: int) -> bytes:
     """How an answer to Metadata lists a live broker: its node id, host and port."""
-    return struct.pack(f">ih{len(_HOST)}si", node, len(_HOST), _HOST.encode(), port)
+    return struct.pack(f">ih{len(HOST)}si", node, len(HOST), HOST.encode(), port)

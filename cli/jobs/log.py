@@ -15,7 +15,8 @@ from cli.errors import InputError
 from cli.status import StatusApi
 from fabric_jobs.events import Event, NotAnEventError, decode
 from fabric_jobs.jobs import JobPhase
-from fabric_jobs.settings import KafkaSettings
+from fabric_jobs.kafka import KafkaRefusedError, client_arguments, naming_denials, start, stopped
+from fabric_jobs.settings import KafkaSettings, SettingsError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds that Kafka may be silent.
@@ -85,17 +86,23 @@ async def _consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
     # What it has to say of a broker that is away is said by the error.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     servers = settings.kafka_bootstrap_servers
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="none")
     try:
-        await asyncio.wait_for(consumer.start(), ANSWER_S)
-        yield consumer
+        consumer = AIOKafkaConsumer(**client_arguments(settings), auto_offset_reset="none")
+    except SettingsError as error:
+        raise InputError(str(error)) from error
+    try:
+        with naming_denials(settings, "Read", settings.events_topic):
+            await asyncio.wait_for(start(consumer, settings), ANSWER_S)
+            yield consumer
+    except KafkaRefusedError as error:
+        raise InputError(str(error)) from error
     except (KafkaError, TimeoutError) as error:
         raise InputError(
             f"Kafka at {servers} gave no answer ({type(error).__name__}). Name the facade's Kafka "
             "with --kafka; `fabric-jobs dev` says its own in its first line."
         ) from error
     finally:
-        await consumer.stop()
+        await stopped(consumer.stop())
 
 
 async def _begin(
@@ -111,8 +118,8 @@ async def _begin(
     if not there or ends[partition] < got.position.offset:
         raise InputError(
             f"Kafka at {settings.kafka_bootstrap_servers} has no topic {partition.topic} with this "
-            "job: the facade uses another. Name its Kafka with --kafka, its topic with "
-            "FABRIC_JOBS_EVENTS_TOPIC."
+            "job: the facade uses another, or this user of Kafka may not Read it. Name the "
+            "facade's Kafka with --kafka, its topic with FABRIC_JOBS_EVENTS_TOPIC."
         )
     since = got.job.create_time.ToDatetime(UTC) - CLOCKS
     asked = consumer.offsets_for_times({partition: int(since.timestamp() * 1000)})

@@ -2,12 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    wait_random_exponential,
+)
 
+from fabric_jobs.kafka import client_arguments, start, stopped
 from fabric_jobs.settings import KafkaSettings
 from facade.log.errors import LogUnavailableError
 
@@ -20,36 +26,43 @@ class _Client(Protocol):
 C = TypeVar("C", bound=_Client)
 
 
-async def started(make: Callable[[], C]) -> C:
-    """A client that runs; while Kafka is away, this waits for it."""
+async def started(settings: KafkaSettings, make: Callable[..., C], **arguments: Any) -> C:
+    """A client that runs; while Kafka is away, this waits for it.
+
+    Raises `KafkaRefusedError`, and aiokafka's error where Kafka does not allow it.
+    """
 
     async def attempt() -> C:
-        client = make()
+        client = make(**client_arguments(settings), **arguments)
         try:
-            await client.start()
+            await start(client, settings)
         except BaseException:
-            await client.stop()
+            await stopped(client.stop())
             raise
         return client
 
     retrying = AsyncRetrying(
-        retry=retry_if_exception_type(KafkaError), wait=wait_random_exponential(0.1, max=5)
+        retry=retry_if_exception_type(KafkaError)
+        & retry_if_not_exception_type(ClusterAuthorizationFailedError),
+        wait=wait_random_exponential(0.1, max=5),
     )
     return await retrying(attempt)
 
 
 @asynccontextmanager
 async def administering(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A client for the topics themselves. Raises `LogUnavailableError`."""
-    servers = settings.kafka_bootstrap_servers
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    """A client for the topics themselves.
+
+    Raises `KafkaRefusedError` and `LogUnavailableError`.
+    """
+    admin = AIOKafkaAdminClient(**client_arguments(settings))
     try:
-        await admin.start()
+        await start(admin, settings)
         yield admin
     except KafkaError as error:
         raise LogUnavailableError(
-            f"Kafka can't be reached at {servers}: {error}. Start it, or set "
-            "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
+            f"Kafka can't be reached at {settings.kafka_bootstrap_servers}: {error}. Start it, or "
+            "set FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
         ) from error
     finally:
-        await admin.close()
+        await stopped(admin.close())

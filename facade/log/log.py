@@ -14,6 +14,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from fabric_jobs.kafka import stopped
 from fabric_jobs.settings import KafkaSettings
 from facade.log.clients import administering, started
 from facade.log.errors import LogUnavailableError
@@ -36,10 +37,8 @@ class Log:
 
     def __init__(self, settings: KafkaSettings, spec: TopicSpec) -> None:
         self._settings = settings
-        self._servers = settings.kafka_bootstrap_servers
-        self._broker = settings.broker
         self._spec = spec
-        self._appender = Appender(self._servers, spec.name, spec.max_record_bytes + 4096)
+        self._appender = Appender(settings, spec.name, spec.max_record_bytes + 4096)
         self._tail: Tail | None = None
         self._asked = asyncio.Event()
         self._round: asyncio.Future[None] | None = None
@@ -48,7 +47,10 @@ class Log:
         self.cluster_id = ""
 
     async def connect(self, within_s: float = CONNECT_S) -> None:
-        """Finds Kafka; makes or checks the topic. Raises `TopicError`, `LogUnavailableError`."""
+        """Finds Kafka; makes or checks the topic.
+
+        Raises `TopicError`, `KafkaRefusedError` and `LogUnavailableError`.
+        """
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(LogUnavailableError),
             wait=wait_random_exponential(0.2, max=5),
@@ -60,12 +62,12 @@ class Log:
 
     async def _connect(self) -> None:
         async with administering(self._settings) as admin:
-            self.partitions = await prepare_topic(admin, self._spec, self._broker, self._servers)
+            self.partitions = await prepare_topic(admin, self._spec, self._settings)
             self.cluster_id = str((await admin.describe_cluster())["cluster_id"])
 
     async def run(self, reader: Reader) -> None:
         """Reads into the reader, and serves appends and barriers, until cancelled."""
-        self._tail = Tail(self._servers, self._spec.name, self.partitions, self._broker, reader)
+        self._tail = Tail(self._settings, self._spec.name, self.partitions, reader)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tail.run(), name="tail the log")
             tasks.create_task(self._appender.run(), name="append to the log")
@@ -120,13 +122,11 @@ class Log:
 
     async def _watch_end(self) -> None:
         # A consumer of its own: the tail's connection holds long fetches, behind which it'd wait.
-        probe = await started(
-            lambda: AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
-        )
+        probe = await started(self._settings, AIOKafkaConsumer, enable_auto_commit=False)
         try:
             await self._confirm(probe)
         finally:
-            await probe.stop()
+            await stopped(probe.stop())
 
     async def _confirm(self, probe: AIOKafkaConsumer) -> None:
         """Finds the log's end and waits for the tail to reach it, whenever somebody asks."""

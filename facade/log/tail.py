@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from fabric_jobs.brokers import Broker
+from fabric_jobs.kafka import KafkaRefusedError, client_arguments, naming_denials, start, stopped
+from fabric_jobs.settings import KafkaSettings
 from facade.log.errors import LogForgottenError
 
 log = logging.getLogger("fabric_jobs.log")
@@ -61,11 +62,12 @@ class Tail:
     """Keeps the reader at the end of the log; assigns itself all partitions and has no group."""
 
     def __init__(
-        self, servers: str, topic: str, partitions: int, broker: Broker, reader: Reader
+        self, settings: KafkaSettings, topic: str, partitions: int, reader: Reader
     ) -> None:
-        self._servers = servers
+        self._settings = settings
+        self._topic = topic
         self._assignment = [TopicPartition(topic, number) for number in range(partitions)]
-        self._broker = broker
+        self._broker = settings.broker
         self._reader = reader
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._reading: asyncio.Task[None] | None = None
@@ -73,7 +75,7 @@ class Tail:
         self.positions = dict.fromkeys(range(partitions), 0)
 
     async def run(self) -> None:
-        """Reads until cancelled. Raises `LogForgottenError`."""
+        """Reads until cancelled. Raises `LogForgottenError` and `KafkaRefusedError`."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((KafkaError, _SilentError)),
             wait=wait_random_exponential(0.1, max=5),
@@ -113,27 +115,28 @@ class Tail:
             raise _SilentError from None
         finally:
             self._reading.cancel()
-            with suppress(asyncio.CancelledError, KafkaError, LogForgottenError):
+            with suppress(asyncio.CancelledError, KafkaError, KafkaRefusedError, LogForgottenError):
                 await self._reading
 
     async def _read(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **client_arguments(self._settings),
             enable_auto_commit=False,  # the position is the reader's, in its own transaction
             auto_offset_reset="none",  # an offset out of range must be seen, never skipped
             fetch_max_wait_ms=self._broker.fetch_max_wait_ms,
         )
-        await consumer.start()
+        await start(consumer, self._settings)
         try:
             consumer.assign(self._assignment)
-            await self._resume(consumer)
-            while True:
-                await self._poll(consumer)
+            with naming_denials(self._settings, "Read", self._topic):
+                await self._resume(consumer)
+                while True:
+                    await self._poll(consumer)
         except OffsetOutOfRangeError as error:
             self._out_of_range(error)
             raise
         finally:
-            await consumer.stop()
+            await stopped(consumer.stop())
 
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to where the reader stands, if the log is still the one that it read."""

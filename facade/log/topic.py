@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import TopicAuthorizationFailedError, for_code
 from msgspec import Struct
 
-from fabric_jobs.brokers import Broker
+from fabric_jobs.kafka import not_allowed
+from fabric_jobs.settings import KafkaSettings
 from facade.log.errors import LogUnavailableError, TopicError
 
 UNKNOWN_TOPIC = 3
+NOT_ALLOWED = TopicAuthorizationFailedError.errno
 ALREADY_EXISTS = 36
 
 
@@ -32,33 +34,40 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
 
 
 async def prepare_topic(
-    admin: AIOKafkaAdminClient, spec: TopicSpec, broker: Broker, servers: str
+    admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings
 ) -> int:
-    """The topic's partition count, once it is there and right. Raises `TopicError`."""
-    if not broker.topic_admin:
+    """The topic's partition count, once it is there and right.
+
+    Raises `TopicError` and `KafkaRefusedError`.
+    """
+    servers = settings.kafka_bootstrap_servers
+    if not settings.broker.topic_admin:
         # Asking for it makes it, with as many partitions as the broker likes.
-        return await _partitions(admin, spec.name) or 0
-    count = await _partitions(admin, spec.name)
+        return await _partitions(admin, spec.name, settings) or 0
+    count = await _partitions(admin, spec.name, settings)
     if count is None:
         if not spec.create:
             raise TopicError(_missing(spec, servers))
-        await _create(admin, spec)
-        count = await _partitions(admin, spec.name)
+        await _create(admin, spec, settings)
+        count = await _partitions(admin, spec.name, settings)
     if count is None:
         # Made a moment ago, and not yet known to the broker that was asked.
         raise LogUnavailableError(f"The topic {spec.name} is being made.")
-    faults = [*_partition_faults(count, spec), *await _config_faults(admin, spec, servers)]
+    faults = [*_partition_faults(count, spec), *await _config_faults(admin, spec, settings)]
     if faults:
         raise TopicError(f"The topic {spec.name} is not fit to keep jobs:\n" + "\n".join(faults))
     return count
 
 
-async def _partitions(admin: AIOKafkaAdminClient, name: str) -> int | None:
+async def _partitions(admin: AIOKafkaAdminClient, name: str, settings: KafkaSettings) -> int | None:
     (topic,) = await admin.describe_topics([name])
-    if topic["error_code"] == UNKNOWN_TOPIC:
+    code = topic["error_code"]
+    if code == UNKNOWN_TOPIC:
         return None
-    if topic["error_code"]:
-        raise LogUnavailableError(f"The topic {name}: {for_code(topic['error_code']).__name__}.")
+    if code == NOT_ALLOWED:
+        raise not_allowed(settings, "Describe", name)
+    if code:
+        raise LogUnavailableError(f"The topic {name}: {for_code(code).__name__}.")
     return len(topic["partitions"])
 
 
@@ -73,13 +82,15 @@ def _configs(spec: TopicSpec) -> dict[str, str]:
     }
 
 
-async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
+async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings) -> None:
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = min(3, brokers)
     configs = _configs(spec) | {"min.insync.replicas": "2" if replicas == 3 else "1"}
     topic = NewTopic(spec.name, spec.partitions, replicas, topic_configs=configs)
     response = await admin.create_topics([topic])
     for _, code, message in response.topic_errors:
+        if code == NOT_ALLOWED:
+            raise not_allowed(settings, "Create", spec.name)
         if code and code != ALREADY_EXISTS:
             raise TopicError(f"The topic {spec.name} can't be made: {message}")
 
@@ -105,18 +116,28 @@ def _partition_faults(count: int, spec: TopicSpec) -> list[str]:
     ]
 
 
-async def config_of(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
-    """The configuration of a topic that exists. Raises `LogUnavailableError`."""
+async def config_of(
+    admin: AIOKafkaAdminClient, topic: str, settings: KafkaSettings
+) -> dict[str, str]:
+    """The configuration of a topic that exists.
+
+    Raises `LogUnavailableError` and `KafkaRefusedError`.
+    """
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     (response,) = await admin.describe_configs([resource])
     ((code, message, _, _, entries),) = response.resources
+    if code == NOT_ALLOWED:
+        raise not_allowed(settings, "DescribeConfigs", topic)
     if code:
         raise LogUnavailableError(f"The topic {topic}'s configuration: {message}")
     return {entry[0]: entry[1] for entry in entries}
 
 
-async def _config_faults(admin: AIOKafkaAdminClient, spec: TopicSpec, servers: str) -> list[str]:
-    found = await config_of(admin, spec.name)
+async def _config_faults(
+    admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings
+) -> list[str]:
+    servers = settings.kafka_bootstrap_servers
+    found = await config_of(admin, spec.name, settings)
     faults = []
     for name, (good, wanted, why) in _checks(spec).items():
         if not good(found[name]):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from fabric_jobs.kafka import naming_denials
 from fabric_jobs.settings import KafkaSettings
 from facade.log.producer import Appender
 from facade.log.topic import config_of
@@ -46,10 +47,12 @@ class Replication(NamedTuple):
         return []
 
 
-async def replication(admin: AIOKafkaAdminClient, topic: str) -> Replication:
-    """The topic's replication; it exists. Raises `LogUnavailableError`."""
+async def replication(
+    admin: AIOKafkaAdminClient, topic: str, settings: KafkaSettings
+) -> Replication:
+    """The topic's replication; it exists. Raises `LogUnavailableError` and `KafkaRefusedError`."""
     (found,) = await admin.describe_topics([topic])
-    configs = await config_of(admin, topic)
+    configs = await config_of(admin, topic, settings)
     return Replication(
         replicas=min(len(partition["replicas"]) for partition in found["partitions"]),
         in_sync=min(len(partition["isr"]) for partition in found["partitions"]),
@@ -58,12 +61,25 @@ async def replication(admin: AIOKafkaAdminClient, topic: str) -> Replication:
 
 
 async def recorded_time(settings: KafkaSettings, topic: str, value: bytes) -> datetime:
-    """The broker's time of a record that is appended for it. Raises `LogUnavailableError`."""
-    appender = Appender(settings.kafka_bootstrap_servers, topic, RECORD_BYTES)
+    """The broker's time of a record that is appended for it.
+
+    Raises `LogUnavailableError` and `KafkaRefusedError`.
+    """
+    appender = Appender(settings, topic, RECORD_BYTES)
+
+    async def append() -> Any:
+        return await (await appender.append(0, b"", value, []))
+
     running = asyncio.create_task(appender.run(), name="append a trial")
+    appending = asyncio.create_task(append(), name="the trial")
     try:
-        taken: Any = await (await appender.append(0, b"", value, []))
+        await asyncio.wait([running, appending], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()  # raises why there is nothing to append by
+        with naming_denials(settings, "Write", topic):
+            taken = appending.result()
     finally:
         running.cancel()
-        await asyncio.wait([running])
+        appending.cancel()
+        await asyncio.wait([running, appending])
     return datetime.fromtimestamp(taken.timestamp / 1000, UTC)

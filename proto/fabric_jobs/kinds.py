@@ -12,6 +12,8 @@ from typing import Any, cast
 import msgspec
 from msgspec import inspect
 
+from fabric_jobs.secret import Secret
+
 _SEVERAL = ", or several separated by commas"
 
 
@@ -78,6 +80,8 @@ def _words(info: inspect.Type) -> str:
         case inspect.CustomType(cls=cls) if cls is Path:
             return "a path"
         case inspect.StrType():
+            return "a text"
+        case inspect.CustomType(cls=cls) if cls is Secret:
             return "a text"
     raise TypeError(f"no words for {info}")
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from fabric_jobs import kinds
 from fabric_jobs.brokers import BROKERS, Broker
 from fabric_jobs.guids import guid
+from fabric_jobs.secret import Secret
 from fabric_jobs.topics import EVENTS_TOPIC
 
 log = logging.getLogger("fabric_jobs.settings")
@@ -67,6 +68,20 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
     kafka_bootstrap_servers: Addresses = "127.0.0.1:9092"
     #: The kind of broker: `embedded` is the one that `fabric-jobs dev` carries.
     kafka_broker: Literal["apache", "embedded"] = "apache"
+    #: How brokers are spoken to, in Kafka's words.
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    #: How the program says who it is, where the protocol has SASL.
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    #: The program's Kafka user.
+    kafka_sasl_username: str = ""
+    #: The user's password.
+    kafka_sasl_password: Secret | None = None
+    #: PEM file of the authorities that sign the brokers' certificates; the system's if empty.
+    kafka_ssl_ca_file: Path | None = None
+    #: PEM file of the program's own certificate, where brokers ask for one.
+    kafka_ssl_cert_file: Path | None = None
+    #: PEM file of that certificate's key, without a passphrase; if empty, the certificate's file.
+    kafka_ssl_key_file: Path | None = None
     #: The topic of the job events.
     events_topic: Topic = EVENTS_TOPIC
 
@@ -74,6 +89,18 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
     def broker(self) -> Broker:
         """The capabilities of the kind of broker."""
         return BROKERS[self.kafka_broker]
+
+
+class ClientSettings(KafkaSettings, frozen=True, kw_only=True):
+    """How an executor and the command find the log, and prove to facades who they are."""
+
+    #: PEM file of the authorities that sign the facades' certificates. The three files go
+    #: together; without them gRPC is plain.
+    facades_tls_ca_file: Path | None = None
+    #: PEM file of the certificate by which facades know this client.
+    facades_tls_cert_file: Path | None = None
+    #: PEM file of that certificate's key, without a passphrase.
+    facades_tls_key_file: Path | None = None
 
 
 def variable(field: str) -> str:

@@ -43,7 +43,7 @@ async def read_into(seen: list[int], watch: Any) -> None:
 async def test_a_watcher_that_does_not_read_is_cut_with_a_word_where_to_resume() -> None:
     """The error names the offset after the last event that was sent; what was sent is complete."""
     replica: Any = Changes()
-    rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0)
+    rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:

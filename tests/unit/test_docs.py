@@ -37,6 +37,13 @@ def test_every_error_code_is_in_the_table_with_what_it_means() -> None:
     }
 
 
+def test_every_grpc_method_is_in_the_table_with_its_roles() -> None:
+    """As the one table of the code has them."""
+    rows = re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", (ROOT / "docs/grpc.md").read_text(), re.M)
+
+    assert {method: set(roles.split(", ")) for method, roles in rows} == ROLES
+
+
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file that is there."""

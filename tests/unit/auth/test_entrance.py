@@ -142,14 +142,14 @@ def test_grpc_beyond_loopback_is_refused(address: str, authentication: str) -> N
     }
 
     with pytest.raises(SettingsError, match=r"^FABRIC_JOBS_GRPC_ADDRESS=") as raised:
-        grpc_address(from_env(FacadeSettings, environ))
+        grpc_address(from_env(FacadeSettings, environ), None)
     assert address in str(raised.value)
 
 
 @pytest.mark.parametrize("address", LOOPBACK)
 def test_grpc_on_loopback_is_taken(address: str) -> None:
     """By number or name."""
-    host, port = grpc_address(FacadeSettings(grpc_address=address))
+    host, port = grpc_address(FacadeSettings(grpc_address=address), None)
 
     assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
 

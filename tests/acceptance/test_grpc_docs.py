@@ -1,0 +1,105 @@
+"""docs/grpc.md, done as it stands: its certificates, its settings and its grpcurl lines."""
+
+import os
+import re
+import shutil
+import subprocess
+from asyncio import to_thread
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.command import run
+from tests.conftest import Cluster
+from tests.programs import Fabric, Program, executor, facade
+
+PAGE = (Path(__file__).parents[2] / "docs" / "grpc.md").read_text()
+GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
+HANDLERS = "tests.acceptance.handlers:executor"
+ADDRESS = "localhost:5001"
+(JOB_ID,) = set(re.findall(r'"job_id": "([0-9a-f-]{36})"', PAGE))
+SETTINGS = dict(re.findall(r"^\$ export (\w+)=(\S+)$", PAGE, re.M))
+#: Each line that calls grpcurl, with what it prints.
+CALLS = re.findall(r"^\$ (grpcurl .*)\n((?:(?!\$ |```).*\n)+)", PAGE, re.M)
+
+pytestmark = pytest.mark.timeout(600)  # where grpcurl has yet to be built
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with openssl and grpcurl, which Go's tools build where it is missing."""
+    path = os.environ["PATH"]
+    if not shutil.which("openssl"):
+        _missing("no openssl on PATH: install one")
+    if shutil.which("grpcurl"):
+        return path
+    if not shutil.which("go"):
+        _missing("neither grpcurl nor go on PATH: install one")
+    folder = tmp_path_factory.mktemp("bin")
+    build = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-mod=mod"}
+    subprocess.run(["go", "install", GRPCURL], env=build, cwd=folder, check=True)
+    return f"{folder}:{path}"
+
+
+@pytest.fixture
+def folder(tools: str, tmp_path: Path) -> Path:
+    """The page's certificates, made as it says."""
+    (commands,) = re.findall(r"^\$ (openssl req -x509(?:.*\n)+?)```", PAGE, re.M)
+    script = commands.replace("\n$ ", "\n")
+    subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, check=True)
+    return tmp_path
+
+
+async def test_grpcurl_works_as_the_page_shows_it(
+    tools: str, folder: Path, embedded: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call prints what stands below it, where … stands for anything."""
+    monkeypatch.chdir(folder)
+    environment = embedded.environment(topic) | {
+        "FABRIC_JOBS_POOL": topic,
+        "FABRIC_JOBS_GRPC_ADDRESS": "localhost:0",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    other = f"{topic}.plain"
+    plain_environment = environment | embedded.environment(other)
+    async with (
+        facade(**environment, **SETTINGS) as replica,
+        facade(**plain_environment) as plain,
+        executor(HANDLERS, replica, **environment, **SETTINGS),
+        Fabric(replica) as fabric,
+    ):
+        await fabric.create(JOB_ID, {"priority": "high"})
+        await fabric.until(JOB_ID, "Completed")
+        printed = [await to_thread(_called, call, replica, plain, tools) for call, _ in CALLS]
+        listed = await run(
+            *("jobs", "list", "--ids", "--grpc", replica.ready["grpc"]),
+            cwd=folder,
+            environment={k: v.replace("executor", "operator") for k, v in SETTINGS.items()},
+        )
+
+    assert len(CALLS) == 5
+    for (call, shown), seen in zip(CALLS, printed, strict=True):
+        pattern = re.escape(shown.rstrip("\n")).replace("…", ".*")
+        assert re.fullmatch(pattern, seen.rstrip("\n"), re.S), f"{call}\n{seen}"
+    assert listed.stdout == [JOB_ID]
+
+
+def _called(call: str, replica: Program, plain: Program, tools: str) -> str:
+    """What the line prints, at the facade that it is meant for."""
+    address = (plain if "-plaintext" in call else replica).ready["grpc"]
+    done = subprocess.run(
+        ["bash", "-c", call.replace(ADDRESS, address)],
+        env={**os.environ, "PATH": tools},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

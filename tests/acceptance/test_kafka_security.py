@@ -1,0 +1,255 @@
+"""The programs on an Apache Kafka that demands SASL_SSL, with the ACLs that the docs list."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import tempfile
+import uuid
+from asyncio.subprocess import PIPE
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import command
+from tests.apache_kafka import why_unavailable
+from tests.conftest import SERVERS, no_apache_kafka
+from tests.programs import PARTITIONS, Fabric, Program, executor, facade, new_id, written
+from tests.secured_kafka import PASSWORD, Acl, SecuredKafka
+
+HANDLERS = "tests.acceptance.handlers:executor"
+PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+#: The table of the docs.
+DOCUMENTED = [
+    Acl(*row)
+    for row in re.findall(r"^\| `(\w+)` \| (\w+) \| (topic|group) `([\w.]+)` \|$", PAGE, re.M)
+]
+ENDED_S = 60
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A Kafka of this file's own."""
+    if reason := why_unavailable():
+        no_apache_kafka(reason)
+    with SecuredKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture
+async def names(kafka: SecuredKafka, topic: str) -> dict[str, str]:
+    """The test's own topics and pool, in place of those of the docs; the topics are made."""
+    names = {
+        "fabric.jobs.events": topic,
+        "fabric.jobs.heartbeats": f"{topic}.heartbeats",
+        "default": f"pool-{uuid.uuid4()}",
+    }
+    async with facade(**{SERVERS: kafka.bootstrap_servers}, **settings(names)):
+        return names
+
+
+def settings(names: Mapping[str, str]) -> dict[str, str]:
+    """What names topics and pool to a program."""
+    return {
+        "FABRIC_JOBS_EVENTS_TOPIC": names["fabric.jobs.events"],
+        "FABRIC_JOBS_HEARTBEATS_TOPIC": names["fabric.jobs.heartbeats"],
+        "FABRIC_JOBS_POOL": names["default"],
+    }
+
+
+def as_user(kafka: SecuredKafka, names: Mapping[str, str], user: str) -> dict[str, str]:
+    """What makes a program this user of Kafka, and no maker of topics."""
+    return settings(names) | {
+        SERVERS: kafka.sasl_servers,
+        "FABRIC_JOBS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "FABRIC_JOBS_KAFKA_SASL_USERNAME": user,
+        "FABRIC_JOBS_KAFKA_SASL_PASSWORD": PASSWORD,
+        "FABRIC_JOBS_KAFKA_SSL_CA_FILE": str(kafka.authority.ca),
+        "FABRIC_JOBS_CREATE_TOPICS": "false",
+    }
+
+
+def documented(names: Mapping[str, str]) -> list[Acl]:
+    """The table, for the test's own topics and pool."""
+    return [Acl(acl.user, acl.operation, acl.kind, names[acl.name]) for acl in DOCUMENTED]
+
+
+async def test_a_job_s_whole_life_needs_no_more_than_the_documented_acls(
+    kafka: SecuredKafka, names: dict[str, str], tmp_path: Path
+) -> None:
+    """Accepted, run, handed back at a drain, run again, completed; cancelled; its events read."""
+    kafka.allow(*documented(names))
+    go = tmp_path / "go"
+    runner = as_user(kafka, names, "executor") | {"FABRIC_JOBS_DRAIN_S": "0"}
+    async with (
+        facade(**as_user(kafka, names, "facade")) as replica,
+        Fabric(replica, "journaled") as fabric,
+        Fabric(replica, "cancellable") as other,
+    ):
+        completed, cancelled = new_id(), new_id()
+        async with executor(HANDLERS, replica, **runner) as first:
+            await fabric.create(completed, {"journal": str(tmp_path / "runs"), "until": str(go)})
+            await other.create(
+                cancelled, {"journal": str(tmp_path / "cancelled"), "until": "never"}
+            )
+            await written(tmp_path / "runs")
+            await written(tmp_path / "cancelled")
+            await other.cancel(cancelled)
+            await other.until(cancelled, "Cancelled")
+            await first.stop()
+        go.touch()
+        async with executor(HANDLERS, replica, **runner):
+            await fabric.until(completed, "Completed")
+        events = await command.run(
+            *("jobs", "events", completed, "--grpc", replica.ready["grpc"], "--json"),
+            environment=as_user(kafka, names, "subscriber"),
+        )
+
+    assert events.exit_code == 0, events.stderr
+    kinds = [json.loads(line)["event"]["type"].rpartition(".")[2] for line in events.stdout]
+    assert [kind for kind in kinds if kind != "progressed"] == [
+        "requested",
+        "started",
+        "requeued",
+        "started",
+        "completed",
+    ]
+
+
+@pytest.mark.parametrize("missing", range(len(DOCUMENTED)), ids=map(str, DOCUMENTED))
+async def test_an_acl_that_is_missing_is_named(
+    kafka: SecuredKafka, names: dict[str, str], missing: int
+) -> None:
+    """The program that needs it ends with one line that shows how to allow it."""
+    acls = documented(names)
+    denied = acls.pop(missing)
+    kafka.allow(*acls)
+    told = await TELL[denied.user](kafka, names)
+
+    if denied.user == "subscriber":  # Kafka hides from it that there is such a topic
+        assert f"no topic {denied.name}" in told
+        assert "this user of Kafka may not Read it" in told
+    else:
+        assert told.endswith(
+            f"Kafka does not allow this program {denied.operation} on {denied.kind} "
+            f"{denied.name}. Allow it: kafka-acls.sh --bootstrap-server {kafka.sasl_servers} --add "
+            f"--allow-principal User:{denied.user} --operation {denied.operation} "
+            f"--{denied.kind} {denied.name}\n"
+        )
+
+
+async def test_topics_are_made_by_who_may_create_them(kafka: SecuredKafka, topic: str) -> None:
+    """With Create beside the documented ACLs; without it, it is named."""
+    names = {
+        "fabric.jobs.events": topic,
+        "fabric.jobs.heartbeats": f"{topic}.beats",
+        "default": "x",
+    }
+    making = as_user(kafka, names, "facade") | {"FABRIC_JOBS_CREATE_TOPICS": "true"}
+    kafka.allow(*documented(names))
+    told = await _ended("facade", making)
+    creates = [Acl("facade", "Create", "topic", name) for name in (topic, f"{topic}.beats")]
+    kafka.allow(*documented(names), *creates)
+
+    assert f"does not allow this program Create on topic {topic}. Allow it: " in told
+    async with facade(**making) as replica, Fabric(replica) as fabric:
+        assert (await fabric.create(new_id())).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"KAFKA_SASL_PASSWORD": "wrong"}, "KAFKA_SASL_PASSWORD"),
+        ({"KAFKA_SSL_CA_FILE": ""}, "KAFKA_SSL_CA_FILE"),
+        (
+            dict.fromkeys(
+                (
+                    "KAFKA_SECURITY_PROTOCOL",
+                    "KAFKA_SASL_USERNAME",
+                    "KAFKA_SASL_PASSWORD",
+                    "KAFKA_SSL_CA_FILE",
+                ),
+                "",
+            ),
+            "speaks SASL_SSL: set FABRIC_JOBS_KAFKA_SECURITY_PROTOCOL",
+        ),
+    ],
+    ids=["password", "authority", "protocol"],
+)
+@pytest.mark.parametrize("program", ["facade", "executor"])
+async def test_a_wrong_setting_ends_a_program_at_once(
+    kafka: SecuredKafka, names: dict[str, str], program: str, wrong: dict[str, str], message: str
+) -> None:
+    """With one line that names it, and never with the password."""
+    environment = as_user(kafka, names, program)
+    told = await _ended(program, environment | {f"FABRIC_JOBS_{k}": v for k, v in wrong.items()})
+
+    assert message in told.splitlines()[-1]
+    assert PASSWORD not in told
+
+
+async def _facade_told(kafka: SecuredKafka, names: Mapping[str, str]) -> str:
+    return await _ended("facade", as_user(kafka, names, "facade"))
+
+
+async def _executor_told(kafka: SecuredKafka, names: Mapping[str, str]) -> str:
+    async with facade(**as_user(kafka, names, "facade")) as replica:
+        return await _ended(
+            "executor",
+            as_user(kafka, names, "executor") | {"FABRIC_JOBS_FACADES": replica.ready["grpc"]},
+        )
+
+
+async def _subscriber_told(kafka: SecuredKafka, names: Mapping[str, str]) -> str:
+    async with facade(**as_user(kafka, names, "facade")) as replica, Fabric(replica) as fabric:
+        job_id = new_id()
+        await fabric.create(job_id)
+        ended = await command.run(
+            *("jobs", "events", job_id, "--grpc", replica.ready["grpc"]),
+            environment=as_user(kafka, names, "subscriber"),
+        )
+    return ended.stderr
+
+
+TELL = {"facade": _facade_told, "executor": _executor_told, "subscriber": _subscriber_told}
+
+
+async def _ended(program: str, environment: Mapping[str, str]) -> str:
+    """What a program leaves on stderr when it ends by itself; a facade that is ready is asked."""
+    local = {
+        "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
+        "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
+        "FABRIC_JOBS_AUTHENTICATION": "off",
+        "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
+        "FABRIC_JOBS_UNREADY_S": "0",
+    }
+    arguments = [HANDLERS] if program == "executor" else []
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", program, *arguments),
+            env={**os.environ, **local, **environment},
+            stdout=PIPE,
+            stderr=log,
+        )
+        try:
+            assert process.stdout
+            async with asyncio.timeout(ENDED_S):
+                if line := (await process.stdout.readline()).decode():
+                    ready = dict(word.split("=", 1) for word in line.split()[2:])
+                    async with Fabric(Program(process, ready)) as fabric:
+                        with suppress(httpx.TransportError):
+                            await fabric.create(new_id())
+                code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        log.seek(0)
+        told = log.read().decode()
+        print(told)
+    assert code in (1, 2)
+    return told

@@ -1,0 +1,80 @@
+"""An authority of the tests' own, and the certificates that it signs, as PEM files."""
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
+
+
+class Certificate(Struct, frozen=True):
+    """A certificate's files."""
+
+    cert: Path
+    key: Path
+
+
+class Authority:
+    """Signs certificates; its own is in `ca`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name(f"authority {folder.name}")
+        self.ca = folder / "ca.pem"
+        certificate = (
+            _builder(self._name, self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, SHA256())
+        )
+        self.ca.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+    def server(self, name: str = "server") -> Certificate:
+        """For programs on this machine."""
+        here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        return self._issue(name, name, here)
+
+    def client(
+        self, name: str, *, dns: Sequence[str] = (), common: str | None = None
+    ) -> Certificate:
+        """For a client: by its common name, which is the file's unless given, or by other names."""
+        return self._issue(name, name if common is None else common, list(map(x509.DNSName, dns)))
+
+    def _issue(self, file: str, common: str, others: list[x509.GeneralName]) -> Certificate:
+        key = ec.generate_private_key(ec.SECP256R1())
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = _builder(_name(common), self._name, key).add_extension(
+            x509.ExtendedKeyUsage(usages), critical=False
+        )
+        if others:
+            builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
+        files = Certificate(self._folder / f"{file}.pem", self._folder / f"{file}-key.pem")
+        files.cert.write_bytes(builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
+        files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return files
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)] if common else [])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+    )

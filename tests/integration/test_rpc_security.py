@@ -1,0 +1,199 @@
+"""Mutual TLS and roles over real sockets."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
+from fabric_jobs.tls import PemFiles
+from facade.rpc import Role, RpcSecurity
+from facade.rpc.access import ROLES
+from tests.certificates import Authority
+from tests.integration.rpc_kit import channel, reason, serving
+
+JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
+NAMES = {
+    Role.EXECUTORS: frozenset({"executor", "executor.example.org"}),
+    Role.READERS: frozenset({"reader"}),
+    Role.OPERATORS: frozenset({"operator"}),
+}
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """It signs everybody's certificate."""
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def security(authority: Authority) -> RpcSecurity:
+    """Three clients, each with one role."""
+    server = authority.server()
+    return RpcSecurity(PemFiles(authority.ca, server.cert, server.key), NAMES)
+
+
+async def _session(stub: Any) -> None:
+    assert [response async for response in stub.Session(iter(()))] == []
+
+
+async def _watch(stub: Any) -> None:
+    watch = stub.WatchJobs(pb.WatchJobsRequest())
+    await watch.read()
+    watch.cancel()
+
+
+CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    "Session": _session,
+    "GetJob": lambda stub: stub.GetJob(pb.GetJobRequest(job_id=JOB_ID)),
+    "ListJobs": lambda stub: stub.ListJobs(pb.ListJobsRequest()),
+    "WatchJobs": _watch,
+    "ListExecutors": lambda stub: stub.ListExecutors(pb.ListExecutorsRequest()),
+    "CancelJob": lambda stub: stub.CancelJob(pb.CancelJobRequest(job_id="no GUID")),
+    "RetryJob": lambda stub: stub.RetryJob(pb.RetryJobRequest(job_id="no GUID")),
+}
+
+
+def test_every_method_has_its_roles() -> None:
+    """A method that is added to the service and not to the table fails here."""
+    methods = pb.DESCRIPTOR.services_by_name["JobStatusService"].methods_by_name
+    assert set(ROLES) == set(CALLS) == set(methods)
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("role", Role)
+async def test_a_client_may_do_what_its_role_allows(
+    authority: Authority, security: RpcSecurity, role: Role, method: str
+) -> None:
+    """A call that is allowed reaches the service; any other is told what to do."""
+    name = role.removesuffix("s")
+    async with (
+        serving(security) as rpc,
+        channel(rpc, authority, authority.client(name)) as client,
+    ):
+        stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
+        try:
+            await CALLS[method](stub)
+            refused = None
+        except grpc.aio.AioRpcError as error:
+            refused = error
+
+    if role in ROLES[method]:
+        # Nothing is known there, so some calls end with the service's own error.
+        assert refused is None or reason(refused) in {"JOB_NOT_FOUND", "INVALID_JOB_ID"}
+    else:
+        assert refused is not None
+        assert refused.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert reason(refused) == "NOT_ALLOWED"
+        details = refused.details()
+        assert details
+        assert details.startswith(f"{method} is not allowed to {name}: add")
+        assert [f"FABRIC_JOBS_GRPC_{one.upper()}" in details for one in Role] == [
+            one in ROLES[method] for one in Role
+        ]
+
+
+async def test_a_client_is_known_by_its_alternative_names_before_its_common_name(
+    authority: Authority, security: RpcSecurity
+) -> None:
+    """As everywhere in TLS: with alternative names, the common name counts for nothing."""
+    known = authority.client("one", common="anybody", dns=["executor.example.org"])
+    unknown = authority.client("two", common="executor", dns=["other.example.org"])
+    async with serving(security) as rpc:
+        async with channel(rpc, authority, known) as client:
+            await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
+        async with channel(rpc, authority, unknown) as client:
+            with pytest.raises(grpc.aio.AioRpcError, match=r"allowed to other\.example\.org"):
+                await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
+
+
+async def test_a_certificate_without_a_name_is_nobody(
+    authority: Authority, security: RpcSecurity
+) -> None:
+    """It is signed as it must be, and says nothing."""
+    nameless = authority.client("nameless", common="")
+    async with serving(security) as rpc, channel(rpc, authority, nameless) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
+
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert reason(raised.value) == "NO_NAME"
+
+
+async def test_a_certificate_of_another_authority_makes_no_connection(
+    authority: Authority, security: RpcSecurity, tmp_path: Path
+) -> None:
+    """Whatever name it has."""
+    other = Authority(tmp_path / "other")
+    async with (
+        serving(security) as rpc,
+        channel(rpc, authority, other.client("executor")) as client,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
+
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("certificate", [False, True], ids=["plain", "TLS without certificate"])
+async def test_who_shows_no_certificate_makes_no_connection(
+    authority: Authority, security: RpcSecurity, certificate: bool
+) -> None:
+    """Neither in plain text nor by TLS that tells nothing."""
+    credentials = grpc.ssl_channel_credentials(authority.ca.read_bytes())
+    async with serving(security) as rpc:
+        opened = (
+            grpc.aio.secure_channel(rpc.address, credentials)
+            if certificate
+            else grpc.aio.insecure_channel(rpc.address)
+        )
+        async with opened as client:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
+
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_certificates_are_changed_without_a_restart(
+    authority: Authority, security: RpcSecurity, tmp_path: Path
+) -> None:
+    """New connections are held to the new files; one that is open goes on."""
+    new = Authority(tmp_path / "new")
+    async with (
+        serving(security) as rpc,
+        channel(rpc, authority, authority.client("reader")) as old_client,
+    ):
+        old = JobStatusServiceStub(old_client)  # type: ignore[no-untyped-call]
+        await old.ListJobs(pb.ListJobsRequest())
+        server = new.server()
+        for changed, by in (
+            (authority.ca, new.ca),
+            *zip((security.files.cert, security.files.key), (server.cert, server.key), strict=True),
+        ):
+            changed.write_bytes(by.read_bytes())
+        async with channel(rpc, new, new.client("reader")) as client:
+            stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
+            await stub.ListJobs(pb.ListJobsRequest())
+        await old.ListJobs(pb.ListJobsRequest())
+        async with channel(rpc, new, authority.client("reader")) as client:
+            stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stub.ListJobs(pb.ListJobsRequest())
+
+
+async def test_certificates_that_can_not_be_read_change_nothing(
+    authority: Authority, security: RpcSecurity, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rotation that is half done shuts nobody out, and the log says so."""
+    ca = Authority(authority.ca.parent.parent / "copy")
+    ca.ca.write_bytes(authority.ca.read_bytes())
+    async with serving(security) as rpc:
+        security.files.key.unlink()
+        async with channel(rpc, ca, authority.client("reader")) as client:
+            stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
+            await stub.ListJobs(pb.ListJobsRequest())
+
+    assert "the old ones stay" in caplog.text
