@@ -10,6 +10,7 @@ from fabric_jobs import jobs
 from fabric_jobs.events import KnownEvent
 from facade.http.errors import MEANINGS
 from facade.rpc import offers, session, sessions
+from facade.rpc.access import ROLES
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
