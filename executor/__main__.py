@@ -41,11 +41,11 @@ def load(target: str) -> Executor:
 
 def main() -> None:
     """The command."""
-    configure()
     try:
         if len(sys.argv) != 2:
             raise UsageError(USAGE)
         settings = from_env(ExecutorSettings, os.environ)
+        configure(settings.log_format)
 
         def announce(executor_id: str) -> None:
             print(f"executor ready pool={settings.pool} executor_id={executor_id}", flush=True)

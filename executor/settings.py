@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fabric_jobs.settings import Addresses, ClientSettings, addresses
+from fabric_jobs.settings import Addresses, ClientSettings, LogFormat, addresses
 
 
 class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
@@ -23,6 +23,8 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     #: A name that outlives restarts and that no other executor of the pool has, such as a
     #: StatefulSet's pod name: a restart then moves no partitions. Empty where there is none.
     executor_name: str = ""
+    #: How a log line is written: for people, or as an object for machines.
+    log_format: LogFormat = "console"
 
     @property
     def facade_addresses(self) -> tuple[str, ...]:

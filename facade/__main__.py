@@ -44,9 +44,9 @@ def main() -> int:
 
 def run() -> int:
     """Runs until SIGTERM or SIGINT; a second one ends it at once."""
-    configure()
     try:
         settings = from_env(FacadeSettings, os.environ)
+        configure(settings.log_format)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(settings))
     except Exception as error:

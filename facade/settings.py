@@ -8,7 +8,16 @@ from msgspec import Meta
 
 from fabric_jobs.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.jobs import InvokeType
-from fabric_jobs.settings import Address, Guid, KafkaSettings, SettingsError, Topic, Url, variable
+from fabric_jobs.settings import (
+    Address,
+    Guid,
+    KafkaSettings,
+    LogFormat,
+    SettingsError,
+    Topic,
+    Url,
+    variable,
+)
 
 UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*$")]
 
@@ -81,6 +90,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     tenant_unfinished_jobs: Annotated[int, Meta(ge=0)] = 0
     #: Whether pages about the HTTP API are served beside its description.
     docs: bool = False
+    #: How a log line is written: for people, or as an object for machines.
+    log_format: LogFormat = "console"
 
     def state_file(self) -> Path | None:
         """The file of the replica's state, in a folder that is there. Raises `SettingsError`."""

@@ -23,6 +23,8 @@ FILE = "_FILE"
 #: How alike a name must be to that of a setting to be taken for it misspelled.
 CLOSE = 0.94
 
+LogFormat = Literal["console", "json"]
+
 
 class SettingsError(ValueError):
     """A setting can't be used; the message names it."""
