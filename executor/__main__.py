@@ -5,6 +5,7 @@ import os
 import sys
 
 from executor import Executor, ExecutorSettings, NoHandlersError
+from fabric_jobs import telemetry
 from fabric_jobs.kafka import KafkaRefusedError
 from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
@@ -50,7 +51,9 @@ def main() -> None:
         def announce(executor_id: str) -> None:
             print(f"executor ready pool={settings.pool} executor_id={executor_id}", flush=True)
 
-        load(sys.argv[1]).run(settings, on_ready=announce)
+        scraped = settings.metrics_address is not None
+        with telemetry.running("fabric-jobs-executor", os.environ, scraped=scraped):
+            load(sys.argv[1]).run(settings, on_ready=announce)
     except (UsageError, SettingsError, NoHandlersError, KafkaRefusedError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

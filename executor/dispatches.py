@@ -24,6 +24,8 @@ class Dispatched(Struct, frozen=True, kw_only=True):
     activity_id: str | None
     request_id: str | None
     traceparent: str | None
+    #: Of the claim of the attempt before.
+    earlier_traceparent: str | None
     event_id: str
     partition: int
     offset: int
@@ -63,6 +65,7 @@ def of_record(partition: int, offset: int, value: bytes | None) -> Dispatched | 
         activity_id=state.activity_id,
         request_id=state.request_id,
         traceparent=None if event.traceparent is UNSET else event.traceparent,
+        earlier_traceparent=state.claim_traceparent,
         event_id=event.id,
         partition=partition,
         offset=offset,
@@ -84,7 +87,8 @@ def of_offer(offer: pb.Offer) -> Dispatched:
         payload=offer.payload,
         activity_id=job.activity_id or None,
         request_id=job.request_id or None,
-        traceparent=None,
+        traceparent=job.traceparent or None,
+        earlier_traceparent=job.claim_traceparent or None,
         event_id=record.event_id,
         partition=record.partition,
         offset=record.offset,

@@ -19,6 +19,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from executor import metrics
 from executor.dispatches import Dispatched, of_record
 from executor.offsets import Offsets
 from executor.runs import Runs
@@ -46,7 +47,6 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._runs = runs
         self._offsets = Offsets()
         self._kept: dict[TopicPartition, deque[ConsumerRecord]] = {}
-        self._undecodable = 0
         #: Set while partitions are assigned, be they none.
         self.assigned = asyncio.Event()
 
@@ -187,12 +187,11 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         try:
             return of_record(record.partition, record.offset, record.value)
         except NotAnEventError as error:
-            self._undecodable += 1
+            metrics.POISON.add(1)
             log.warning(
-                "intake: partition %d offset %d is no event (%d so far): %s",
+                "intake: partition %d offset %d is no event: %s",
                 record.partition,
                 record.offset,
-                self._undecodable,
                 error,
             )
             return None

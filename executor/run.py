@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
+from executor import metrics, spans
 from executor.dispatches import Dispatched
 from executor.errors import JobFailed
 from executor.handlers import Handler
@@ -13,6 +15,7 @@ from executor.jobs import Job
 from executor.outcomes import outcome_of
 from executor.progress import ProgressFeed
 from executor.session import Accepted, Refused, Session
+from fabric_jobs import tracing
 from fabric_jobs.jobs import Progress
 from fabric_jobs.logs import concerning
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -56,26 +59,33 @@ class Run:
     async def run(self) -> None:
         """Claims, handles and reports; every line logged on the way says which job it is about."""
         dispatched = self._dispatched
-        with concerning(
-            job=dispatched.job_id,
-            attempt=str(dispatched.attempt),
-            ActivityId=dispatched.activity_id,
-            RequestId=dispatched.request_id,
+        with (
+            concerning(
+                job=dispatched.job_id,
+                attempt=str(dispatched.attempt),
+                ActivityId=dispatched.activity_id,
+                RequestId=dispatched.request_id,
+            ),
+            # The request's trace goes on here, and in what the handler calls, traced or not.
+            tracing.continued(dispatched.traceparent),
+            spans.running(dispatched),
         ):
             await self._run()
 
     async def _run(self) -> None:
-        answer = await self._session.claim(self._dispatched.claim(self._handler.policy))
+        answer = await self._claim()
         self._decided()
         if isinstance(answer, Refused):
             log.debug("%s: claim refused: %s", self, answer)
             return
         self.grant = answer.record
         feeding = asyncio.create_task(self._feed.run(), name=f"{self} progress")
+        begun = time.monotonic()
         try:
             outcome = await self._handle()
             if self._handing_back and not outcome.HasField("completed"):
                 outcome = pb.Report(handed_back=pb.HandedBack())
+            self._measure(outcome, time.monotonic() - begun)
             self._feed.close()
             # Its progress first, so that the reports of a run keep their order.
             if not self.revoked:
@@ -84,6 +94,20 @@ class Run:
                 await self._report_end(outcome)
         finally:
             feeding.cancel()
+
+    async def _claim(self) -> Accepted | Refused:
+        claim = self._dispatched.claim(self._handler.policy)
+        with spans.sending(claim):
+            answer = await self._session.claim(claim)
+        said = "refused" if isinstance(answer, Refused) else "granted"
+        metrics.CLAIMS.add(1, self._dispatched.job_type, said)
+        return answer
+
+    def _measure(self, report: pb.Report, seconds: float) -> None:
+        outcome = "revoked" if self.revoked else str(report.WhichOneof("outcome"))
+        labels = {"job_type": self._dispatched.job_type, "outcome": outcome}
+        metrics.HANDLER_SECONDS.record(seconds, labels)
+        spans.ended(outcome, report.failed.error_code)
 
     def cancel(self) -> None:
         """The job was asked to stop; asking again doesn't disturb a handler that cleans up."""
@@ -144,23 +168,24 @@ class Run:
 
     async def _call_handler(self) -> None:
         dispatched = self._dispatched
-        job: Job[Any] = Job(
-            payload=self._handler.decode(dispatched.payload),
-            job_id=dispatched.job_id,
-            attempt=dispatched.attempt,
-            item_type=dispatched.item_type,
-            job_type=dispatched.job_type,
-            workspace_id=dispatched.workspace_id,
-            item_id=dispatched.item_id,
-            tenant_id=dispatched.tenant_id,
-            invoke_type=dispatched.invoke_type,
-            activity_id=dispatched.activity_id,
-            request_id=dispatched.request_id,
-            traceparent=dispatched.traceparent,
-            _cancel=self._cancel_requested,
-            _report=self._feed.put,
-        )
-        await self._handler.call(job)
+        with spans.handling(dispatched):
+            job: Job[Any] = Job(
+                payload=self._handler.decode(dispatched.payload),
+                job_id=dispatched.job_id,
+                attempt=dispatched.attempt,
+                item_type=dispatched.item_type,
+                job_type=dispatched.job_type,
+                workspace_id=dispatched.workspace_id,
+                item_id=dispatched.item_id,
+                tenant_id=dispatched.tenant_id,
+                invoke_type=dispatched.invoke_type,
+                activity_id=dispatched.activity_id,
+                request_id=dispatched.request_id,
+                traceparent=dispatched.traceparent,
+                _cancel=self._cancel_requested,
+                _report=self._feed.put,
+            )
+            await self._handler.call(job)
 
     async def _report_progress(self, progress: Progress) -> None:
         answer = await self._report(pb.Report(progress=progress_to_proto(progress)))
@@ -169,7 +194,8 @@ class Run:
             self.revoke()
 
     async def _report_end(self, outcome: pb.Report) -> None:
-        answer = await self._report(outcome)
+        with spans.sending(outcome):
+            answer = await self._report(outcome)
         if isinstance(answer, Refused):
             log.warning("%s: %s refused: %s", self, outcome.WhichOneof("outcome"), answer)
 

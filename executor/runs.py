@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from executor import metrics
 from executor.dispatches import Dispatched, of_offer
 from executor.handlers import Handler
 from executor.run import CLEAN_UP_S, Run
@@ -40,6 +41,8 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._draining = False
+        metrics.SLOTS.set(slots)
+        metrics.FREE_SLOTS.set(slots)
 
     @property
     def free_slots(self) -> int:
@@ -67,6 +70,7 @@ class Runs:
         run = Run(dispatched, self._handlers[dispatched.kind], self._session, decided)
         self._runs[dispatched.event_id] = run
         self._held[dispatched.kind] += 1
+        metrics.FREE_SLOTS.set(self.free_slots)
         task = self._group.create_task(self._keep(run, dispatched), name=str(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -78,6 +82,7 @@ class Runs:
         end even when it is cancelled: the handler is left to itself.
         """
         self._draining = True
+        metrics.FREE_SLOTS.set(self.free_slots)
         for run in self._runs.values():
             if run.grant is None:
                 run.hand_back()
@@ -143,5 +148,6 @@ class Runs:
         finally:
             del self._runs[dispatched.event_id]
             self._held[dispatched.kind] -= 1
+            metrics.FREE_SLOTS.set(self.free_slots)
             freed, self._freed = self._freed, asyncio.Event()
             freed.set()

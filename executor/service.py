@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import uuid4
 
 from executor.intake import Intake
@@ -11,6 +12,7 @@ from executor.session import Session
 from executor.settings import ExecutorSettings
 from executor.supervision import supervise
 from executor.watchdog import watching
+from fabric_jobs import tracing
 from fabric_jobs.channels import facade_tls
 from fabric_jobs.kafka import KafkaRefusedError, client_arguments
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -30,6 +32,7 @@ async def serve(
     Where Kafka refuses it, it drains too, and then raises `KafkaRefusedError`. Raises
     `SettingsError` at once.
     """
+    tracing.turn_on()
     client_arguments(settings)
     executor_id = "-".join(filter(None, (settings.executor_name, str(uuid4()))))
     hello = pb.Hello(
@@ -43,7 +46,7 @@ async def serve(
     facades = settings.facade_addresses
     session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))
     refused: KafkaRefusedError | None = None
-    async with watching(), asyncio.TaskGroup() as group:
+    async with watching(), _probed(settings.metrics_address), asyncio.TaskGroup() as group:
         runs = Runs(handlers, session, settings.slots, group)
         intake = Intake(settings, executor_id, runs)
         connection = group.create_task(
@@ -77,3 +80,11 @@ async def serve(
         connection.cancel()
     if refused:
         raise refused
+
+
+def _probed(address: str | None) -> AbstractAsyncContextManager[None]:
+    if address is None:
+        return nullcontext()
+    from executor.probes import answering  # needs the extra `otel`
+
+    return answering(address)

@@ -17,6 +17,7 @@ import grpc
 from msgspec import Struct
 from tenacity import retry, retry_if_exception_type, wait_random_exponential
 
+from executor import metrics
 from executor.outbox import Outbox
 from fabric_jobs.channels import open_channel, remedy
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -121,6 +122,7 @@ class Session:
                 async with asyncio.timeout(CONNECT_S):
                     await stream.wait_for_connection()
                 log.info("session: connected to facade %s", address)
+                metrics.CONNECTED.set(1)
                 await self._converse(stream, holder)
             except grpc.aio.AioRpcError as error:
                 details = error.details() or ""
@@ -155,6 +157,7 @@ class Session:
         finally:
             waiting.cancel()
             self.connected.clear()
+            metrics.CONNECTED.set(0)
             closing.set()
             self._outbox.filled.set()
             # A stream that the client cancels leaks in gRPC, so the server is given time to end it.

@@ -4,7 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fabric_jobs.settings import Addresses, ClientSettings, LogFormat, addresses
+from fabric_jobs.settings import Addresses, ClientSettings, LogFormat, addresses, host_port
+
+OptionalAddress = Annotated[
+    str | None,
+    Meta(title="HOST:PORT", examples=["127.0.0.1:9464"], extra={"check": host_port}),
+]
 
 
 class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
@@ -25,6 +30,8 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     executor_name: str = ""
     #: How a log line is written: for people, or as an object for machines.
     log_format: LogFormat = "console"
+    #: Where `/livez` and `/metrics` answer whoever asks; nowhere if empty.
+    metrics_address: OptionalAddress = None
 
     @property
     def facade_addresses(self) -> tuple[str, ...]:

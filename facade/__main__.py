@@ -7,6 +7,7 @@ import sys
 
 import uvloop
 
+from fabric_jobs import telemetry
 from fabric_jobs.kafka import KafkaRefusedError
 from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
@@ -47,7 +48,10 @@ def run() -> int:
     try:
         settings = from_env(FacadeSettings, os.environ)
         configure(settings.log_format)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            telemetry.running("fabric-jobs-facade", os.environ, scraped=True),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             runner.run(_until_stopped(settings))
     except Exception as error:
         for fault in _faults(error):

@@ -1,6 +1,7 @@
 """The rule of the writer and the rule of the reader, over the log and its replica."""
 
 import asyncio
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -10,9 +11,12 @@ from weakref import WeakValueDictionary
 
 from fabric_jobs import events
 from fabric_jobs.topics import partition_of
+from facade import metrics
+from facade.appends import appending
 from facade.lifecycle import (
     Command,
     Decision,
+    Job,
     Refusal,
     ReportStopped,
     Settled,
@@ -97,7 +101,10 @@ class Jobs:
             if isinstance(decision, Settled):
                 assert entry is not None
                 return entry
-            verdict, applied = await self._append(partition, decision)
+            before = entry.job if entry else None
+            with appending(decision, self._log.topic, partition) as span:
+                verdict, applied = await self._append(partition, command, before, decision)
+                span.set_attribute("fabric_jobs.verdict", verdict.value)
             if verdict is Verdict.APPLIED and applied:
                 return applied
         raise LogUnavailableError("Others changed the job at the same time, again and again.")
@@ -152,8 +159,11 @@ class Jobs:
             except (LogUnavailableError, TimeoutError):
                 pass  # an older answer is better than none, and a final state never goes back
 
-    async def _append(self, partition: int, event: events.KnownEvent) -> Outcome:
+    async def _append(
+        self, partition: int, command: Command, before: Job | None, event: events.KnownEvent
+    ) -> Outcome:
         read_back = self._replica.expect(event.id)
+        begun = time.monotonic()
         try:
             acknowledged = await self._log.append(
                 partition, event.subject.encode(), events.encode(event), _HEADERS
@@ -168,7 +178,13 @@ class Jobs:
             if acknowledged.cancelled() or acknowledged.exception():
                 read_back.set_exception(LogUnavailableError("The append failed; it may be done."))
 
+        def measure(read_back: asyncio.Future[Outcome]) -> None:
+            if not (read_back.cancelled() or read_back.exception()):
+                verdict, _ = read_back.result()
+                metrics.appended(command, before, event, verdict, time.monotonic() - begun)
+
         acknowledged.add_done_callback(failed)
+        read_back.add_done_callback(measure)
         try:
             # Shielded: a caller who leaves must not end the wait that the next one stands behind.
             return await asyncio.shield(read_back)

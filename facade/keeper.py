@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
+from fabric_jobs import tracing
 from fabric_jobs.heartbeats import JobKind
 from fabric_jobs.logs import concerning
 from facade.jobs import Jobs, RefusedError
@@ -50,8 +51,11 @@ class Keeper:
         what = due(entry.job) if entry else None
         if entry is None or what is None or what.time > until:
             return  # another replica was first, and what is due next is not due yet
-        command = self._informed(what.command, entry.job)
-        with concerning(job=job_id):
+        command, state = self._informed(what.command, entry.job), entry.job.state
+        with (
+            concerning(job=job_id, ActivityId=state.activity_id, RequestId=state.request_id),
+            tracing.continued(entry.job.traceparent),
+        ):
             try:
                 entry = await self._jobs.execute(command)
             except (RefusedError, LogUnavailableError) as error:

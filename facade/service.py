@@ -3,8 +3,11 @@
 import asyncio
 import uuid
 
+from fabric_jobs import tracing
 from facade import topics
 from facade.entrance import admission, authenticator, grpc_address, grpc_security, http_address
+from facade.gauges import Gauges
+from facade.health import Health
 from facade.http import Door, HttpServer, Operations, http_app
 from facade.jobs import Jobs
 from facade.keeper import Keeper
@@ -15,15 +18,13 @@ from facade.roster import Roster
 from facade.rpc import RpcServer
 from facade.settings import FacadeSettings
 
-#: How old the last sight of the log's end may be for a replica to be sent requests, in seconds.
-READY_S = 30.0
-
 
 async def serve(settings: FacadeSettings) -> None:
     """Runs a replica until cancelled, then drains it; prints one line once it is ready.
 
     Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError` and `StateInUseError`.
     """
+    tracing.turn_on()
     security = grpc_security(settings)
     http_at, grpc_at = http_address(settings), grpc_address(settings, security)
     state_file = settings.state_file()
@@ -48,13 +49,8 @@ async def serve(settings: FacadeSettings) -> None:
         jobs = Jobs(the_log, replica, name, settings.append_deadline_s)
         record_time = settings.broker.record_time
         roster = Roster(beats, name, settings.lease_s, record_time=record_time)
-        draining = asyncio.Event()
-
-        def ready() -> bool:
-            caught_up = the_log.confirmed_within(READY_S)
-            return caught_up and roster.clock_is_right and not draining.is_set()
-
-        leases = Leases(beats, jobs, replica.running, roster.rank, ready, settings.lease_s)
+        health = Health(the_log, roster)
+        leases = Leases(beats, jobs, replica.running, roster.rank, health.ready, settings.lease_s)
         roster.listeners.add(leases.hear)
         async with asyncio.TaskGroup() as tasks:
             background = [
@@ -70,18 +66,21 @@ async def serve(settings: FacadeSettings) -> None:
                 Operations(jobs, Door(trusted, admission(settings), replica.unfinished)),
                 settings.base_path,
                 settings.body_limit_bytes,
-                ready=ready,
-                docs=settings.docs,
+                health,
+                settings.docs,
             )
-            rpc = RpcServer(jobs, replica, roster, ready, *grpc_at, security)
+            rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_at, security)
             http = HttpServer(app, *http_at)
-            keeper = Keeper(jobs, replica, roster, ready)
+            keeper = Keeper(jobs, replica, roster, health.ready)
+            gauges = Gauges(the_log, replica, roster, health)
             background += [
                 tasks.create_task(keeper.run(), name="keep the times"),
                 tasks.create_task(leases.run(), name="keep the leases"),
                 tasks.create_task(rpc.offers.run(), name="offer what waits"),
                 tasks.create_task(rpc.health.run(), name="tell of health"),
+                tasks.create_task(gauges.run(), name="look at the gauges"),
             ]
+            health.tasks = background
             await rpc.start()
             url = f"http://{http.address}{settings.base_path}"
             print(f"facade ready http={url} grpc={rpc.address}", flush=True)
@@ -89,7 +88,7 @@ async def serve(settings: FacadeSettings) -> None:
                 await http.serve()
             finally:
                 # What has been asked is answered, while everybody goes to another replica.
-                draining.set()
+                health.drain()
                 await rpc.drain()
                 await asyncio.sleep(settings.unready_s)
                 await http.stop()

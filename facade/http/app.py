@@ -1,44 +1,32 @@
 """The Litestar application: Fabric's routes under the base path, and the probes."""
 
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from litestar import Litestar, Response, Router, get
+from litestar import Litestar, Response, Router
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from litestar.types import ASGIApp
 
+from facade.health import Health
 from facade.http.correlation import correlated
 from facade.http.errors import to_response
+from facade.http.observed import observed
 from facade.http.openapi import COMPONENTS, SECURITY_SCHEME, tell_as_sent
 from facade.http.operations import Operations
+from facade.http.probes import probe_routes
 from facade.http.remote import remote_routes
 from facade.http.routes import wdk_routes
 
 
 def http_app(
-    operations: Operations, base_path: str, body_limit: int, ready: Callable[[], bool], docs: bool
+    operations: Operations, base_path: str, body_limit: int, health: Health, docs: bool
 ) -> ASGIApp:
-    """The application. `ready` says whether this replica should be sent requests.
-
-    `docs` adds pages to the description that is published under `/schema`.
-    """
-
-    @get("/livez", include_in_schema=False)
-    async def livez() -> Response[bytes]:
-        """The process answers."""
-        return Response(b"")
-
-    @get("/readyz", include_in_schema=False)
-    async def readyz() -> Response[bytes]:
-        """The replica has caught up with the log."""
-        return Response(b"", status_code=200 if ready() else 503)
-
+    """The application. `docs` adds pages to the description that is published under `/schema`."""
     routes = [*wdk_routes(operations), *remote_routes(operations)]
     app = Litestar(
-        [Router(base_path, route_handlers=routes), livez, readyz],
+        [Router(base_path, route_handlers=routes), *probe_routes(health)],
         # The status alone would not do: every answer that is no success has Fabric's body.
         exception_handlers={Exception: to_response, HTTPException: to_response},
         request_max_body_size=body_limit,
@@ -57,7 +45,7 @@ def http_app(
         logging_config=None,
     )
     tell_as_sent(app.openapi_schema)
-    return correlated(app)
+    return correlated(observed(app))
 
 
 def _no_page(response: Response[Any]) -> Response[Any]:

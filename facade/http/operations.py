@@ -1,10 +1,10 @@
 """The three operations on a job instance, for every family of routes."""
 
-import re
 from typing import Any
 
 from litestar import Request
 
+from fabric_jobs import tracing
 from fabric_jobs.jobs import InvokeType
 from fabric_jobs.logs import concerning
 from facade.auth import Caller
@@ -16,8 +16,6 @@ from facade.instance import Instance
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import Job, RequestCancel
 from facade.lifecycle import Request as RequestJob
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Operations:
@@ -40,7 +38,6 @@ class Operations:
         self.door.check_subject(caller, invoke_type)
         if not self._jobs.known(instance.job_id):
             self.door.check_limits(caller.tenant_id)
-        traceparent = request.headers.get("traceparent", "")
         command = RequestJob(
             **instance._asdict(),
             invoke_type=invoke_type,
@@ -48,7 +45,9 @@ class Operations:
             payload=payload.json,
             activity_id=activity_id(),
             request_id=request_id(),
-            traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+            # Of our own span, where there is one: it continues the trace that Fabric began.
+            traceparent=tracing.current()
+            or tracing.checked(request.headers.get("traceparent", "")),
         )
         try:
             with concerning(job=instance.job_id):

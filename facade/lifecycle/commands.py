@@ -42,6 +42,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     executor_id: str
     dispatch_id: str
     policy: Policy
+    traceparent: str | None = None
 
 
 class ReportProgress(Struct, frozen=True, kw_only=True):

@@ -95,6 +95,7 @@ def _claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
         stamp,
         status=JobInstanceStatus.IN_PROGRESS,
         executor_id=command.executor_id,
+        claim_traceparent=command.traceparent,
         policy=command.policy,
         start_time=state.start_time or stamp.time,
         attempt_start_time=stamp.time,

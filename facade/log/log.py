@@ -46,6 +46,11 @@ class Log:
         self.partitions = 0
         self.cluster_id = ""
 
+    @property
+    def topic(self) -> str:
+        """Its name."""
+        return self._spec.name
+
     async def connect(self, within_s: float = CONNECT_S) -> None:
         """Finds Kafka; makes or checks the topic.
 
@@ -107,7 +112,12 @@ class Log:
 
     def confirmed_within(self, seconds: float) -> bool:
         """Whether all that the log held so long ago has been read."""
-        return time.monotonic() - self._confirmed_at <= seconds
+        return self.lag_s <= seconds
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since it was known that all that the log then held has been read."""
+        return time.monotonic() - self._confirmed_at
 
     @property
     def positions(self) -> dict[int, int]:

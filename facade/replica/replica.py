@@ -12,7 +12,7 @@ from fabric_jobs.heartbeats import JobKind, Run
 from facade.lifecycle import LONGEST_LIFE, Verdict, fold
 from facade.log import Checkpoint, Record
 from facade.replica.filter import Filter
-from facade.replica.store import Entry, Store
+from facade.replica.store import Backlog, Entry, Store
 
 log = logging.getLogger("fabric_jobs.replica")
 
@@ -72,6 +72,10 @@ class Replica:
     def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[Entry]:
         """Jobs of these kinds that were dispatched before, and wait; the longest first."""
         return self._store.queued(kinds, before, most)
+
+    def backlog(self) -> Backlog:
+        """The jobs that are not final, counted, as far as the log was read."""
+        return self._store.backlog()
 
     def running(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""

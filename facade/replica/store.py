@@ -5,8 +5,9 @@ It holds nothing that the log does not: it can be deleted at any time.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -66,6 +67,16 @@ class Entry(NamedTuple):
     offset: int
     #: The broker's time of the job's first record, in milliseconds since 1970.
     first_ms: int
+
+
+class Backlog(NamedTuple):
+    """The jobs that are not final, counted."""
+
+    by_status: Counter[str]
+    #: By job type, those that wait for an executor's claim.
+    queued: Counter[str]
+    #: When the oldest job was accepted that has not started; none without one.
+    not_started_since: datetime | None
 
 
 class Store:
@@ -174,6 +185,24 @@ class Store:
             "SELECT job_id, attempt, executor_id FROM jobs WHERE executor_id IS NOT NULL"
         )
         return [(Run(job_id, attempt), executor_id) for job_id, attempt, executor_id in rows]
+
+    def backlog(self) -> Backlog:
+        """The jobs that are not final; each query is answered by an index alone."""
+        by_status = self._db.execute(
+            "SELECT status, count(*) FROM jobs WHERE status IN ('NotStarted', 'InProgress') "
+            "GROUP BY status"
+        )
+        queued: Counter[str] = Counter()
+        for job_type, count in self._db.execute(
+            "SELECT job_type, count(*) FROM jobs WHERE queued_us IS NOT NULL "
+            "GROUP BY item_type, job_type"
+        ):
+            queued[job_type] += count
+        (oldest_us,) = self._db.execute(
+            "SELECT min(created_us) FROM jobs WHERE status = 'NotStarted'"
+        ).fetchone()
+        since = None if oldest_us is None else datetime.fromtimestamp(oldest_us / 1e6, UTC)
+        return Backlog(Counter(dict(by_status)), queued, since)
 
     def unfinished(self, tenant_id: str, most: int) -> int:
         """How many of a tenant's jobs are not final, counted up to `most`."""

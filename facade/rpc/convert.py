@@ -32,6 +32,8 @@ def job_to_proto(job: Job) -> pb.Job:
         activity_id=state.activity_id or "",
         request_id=state.request_id or "",
         exhausted=state.exhausted,
+        traceparent=job.traceparent or "",
+        claim_traceparent=state.claim_traceparent or "",
     )
 
 

@@ -1,5 +1,8 @@
 """The answer to one claim or report."""
 
+from opentelemetry.trace import SpanKind
+
+from fabric_jobs import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.topics import canonical_job_id
 from fabric_jobs.wire import error_from_proto, policy_from_proto, progress_from_proto
@@ -40,10 +43,11 @@ async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answ
             executor_id=executor_id,
             dispatch_id=claim.record.event_id,
             policy=policy_from_proto(claim.policy),
+            traceparent=tracing.checked(claim.traceparent),
         )
     except ValueError as error:
         return _invalid(claim.entry_id, error)
-    return await _answer(jobs, claim.entry_id, command, claim.record)
+    return await _answer(jobs, "claim", claim, command, claim.record)
 
 
 async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.Answer:
@@ -52,10 +56,22 @@ async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.A
         command = _report(executor_id, report)
     except ValueError as error:
         return _invalid(report.entry_id, error)
-    return await _answer(jobs, report.entry_id, command, report.grant)
+    return await _answer(jobs, "report", report, command, report.grant)
 
 
-async def _answer(jobs: Jobs, entry_id: int, command: Command, record: pb.Record) -> pb.Answer:
+async def _answer(
+    jobs: Jobs, name: str, entry: pb.Claim | pb.Report, command: Command, record: pb.Record
+) -> pb.Answer:
+    """The answer, and a span of that name; where its executor makes none, the append is enough."""
+    asking = entry.traceparent
+    span = tracing.span(name, SpanKind.SERVER, of=asking) if asking else tracing.NO_SPAN
+    with span as answering:
+        answer = await _decided(jobs, entry.entry_id, command, record)
+        answering.set_attribute("fabric_jobs.answer", str(answer.WhichOneof("result")))
+        return answer
+
+
+async def _decided(jobs: Jobs, entry_id: int, command: Command, record: pb.Record) -> pb.Answer:
     try:
         entry = await jobs.execute(command, read_to=record.offset + 1)
     except RefusedError as refused:

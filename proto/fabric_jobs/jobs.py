@@ -168,6 +168,8 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     failures: int = 0
     #: Who was granted the current attempt, while and after it runs.
     executor_id: str | None = None
+    #: W3C Trace Context of the last claim that was granted, where it was traced.
+    claim_traceparent: str | None = None
     #: The policy that the grant of the current attempt recorded.
     policy: Policy | None = None
     #: The first start of any attempt.

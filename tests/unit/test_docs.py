@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from docs import settings
+from executor.metrics import METERS as EXECUTOR
 from fabric_jobs import jobs
 from fabric_jobs.events import KnownEvent
 from facade.http.errors import MEANINGS
+from facade.metrics import METERS as FACADE
 from facade.rpc import offers, session, sessions
 from facade.rpc.access import ROLES
 
@@ -43,6 +45,21 @@ def test_every_grpc_method_is_in_the_table_with_its_roles() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", (ROOT / "docs/grpc.md").read_text(), re.M)
 
     assert {method: set(roles.split(", ")) for method, roles in rows} == ROLES
+
+
+def test_every_metric_is_in_the_table_with_its_labels_and_meaning() -> None:
+    """As they are declared; nothing is there that does not exist."""
+    rows = re.findall(
+        r"^\| `(fabric_jobs_\w+)` \| (.*?) \| (.*) \|$",
+        (ROOT / "docs/observe.md").read_text(),
+        re.M,
+    )
+
+    assert rows == [
+        (metric.name, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        for meters in (FACADE, EXECUTOR)
+        for metric in meters.declared
+    ]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)

@@ -1,6 +1,7 @@
 """Attempts that can be claimed, from either source."""
 
 import pytest
+from msgspec.structs import replace
 
 from executor import dispatches
 from fabric_jobs import events
@@ -10,6 +11,7 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.unit.executor.fakes import requested, started
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+EARLIER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"
 
 
 def test_a_dispatching_record_says_what_a_run_needs() -> None:
@@ -47,8 +49,11 @@ def test_a_record_that_is_no_event_raises() -> None:
 
 
 def test_an_offer_says_the_same_as_the_record() -> None:
-    """But for the trace, which it does not carry."""
-    record = dispatches.of_record(3, 14, events.encode(requested("a", b"[]")))
+    """Its trace too, and the claim of the attempt before."""
+    event = requested("a", b"[]", traceparent=TRACE)
+    state = replace(event.data.state, claim_traceparent=EARLIER)
+    event = replace(event, data=replace(event.data, state=state))
+    record = dispatches.of_record(3, 14, events.encode(event))
     offer = pb.Offer(
         job=pb.Job(
             job_id="a",
@@ -59,12 +64,16 @@ def test_an_offer_says_the_same_as_the_record() -> None:
             item_id="the item",
             job_type="test",
             invoke_type="Scheduled",
+            traceparent=TRACE,
+            claim_traceparent=EARLIER,
         ),
         record=pb.Record(event_id="event of a", partition=3, offset=14),
         payload=b"[]",
     )
 
     assert dispatches.of_offer(offer) == record
+    assert record
+    assert record.earlier_traceparent == EARLIER
 
 
 def test_an_invoke_type_of_a_later_version_is_the_future_one() -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from litestar.testing import TestClient
 
+from facade.health import Health
 from facade.http import Operations, http_app
 from tests.unit.http.contract import (
     BASE,
@@ -24,8 +25,8 @@ Client = TestClient[Any]
 
 def client(*, docs: bool) -> Client:
     """A client of the application; nothing here comes as far as an operation."""
-    operations = cast("Operations", object())
-    return TestClient(http_app(operations, BASE, 1024, lambda: True, docs))
+    operations, health = cast("Operations", object()), cast("Health", object())
+    return TestClient(http_app(operations, BASE, 1024, health, docs))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import pytest
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from fabric_jobs import events
 from fabric_jobs.events import RequeuedData, RequeueReason
@@ -190,6 +191,16 @@ def test_a_repeated_claim_is_granted_again_without_an_event() -> None:
     for commands in ([*RUNNING], [*RUNNING, progressed()], [*RUNNING, cancel()]):
         job = driven(commands)
         assert decide(job, claim(1, A, "e1"), stamp()) == Settled(job)
+
+
+def test_a_further_attempt_s_dispatch_names_the_claim_of_the_one_before() -> None:
+    """So that its spans can be linked to it; a claim that is not traced leaves none."""
+    traced = replace(claim(1, A, "e1"), traceparent=TRACEPARENT)
+    again = driven([request(), traced, failed(), retry()])
+    untraced = driven([claim(2, A, "e4")], again)
+
+    assert again.state.claim_traceparent == TRACEPARENT
+    assert untraced.state.claim_traceparent is None
 
 
 def test_progress_is_an_event_only_where_it_differs() -> None:

@@ -57,7 +57,7 @@ REFUSAL_REASON_NOT_DISPATCHED: RefusalReason
 REFUSAL_REASON_INVALID: RefusalReason
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted")
+    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,8 @@ class Job(_message.Message):
     ACTIVITY_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     EXHAUSTED_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    CLAIM_TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     tenant_id: str
     workspace_id: str
@@ -102,7 +104,9 @@ class Job(_message.Message):
     activity_id: str
     request_id: str
     exhausted: bool
-    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ...) -> None: ...
+    traceparent: str
+    claim_traceparent: str
+    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., traceparent: _Optional[str] = ..., claim_traceparent: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("fraction", "message")
@@ -216,21 +220,23 @@ class JobType(_message.Message):
     def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ...) -> None: ...
 
 class Claim(_message.Message):
-    __slots__ = ("entry_id", "job_id", "attempt", "record", "policy")
+    __slots__ = ("entry_id", "job_id", "attempt", "record", "policy", "traceparent")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     entry_id: int
     job_id: str
     attempt: int
     record: Record
     policy: Policy
-    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back")
+    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back", "traceparent")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +246,7 @@ class Report(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     entry_id: int
     job_id: str
     attempt: int
@@ -249,7 +256,8 @@ class Report(_message.Message):
     failed: Error
     stopped: Stopped
     handed_back: HandedBack
-    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ()
