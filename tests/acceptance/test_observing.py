@@ -1,0 +1,230 @@
+"""What operators see: traces at a collector, metrics, log lines, probes."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from msgspec import Struct
+from prometheus_client.parser import text_string_to_metric_families
+
+from executor.metrics import METERS as EXECUTOR
+from fabric_jobs.meters import Metric
+from facade.metrics import METERS as FACADE
+from tests.apache_kafka import reserve_port
+from tests.collector import Collector, Seen, collecting, tree
+from tests.programs import Fabric, Program, facade, new_id, program
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAGE = Path(__file__).parents[2] / "docs/observe.md"
+HANDLERS = "tests.acceptance.observed_handlers:executor"
+TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+#: What Fabric sends with a request.
+IDS = {
+    "traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01",
+    "ActivityId": "the activity",
+    "RequestId": "the request",
+}
+
+
+class Observed(Struct, frozen=True):
+    """Both programs, and where they are seen."""
+
+    facade: Program
+    collector: Collector
+    #: The URLs that metrics and probes stand under.
+    facade_url: str
+    executor_url: str
+    #: What the executor logs.
+    log: Path
+
+
+@asynccontextmanager
+async def executor(replica: Program, log: Path, **environment: str) -> AsyncIterator[Program]:
+    """The handlers' executor, which logs to a file."""
+    command = (sys.executable, "-m", "executor", HANDLERS)
+    settings = {"FABRIC_JOBS_FACADES": replica.ready["grpc"]} | environment
+    with log.open("wb") as stderr:
+        async with program(*command, environment=settings, stderr=stderr) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def observed(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Observed]:
+    """A facade and an executor with everything switched on, after a job whose retry completed."""
+    log = tmp_path_factory.mktemp("log") / "executor"
+    with collecting() as collector, reserve_port() as reserved:
+        settings = environment | collector.environment | {"FABRIC_JOBS_LOG_FORMAT": "json"}
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+        async with (
+            facade(**settings, OTEL_SERVICE_NAME="facade") as replica,
+            executor(
+                replica,
+                log,
+                **settings,
+                OTEL_SERVICE_NAME="executor",
+                FABRIC_JOBS_METRICS_ADDRESS=address,
+            ),
+            Fabric(replica, "retry-once", headers=IDS) as fabric,
+        ):
+            job_id = new_id()
+            await fabric.create(job_id)
+            await fabric.until(job_id, "Completed")
+            url = replica.ready["http"].removesuffix("/workload")
+            yield Observed(replica, collector, url, f"http://{address}", log)
+
+
+async def test_a_job_with_a_retry_is_one_trace(observed: Observed) -> None:
+    """From Fabric's request to the last report; the page shows what is seen here."""
+
+    def of_the_job() -> list[Seen]:
+        """Without the polls, which are requests of their own."""
+        return [
+            seen
+            for seen in observed.collector.spans
+            if seen.span.trace_id.hex() == TRACE_ID and not seen.span.name.startswith("GET ")
+        ]
+
+    await observed.collector.until(lambda: len(of_the_job()) >= 21)
+    seen = "\n".join(tree(of_the_job(), bytes.fromhex(SPAN_ID)))
+
+    assert f"```\n{seen}\n```" in PAGE.read_text()
+
+
+async def test_a_retry_is_linked_to_the_claim_of_the_attempt_before(observed: Observed) -> None:
+    """And each run says which job, which attempt, and what became of it."""
+
+    def named(name: str) -> list[Seen]:
+        found = [seen for seen in observed.collector.spans if seen.span.name == name]
+        return sorted(found, key=lambda one: one.span.start_time_unix_nano)
+
+    await observed.collector.until(lambda: len(named("run retry-once")) == 2)
+    first, second = named("run retry-once")
+    claims = {one.span.span_id: one.span.parent_span_id for one in named("claim")}
+    said = [
+        (one.attributes["fabric_jobs.attempt"], one.attributes["fabric_jobs.outcome"])
+        for one in (first, second)
+    ]
+
+    assert said == [(1, "failed"), (2, "completed")]
+    assert not first.span.links
+    assert [claims[link.span_id] for link in second.span.links] == [first.span.span_id]
+
+
+async def test_metrics_are_pushed_under_the_names_that_they_are_scraped_by(
+    observed: Observed,
+) -> None:
+    """Both programs', to the same collector."""
+    wanted = {("facade", "fabric_jobs_ready"), ("executor", "fabric_jobs_executor_slots")}
+
+    await observed.collector.until(lambda: wanted <= observed.collector.metrics)
+
+
+async def scraped(url: str) -> dict[str, dict[tuple[str, ...], float]]:
+    """Our metrics at this URL: of each its values, by those of its labels."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{url}/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            if sample.name.startswith("fabric_jobs_") and "le" not in sample.labels:
+                found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return found
+
+
+async def test_the_facade_s_metrics_tell_of_a_job(observed: Observed) -> None:
+    """Its create by outcome, its events, retry and times; gauges follow within seconds."""
+    create = ("Jobs_CreateItemJobInstance", "202")
+    async with asyncio.timeout(30):
+        while (found := await scraped(observed.facade_url))["fabric_jobs_executors"] != {(): 1}:
+            await asyncio.sleep(0.2)
+
+    assert found["fabric_jobs_request_seconds_count"][create] == 1
+    assert found["fabric_jobs_append_seconds_count"][()] == 6
+    assert found["fabric_jobs_events_total"]["retry-once", "fabric.jobs.started"] == 2
+    assert found["fabric_jobs_events_total"]["retry-once", "fabric.jobs.completed"] == 1
+    assert found["fabric_jobs_redispatches_total"]["RetryDue",] == 1
+    assert found["fabric_jobs_start_seconds_count"]["retry-once",] == 1
+    assert found["fabric_jobs_run_seconds_count"]["retry-once", "fabric.jobs.attempt-failed"] == 1
+    assert found["fabric_jobs_records_total"]["forked",] == 0
+    assert found["fabric_jobs_leases_lost_total"] == {(): 0}
+    assert found["fabric_jobs_fold_lag_seconds"][()] < 30
+    assert found["fabric_jobs_ready"] == {(): 1}
+
+
+async def test_the_executor_s_metrics_tell_of_its_runs(observed: Observed) -> None:
+    """On a port of its own."""
+    found = await scraped(observed.executor_url)
+
+    assert found["fabric_jobs_executor_claims_total"]["granted", "retry-once"] == 2
+    assert found["fabric_jobs_executor_handler_seconds_count"]["retry-once", "failed"] == 1
+    assert found["fabric_jobs_executor_handler_seconds_count"]["retry-once", "completed"] == 1
+    assert found["fabric_jobs_executor_slots"] == {(): 10}
+    assert found["fabric_jobs_executor_connected"] == {(): 1}
+
+
+async def test_every_metric_has_the_labels_that_are_declared(observed: Observed) -> None:
+    """And nothing is shown under a name of ours that is not declared."""
+    declared: dict[str, Metric] = {
+        metric.name: metric for meters in (FACADE, EXECUTOR) for metric in meters.declared
+    }
+    async with httpx.AsyncClient() as client:
+        pages = [
+            (await client.get(f"{url}/metrics")).text
+            for url in (observed.facade_url, observed.executor_url)
+        ]
+    families = [
+        family
+        for page in pages
+        for family in text_string_to_metric_families(page)
+        if family.name.startswith("fabric_jobs_")
+    ]
+
+    assert families
+    for family in families:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert family.documentation == declared[name].meaning
+        for sample in family.samples:
+            assert sample.labels.keys() - {"le"} == set(declared[name].labels), name
+
+
+async def test_log_lines_are_json_with_the_ids_of_what_they_are_about(observed: Observed) -> None:
+    """Fabric's, the job's, the attempt's and the trace's, also in a handler's own lines."""
+    lines = [json.loads(line) for line in observed.log.read_text().splitlines()]
+    own = [line for line in lines if line["logger"] == "observed_handlers"]
+    failed = next(line for line in lines if "exception" in line)
+
+    assert [line["attempt"] for line in own] == ["1", "2"]
+    for line in [*own, failed]:
+        assert (line["ActivityId"], line["RequestId"]) == ("the activity", "the request")
+        assert line["trace_id"] == TRACE_ID
+        assert len(line["span_id"]) == 16
+        assert line["job"]
+    assert [(line["message"], line["rows"]) for line in own] == [("working", 5)] * 2
+    assert "the first attempt" in failed["exception"]
+
+
+@pytest.mark.parametrize("probe", ["livez", "readyz"])
+async def test_a_facade_that_is_well_says_so(observed: Observed, probe: str) -> None:
+    """200, and no reasons."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{observed.facade_url}/{probe}")
+
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "reasons": []})
+
+
+async def test_an_executor_that_is_well_says_so(observed: Observed) -> None:
+    """200, and no reasons."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{observed.executor_url}/livez")
+
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "reasons": []})
