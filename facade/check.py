@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from fabric_jobs.kafka import KafkaRefusedError, client_arguments
 from fabric_jobs.settings import SettingsError, from_env, misspelled
 from facade import topics
 from facade.auth import AuthorityError
+from facade.certificates import terms
 from facade.entrance import authenticator, grpc_address, grpc_security, http_address
 from facade.log import Log, LogError, TopicSpec, administering, recorded_time, replication
 from facade.roster import MAX_SKEW, skew
@@ -77,10 +78,28 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         yield Finding(Verdict.FAILED, "settings", str(error))
         return
     yield Finding(Verdict.OK, "settings", "each can be used")
+    for finding in _certificates(settings):
+        yield finding
     yield _state(settings)
     yield await _authority(settings)
     async for finding in _kafka(settings, create=create or settings.create_topics):
         yield finding
+
+
+def _certificates(settings: FacadeSettings) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    try:
+        found = terms(settings)
+    except SettingsError as error:
+        yield Finding(Verdict.FAILED, "tls", str(error))
+        return
+    for term in found:
+        verdict = Verdict.OK
+        if not term.holds(now):
+            verdict = Verdict.FAILED
+        elif term.is_late(now):
+            verdict = Verdict.WARNING
+        yield Finding(verdict, "tls", term.told(now))
 
 
 def _state(settings: FacadeSettings) -> Finding:

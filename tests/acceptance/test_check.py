@@ -10,6 +10,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from cli.issuer import Issuer
+from tests.certificates import Authority
 from tests.command import COMMAND, ENVIRONMENT
 from tests.conftest import SERVERS, Cluster
 
@@ -118,6 +119,21 @@ def test_an_authority_that_is_away_fails_and_the_rest_is_still_tried(
     assert report.verdicts("authority") == ["failed"]
     assert "from http://127.0.0.1:1/common/" in report.text
     assert report.verdicts("append") == ["ok"]
+
+
+def test_certificates_are_told_with_the_time_that_they_hold(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The facade's own, and that of the authority of its clients."""
+    authority = Authority(tmp_path / "authority")
+    server = authority.server()
+    files = {"CERT": server.cert, "KEY": server.key, "CLIENT_CA": authority.ca}
+    environment |= {f"FABRIC_JOBS_GRPC_TLS_{name}_FILE": str(at) for name, at in files.items()}
+    report = Report("--create", **environment, FABRIC_JOBS_GRPC_EXECUTORS="pool")
+
+    assert report.code == 0
+    assert report.verdicts("tls") == ["ok", "ok"]
+    assert f"FABRIC_JOBS_GRPC_TLS_CERT_FILE={server.cert} holds for 1.0 days" in report.text
 
 
 def test_a_kafka_that_is_away_fails_by_its_setting(environment: dict[str, str]) -> None:
