@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test chaos unit check proto docs lock clean
+.PHONY: demo test chaos bench unit check proto docs lock clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -12,6 +12,9 @@ test: .venv/ready  ## every test; those on Apache Kafka need Java 17+, those in 
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: .venv/ready .venv-bench/ready  ## what is measured, against its peers: docs/performance.md
+	@$(BIN)/python -m bench $(ARGS)
 
 unit: .venv/ready  ## the tests that need no network
 	$(BIN)/pytest -q tests/unit
@@ -35,13 +38,21 @@ lock: .venv/ready  ## write the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --all-extras --group dev -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --custom-compile-command "make lock" bench/requirements.in -o bench/requirements.lock
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-bench
 
 # pip checks every hash of the lock; the project itself is installed without looking further.
 .venv/ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# The peers, which the product neither needs nor ships.
+.venv-bench/ready: bench/requirements.lock
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r bench/requirements.lock
 	touch $@

@@ -32,13 +32,10 @@ _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 2.0
 _DOWNLOAD_SECONDS = 60
 _LOG_TAIL = 4000
+#: How the tests' brokers run: one lives for seconds, so a fast start counts for more than throughput.
+FAST_START = ("-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _JAVA = [
     "java",
-    "-Xms128m",
-    "-Xmx384m",
-    # A test's broker lives for seconds: a fast start counts for more than throughput.
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -61,8 +58,11 @@ class ApacheKafka:
     #: What the folders are formatted with, beside the cluster's id.
     _formatting: Sequence[str] = ()
 
-    def __init__(self, folder: Path, *, brokers: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, brokers: int = 1, jvm: tuple[str, ...] = FAST_START
+    ) -> None:
         self._folder = folder
+        self._jvm = jvm
         self._reservations = [reserve_port() for _ in range(2 * brokers)]
         ports: list[int] = [reserved.getsockname()[1] for reserved in self._reservations]
         self._ports, self._controller_ports = ports[:brokers], ports[brokers:]
@@ -126,7 +126,7 @@ class ApacheKafka:
         self._processes[node].send_signal(signal.SIGCONT)
 
     def _launch(self, node: int, main_class: str, *arguments: str) -> None:
-        java = [*ENDED_WITH_TESTS, *java_command(), main_class]
+        java = [*ENDED_WITH_TESTS, *java_command(jvm=self._jvm), main_class]
         with self._log(node).open("ab") as log:
             self._processes[node] = _launcher.submit(
                 subprocess.Popen[bytes],
@@ -203,9 +203,9 @@ def reserve_port() -> socket.socket:
     return reserved
 
 
-def java_command(*artifacts: str) -> list[str]:
+def java_command(*artifacts: str, jvm: tuple[str, ...] = FAST_START) -> list[str]:
     """Java on the jars of a broker, and of more of Kafka's artifacts; a main class follows."""
-    return [*_JAVA, "-cp", ":".join(map(str, _jars(*artifacts)))]
+    return [*_JAVA, *jvm, "-cp", ":".join(map(str, _jars(*artifacts)))]
 
 
 def _jars(*artifacts: str) -> list[Path]:

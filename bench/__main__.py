@@ -1,0 +1,61 @@
+"""`make bench`: measures, and prints a table; with --json, one JSON object."""
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.catalogue import GROUPS, Group
+from bench.ground import Effort, ground
+from bench.load import WrongAnswerError
+from bench.machine import described
+from bench.report import Figure, as_json, as_table, figure, skipped
+
+
+async def measure(group: Group, wanted: set[str], effort: Effort, folder: Path) -> list[Figure]:
+    """The figures of a group that are wanted; where it can't be measured, why."""
+    goals = {name: goal for name, goal in group.goals.items() if name in wanted}
+    for needed in group.needs:
+        if reason := needed():
+            return [skipped(name, goal, reason) for name, goal in goals.items()]
+    with ground(folder, effort) as here:
+        series = await group.run(here)
+    return [figure(name, goal, series[name]) for name, goal in goals.items()]
+
+
+def main() -> int:
+    """Measures what is asked for; fails where an answer was wrong."""
+    names = [name for group in GROUPS for name in group.goals]
+    arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments.add_argument("--only", default="", help=f"some of {', '.join(names)}")
+    arguments.add_argument("--rounds", type=int, default=5, help="rounds a figure")
+    arguments.add_argument("--seconds", type=float, default=5, help="seconds of load a round")
+    arguments.add_argument("--lives", type=int, default=3000, help="whole lives a round")
+    arguments.add_argument("--stored", type=int, default=1_000_000, help="jobs where many are")
+    asked = arguments.parse_args()
+    wanted = {name.strip() for name in asked.only.split(",") if name.strip()} or set(names)
+    if unknown := wanted - set(names):
+        arguments.error(f"no such figure: {', '.join(sorted(unknown))}")
+    effort = Effort(asked.rounds, asked.seconds, asked.lives, asked.stored)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="fabric-jobs-bench-") as folder:
+        for number, group in enumerate(GROUPS):
+            if wanted & group.goals.keys():
+                logging.info("measuring %s", ", ".join(group.goals))
+                try:
+                    place = Path(folder) / str(number)
+                    place.mkdir()
+                    figures += asyncio.run(measure(group, wanted, effort, place))
+                except WrongAnswerError as error:
+                    print(f"bench: {error}", file=sys.stderr)
+                    return 1
+    print(as_json(figures, described()) if asked.json else as_table(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""`python -m bench.bare`: the facade's own HTTP, with no log behind it.
+
+Routing, decoding, authentication and checks are the product's; a create is accepted at once, and a
+poll is answered with a constant. What the log costs is the difference.
+"""
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import uvloop
+
+from fabric_jobs.jobs import InvokeType, JobInstanceStatus, JobPhase, JobState
+from fabric_jobs.settings import from_env
+from facade.entrance import admission, authenticator, http_address
+from facade.http import Door, HttpServer, Operations, http_app
+from facade.http.instance import Instance
+from facade.jobs import Jobs
+from facade.lifecycle import Command, Job
+from facade.replica import Entry
+from facade.settings import FacadeSettings
+
+_STATE = JobState(
+    tenant_id="",
+    workspace_id="",
+    item_type="",
+    item_id="",
+    job_type="",
+    invoke_type=InvokeType.MANUAL,
+    request_hash="",
+    create_time=datetime.now(UTC),
+    status=JobInstanceStatus.NOT_STARTED,
+    phase=JobPhase.QUEUED,
+    attempt=1,
+)
+_JOB = Job(
+    job_id="",
+    sequence=1,
+    event_id="",
+    event_type="",
+    decidable=True,
+    state=_STATE,
+    dispatch_id="",
+    payload=b"null",
+)
+_ENTRY = Entry(_JOB, 0, 0, 0)
+
+
+class Nowhere(Jobs):
+    """Takes every command, and keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def known(self, job_id: str) -> bool:
+        """Nothing is."""
+        return False
+
+    async def execute(self, command: Command, read_to: int | None = None) -> Entry:
+        """Done."""
+        return _ENTRY
+
+
+class Constant(Operations):
+    """Polls have one answer."""
+
+    async def state(self, instance: Instance) -> Job:
+        """It waits."""
+        return _JOB
+
+
+async def serve(settings: FacadeSettings) -> None:
+    """Answers until cancelled."""
+    trusted = authenticator(settings)
+    if trusted:
+        await trusted.keys.start()
+    door = Door(trusted, admission(settings), lambda *_: 0)
+    app: Any = http_app(
+        Constant(Nowhere(), door),
+        settings.base_path,
+        settings.body_limit_bytes,
+        ready=lambda: True,
+        docs=False,
+    )
+    http = HttpServer(app, *http_address(settings))
+    print(f"bare ready http=http://{http.address}{settings.base_path}", flush=True)
+    await http.serve()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(from_env(FacadeSettings, os.environ)))

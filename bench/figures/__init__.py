@@ -1,0 +1,1 @@
+"""The figures, by what is measured together."""

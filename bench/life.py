@@ -1,0 +1,135 @@
+"""`python -m bench.life JSON`: whole lives, driven and looked at; one JSON object out.
+
+Every job is created with a fresh id, and polled until its state is final; a life is over with that
+answer. Connections are kept alive, and there is one request at a time on each.
+"""
+
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import msgspec
+import uvloop
+from msgspec import Struct
+
+PAUSE_S = 0.02
+PATIENCE_S = 300.0
+
+
+class Plan(Struct):
+    """What is to be lived."""
+
+    #: The address of the jobs, without their ids.
+    url: str
+    headers: dict[str, str]
+    salt: str
+    lives: int
+    connections: int = 64
+
+
+class Answer(Struct):
+    """What a poll says."""
+
+    status: str
+
+
+class Connection:
+    """One kept-alive connection; asks one thing at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._url = urlsplit(plan.url)
+        lines = [f"{name}: {value}\r\n" for name, value in plan.headers.items()]
+        self._head = f" HTTP/1.1\r\nHost: {self._url.netloc}\r\n" + "".join(lines)
+
+    async def open(self) -> "Connection":
+        """Connects."""
+        self._reader, self._writer = await asyncio.open_connection(
+            self._url.hostname, self._url.port
+        )
+        return self
+
+    async def ask(self, method: str, job_id: str, body: bytes = b"") -> tuple[int, bytes]:
+        """The status and the body of an answer."""
+        sized = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"{method} {self._url.path}{job_id}{self._head}{sized if body else chr(13) + chr(10)}"
+        )
+        self._writer.write(head.encode() + body)
+        lines = (await self._reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
+        length = 0
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        return int(lines[0].split(b" ", 2)[1]), await self._reader.readexactly(length)
+
+    def close(self) -> None:
+        """Hangs up."""
+        self._writer.close()
+
+
+async def live(plan: Plan) -> dict[str, float]:
+    """Lives all, and says how long that took. Raises `ValueError` for an answer that is wrong."""
+    connections = await asyncio.gather(*(Connection(plan).open() for _ in range(plan.connections)))
+    begun = time.perf_counter()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            ids = (f"{plan.salt}-0000-4000-8000-{count:012x}" for count in range(plan.lives))
+            accepted: deque[str] = deque()
+            await asyncio.gather(*(_create(one, ids, accepted) for one in connections))
+            created = time.perf_counter()
+            # Only once the last is over, so that each life has one poll, whatever is measured.
+            last = connections[0]
+            while not await _over(last, accepted[-1]):
+                await asyncio.sleep(PAUSE_S)
+            polls = await asyncio.gather(*(_poll(one, accepted) for one in connections))
+    finally:
+        for one in connections:
+            one.close()
+    took = time.perf_counter() - begun
+    return {
+        "lives": plan.lives,
+        "seconds": took,
+        "create_seconds": created - begun,
+        "polls": sum(polls),
+    }
+
+
+async def _create(connection: Connection, ids: Iterator[str], accepted: deque[str]) -> None:
+    for job_id in ids:
+        body = b'{"invokeType":"Manual","creationPayload":{"sent":%d}}' % time.monotonic_ns()
+        status, answer = await connection.ask("POST", job_id, body)
+        if status != 202:
+            raise ValueError(f"a create was answered with {status}: {answer!r}")
+        # Where a job has another name for polls, the answer says it.
+        accepted.append(answer.decode() or job_id)
+
+
+async def _over(connection: Connection, name: str) -> bool:
+    status, answer = await connection.ask("GET", name)
+    if status != 200:
+        raise ValueError(f"a poll was answered with {status}: {answer!r}")
+    state = msgspec.json.decode(answer, type=Answer).status
+    if state in ("Failed", "Cancelled"):
+        raise ValueError(f"the job {name} is {state}")
+    return state == "Completed"
+
+
+async def _poll(connection: Connection, names: deque[str]) -> int:
+    polls = 0
+    while names:
+        name = names.popleft()
+        polls += 1
+        if not await _over(connection, name):
+            names.append(name)
+            await asyncio.sleep(PAUSE_S)
+    return polls
+
+
+if __name__ == "__main__":
+    plan = msgspec.json.decode(sys.argv[1], type=Plan)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(msgspec.json.encode(runner.run(live(plan))).decode())

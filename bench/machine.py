@@ -1,0 +1,42 @@
+"""What the figures were measured on, and what is missing here."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.ground import JVM
+from tests.apache_kafka import VERSION
+
+LIBRARIES = ("aiokafka", "grpcio", "litestar", "msgspec", "uvicorn", "uvloop")
+PEERS = Path(".venv-bench")
+PEER_LIBRARIES = ("celery", "fastapi", "procrastinate", "saq")
+
+
+def described() -> dict[str, str]:
+    """Versions, cores and load."""
+    ground = {
+        "cores": str(os.cpu_count()),
+        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "python": platform.python_version(),
+        "kafka": f"Apache Kafka {VERSION}, one broker, java {' '.join(JVM)}",
+        **{name: version(name) for name in LIBRARIES},
+    }
+    for name in PEER_LIBRARIES:
+        for found in PEERS.glob(f"lib/*/site-packages/{name}-*.dist-info"):
+            ground[name] = found.name.removesuffix(".dist-info").rpartition("-")[2]
+    for program in ("redis-server", "postgres"):
+        if path := found_program(program):
+            said = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+            if number := re.search(r"\d+(\.\d+)+", said):
+                ground[program] = number[0]
+    return ground
+
+
+def found_program(name: str) -> str | None:
+    """Where a server is; Debian keeps PostgreSQL's outside of PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(debian[-1]) if debian else shutil.which(name)

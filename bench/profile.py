@@ -1,0 +1,115 @@
+"""`python -m bench.profile`: where the CPU of a facade and an executor goes, by py-spy.
+
+One block for each kind of load; percent of the samples in which the process had work, by the part
+of the code that stands lowest in the stack and is a part at all.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from bench import load
+from bench.ground import Effort, Ground, ground, instances
+from bench.life import Plan
+from bench.machine import PEERS
+from bench.work import run, work
+
+#: The parts, by what their files' paths hold; the first that fits counts.
+PARTS = {
+    "facade/auth": "auth",
+    "facade/lifecycle": "decide",
+    "facade/replica": "fold",
+    "facade/log/tail": "tail",
+    "facade/log": "append",
+    "facade/jobs": "jobs",
+    "facade/rpc": "rpc",
+    "facade/http": "http",
+    "facade/leases": "leases",
+    "facade/keeper": "keeper",
+    "executor/intake": "intake",
+    "executor/session": "rpc",
+    "executor/outbox": "rpc",
+    "executor/run": "runs",
+    "executor/": "executor",
+    "fabric_jobs/events": "events",
+    "litestar/": "litestar",
+    "uvicorn/": "uvicorn",
+    "aiokafka/producer": "kafka producer",
+    "aiokafka/consumer": "kafka consumer",
+    "aiokafka/": "kafka client",
+    "grpc/": "grpc",
+}
+
+
+def parts(raw: str) -> Counter[str]:
+    """Samples by part, of py-spy's raw stacks."""
+    counted: Counter[str] = Counter()
+    for line in raw.splitlines():
+        stack, _, samples = line.rpartition(" ")
+        frames = reversed(stack.split(";"))
+        found = (name for frame in frames for path, name in PARTS.items() if path in frame)
+        counted[next(found, "the loop and the rest")] += int(samples)
+    return counted
+
+
+def frames(raw: str) -> Counter[str]:
+    """Samples by the function on whose behalf they were taken, once a stack."""
+    counted: Counter[str] = Counter()
+    for line in raw.splitlines():
+        stack, _, samples = line.rpartition(" ")
+        for frame in {one.rpartition(":")[0] for one in stack.split(";")}:
+            counted[frame] += int(samples)
+    return counted
+
+
+async def spied(pid: int, seconds: float, folder: Path) -> str:
+    """What py-spy saw of a process that was busy."""
+    out = folder / f"{pid}.raw"
+    options = ["--pid", str(pid), "--format", "raw", "--full-filenames", "--output", str(out)]
+    spy = str(PEERS / "bin" / "py-spy")
+    await run(spy, "record", *options, "--rate", "200", "--duration", str(seconds), environment={})
+    return out.read_text()
+
+
+def show(title: str, raw: str) -> None:
+    """A block of the page."""
+    by_part, by_frame = parts(raw), frames(raw)
+    total = by_part.total() or 1
+    print(f"{title} ({total} samples)")
+    for name, samples in by_part.most_common():
+        print(f"  {samples / total:6.1%} {name}")
+    for name, samples in by_frame.most_common(70):
+        if "/site-packages/" not in name or samples / total > 0.03:
+            print(f"      {samples / total:6.1%} {name.replace('/site-packages/', ' … ')}")
+
+
+async def profile(here: Ground) -> None:
+    """Creates, then whole lives."""
+    topic, seconds = here.topic(), here.effort.seconds
+    async with here.facade(topic) as facade:
+        url = instances(facade, "nothing")
+        await load.creates(url, here.headers, 2)
+        loading = asyncio.create_task(load.creates(url, here.headers, seconds + 2))
+        await asyncio.sleep(0.5)
+        show("facade, creates", await spied(facade.process.pid, seconds, here.folder))
+        print((await loading).rate, "accepted a second")
+        async with here.executor(topic, facade) as executor:
+            plan = Plan(url, here.headers, load.fresh(), here.effort.lives)
+            lives = asyncio.create_task(work("life", msgspec.json.encode(plan).decode()))
+            await asyncio.sleep(1)
+            of_facade, of_executor = await asyncio.gather(
+                *(spied(one.process.pid, seconds, here.folder) for one in (facade, executor))
+            )
+            show("facade, whole lives", of_facade)
+            show("executor, whole lives", of_executor)
+            print(await lives)
+
+
+if __name__ == "__main__":
+    effort = Effort(rounds=1, seconds=5, lives=int((sys.argv[1:] or ["4000"])[0]), stored=0)
+    with tempfile.TemporaryDirectory() as folder, ground(Path(folder), effort) as here:
+        asyncio.run(profile(here))

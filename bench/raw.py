@@ -1,0 +1,84 @@
+"""`python -m bench.raw hop|replay SERVERS TOPIC`: the floor, which is Kafka's client alone.
+
+`hop`: records sent one by one, each timed from its send to its arrival at a consumer in the same
+loop. `replay`: the whole topic read and decoded, and nothing kept.
+"""
+
+import asyncio
+import sys
+import time
+from statistics import median
+
+import msgspec
+import uvloop
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from bench.ground import PARTITIONS
+from fabric_jobs import events
+
+HOPS = 200
+WARM_UP = 20
+#: About the size of an event.
+VALUE = b"x" * 900
+
+
+def _consumer(servers: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+
+
+async def hop(servers: str, topic: str) -> dict[str, float]:
+    """The median of one record's way."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=servers, acks="all", enable_idempotence=True, linger_ms=0
+    )
+    consumer = _consumer(servers)
+    await producer.start()
+    await consumer.start()
+    try:
+        assignment = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(assignment)
+        await consumer.seek_to_end(*assignment)
+        hops = [await _hop(producer, consumer, topic, count) for count in range(WARM_UP + HOPS)]
+    finally:
+        await consumer.stop()
+        await producer.stop()
+    return {"hop_ms": median(hops[WARM_UP:]) * 1e3}
+
+
+async def _hop(
+    producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, topic: str, count: int
+) -> float:
+    begun = time.perf_counter()
+    acknowledged = await producer.send(topic, VALUE, partition=count % PARTITIONS)
+    await consumer.getone()
+    took = time.perf_counter() - begun
+    await acknowledged
+    return took
+
+
+async def replay(servers: str, topic: str) -> dict[str, float]:
+    """Records a second, and how many there were."""
+    consumer = _consumer(servers)
+    await consumer.start()
+    try:
+        assignment = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(assignment)
+        left = sum((await consumer.end_offsets(assignment)).values())
+        total, begun = left, time.perf_counter()
+        await consumer.seek_to_beginning(*assignment)
+        while left:
+            for records in (await consumer.getmany(timeout_ms=200, max_records=500)).values():
+                left -= len(records)
+                for record in records:
+                    events.decode(record.value)
+        return {"records": total, "seconds": time.perf_counter() - begun}
+    finally:
+        await consumer.stop()
+
+
+if __name__ == "__main__":
+    action = {"hop": hop, "replay": replay}[sys.argv[1]]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(msgspec.json.encode(runner.run(action(*sys.argv[2:]))).decode())

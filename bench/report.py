@@ -1,0 +1,103 @@
+"""What was measured, as figures: ratios of rounds, their median and their spread."""
+
+from collections.abc import Sequence
+from statistics import median
+
+import msgspec
+from msgspec import Struct
+
+
+class Goal(Struct, frozen=True):
+    """What a figure should be."""
+
+    value: float
+    #: Whether more is better, and the value the least.
+    at_least: bool
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.value:g}"
+
+    def met_by(self, value: float) -> bool:
+        """Whether this is good enough."""
+        return value >= self.value if self.at_least else value <= self.value
+
+
+class Figure(Struct, frozen=True, kw_only=True):
+    """One line of the table."""
+
+    name: str
+    goal: str
+    #: The median of the rounds; none where it was not measured.
+    value: float | None = None
+    met: bool | None = None
+    #: The lowest and the highest round.
+    spread: tuple[float, float] | None = None
+    rounds: tuple[float, ...] = ()
+    #: What the ratios are of, round by round, by name.
+    measured: dict[str, list[float]] = {}
+    #: Why it was not measured, and what to do.
+    skipped: str | None = None
+
+
+class Series(Struct):
+    """What one figure's rounds have measured; each round ends in one number, mostly a ratio."""
+
+    rounds: list[float] = []
+    measured: dict[str, list[float]] = {}
+
+    def add(self, value: float, **measured: float) -> None:
+        """One more round."""
+        self.rounds.append(value)
+        for name, number in measured.items():
+            self.measured.setdefault(name, []).append(number)
+
+
+def figure(name: str, goal: Goal, series: Series) -> Figure:
+    """The line that the rounds make."""
+    value = median(series.rounds)
+    return Figure(
+        name=name,
+        goal=str(goal),
+        value=value,
+        met=goal.met_by(value),
+        spread=(min(series.rounds), max(series.rounds)),
+        rounds=tuple(series.rounds),
+        measured=series.measured,
+    )
+
+
+def skipped(name: str, goal: Goal, reason: str) -> Figure:
+    """The line of a figure that was not measured."""
+    return Figure(name=name, goal=str(goal), skipped=reason)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value below which so many percent of the values lie, by nearest rank."""
+    ordered = sorted(values)
+    rank = max(0, min(len(ordered) - 1, round(percent / 100 * len(ordered) + 0.5) - 1))
+    return ordered[rank]
+
+
+def as_json(figures: Sequence[Figure], ground: dict[str, str]) -> str:
+    """One object: the figures, and what they were measured on."""
+    text = msgspec.json.encode({"figures": figures, "ground": ground}, enc_hook=str)
+    return msgspec.json.format(text, indent=2).decode()
+
+
+def as_table(figures: Sequence[Figure]) -> str:
+    """A table in Markdown."""
+    lines = [
+        "| figure | goal | value | lowest to highest | measured (medians) |",
+        "|---|---|---|---|---|",
+    ]
+    for one in figures:
+        if one.value is None or one.spread is None:
+            lines.append(f"| `{one.name}` | {one.goal} | not measured | | {one.skipped} |")
+            continue
+        parts = ", ".join(f"{name} {median(values):,.4g}" for name, values in one.measured.items())
+        verdict = "" if one.met else " (missed)"
+        spread = f"{one.spread[0]:.3g} to {one.spread[1]:.3g}"
+        lines.append(
+            f"| `{one.name}` | {one.goal} | {one.value:.3g}{verdict} | {spread} | {parts} |"
+        )
+    return "\n".join(lines)
