@@ -1,24 +1,29 @@
 """Every figure, its goal, and what it needs of the machine."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 from bench import load
-from bench.figures import http, latency
+from bench.figures import http, latency, lives
 from bench.ground import Ground
+from bench.peers.peer import CELERY, IN_PROCESS, PROCRASTINATE, SAQ, Peer
 from bench.report import Goal, Series
 from tests import apache_kafka
 
 Need = Callable[[], str | None]
 
 
+NEEDS: tuple[Need, ...] = (apache_kafka.why_unavailable, load.why_unavailable)
+
+
 class Group(NamedTuple):
     """Figures that are measured together, on a ground of their own."""
 
-    goals: dict[str, Goal]
+    goals: dict[str, Goal | None]
     run: Callable[[Ground], Awaitable[dict[str, Series]]]
     #: Each says what is missing on this machine, if anything is.
-    needs: tuple[Need, ...] = (apache_kafka.why_unavailable, load.why_unavailable)
+    needs: tuple[Need, ...] = NEEDS
 
 
 def at_least(value: float) -> Goal:
@@ -31,10 +36,21 @@ def at_most(value: float) -> Goal:
     return Goal(value, at_least=False)
 
 
+def against(peer: Peer, **goals: Goal | None) -> Group:
+    """Whole lives, and what they cost, against a peer's."""
+    return Group(goals, partial(lives.versus, peer=peer), (*NEEDS, peer.why_unavailable))
+
+
 GROUPS = (
     Group({"accept_vs_bare": at_least(0.7)}, http.accept_vs_bare),
     Group({"poll_vs_empty": at_least(0.8)}, http.poll_vs_empty),
     Group({"start_latency_hops": at_most(3)}, latency.start_latency_hops),
     Group({"start_latency_tail": at_most(5)}, latency.start_latency_tail),
     Group({"cancel_latency_hops": at_most(2.5)}, latency.cancel_latency_hops),
+    Group({"scale_out_cost": at_most(1.1)}, lives.scale_out_cost),
+    against(SAQ, lives_vs_saq=at_least(1.5), cpu_vs_saq=at_most(0.8)),
+    against(CELERY, lives_vs_celery=at_least(4), cpu_vs_celery=None),
+    against(PROCRASTINATE, lives_vs_procrastinate=at_least(4), cpu_vs_procrastinate=None),
+    # Nothing is kept there: the price of keeping it.
+    against(IN_PROCESS, lives_vs_in_process=None, cpu_vs_in_process=None),
 )

@@ -16,7 +16,7 @@ import uvloop
 from msgspec import Struct
 
 PAUSE_S = 0.02
-PATIENCE_S = 300.0
+PATIENCE_S = 100.0
 
 
 class Plan(Struct):
@@ -75,10 +75,10 @@ async def live(plan: Plan) -> dict[str, float]:
     """Lives all, and says how long that took. Raises `ValueError` for an answer that is wrong."""
     connections = await asyncio.gather(*(Connection(plan).open() for _ in range(plan.connections)))
     begun = time.perf_counter()
+    accepted: deque[str] = deque()
     try:
         async with asyncio.timeout(PATIENCE_S):
             ids = (f"{plan.salt}-0000-4000-8000-{count:012x}" for count in range(plan.lives))
-            accepted: deque[str] = deque()
             await asyncio.gather(*(_create(one, ids, accepted) for one in connections))
             created = time.perf_counter()
             # Only once the last is over, so that each life has one poll, whatever is measured.
@@ -86,6 +86,8 @@ async def live(plan: Plan) -> dict[str, float]:
             while not await _over(last, accepted[-1]):
                 await asyncio.sleep(PAUSE_S)
             polls = await asyncio.gather(*(_poll(one, accepted) for one in connections))
+    except TimeoutError:
+        raise ValueError(f"not over in {PATIENCE_S:.0f} s: {[*accepted][:3]}") from None
     finally:
         for one in connections:
             one.close()

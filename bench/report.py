@@ -26,7 +26,8 @@ class Figure(Struct, frozen=True, kw_only=True):
     """One line of the table."""
 
     name: str
-    goal: str
+    #: None for a figure that is shown for comparison alone.
+    goal: str | None
     #: The median of the rounds; none where it was not measured.
     value: float | None = None
     met: bool | None = None
@@ -52,23 +53,23 @@ class Series(Struct):
             self.measured.setdefault(name, []).append(number)
 
 
-def figure(name: str, goal: Goal, series: Series) -> Figure:
+def figure(name: str, goal: Goal | None, series: Series) -> Figure:
     """The line that the rounds make."""
     value = median(series.rounds)
     return Figure(
         name=name,
-        goal=str(goal),
+        goal=str(goal) if goal else None,
         value=value,
-        met=goal.met_by(value),
+        met=goal.met_by(value) if goal else None,
         spread=(min(series.rounds), max(series.rounds)),
         rounds=tuple(series.rounds),
         measured=series.measured,
     )
 
 
-def skipped(name: str, goal: Goal, reason: str) -> Figure:
+def skipped(name: str, goal: Goal | None, reason: str) -> Figure:
     """The line of a figure that was not measured."""
-    return Figure(name=name, goal=str(goal), skipped=reason)
+    return Figure(name=name, goal=str(goal) if goal else None, skipped=reason)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -92,12 +93,12 @@ def as_table(figures: Sequence[Figure]) -> str:
     ]
     for one in figures:
         if one.value is None or one.spread is None:
-            lines.append(f"| `{one.name}` | {one.goal} | not measured | | {one.skipped} |")
+            lines.append(f"| `{one.name}` | {one.goal or ''} | not measured | | {one.skipped} |")
             continue
         parts = ", ".join(f"{name} {median(values):,.4g}" for name, values in one.measured.items())
-        verdict = "" if one.met else " (missed)"
+        verdict = " (missed)" if one.met is False else ""
         spread = f"{one.spread[0]:.3g} to {one.spread[1]:.3g}"
         lines.append(
-            f"| `{one.name}` | {one.goal} | {one.value:.3g}{verdict} | {spread} | {parts} |"
+            f"| `{one.name}` | {one.goal or ''} | {one.value:.3g}{verdict} | {spread} | {parts} |"
         )
     return "\n".join(lines)

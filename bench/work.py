@@ -1,6 +1,7 @@
-"""Work of the bench that runs in a process of its own, and says what it saw in one JSON object."""
+"""Work of the bench in processes of their own."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE
 from typing import Any
@@ -11,9 +12,17 @@ from bench.load import WrongAnswerError
 
 
 async def work(module: str, *arguments: str) -> dict[str, Any]:
-    """What `python -m bench.MODULE` says. Raises `WrongAnswerError` where it fails."""
+    """The JSON object that `python -m bench.MODULE` says. Raises `WrongAnswerError`."""
+    said: dict[str, Any] = msgspec.json.decode(
+        await run(sys.executable, "-m", f"bench.{module}", *arguments, environment={})
+    )
+    return said
+
+
+async def run(*command: str, environment: dict[str, str]) -> bytes:
+    """What a program says. Raises `WrongAnswerError` where it fails."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"bench.{module}", *arguments, stdout=PIPE, stderr=PIPE
+        *command, env=os.environ | environment, stdout=PIPE, stderr=PIPE
     )
     try:
         out, errors = await process.communicate()
@@ -22,6 +31,6 @@ async def work(module: str, *arguments: str) -> dict[str, Any]:
             process.kill()
             await process.wait()
     if process.returncode:
-        raise WrongAnswerError(f"bench.{module} {' '.join(arguments)}: {errors.decode()}")
-    said: dict[str, Any] = msgspec.json.decode(out)
-    return said
+        # Not the arguments: tokens may be among them.
+        raise WrongAnswerError(f"{' '.join(command[:3])}: {errors.decode()[-2000:]}")
+    return out

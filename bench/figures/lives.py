@@ -1,0 +1,78 @@
+"""Whole lives a second, and what one costs: ours and a peer's, in turn."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+
+from bench import load
+from bench.ground import Ground, instances
+from bench.life import Plan
+from bench.peers.peer import Peer, Side
+from bench.report import Series
+from bench.usage import cpu_s
+from bench.work import work
+
+
+@asynccontextmanager
+async def ours(ground: Ground, facades: int = 1, executors: int = 1) -> AsyncIterator[Side]:
+    """The product, ready; the first facade is asked."""
+    topic = ground.topic()
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(ground.facade(topic)) for _ in range(facades)]
+        # An executor speaks to one facade at a time: each begins at another.
+        runs = [
+            await stack.enter_async_context(
+                ground.executor(topic, *replicas[number:], *replicas[:number])
+            )
+            for number in range(executors)
+        ]
+        pids = [one.process.pid for one in (*replicas, *runs)]
+        yield Side(instances(replicas[0], "nothing"), pids)
+
+
+async def lived(ground: Ground, side: Side, lives: int) -> tuple[float, float]:
+    """Whole lives a second, and CPU seconds a life, of so many lives."""
+    plan = Plan(side.url, ground.headers, load.fresh(), lives)
+    before = cpu_s(side.pids)
+    seen = await work("life", msgspec.json.encode(plan).decode())
+    return seen["lives"] / seen["seconds"], (cpu_s(side.pids) - before) / lives
+
+
+async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
+    """`lives_vs_PEER`, `cpu_vs_PEER`."""
+    lives, cpu = Series(), Series()
+    many = ground.effort.lives
+    async with ours(ground) as us, peer.running(ground.folder) as them:
+        for side in (us, them):
+            await lived(ground, side, many // 4)
+        for _ in range(ground.effort.rounds):
+            our_rate, our_cpu_s = await lived(ground, us, many)
+            their_rate, their_cpu_s = await lived(ground, them, many)
+            lives.add(
+                our_rate / their_rate, **{"ours_per_s": our_rate, f"{peer.name}_per_s": their_rate}
+            )
+            cpu.add(
+                our_cpu_s / their_cpu_s,
+                **{"ours_ms": our_cpu_s * 1e3, f"{peer.name}_ms": their_cpu_s * 1e3},
+            )
+    return {f"lives_vs_{peer.name}": lives, f"cpu_vs_{peer.name}": cpu}
+
+
+async def scale_out_cost(ground: Ground) -> dict[str, Series]:
+    """CPU a life of two facades and two executors, against one and one."""
+    series, many = Series(), ground.effort.lives
+    async with ours(ground) as one, ours(ground, facades=2, executors=2) as two:
+        for side in (one, two):
+            await lived(ground, side, many // 4)
+        for _ in range(ground.effort.rounds):
+            one_rate, one_cpu_s = await lived(ground, one, many)
+            two_rate, two_cpu_s = await lived(ground, two, many)
+            series.add(
+                two_cpu_s / one_cpu_s,
+                one_ms=one_cpu_s * 1e3,
+                two_ms=two_cpu_s * 1e3,
+                one_per_s=one_rate,
+                two_per_s=two_rate,
+            )
+    return {"scale_out_cost": series}

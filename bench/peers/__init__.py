@@ -1,0 +1,1 @@
+"""What else would do the work: each in its documented production configuration."""

@@ -1,0 +1,38 @@
+"""FastAPI and Celery on Redis: the HTTP side."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+
+from bench.peers.celery_jobs import app as celery
+from bench.peers.celery_jobs import nothing
+from bench.peers.web import serve
+
+STATES = {"SUCCESS": "Completed", "FAILURE": "Failed", "REVOKED": "Cancelled"}
+app = FastAPI()
+
+
+class Create(BaseModel):
+    """The same body that ours takes."""
+
+    invokeType: str  # noqa: N815 - as it is on the wire
+    creationPayload: dict[str, Any]  # noqa: N815
+
+
+@app.post("/jobs/{job_id}", status_code=202)
+def create(job_id: UUID, body: Create) -> Response:
+    """Sent; Celery's client blocks, so FastAPI calls this in a thread."""
+    nothing.apply_async(kwargs=body.creationPayload, task_id=str(job_id))
+    return Response(status_code=202)
+
+
+@app.get("/jobs/{job_id}")
+def state(job_id: UUID) -> dict[str, str]:
+    """How it is doing."""
+    return {"status": STATES.get(celery.AsyncResult(str(job_id)).state, "InProgress")}
+
+
+if __name__ == "__main__":
+    serve(app)

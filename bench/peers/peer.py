@@ -1,0 +1,90 @@
+"""A peer: its server, its HTTP and its worker, as programs of the peers' own environment."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.ground import SLOTS
+from bench.machine import PEERS
+from bench.peers import servers
+from bench.work import run
+from tests.programs import Program, program
+
+PYTHON = str(PEERS.absolute() / "bin" / "python")
+
+
+class Side(NamedTuple):
+    """A service that runs, to be measured."""
+
+    #: The address of its jobs, without their ids.
+    url: str
+    #: Its processes, without the server that keeps its data.
+    pids: list[int]
+
+
+class Peer(NamedTuple):
+    """How a peer is run."""
+
+    name: str
+    #: Arguments to Python.
+    web: tuple[str, ...]
+    worker: tuple[str, ...] = ()
+    prepare: tuple[str, ...] = ()
+    server: Callable[[Path], AbstractAsyncContextManager[str]] | None = None
+    #: Says what is missing on this machine, if anything is.
+    missing: Callable[[], str | None] = lambda: None
+
+    def why_unavailable(self) -> str | None:
+        """Why it can't be measured here, None when it can."""
+        if not Path(PYTHON).exists():
+            return "the peers are not installed: make .venv-bench/ready"
+        return self.missing()
+
+    @asynccontextmanager
+    async def running(self, folder: Path) -> AsyncIterator[Side]:
+        """The peer, ready."""
+        environment = {"BENCH_SLOTS": str(SLOTS), "PYTHONPATH": os.getcwd()}
+        async with AsyncExitStack() as stack:
+            if self.server:
+                backend = await stack.enter_async_context(self.server(folder / self.name))
+                environment["BENCH_BACKEND"] = backend
+            if self.prepare:
+                await run(PYTHON, *self.prepare, environment=environment)
+            log = stack.enter_context((folder / f"{self.name}.log").open("wb"))
+
+            async def start(arguments: tuple[str, ...]) -> Program:
+                command = program(PYTHON, *arguments, environment=environment, stderr=log)
+                return await stack.enter_async_context(command)
+
+            web = await start(self.web)
+            pids = [web.process.pid]
+            if self.worker:
+                pids.append((await start(self.worker)).process.pid)
+            yield Side(web.ready["url"], pids)
+
+
+IN_PROCESS = Peer("in_process", ("-m", "bench.peers.in_process"))
+SAQ = Peer(
+    "saq",
+    ("-m", "bench.peers.saq_web"),
+    ("-m", "saq", "bench.peers.saq_jobs.settings"),
+    server=servers.redis,
+    missing=servers.no_redis,
+)
+CELERY = Peer(
+    "celery",
+    ("-m", "bench.peers.celery_web"),
+    ("-m", "celery", "-A", "bench.peers.celery_jobs:app", "worker", "-l", "ERROR", "--quiet"),
+    server=servers.redis,
+    missing=servers.no_redis,
+)
+PROCRASTINATE = Peer(
+    "procrastinate",
+    ("-m", "bench.peers.procrastinate_web"),
+    ("-m", "bench.peers.procrastinate_jobs"),
+    ("-m", "bench.peers.procrastinate_jobs", "schema"),
+    server=servers.postgres,
+    missing=servers.no_postgres,
+)

@@ -1,0 +1,49 @@
+"""FastAPI and Procrastinate on PostgreSQL: the HTTP side."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+
+from bench.peers.procrastinate_jobs import app as procrastinate
+from bench.peers.procrastinate_jobs import nothing
+from bench.peers.web import serve
+
+STATES = {"succeeded": "Completed", "failed": "Failed", "cancelled": "Cancelled"}
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Connections to the database."""
+    async with procrastinate.open_async():
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+class Create(BaseModel):
+    """The same body that ours takes."""
+
+    invokeType: str  # noqa: N815 - as it is on the wire
+    creationPayload: dict[str, Any]  # noqa: N815
+
+
+@app.post("/jobs/{job_id}", status_code=202)
+async def create(job_id: str, body: Create) -> Response:
+    """Deferred; polls name it as Procrastinate does."""
+    number = await nothing.defer_async(**body.creationPayload, job_id=job_id)
+    return Response(str(number), status_code=202)
+
+
+@app.get("/jobs/{number}")
+async def state(number: int) -> dict[str, str]:
+    """How it is doing."""
+    status = await procrastinate.job_manager.get_job_status_async(number)
+    return {"status": STATES.get(status.value, "InProgress")}
+
+
+if __name__ == "__main__":
+    serve(app)

@@ -1,0 +1,88 @@
+"""Redis and PostgreSQL, as plain processes on loopback, in a folder, ended with the block."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.machine import found_program
+from tests.apache_kafka import reserve_port
+
+START_S = 30.0
+
+
+def no_redis() -> str | None:
+    """Why there is no Redis on this machine, None when there is."""
+    return (
+        None if found_program("redis-server") else "no redis-server: apt-get install redis-server"
+    )
+
+
+def no_postgres() -> str | None:
+    """Why there is no PostgreSQL on this machine, None when there is."""
+    return None if found_program("initdb") else "no PostgreSQL: apt-get install postgresql"
+
+
+@asynccontextmanager
+async def redis(folder: Path) -> AsyncIterator[str]:
+    """Redis with every write on disk; its address."""
+    folder.mkdir()
+    with reserve_port() as reserved:
+        port = reserved.getsockname()[1]
+        options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), *options]
+        async with _server([*command, "--dir", str(folder)], port):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+@asynccontextmanager
+async def postgres(folder: Path) -> AsyncIterator[str]:
+    """PostgreSQL as it is by default, with every commit on disk; how to connect."""
+    folder.mkdir()
+    as_owner: list[str] = []
+    if os.geteuid() == 0:
+        # It refuses to run as root; Debian's package makes a user for it.
+        shutil.chown(folder, "postgres")
+        for parent in (folder.parent, folder.parent.parent):
+            parent.chmod(0o711)
+        as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    data = str(folder / "data")
+    initdb, server = found_program("initdb"), found_program("postgres")
+    assert initdb
+    assert server
+    made = [*as_owner, initdb, "-D", data, "-U", "bench", "-A", "trust"]
+    subprocess.run(made, check=True, capture_output=True, cwd=folder)
+    with reserve_port() as reserved:
+        port = reserved.getsockname()[1]
+        command = [*as_owner, server, "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", ""]
+        async with _server(command, port):
+            yield f"postgresql://bench@127.0.0.1:{port}/postgres"
+
+
+@asynccontextmanager
+async def _server(command: list[str], port: int) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+    )
+    try:
+        async with asyncio.timeout(START_S):
+            while not await _listens(port):
+                await asyncio.sleep(0.05)
+        yield
+    finally:
+        if process.returncode is None:
+            # PostgreSQL's fast stop, and Redis' own.
+            process.send_signal(2)
+            await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
