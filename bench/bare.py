@@ -15,7 +15,7 @@ from fabric_jobs.jobs import InvokeType, JobInstanceStatus, JobPhase, JobState
 from fabric_jobs.settings import from_env
 from facade.entrance import admission, authenticator, http_address
 from facade.http import Door, HttpServer, Operations, http_app
-from facade.http.instance import Instance
+from facade.instance import Instance
 from facade.jobs import Jobs
 from facade.lifecycle import Command, Job
 from facade.replica import Entry

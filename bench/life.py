@@ -8,7 +8,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import urlsplit
 
 import msgspec
@@ -73,24 +73,19 @@ class Connection:
 
 async def live(plan: Plan) -> dict[str, float]:
     """Lives all, and says how long that took. Raises `ValueError` for an answer that is wrong."""
-    connections = await asyncio.gather(*(Connection(plan).open() for _ in range(plan.connections)))
-    begun = time.perf_counter()
+    ids = (f"{plan.salt}-0000-4000-8000-{count:012x}" for count in range(plan.lives))
     accepted: deque[str] = deque()
+    begun = time.perf_counter()
     try:
         async with asyncio.timeout(PATIENCE_S):
-            ids = (f"{plan.salt}-0000-4000-8000-{count:012x}" for count in range(plan.lives))
-            await asyncio.gather(*(_create(one, ids, accepted) for one in connections))
+            await _on_each(plan, lambda one: _create(one, ids, accepted))
             created = time.perf_counter()
             # Only once the last is over, so that each life has one poll, whatever is measured.
-            last = connections[0]
-            while not await _over(last, accepted[-1]):
-                await asyncio.sleep(PAUSE_S)
-            polls = await asyncio.gather(*(_poll(one, accepted) for one in connections))
+            await _once_over(plan, accepted[-1])
+            # New connections: servers end those that are silent for some seconds.
+            polls = await _on_each(plan, lambda one: _poll(one, accepted))
     except TimeoutError:
         raise ValueError(f"not over in {PATIENCE_S:.0f} s: {[*accepted][:3]}") from None
-    finally:
-        for one in connections:
-            one.close()
     took = time.perf_counter() - begun
     return {
         "lives": plan.lives,
@@ -100,7 +95,24 @@ async def live(plan: Plan) -> dict[str, float]:
     }
 
 
-async def _create(connection: Connection, ids: Iterator[str], accepted: deque[str]) -> None:
+async def _on_each(plan: Plan, do: Callable[[Connection], Awaitable[int]]) -> list[int]:
+    connections = await asyncio.gather(*(Connection(plan).open() for _ in range(plan.connections)))
+    try:
+        return await asyncio.gather(*map(do, connections))
+    finally:
+        for one in connections:
+            one.close()
+
+
+async def _once_over(plan: Plan, name: str) -> None:
+    connection = await Connection(plan).open()
+    while not await _over(connection, name):
+        await asyncio.sleep(PAUSE_S)
+    connection.close()
+
+
+async def _create(connection: Connection, ids: Iterator[str], accepted: deque[str]) -> int:
+    creates = 0
     for job_id in ids:
         body = b'{"invokeType":"Manual","creationPayload":{"sent":%d}}' % time.monotonic_ns()
         status, answer = await connection.ask("POST", job_id, body)
@@ -108,6 +120,8 @@ async def _create(connection: Connection, ids: Iterator[str], accepted: deque[st
             raise ValueError(f"a create was answered with {status}: {answer!r}")
         # Where a job has another name for polls, the answer says it.
         accepted.append(answer.decode() or job_id)
+        creates += 1
+    return creates
 
 
 async def _over(connection: Connection, name: str) -> bool:
