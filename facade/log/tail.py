@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -18,7 +19,7 @@ from facade.log.errors import LogForgottenError
 log = logging.getLogger("fabric_jobs.log")
 
 POLL_MS = 200
-#: Records folded in one transaction: enough to be fast, few enough to keep the loop responsive.
+#: Records folded at a time: enough to be fast, few enough to keep the loop responsive.
 BATCH = 500
 
 
@@ -71,6 +72,7 @@ class Tail:
         self._reader = reader
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._reading: asyncio.Task[None] | None = None
+        self._looked_at = float("-inf")
         #: The next offset to be read, by partition.
         self.positions = dict.fromkeys(range(partitions), 0)
 
@@ -178,16 +180,18 @@ class Tail:
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
-        # The position passes records that are never handed out; the last record's offset does not.
-        positions = {
-            partition.partition: await consumer.position(partition)
-            for partition in self._assignment
-        }
+        positions = {tp.partition: batch[-1].offset + 1 for tp, batch in fetched.items()}
+        now = time.monotonic()
+        if not fetched or now - self._looked_at > POLL_MS / 1000:
+            # A position passes records that are never handed out; the last record's offset doesn't.
+            self._looked_at = now
+            positions = {tp.partition: await consumer.position(tp) for tp in self._assignment}
         records = [
             Record(partition.partition, record.offset, record.timestamp, record.value)
             for partition, batch in fetched.items()
             for record in batch
         ]
+        positions = self.positions | positions
         if records or positions != self.positions:
             self._reader.apply(records, positions)
             self.positions = positions
