@@ -132,19 +132,25 @@ class Session:
                 raise StreamEndedError(f"facade {address}: no answer") from error
         raise StreamEndedError(f"facade {address} ended the stream")
 
+    async def _ask(self, entry: pb.Claim | pb.Report) -> Accepted | Refused:
+        answer = await self._outbox.ask(entry)
+        if answer.WhichOneof("result") not in ("accepted", "refused"):
+            answer = await self._ask_again(entry, [answer])
+        if answer.HasField("accepted"):
+            return Accepted(answer.accepted)
+        return Refused(answer.refused.reason, answer.refused.message)
+
+    # Apart from the first time, since a retrying call costs more than all the rest of it.
     @retry(
         retry=retry_if_exception_type(_UndecidedError),
         wait=wait_random_exponential(multiplier=0.1, max=5),
     )
-    async def _ask(self, entry: pb.Claim | pb.Report) -> Accepted | Refused:
-        answer = await self._outbox.ask(entry)
-        match answer.WhichOneof("result"):
-            case "accepted":
-                return Accepted(answer.accepted)
-            case "refused":
-                return Refused(answer.refused.reason, answer.refused.message)
-            case _:
-                raise _UndecidedError(answer.undecided.message)
+    async def _ask_again(self, entry: pb.Claim | pb.Report, known: list[pb.Answer]) -> pb.Answer:
+        """The decision, asked for after a moment; `known` holds the answer that was none."""
+        answer = known.pop() if known else await self._outbox.ask(entry)
+        if answer.WhichOneof("result") not in ("accepted", "refused"):
+            raise _UndecidedError(answer.undecided.message)
+        return answer
 
     async def _converse(self, stream: Stream, holder: Holder) -> None:
         closing = asyncio.Event()
