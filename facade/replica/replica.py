@@ -34,7 +34,7 @@ Outcome = tuple[Verdict, Entry | None]
 
 
 class _Batch(NamedTuple):
-    """What records led to that are not committed yet."""
+    """What records led to that the store has not taken yet."""
 
     folded: dict[str, Entry]
     outcomes: list[tuple[str, Outcome]]
@@ -103,7 +103,7 @@ class Replica:
         self._begun_ms.clear()
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
-        """Folds the records in one transaction, then tells who waits."""
+        """Folds the records, then tells who waits."""
         batch = _Batch({}, [], [])
         for record in records:
             self._follow_time(record)
@@ -121,7 +121,7 @@ class Replica:
             number: self._now_ms[number] - _KEPT_MS
             for number in {record.partition for record in records}
         }
-        self._store.commit(batch.folded.values(), self._advanced(records, positions), expired_ms)
+        self._store.put(batch.folded.values(), self._advanced(records, positions), expired_ms)
         for event_id, outcome in batch.outcomes:
             expected = self._expected.get(event_id)
             if expected and not expected.done():

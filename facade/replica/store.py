@@ -1,7 +1,9 @@
 """The replica's rows in SQLite: jobs, and per partition how far the log was read.
 
 Rows and checkpoints change in one transaction, so a file is always the fold of a prefix of the log.
-It holds nothing that the log does not: it can be deleted at any time.
+It holds nothing that the log does not: it can be deleted at any time. So what is put may wait in
+memory for a while, and a job that changes meanwhile is written once; whatever looks at more than
+one job by its id writes first.
 """
 
 import logging
@@ -36,6 +38,10 @@ CONTRACT = sha256(
 ).hexdigest()
 #: In these, an executor holds the job.
 _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
+
+#: Jobs that wait to be written: few enough that writing them keeps nobody waiting.
+MOST_WAITING = 500
+_NEVER_MS = 1 << 62
 
 _ENTRY = "job, partition, last_offset, first_ms"
 _PUT = """
@@ -87,6 +93,12 @@ class Store:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Job)
         self._db = opened(path)
+        self._waiting: dict[str, Entry] = {}
+        #: What was written last: it is asked for most.
+        self._written: dict[str, Entry] = {}
+        self._checkpoints: dict[int, Checkpoint] = {}
+        #: By partition, a time before which no job of it began.
+        self._oldest_ms: dict[int, int] = {}
 
     def adopt(self, identity: Identity) -> None:
         """Keeps the rows if they are the fold of this log, else drops them."""
@@ -95,47 +107,85 @@ class Store:
         if rows != [(text,)]:
             if rows:
                 log.warning("the state is of another log or version: it is made anew from the log")
+            self._forget()
             make_anew(self._db)
             self._db.execute("INSERT INTO identity VALUES (?)", (text,))
             self._db.commit()
 
     def clear(self) -> None:
         """Drops all rows and checkpoints, but not whose they are."""
+        self._forget()
         self._db.execute("DELETE FROM jobs")
         self._db.execute("DELETE FROM checkpoints")
         self._db.commit()
 
     def close(self) -> None:
-        """Gives the file free."""
-        self._db.close()
+        """Writes what waits, and gives the file free."""
+        try:
+            self._write()
+        finally:
+            self._db.close()
 
     def checkpoints(self) -> dict[int, Checkpoint]:
         """How far each partition was read; those never read are absent."""
+        self._write()
         rows = self._db.execute("SELECT * FROM checkpoints")
         return {number: Checkpoint(*values) for number, *values in rows}
 
-    def commit(
+    def put(
         self,
         entries: Iterable[Entry],
         checkpoints: dict[int, Checkpoint],
         expired_ms: dict[int, int],
     ) -> None:
-        """Puts jobs and checkpoints in one transaction, and drops the jobs that are too old.
+        """Takes jobs, with the checkpoints behind them, and drops the jobs that are too old.
 
         Too old, in its partition, is a job that began at `expired_ms` or before.
         """
-        self._db.executemany(_PUT, map(self._row, entries))
-        self._db.executemany(
-            "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
-        )
-        self._db.executemany(
-            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
-            [(number, *checkpoint) for number, checkpoint in checkpoints.items()],
-        )
-        self._db.commit()
+        for entry in entries:
+            self._waiting[entry.job.job_id] = entry
+            if entry.first_ms < self._oldest(entry.partition):
+                self._oldest_ms[entry.partition] = entry.first_ms
+        self._checkpoints |= checkpoints
+        if any(self._oldest(number) <= until_ms for number, until_ms in expired_ms.items()):
+            self._write(expired_ms)
+        elif len(self._waiting) >= MOST_WAITING:
+            self._write()
+
+    def _write(self, expired_ms: dict[int, int] | None = None) -> None:
+        if not (self._waiting or self._checkpoints or expired_ms):
+            return
+        with self._db:
+            self._db.executemany(_PUT, map(self._row, self._waiting.values()))
+            if expired_ms:
+                self._db.executemany(
+                    "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
+                )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
+                [(number, *checkpoint) for number, checkpoint in self._checkpoints.items()],
+            )
+        self._written, self._waiting, self._checkpoints = self._waiting, {}, {}
+        if expired_ms:
+            self._written = {}
+            self._oldest_ms.clear()
+
+    def _forget(self) -> None:
+        for held in (self._waiting, self._written, self._checkpoints, self._oldest_ms):
+            held.clear()
+
+    def _oldest(self, partition: int) -> int:
+        if partition not in self._oldest_ms:
+            (first_ms,) = self._db.execute(
+                "SELECT min(first_ms) FROM jobs WHERE partition = ?", (partition,)
+            ).fetchone()
+            self._oldest_ms[partition] = _NEVER_MS if first_ms is None else first_ms
+        return self._oldest_ms[partition]
 
     def get(self, job_id: str) -> Entry | None:
         """The job of this canonical id."""
+        if entry := self._waiting.get(job_id) or self._written.get(job_id):
+            return entry
         row = self._db.execute(
             f"SELECT {_ENTRY} FROM jobs WHERE job_id = ?",  # noqa: S608 - no input in it
             (job_id,),
@@ -149,6 +199,7 @@ class Store:
 
         `before` is the place of the page before's last job: its creation in microseconds, its id.
         """
+        self._write()
         where, values = which.where()
         if before:
             where += " AND (created_us, job_id) < (?, ?)"
@@ -162,6 +213,7 @@ class Store:
 
     def due(self, now: datetime, most: int) -> Sequence[str]:
         """The ids of jobs that are due, the longest due first."""
+        self._write()
         rows = self._db.execute(
             "SELECT job_id FROM jobs WHERE due_us <= ? ORDER BY due_us LIMIT ?",
             (microseconds(now), most),
@@ -170,6 +222,7 @@ class Store:
 
     def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[Entry]:
         """Jobs of these kinds that were dispatched before, and wait; the longest first."""
+        self._write()
         places = ", ".join(["(?, ?)"] * len(kinds))
         rows = self._db.execute(
             f"SELECT {_ENTRY} FROM jobs "  # noqa: S608 - no input in it
@@ -181,6 +234,7 @@ class Store:
 
     def running(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""
+        self._write()
         rows = self._db.execute(
             "SELECT job_id, attempt, executor_id FROM jobs WHERE executor_id IS NOT NULL"
         )
@@ -206,6 +260,7 @@ class Store:
 
     def unfinished(self, tenant_id: str, most: int) -> int:
         """How many of a tenant's jobs are not final, counted up to `most`."""
+        self._write()
         (count,) = self._db.execute(
             "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE tenant_id = ? "
             "AND status IN ('NotStarted', 'InProgress') LIMIT ?)",

@@ -49,7 +49,7 @@ def store() -> Store:
         )
         for number, status in enumerate(statuses)
     ]
-    one.commit([Entry(each, 0, 0, 0) for each in jobs], {}, {})
+    one.put([Entry(each, 0, 0, 0) for each in jobs], {}, {})
     return one
 
 
@@ -93,7 +93,7 @@ def test_a_page_begins_behind_the_last_job_of_the_one_before(store: Store) -> No
 
 def test_an_exhausted_job_is_found_as_soon_as_it_is(store: Store) -> None:
     """The row of a job that was there before changes with its state."""
-    store.commit([Entry(job(1, exhausted=True), 0, 1, 0)], {}, {})
+    store.put([Entry(job(1, exhausted=True), 0, 1, 0)], {}, {})
 
     assert numbers(store.list(Filter(exhausted=True), 10)) == [3, 1]
 
@@ -145,6 +145,6 @@ def test_rows_of_another_version_s_form_are_made_anew(tmp_path: Path) -> None:
 
     new = Store(path)
     new.adopt(IDENTITY)
-    new.commit([Entry(job(1), 0, 0, 0)], {}, {})
+    new.put([Entry(job(1), 0, 0, 0)], {}, {})
     assert numbers(new.list(Filter(), 10)) == [1]
     new.close()
