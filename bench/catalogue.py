@@ -5,7 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bench import load
-from bench.figures import http, latency, lives
+from bench.figures import http, latency, lives, stored
 from bench.ground import Ground
 from bench.peers.peer import CELERY, IN_PROCESS, PROCRASTINATE, SAQ, Peer
 from bench.report import Goal, Series
@@ -47,6 +47,15 @@ GROUPS = (
     Group({"start_latency_hops": at_most(3)}, latency.start_latency_hops),
     Group({"start_latency_tail": at_most(5)}, latency.start_latency_tail),
     Group({"cancel_latency_hops": at_most(2.5)}, latency.cancel_latency_hops),
+    Group(
+        {
+            "replay_vs_raw": at_least(0.6),
+            "million_jobs_mb": at_most(150),
+            "restart_growth": at_most(2),
+            "accept_at_million": at_least(0.9),
+        },
+        stored.stored,
+    ),
     Group({"scale_out_cost": at_most(1.1)}, lives.scale_out_cost),
     against(SAQ, lives_vs_saq=at_least(1.5), cpu_vs_saq=at_most(0.8)),
     against(CELERY, lives_vs_celery=at_least(4), cpu_vs_celery=None),

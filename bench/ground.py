@@ -16,6 +16,8 @@ from tests.programs import Program, program
 
 #: As in production: both compilers, and a collector made for throughput and short pauses.
 JVM = ("-Xms1g", "-Xmx1g", "-XX:+UseG1GC")
+#: Reading a million jobs anew takes minutes.
+READY_S = 3600
 TENANT = "de000000-0000-4000-8000-000000000001"
 PARTITIONS = 24
 _SETTINGS = {
@@ -93,7 +95,9 @@ class Ground:
     @asynccontextmanager
     async def _program(self, *arguments: str, **environment: str) -> AsyncIterator[Program]:
         command = (sys.executable, "-m", *arguments)
-        async with program(*command, environment=environment, stderr=self._log) as running:
+        async with program(
+            *command, environment=environment, stderr=self._log, ready_s=READY_S
+        ) as running:
             yield running
 
     def _settings(self, topic: str) -> dict[str, str]:

@@ -42,7 +42,10 @@ class Program(Struct):
 
 @asynccontextmanager
 async def program(
-    *command: str, environment: dict[str, str], stderr: IO[bytes] | None = None
+    *command: str,
+    environment: dict[str, str],
+    stderr: IO[bytes] | None = None,
+    ready_s: float = READY_S,
 ) -> AsyncIterator[Program]:
     """A program from its ready line to the end of the block."""
     process = await asyncio.create_subprocess_exec(
@@ -50,7 +53,7 @@ async def program(
     )
     try:
         assert process.stdout
-        async with asyncio.timeout(READY_S):
+        async with asyncio.timeout(ready_s):
             line = (await process.stdout.readline()).decode()
         words = line.split()
         assert words[1:2] == ["ready"], f"{command}: {line!r}"
