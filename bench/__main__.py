@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from bench.catalogue import GROUPS, Group
+from bench.figures.curve import load_latency
 from bench.ground import Effort, ground
 from bench.load import WrongAnswerError
 from bench.machine import described
@@ -35,6 +36,7 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=5, help="seconds of load a round")
     arguments.add_argument("--lives", type=int, default=3000, help="whole lives a round")
     arguments.add_argument("--stored", type=int, default=1_000_000, help="jobs where many are")
+    arguments.add_argument("--curve", action="store_true", help="load against latency, with --json")
     asked = arguments.parse_args()
     wanted = {name.strip() for name in asked.only.split(",") if name.strip()} or set(names)
     if unknown := wanted - set(names):
@@ -53,7 +55,12 @@ def main() -> int:
                 except WrongAnswerError as error:
                     print(f"bench: {error}", file=sys.stderr)
                     return 1
-    print(as_json(figures, described()) if asked.json else as_table(figures))
+        points = None
+        if asked.json and asked.curve:
+            (Path(folder) / "curve").mkdir()
+            with ground(Path(folder) / "curve", effort) as here:
+                points = asyncio.run(load_latency(here))
+    print(as_json(figures, described(), points) if asked.json else as_table(figures))
     return 0
 
 

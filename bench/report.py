@@ -1,6 +1,7 @@
 """What was measured, as figures: ratios of rounds, their median and their spread."""
 
 from collections.abc import Sequence
+from math import ceil
 from statistics import median
 
 import msgspec
@@ -75,13 +76,18 @@ def skipped(name: str, goal: Goal | None, reason: str) -> Figure:
 def percentile(values: Sequence[float], percent: float) -> float:
     """The value below which so many percent of the values lie, by nearest rank."""
     ordered = sorted(values)
-    rank = max(0, min(len(ordered) - 1, round(percent / 100 * len(ordered) + 0.5) - 1))
-    return ordered[rank]
+    rank = max(ceil(percent / 100 * len(ordered)), 1)
+    return ordered[rank - 1]
 
 
-def as_json(figures: Sequence[Figure], ground: dict[str, str]) -> str:
-    """One object: the figures, and what they were measured on."""
-    text = msgspec.json.encode({"figures": figures, "ground": ground}, enc_hook=str)
+def as_json(
+    figures: Sequence[Figure],
+    ground: dict[str, str],
+    load_latency: Sequence[tuple[float, float, float]] | None = None,
+) -> str:
+    """One object: the figures, what they were measured on, and latency by load where asked for."""
+    said = {"figures": figures, "ground": ground, "load_latency": load_latency}
+    text = msgspec.json.encode(said)
     return msgspec.json.format(text, indent=2).decode()
 
 

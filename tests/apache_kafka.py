@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 2.0
 _DOWNLOAD_SECONDS = 60
 _LOG_TAIL = 4000
-#: How the tests' brokers run: one lives for seconds, so a fast start counts for more than throughput.
+#: How the tests' brokers run: one lives for seconds, so a fast start counts for more than speed.
 FAST_START = ("-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _JAVA = [
     "java",

@@ -1,0 +1,49 @@
+"""`.venv-bench/bin/python -m bench.plots JSON FOLDER`: the plots of what `make bench` said."""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot
+
+
+def load_latency(points: list[list[float]], path: Path) -> None:
+    """Load against latency."""
+    per_s, p50_ms, p99_ms = zip(*points, strict=True)
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    axes.plot(per_s, p99_ms, "o-", label="p99")
+    axes.plot(per_s, p50_ms, "o-", label="p50")
+    axes.set(xlabel="creates a second, each run to its end", ylabel="ms from POST to handler")
+    axes.set_yscale("log")
+    axes.legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def stored_cost(measured: dict[str, dict[str, list[float]]], path: Path) -> None:
+    """Cost against stored jobs, as a share of the cost with few."""
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for name, unit in (
+        ("million_jobs_mb", "mb"),
+        ("restart_growth", "s"),
+        ("accept_at_million", "per_s"),
+    ):
+        few, many = (sorted(measured[name][f"{side}_{unit}"]) for side in ("few", "many"))
+        ratio = many[len(many) // 2] / few[len(few) // 2]
+        axes.barh(name, ratio)
+        axes.text(ratio, name, f" {ratio:.2f}", va="center")
+    axes.axvline(1, color="grey")
+    axes.set(xlabel="with many jobs stored ÷ with 1,000")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    said, folder = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    if points := said.get("load_latency"):
+        load_latency(points, folder / "performance-load.svg")
+    measured = {one["name"]: one["measured"] for one in said["figures"] if one.get("measured")}
+    if "million_jobs_mb" in measured:
+        stored_cost(measured, folder / "performance-stored.svg")
