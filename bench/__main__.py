@@ -44,6 +44,7 @@ def main() -> int:
     effort = Effort(asked.rounds, asked.seconds, asked.lives, asked.stored)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     figures: list[Figure] = []
+    failed = False
     with tempfile.TemporaryDirectory(prefix="fabric-jobs-bench-") as folder:
         for number, group in enumerate(GROUPS):
             if wanted & group.goals.keys():
@@ -52,16 +53,22 @@ def main() -> int:
                     place = Path(folder) / str(number)
                     place.mkdir()
                     figures += asyncio.run(measure(group, wanted, effort, place))
-                except WrongAnswerError as error:
-                    print(f"bench: {error}", file=sys.stderr)
-                    return 1
+                except (WrongAnswerError, AssertionError, TimeoutError) as error:
+                    # What was measured besides is worth saying all the same.
+                    failed = True
+                    logging.exception("%s can't be measured", ", ".join(group.goals))
+                    figures += [
+                        skipped(name, goal, f"it failed: {type(error).__name__}")
+                        for name, goal in group.goals.items()
+                        if name in wanted
+                    ]
         points = None
         if asked.json and asked.curve:
             (Path(folder) / "curve").mkdir()
             with ground(Path(folder) / "curve", effort) as here:
                 points = asyncio.run(load_latency(here))
     print(as_json(figures, described(), points) if asked.json else as_table(figures))
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

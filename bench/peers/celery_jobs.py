@@ -9,7 +9,7 @@ from celery.signals import worker_ready
 backend = os.environ["BENCH_BACKEND"]
 app = Celery("bench", broker=backend, backend=backend)
 # Late, so that a worker that dies loses no job: what ours promises, too.
-app.conf.update(task_acks_late=True, task_ignore_result=False, worker_hijack_root_logger=False)
+app.conf.update(task_acks_late=True, worker_redirect_stdouts=False)
 
 
 @app.task(name="nothing")

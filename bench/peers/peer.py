@@ -76,7 +76,7 @@ SAQ = Peer(
 CELERY = Peer(
     "celery",
     ("-m", "bench.peers.celery_web"),
-    ("-m", "celery", "-A", "bench.peers.celery_jobs:app", "worker", "-l", "ERROR", "--quiet"),
+    ("-m", "celery", "-q", "-A", "bench.peers.celery_jobs:app", "worker", "-l", "ERROR"),
     server=servers.redis,
     missing=servers.no_redis,
 )
