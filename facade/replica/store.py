@@ -242,6 +242,7 @@ class Store:
 
     def backlog(self) -> Backlog:
         """The jobs that are not final; each query is answered by an index alone."""
+        self._write()
         by_status = self._db.execute(
             "SELECT status, count(*) FROM jobs WHERE status IN ('NotStarted', 'InProgress') "
             "GROUP BY status"
