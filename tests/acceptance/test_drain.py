@@ -42,6 +42,10 @@ async def test_a_stopping_facade_answers_on_while_it_is_not_ready(
         stream = status.Session()
         hello = pb.Hello(executor_id="by-hand")
         await stream.write(pb.SessionRequest(hello=hello, heartbeat=pb.Heartbeat()))
+        async with asyncio.timeout(10):
+            # Written is not heard: a stream that it sees only once it stops would be refused.
+            while not (await status.ListExecutors(pb.ListExecutorsRequest())).executors:
+                await asyncio.sleep(0.02)
         one.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             while await ready_status(one) != 503:
