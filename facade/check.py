@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec.structs import replace
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from fabric_jobs.kafka import KafkaRefusedError, client_arguments
 from fabric_jobs.settings import SettingsError, from_env, misspelled
@@ -15,7 +16,16 @@ from facade import topics
 from facade.auth import AuthorityError
 from facade.certificates import terms
 from facade.entrance import authenticator, grpc_address, grpc_security, http_address
-from facade.log import Log, LogError, TopicSpec, administering, recorded_time, replication
+from facade.log import (
+    Log,
+    LogError,
+    LogUnavailableError,
+    Replication,
+    TopicSpec,
+    administering,
+    recorded_time,
+    replication,
+)
 from facade.roster import MAX_SKEW, skew
 from facade.settings import FacadeSettings
 
@@ -154,8 +164,7 @@ async def _topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     the_log = Log(settings, spec)
     try:
         await the_log.connect(within_s=TRY_S)
-        async with administering(settings) as admin:
-            found = await replication(admin, spec.name, settings)
+        found = await _replication(settings, spec.name)
     except (LogError, KafkaRefusedError) as error:
         return Finding(Verdict.FAILED, "topic", str(error))
     told = (
@@ -168,6 +177,17 @@ async def _topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     elif found.risks:
         verdict = Verdict.WARNING
     return Finding(verdict, "topic", "\n".join([told, *found.faults, *found.risks]))
+
+
+@retry(
+    retry=retry_if_exception_type(LogUnavailableError),
+    wait=wait_random_exponential(0.1, max=1),
+    stop=stop_after_delay(TRY_S),
+    reraise=True,
+)
+async def _replication(settings: FacadeSettings, topic: str) -> Replication:
+    async with administering(settings) as admin:
+        return await replication(admin, topic, settings)
 
 
 async def _append(settings: FacadeSettings) -> Finding:

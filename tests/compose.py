@@ -26,7 +26,7 @@ from tests.apache_kafka import ENDED_WITH_TESTS, java_command, reserve_port
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 120
-PORT = re.compile(r"\b(?:50\d\d|909\d)\b")
+PORT = re.compile(r"\b(?:50\d\d|909\d|9464)\b")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())[
     "services"
 ]
@@ -75,8 +75,8 @@ class Stack:
             tools / "kafka-broker-api-versions.sh",
             [*java_command("kafka-tools"), "org.apache.kafka.tools.BrokerApiVersionsCommand"],
         )
-        config = (ROOT / "deploy" / "haproxy.cfg").read_text()
-        (folder / "haproxy.cfg").write_text(self._moved(config))
+        for config in (ROOT / "deploy").iterdir():
+            (folder / config.name).write_text(self._moved(config.read_text()))
 
     def port(self, number: int) -> int:
         """Where the port of that number in compose.yaml is here."""
@@ -148,6 +148,9 @@ class Stack:
             return await self._exec(name, "haproxy", "-db", "-f", str(self.folder / "haproxy.cfg"))
         if image == "apache/kafka":
             return await self._start_kafka(name)
+        if image == "prom/prometheus":
+            command = self._services[name]["command"].replace("/etc/prometheus", str(self.folder))
+            return await self._exec(name, "prometheus", *shlex.split(command))
         return await self._exec(name, *shlex.split(self._services[name]["command"]))
 
     async def _start_kafka(self, name: str) -> Process:
@@ -187,7 +190,7 @@ class Stack:
 
     def _moved(self, text: str) -> str:
         """With ports of this stack's own, and bound to loopback where a container would not be."""
-        text = text.replace("://:", "://127.0.0.1:").replace("bind :", "bind 127.0.0.1:")
+        text = re.sub(r"(://|bind |address=):", r"\g<1>127.0.0.1:", text)
         return PORT.sub(lambda match: str(self.port(int(match[0]))), text)
 
     def _close(self) -> None:
@@ -207,6 +210,7 @@ def _pip() -> dict[str, str]:
 
 def why_unavailable() -> str | None:
     """Why the services can't run on this machine, besides what Kafka needs."""
-    if shutil.which("haproxy") is None:
-        return "no haproxy on PATH: install it"
+    for program in ("haproxy", "prometheus"):
+        if shutil.which(program) is None:
+            return f"no {program} on PATH: install it"
     return None

@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.kafka import naming_denials
 from fabric_jobs.settings import KafkaSettings
+from facade.log.errors import LogUnavailableError
 from facade.log.producer import Appender
 from facade.log.topic import config_of
 
@@ -52,6 +53,9 @@ async def replication(
 ) -> Replication:
     """The topic's replication; it exists. Raises `LogUnavailableError` and `KafkaRefusedError`."""
     (found,) = await admin.describe_topics([topic])
+    if not found["partitions"]:
+        # Made a moment ago, and not yet known to the broker that was asked.
+        raise LogUnavailableError(f"The topic {topic} is being made.")
     configs = await config_of(admin, topic, settings)
     return Replication(
         replicas=min(len(partition["replicas"]) for partition in found["partitions"]),

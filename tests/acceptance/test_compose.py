@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -32,6 +33,7 @@ DIFFERENT = {
     "FABRIC_JOBS_AUTHENTICATION",
     "FABRIC_JOBS_HTTP_ADDRESS",
     "FABRIC_JOBS_GRPC_ADDRESS",
+    "FABRIC_JOBS_METRICS_ADDRESS",
     "FABRIC_JOBS_STATE_DIR",
 }
 PROXY = (ROOT / "deploy" / "haproxy.cfg").read_text()
@@ -42,9 +44,10 @@ def test_compose_names_the_settings_defaults(name: str, settings: type[Struct]) 
     """Every variable is a setting, and has its default but where it must not."""
     defaults = {each.name: kinds.write(each.default) for each in variables(settings)}
     environment = SERVICES[name]["environment"]
-    same = {key: value for key, value in environment.items() if key not in DIFFERENT}
+    ours = {key: value for key, value in environment.items() if not key.startswith("OTEL_")}
+    same = {key: value for key, value in ours.items() if key not in DIFFERENT}
 
-    assert environment.keys() <= defaults.keys()
+    assert ours.keys() <= defaults.keys()
     assert same == {key: defaults[key] for key in same}
 
 
@@ -92,7 +95,7 @@ def test_a_profile_is_left_out_at_will() -> None:
         for other, condition in SERVICES[name].get("depends_on", {}).items():
             assert (other in profiled) == (condition.get("required") is False), f"{name}: {other}"
 
-    assert profiled >= {"kafka-2", "kafka-3"}
+    assert profiled == {"kafka-2", "kafka-3", "prometheus", "jaeger"}
 
 
 def test_kafka_is_the_version_that_the_tests_run_on() -> None:
@@ -150,6 +153,30 @@ async def test_the_stack_runs_jobs_while_its_facades_go(image: Path, tmp_path: P
 
     assert stopping.returncode == 0
     assert state["startTimeUtc"] <= state["endTimeUtc"]
+
+
+@pytest.mark.timeout(600)
+async def test_prometheus_scrapes_every_program_and_knows_the_alerts(
+    image: Path, tmp_path: Path
+) -> None:
+    """Where they answer; from before the proxy, nobody is told."""
+    stack = Stack(tmp_path, image)
+    async with stack.up(*SETTINGS, "prometheus"), httpx.AsyncClient() as client:
+        api = f"http://127.0.0.1:{stack.port(5090)}/api/v1"
+
+        async def targets() -> list[str]:
+            found = (await client.get(f"{api}/targets")).json()["data"]["activeTargets"]
+            return [target["health"] for target in found]
+
+        async with asyncio.timeout(60):
+            while await targets() != ["up"] * 3:
+                await asyncio.sleep(0.1)
+        rules = (await client.get(f"{api}/rules")).json()["data"]["groups"][0]["rules"]
+        outside = await client.get(f"http://127.0.0.1:{stack.port(5000)}/metrics")
+
+    assert "FabricJobsForked" in [rule["name"] for rule in rules]
+    assert [rule["health"] for rule in rules if rule["health"] not in ("ok", "unknown")] == []
+    assert outside.status_code == 404
 
 
 @pytest.mark.timeout(600)

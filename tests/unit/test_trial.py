@@ -1,8 +1,11 @@
 """What a topic's replication means for those who append to it."""
 
+from typing import Any
+
 import pytest
 
-from facade.log import Replication
+from fabric_jobs.settings import KafkaSettings
+from facade.log import LogUnavailableError, Replication, replication
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,14 @@ def test_three_replicas_of_which_two_take_an_append_are_well(in_sync: int) -> No
     found = Replication(3, in_sync, 2)
 
     assert (found.faults, found.risks) == ([], [])
+
+
+async def test_a_topic_that_a_broker_does_not_know_yet_is_not_there_yet() -> None:
+    """Each learns of a new one in its own time, and any may be asked."""
+
+    class Behind:
+        async def describe_topics(self, topics: list[str]) -> list[dict[str, Any]]:
+            return [{"topic": topic, "error_code": 3, "partitions": []} for topic in topics]
+
+    with pytest.raises(LogUnavailableError, match="events is being made"):
+        await replication(Behind(), "events", KafkaSettings())
