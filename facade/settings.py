@@ -13,6 +13,7 @@ from fabric_jobs.settings import (
     Guid,
     KafkaSettings,
     LogFormat,
+    PemFile,
     SettingsError,
     Topic,
     Url,
@@ -29,13 +30,13 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     http_address: Address = "127.0.0.1:5000"
     #: Where internal services and executors call; loopback only without mutual TLS.
     grpc_address: Address = "127.0.0.1:5001"
-    #: PEM file of the authorities that sign the certificates of gRPC clients. The three files go
-    #: together; without them gRPC is plain, and who reaches it may do everything.
-    grpc_tls_client_ca_file: Path | None = None
-    #: PEM file of the facade's certificate for gRPC. Each is read again when it changes.
-    grpc_tls_cert_file: Path | None = None
-    #: PEM file of that certificate's key, without a passphrase.
-    grpc_tls_key_file: Path | None = None
+    #: The authorities that sign the certificates of gRPC clients. The three files go together;
+    #: without them gRPC is plain, and who reaches it may do everything.
+    grpc_tls_client_ca_file: PemFile = None
+    #: The facade's certificate for gRPC. Each of the files is read again when it changes.
+    grpc_tls_cert_file: PemFile = None
+    #: That certificate's key, without a passphrase.
+    grpc_tls_key_file: PemFile = None
     #: Certificate names that may open a session: claim, report, heartbeat.
     grpc_executors: tuple[str, ...] = ()
     #: Certificate names that may get, list and watch jobs, and list executors.

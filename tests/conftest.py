@@ -13,6 +13,7 @@ from msgspec import Struct
 from fabric_jobs.brokers import APACHE, EMBEDDED, Broker
 from tests import node_examples
 from tests.apache_kafka import ApacheKafka, why_unavailable
+from tests.secured_kafka import SecuredKafka
 
 SERVERS = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
 
@@ -54,6 +55,15 @@ def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         no_apache_kafka(f"{reason}, or set {SERVERS}")
     with ApacheKafka(tmp_path_factory.mktemp("kafka")) as kafka:
         yield Cluster(kafka.bootstrap_servers, APACHE)
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A broker of Apache Kafka that demands to know who comes, and has ACLs."""
+    if reason := why_unavailable():
+        no_apache_kafka(reason)
+    with SecuredKafka(tmp_path_factory.mktemp("secured")) as kafka:
+        yield kafka
 
 
 @pytest.fixture(scope="session")

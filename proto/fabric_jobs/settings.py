@@ -56,6 +56,9 @@ Guid = Annotated[
     str,
     Meta(title="a GUID", examples=["0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"], extra={"check": guid}),
 ]
+PemFile = Annotated[
+    Path | None, Meta(title="the path of a PEM file", examples=["/etc/fabric-jobs/tls.pem"])
+]
 Url = Annotated[str, Meta(title="a URL of http or https", pattern=r"^https?://[^\s/]+\S*$")]
 
 Topic = Annotated[
@@ -78,12 +81,12 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
     kafka_sasl_username: str = ""
     #: The user's password.
     kafka_sasl_password: Secret | None = None
-    #: PEM file of the authorities that sign the brokers' certificates; the system's if empty.
-    kafka_ssl_ca_file: Path | None = None
-    #: PEM file of the program's own certificate, where brokers ask for one.
-    kafka_ssl_cert_file: Path | None = None
-    #: PEM file of that certificate's key, without a passphrase; if empty, the certificate's file.
-    kafka_ssl_key_file: Path | None = None
+    #: The authorities that sign the brokers' certificates; the system's if empty.
+    kafka_ssl_ca_file: PemFile = None
+    #: The program's own certificate, where brokers ask for one.
+    kafka_ssl_cert_file: PemFile = None
+    #: That certificate's key, without a passphrase; if empty, it is in the certificate's file.
+    kafka_ssl_key_file: PemFile = None
     #: The topic of the job events.
     events_topic: Topic = EVENTS_TOPIC
 
@@ -96,13 +99,13 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
 class ClientSettings(KafkaSettings, frozen=True, kw_only=True):
     """How an executor and the command find the log, and prove to facades who they are."""
 
-    #: PEM file of the authorities that sign the facades' certificates. The three files go
+    #: The authorities that sign the facades' certificates. The three files go
     #: together; without them gRPC is plain.
-    facades_tls_ca_file: Path | None = None
-    #: PEM file of the certificate by which facades know this client.
-    facades_tls_cert_file: Path | None = None
-    #: PEM file of that certificate's key, without a passphrase.
-    facades_tls_key_file: Path | None = None
+    facades_tls_ca_file: PemFile = None
+    #: The certificate by which facades know this client.
+    facades_tls_cert_file: PemFile = None
+    #: That certificate's key, without a passphrase.
+    facades_tls_key_file: PemFile = None
 
 
 def variable(field: str) -> str:

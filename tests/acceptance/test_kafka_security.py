@@ -8,7 +8,7 @@ import sys
 import tempfile
 import uuid
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +16,7 @@ import httpx
 import pytest
 
 from tests import command
-from tests.apache_kafka import why_unavailable
-from tests.conftest import SERVERS, no_apache_kafka
+from tests.conftest import SERVERS
 from tests.programs import PARTITIONS, Fabric, Program, executor, facade, new_id, written
 from tests.secured_kafka import PASSWORD, Acl, SecuredKafka
 
@@ -31,24 +30,15 @@ DOCUMENTED = [
 ENDED_S = 60
 
 
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    """A Kafka of this file's own."""
-    if reason := why_unavailable():
-        no_apache_kafka(reason)
-    with SecuredKafka(tmp_path_factory.mktemp("kafka")) as kafka:
-        yield kafka
-
-
 @pytest.fixture
-async def names(kafka: SecuredKafka, topic: str) -> dict[str, str]:
+async def names(secured: SecuredKafka, topic: str) -> dict[str, str]:
     """The test's own topics and pool, in place of those of the docs; the topics are made."""
     names = {
         "fabric.jobs.events": topic,
         "fabric.jobs.heartbeats": f"{topic}.heartbeats",
         "default": f"pool-{uuid.uuid4()}",
     }
-    async with facade(**{SERVERS: kafka.bootstrap_servers}, **settings(names)):
+    async with facade(**{SERVERS: secured.bootstrap_servers}, **settings(names)):
         return names
 
 
@@ -61,14 +51,14 @@ def settings(names: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def as_user(kafka: SecuredKafka, names: Mapping[str, str], user: str) -> dict[str, str]:
+def as_user(secured: SecuredKafka, names: Mapping[str, str], user: str) -> dict[str, str]:
     """What makes a program this user of Kafka, and no maker of topics."""
     return settings(names) | {
-        SERVERS: kafka.sasl_servers,
+        SERVERS: secured.sasl_servers,
         "FABRIC_JOBS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
         "FABRIC_JOBS_KAFKA_SASL_USERNAME": user,
         "FABRIC_JOBS_KAFKA_SASL_PASSWORD": PASSWORD,
-        "FABRIC_JOBS_KAFKA_SSL_CA_FILE": str(kafka.authority.ca),
+        "FABRIC_JOBS_KAFKA_SSL_CA_FILE": str(secured.authority.ca),
         "FABRIC_JOBS_CREATE_TOPICS": "false",
     }
 
@@ -79,14 +69,14 @@ def documented(names: Mapping[str, str]) -> list[Acl]:
 
 
 async def test_a_job_s_whole_life_needs_no_more_than_the_documented_acls(
-    kafka: SecuredKafka, names: dict[str, str], tmp_path: Path
+    secured: SecuredKafka, names: dict[str, str], tmp_path: Path
 ) -> None:
     """Accepted, run, handed back at a drain, run again, completed; cancelled; its events read."""
-    kafka.allow(*documented(names))
+    secured.allow(*documented(names))
     go = tmp_path / "go"
-    runner = as_user(kafka, names, "executor") | {"FABRIC_JOBS_DRAIN_S": "0"}
+    runner = as_user(secured, names, "executor") | {"FABRIC_JOBS_DRAIN_S": "0"}
     async with (
-        facade(**as_user(kafka, names, "facade")) as replica,
+        facade(**as_user(secured, names, "facade")) as replica,
         Fabric(replica, "journaled") as fabric,
         Fabric(replica, "cancellable") as other,
     ):
@@ -106,7 +96,7 @@ async def test_a_job_s_whole_life_needs_no_more_than_the_documented_acls(
             await fabric.until(completed, "Completed")
         events = await command.run(
             *("jobs", "events", completed, "--grpc", replica.ready["grpc"], "--json"),
-            environment=as_user(kafka, names, "subscriber"),
+            environment=as_user(secured, names, "subscriber"),
         )
 
     assert events.exit_code == 0, events.stderr
@@ -122,13 +112,13 @@ async def test_a_job_s_whole_life_needs_no_more_than_the_documented_acls(
 
 @pytest.mark.parametrize("missing", range(len(DOCUMENTED)), ids=map(str, DOCUMENTED))
 async def test_an_acl_that_is_missing_is_named(
-    kafka: SecuredKafka, names: dict[str, str], missing: int
+    secured: SecuredKafka, names: dict[str, str], missing: int
 ) -> None:
     """The program that needs it ends with one line that shows how to allow it."""
     acls = documented(names)
     denied = acls.pop(missing)
-    kafka.allow(*acls)
-    told = await TELL[denied.user](kafka, names)
+    secured.allow(*acls)
+    told = await TELL[denied.user](secured, names)
 
     if denied.user == "subscriber":  # Kafka hides from it that there is such a topic
         assert f"no topic {denied.name}" in told
@@ -136,24 +126,79 @@ async def test_an_acl_that_is_missing_is_named(
     else:
         assert told.endswith(
             f"Kafka does not allow this program {denied.operation} on {denied.kind} "
-            f"{denied.name}. Allow it: kafka-acls.sh --bootstrap-server {kafka.sasl_servers} --add "
-            f"--allow-principal User:{denied.user} --operation {denied.operation} "
+            f"{denied.name}. Allow it: kafka-acls.sh --bootstrap-server {secured.sasl_servers} "
+            f"--add --allow-principal User:{denied.user} --operation {denied.operation} "
             f"--{denied.kind} {denied.name}\n"
         )
 
 
-async def test_topics_are_made_by_who_may_create_them(kafka: SecuredKafka, topic: str) -> None:
+async def test_an_executor_that_is_shut_out_lets_its_runs_end(
+    secured: SecuredKafka, names: dict[str, str], tmp_path: Path
+) -> None:
+    """It takes no more, reports what it holds, and then ends with what Kafka refused."""
+    secured.allow(*documented(names))
+    go = tmp_path / "go"
+    async with (
+        facade(**as_user(secured, names, "facade")) as replica,
+        executor(HANDLERS, replica, **as_user(secured, names, "executor")) as running,
+        Fabric(replica, "journaled") as fabric,
+    ):
+        job_id = new_id()
+        await fabric.create(job_id, {"journal": str(tmp_path / "runs"), "until": str(go)})
+        await written(tmp_path / "runs")
+        secured.allow(*(acl for acl in documented(names) if acl.user != "executor"))
+        # A drain leaves the group, and its partitions to others.
+        await _nobody_in(secured, names["default"])
+        assert (await fabric.state(job_id)).json()["status"] == "InProgress"
+        go.touch()
+        async with asyncio.timeout(ENDED_S):
+            code = await running.process.wait()
+        state = (await fabric.state(job_id)).json()["status"]
+
+    assert (code, state) == (2, "Completed")
+
+
+async def test_a_check_names_what_kafka_refuses(
+    secured: SecuredKafka, names: dict[str, str]
+) -> None:
+    """Before any facade is started."""
+    environment = as_user(secured, names, "facade") | {
+        "FABRIC_JOBS_AUTHENTICATION": "off",
+        "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
+    }
+    secured.allow(*documented(names))
+    good = await command.run("check", environment=environment)
+    wrong = await command.run(
+        "check", environment=environment | {"FABRIC_JOBS_KAFKA_SASL_PASSWORD": "wrong"}
+    )
+    unsaid = await command.run(
+        "check", environment=environment | {"FABRIC_JOBS_KAFKA_SASL_PASSWORD": ""}
+    )
+    missing = {}
+    for operation in ("Write", "DescribeConfigs"):
+        denied = Acl("facade", operation, "topic", names["fabric.jobs.heartbeats"])
+        secured.allow(*(acl for acl in documented(names) if acl != denied))
+        missing[operation] = await command.run("check", environment=environment)
+
+    assert good.exit_code == 0, good.stdout
+    assert _failed(wrong, "kafka").startswith(f"Kafka at {secured.sasl_servers} refuses the user")
+    assert "needs FABRIC_JOBS_KAFKA_SASL_PASSWORD" in _failed(unsaid, "settings")
+    assert "does not allow this program Write" in _failed(missing["Write"], "append")
+    assert "this program DescribeConfigs" in _failed(missing["DescribeConfigs"], "topic")
+
+
+async def test_topics_are_made_by_who_may_create_them(secured: SecuredKafka, topic: str) -> None:
     """With Create beside the documented ACLs; without it, it is named."""
     names = {
         "fabric.jobs.events": topic,
         "fabric.jobs.heartbeats": f"{topic}.beats",
         "default": "x",
     }
-    making = as_user(kafka, names, "facade") | {"FABRIC_JOBS_CREATE_TOPICS": "true"}
-    kafka.allow(*documented(names))
+    making = as_user(secured, names, "facade") | {"FABRIC_JOBS_CREATE_TOPICS": "true"}
+    secured.allow(*documented(names))
     told = await _ended("facade", making)
     creates = [Acl("facade", "Create", "topic", name) for name in (topic, f"{topic}.beats")]
-    kafka.allow(*documented(names), *creates)
+    secured.allow(*documented(names), *creates)
 
     assert f"does not allow this program Create on topic {topic}. Allow it: " in told
     async with facade(**making) as replica, Fabric(replica) as fabric:
@@ -182,35 +227,51 @@ async def test_topics_are_made_by_who_may_create_them(kafka: SecuredKafka, topic
 )
 @pytest.mark.parametrize("program", ["facade", "executor"])
 async def test_a_wrong_setting_ends_a_program_at_once(
-    kafka: SecuredKafka, names: dict[str, str], program: str, wrong: dict[str, str], message: str
+    secured: SecuredKafka, names: dict[str, str], program: str, wrong: dict[str, str], message: str
 ) -> None:
     """With one line that names it, and never with the password."""
-    environment = as_user(kafka, names, program)
+    environment = as_user(secured, names, program)
     told = await _ended(program, environment | {f"FABRIC_JOBS_{k}": v for k, v in wrong.items()})
 
     assert message in told.splitlines()[-1]
     assert PASSWORD not in told
 
 
-async def _facade_told(kafka: SecuredKafka, names: Mapping[str, str]) -> str:
-    return await _ended("facade", as_user(kafka, names, "facade"))
+def _failed(check: command.Ended, subject: str) -> str:
+    """What the check says of the one thing that failed."""
+    failed = [re.fullmatch(r"failed +(\w+) +(.*)", line) for line in check.stdout]
+    ((named, told),) = [match.groups() for match in failed if match]
+    assert check.exit_code == 1
+    assert named == subject
+    return told
 
 
-async def _executor_told(kafka: SecuredKafka, names: Mapping[str, str]) -> str:
-    async with facade(**as_user(kafka, names, "facade")) as replica:
+async def _nobody_in(secured: SecuredKafka, group: str) -> None:
+    """Returns once the group has no member."""
+    async with asyncio.timeout(ENDED_S):
+        while await asyncio.to_thread(secured.members, group):
+            await asyncio.sleep(0.1)
+
+
+async def _facade_told(secured: SecuredKafka, names: Mapping[str, str]) -> str:
+    return await _ended("facade", as_user(secured, names, "facade"))
+
+
+async def _executor_told(secured: SecuredKafka, names: Mapping[str, str]) -> str:
+    async with facade(**as_user(secured, names, "facade")) as replica:
         return await _ended(
             "executor",
-            as_user(kafka, names, "executor") | {"FABRIC_JOBS_FACADES": replica.ready["grpc"]},
+            as_user(secured, names, "executor") | {"FABRIC_JOBS_FACADES": replica.ready["grpc"]},
         )
 
 
-async def _subscriber_told(kafka: SecuredKafka, names: Mapping[str, str]) -> str:
-    async with facade(**as_user(kafka, names, "facade")) as replica, Fabric(replica) as fabric:
+async def _subscriber_told(secured: SecuredKafka, names: Mapping[str, str]) -> str:
+    async with facade(**as_user(secured, names, "facade")) as replica, Fabric(replica) as fabric:
         job_id = new_id()
         await fabric.create(job_id)
         ended = await command.run(
             *("jobs", "events", job_id, "--grpc", replica.ready["grpc"]),
-            environment=as_user(kafka, names, "subscriber"),
+            environment=as_user(secured, names, "subscriber"),
         )
     return ended.stderr
 

@@ -2,6 +2,8 @@
 
 import logging
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,10 +12,13 @@ from msgspec.structs import replace
 from cli.issuer import AUDIENCE, CLIENT_ID, PUBLISHER_TENANT
 from fabric_jobs.jobs import InvokeType
 from fabric_jobs.settings import SettingsError, from_env
+from fabric_jobs.tls import PemFiles
 from facade.auth import Authenticator, AuthorityError
-from facade.entrance import admission, authenticator, grpc_address, http_address
+from facade.entrance import admission, authenticator, grpc_address, grpc_security, http_address
 from facade.http import Admission
+from facade.rpc import Role, RpcSecurity
 from facade.settings import FacadeSettings
+from tests.certificates import Authority
 
 WHOLE = FacadeSettings(publisher_tenant_id=PUBLISHER_TENANT, audience=AUDIENCE, client_id=CLIENT_ID)
 NEEDED = {
@@ -23,6 +28,18 @@ NEEDED = {
 }
 LOOPBACK = ["127.0.0.1:0", "127.9.9.9:5000", "localhost:5000", "[::1]:5000"]
 BEYOND = ["0.0.0.0:5000", "[::]:5000", "10.0.0.1:5000", "facade.example.org:5000", "8.8.8.8:0"]
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> dict[str, Any]:
+    """The settings of a facade that has all three files."""
+    authority = Authority(tmp_path)
+    server = authority.server()
+    return {
+        "grpc_tls_client_ca_file": authority.ca,
+        "grpc_tls_cert_file": server.cert,
+        "grpc_tls_key_file": server.key,
+    }
 
 
 def test_nothing_said_is_authentication_on_and_refused() -> None:
@@ -135,7 +152,7 @@ def test_http_on_loopback_needs_no_authentication(address: str) -> None:
 @pytest.mark.parametrize("authentication", ["on", "off"])
 @pytest.mark.parametrize("address", BEYOND)
 def test_grpc_beyond_loopback_is_refused(address: str, authentication: str) -> None:
-    """It authenticates nobody, whatever HTTP does."""
+    """Without certificates it authenticates nobody, whatever HTTP does."""
     environ = {
         "FABRIC_JOBS_GRPC_ADDRESS": address,
         "FABRIC_JOBS_AUTHENTICATION": authentication,
@@ -144,6 +161,59 @@ def test_grpc_beyond_loopback_is_refused(address: str, authentication: str) -> N
     with pytest.raises(SettingsError, match=r"^FABRIC_JOBS_GRPC_ADDRESS=") as raised:
         grpc_address(from_env(FacadeSettings, environ), None)
     assert address in str(raised.value)
+    assert "FABRIC_JOBS_GRPC_TLS_CERT_FILE" in str(raised.value)
+
+
+@pytest.mark.parametrize("address", [*LOOPBACK, *BEYOND])
+def test_grpc_with_mutual_tls_binds_anywhere(address: str, tls: dict[str, Any]) -> None:
+    """Whoever calls must have a certificate, and a role."""
+    settings = FacadeSettings(grpc_address=address, grpc_readers=("reader",), **tls)
+    host, port = grpc_address(settings, grpc_security(settings))
+
+    assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
+
+
+def test_grpc_s_clients_have_the_roles_that_the_settings_give(tls: dict[str, Any]) -> None:
+    """A name may have several."""
+    environ = {f"FABRIC_JOBS_{name.upper()}": str(path) for name, path in tls.items()} | {
+        "FABRIC_JOBS_GRPC_EXECUTORS": "one, two",
+        "FABRIC_JOBS_GRPC_OPERATORS": "two",
+    }
+    security = grpc_security(from_env(FacadeSettings, environ))
+
+    assert security == RpcSecurity(
+        PemFiles(*tls.values()),
+        {
+            Role.EXECUTORS: frozenset({"one", "two"}),
+            Role.READERS: frozenset(),
+            Role.OPERATORS: frozenset({"two"}),
+        },
+    )
+
+
+def test_grpc_without_tls_knows_nobody() -> None:
+    """On loopback, whoever calls may do everything."""
+    assert grpc_security(FacadeSettings()) is None
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_without_tls_is_refused(role: Role) -> None:
+    """Whoever set it believes that it holds."""
+    with pytest.raises(SettingsError, match="FABRIC_JOBS_GRPC_TLS_CLIENT_CA_FILE"):
+        grpc_security(from_env(FacadeSettings, {f"FABRIC_JOBS_GRPC_{role.upper()}": "one"}))
+
+
+def test_tls_without_a_role_is_refused(tls: dict[str, Any]) -> None:
+    """Nobody could call."""
+    with pytest.raises(SettingsError, match=r"nobody may call it: .*FABRIC_JOBS_GRPC_EXECUTORS"):
+        grpc_security(FacadeSettings(**tls))
+
+
+def test_tls_that_is_half_said_is_refused(tls: dict[str, Any]) -> None:
+    """Never is a part of it passed over."""
+    del tls["grpc_tls_client_ca_file"]
+    with pytest.raises(SettingsError, match="set FABRIC_JOBS_GRPC_TLS_CLIENT_CA_FILE too"):
+        grpc_security(FacadeSettings(grpc_readers=("reader",), **tls))
 
 
 @pytest.mark.parametrize("address", LOOPBACK)

@@ -75,6 +75,20 @@ async def test_without_a_named_kafka_there_is_an_embedded_one() -> None:
         assert one.kafka != two.kafka
 
 
+async def test_another_kafka_s_settings_do_not_hold_for_the_embedded_broker() -> None:
+    """It speaks plain text, and knows no users."""
+    environ = {
+        "FABRIC_JOBS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "FABRIC_JOBS_KAFKA_SASL_USERNAME": "alice",
+        "FABRIC_JOBS_KAFKA_SASL_PASSWORD_FILE": "/run/secrets/password",
+    }
+    async with Stack(environ) as stack:
+        assert {name for name in stack._environ if name.startswith("FABRIC_JOBS_KAFKA")} == {
+            "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS",
+            "FABRIC_JOBS_KAFKA_BROKER",
+        }
+
+
 async def test_a_named_kafka_is_used() -> None:
     """Nothing is embedded then."""
     async with Stack({"FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}) as stack:

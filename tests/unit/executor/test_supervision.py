@@ -8,6 +8,7 @@ import pytest
 
 from executor import supervision
 from executor.supervision import supervise
+from fabric_jobs.kafka import KafkaRefusedError
 
 
 class Work:
@@ -59,3 +60,18 @@ async def test_what_was_well_for_a_while_begins_anew_at_once(
     await until_well(work)
 
     assert work.begun[-1] - work.begun[0] < 1
+
+
+async def test_what_kafka_refuses_is_not_begun_again() -> None:
+    """However long it was well: the same would come again."""
+    begun = 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        raise KafkaRefusedError("not you")
+
+    with pytest.raises(KafkaRefusedError, match="not you"):
+        await supervise("intake", work)
+
+    assert begun == 1
