@@ -1,7 +1,7 @@
 """`python -m bench.profile`: where the CPU of a facade and an executor goes, by py-spy.
 
-One block for each kind of load; percent of the samples in which the process had work, by the part
-of the code that stands lowest in the stack and is a part at all.
+One block for each kind of load; percent of the samples in which Python ran, by the part of the code
+that stands lowest in the stack and is a part at all.
 """
 
 import asyncio
@@ -71,7 +71,17 @@ async def spied(pid: int, seconds: float, folder: Path) -> str:
     out = folder / f"{pid}.raw"
     options = ["--pid", str(pid), "--format", "raw", "--full-filenames", "--output", str(out)]
     spy = str(PEERS / "bin" / "py-spy")
-    await run(spy, "record", *options, "--rate", "200", "--duration", str(seconds), environment={})
+    await run(
+        spy,
+        "record",
+        *options,
+        "--gil",
+        "--rate",
+        "200",
+        "--duration",
+        str(seconds),
+        environment={},
+    )
     return out.read_text()
 
 

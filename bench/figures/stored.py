@@ -1,12 +1,14 @@
 """What it costs to have many jobs: against a service that has few."""
 
+import sqlite3
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
 from bench import load
 from bench.ground import Ground, instances
+from bench.load import WrongAnswerError
 from bench.report import Series
 from bench.usage import resident_mb
 from bench.work import work
@@ -62,4 +64,8 @@ async def _keep(ground: Ground, jobs: int) -> Kept:
     async with ground.facade(topic, state_dir) as facade:
         replay_s = time.perf_counter() - begun
         await facade.stop()
+    with closing(sqlite3.connect(state_dir / "replica.sqlite")) as db:
+        (read,) = db.execute("SELECT count(*) FROM jobs WHERE status = 'Completed'").fetchone()
+    if read != jobs:
+        raise WrongAnswerError(f"of {jobs} jobs, the replica has {read}")
     return Kept(topic, state_dir, replay_s)
