@@ -7,6 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
+from executor.session import Session, StreamEndedError
+from fabric_jobs.channels import open_channel, remedy
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from fabric_jobs.tls import PemFiles
@@ -197,3 +199,82 @@ async def test_certificates_that_can_not_be_read_change_nothing(
             await stub.ListJobs(pb.ListJobsRequest())
 
     assert "the old ones stay" in caplog.text
+
+
+async def test_what_is_wrong_with_a_connection_is_told_by_what_would_do(
+    authority: Authority, security: RpcSecurity, tmp_path: Path
+) -> None:
+    """In gRPC's own words it is a handshake that failed, or a socket that was closed."""
+    other = Authority(tmp_path / "other")
+    known, stranger = authority.client("reader"), other.client("reader")
+    elsewhere = authority.client("elsewhere", dns=["elsewhere.example.org"])
+    misnamed = RpcSecurity(PemFiles(authority.ca, elsewhere.cert, elsewhere.key), NAMES)
+    mine = PemFiles(authority.ca, known.cert, known.key)
+    told = [
+        await _told(served, tls)
+        for served, tls in (
+            (security, mine),
+            (security, None),
+            (security, PemFiles(authority.ca, stranger.cert, stranger.key)),
+            (security, PemFiles(other.ca, known.cert, known.key)),
+            (misnamed, mine),
+            (None, mine),
+        )
+    ]
+
+    assert [remedy.partition(":")[0] for remedy in told[:3]] == [
+        "",
+        "It may ask for a certificate of an authority that it knows",
+        "It may ask for a certificate of an authority that it knows",
+    ]
+    assert told[3:] == [
+        "Name its authority in FABRIC_JOBS_FACADES_TLS_CA_FILE.",
+        "Call it by a name that its certificate has.",
+        "It speaks no TLS: leave FABRIC_JOBS_FACADES_TLS_CERT_FILE empty.",
+    ]
+
+
+async def _told(security: RpcSecurity | None, tls: PemFiles | None) -> str:
+    """What a client is told; nothing where its call is answered."""
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    async with serving(security) as rpc, open_channel(rpc.address, tls, own) as client:
+        try:
+            await JobStatusServiceStub(client).ListJobs(  # type: ignore[no-untyped-call]
+                pb.ListJobsRequest()
+            )
+        except grpc.aio.AioRpcError as error:
+            return remedy(error.details() or "")
+        return ""
+
+
+async def test_an_executor_without_the_role_says_what_would_do(
+    authority: Authority, security: RpcSecurity
+) -> None:
+    """Its stream ends with the facade's word, and goes to the next facade."""
+    reader = authority.client("reader")
+    async with serving(security) as rpc:
+        session = Session(
+            pb.Hello(executor_id="one"),
+            [rpc.address],
+            heartbeat_s=60,
+            tls=PemFiles(authority.ca, reader.cert, reader.key),
+        )
+        with pytest.raises(StreamEndedError, match="PERMISSION_DENIED Session is not allowed to"):
+            await session.connect(Idle())
+
+
+class Idle:
+    """An executor that holds nothing."""
+
+    def heartbeat(self) -> pb.Heartbeat:
+        """It holds nothing."""
+        return pb.Heartbeat()
+
+    def cancel(self, job_id: str, attempt: int) -> None:
+        """Nothing can be cancelled."""
+
+    def stop(self, job_id: str, attempt: int) -> None:
+        """Nothing can be stopped."""
+
+    def offer(self, offer: pb.Offer) -> None:
+        """It takes nothing."""
