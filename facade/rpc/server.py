@@ -7,6 +7,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 from msgspec import Struct
 
+from fabric_jobs.settings import address_of
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 from fabric_jobs.tls import PemFiles
 from facade.jobs import Jobs
@@ -73,12 +74,12 @@ class RpcServer:
         reflection.enable_server_reflection(
             (SERVICE, HEALTH, reflection.SERVICE_NAME), self._server
         )
-        at = f"{host}:{port}"
+        at = address_of(host, port)
         if security:
             bound = self._server.add_secure_port(at, server_credentials(security.files))
         else:
             bound = self._server.add_insecure_port(at)
-        self.address = f"{host}:{bound}"
+        self.address = address_of(host, bound)
 
     async def start(self) -> None:
         """Begins to answer."""

@@ -40,6 +40,11 @@ def host_port(address: str) -> tuple[str, int]:
     return host, number
 
 
+def address_of(host: str, port: int) -> str:
+    """`HOST:PORT` of the parts, as `host_port` takes it apart."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def addresses(text: str) -> tuple[str, ...]:
     """Each of the `HOST:PORT` that commas separate, at least one. Raises `SettingsError`."""
     found = tuple(word.strip() for word in text.split(",") if word.strip())

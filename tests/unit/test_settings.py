@@ -18,6 +18,7 @@ from fabric_jobs.settings import (
     KafkaSettings,
     SettingsError,
     Url,
+    address_of,
     addresses,
     from_env,
     host_port,
@@ -252,6 +253,7 @@ def test_no_setting_is_named_as_another_ones_file(settings: type[Struct]) -> Non
 def test_an_address_has_a_host_and_a_port(address: str, parts: tuple[str, int]) -> None:
     """Names, IPv4 and bracketed IPv6 addresses are taken apart."""
     assert host_port(address) == parts
+    assert address_of(*parts) == address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""A facade on IPv6."""
+
+import os
+import socket
+
+import pytest
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.conftest import Cluster
+from tests.programs import Fabric, facade, new_id, status_api
+
+
+async def test_a_facade_answers_on_ipv6(embedded: Cluster, topic: str) -> None:
+    """Over HTTP and gRPC, at the addresses that its ready line says."""
+    with socket.socket(socket.AF_INET6) as trial:
+        try:
+            trial.bind(("::1", 0))
+        except OSError as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no IPv6 here: {error}")
+    environment = embedded.environment(topic) | {
+        "FABRIC_JOBS_HTTP_ADDRESS": "[::1]:0",
+        "FABRIC_JOBS_GRPC_ADDRESS": "[::1]:0",
+    }
+    async with facade(**environment) as replica, Fabric(replica) as fabric:
+        job_id = new_id()
+        created = await fabric.create(job_id)
+        async with status_api(replica) as stub:
+            found = await stub.GetJob(pb.GetJobRequest(job_id=job_id))
+
+    assert replica.ready["http"].startswith("http://[::1]:")
+    assert (created.status_code, found.job.job_id) == (202, job_id)
