@@ -126,10 +126,13 @@ def test_the_limits_of_an_executor_are_the_code_s() -> None:
     ]
 
 
-def test_the_readme_s_handler_runs_as_it_stands(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "handler"), [("README.md", "calculate_forecast"), ("docs/handlers.md", "refresh")]
+)
+def test_the_handler_of_a_page_runs_as_it_stands(page: str, handler: str) -> None:
     """The example is code that decorates and registers."""
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
     names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example, page, "exec"), names)
 
-    assert callable(names["calculate_forecast"])
+    assert callable(names[handler])

@@ -10,7 +10,14 @@ from click.testing import CliRunner
 
 from cli.main import main
 
-PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "cli.md").read_text()
+#: What a reader may type, on whichever page.
+LINES = [
+    line
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for line in re.findall(r"^\$ (.*fabric-jobs .*)$", page.read_text(), re.M)
+]
 
 
 def commands(command: click.Command = main, name: str = "fabric-jobs") -> Iterator[tuple[str, str]]:
@@ -42,7 +49,7 @@ def test_the_options_of_a_section_are_those_of_its_command(name: str, options: s
     assert " ".join(sorted(named)) == options
 
 
-@pytest.mark.parametrize("line", re.findall(r"^\$ (fabric-jobs .*)$", PAGE, re.M))
+@pytest.mark.parametrize("line", LINES)
 def test_the_options_of_an_example_exist(line: str) -> None:
     """A reader can type every example."""
     for part in re.findall(r"fabric-jobs [^|]*", line):
