@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,15 @@ async def test_the_work_s_result_is_given() -> None:
     assert await until_stopped(asyncio.sleep(0, "done")) == "done"
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """A terminal that can be closed, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_the_work_after_its_cleaning_up(number: signal.Signals) -> None:
     """Ctrl-C, an orchestrator's stop and a closed terminal are the same, and no error."""
