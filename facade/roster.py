@@ -18,7 +18,7 @@ log = logging.getLogger("fabric_jobs.roster")
 BEAT_S = 5.0
 #: A facade that was not heard of for this long stands behind nobody any more, in seconds.
 GONE_S = 3 * BEAT_S
-#: How long nobody waits for a heartbeat to be written: the next one says the same, in seconds.
+#: How long a heartbeat may wait to be written, in seconds: the next one says the same.
 WRITE_S = 5.0
 #: How far this machine's clock may be from the broker's before it decides nothing by time.
 MAX_SKEW = timedelta(seconds=30)

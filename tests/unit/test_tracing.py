@@ -2,32 +2,16 @@
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from fabric_jobs import tracing
+from tests.unit.spans import only
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 REQUEST = f"00-{TRACE_ID}-{SPAN_ID}-01"
 OTHER = f"00-{'1' * 32}-{'2' * 16}-01"
-
-
-@pytest.fixture
-def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    """Tracing is on, and what ends is here."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
-    return exporter
-
-
-def only(exporter: InMemorySpanExporter) -> ReadableSpan:
-    """The one span that ended."""
-    (span,) = exporter.get_finished_spans()
-    return span
 
 
 def parent(span: ReadableSpan) -> str | None:

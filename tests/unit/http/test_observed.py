@@ -5,18 +5,16 @@ from uuid import UUID
 
 import pytest
 from litestar.testing import TestClient
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from fabric_jobs import tracing
 from facade import metrics
 from facade.health import Health
 from facade.http import Admission, Door, Operations, http_app
 from facade.jobs import Jobs
 from facade.lifecycle import Request
 from facade.log import LogUnavailableError
+from tests.unit.spans import only
 
 ONE = UUID(int=1)
 PATH = f"/base/workspaces/{ONE}/items/A.Item/{ONE}/jobTypes/quick/instances/{ONE}"
@@ -82,22 +80,6 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
 
     monkeypatch.setattr(metrics, "REQUEST_SECONDS", Recorder())
     return seen
-
-
-@pytest.fixture
-def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    """Tracing is on, and what ends is here."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
-    return exporter
-
-
-def only(exporter: InMemorySpanExporter) -> ReadableSpan:
-    """The one span that ended."""
-    (span,) = exporter.get_finished_spans()
-    return span
 
 
 @pytest.mark.parametrize(
