@@ -1,22 +1,16 @@
 """The rule of the writer and the rule of the reader, over the log and its replica."""
 
 import asyncio
-import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 from fabric_jobs import events
 from fabric_jobs.topics import partition_of
-from facade import metrics
-from facade.appends import appending
+from facade.appends import Append, appending
 from facade.lifecycle import (
     Command,
     Decision,
-    Job,
     Refusal,
     ReportStopped,
     Settled,
@@ -28,14 +22,12 @@ from facade.lifecycle import (
 from facade.log import Log, LogUnavailableError
 from facade.replica import Entry, Filter, Replica
 from facade.replica.replica import Outcome
+from facade.turns import Turns
 
 #: How often a decision that lost its race is made again.
 ROUNDS = 5
 #: How long ago the log's end may have been confirmed for an answer that is not final, in seconds.
 FRESH_S = 1.0
-#: Commands that are under way in a replica, and those of one job; more are told to come again.
-MOST_COMMANDS = 4096
-MOST_OF_A_JOB = 256
 _HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 
 
@@ -55,10 +47,7 @@ class Jobs:
         self._replica = replica
         self._source = source
         self._deadline_s = deadline_s
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._unresolved: dict[str, asyncio.Future[Outcome]] = {}
-        self._commands = 0
-        self._of_job: Counter[str] = Counter()
+        self._turns = Turns()
 
     async def execute(self, command: Command, read_to: int | None = None) -> Entry:
         """Decides, appends, reads back: the job with the command's effect.
@@ -66,17 +55,17 @@ class Jobs:
         `read_to` is the position in the job's partition that the command is based on.
         Raises `RefusedError`, and `LogUnavailableError` where the outcome is unknown.
         """
-        with self._place(command.job_id):
-            return await self._execute_in_turn(command, read_to)
-
-    async def _execute_in_turn(self, command: Command, read_to: int | None) -> Entry:
-        async with self._deadline("The log did not confirm it in time."):
-            turn = self._turns.setdefault(command.job_id, asyncio.Lock())
-            async with turn:
+        turn = self._turns.enter(command.job_id)
+        try:
+            async with asyncio.timeout(self._deadline_s), turn.lock:
                 # An append that timed out may still arrive: it goes first.
-                if unresolved := self._unresolved.get(command.job_id):
-                    await asyncio.wait([unresolved])
+                if turn.unresolved:
+                    await asyncio.wait([turn.unresolved])
                 return await self._execute(command, read_to)
+        except TimeoutError as error:
+            raise _too_late("The log did not confirm it in time.") from error
+        finally:
+            self._turns.leave(command.job_id)
 
     async def _execute(self, command: Command, read_to: int | None) -> Entry:
         partition = partition_of(command.job_id, self._log.partitions)
@@ -101,9 +90,9 @@ class Jobs:
             if isinstance(decision, Settled):
                 assert entry is not None
                 return entry
-            before = entry.job if entry else None
+            append = Append(command, entry.job if entry else None, decision)
             with appending(decision, self._log.topic, partition) as span:
-                verdict, applied = await self._append(partition, command, before, decision)
+                verdict, applied = await self._append(append, partition)
                 span.set_attribute("fabric_jobs.verdict", verdict.value)
             if verdict is Verdict.APPLIED and applied:
                 return applied
@@ -125,8 +114,11 @@ class Jobs:
         """
         entry = self._replica.get(job_id)
         if entry is None:
-            async with self._deadline("The log's end can't be read."):
-                await self._log.read_to_end()
+            try:
+                async with asyncio.timeout(self._deadline_s):
+                    await self._log.read_to_end()
+            except TimeoutError as error:
+                raise _too_late("The log's end can't be read.") from error
         elif not entry.job.final:
             await self._freshen()
         else:
@@ -159,70 +151,33 @@ class Jobs:
             except (LogUnavailableError, TimeoutError):
                 pass  # an older answer is better than none, and a final state never goes back
 
-    async def _append(
-        self, partition: int, command: Command, before: Job | None, event: events.KnownEvent
-    ) -> Outcome:
-        read_back = self._replica.expect(event.id)
-        begun = time.monotonic()
+    async def _append(self, append: Append, partition: int) -> Outcome:
+        event = append.event
+        self._replica.expect(event.id, append.read_back)
         try:
             acknowledged = await self._log.append(
                 partition, event.subject.encode(), events.encode(event), _HEADERS
             )
         except BaseException:
-            read_back.cancel()
+            self._replica.forget(event.id)
             raise
-
-        def failed(acknowledged: asyncio.Future[object]) -> None:
-            if read_back.done():
-                return
-            if acknowledged.cancelled() or acknowledged.exception():
-                read_back.set_exception(LogUnavailableError("The append failed; it may be done."))
-
-        def measure(read_back: asyncio.Future[Outcome]) -> None:
-            if not (read_back.cancelled() or read_back.exception()):
-                verdict, _ = read_back.result()
-                metrics.appended(command, before, event, verdict, time.monotonic() - begun)
-
-        acknowledged.add_done_callback(failed)
-        read_back.add_done_callback(measure)
+        acknowledged.add_done_callback(append.acknowledged)
         try:
-            # Shielded: a caller who leaves must not end the wait that the next one stands behind.
-            return await asyncio.shield(read_back)
+            return await self._outcome(append)
         except asyncio.CancelledError:
-            self._unresolved[event.subject] = read_back
-            read_back.add_done_callback(lambda _: self._resolved(event.subject, read_back))
+            self._turns.leave_unresolved(event.subject, self._outcome(append))
             raise
 
-    def _resolved(self, job_id: str, read_back: asyncio.Future[Outcome]) -> None:
-        if self._unresolved.get(job_id) is read_back:
-            del self._unresolved[job_id]
-        if not read_back.cancelled():
-            read_back.exception()  # nobody waits for it any more
-
-    @contextmanager
-    def _place(self, job_id: str) -> Iterator[None]:
-        """Counts a command while it is under way, if there is room for one more."""
-        if self._commands >= MOST_COMMANDS or self._of_job[job_id] >= MOST_OF_A_JOB:
-            raise LogUnavailableError(
-                "Too many commands are under way in this replica. Send it again after a moment."
-            )
-        self._commands += 1
-        self._of_job[job_id] += 1
+    async def _outcome(self, append: Append) -> Outcome:
         try:
-            yield
-        finally:
-            self._commands -= 1
-            self._of_job[job_id] -= 1
-            if not self._of_job[job_id]:
-                del self._of_job[job_id]
+            return await append.outcome()
+        except LogUnavailableError:
+            self._replica.forget(append.event.id)
+            raise
 
     def _stamp(self) -> Stamp:
         return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=datetime.now(UTC))
 
-    @asynccontextmanager
-    async def _deadline(self, message: str) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                yield
-        except TimeoutError as error:
-            raise LogUnavailableError(f"{message} Send it again: repeating is safe.") from error
+
+def _too_late(message: str) -> LogUnavailableError:
+    return LogUnavailableError(f"{message} Send it again: repeating is safe.")

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -87,14 +89,14 @@ class Log:
         )
         await retrying(self.read_to_end)
 
-    async def append(
+    def append(
         self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
-    ) -> asyncio.Future[object]:
+    ) -> Coroutine[Any, Any, asyncio.Future[object]]:
         """Hands a record over; the future ends with Kafka's word, or is cancelled.
 
         Raises `LogUnavailableError`.
         """
-        return await self._appender.append(partition, key, value, headers)
+        return self._appender.append(partition, key, value, headers)
 
     async def read_to(self, partition: int, position: int) -> None:
         """Returns once everything before this position has been read."""

@@ -54,7 +54,10 @@ class Appender:
 
         Raises `LogUnavailableError`; the outcome is unknown unless the future says it.
         """
-        producer = await asyncio.shield(self._producer)
+        if self._producer.done():
+            producer = self._producer.result()
+        else:
+            producer = await asyncio.shield(self._producer)
         try:
             acknowledged: asyncio.Future[object] = await producer.send(
                 self._topic, key=key, value=value, partition=partition, headers=headers

@@ -1,6 +1,5 @@
 """The fold of the log, and those who wait for it."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -46,7 +45,7 @@ class Replica:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._expected: dict[str, asyncio.Future[Outcome]] = {}
+        self._expected: dict[str, Callable[[Outcome], None]] = {}
         #: Called with each applied event, in the order of the log; must not block or raise.
         self.listeners: set[Callable[[Change], None]] = set()
         #: How many records had which verdict; `poison` counts those that are no events, `remnant`
@@ -66,7 +65,7 @@ class Replica:
         return self._store.list(which, limit, before)
 
     def due(self, now: datetime, most: int) -> Sequence[str]:
-        """The ids of jobs that time alone would change now, the longest due first."""
+        """The ids of jobs that time alone would change now, at most so many."""
         return self._store.due(now, most)
 
     def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[Entry]:
@@ -85,12 +84,13 @@ class Replica:
         """How many of a tenant's jobs are not final, counted up to `most`."""
         return self._store.unfinished(tenant_id, most)
 
-    def expect(self, event_id: str) -> asyncio.Future[Outcome]:
-        """Ends with what the fold makes of this event once it is read. Cancel it to forget it."""
-        expected: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._expected[event_id] = expected
-        expected.add_done_callback(lambda _: self._expected.pop(event_id, None))
-        return expected
+    def expect(self, event_id: str, read_back: Callable[[Outcome], None]) -> None:
+        """Tells what the fold makes of this event once it is read; must not block or raise."""
+        self._expected[event_id] = read_back
+
+    def forget(self, event_id: str) -> None:
+        """Expects this event no longer."""
+        self._expected.pop(event_id, None)
 
     def checkpoints(self) -> dict[int, Checkpoint]:
         """Where the log is to be read from."""
@@ -123,9 +123,8 @@ class Replica:
         }
         self._store.put(batch.folded.values(), self._advanced(records, positions), expired_ms)
         for event_id, outcome in batch.outcomes:
-            expected = self._expected.get(event_id)
-            if expected and not expected.done():
-                expected.set_result(outcome)
+            if read_back := self._expected.pop(event_id, None):
+                read_back(outcome)
         for change in batch.changes:
             for listener in tuple(self.listeners):
                 listener(change)

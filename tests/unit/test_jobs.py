@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from facade import jobs
-from facade.jobs import MOST_OF_A_JOB, Jobs
+from facade import turns
+from facade.jobs import Jobs
 from facade.lifecycle import RequestCancel
 from facade.log import LogUnavailableError
+from facade.turns import MOST_OF_A_JOB
 
 
 class Away:
@@ -67,7 +68,7 @@ async def test_a_replica_has_so_many_commands_under_way_and_no_more(
     away: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of whichever jobs."""
-    monkeypatch.setattr(jobs, "MOST_COMMANDS", 10)
+    monkeypatch.setattr(turns, "MOST_COMMANDS", 10)
     tasks = await begun(away, *(str(uuid.uuid4()) for _ in range(10)))
     with pytest.raises(LogUnavailableError, match="Too many commands"):
         await away.execute(RequestCancel(job_id=str(uuid.uuid4())))
