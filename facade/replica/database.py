@@ -42,13 +42,13 @@ CREATE INDEX jobs_queued ON jobs (item_type, job_type, queued_us) WHERE queued_u
 CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
 CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE status IN ('NotStarted', 'InProgress');
-CREATE INDEX jobs_by_age ON jobs (created_us, job_id);
-CREATE INDEX jobs_by_status ON jobs (status, created_us, job_id);
-CREATE INDEX jobs_by_type ON jobs (job_type, created_us, job_id);
-CREATE INDEX jobs_by_item_type ON jobs (item_type, created_us, job_id);
-CREATE INDEX jobs_by_workspace ON jobs (workspace_id, created_us, job_id);
-CREATE INDEX jobs_by_item ON jobs (item_id, created_us, job_id);
-CREATE INDEX jobs_exhausted ON jobs (created_us, job_id) WHERE exhausted = 1;
+CREATE INDEX jobs_by_age ON jobs (created_us);
+CREATE INDEX jobs_by_status ON jobs (status, created_us);
+CREATE INDEX jobs_by_type ON jobs (job_type, created_us);
+CREATE INDEX jobs_by_item_type ON jobs (item_type, created_us);
+CREATE INDEX jobs_by_workspace ON jobs (workspace_id, created_us);
+CREATE INDEX jobs_by_item ON jobs (item_id, created_us);
+CREATE INDEX jobs_exhausted ON jobs (created_us) WHERE exhausted = 1;
 """
 _TABLES = ("identity", "checkpoints", "jobs")
 _DROP = "".join(f"DROP TABLE {table};" for table in _TABLES)

@@ -2,8 +2,8 @@
 
 Rows and checkpoints change in one transaction, so a file is always the fold of a prefix of the log.
 It holds nothing that the log does not: it can be deleted at any time. So what is put may wait in
-memory for a while, and a job that changes meanwhile is written once; whatever looks at more than
-one job by its id writes first.
+memory for a while, and a job that changes meanwhile is written once; what looks for jobs by more
+than their id, and not several times a second, writes first.
 """
 
 import logging
@@ -39,8 +39,10 @@ CONTRACT = sha256(
 #: In these, an executor holds the job.
 _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
 
-#: Jobs that wait to be written: few enough that writing them keeps nobody waiting.
-MOST_WAITING = 500
+#: Jobs that wait to be written, and the bytes of their payloads: few enough that writing them keeps
+#: nobody waiting, many enough that a transaction touches its pages for several of them.
+MOST_WAITING = 5000
+MOST_WAITING_BYTES = 8 * 1024 * 1024
 _NEVER_MS = 1 << 62
 
 _ENTRY = "job, partition, last_offset, first_ms"
@@ -94,8 +96,11 @@ class Store:
         self._decoder = msgspec.msgpack.Decoder(Job)
         self._db = opened(path)
         self._waiting: dict[str, Entry] = {}
+        self._waiting_bytes = 0
         #: What was written last: it is asked for most.
         self._written: dict[str, Entry] = {}
+        #: Ids that were asked for and are of no job: whoever asks for a new one does so repeatedly.
+        self._absent: set[str] = set()
         self._checkpoints: dict[int, Checkpoint] = {}
         #: By partition, a time before which no job of it began.
         self._oldest_ms: dict[int, int] = {}
@@ -144,12 +149,14 @@ class Store:
         """
         for entry in entries:
             self._waiting[entry.job.job_id] = entry
+            self._waiting_bytes += len(entry.job.payload)
+            self._absent.discard(entry.job.job_id)
             if entry.first_ms < self._oldest(entry.partition):
                 self._oldest_ms[entry.partition] = entry.first_ms
         self._checkpoints |= checkpoints
         if any(self._oldest(number) <= until_ms for number, until_ms in expired_ms.items()):
             self._write(expired_ms)
-        elif len(self._waiting) >= MOST_WAITING:
+        elif len(self._waiting) >= MOST_WAITING or self._waiting_bytes >= MOST_WAITING_BYTES:
             self._write()
 
     def _write(self, expired_ms: dict[int, int] | None = None) -> None:
@@ -166,13 +173,21 @@ class Store:
                 [(number, *checkpoint) for number, checkpoint in self._checkpoints.items()],
             )
         self._written, self._waiting, self._checkpoints = self._waiting, {}, {}
+        self._waiting_bytes = 0
         if expired_ms:
             self._written = {}
             self._oldest_ms.clear()
 
     def _forget(self) -> None:
-        for held in (self._waiting, self._written, self._checkpoints, self._oldest_ms):
+        for held in (
+            self._waiting,
+            self._written,
+            self._absent,
+            self._checkpoints,
+            self._oldest_ms,
+        ):
             held.clear()
+        self._waiting_bytes = 0
 
     def _oldest(self, partition: int) -> int:
         if partition not in self._oldest_ms:
@@ -186,11 +201,18 @@ class Store:
         """The job of this canonical id."""
         if entry := self._waiting.get(job_id) or self._written.get(job_id):
             return entry
+        if job_id in self._absent:
+            return None
         row = self._db.execute(
             f"SELECT {_ENTRY} FROM jobs WHERE job_id = ?",  # noqa: S608 - no input in it
             (job_id,),
         ).fetchone()
-        return self._entry(row) if row else None
+        if row:
+            return self._entry(row)
+        if len(self._absent) >= MOST_WAITING:
+            self._absent.clear()
+        self._absent.add(job_id)
+        return None
 
     def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None = None
@@ -212,13 +234,15 @@ class Store:
         return [self._entry(row) for row in rows]
 
     def due(self, now: datetime, most: int) -> Sequence[str]:
-        """The ids of jobs that are due, the longest due first."""
-        self._write()
+        """The ids of jobs that are due, at most so many; the rest is due still afterwards."""
+        # Asked several times a second, so what waits is looked through and not written for it.
+        waiting = [job_id for job_id, entry in self._waiting.items() if _is_due(entry.job, now)]
         rows = self._db.execute(
             "SELECT job_id FROM jobs WHERE due_us <= ? ORDER BY due_us LIMIT ?",
             (microseconds(now), most),
         )
-        return [job_id for (job_id,) in rows]
+        written = [job_id for (job_id,) in rows if job_id not in self._waiting]
+        return [*waiting, *written][:most]
 
     def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[Entry]:
         """Jobs of these kinds that were dispatched before, and wait; the longest first."""
@@ -295,3 +319,8 @@ class Store:
 
     def _entry(self, row: tuple[bytes, int, int, int]) -> Entry:
         return Entry(self._decoder.decode(row[0]), *row[1:])
+
+
+def _is_due(job: Job, now: datetime) -> bool:
+    what = due(job)
+    return what is not None and what.time <= now

@@ -4,11 +4,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from fabric_jobs import events
-from facade.lifecycle import Job, Verdict, fold
+from facade.lifecycle import LONGEST_LIFE, Job, RequestCancel, Verdict, fold
 from facade.log import Checkpoint
 from facade.replica import Filter, Identity, Store
-from facade.replica.store import MOST_WAITING, Entry
+from facade.replica.store import MOST_WAITING, MOST_WAITING_BYTES, Entry
 from tests.unit.lifecycle.builders import decided, request, stamp
 
 HERE = 0
@@ -80,6 +82,49 @@ def test_only_so_many_wait(tmp_path: Path) -> None:
     store = opened(path)
     put(store, *map(entry, range(MOST_WAITING)))
     assert len(kept(path)[0]) == MOST_WAITING
+    store.close()
+
+
+def test_so_much_of_payloads_waits(tmp_path: Path) -> None:
+    """A few jobs with much in them are as many with little."""
+    path = tmp_path / "rows"
+    store = opened(path)
+    large = entry(1)
+    job = replace(large.job, payload=b" " * MOST_WAITING_BYTES)
+    put(store, large._replace(job=job))
+    assert kept(path)[0] == {"job-1"}
+    store.close()
+
+
+def test_an_id_that_was_asked_for_in_vain_is_a_job_once_it_is_one(tmp_path: Path) -> None:
+    """Whoever creates a job asks for it before."""
+    store = opened(tmp_path / "rows")
+    assert store.get("job-1") is None
+    assert store.get("job-1") is None
+    put(store, one := entry(1))
+    assert store.get("job-1") == one
+    store.list(Filter(), 1)
+    put(store, entry(2))
+    store.list(Filter(), 1)
+    assert store.get("job-1") == one
+    store.close()
+
+
+def test_what_is_due_is_found_whether_it_waits_or_not(tmp_path: Path) -> None:
+    """And what has changed since it was written is looked at as it is."""
+    store = opened(tmp_path / "rows")
+    put(store, one := entry(1), entry(2))
+    late = one.job.state.create_time + LONGEST_LIFE
+    assert sorted(store.due(late, 10)) == ["job-1", "job-2"]
+    store.list(Filter(), 1)
+    assert sorted(store.due(late, 10)) == ["job-1", "job-2"]
+    assert len(store.due(late, 1)) == 1
+    assert store.due(one.job.state.create_time, 10) == []
+    event = decided(one.job, RequestCancel(job_id="job-1"), stamp("cancel"))
+    _, cancelled = fold(one.job, event)
+    assert cancelled
+    put(store, one._replace(job=cancelled, offset=3))
+    assert store.due(late, 10) == ["job-2"]
     store.close()
 
 
