@@ -12,6 +12,8 @@ from typing import Any
 
 import uvloop
 
+from fabric_jobs import telemetry
+from fabric_jobs.garbage import collect_seldom
 from fabric_jobs.jobs import InvokeType, JobInstanceStatus, JobPhase, JobState
 from fabric_jobs.settings import from_env
 from facade.entrance import admission, authenticator, http_address
@@ -97,5 +99,9 @@ async def serve(settings: FacadeSettings) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    collect_seldom()
+    with (
+        telemetry.running("bare", os.environ, scraped=True),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(serve(from_env(FacadeSettings, os.environ)))

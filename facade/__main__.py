@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from fabric_jobs import telemetry
+from fabric_jobs.garbage import collect_seldom
 from fabric_jobs.kafka import KafkaRefusedError
 from fabric_jobs.logs import configure
 from fabric_jobs.settings import SettingsError, from_env
@@ -48,6 +49,7 @@ def run() -> int:
     try:
         settings = from_env(FacadeSettings, os.environ)
         configure(settings.log_format)
+        collect_seldom()
         with (
             telemetry.running("fabric-jobs-facade", os.environ, scraped=True),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
