@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fabric_jobs.guids import guid
+from fabric_jobs.guids import canonical
 from facade.http.errors import Code, HttpError
 from facade.instance import Instance
 
@@ -33,6 +33,6 @@ def _check_length(name: str, text: str, most: int) -> None:
 
 def _guid(name: str, text: str) -> str:
     try:
-        return str(guid(text))
+        return canonical(text)
     except ValueError:
         raise HttpError(Code.INVALID_REQUEST, f"{name} is not a GUID.") from None

@@ -30,6 +30,7 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nothing asks where a request came from
                 timeout_graceful_shutdown=GRACE_S,
             )
         )

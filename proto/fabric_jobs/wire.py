@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from math import isfinite
 
 import msgspec
@@ -43,8 +44,9 @@ class InvalidMessageError(ValueError):
     """A message holds what the contract forbids; the text says what."""
 
 
+@lru_cache
 def policy_to_proto(policy: Policy) -> pb.Policy:
-    """The message of a policy."""
+    """The message of a policy: the same each time, so copy it, as a message does with its parts."""
     return pb.Policy(
         max_attempts=policy.max_attempts,
         initial_backoff=_duration(policy.initial_backoff_s),
