@@ -14,6 +14,7 @@ from bench.ground import Ground, instances
 from bench.handlers import PAIR
 from bench.life import Connection, Plan
 from bench.load import WrongAnswerError
+from bench.raw import IDLE_PAUSE_MS
 from bench.report import Series, percentile
 from bench.work import work
 from tests.programs import Program
@@ -22,8 +23,6 @@ WARM_UP_S = 2
 PATIENCE_S = 60
 #: Starts and cancels a round, one after the other.
 SINGLE = 50
-#: Milliseconds between two starts, on an idle service.
-IDLE_PAUSE_MS = 20
 
 
 class Pair(NamedTuple):
@@ -69,11 +68,6 @@ async def _running(ground: Ground) -> AsyncIterator[tuple[Program, str]]:
         yield facade, hops
 
 
-async def _hop_ms(ground: Ground, topic: str) -> float:
-    said = await work("raw", "hop", ground.kafka.bootstrap_servers, topic)
-    return float(said["hop_ms"])
-
-
 async def start_latency_hops(ground: Ground) -> dict[str, Series]:
     """POST to the handler's first line on an idle service: the median, in hops."""
     return {"start_latency_hops": await _hops(ground, _starts)}
@@ -91,11 +85,11 @@ async def _hops(
     async with _running(ground) as (facade, topic):
         await took_ms(ground, facade, seen)
         for _ in range(ground.effort.rounds):
-            hop_ms = await _hop_ms(ground, topic)
+            hops = await work("raw", "hop", ground.kafka.bootstrap_servers, topic)
             latencies = await took_ms(ground, facade, seen)
             p50_ms = median(latencies)
             series.add(
-                p50_ms / hop_ms, hop_ms=hop_ms, p50_ms=p50_ms, p99_ms=percentile(latencies, 99)
+                p50_ms / hops["hop_ms"], **hops, p50_ms=p50_ms, p99_ms=percentile(latencies, 99)
             )
     return series
 
