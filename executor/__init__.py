@@ -12,7 +12,7 @@ from executor.errors import (
 from executor.jobs import Job
 from executor.retry import Retry
 from executor.settings import ExecutorSettings
-from fabric_jobs.jobs import ErrorSource
+from fabric_jobs.jobs import ErrorSource, InvokeType
 
 __all__ = [
     "ErrorSource",
@@ -20,6 +20,7 @@ __all__ = [
     "ExecutorError",
     "ExecutorSettings",
     "HandlerDefinitionError",
+    "InvokeType",
     "Job",
     "JobFailed",
     "JobStopped",

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -40,6 +40,11 @@ class Executor:
 
     def __init__(self) -> None:
         self._handlers: dict[tuple[str, str], Handler] = {}
+
+    @property
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """What was decorated, by item type and job type."""
+        return self._handlers
 
     def job(
         self,

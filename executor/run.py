@@ -14,7 +14,7 @@ from executor.handlers import Handler
 from executor.jobs import Job
 from executor.outcomes import outcome_of
 from executor.progress import ProgressFeed
-from executor.session import Accepted, Refused, Session
+from executor.session import Accepted, Decider, Refused
 from fabric_jobs import tracing
 from fabric_jobs.jobs import Progress
 from fabric_jobs.logs import concerning
@@ -34,7 +34,7 @@ class Run:
         self,
         dispatched: Dispatched,
         handler: Handler,
-        session: Session,
+        session: Decider,
         decided: Callable[[], None],
     ) -> None:
         self.job_id = dispatched.job_id

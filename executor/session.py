@@ -60,6 +60,16 @@ class Refused(Struct, frozen=True):
         return f"{pb.RefusalReason.Name(self.reason)} {self.message}"
 
 
+class Decider(Protocol):
+    """Who decides about the claims and reports of runs."""
+
+    async def claim(self, claim: pb.Claim) -> Accepted | Refused:
+        """Asks for an attempt until that is decided."""
+
+    async def report(self, report: pb.Report) -> Accepted | Refused:
+        """Says what became of a run until that is decided."""
+
+
 class Holder(Protocol):
     """Who holds the runs that the stream speaks of."""
 

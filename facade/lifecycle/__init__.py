@@ -1,7 +1,8 @@
 """The lifecycle of a job, pure: what may follow what, what a command leads to, what an event does.
 
 Rule 1: what may follow what is said once, in `table.TABLE`.
-Rule 2: `decide` is the only place that chooses; it is asked on the state that was applied here.
+Rule 2: `decide` is the only place that chooses, of a failure by `fabric_jobs.failures`; it is asked
+on the state that was applied here.
 Rule 3: `fold` never chooses: it takes the state that the event carries, so that replicas of
 different versions agree. What it does not take is a duplicate, a loser of a race, or a broken log.
 

@@ -110,4 +110,4 @@ def _cancel(job: Job, stamp: Stamp) -> Decision:
         case JobPhase.RUNNING:
             return follow(job, events.CancelRequested, stamp, cancel_time=stamp.time)
         case JobPhase.QUEUED | JobPhase.WAITING:
-            return end(job, events.Cancelled, stamp)
+            return end(job, stamp, status=JobInstanceStatus.CANCELLED)

@@ -13,14 +13,23 @@ from facade.lifecycle.commands import Stamp
 from facade.lifecycle.job import Job
 from facade.lifecycle.table import TABLE
 
+_ENDS: dict[JobInstanceStatus, type[events.KnownEvent]] = {
+    JobInstanceStatus.COMPLETED: events.Completed,
+    JobInstanceStatus.FAILED: events.Failed,
+    JobInstanceStatus.CANCELLED: events.Cancelled,
+}
 
-def end(job: Job, kind: type[events.KnownEvent], stamp: Stamp, **changes: Any) -> events.KnownEvent:
-    status = {
-        events.Completed: JobInstanceStatus.COMPLETED,
-        events.Failed: JobInstanceStatus.FAILED,
-        events.Cancelled: JobInstanceStatus.CANCELLED,
-    }[kind]
-    return follow(job, kind, stamp, status=status, end_time=stamp.time, due_time=None, **changes)
+
+def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
+    return follow(
+        job,
+        _ENDS[status],
+        stamp,
+        status=status,
+        end_time=stamp.time,
+        due_time=None,
+        **changes,
+    )
 
 
 def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> events.KnownEvent:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from fabric_jobs import events
+from fabric_jobs import events, failures
 from fabric_jobs.events import AttemptFailedData, RequeueReason
 from fabric_jobs.jobs import (
     MAX_PROGRESS_CHARS,
@@ -29,14 +29,13 @@ from facade.lifecycle.commands import (
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled
 from facade.lifecycle.follow import end, follow, requeue
 from facade.lifecycle.job import Job
-from facade.lifecycle.retry import backoff_s, counted
 
 
 def fail_attempt(job: Job, error: ErrorResponse, stamp: Stamp) -> Decision:
     """What one more failure leads to, by the policy that the grant recorded."""
 
     def wait(policy: Policy, failure: dict[str, Any]) -> Decision:
-        backoff = timedelta(seconds=backoff_s(policy, failure["failures"], job.job_id))
+        backoff = timedelta(seconds=failures.backoff_s(policy, failure["failures"], job.job_id))
         return follow(
             job,
             events.AttemptFailed,
@@ -56,15 +55,10 @@ def _fail(
     try_again: Callable[[Policy, dict[str, Any]], Decision],
 ) -> Decision:
     """Counts the failure: it ends the job, or the job is tried again."""
-    policy = job.state.policy or Policy()
-    failure = counted(job.state, error)
-    if error.is_permanent:
-        return end(job, events.Failed, stamp, **failure)
-    if job.state.phase is JobPhase.STOPPING:
-        return end(job, events.Cancelled, stamp, **failure)
-    if failure["failures"] >= policy.max_attempts:
-        return end(job, events.Failed, stamp, exhausted=True, **failure)
-    return try_again(policy, failure)
+    failure = failures.failed(job.state, error)
+    if failure["status"] is JobInstanceStatus.IN_PROGRESS:
+        return try_again(job.state.policy or Policy(), failure)
+    return end(job, stamp, **failure)
 
 
 def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
@@ -121,7 +115,7 @@ def _progress(job: Job, command: ReportProgress, stamp: Stamp) -> Decision:
 
 
 def _completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
-    return end(job, events.Completed, stamp)
+    return end(job, stamp, status=JobInstanceStatus.COMPLETED)
 
 
 def _failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
@@ -130,14 +124,14 @@ def _failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
 
 def _stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.STOPPING:
-        return end(job, events.Cancelled, stamp)
+        return end(job, stamp, status=JobInstanceStatus.CANCELLED)
     # The cancel that stopped the run may lie ahead of what this replica has read.
     return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
 
 
 def _hand_back(job: Job, command: HandBack, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.STOPPING:
-        return end(job, events.Cancelled, stamp)
+        return end(job, stamp, status=JobInstanceStatus.CANCELLED)
     return requeue(job, RequeueReason.HANDED_BACK, stamp)
 
 

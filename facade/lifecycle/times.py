@@ -2,14 +2,13 @@
 
 from datetime import datetime
 
-from fabric_jobs import events
+from fabric_jobs import failures
 from fabric_jobs.events import RequeueReason
-from fabric_jobs.jobs import ErrorResponse, ErrorSource, JobPhase
+from fabric_jobs.jobs import ErrorResponse, ErrorSource, JobInstanceStatus, JobPhase
 from facade.lifecycle.commands import Expire, FailUnstarted, Retry, Stamp, TimeCommand, TimeOutRun
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled
 from facade.lifecycle.follow import end, requeue
 from facade.lifecycle.job import Job
-from facade.lifecycle.retry import counted
 from facade.lifecycle.runs import fail_attempt
 
 
@@ -29,24 +28,27 @@ def decide_time(job: Job, command: TimeCommand, stamp: Stamp) -> Decision:
             return requeue(job, RequeueReason.RETRY_DUE, stamp)
     elif isinstance(command, TimeOutRun):
         if state.phase is JobPhase.RUNNING:
-            return fail_attempt(job, _TIMED_OUT, stamp)
+            return fail_attempt(job, failures.RUN_TIMED_OUT, stamp)
     elif state.phase is JobPhase.STOPPING:
-        return end(job, events.Cancelled, stamp)
+        return end(job, stamp, status=JobInstanceStatus.CANCELLED)
     return Settled(job)
 
 
 def _fail_unstarted(job: Job, command: FailUnstarted, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.QUEUED and job.state.start_time is None:
-        return end(job, events.Failed, stamp, error=_not_started(job, command.last_served))
+        return end(
+            job,
+            stamp,
+            status=JobInstanceStatus.FAILED,
+            error=_not_started(job, command.last_served),
+        )
     return Settled(job)
 
 
 def _expire(job: Job, stamp: Stamp) -> Decision:
     if job.final:
         return Settled(job)
-    if job.state.phase is JobPhase.STOPPING:
-        return end(job, events.Cancelled, stamp)
-    return end(job, events.Failed, stamp, **counted(job.state, _EXPIRED))
+    return end(job, stamp, **failures.expired(job.state))
 
 
 def _not_started(job: Job, last_served: datetime | None) -> ErrorResponse:
@@ -64,17 +66,3 @@ def _not_started(job: Job, last_served: datetime | None) -> ErrorResponse:
         source=ErrorSource.SYSTEM,
         is_permanent=False,
     )
-
-
-_TIMED_OUT = ErrorResponse(
-    error_code="RunTimedOut",
-    message="The handler ran longer than its run timeout.",
-    source=ErrorSource.SYSTEM,
-    is_permanent=False,
-)
-_EXPIRED = ErrorResponse(
-    error_code="JobExpired",
-    message="The job was not finished within 24 hours.",
-    source=ErrorSource.SYSTEM,
-    is_permanent=False,
-)

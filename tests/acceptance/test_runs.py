@@ -1,15 +1,40 @@
 """Jobs that run: handlers, reports, and what a crash leaves behind."""
 
 import asyncio
+import json
+from collections import Counter
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
+from executor.testing import run_job
+from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
+from tests.acceptance.handlers import executor as handlers
 from tests.conftest import Cluster
-from tests.programs import Fabric, Program, addresses, executor, facade, new_id
+from tests.programs import (
+    Fabric,
+    Program,
+    addresses,
+    executor,
+    facade,
+    new_id,
+    status_api,
+    written,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Seen(NamedTuple):
+    """What is seen of a job's end."""
+
+    status: str
+    error: dict[str, Any] | None
+    attempts: int
+    exhausted: bool
 
 
 async def test_a_job_goes_its_way(replicas: tuple[Program, Program], runner: Program) -> None:
@@ -184,3 +209,50 @@ async def test_a_run_that_outlasts_its_timeout_fails(
         error = (await fabric.until(job_id, "Failed", within_s=10))["errorDetails"]
 
     assert error["errorCode"] == "RunTimedOut"
+
+
+async def test_the_test_kit_says_of_a_job_what_the_stack_does(
+    replicas: tuple[Program, Program], runner: Program, tmp_path: Path
+) -> None:
+    """The same jobs on both: the same ends, errors and numbers of attempts."""
+
+    async def on_the_stack(job_type: str, payload: dict[str, Any], cancelled: bool) -> Seen:
+        async with Fabric(replicas[0], job_type) as fabric, status_api(replicas[0]) as status:
+            job_id = new_id()
+            await fabric.create(job_id, payload)
+            if cancelled:
+                await written(Path(payload["journal"]))
+                await fabric.cancel(job_id)
+            state = await fabric.until(job_id, "Completed", "Failed", "Cancelled")
+            job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+            return Seen(state["status"], state.get("errorDetails"), job.attempt, job.exhausted)
+
+    def in_the_kit(job_type: str, payload: dict[str, Any], cancelled: bool) -> Seen:
+        cancel_when = (lambda progress: progress.fraction == 0.5) if cancelled else None
+        got = run_job(handlers, "Test.Item", job_type, payload, cancel_when=cancel_when)
+        error = None if got.error is None else json.loads(msgspec.json.encode(got.error))
+        return Seen(got.status, error, got.attempts, got.exhausted)
+
+    jobs: list[tuple[str, dict[str, Any], bool]] = [
+        ("quick", {}, False),
+        ("raises", {}, False),
+        ("fails", {}, False),
+        ("hopeless", {}, False),
+        ("slow", {}, False),
+        ("journaled", {"journal": 7}, False),
+        ("flaky", {"journal": str(tmp_path / "flaky")}, False),
+        ("synchronous", {"journal": str(tmp_path / "synchronous")}, False),
+        *(
+            (
+                "cancellable",
+                {"journal": str(tmp_path / then), "until": str(tmp_path / "never"), "then": then},
+                True,
+            )
+            for then in ("stop", "fail", "return")
+        ),
+    ]
+    stack = await asyncio.gather(*(on_the_stack(*job) for job in jobs))
+    kit = [await asyncio.to_thread(in_the_kit, *job) for job in jobs]
+
+    assert kit == stack
+    assert Counter(seen.status for seen in kit) == {"Completed": 4, "Failed": 5, "Cancelled": 2}

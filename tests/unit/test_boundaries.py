@@ -111,7 +111,7 @@ def test_the_contract_loads_neither_program() -> None:
 
 def test_an_executor_loads_neither_the_facade_nor_its_framework() -> None:
     """Who writes a handler installs the base only: no web framework, no server."""
-    modules = packages(loaded("import executor"))
+    modules = packages(loaded("import executor, executor.testing"))
     assert modules & {"facade", "cli", "litestar", "uvicorn", "sqlite3", "confluent_kafka"} == set()
 
 

@@ -1,7 +1,10 @@
 """The documentation names what the code has."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -129,10 +132,18 @@ def test_the_limits_of_an_executor_are_the_code_s() -> None:
 @pytest.mark.parametrize(
     ("page", "handler"), [("README.md", "calculate_forecast"), ("docs/handlers.md", "refresh")]
 )
-def test_the_handler_of_a_page_runs_as_it_stands(page: str, handler: str) -> None:
-    """The example is code that decorates and registers."""
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
-    names: dict[str, object] = {}
-    exec(compile(example, page, "exec"), names)
+def test_the_handler_of_a_page_runs_as_it_stands(
+    page: str, handler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example is code that decorates and registers, and the tests of it pass."""
+    example, *tests = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
+    my_jobs = ModuleType("my_jobs")
+    monkeypatch.setitem(sys.modules, "my_jobs", my_jobs)
+    exec(compile(example, page, "exec"), vars(my_jobs))
+    names: dict[str, Any] = {}
+    for text in tests:
+        exec(compile(text, page, "exec"), names)
+    for name in filter(re.compile("test_").match, names):
+        names[name]()
 
-    assert callable(names[handler])
+    assert callable(getattr(my_jobs, handler))

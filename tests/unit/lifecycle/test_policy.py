@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from fabric_jobs import events
+from fabric_jobs.failures import backoff_s
 from fabric_jobs.jobs import (
     JobInstanceStatus,
     JobPhase,
@@ -11,7 +12,6 @@ from fabric_jobs.jobs import (
 )
 from facade.lifecycle import Command, Expire, FailUnstarted, decide
 from facade.lifecycle.deadlines import LONGEST_LIFE, due
-from facade.lifecycle.retry import backoff_s
 from tests.unit.lifecycle.builders import (
     JOB,
     POLICY,
