@@ -18,6 +18,7 @@ from cli.fabric import JobInstance, new_guid
 from cli.identity import DEVELOPMENT_TENANT, LocalIdentity, TenantOnly, fetch_headers
 from cli.issuer import DEFAULT_ADDRESS, Issuer
 from cli.jobs import jobs
+from cli.new import module_of, new
 from cli.options import INTERRUPTED, Address, grpc_option, run
 from cli.submit import submit
 from fabric_jobs.settings import host_port
@@ -68,6 +69,21 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
         raise CommandError(f"The local issuer can't have {issuer}: {error}.") from error
     with authority:
         run(dev(os.environ, target, http, grpc, authority))
+
+
+@main.command("new")
+@click.argument("name")
+def new_command(name: str) -> None:
+    """Make a project of your own: a handler, its tests, and what runs it.
+
+    NAME is that of its folder, which is made here, such as my-workload.
+    """
+    folder = new(name)
+    click.echo(folder)
+    click.echo(
+        f"Made. Next:\n  cd {folder}\n  pytest\n  fabric-jobs dev {module_of(name)}:executor",
+        err=True,
+    )
 
 
 def _authority(help_text: str) -> Callable[[F], F]:

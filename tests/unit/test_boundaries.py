@@ -28,8 +28,13 @@ OUTSIDE = {
     "threading",
     "uvicorn",
 }
-#: Programs of their own that `cli` starts by name, never imports: they may use the executor's API.
-STARTED = {"cli.example": {"executor"}}
+#: Programs of their own that `cli` starts by name or copies, and never imports: they may use the
+#: executor's API.
+STARTED = {
+    "cli.example": {"executor"},
+    "cli.template.my_workload": {"executor"},
+    "cli.template.test_my_workload": {"executor"},
+}
 
 
 def loaded(statement: str) -> set[str]:

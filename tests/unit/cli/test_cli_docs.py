@@ -12,10 +12,11 @@ from cli.main import main
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "cli.md").read_text()
+TEMPLATE = ROOT / "cli" / "template" / "README.md"
 #: What a reader may type, on whichever page.
 LINES = [
     line
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for page in (ROOT / "README.md", TEMPLATE, *sorted((ROOT / "docs").glob("*.md")))
     for line in re.findall(r"^\$ (.*fabric-jobs .*)$", page.read_text(), re.M)
 ]
 
