@@ -14,6 +14,7 @@ from cli.errors import CommandError
 from cli.fabric import Fabric, JobInstance, JobInstanceState
 from cli.identity import DEVELOPMENT_TENANT, LocalIdentity
 from cli.issuer import Issuer
+from cli.programs import Program
 from cli.stack import Stack
 from fabric_jobs.jobs import JobInstanceStatus
 
@@ -58,7 +59,7 @@ async def _show(stack: Stack, issuer: Issuer) -> list[JobInstanceState]:
     say(f"{broker} {stack.kafka}, facade {url}")
     job = JobInstance(item_type=EXAMPLE_ITEM_TYPE, job_type=EXAMPLE_JOB_TYPE)
     seen: list[JobInstanceState] = []
-    starting: asyncio.Task[None] | None = None
+    starting: asyncio.Task[Program] | None = None
     async with Fabric(url, LocalIdentity(issuer.authority, DEVELOPMENT_TENANT)) as fabric:
         await fabric.create(job, Raw(EXAMPLE_PAYLOAD))
         say(f"POST {job.path} was answered with 202")

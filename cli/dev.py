@@ -3,12 +3,15 @@
 import asyncio
 import shlex
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 import click
 
 from cli.broker import WARNING
 from cli.fabric import JobInstance
 from cli.issuer import DEFAULT_ADDRESS, Issuer
+from cli.programs import Program
+from cli.reload import run_reloading
 from cli.stack import Stack
 
 EXAMPLE = "cli.example:executor"
@@ -31,16 +34,28 @@ async def dev(
 
 async def _run(stack: Stack, target: str, http: str, grpc: str, issuer: Issuer) -> None:
     url, grpc = await stack.start_facade(http, grpc, issuer)
-    await stack.start_executor(target)
-    click.echo(f"ready http={url} grpc={grpc} kafka={stack.kafka} authority={issuer.authority}")
-    click.echo(next_steps(url, grpc, issuer.authority, example=target == EXAMPLE), err=True)
-    await asyncio.Event().wait()
+    addresses = f"http={url} grpc={grpc} kafka={stack.kafka} authority={issuer.authority}"
+
+    def announce(executor: Program) -> None:
+        click.echo(f"ready {addresses}")
+        click.echo(next_steps(url, grpc, issuer.authority, first_kind(executor)), err=True)
+
+    if target == EXAMPLE:
+        announce(await stack.start_executor(target))
+        await asyncio.Event().wait()
+    await run_reloading(stack, target, announce)
 
 
-def next_steps(url: str, grpc: str, authority: str, *, example: bool) -> str:
-    """What a person may try on the running tree."""
-    kind = (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) if example else ("ITEM_TYPE", "JOB_TYPE")
-    payload = EXAMPLE_PAYLOAD if example else "{}"
+def first_kind(executor: Program) -> tuple[str, str]:
+    """The item type and job type of a handler that the executor has."""
+    first, *_ = executor.ready["job_types"].split(",")
+    item_type, _, job_type = first.partition("/")
+    return unquote(item_type), unquote(job_type)
+
+
+def next_steps(url: str, grpc: str, authority: str, kind: tuple[str, str]) -> str:
+    """What a person may try on the running tree, with jobs of that item type and job type."""
+    payload = EXAMPLE_PAYLOAD if kind == (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) else "{}"
     submit = ["fabric-jobs", "submit", *kind, "--payload", payload, "--wait"]
     listing = ["fabric-jobs", "jobs", "list"]
     if url != f"http://{HTTP_ADDRESS}/workload":

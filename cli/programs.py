@@ -19,6 +19,15 @@ STDERR = 2
 _LAST_WORDS_S = 1.0
 
 
+class NotStartedError(CommandError):
+    """The program ended before it was ready; what it wrote on its way is in the log."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        #: The program's exit code; below 0, the signal that ended it.
+        self.code = code
+
+
 class Program:
     """A running child, named by the module that `python -m` runs."""
 
@@ -76,7 +85,9 @@ class Program:
             async with asyncio.timeout(ready_within_s):
                 ready = await program._ready_line
                 if ready is None:
-                    raise CommandError(f"{await program.ended()} before it was ready.")
+                    ended = await program.ended()
+                    code = process.returncode or 0
+                    raise NotStartedError(f"{ended} before it was ready.", code)
         except TimeoutError as error:
             await program.stop()
             message = f"The {name} was not ready within {ready_within_s:.0f} s."

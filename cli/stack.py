@@ -9,9 +9,10 @@ from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
 from cli.broker import EmbeddedBroker
-from cli.errors import CommandError
+from cli.errors import CommandError, InputError
 from cli.issuer import Issuer
 from cli.programs import STDERR, Program
+from fabric_jobs.settings import FILE, KafkaSettings, SettingsError, variables
 
 _KAFKA = "FABRIC_JOBS_KAFKA_"
 KAFKA_VARIABLE = f"{_KAFKA}BOOTSTRAP_SERVERS"
@@ -28,15 +29,18 @@ T = TypeVar("T")
 
 
 class Stack:
-    """The running programs, on the Kafka that the environment names or on the embedded broker."""
+    """The running programs, on the Kafka that the environment names or on the embedded broker.
+
+    Raises `InputError` where the name can't be read.
+    """
 
     def __init__(self, environ: Mapping[str, str], log: int = STDERR) -> None:
         self._environ = DEFAULTS | dict(environ)
         self._log = log
-        self._programs: list[Program] = []
-        self._watches: list[asyncio.Task[None]] = []
+        #: Each with the task that waits for its end, in the order of their starts.
+        self._programs: dict[Program, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[str] = asyncio.Future()
-        if kafka := environ.get(KAFKA_VARIABLE):
+        if kafka := _kafka_named(environ):
             self._broker = None
             self.kafka = kafka
             self._environ.setdefault("FABRIC_JOBS_KAFKA_BROKER", "apache")
@@ -68,9 +72,17 @@ class Stack:
         self._environ["FABRIC_JOBS_FACADES"] = facade.ready["grpc"]
         return facade.ready["http"], facade.ready["grpc"]
 
-    async def start_executor(self, target: str) -> None:
-        """Run the handlers of `MODULE:EXECUTOR`; returns once they are connected."""
-        await self._start("executor", target)
+    async def start_executor(self, target: str) -> Program:
+        """Run the handlers of `MODULE:EXECUTOR`; returns once they are connected.
+
+        Raises `NotStartedError`.
+        """
+        return await self._start("executor", target)
+
+    async def stop(self, program: Program) -> None:
+        """Stop one alone; an executor hands back what it runs."""
+        self._programs.pop(program).cancel()
+        await program.stop()
 
     async def alongside(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of the work; raises `CommandError` as soon as a program ends by itself."""
@@ -94,7 +106,7 @@ class Stack:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for watch in self._watches:
+        for watch in self._programs.values():
             watch.cancel()
         # The executor first: while it drains, it still has the facade to report to.
         async with contextlib.AsyncExitStack() as stops:
@@ -105,14 +117,25 @@ class Stack:
         program = await Program.start(
             name, *arguments, environ=self._environ | variables, log=self._log
         )
-        self._programs.append(program)
-        self._watches.append(asyncio.create_task(self._watch(program), name=f"watch {name}"))
+        watch = asyncio.create_task(self._watch(program), name=f"watch {name}")
+        self._programs[program] = watch
         return program
 
     async def _watch(self, program: Program) -> None:
         ended = await program.ended()
         if not self._broken.done():
             self._broken.set_result(ended)
+
+
+def _kafka_named(environ: Mapping[str, str]) -> str | None:
+    """The bootstrap servers, be they said in a file."""
+    if not (environ.get(KAFKA_VARIABLE) or environ.get(KAFKA_VARIABLE + FILE)):
+        return None
+    (servers,) = (each for each in variables(KafkaSettings) if each.name == KAFKA_VARIABLE)
+    try:
+        return str(servers.read(environ))
+    except SettingsError as error:
+        raise InputError(str(error)) from error
 
 
 async def until_stopped(work: Coroutine[Any, Any, T]) -> T | None:

@@ -3,8 +3,11 @@
 import importlib
 import os
 import sys
+import traceback
+from urllib.parse import quote
 
 from executor import Executor, ExecutorSettings, NoHandlersError
+from executor.tracebacks import authored
 from fabric_jobs import telemetry
 from fabric_jobs.kafka import KafkaRefusedError
 from fabric_jobs.logs import configure
@@ -48,15 +51,24 @@ def main() -> None:
         settings = from_env(ExecutorSettings, os.environ)
         configure(settings.log_format)
 
-        def announce(executor_id: str) -> None:
-            print(f"executor ready pool={settings.pool} executor_id={executor_id}", flush=True)
-
         scraped = settings.metrics_address is not None
         with telemetry.running("fabric-jobs-executor", os.environ, scraped=scraped):
-            load(sys.argv[1]).run(settings, on_ready=announce)
+            executor = load(sys.argv[1])
+            kinds = ",".join(
+                "/".join(quote(name, safe="") for name in kind) for kind in executor.handlers
+            )
+
+            def announce(executor_id: str) -> None:
+                ids = f"pool={settings.pool} executor_id={executor_id}"
+                print(f"executor ready {ids} job_types={kinds}", flush=True)
+
+            executor.run(settings, on_ready=announce)
     except (UsageError, SettingsError, NoHandlersError, KafkaRefusedError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        traceback.print_exception(authored(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from executor.jobs import Job
 from executor.outcomes import outcome_of
 from executor.progress import ProgressFeed
 from executor.session import Accepted, Decider, Refused
+from executor.tracebacks import authored
 from fabric_jobs import tracing
 from fabric_jobs.jobs import Progress
 from fabric_jobs.logs import concerning
@@ -162,8 +163,9 @@ class Run:
         raised = _end_of(self._handling)
         outcome = outcome_of(raised, cancel_requested=self._cancel_requested.is_set())
         if outcome.HasField("failed") and not self.revoked:
-            chosen = isinstance(raised, JobFailed)
-            log.warning("%s: %s", self, outcome.failed.message, exc_info=None if chosen else raised)
+            # What an author chose to raise needs no explaining.
+            told = None if isinstance(raised, JobFailed) or not raised else authored(raised)
+            log.warning("%s: %s", self, outcome.failed.message, exc_info=told)
         return outcome
 
     async def _call_handler(self) -> None:

@@ -5,68 +5,25 @@ import os
 import re
 import signal
 import sys
-from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from cli.fabric import Fabric, JobInstance
 from cli.identity import DEVELOPMENT_TENANT, LocalIdentity
-from tests.command import DEADLINE_S, Command, Ended, run, started
+from tests.command import ANY_PORTS, DEADLINE_S, Dev, Ended, children, dev, run, started
 from tests.conftest import Cluster
 
 FORECAST = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 IMPORT = ("Contoso.FinanceAnalytics.Forecast", "importActuals")
-ANY_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--issuer", "127.0.0.1:0")
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
-
-
-class Dev(Struct):
-    """`fabric-jobs dev`, ready."""
-
-    command: Command
-    ready: dict[str, str]
-
-    @property
-    def process(self) -> Process:
-        """The process itself."""
-        return self.command.process
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The options that name it."""
-        return (
-            *("--http", self.ready["http"]),
-            *("--grpc", self.ready["grpc"]),
-            *("--authority", self.ready["authority"]),
-        )
-
-    async def submit(self, *arguments: str) -> Ended:
-        """`fabric-jobs submit`, sent there."""
-        return await run("submit", *arguments, *self.addresses)
-
-    def child(self, name: str) -> int:
-        """The process id of one of its programs."""
-        (found,) = (pid for pid, command in children(self.process.pid) if f"-m {name}" in command)
-        return found
-
-
-@asynccontextmanager
-async def dev(*arguments: str, cwd: Path | None = None) -> AsyncIterator[Dev]:
-    """`fabric-jobs dev` on free ports, from its ready line on."""
-    async with started("dev", *arguments, *ANY_PORTS, cwd=cwd) as command:
-        assert command.process.stdout
-        async with asyncio.timeout(DEADLINE_S):
-            line = (await command.process.stdout.readline()).decode()
-        assert line.startswith("ready "), f"{line}{(await command.end()).stderr}"
-        yield Dev(command, dict(word.split("=", 1) for word in line.split()[1:]))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -74,18 +31,6 @@ async def running() -> AsyncIterator[Dev]:
     """One for the tests that only use it."""
     async with dev() as one:
         yield one
-
-
-def children(parent: int) -> list[tuple[int, str]]:
-    """The ids and commands of a process's children."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
-            if int(ppid) == parent and state != "Z":
-                words = stat.with_name("cmdline").read_text().split("\0")
-                found.append((int(stat.parent.name), " ".join(words)))
-    return found
 
 
 async def until_gone(*pids: int) -> None:

@@ -4,18 +4,19 @@ import shlex
 
 from cli.dev import next_steps
 
+EXAMPLE = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 URL = "http://127.0.0.1:5000/workload"
 GRPC = "127.0.0.1:5001"
 AUTHORITY = "http://127.0.0.1:5002"
 
 
 def lines(
-    url: str = URL, grpc: str = GRPC, authority: str = AUTHORITY, *, example: bool = True
+    url: str = URL, grpc: str = GRPC, authority: str = AUTHORITY, *, kind: tuple[str, str] = EXAMPLE
 ) -> tuple[list[str], list[str], list[str]]:
     """The words of the three commands that it proposes."""
     submit, curl, listing = (
         shlex.split(line)
-        for line in next_steps(url, grpc, authority, example=example).splitlines()
+        for line in next_steps(url, grpc, authority, kind).splitlines()
         if line.startswith("  ")
     )
     return submit, curl, listing
@@ -44,8 +45,9 @@ def test_other_addresses_are_named() -> None:
     assert listing[-2:] == ["--grpc", grpc]
 
 
-def test_a_user_s_own_handlers_are_for_the_user_to_name() -> None:
-    """Their types aren't known here."""
-    submit, *_ = lines(example=False)
+def test_a_user_s_own_handlers_are_named_as_a_shell_takes_them() -> None:
+    """Whatever is in their names; what their payload holds isn't known here."""
+    submit, curl, _ = lines(kind=("My Item", "it's"))
 
-    assert submit[2:4] == ["ITEM_TYPE", "JOB_TYPE"]
+    assert submit[2:6] == ["My Item", "it's", "--payload", "{}"]
+    assert "/items/My%20Item/" in curl[-1]

@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from cli.errors import CommandError
+from cli.errors import CommandError, InputError
 from cli.stack import Stack, until_stopped
 
 
@@ -104,3 +105,19 @@ async def test_a_named_kafka_is_used() -> None:
     async with Stack({"FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}) as stack:
         assert not stack.embedded
         assert stack.kafka == "kafka:9092"
+
+
+async def test_a_kafka_that_a_file_names_is_used(tmp_path: Path) -> None:
+    """As by any other setting; the programs read the file themselves."""
+    (tmp_path / "servers").write_text("kafka:9092\n")
+    environ = {"FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS_FILE": str(tmp_path / "servers")}
+    async with Stack(environ) as stack:
+        assert not stack.embedded
+        assert stack.kafka == "kafka:9092"
+        assert environ.items() <= stack._environ.items()
+
+
+async def test_a_kafka_that_can_t_be_read_is_told() -> None:
+    """In place of an embedded one."""
+    with pytest.raises(InputError, match="name a file that holds the value"):
+        Stack({"FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS_FILE": "/nowhere"})

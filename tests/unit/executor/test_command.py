@@ -117,9 +117,10 @@ async def test_a_ready_executor_says_so_in_one_line_and_ends_on_sigterm(
         program.send_signal(signal.SIGTERM)
         rest, log = await program.communicate()
 
-    ready = re.fullmatch(r"executor ready pool=(\S+) executor_id=(\S+)\n", line)
+    ready = re.fullmatch(r"executor ready pool=(\S+) executor_id=(\S+) job_types=(\S+)\n", line)
     assert ready
-    assert ready.groups() == (topic, facade.requests[0].hello.executor_id)
+    kinds = "Test.Item/test,Test.Item/blocking,Test.Item/stubborn"
+    assert ready.groups() == (topic, facade.requests[0].hello.executor_id, kinds)
     assert program.returncode == 0, log.decode()
     assert rest == b""
     assert (facade.half_closed, facade.cancelled) == (1, 0)

@@ -1,0 +1,22 @@
+"""What `fabric-jobs dev` can't do about changed code; the rest is seen in `test_new_project.py`."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.errors import CommandError
+from cli.reload import run_reloading
+from cli.stack import Stack
+
+
+async def test_a_folder_that_can_t_be_watched_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place of handlers that are never changed."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    async with Stack({}) as stack:
+        with pytest.raises(CommandError, match=r"can't be watched: .*WATCHFILES_FORCE_POLLING"):
+            await run_reloading(stack, "my_jobs:executor", lambda executor: None)
