@@ -1,12 +1,14 @@
 """What the end of a handler means, as a report that does not name its run yet."""
 
 import asyncio
+import traceback
 from contextlib import suppress
 
 from executor.errors import JobFailed, JobStopped
-from fabric_jobs.jobs import ErrorResponse
+from executor.tracebacks import authored
+from fabric_jobs.jobs import ErrorResponse, bounded_traceback
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from fabric_jobs.wire import error_to_proto
+from fabric_jobs.wire import error_to_proto, utf8_text
 
 
 def outcome_of(raised: BaseException | None, *, cancel_requested: bool) -> pb.Report:
@@ -17,7 +19,16 @@ def outcome_of(raised: BaseException | None, *, cancel_requested: bool) -> pb.Re
     if cancel_requested and isinstance(raised, asyncio.CancelledError | JobStopped):
         return pb.Report(stopped=pb.Stopped())
     # Bounded here too: an oversized message would break the stream each time it is sent.
-    return pb.Report(failed=error_to_proto(_response(raised).bounded()))
+    failed = error_to_proto(_response(raised).bounded())
+    return pb.Report(failed=failed, traceback=_traceback(raised))
+
+
+def _traceback(raised: BaseException) -> str:
+    """Nothing for what its author chose to raise, which needs no explaining."""
+    if isinstance(raised, JobFailed):
+        return ""
+    lines = traceback.format_exception(authored(raised))
+    return bounded_traceback(utf8_text("".join(lines)))
 
 
 def _response(raised: BaseException) -> ErrorResponse:

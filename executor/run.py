@@ -9,13 +9,11 @@ from typing import Any
 
 from executor import metrics, spans
 from executor.dispatches import Dispatched
-from executor.errors import JobFailed
 from executor.handlers import Handler
 from executor.jobs import Job
 from executor.outcomes import outcome_of
 from executor.progress import ProgressFeed
 from executor.session import Accepted, Decider, Refused
-from executor.tracebacks import authored
 from fabric_jobs import tracing
 from fabric_jobs.jobs import Progress
 from fabric_jobs.logs import concerning
@@ -163,8 +161,7 @@ class Run:
         raised = _end_of(self._handling)
         outcome = outcome_of(raised, cancel_requested=self._cancel_requested.is_set())
         if outcome.HasField("failed") and not self.revoked:
-            # What an author chose to raise needs no explaining.
-            told = None if isinstance(raised, JobFailed) or not raised else authored(raised)
+            told = raised if outcome.traceback else None
             log.warning("%s: %s", self, outcome.failed.message, exc_info=told)
         return outcome
 

@@ -69,6 +69,8 @@ class ReportFailed(Struct, frozen=True, kw_only=True):
     attempt: int
     executor_id: str
     error: ErrorResponse
+    #: Where the handler raised; may be empty.
+    traceback: str = ""
 
 
 class ReportStopped(Struct, frozen=True, kw_only=True):

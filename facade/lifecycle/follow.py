@@ -7,24 +7,26 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from fabric_jobs import events
-from fabric_jobs.events import Dispatch, EventData, RequeuedData, RequeueReason
+from fabric_jobs.events import Dispatch, EventData, FailedData, RequeuedData, RequeueReason
 from fabric_jobs.jobs import JobInstanceStatus
 from facade.lifecycle.commands import Stamp
 from facade.lifecycle.job import Job
 from facade.lifecycle.table import TABLE
 
-_ENDS: dict[JobInstanceStatus, type[events.KnownEvent]] = {
-    JobInstanceStatus.COMPLETED: events.Completed,
-    JobInstanceStatus.FAILED: events.Failed,
-    JobInstanceStatus.CANCELLED: events.Cancelled,
+_ENDS: dict[JobInstanceStatus, tuple[type[events.KnownEvent], type[EventData]]] = {
+    JobInstanceStatus.COMPLETED: (events.Completed, EventData),
+    JobInstanceStatus.FAILED: (events.Failed, FailedData),
+    JobInstanceStatus.CANCELLED: (events.Cancelled, EventData),
 }
 
 
 def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
+    kind, data = _ENDS[status]
     return follow(
         job,
-        _ENDS[status],
+        kind,
         stamp,
+        _data=data,
         status=status,
         end_time=stamp.time,
         due_time=None,

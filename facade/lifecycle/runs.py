@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from fabric_jobs import events, failures
 from fabric_jobs.events import AttemptFailedData, RequeueReason
 from fabric_jobs.jobs import (
@@ -15,6 +17,7 @@ from fabric_jobs.jobs import (
     JobState,
     Policy,
     Progress,
+    bounded_traceback,
 )
 from facade.lifecycle.commands import (
     HandBack,
@@ -119,7 +122,11 @@ def _completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
 
 
 def _failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
-    return fail_attempt(job, command.error.bounded(), stamp)
+    failure = fail_attempt(job, command.error.bounded(), stamp)
+    if not command.traceback or not isinstance(failure, events.AttemptFailed | events.Failed):
+        return failure
+    traceback = bounded_traceback(command.traceback)
+    return replace(failure, data=replace(failure.data, traceback=traceback))
 
 
 def _stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:

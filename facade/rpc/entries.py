@@ -97,7 +97,13 @@ def _report(executor_id: str, report: pb.Report) -> Command:
         )
     if outcome == "failed":
         error = error_from_proto(report.failed)
-        return ReportFailed(job_id=job_id, attempt=attempt, executor_id=executor_id, error=error)
+        return ReportFailed(
+            job_id=job_id,
+            attempt=attempt,
+            executor_id=executor_id,
+            error=error,
+            traceback=report.traceback,
+        )
     raise ValueError("the report says nothing")
 
 

@@ -38,7 +38,15 @@ class EventData(Struct, frozen=True, kw_only=True, rename="camel"):
     dispatch: Dispatch | UnsetType = UNSET
 
 
-class AttemptFailedData(EventData, frozen=True, kw_only=True, rename="camel"):
+class FailedData(EventData, frozen=True, kw_only=True, rename="camel"):
+    """A failure, for those who wrote the handler; the state's error is for its users."""
+
+    #: Where the handler raised, as its language prints it, at most 8 KiB from its end; absent where
+    #: nothing was raised, or not told. Fabric is not told either.
+    traceback: str | UnsetType = UNSET
+
+
+class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):
     """The state's due time says when the next attempt is dispatched."""
 
     error: ErrorResponse
@@ -133,7 +141,7 @@ class Completed(
 class Failed(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.failed"):
     """Final: `state.error` says why."""
 
-    data: EventData
+    data: FailedData
 
 
 class Cancelled(

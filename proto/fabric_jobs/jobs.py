@@ -13,6 +13,7 @@ MAX_CODE_CHARS = 128
 MAX_LISTED = 16
 MAX_ERROR_BYTES = 16 * 1024
 MAX_PROGRESS_CHARS = 1024
+MAX_TRACEBACK_BYTES = 8 * 1024
 
 #: An instant in UTC; RFC 3339 on the wire.
 Timestamp = Annotated[datetime, Meta(tz=True)]
@@ -116,6 +117,15 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
             else:
                 error = replace(error, message_parameters=error.message_parameters[:-1])
         return error
+
+
+def bounded_traceback(text: str) -> str:
+    """Its end, cut so that its event fits: what was raised stands last."""
+    text = text[-MAX_TRACEBACK_BYTES:]
+    while (excess := len(msgspec.json.encode(text)) - MAX_TRACEBACK_BYTES) > 0:
+        # A character takes 6 bytes at most, in JSON.
+        text = text[excess // 6 + 1 :]
+    return text
 
 
 class Progress(Struct, frozen=True, rename="camel"):

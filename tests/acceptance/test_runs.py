@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from executor.testing import run_job
+from fabric_jobs import events
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
 from tests.acceptance.handlers import executor as handlers
@@ -24,6 +25,7 @@ from tests.programs import (
     status_api,
     written,
 )
+from tests.topic import topic_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -101,17 +103,27 @@ async def test_a_killed_facade_s_running_jobs_complete(
 
 
 async def test_a_raised_exception_becomes_the_error_details(
-    replicas: tuple[Program, Program], runner: Program
+    environment: dict[str, str], replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """Failed, still 200, and the message is the exception's."""
+    """Failed, still 200, and the message is the exception's; its traceback is the event's alone."""
     async with Fabric(replicas[0], "raises") as fabric:
         job_id = new_id()
         await fabric.create(job_id)
         error = (await fabric.until(job_id, "Failed"))["errorDetails"]
+    async with topic_of(environment) as topic:
+        *_, failed = await topic.events_of(job_id)
 
-    assert error["errorCode"] == "HandlerError"
-    assert error["message"] == "ValueError: no such region"
-    assert error["source"] == "System"
+    assert error == {
+        "errorCode": "HandlerError",
+        "message": "ValueError: no such region",
+        "source": "System",
+        "isPermanent": False,
+    }
+    assert isinstance(failed, events.Failed)
+    lines = str(failed.data.traceback).splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1].endswith("in raises")
+    assert lines[-1] == "ValueError: no such region"
 
 
 async def test_a_handler_chooses_its_error(

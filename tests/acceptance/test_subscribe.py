@@ -39,7 +39,7 @@ def loser(event: events.Event) -> bytes:
             source="/loser",
             subject=event.subject,
             time=event.time,
-            data=events.EventData(
+            data=events.FailedData(
                 sequence=event.data.sequence, follows=event.data.follows, state=state
             ),
         )

@@ -126,6 +126,7 @@ def test_the_limits_of_an_executor_are_the_code_s() -> None:
         jobs.MAX_PROGRESS_CHARS,
         *(jobs.MAX_CODE_CHARS, jobs.MAX_MESSAGE_CHARS),
         *(jobs.MAX_LISTED, jobs.MAX_ERROR_BYTES // 1024),
+        jobs.MAX_TRACEBACK_BYTES // 1024,
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from executor import ErrorSource, JobFailed, JobStopped
 from executor.outcomes import outcome_of
-from fabric_jobs.jobs import MAX_MESSAGE_CHARS
+from fabric_jobs.jobs import MAX_MESSAGE_CHARS, MAX_TRACEBACK_BYTES
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 STOPS = [asyncio.CancelledError(), JobStopped()]
@@ -64,9 +64,27 @@ def test_job_failed_alone_is_like_any_exception() -> None:
 
 
 def test_an_error_fits_the_stream_whatever_its_text() -> None:
-    """Cut to its bound, and to what UTF-8 can say."""
+    """Cut to its bound, and to what UTF-8 can say; so is its traceback."""
     assert len(failure(ValueError("x" * 10_000_000)).message) == MAX_MESSAGE_CHARS
     assert failure(ValueError("file \udcff")).message == "ValueError: file ?"
+    told = outcome_of(ValueError("x" * 10_000_000 + "\udcff"), cancel_requested=False).traceback
+    assert len(told.encode()) <= MAX_TRACEBACK_BYTES
+    assert told.endswith("x?\n")
+
+
+def test_an_exception_comes_with_its_traceback_and_a_chosen_error_without() -> None:
+    """What an author chose needs no explaining."""
+    raised: list[Exception] = []
+    for error in (ZeroDivisionError("by zero"), JobFailed("No.")):
+        try:
+            raise error
+        except Exception as caught:
+            raised.append(caught)
+    accident, chosen = (outcome_of(each, cancel_requested=False).traceback for each in raised)
+
+    assert accident.startswith("Traceback (most recent call last):\n")
+    assert accident.endswith("raise error\nZeroDivisionError: by zero\n")
+    assert chosen == ""
 
 
 def test_an_exception_that_can_t_say_what_it_is_is_named_all_the_same() -> None:

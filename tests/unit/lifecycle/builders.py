@@ -78,11 +78,18 @@ def completed(attempt: int = 1, executor_id: str = A) -> lifecycle.ReportComplet
 
 
 def failed(
-    attempt: int = 1, executor_id: str = A, error: ErrorResponse | None = None
+    attempt: int = 1,
+    executor_id: str = A,
+    error: ErrorResponse | None = None,
+    traceback: str = "",
 ) -> lifecycle.ReportFailed:
     """A report of a failure; of one that may pass, unless an error is given."""
     return lifecycle.ReportFailed(
-        job_id=JOB, attempt=attempt, executor_id=executor_id, error=error or failure()
+        job_id=JOB,
+        attempt=attempt,
+        executor_id=executor_id,
+        error=error or failure(),
+        traceback=traceback,
     )
 
 

@@ -11,6 +11,7 @@ from fabric_jobs.jobs import (
     MAX_CODE_CHARS,
     MAX_ERROR_BYTES,
     MAX_MESSAGE_CHARS,
+    MAX_TRACEBACK_BYTES,
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
@@ -134,6 +135,22 @@ def test_the_last_details_go_before_the_texts_parameters() -> None:
     assert bounded.more_details == details[: len(bounded.more_details)]
 
 
+def test_a_traceback_is_in_the_event_of_the_failure_alone() -> None:
+    """Its end, within its bound; what comes after the failure does not carry it on."""
+    job = driven([*RUNNING])
+    again = decided(job, failed(traceback="é" * 9_000 + "ValueError"), stamp())
+    assert isinstance(again, events.AttemptFailed)
+    assert isinstance(again.data.traceback, str)
+    assert again.data.traceback.endswith("éValueError")
+    assert len(msgspec.json.encode(again.data.traceback)) > MAX_TRACEBACK_BYTES - 6
+    assert len(msgspec.json.encode(again.data.traceback)) <= MAX_TRACEBACK_BYTES
+    permanent = failed(error=failure(permanent=True), traceback="ValueError")
+    last = decided(job, permanent, stamp())
+    assert isinstance(last, events.Failed)
+    assert last.data.traceback == "ValueError"
+    assert b"traceback" not in events.encode(decided(driven([failed()], job), retry(), stamp()))
+
+
 def test_the_rest_of_the_largest_event_stays_within_what_the_topic_must_carry() -> None:
     """After failures at every bound, no event's part beside its payload exceeds the promise."""
     policy = Policy(max_attempts=100, initial_backoff_s=0)
@@ -141,7 +158,10 @@ def test_the_rest_of_the_largest_event_stays_within_what_the_topic_must_carry() 
     for attempt in range(1, 4):
         job = driven([claim(attempt, A, "", policy=policy)], job)
         job = driven([progressed(attempt, message="\x00" * 5_000)], job)
-        for last in (failed(attempt, error=LARGEST), hand_back(attempt)):
+        for last in (
+            failed(attempt, error=LARGEST, traceback="\x00" * 100_000),
+            hand_back(attempt),
+        ):
             largest = max(largest, len(events.encode(decided(job, last, stamp("e" * 36)))))
         job = driven([failed(attempt, error=LARGEST), retry(attempt)], job)
     assert 2 * 8_192 < largest - len(PAYLOAD) <= EVENT_REST_BYTES
