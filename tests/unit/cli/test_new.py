@@ -130,3 +130,16 @@ def test_the_template_is_in_the_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
     assert {Path(name).name for name in names if name.startswith("cli/template/")} == template
+
+
+@pytest.mark.parametrize("page", ["README.md", "cli/template/README.md"])
+def test_a_page_s_commands_name_what_a_new_project_has(page: str) -> None:
+    """Its module, its executor and its job."""
+    text = (ROOT / page).read_text()
+    (module,) = re.findall(r"^\$ fabric-jobs dev (\w+):executor$", text, re.M)
+    handlers = (ROOT / "cli" / "template" / f"{module}.py").read_text()
+    submitted = re.findall(r"^\$ .*fabric-jobs submit (\S+) (\S+) ", text, re.M)
+
+    assert submitted
+    for item_type, job_type in submitted:
+        assert f'"{item_type}", "{job_type}"' in handlers
