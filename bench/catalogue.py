@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bench import load
 from bench.figures import http, latency, lives, stored
 from bench.ground import Ground
-from bench.peers.peer import CELERY, IN_PROCESS, PROCRASTINATE, SAQ, Peer
+from bench.peers.peer import CELERY, IN_PROCESS, PROCRASTINATE, SAQ, TEMPORAL, Peer
 from bench.report import Goal, Series
 from tests import apache_kafka
 
@@ -60,6 +60,7 @@ GROUPS = (
     against(SAQ, lives_vs_saq=at_least(1.5), cpu_vs_saq=at_most(0.8)),
     against(CELERY, lives_vs_celery=at_least(4), cpu_vs_celery=None),
     against(PROCRASTINATE, lives_vs_procrastinate=at_least(4), cpu_vs_procrastinate=None),
+    against(TEMPORAL, lives_vs_temporal=None, cpu_vs_temporal=None),
     # Nothing is kept there: the price of keeping it.
     against(IN_PROCESS, lives_vs_in_process=None, cpu_vs_in_process=None),
 )

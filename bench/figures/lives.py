@@ -46,6 +46,8 @@ async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
     async with ours(ground) as us, peer.running(ground.folder) as them:
         for side in (us, them):
             await lived(ground, side, many // 4)
+        if them.settle:
+            await them.settle()
         for _ in range(ground.effort.rounds):
             our_rate, our_cpu_s = await lived(ground, us, many)
             their_rate, their_cpu_s = await lived(ground, them, many)

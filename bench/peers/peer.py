@@ -1,8 +1,9 @@
 """A peer: its server, its HTTP and its worker, as programs of the peers' own environment."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ class Side(NamedTuple):
     url: str
     #: Its processes, without the server that keeps its data.
     pids: list[int]
+    #: What is to be done once it is warm.
+    settle: Callable[[], Awaitable[object]] | None = None
 
 
 class Peer(NamedTuple):
@@ -32,6 +35,7 @@ class Peer(NamedTuple):
     web: tuple[str, ...]
     worker: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
+    settle: tuple[str, ...] = ()
     server: Callable[[Path], AbstractAsyncContextManager[str]] | None = None
     #: Says what is missing on this machine, if anything is.
     missing: Callable[[], str | None] = lambda: None
@@ -62,7 +66,8 @@ class Peer(NamedTuple):
             pids = [web.process.pid]
             if self.worker:
                 pids.append((await start(self.worker)).process.pid)
-            yield Side(web.ready["url"], pids)
+            settle = partial(run, PYTHON, *self.settle, environment=environment)
+            yield Side(web.ready["url"], pids, settle if self.settle else None)
 
 
 IN_PROCESS = Peer("in_process", ("-m", "bench.peers.in_process"))
@@ -85,6 +90,14 @@ PROCRASTINATE = Peer(
     ("-m", "bench.peers.procrastinate_web"),
     ("-m", "bench.peers.procrastinate_jobs"),
     ("-m", "bench.peers.procrastinate_jobs", "schema"),
+    ("-m", "bench.peers.procrastinate_jobs", "analyse"),
     server=servers.postgres,
     missing=servers.no_postgres,
+)
+TEMPORAL = Peer(
+    "temporal",
+    ("-m", "bench.peers.temporal_web"),
+    ("-m", "bench.peers.temporal_jobs"),
+    server=servers.temporal,
+    missing=servers.no_temporal,
 )

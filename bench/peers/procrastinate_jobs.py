@@ -16,8 +16,11 @@ async def nothing(sent: int, **_: Any) -> None:
 
 
 async def work() -> None:
-    """The worker, or with `schema` what it needs in the database."""
+    """The worker; with `schema` what it needs in the database, with `analyse` how it is filled."""
     async with app.open_async():
+        if sys.argv[1:] == ["analyse"]:
+            await app.connector.execute_query_async("ANALYZE")
+            return
         if sys.argv[1:] == ["schema"]:
             await app.schema_manager.apply_schema_async()
             return

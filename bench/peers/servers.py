@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL, as plain processes on loopback, in a folder, ended with the block."""
+"""Redis, PostgreSQL and Temporal, as plain processes on loopback, each in a folder of its own."""
 
 import asyncio
 import os
@@ -24,6 +24,13 @@ def no_redis() -> str | None:
 def no_postgres() -> str | None:
     """Why there is no PostgreSQL on this machine, None when there is."""
     return None if found_program("initdb") else "no PostgreSQL: apt-get install postgresql"
+
+
+def no_temporal() -> str | None:
+    """Why there is no Temporal on this machine, None when there is."""
+    if found_program("temporal"):
+        return None
+    return "no temporal: go install github.com/temporalio/cli/cmd/temporal@v1.5.1"
 
 
 @asynccontextmanager
@@ -63,6 +70,18 @@ async def postgres(folder: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def temporal(folder: Path) -> AsyncIterator[str]:
+    """Temporal's development server, which keeps its data by SQLite; its address."""
+    folder.mkdir()
+    with reserve_port() as reserved:
+        port = reserved.getsockname()[1]
+        options = ["--ip", "127.0.0.1", "--port", str(port), "--headless", "--log-level", "error"]
+        command = ["temporal", "server", "start-dev", *options]
+        async with _server([*command, "--db-filename", str(folder / "temporal.db")], port):
+            yield f"127.0.0.1:{port}"
+
+
+@asynccontextmanager
 async def _server(command: list[str], port: int) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
@@ -74,7 +93,7 @@ async def _server(command: list[str], port: int) -> AsyncIterator[None]:
         yield
     finally:
         if process.returncode is None:
-            # PostgreSQL's fast stop, and Redis' own.
+            # PostgreSQL's fast stop, and what the others end by as well.
             process.send_signal(2)
             await process.wait()
 
