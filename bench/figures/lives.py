@@ -42,7 +42,7 @@ async def lived(ground: Ground, side: Side, lives: int) -> tuple[float, float]:
 async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
     """`lives_vs_PEER`, `cpu_vs_PEER`."""
     lives, cpu = Series(), Series()
-    many = ground.effort.lives
+    many = min(ground.effort.lives, peer.most_lives)
     async with ours(ground) as us, peer.running(ground.folder) as them:
         for side in (us, them):
             await lived(ground, side, many // 4)

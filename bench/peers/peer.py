@@ -37,6 +37,8 @@ class Peer(NamedTuple):
     prepare: tuple[str, ...] = ()
     settle: tuple[str, ...] = ()
     server: Callable[[Path], AbstractAsyncContextManager[str]] | None = None
+    #: Lives a round, at most: more would take a slow one minutes.
+    most_lives: int = 1_000_000
     #: Says what is missing on this machine, if anything is.
     missing: Callable[[], str | None] = lambda: None
 
@@ -99,5 +101,6 @@ TEMPORAL = Peer(
     ("-m", "bench.peers.temporal_web"),
     ("-m", "bench.peers.temporal_jobs"),
     server=servers.temporal,
+    most_lives=500,
     missing=servers.no_temporal,
 )
