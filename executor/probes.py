@@ -4,8 +4,9 @@ It answers from threads, so that it can say that the event loop does not.
 """
 
 import asyncio
+import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +25,7 @@ async def answering(address: str) -> AsyncIterator[None]:
     """Answers `/livez` and `/metrics` on `HOST:PORT`. Raises `SettingsError`."""
     handler = partial(_Handler, asyncio.get_running_loop())
     try:
-        server = ThreadingHTTPServer(host_port(address), handler)
+        server = _Server(host_port(address), handler)
     except OSError as error:
         raise SettingsError(f"{PREFIX}METRICS_ADDRESS={address}: {error.strerror}.") from error
     threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
@@ -33,6 +34,12 @@ async def answering(address: str) -> AsyncIterator[None]:
     finally:
         await asyncio.to_thread(server.shutdown)
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, address: tuple[str, int], handler: Callable[..., "_Handler"]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 """The brokers that tests run on, a fresh topic for each test, and Node."""
 
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,17 @@ def examples() -> Path:
     if reason := node_examples.why_unavailable() or node_examples.install():
         _missing("Node", reason)
     return node_examples.EXAMPLES
+
+
+@pytest.fixture
+def ipv6_port() -> int:
+    """A free port of ::1, where the machine has one."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as trial:
+            port: int = trial.getsockname()[1]
+    except OSError as error:
+        _missing("IPv6", f"no IPv6 here: {error}")
+    return port
 
 
 @pytest.fixture

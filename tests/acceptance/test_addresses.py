@@ -1,8 +1,5 @@
 """A facade on IPv6."""
 
-import os
-import socket
-
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -10,13 +7,9 @@ from tests.conftest import Cluster
 from tests.programs import Fabric, facade, new_id, status_api
 
 
+@pytest.mark.usefixtures("ipv6_port")
 async def test_a_facade_answers_on_ipv6(embedded: Cluster, topic: str) -> None:
     """Over HTTP and gRPC, at the addresses that its ready line says."""
-    with socket.socket(socket.AF_INET6) as trial:
-        try:
-            trial.bind(("::1", 0))
-        except OSError as error:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no IPv6 here: {error}")
     environment = embedded.environment(topic) | {
         "FABRIC_JOBS_HTTP_ADDRESS": "[::1]:0",
         "FABRIC_JOBS_GRPC_ADDRESS": "[::1]:0",

@@ -29,6 +29,15 @@ async def test_a_loop_that_answers_lives(address: str) -> None:
     assert other.status_code == 404
 
 
+async def test_it_answers_on_ipv6(ipv6_port: int) -> None:
+    """Where the setting says so."""
+    address = f"[::1]:{ipv6_port}"
+    async with answering(address), httpx.AsyncClient() as client:
+        live = await client.get(f"http://{address}/livez")
+
+    assert live.status_code == 200
+
+
 async def test_a_loop_that_is_blocked_does_not_live(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
