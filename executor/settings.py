@@ -4,12 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fabric_jobs.settings import Addresses, ClientSettings, LogFormat, addresses, host_port
-
-OptionalAddress = Annotated[
-    str | None,
-    Meta(title="HOST:PORT", examples=["127.0.0.1:9464"], extra={"check": host_port}),
-]
+from fabric_jobs.settings import Address, Addresses, ClientSettings, LogFormat, addresses
 
 
 class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
@@ -31,7 +26,7 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     #: How a log line is written: for people, or as an object for machines.
     log_format: LogFormat = "console"
     #: Where `/livez` and `/metrics` answer whoever asks; nowhere if empty.
-    metrics_address: OptionalAddress = None
+    metrics_address: Annotated[Address | None, Meta(examples=["127.0.0.1:9464"])] = None
 
     @property
     def facade_addresses(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def read(kind: Any, text: str) -> Any:
     value = msgspec.convert(words, kind, strict=False, dec_hook=_built)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("no number to reckon with")
-    check = _check(info.item_type if isinstance(info, inspect.VarTupleType) else info)
+    check = _check(info)
     for one in value if listed else [value]:
         check(one)
     return value
@@ -103,8 +103,17 @@ def _schema(info: inspect.Type) -> dict[str, Any]:
 
 
 def _check(info: inspect.Type) -> Callable[[Any], object]:
-    extra = (info.extra or {}) if isinstance(info, inspect.Metadata) else {}
-    return cast(Callable[[Any], object], extra.get("check", lambda value: value))
+    """What each value must pass."""
+    match info:
+        case inspect.Metadata(extra={"check": check}):
+            return cast(Callable[[Any], object], check)
+        case inspect.Metadata(type=inner):
+            return _check(inner)
+        case inspect.UnionType(types=(inner, inspect.NoneType())):
+            return _check(inner)
+        case inspect.VarTupleType(item_type=item):
+            return _check(item)
+    return lambda value: value
 
 
 def _built(kind: type, text: Any) -> Any:

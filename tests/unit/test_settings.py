@@ -41,6 +41,7 @@ class Example(KafkaSettings, frozen=True, kw_only=True):
     kinds: tuple[InvokeType, ...] = (InvokeType.MANUAL,)
     address: Address = "127.0.0.1:5000"
     addresses: Addresses = "127.0.0.1:1"
+    probes: Annotated[Address | None, Meta(examples=["127.0.0.1:2"])] = None
     id: Guid = ""
     url: Url = "https://example.org"
 
@@ -109,6 +110,7 @@ def test_other_variables_are_passed_by() -> None:
         ("ADDRESS", "5000", "HOST:PORT; 127.0.0.1:5000 would do"),
         ("ADDRESSES", "a:1,b", "HOST:PORT, or several separated by commas; 127.0.0.1:1 would do"),
         ("ADDRESSES", ",", "HOST:PORT, or several separated by commas; 127.0.0.1:1 would do"),
+        ("PROBES", "9464", "HOST:PORT; 127.0.0.1:2 would do"),
         ("ID", "contoso", "a GUID; 0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5 would do"),
         (
             "EVENTS_TOPIC",
