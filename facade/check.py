@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from fabric_jobs import telemetry
 from fabric_jobs.kafka import KafkaRefusedError, client_arguments
 from fabric_jobs.settings import SettingsError, from_env, misspelled
 from facade import topics
@@ -84,6 +85,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         http_address(settings)
         grpc_address(settings, grpc_security(settings))
         client_arguments(settings)
+        telemetry.signals(environ)
     except SettingsError as error:
         yield Finding(Verdict.FAILED, "settings", str(error))
         return

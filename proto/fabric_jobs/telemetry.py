@@ -19,7 +19,7 @@ def running(service: str, environ: Mapping[str, str], *, scraped: bool) -> Itera
 
     `service` is the name unless the environment has another. Raises `SettingsError`.
     """
-    sent = [signal for signal in _UNSENT if _is_sent(signal, environ)]
+    sent = signals(environ)
     if not (sent or scraped):
         yield
         return
@@ -40,6 +40,11 @@ def running(service: str, environ: Mapping[str, str], *, scraped: bool) -> Itera
         flushing = threading.Thread(target=stop, name="flush telemetry", daemon=True)
         flushing.start()
         flushing.join(FLUSH_S)
+
+
+def signals(environ: Mapping[str, str]) -> list[str]:
+    """What the environment says is to go out by OTLP. Raises `SettingsError`."""
+    return [signal for signal in _UNSENT if _is_sent(signal, environ)]
 
 
 def _is_sent(signal: str, environ: Mapping[str, str]) -> bool:

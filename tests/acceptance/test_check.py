@@ -157,6 +157,15 @@ def test_a_setting_that_cannot_be_used_is_all_that_is_told() -> None:
     )
 
 
+def test_a_variable_of_opentelemetry_that_a_facade_refuses_fails() -> None:
+    """It would end at its start."""
+    report = Report(FABRIC_JOBS_AUTHENTICATION="off", OTEL_TRACES_EXPORTER="zipkin")
+
+    assert report.code == 1
+    assert report.verdicts("settings") == ["failed"]
+    assert "OTEL_TRACES_EXPORTER=zipkin: only otlp" in report.text
+
+
 def test_a_state_folder_that_cannot_be_written_to_fails(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
