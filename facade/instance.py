@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from fabric_jobs import tracing
 from facade.lifecycle import Job, Request
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -59,4 +60,5 @@ def again(job: Job, new_job_id: str) -> Request:
         invoke_type=job.state.invoke_type,
         request_hash=instance.request_hash(payload_hash),
         payload=job.payload,
+        traceparent=tracing.current(),
     )

@@ -23,6 +23,12 @@ REQUEST_SECONDS = METERS.histogram(
     *("operation", "status"),
     bounds=_ANSWER_S,
 )
+RPC_SECONDS = METERS.histogram(
+    "fabric_jobs_rpc_seconds",
+    "How long gRPC calls with one answer took, by its code.",
+    *("method", "code"),
+    bounds=_ANSWER_S,
+)
 APPEND_SECONDS = METERS.histogram(
     "fabric_jobs_append_seconds",
     "From handing an event to Kafka until it was read back here.",

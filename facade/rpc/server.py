@@ -15,6 +15,7 @@ from facade.replica import Replica
 from facade.roster import Roster
 from facade.rpc.access import SERVICE, Access, Role
 from facade.rpc.health import Health
+from facade.rpc.observed import Observed
 from facade.rpc.offers import Offers
 from facade.rpc.service import JobStatusService
 from facade.rpc.sessions import Sessions
@@ -63,9 +64,8 @@ class RpcServer:
         sessions = Sessions(jobs, replica, roster)
         self.offers = Offers(replica, sessions, ready)
         self._service = JobStatusService(jobs, replica, roster, sessions)
-        self._server = grpc.aio.server(
-            options=_OPTIONS, interceptors=[Access(security.names)] if security else []
-        )
+        guards = [Access(security.names)] if security else []
+        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[Observed(), *guards])
         # Generated without annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]
             self._service, self._server

@@ -1,11 +1,14 @@
 """What the unit tests of several rooms stand on."""
 
+from collections.abc import Callable
+
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from fabric_jobs import tracing
+from facade import metrics
 
 
 @pytest.fixture
@@ -16,3 +19,21 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
     return exporter
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[dict[str, str]]]:
+    """From now on, the labels of each measurement of a facade's histogram, by its name."""
+
+    def measured(name: str) -> list[dict[str, str]]:
+        seen: list[dict[str, str]] = []
+
+        class Recorder:
+            def record(self, seconds: float, labels: dict[str, str]) -> None:
+                assert seconds > 0
+                seen.append(labels)
+
+        monkeypatch.setattr(metrics, name, Recorder())
+        return seen
+
+    return measured

@@ -1,5 +1,6 @@
 """Requests as metrics and as spans; the probes' answers."""
 
+from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
 
@@ -8,7 +9,6 @@ from litestar.testing import TestClient
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from facade import metrics
 from facade.health import Health
 from facade.http import Admission, Door, Operations, http_app
 from facade.jobs import Jobs
@@ -69,17 +69,9 @@ def client(jobs: Away, health: Health) -> TestClient[Any]:
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+def seen(measured: Callable[[str], list[dict[str, str]]]) -> list[dict[str, str]]:
     """The labels of each measurement."""
-    seen: list[dict[str, str]] = []
-
-    class Recorder:
-        def record(self, seconds: float, labels: dict[str, str]) -> None:
-            assert seconds > 0
-            seen.append(labels)
-
-    monkeypatch.setattr(metrics, "REQUEST_SECONDS", Recorder())
-    return seen
+    return measured("REQUEST_SECONDS")
 
 
 @pytest.mark.parametrize(
@@ -93,24 +85,24 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     ],
 )
 def test_a_request_is_measured_by_its_operation_and_status(
-    measured: list[dict[str, str]], method: str, path: str, operation: str, status: str
+    seen: list[dict[str, str]], method: str, path: str, operation: str, status: str
 ) -> None:
     """Whatever its path holds: labels are bounded."""
     body = {"invokeType": "Manual"} if method == "POST" else None
     client(Away(), Sick()).request(method, path, headers=HEADERS, json=body)
 
-    assert measured == [{"operation": operation, "status": status}]
+    assert seen == [{"operation": operation, "status": status}]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
 def test_a_probe_is_neither_measured_nor_traced(
-    measured: list[dict[str, str]], exported: InMemorySpanExporter, path: str
+    seen: list[dict[str, str]], exported: InMemorySpanExporter, path: str
 ) -> None:
     """It comes every few seconds, and is no request of Fabric's."""
     answer = client(Away(), Sick()).get(path)
 
     assert answer.status_code == 200
-    assert (measured, exported.get_finished_spans()) == ([], ())
+    assert (seen, exported.get_finished_spans()) == ([], ())
 
 
 def test_a_request_is_a_span_by_its_route_in_the_trace_of_its_caller(
