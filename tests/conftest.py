@@ -35,15 +35,16 @@ class Cluster(Struct, frozen=True):
         }
 
 
-def no_apache_kafka(reason: str) -> NoReturn:
+def missing(what: str, reason: str) -> NoReturn:
     """Skips on a newcomer's machine; fails where CI must have run the test."""
-    _missing("Apache Kafka", reason)
-
-
-def _missing(what: str, reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"no {what} in CI: {reason}")
     pytest.skip(reason)
+
+
+def no_apache_kafka(reason: str) -> NoReturn:
+    """As of anything that is missing."""
+    missing("Apache Kafka", reason)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +88,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 def examples() -> Path:
     """The folder of the examples, where those in JavaScript can be run."""
     if reason := node_examples.why_unavailable() or node_examples.install():
-        _missing("Node", reason)
+        missing("Node", reason)
     return node_examples.EXAMPLES
 
 
@@ -98,7 +99,7 @@ def ipv6_port() -> int:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as trial:
             port: int = trial.getsockname()[1]
     except OSError as error:
-        _missing("IPv6", f"no IPv6 here: {error}")
+        missing("IPv6", f"no IPv6 here: {error}")
     return port
 
 

@@ -6,12 +6,11 @@ import shutil
 import subprocess
 from asyncio import to_thread
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from tests.command import run
-from tests.conftest import Cluster
+from tests.conftest import Cluster, missing
 from tests.programs import Fabric, Program, executor, facade
 
 PAGE = (Path(__file__).parents[2] / "docs" / "grpc.md").read_text()
@@ -31,11 +30,11 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A PATH with openssl and grpcurl, which Go's tools build where it is missing."""
     path = os.environ["PATH"]
     if not shutil.which("openssl"):
-        _missing("no openssl on PATH: install one")
+        missing("openssl", "no openssl on PATH: install one")
     if shutil.which("grpcurl"):
         return path
     if not shutil.which("go"):
-        _missing("neither grpcurl nor go on PATH: install one")
+        missing("grpcurl", "neither grpcurl nor go on PATH: install one")
     folder = tmp_path_factory.mktemp("bin")
     build = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-mod=mod"}
     subprocess.run(["go", "install", GRPCURL], env=build, cwd=folder, check=True)
@@ -97,9 +96,3 @@ def _called(call: str, replica: Program, plain: Program, tools: str) -> str:
         timeout=60,
     )
     return done.stdout
-
-
-def _missing(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
