@@ -20,6 +20,7 @@ from facade.settings import FacadeSettings
 from tests import apache_kafka
 from tests.compose import ROOT, SERVICES, Stack, built, why_unavailable
 from tests.conftest import no_apache_kafka
+from tests.pages import Shown, shown
 from tests.programs import Fabric, Program, new_id
 
 SETTINGS: dict[str, type[Struct]] = {
@@ -36,6 +37,8 @@ DIFFERENT = {
     "FABRIC_JOBS_METRICS_ADDRESS",
     "FABRIC_JOBS_STATE_DIR",
 }
+COMPOSE = (ROOT / "compose.yaml").read_text()
+(IMAGE,) = {one["image"] for one in SERVICES.values() if "build" in one}
 PROXY = (ROOT / "deploy" / "haproxy.cfg").read_text()
 
 
@@ -114,6 +117,30 @@ def test_what_is_mounted_and_copied_is_there() -> None:
 
     assert files
     assert [name for name in files + sources if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("line", shown("docker"), ids=lambda line: f"{line.page}: {line.command}")
+def test_a_docker_line_of_the_docs_names_what_there_is(line: Shown) -> None:
+    """Profiles and services of compose.yaml, the variables that it asks for, and its image."""
+    ((_, tool, *words),) = line.parts
+    if tool == "build":
+        assert words == ["-t", IMAGE, "."]
+        return
+    profile = words[words.index("--profile") + 1] if "--profile" in words else None
+    verb, *named = [word for word in words if not word.startswith("-") and word != profile]
+    variables = re.findall(r"(\w+)=\S", line.command)
+
+    assert (tool, verb in ("up", "down", "stop")) == ("compose", True)
+    assert profile is None or any(profile in one.get("profiles", ()) for one in SERVICES.values())
+    assert set(named) <= SERVICES.keys()
+    assert [name for name in variables if f"${{{name}:-" not in COMPOSE] == []
+
+
+def test_the_image_that_the_docs_build_on_is_compose_s() -> None:
+    """Under its one name."""
+    page = (ROOT / "docs" / "deploy.md").read_text()
+
+    assert re.findall(r"```dockerfile\nFROM (.*)\n", page) == [IMAGE]
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import SERVERS, Cluster
+from tests.pages import shown
 from tests.programs import Fabric, Program, addresses, facade, new_id, program, status_api
 
 ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
+#: As the page says: where npm installs what the lock names, and what runs then.
+((_, FOLDER),) = (one.parts[0] for one in shown("npm"))
+((_, SCRIPT),) = (one.parts[0] for one in shown("node"))
 #: More rows than any test waits for.
 ENDLESS = {"rows": 1_000_000}
 
@@ -27,7 +31,7 @@ def environment(apache: Cluster, topic: str, examples: Path) -> dict[str, str]:
 async def executor(*facades: Program, **environment: str) -> AsyncIterator[Program]:
     """The example, from its ready line on."""
     settings = environment | {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
-    async with program("node", "examples/executor.mjs", environment=settings) as running:
+    async with program("node", f"{FOLDER}/{SCRIPT}", environment=settings) as running:
         yield running
 
 

@@ -11,16 +11,16 @@ import pytest
 
 from tests.command import run
 from tests.conftest import Cluster, missing
+from tests.pages import ROOT, Shown, shown
 from tests.programs import Fabric, Program, executor, facade
 
-PAGE = (Path(__file__).parents[2] / "docs" / "grpc.md").read_text()
+PAGE = (ROOT / "docs" / "grpc.md").read_text()
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
 HANDLERS = "tests.acceptance.handlers:executor"
 ADDRESS = "localhost:5001"
 (JOB_ID,) = set(re.findall(r'"job_id": "([0-9a-f-]{36})"', PAGE))
 SETTINGS = dict(re.findall(r"^\$ export (\w+)=(\S+)$", PAGE, re.M))
-#: Each line that calls grpcurl, with what it prints.
-CALLS = re.findall(r"^\$ (grpcurl .*)\n((?:(?!\$ |```).*\n)+)", PAGE, re.M)
+CALLS = shown("grpcurl")
 
 pytestmark = pytest.mark.timeout(600)  # where grpcurl has yet to be built
 
@@ -44,9 +44,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def folder(tools: str, tmp_path: Path) -> Path:
     """The page's certificates, made as it says."""
-    (commands,) = re.findall(r"^\$ (openssl req -x509(?:.*\n)+?)```", PAGE, re.M)
-    script = commands.replace("\n$ ", "\n")
-    subprocess.run(["bash", "-ec", script], cwd=tmp_path, capture_output=True, check=True)
+    for one in shown("openssl", "for"):
+        subprocess.run(["bash", "-ec", one.command], cwd=tmp_path, capture_output=True, check=True)
     return tmp_path
 
 
@@ -58,7 +57,7 @@ async def test_grpcurl_works_as_the_page_shows_it(
     environment = embedded.environment(topic) | {
         "FABRIC_JOBS_POOL": topic,
         "FABRIC_JOBS_GRPC_ADDRESS": "localhost:0",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(ROOT),
     }
     other = f"{topic}.plain"
     plain_environment = environment | embedded.environment(other)
@@ -70,7 +69,7 @@ async def test_grpcurl_works_as_the_page_shows_it(
     ):
         await fabric.create(JOB_ID, {"priority": "high"})
         await fabric.until(JOB_ID, "Completed")
-        printed = [await to_thread(_called, call, replica, plain, tools) for call, _ in CALLS]
+        printed = [await to_thread(_called, call, replica, plain, tools) for call in CALLS]
         listed = await run(
             *("jobs", "list", "--ids", "--grpc", replica.ready["grpc"]),
             cwd=folder,
@@ -78,17 +77,16 @@ async def test_grpcurl_works_as_the_page_shows_it(
         )
 
     assert len(CALLS) == 5
-    for (call, shown), seen in zip(CALLS, printed, strict=True):
-        pattern = re.escape(shown.rstrip("\n")).replace("…", ".*")
-        assert re.fullmatch(pattern, seen.rstrip("\n"), re.S), f"{call}\n{seen}"
+    for call, seen in zip(CALLS, printed, strict=True):
+        assert call.is_what(seen), f"{call.command}\n{seen}"
     assert listed.stdout == [JOB_ID]
 
 
-def _called(call: str, replica: Program, plain: Program, tools: str) -> str:
+def _called(call: Shown, replica: Program, plain: Program, tools: str) -> str:
     """What the line prints, at the facade that it is meant for."""
-    address = (plain if "-plaintext" in call else replica).ready["grpc"]
+    address = (plain if "-plaintext" in call.command else replica).ready["grpc"]
     done = subprocess.run(
-        ["bash", "-c", call.replace(ADDRESS, address)],
+        ["bash", "-c", call.command.replace(ADDRESS, address)],
         env={**os.environ, "PATH": tools},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

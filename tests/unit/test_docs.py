@@ -2,23 +2,37 @@
 
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from opentelemetry import environment_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
 
 from docs import settings
 from executor.metrics import METERS as EXECUTOR
+from executor.settings import ExecutorSettings
 from fabric_jobs import jobs
 from fabric_jobs.events import KnownEvent
+from fabric_jobs.settings import FILE, variables
 from facade.http.errors import MEANINGS
 from facade.metrics import METERS as FACADE
 from facade.rpc import offers, session, sessions
 from facade.rpc.access import ROLES
+from facade.settings import FacadeSettings
+from tests.pages import PAGES, ROOT, TESTS, blocks, shown
 
-ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SETTINGS = {
+    each.name for struct in (FacadeSettings, ExecutorSettings) for each in variables(struct)
+}
+VARIABLES = (
+    SETTINGS
+    | {name + FILE for name in SETTINGS}
+    | vars(environment_variables).keys()
+    | vars(sdk_variables).keys()
+)
 SUBSCRIBE = ROOT / "docs/subscribe.md"
 
 
@@ -65,7 +79,70 @@ def test_every_metric_is_in_the_table_with_its_labels_and_meaning() -> None:
     ]
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_a_command_that_is_shown_is_run_or_held_by_a_test() -> None:
+    """By the first word of each of its parts: whoever shows a new one writes that test."""
+    words = {word for block in blocks() for one in block for word in one.words}
+
+    assert words == TESTS.keys()
+    for word, file in TESTS.items():
+        assert re.search(rf'shown\([^)]*"{re.escape(word)}"', (ROOT / file).read_text()), file
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_stand_in_blocks_of_console(page: Path) -> None:
+    """Each behind its prompt, where they are found."""
+    fences = re.findall(r"^```(\S*)\n(.*?)^```$", page.read_text(), re.M | re.S)
+    languages = {language for language, _ in fences}
+
+    assert languages <= {"", "console", "dockerfile", "javascript", "json", "python", "xml"}
+    assert [text for language, text in fences if (language == "console") != ("$ " in text)] == []
+
+
+def test_a_folder_that_is_entered_is_there() -> None:
+    """In the repository, or made just before."""
+    for one in shown("cd"):
+        made = [part[2] for part in one.parts if part[:2] == ["fabric-jobs", "new"]]
+        (folder,) = (part[1] for part in one.parts if part[0] == "cd")
+        assert folder in made or (ROOT / folder).is_dir(), one.command
+
+
+def test_the_environment_that_is_entered_is_make_s() -> None:
+    """By the script that every venv has."""
+    (folder,) = {one.parts[0][1].removesuffix("/bin/activate") for one in shown("source")}
+
+    assert f"-m venv {folder}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_a_target_of_make_that_is_shown_is_there() -> None:
+    """In the Makefile, as are the variables that it is given."""
+    makefile = (ROOT / "Makefile").read_text()
+    for one in shown("make"):
+        for word in one.parts[0][1:]:
+            name, given, _ = word.partition("=")
+            assert (f"$({name})" if given else f"\n{name}: ") in makefile, one.command
+
+
+def test_a_program_of_python_that_is_shown_is_there() -> None:
+    """A module that `-m` takes."""
+    for one in shown("python"):
+        assert find_spec(one.parts[0][2]), one.command
+
+
+def test_a_variable_that_is_exported_is_a_setting() -> None:
+    """Of ours, or of OpenTelemetry's."""
+    for one in shown("export"):
+        assert {word.partition("=")[0] for word in one.parts[0][1:]} <= VARIABLES, one.command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_variable_that_is_named_is_a_setting(page: Path) -> None:
+    """In a sentence as in a command."""
+    named = re.findall(r"\b(?:FABRIC_JOBS|OTEL)_[A-Z0-9_]*[A-Z0-9]\b", page.read_text())
+
+    assert set(named) <= VARIABLES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file that is there."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
@@ -73,7 +150,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_test_that_a_page_names_is_there(page: Path) -> None:
     """Under that name, in the file that the link leads to."""
     links = re.findall(r"\[([^]]*)\]\(([^)#]*tests/[^)#]+\.py)\)", page.read_text())

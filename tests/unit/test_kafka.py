@@ -10,10 +10,13 @@ from aiokafka.errors import (
     KafkaError,
     TopicAuthorizationFailedError,
 )
+from msgspec.structs import replace
 
-from fabric_jobs.kafka import KafkaRefusedError, client_arguments, naming_denials
+from fabric_jobs.kafka import KafkaRefusedError, client_arguments, naming_denials, not_allowed
 from fabric_jobs.settings import KafkaSettings, SettingsError, from_env
+from fabric_jobs.topics import EVENTS_TOPIC
 from tests.certificates import Authority
+from tests.pages import shown
 
 SASL = {
     "FABRIC_JOBS_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
@@ -134,3 +137,11 @@ def test_a_denial_names_the_acl_that_is_missing(error: KafkaError, named: str) -
         naming_denials(settings(), "Read", "jobs", group="pool"),
     ):
         raise error
+
+
+def test_the_docs_show_the_command_that_a_denial_names() -> None:
+    """To the letter, for the facade."""
+    facade = replace(settings(), kafka_bootstrap_servers="…", kafka_sasl_username="facade")
+    (command,) = {one.command for one in shown("kafka-acls.sh")}
+
+    assert str(not_allowed(facade, "Read", EVENTS_TOPIC)).endswith(f" Allow it: {command}")

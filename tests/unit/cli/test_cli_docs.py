@@ -2,23 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from cli.main import main
+from tests.pages import ROOT, shown
 
-ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "cli.md").read_text()
-TEMPLATE = ROOT / "cli" / "template" / "README.md"
 #: What a reader may type, on whichever page.
-LINES = [
-    line
-    for page in (ROOT / "README.md", TEMPLATE, *sorted((ROOT / "docs").glob("*.md")))
-    for line in re.findall(r"^\$ (.*fabric-jobs .*)$", page.read_text(), re.M)
-]
+LINES = [one.command for one in shown("fabric-jobs", "xargs")]
 
 
 def commands(command: click.Command = main, name: str = "fabric-jobs") -> Iterator[tuple[str, str]]:

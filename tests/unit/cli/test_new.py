@@ -15,8 +15,8 @@ from cli.main import main
 from executor.settings import ExecutorSettings
 from fabric_jobs.settings import variables
 from facade.settings import FacadeSettings
+from tests.pages import ROOT, shown
 
-ROOT = Path(__file__).parents[3]
 NAME = "daily-sales-2"
 
 
@@ -35,9 +35,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_project_passes_its_own_tests(project: Path) -> None:
-    """As it is made."""
+    """As it is made, by the command that the pages show."""
+    (command,) = {one.command for one in shown("pytest")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q"],
+        [sys.executable, "-m", *command.split(), "-q"],
         cwd=project,
         env={name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")},
         capture_output=True,
