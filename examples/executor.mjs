@@ -1,5 +1,6 @@
 // An executor, made from the .proto alone: docs/executors.md says what it must do, and why.
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
@@ -42,6 +43,11 @@ const proto = loadSync("fabric_jobs/status/v1/job_status.proto", {
   longs: Number,
 });
 const { JobStatusService } = grpc.loadPackageDefinition(proto).fabric_jobs.status.v1;
+// By certificate, as beyond loopback; plain without the files.
+const pem = (name) => readFileSync(setting(`FACADES_TLS_${name}_FILE`));
+const credentials = setting("FACADES_TLS_CA_FILE")
+  ? grpc.credentials.createSsl(pem("CA"), pem("KEY"), pem("CERT"))
+  : grpc.credentials.createInsecure();
 const keepalive = { "grpc.keepalive_time_ms": 20_000, "grpc.keepalive_timeout_ms": 10_000 };
 const unanswered = new Map();
 let lastEntryId = 0;
@@ -81,7 +87,7 @@ function take({ answers, cancels, stops, offers }) {
 async function stayConnected() {
   for (let turn = 0; !stopped; turn++) {
     const address = facades[turn % facades.length];
-    const client = new JobStatusService(address, grpc.credentials.createInsecure(), keepalive);
+    const client = new JobStatusService(address, credentials, keepalive);
     stream = client.session().on("data", take).on("error", () => {}); // the status says it too
     stream.write({ hello: { executorId, pool, jobTypes, slots }, heartbeat: heartbeat() });
     unanswered.forEach(send);

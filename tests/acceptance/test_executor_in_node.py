@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.certificates import Authority
 from tests.conftest import SERVERS, Cluster
 from tests.pages import shown
 from tests.programs import Fabric, Program, addresses, facade, new_id, program, status_api
@@ -16,7 +17,7 @@ from tests.programs import Fabric, Program, addresses, facade, new_id, program, 
 ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
 #: As the page says: where npm installs what the lock names, and what runs then.
 ((_, FOLDER),) = (one.parts[0] for one in shown("npm"))
-((_, SCRIPT),) = (one.parts[0] for one in shown("node"))
+((_, SCRIPT),) = {tuple(one.parts[0]) for one in shown("node")}
 #: More rows than any test waits for.
 ENDLESS = {"rows": 1_000_000}
 
@@ -93,6 +94,28 @@ async def test_a_cancel_stops_its_run(environment: dict[str, str]) -> None:
         await fabric.cancel(endless)
         await fabric.until(endless, "Cancelled")
         await fabric.until(after, "Completed")
+
+
+async def test_it_is_known_by_its_certificate(environment: dict[str, str], tmp_path: Path) -> None:
+    """Over mutual TLS, by a name that has the executors' role."""
+    authority = Authority(tmp_path)
+    server, client = authority.server(), authority.client("executor")
+    secured = {
+        "FABRIC_JOBS_GRPC_TLS_CLIENT_CA_FILE": str(authority.ca),
+        "FABRIC_JOBS_GRPC_TLS_CERT_FILE": str(server.cert),
+        "FABRIC_JOBS_GRPC_TLS_KEY_FILE": str(server.key),
+        "FABRIC_JOBS_GRPC_EXECUTORS": "executor",
+        "FABRIC_JOBS_FACADES_TLS_CA_FILE": str(authority.ca),
+        "FABRIC_JOBS_FACADES_TLS_CERT_FILE": str(client.cert),
+        "FABRIC_JOBS_FACADES_TLS_KEY_FILE": str(client.key),
+    }
+    async with (
+        facade(**environment | secured) as one,
+        fabric_of(one) as fabric,
+        executor(one, **environment | secured),
+    ):
+        await fabric.create(job_id := new_id(), {"rows": 1})
+        await fabric.until(job_id, "Completed")
 
 
 async def test_it_takes_what_is_offered(environment: dict[str, str], topic: str) -> None:
