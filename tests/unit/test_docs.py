@@ -207,6 +207,16 @@ def test_the_limits_of_an_executor_are_the_code_s() -> None:
     ]
 
 
+def test_the_handler_beside_the_manifest_has_its_names() -> None:
+    """The item's, and a job's that begins with it."""
+    page = (ROOT / "docs/fabric.md").read_text()
+    (item,) = re.findall(r'TypeName="(.*?)"', page)
+    (job,) = re.findall(r'ItemJobType Name="(.*?)"', page)
+
+    assert job.startswith(f"{item}.")
+    assert f'@executor.job("{item}", "{job}")' in page
+
+
 @pytest.mark.parametrize(
     ("page", "handler"), [("README.md", "calculate_forecast"), ("docs/handlers.md", "refresh")]
 )
