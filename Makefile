@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
 
+# Most tests wait for programs that they started, so two run at a time; a file stays in one place.
 test: .venv/ready  ## every test; those on Apache Kafka need Java 17+, those in JavaScript Node 20+
-	$(BIN)/pytest -q -ra $(ARGS)
+	$(BIN)/pytest -q -ra -n 2 --dist loadfile $(ARGS)
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
 	$(BIN)/python -m tests.chaos $(ARGS)

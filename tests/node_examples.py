@@ -1,5 +1,6 @@
 """The examples in JavaScript, with the packages that they name."""
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -26,13 +27,15 @@ def why_unavailable() -> str | None:
 
 def install() -> str | None:
     """Installs the packages of the lock, where that was not done; why it failed, if it did."""
-    if _INSTALLED.exists() and _INSTALLED.stat().st_mtime > _LOCK.stat().st_mtime:
-        return None
-    done = subprocess.run(
-        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-        cwd=EXAMPLES,
-        capture_output=True,
-        text=True,
-        timeout=_INSTALL_S,
-    )
+    with _LOCK.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # against another worker of pytest
+        if _INSTALLED.exists() and _INSTALLED.stat().st_mtime > _LOCK.stat().st_mtime:
+            return None
+        done = subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=EXAMPLES,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_S,
+        )
     return None if done.returncode == 0 else f"npm ci failed: {done.stderr[-500:]}"

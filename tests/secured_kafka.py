@@ -82,12 +82,6 @@ class SecuredKafka(ApacheKafka):
         for change in changes.values():
             change.result()
 
-    def members(self, group: str) -> int:
-        """How many are in a consumer group."""
-        admin = _kafka.AdminClient({"bootstrap.servers": self.bootstrap_servers})
-        (described,) = admin.describe_consumer_groups([group]).values()
-        return len(described.result(_ANSWER_S).members)
-
     def _settings(self, node: int) -> dict[str, object]:
         settings = super()._settings(node)
         server = self.authority.server()

@@ -163,12 +163,16 @@ async def fabric(stack: Stack) -> AsyncIterator[Fabric]:
 
 @pytest.mark.timeout(600)
 async def test_the_stack_runs_jobs_while_its_facades_go(image: Path, tmp_path: Path) -> None:
-    """From an empty folder to a job's end; one facade is stopped under polls, the other stays."""
+    """From an empty folder to a job's end; Prometheus scrapes every program, and knows the alerts.
+
+    Then one facade is stopped under polls, and the other stays.
+    """
     stack = Stack(tmp_path, image)
-    async with stack.up(*SETTINGS), fabric(stack) as caller:
+    async with stack.up(*SETTINGS, "prometheus"), fabric(stack) as caller:
         first, second = new_id(), new_id()
         await caller.create(first, {"priority": "high"})
         await caller.until(first, "Completed")
+        await scraped(stack)
 
         stopping = stack.running["facade-1"]
         stopping.terminate()
@@ -182,14 +186,10 @@ async def test_the_stack_runs_jobs_while_its_facades_go(image: Path, tmp_path: P
     assert state["startTimeUtc"] <= state["endTimeUtc"]
 
 
-@pytest.mark.timeout(600)
-async def test_prometheus_scrapes_every_program_and_knows_the_alerts(
-    image: Path, tmp_path: Path
-) -> None:
-    """Where they answer; from before the proxy, nobody is told."""
-    stack = Stack(tmp_path, image)
-    async with stack.up(*SETTINGS, "prometheus"), httpx.AsyncClient() as client:
-        api = f"http://127.0.0.1:{stack.port(5090)}/api/v1"
+async def scraped(stack: Stack) -> None:
+    """Returns once Prometheus has what every program tells it; before the proxy nobody is told."""
+    api = f"http://127.0.0.1:{stack.port(5090)}/api/v1"
+    async with httpx.AsyncClient() as client:
 
         async def targets() -> list[str]:
             found = (await client.get(f"{api}/targets")).json()["data"]["activeTargets"]

@@ -15,9 +15,20 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests import command
 from tests.conftest import SERVERS
-from tests.programs import PARTITIONS, Fabric, Program, executor, facade, new_id, written
+from tests.programs import (
+    PARTITIONS,
+    Fabric,
+    Program,
+    executor,
+    facade,
+    new_id,
+    status_api,
+    written,
+)
 from tests.secured_kafka import PASSWORD, Acl, SecuredKafka
 
 HANDLERS = "tests.acceptance.handlers:executor"
@@ -140,15 +151,19 @@ async def test_an_executor_that_is_shut_out_lets_its_runs_end(
     go = tmp_path / "go"
     async with (
         facade(**as_user(secured, names, "facade")) as replica,
-        executor(HANDLERS, replica, **as_user(secured, names, "executor")) as running,
+        executor(
+            *(HANDLERS, replica),
+            **as_user(secured, names, "executor"),
+            FABRIC_JOBS_HEARTBEAT_S="0.3",
+        ) as running,
         Fabric(replica, "journaled") as fabric,
+        status_api(replica) as status,
     ):
         job_id = new_id()
         await fabric.create(job_id, {"journal": str(tmp_path / "runs"), "until": str(go)})
         await written(tmp_path / "runs")
         secured.allow(*(acl for acl in documented(names) if acl.user != "executor"))
-        # A drain leaves the group, and its partitions to others.
-        await _nobody_in(secured, names["default"])
+        await _draining(status)
         assert (await fabric.state(job_id)).json()["status"] == "InProgress"
         go.touch()
         async with asyncio.timeout(ENDED_S):
@@ -246,11 +261,14 @@ def _failed(check: command.Ended, subject: str) -> str:
     return told
 
 
-async def _nobody_in(secured: SecuredKafka, group: str) -> None:
-    """Returns once the group has no member."""
+async def _draining(status: JobStatusServiceStub) -> None:
+    """Returns once the executor says that it takes no more."""
     async with asyncio.timeout(ENDED_S):
-        while await asyncio.to_thread(secured.members, group):
-            await asyncio.sleep(0.1)
+        while True:
+            listed = await status.ListExecutors(pb.ListExecutorsRequest())
+            if [one.free_slots for one in listed.executors] == [0]:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def _facade_told(secured: SecuredKafka, names: Mapping[str, str]) -> str:

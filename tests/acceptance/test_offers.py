@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.topics import partition_of
 from tests.acceptance.conftest import HANDLERS
 from tests.conftest import Cluster
-from tests.programs import Fabric, executor, facade, new_id, status_api, written
+from tests.programs import PARTITIONS, Fabric, executor, facade, new_id, status_api, written
 
 
 @pytest.fixture
@@ -17,12 +18,18 @@ def environment(apache: Cluster, topic: str) -> dict[str, str]:
     return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
 
 
+def new_id_on(partition: int) -> str:
+    """A job instance id whose records lie there."""
+    return next(one for one in iter(new_id, "") if partition_of(one, PARTITIONS) == partition)
+
+
 async def test_others_take_the_jobs_behind_a_full_executor(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """One of three is full and holds its partitions: what waits there is run by the others."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     full = environment | {"FABRIC_JOBS_SLOTS": "1"}
+    free = full | {"FABRIC_JOBS_HEARTBEAT_S": "0.3"}
     async with (
         facade(**environment) as one,
         Fabric(one, "journaled") as fabric,
@@ -31,9 +38,9 @@ async def test_others_take_the_jobs_behind_a_full_executor(
         filling = new_id()
         await fabric.create(filling, {"journal": str(journal), "until": str(go)})
         await written(journal)
-        async with executor(HANDLERS, one, **full), executor(HANDLERS, one, **full):
-            # Over four partitions, of which the full executor holds one at the least.
-            waiting = [new_id() for _ in range(40)]
+        async with executor(HANDLERS, one, **free), executor(HANDLERS, one, **free):
+            # Two on each partition, of which the full executor holds one at the least.
+            waiting = [new_id_on(number) for number in range(PARTITIONS) for _ in range(2)]
             for job_id in waiting:
                 await fabric.create(job_id, {"journal": str(journal)})
             for job_id in waiting:
