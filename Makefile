@@ -8,7 +8,7 @@ demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
 
 # Most tests wait for programs that they started, so two run at a time; a file stays in one place.
-test: .venv/ready  ## every test; those on Apache Kafka need Java 17+, those in JavaScript Node 20+
+test: .venv/ready  ## every test; what needs a tool that is missing is skipped, and says so
 	$(BIN)/pytest -q -ra -n 2 --dist loadfile $(ARGS)
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
