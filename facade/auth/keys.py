@@ -11,7 +11,7 @@ from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 from tenacity import (
     AsyncRetrying,
-    before_sleep_log,
+    RetryCallState,
     retry_if_exception_type,
     stop_after_delay,
     wait_random_exponential,
@@ -68,7 +68,7 @@ class Keys:
             retry=retry_if_exception_type(AuthorityError),
             wait=wait_random_exponential(0.2, max=5),
             stop=stop_after_delay(START_S),
-            before_sleep=before_sleep_log(log, logging.WARNING),
+            before_sleep=_report,
             reraise=True,
         )
         await retrying(self.fetch)
@@ -125,3 +125,8 @@ class Keys:
             self._changed()
         self._keys, self._published, self._failed = keys, found["keys"], None
         return len(keys)
+
+
+def _report(state: RetryCallState) -> None:
+    assert state.outcome is not None
+    log.warning("%s Again in %.1f s.", state.outcome.exception(), state.upcoming_sleep)
