@@ -17,6 +17,16 @@ _ANSWER_S = 20
 _MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _kafka: Any = confluent_kafka.admin  # its annotations lack most of it
 
+_ANYTHING = _kafka.AclBindingFilter(
+    _kafka.ResourceType.ANY,
+    None,
+    _kafka.ResourcePatternType.ANY,
+    None,
+    None,
+    _kafka.AclOperation.ANY,
+    _kafka.AclPermissionType.ANY,
+)
+
 
 class Acl(Struct, frozen=True):
     """One thing that one user may do."""
@@ -64,23 +74,16 @@ class SecuredKafka(ApacheKafka):
         )
 
     def allow(self, *acls: Acl) -> None:
-        """Allows just this, to everybody who is not the tests."""
+        """Allows just this, to everybody who is not the tests; what stays is never interrupted."""
         admin = _kafka.AdminClient({"bootstrap.servers": self.bootstrap_servers})
-        anything = _kafka.AclBindingFilter(
-            _kafka.ResourceType.ANY,
-            None,
-            _kafka.ResourcePatternType.ANY,
-            None,
-            None,
-            _kafka.AclOperation.ANY,
-            _kafka.AclPermissionType.ANY,
-        )
-        changes = admin.delete_acls([anything], request_timeout=_ANSWER_S)
-        for change in changes.values():
+        wanted = [acl.binding() for acl in acls]
+        for change in admin.create_acls(wanted, request_timeout=_ANSWER_S).values():
             change.result()
-        changes = admin.create_acls([acl.binding() for acl in acls], request_timeout=_ANSWER_S)
-        for change in changes.values():
-            change.result()
+        found = admin.describe_acls(_ANYTHING, request_timeout=_ANSWER_S).result()
+        surplus = [_filter(binding) for binding in found if binding not in wanted]
+        if surplus:
+            for change in admin.delete_acls(surplus, request_timeout=_ANSWER_S).values():
+                change.result()
 
     def _settings(self, node: int) -> dict[str, object]:
         settings = super()._settings(node)
@@ -110,3 +113,16 @@ class SecuredKafka(ApacheKafka):
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
         }
+
+
+def _filter(binding: Any) -> Any:
+    """What finds this one."""
+    return _kafka.AclBindingFilter(
+        binding.restype,
+        binding.name,
+        binding.resource_pattern_type,
+        binding.principal,
+        binding.host,
+        binding.operation,
+        binding.permission_type,
+    )
