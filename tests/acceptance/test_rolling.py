@@ -70,10 +70,13 @@ async def test_a_rolling_restart_loses_no_job_and_repeats_only_what_outlasts_the
     assert set(load.ends.values()) == {"Completed"}
     assert jobs.keys() == runs.keys() == {*load.ends, *long_runs}
     assert {job.status for job in jobs.values()} == {pb.JOB_INSTANCE_STATUS_COMPLETED}
-    assert [runs[job_id] for job_id in load.ends] == [[1]] * len(load.ends)
+    # Once each: as attempt 2 where the first was granted to an executor that had begun to drain,
+    # which hands it back as it is.
+    assert {job_id: ran for job_id in load.ends if len(ran := runs[job_id]) != 1} == {}
     for job_id in long_runs:
         job = jobs[job_id]
         # Once for the executor that held it, and at most once for each of the others.
         assert 1 < job.attempt <= 1 + EXECUTORS
-        assert runs[job_id] == list(range(1, job.attempt + 1))
+        assert runs[job_id] == sorted({*runs[job_id]})
+        assert (runs[job_id][0], runs[job_id][-1]) == (1, job.attempt)
         assert job.failures == 0
