@@ -11,13 +11,14 @@ from rich.text import Text
 
 from cli.errors import InputError
 from cli.jobs import options
-from cli.jobs.log import Logged, logged_events
+from cli.jobs.log import logged_events
 from cli.jobs.show import STYLES, cut, kind, put, table_of, text
-from cli.jobs.when import to_seconds
 from cli.stack import KAFKA_VARIABLE
 from fabric_jobs import events
 from fabric_jobs.events import Event, type_of
+from fabric_jobs.history import Logged
 from fabric_jobs.jobs import ErrorResponse
+from fabric_jobs.moments import to_seconds
 from fabric_jobs.settings import KafkaSettings, SettingsError, from_env
 
 

@@ -8,8 +8,9 @@ import click
 from cli.errors import InputError
 from cli.jobs import options
 from cli.jobs.show import as_json, list_table, note, put
-from cli.jobs.when import When, to_seconds
+from cli.jobs.when import When
 from fabric_jobs.jobs import JobInstanceStatus
+from fabric_jobs.moments import to_seconds
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.wire import STATUSES, time_to_proto
 

@@ -7,8 +7,8 @@ from aiokafka.structs import ConsumerRecord
 
 import cli.jobs.show
 from cli.jobs.events import event_json, events_table
-from cli.jobs.log import Logged, NumberedJob
 from fabric_jobs.events import Event, encode
+from fabric_jobs.history import Logged, NumberedJob
 from fabric_jobs.jobs import Policy
 from tests.unit.lifecycle.builders import (
     JOB,
