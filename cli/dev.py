@@ -35,6 +35,8 @@ async def dev(
 async def _run(stack: Stack, target: str, http: str, grpc: str, issuer: Issuer) -> None:
     url, grpc = await stack.start_facade(http, grpc, issuer)
     addresses = f"http={url} grpc={grpc} kafka={stack.kafka} authority={issuer.authority}"
+    if stack.monitor:
+        addresses += f" monitor={stack.monitor}"
 
     def announce(executor: Program) -> None:
         click.echo(f"ready {addresses}")

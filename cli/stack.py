@@ -12,7 +12,14 @@ from cli.broker import EmbeddedBroker
 from cli.errors import CommandError, InputError
 from cli.issuer import Issuer
 from cli.programs import STDERR, Program
-from fabric_jobs.settings import FILE, KafkaSettings, SettingsError, variables
+from fabric_jobs.settings import (
+    FILE,
+    KafkaSettings,
+    SettingsError,
+    host_port,
+    is_loopback,
+    variables,
+)
 
 _KAFKA = "FABRIC_JOBS_KAFKA_"
 KAFKA_VARIABLE = f"{_KAFKA}BOOTSTRAP_SERVERS"
@@ -37,6 +44,8 @@ class Stack:
     def __init__(self, environ: Mapping[str, str], log: int = STDERR) -> None:
         self._environ = DEFAULTS | dict(environ)
         self._log = log
+        #: Where the job monitor is, once the facade is there and serves it.
+        self.monitor: str | None = None
         #: Each with the task that waits for its end, in the order of their starts.
         self._programs: dict[Program, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[str] = asyncio.Future()
@@ -66,10 +75,14 @@ class Stack:
         It authenticates Fabric by the issuer's keys.
         """
         self._environ |= issuer.settings
+        if is_loopback(host_port(http)[0]):
+            # Elsewhere it needs a sign-in, which is for the user to set.
+            self._environ.setdefault("FABRIC_JOBS_MONITOR", "true")
         facade = await self._start(
             "facade", FABRIC_JOBS_HTTP_ADDRESS=http, FABRIC_JOBS_GRPC_ADDRESS=grpc
         )
         self._environ["FABRIC_JOBS_FACADES"] = facade.ready["grpc"]
+        self.monitor = facade.ready.get("monitor")
         return facade.ready["http"], facade.ready["grpc"]
 
     async def start_executor(self, target: str) -> Program:

@@ -16,7 +16,13 @@ from fabric_jobs.settings import SettingsError, from_env, misspelled
 from facade import topics
 from facade.auth import AuthorityError
 from facade.certificates import terms
-from facade.entrance import authenticator, grpc_address, grpc_security, http_address
+from facade.entrance import (
+    authenticator,
+    grpc_address,
+    grpc_security,
+    http_address,
+    monitor_access,
+)
 from facade.log import (
     Log,
     LogError,
@@ -84,6 +90,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         settings = from_env(FacadeSettings, environ)
         http_address(settings)
         grpc_address(settings, grpc_security(settings))
+        monitor_access(settings)
         client_arguments(settings)
         telemetry.signals(environ)
     except SettingsError as error:

@@ -1,26 +1,29 @@
 """Who may reach a replica, as its settings say it: what is half said is refused."""
 
-import ipaddress
 import logging
 import ssl
 
 from fabric_jobs.guids import guid
-from fabric_jobs.settings import PREFIX, SettingsError, host_port, variable
+from fabric_jobs.settings import PREFIX, SettingsError, host_port, is_loopback, variable
 from fabric_jobs.tls import mutual_tls
 from facade.auth import Authenticator, Trust
 from facade.http import Admission
+from facade.monitor import Access
+from facade.monitor import Role as MonitorRole
 from facade.rpc import Role, RpcSecurity
 from facade.settings import FacadeSettings
 
 log = logging.getLogger("fabric_jobs.facade")
 
+#: Of what people sign in to the monitor with; nobody should guess it.
+MIN_TOKEN_CHARS = 16
 _GRPC_FILES = ("grpc_tls_client_ca_file", "grpc_tls_cert_file", "grpc_tls_key_file")
 
 
 def http_address(settings: FacadeSettings) -> tuple[str, int]:
     """Where to bind HTTP. Raises `SettingsError` beyond loopback without authentication."""
     host, port = host_port(settings.http_address)
-    if settings.authentication == "off" and not _loopback(host):
+    if settings.authentication == "off" and not is_loopback(host):
         raise SettingsError(
             f"{PREFIX}HTTP_ADDRESS={settings.http_address} is not on loopback, and authentication "
             f"is off. Use 127.0.0.1:{port}, or set {PREFIX}AUTHENTICATION=on."
@@ -31,7 +34,7 @@ def http_address(settings: FacadeSettings) -> tuple[str, int]:
 def grpc_address(settings: FacadeSettings, security: RpcSecurity | None) -> tuple[str, int]:
     """Where to bind gRPC. Raises `SettingsError` beyond loopback without security."""
     host, port = host_port(settings.grpc_address)
-    if security is None and not _loopback(host):
+    if security is None and not is_loopback(host):
         raise SettingsError(
             f"{PREFIX}GRPC_ADDRESS={settings.grpc_address} is not on loopback, and gRPC has no "
             f"mutual TLS. Use 127.0.0.1:{port}, or set {', '.join(map(variable, _GRPC_FILES))}."
@@ -82,6 +85,35 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
     )
 
 
+def monitor_access(settings: FacadeSettings) -> Access | None:
+    """Who may see the job monitor; none where it is not served. Raises `SettingsError`."""
+    given = {
+        role: secret
+        for role in MonitorRole
+        if (secret := getattr(settings, f"monitor_{role}_token"))
+    }
+    names = " or ".join(variable(f"monitor_{role}_token") for role in MonitorRole)
+    if not settings.monitor:
+        if given:
+            raise SettingsError(f"{names} is set, and no monitor: set {variable('monitor')}=true.")
+        return None
+    host, _ = host_port(settings.http_address)
+    if not given and not is_loopback(host):
+        raise SettingsError(
+            f"{variable('monitor')}=true, {settings.http_address} is not on loopback, and nobody "
+            f"can sign in: set {names}, or leave the monitor out."
+        )
+    for role, secret in given.items():
+        if len(secret.reveal()) < MIN_TOKEN_CHARS:
+            raise SettingsError(
+                f"{variable(f'monitor_{role}_token')} is shorter than {MIN_TOKEN_CHARS} "
+                "characters: `openssl rand -base64 24` makes one that would do."
+            )
+    if len(set(given.values())) < len(given):
+        raise SettingsError(f"{names.replace(' or ', ' and ')} are the same: give each its own.")
+    return Access(given)
+
+
 def admission(settings: FacadeSettings) -> Admission:
     """What is let in, beside who."""
     return Admission(
@@ -91,10 +123,3 @@ def admission(settings: FacadeSettings) -> Admission:
         tenant_creates_per_s=settings.tenant_creates_per_s,
         tenant_unfinished_jobs=settings.tenant_unfinished_jobs,
     )
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -120,7 +120,7 @@ class Jobs:
             except TimeoutError as error:
                 raise _too_late("The log's end can't be read.") from error
         elif not entry.job.final:
-            await self._freshen()
+            await self.freshen()
         else:
             return entry
         return self._replica.get(job_id)
@@ -129,7 +129,7 @@ class Jobs:
         self, which: Filter, limit: int, before: tuple[int, str] | None
     ) -> Sequence[Entry]:
         """Jobs, the newest first, as of now."""
-        await self._freshen()
+        await self.freshen()
         return self._replica.list(which, limit, before)
 
     def position(self, job_id: str) -> tuple[int, int]:
@@ -142,7 +142,7 @@ class Jobs:
         """The position up to which each partition was read."""
         return self._log.positions
 
-    async def _freshen(self) -> None:
+    async def freshen(self) -> None:
         """Reads to the log's end unless that was done just now; without Kafka, it is as it is."""
         if not self._log.confirmed_within(FRESH_S):
             try:

@@ -5,7 +5,14 @@ import uuid
 
 from fabric_jobs import tracing
 from facade import topics
-from facade.entrance import admission, authenticator, grpc_address, grpc_security, http_address
+from facade.entrance import (
+    admission,
+    authenticator,
+    grpc_address,
+    grpc_security,
+    http_address,
+    monitor_access,
+)
 from facade.gauges import Gauges
 from facade.health import Health
 from facade.http import Door, HttpServer, Operations, http_app
@@ -13,6 +20,7 @@ from facade.jobs import Jobs
 from facade.keeper import Keeper
 from facade.leases import Leases
 from facade.log import Log
+from facade.monitor import PATH, Monitor
 from facade.replica import Identity, Replica, Store
 from facade.roster import Roster
 from facade.rpc import RpcServer
@@ -27,6 +35,7 @@ async def serve(settings: FacadeSettings) -> None:
     tracing.turn_on()
     security = grpc_security(settings)
     http_at, grpc_at = http_address(settings), grpc_address(settings, security)
+    seen_by = monitor_access(settings)
     state_file = settings.state_file()
     trusted = authenticator(settings)
     if trusted:
@@ -69,6 +78,10 @@ async def serve(settings: FacadeSettings) -> None:
                 health,
                 settings.docs,
             )
+            monitor = None
+            if seen_by:
+                monitor = Monitor(settings, seen_by, jobs, replica, roster, health)
+                app = monitor.beside(app)
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_at, security)
             http = HttpServer(app, *http_at)
             keeper = Keeper(jobs, replica, roster, health.ready)
@@ -82,13 +95,17 @@ async def serve(settings: FacadeSettings) -> None:
             ]
             health.tasks = background
             await rpc.start()
-            url = f"http://{http.address}{settings.base_path}"
-            print(f"facade ready http={url} grpc={rpc.address}", flush=True)
+            root = f"http://{http.address}"
+            seen_at = f" monitor={root}{PATH}" if monitor else ""
+            ready = f"http={root}{settings.base_path} grpc={rpc.address}{seen_at}"
+            print(f"facade ready {ready}", flush=True)
             try:
                 await http.serve()
             finally:
                 # What has been asked is answered, while everybody goes to another replica.
                 health.drain()
+                if monitor:
+                    monitor.stop()
                 await rpc.drain()
                 await asyncio.sleep(settings.unready_s)
                 await http.stop()

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from fabric_jobs.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.jobs import InvokeType
+from fabric_jobs.secret import Secret
 from fabric_jobs.settings import (
     Address,
     Guid,
@@ -20,6 +21,14 @@ from fabric_jobs.settings import (
     variable,
 )
 
+TraceUrl = Annotated[
+    str,
+    Meta(
+        title="a URL of http or https with {trace_id} in it",
+        pattern=r"^https?://[^\s/]+\S*\{trace_id\}\S*$",
+        examples=["https://jaeger.example.com/trace/{trace_id}"],
+    ),
+]
 UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*$")]
 
 
@@ -91,6 +100,15 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     tenant_unfinished_jobs: Annotated[int, Meta(ge=0)] = 0
     #: Whether pages about the HTTP API are served beside its description.
     docs: bool = False
+    #: Whether the job monitor is served, under `/monitor` of the HTTP address.
+    monitor: bool = False
+    #: What readers of the monitor sign in with: 16 characters or more.
+    monitor_reader_token: Secret | None = None
+    #: What operators sign in with, who may also cancel jobs. Without either token, which is for
+    #: loopback only, nobody signs in, and whoever reaches the monitor is an operator.
+    monitor_operator_token: Secret | None = None
+    #: Where the monitor's links to traces lead; if empty, it shows their ids alone.
+    monitor_trace_url: TraceUrl = ""
     #: How a log line is written: for people, or as an object for machines.
     log_format: LogFormat = "console"
 

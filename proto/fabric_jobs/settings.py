@@ -1,5 +1,6 @@
 """Settings from the environment: `FABRIC_JOBS_` and the field's name in capitals, or from files."""
 
+import ipaddress
 import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -43,6 +44,14 @@ def host_port(address: str) -> tuple[str, int]:
 def address_of(host: str, port: int) -> str:
     """`HOST:PORT` of the parts, as `host_port` takes it apart."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what is bound to it."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def addresses(text: str) -> tuple[str, ...]:

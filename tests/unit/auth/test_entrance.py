@@ -11,11 +11,20 @@ from msgspec.structs import replace
 
 from cli.issuer import AUDIENCE, CLIENT_ID, PUBLISHER_TENANT
 from fabric_jobs.jobs import InvokeType
+from fabric_jobs.secret import Secret
 from fabric_jobs.settings import SettingsError, from_env
 from fabric_jobs.tls import PemFiles
 from facade.auth import Authenticator, AuthorityError
-from facade.entrance import admission, authenticator, grpc_address, grpc_security, http_address
+from facade.entrance import (
+    admission,
+    authenticator,
+    grpc_address,
+    grpc_security,
+    http_address,
+    monitor_access,
+)
 from facade.http import Admission
+from facade.monitor import Access
 from facade.rpc import Role, RpcSecurity
 from facade.settings import FacadeSettings
 from tests.certificates import Authority
@@ -241,3 +250,60 @@ def test_admission_is_what_the_settings_say() -> None:
         tenant_creates_per_s=0.5,
         tenant_unfinished_jobs=3,
     )
+
+
+def monitor(**settings: Any) -> Access | None:
+    """Who sees the monitor by these settings."""
+    given: dict[str, Any] = {
+        name: Secret(value) if name.endswith("_token") else value
+        for name, value in settings.items()
+    }
+    return monitor_access(FacadeSettings(**given))
+
+
+def test_the_monitor_is_off_unless_it_is_asked_for() -> None:
+    """A token alone does not ask for it: whoever set it believes that it holds."""
+    assert monitor() is None
+    with pytest.raises(SettingsError, match="FABRIC_JOBS_MONITOR=true"):
+        monitor(monitor_reader_token="r" * 16)
+
+
+@pytest.mark.parametrize("address", BEYOND)
+def test_the_monitor_beyond_loopback_needs_a_sign_in(address: str) -> None:
+    """Whichever of the two."""
+    with pytest.raises(SettingsError, match="FABRIC_JOBS_MONITOR_OPERATOR_TOKEN"):
+        monitor(monitor=True, http_address=address)
+
+    seen_by = monitor(monitor=True, http_address=address, monitor_reader_token="r" * 16)
+    assert seen_by
+    assert not seen_by.is_open
+
+
+def test_the_monitor_on_loopback_needs_none() -> None:
+    """Unless there is one."""
+    open_to_all = monitor(monitor=True)
+    closed = monitor(monitor=True, monitor_operator_token="o" * 16)
+    assert open_to_all
+    assert closed
+
+    assert open_to_all.is_open
+    assert not closed.is_open
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        ({"monitor_reader_token": "short"}, "MONITOR_READER_TOKEN is shorter than 16"),
+        ({"monitor_operator_token": "o" * 15}, "MONITOR_OPERATOR_TOKEN is shorter than 16"),
+        (
+            {"monitor_reader_token": "s" * 16, "monitor_operator_token": "s" * 16},
+            "MONITOR_READER_TOKEN and FABRIC_JOBS_MONITOR_OPERATOR_TOKEN are the same",
+        ),
+    ],
+)
+def test_tokens_of_the_monitor_that_keep_nobody_out_are_refused(
+    tokens: dict[str, str], told: str
+) -> None:
+    """Those that might be guessed, and those that make every reader an operator."""
+    with pytest.raises(SettingsError, match=told):
+        monitor(monitor=True, **tokens)

@@ -1,0 +1,82 @@
+"""The stream of server-sent events that keeps a page up to date."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from litestar.response import ServerSentEventMessage
+
+from facade.monitor.pages import Page
+from facade.replica import Change, Replica
+
+#: Streams at a time: rendering for them takes its share of the loop that everything runs in.
+MOST_VIEWERS = 32
+#: A page is brought up to date no more often, however many changes come; in seconds.
+PERIOD_S = 0.5
+#: How often it is looked at where no job changes, and the viewer is told that all is well.
+TICK_S = 1.0
+#: How soon a browser connects again, in milliseconds.
+_RETRY_MS = 1000
+
+
+class _Viewer(NamedTuple):
+    page: Page
+    changed: asyncio.Event
+
+
+class Live:
+    """Tells each viewer what has changed on its page: what is not yet sent is not kept."""
+
+    def __init__(self, replica: Replica, render: Callable[[str, object], str]) -> None:
+        """`render` makes a part of what it shows, by the name of its template."""
+        self._render = render
+        self._viewers: set[_Viewer] = set()
+        self._stopping = False
+        replica.listeners.add(self._hear)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may look."""
+        return not self._stopping and len(self._viewers) < MOST_VIEWERS
+
+    def stop(self) -> None:
+        """Ends every stream."""
+        self._stopping = True
+        for viewer in self._viewers:
+            viewer.changed.set()
+
+    async def stream(self, page: Page) -> AsyncIterator[ServerSentEventMessage]:
+        """The parts of the page, and each again when it has changed."""
+        viewer = _Viewer(page, asyncio.Event())
+        self._viewers.add(viewer)
+        following = asyncio.create_task(page.follow(viewer.changed.set), name="follow for a viewer")
+        sent = dict[str, object]()
+        try:
+            while not self._stopping:
+                viewer.changed.clear()
+                for name, content in page.parts().items():
+                    if name not in sent or sent[name] != content:
+                        sent[name] = content
+                        yield ServerSentEventMessage(self._render(name, content), event=name)
+                now_ms = int(time.time() * 1000)
+                yield ServerSentEventMessage(now_ms, event="alive", retry=_RETRY_MS)
+                await asyncio.sleep(PERIOD_S)
+                await _either(viewer.changed, TICK_S)
+        finally:
+            self._viewers.discard(viewer)
+            following.cancel()
+
+    def _hear(self, change: Change) -> None:
+        for viewer in self._viewers:
+            if viewer.page.hears(change):
+                viewer.changed.set()
+
+
+async def _either(event: asyncio.Event, timeout_s: float) -> None:
+    """Returns when it is set, or after so long."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,205 @@
+"""The pages, each of parts that are rendered again when what they show has changed."""
+
+import time
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar, NamedTuple
+
+from fabric_jobs.events import Event
+from facade.health import Health
+from facade.lifecycle import Job
+from facade.monitor.query import Place, Query
+from facade.monitor.timeline import MOST_ROWS, Histories, Row, Timeline
+from facade.replica import Change, Entry, Replica
+from facade.replica.filter import created_us
+from facade.roster import Roster
+
+#: Rows of a list.
+PAGE_ROWS = 50
+#: How old the counts may be, in seconds: not those who look decide how often jobs are counted.
+COUNTED_S = 1.0
+
+
+class Page(ABC):
+    """What a viewer looks at."""
+
+    #: The template of the whole.
+    template: ClassVar[str]
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, object]:
+        """By the name of its template, what each part shows now; equal while it is the same."""
+
+    def hears(self, change: Change) -> bool:
+        """Whether something that the page shows may have changed by it."""
+        return False
+
+    async def follow(self, told: Callable[[], None]) -> None:  # noqa: B027 - most need nothing
+        """What is to be done beside, for as long as somebody looks; tells of what comes of it."""
+
+
+class Summary(NamedTuple):
+    """How the service is doing, in a line."""
+
+    by_status: Counter[str]
+    not_started_since: datetime | None
+    executors: int
+    slots: int
+    free_slots: int
+    #: Why this replica may not know; nothing where all is well.
+    reasons: Sequence[str]
+
+
+class Service:
+    """What the pages are made of: jobs, counts of them, and who runs them."""
+
+    def __init__(self, replica: Replica, roster: Roster, health: Health) -> None:
+        self.replica = replica
+        self.roster = roster
+        self._health = health
+        self._backlog = replica.backlog()
+        self._counted_at = time.monotonic()
+
+    def summary(self) -> Summary:
+        """As of at most a second ago."""
+        if time.monotonic() - self._counted_at >= COUNTED_S:
+            self._backlog = self.replica.backlog()
+            self._counted_at = time.monotonic()
+        there = [heard.heartbeat for heard in self.roster.executors()]
+        return Summary(
+            by_status=self._backlog.by_status,
+            not_started_since=self._backlog.not_started_since,
+            executors=len(there),
+            slots=sum(executor.slots for executor in there),
+            free_slots=sum(executor.free_slots for executor in there),
+            reasons=self._health.unready(),
+        )
+
+
+class Listed(NamedTuple):
+    """A page of the list, and where its neighbours are."""
+
+    jobs: Sequence[Job]
+    newest: str | None
+    older: str | None
+    filtered: bool
+
+
+class JobsPage(Page):
+    """The list."""
+
+    template = "jobs.html"
+
+    def __init__(self, service: Service, query: Query) -> None:
+        self._service = service
+        self.query = query
+        #: None where it is to be looked up.
+        self._listed: Listed | None = None
+        self._shown: frozenset[str] = frozenset()
+        #: The place of the last row, where more rows follow.
+        self._last: Place | None = None
+
+    def parts(self) -> Mapping[str, object]:
+        """The counts and the rows."""
+        self._listed = self._listed or self._list()
+        return {"summary": self._service.summary(), "list": self._listed}
+
+    def hears(self, change: Change) -> bool:
+        """A row, or a job whose place would be among them."""
+        job, before = change.entry.job, self.query.before
+        place = _place(job)
+        among = (before is None or place < before) and (self._last is None or place > self._last)
+        if among or job.job_id in self._shown:
+            self._listed = None
+        return self._listed is None
+
+    def _list(self) -> Listed:
+        query = self.query
+        found = self._service.replica.list(query.which, PAGE_ROWS + 1, query.before)
+        jobs = [entry.job for entry in found[:PAGE_ROWS]]
+        self._shown = frozenset(job.job_id for job in jobs)
+        self._last = _place(jobs[-1]) if len(found) > PAGE_ROWS else None
+        return Listed(
+            jobs,
+            newest=query.text(None) if query.before else None,
+            older=query.text(self._last) if self._last else None,
+            filtered=bool(query.typed),
+        )
+
+
+class ExecutorsPage(Page):
+    """Who is there to run jobs."""
+
+    template = "executors.html"
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def parts(self) -> Mapping[str, object]:
+        """The counts and the executors."""
+        return {"summary": self._service.summary(), "executors": self._service.roster.executors()}
+
+
+class Told(NamedTuple):
+    """The timeline as it is now."""
+
+    rows: Sequence[Row]
+    note: str
+    job_id: str
+
+
+class JobPage(Page):
+    """All that is known of one job."""
+
+    template = "job.html"
+
+    def __init__(
+        self, service: Service, histories: Histories, entry: Entry, *, operator: bool
+    ) -> None:
+        self._service = service
+        self._histories = histories
+        self._entry = entry
+        self._operator = operator
+        self._timeline = Timeline()
+        #: Events that were applied since, which the timeline takes once it has those before.
+        self._later: deque[Event] = deque(maxlen=MOST_ROWS)
+        self._read = False
+
+    @property
+    def job(self) -> Job:
+        """The job as it was read last."""
+        return self._entry.job
+
+    def parts(self) -> Mapping[str, object]:
+        """The state, what may be done, and what happened."""
+        self._entry = self._service.replica.get(self.job.job_id) or self._entry
+        if self._read:
+            for event in self._later:
+                self._timeline.add(event)
+            self._later.clear()
+        timeline = self._timeline
+        cancellable = self._operator and not self.job.final and not self.job.state.cancel_time
+        return {
+            "state": self.job,
+            "actions": self.job.job_id if cancellable else None,
+            "timeline": Told(timeline.rows, timeline.note, self.job.job_id),
+        }
+
+    def hears(self, change: Change) -> bool:
+        """The job's own events."""
+        if change.entry.job.job_id != self.job.job_id:
+            return False
+        self._later.append(change.event)
+        return True
+
+    async def follow(self, told: Callable[[], None] = lambda: None) -> None:
+        """Reads the job's events from the log."""
+        await self._histories.read(self._entry, self._timeline, told)
+        self._read = True
+        told()
+
+
+def _place(job: Job) -> Place:
+    return created_us(job), job.job_id

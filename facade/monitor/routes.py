@@ -1,0 +1,130 @@
+"""The pages, their streams, and the one thing that can be done on them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Request, Response, get, post
+from litestar.enums import MediaType
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Redirect, ServerSentEvent
+
+from fabric_jobs.topics import canonical_job_id
+from facade.jobs import Jobs, RefusedError
+from facade.lifecycle import RequestCancel
+from facade.monitor.access import Role
+from facade.monitor.door import Door
+from facade.monitor.live import Live
+from facade.monitor.pages import ExecutorsPage, JobPage, JobsPage, Page, Service
+from facade.monitor.query import Query, QueryError
+from facade.monitor.render import PATH, Renderer
+from facade.monitor.timeline import Histories
+
+Asked = Request[Any, Any, Any]
+
+
+def page_routes(
+    jobs: Jobs,
+    service: Service,
+    histories: Histories,
+    live: Live,
+    renderer: Renderer,
+    door: Door,
+) -> list[HTTPRouteHandler]:
+    """The handlers of all pages."""
+
+    def shown(page: Page, live_at: str) -> Response[str]:
+        html = renderer.page(
+            page.template, page.parts(), page=page, live_at=live_at, now=datetime.now(UTC)
+        )
+        return Response(html, media_type=MediaType.HTML)
+
+    def stream(page: Page) -> ServerSentEvent:
+        if not live.has_room:
+            raise HTTPException("Too many look at the monitor here.", status_code=503)
+        return ServerSentEvent(live.stream(page))
+
+    async def job_page(request: Asked, job_id: str) -> JobPage:
+        entry = await jobs.read(_known_form(job_id))
+        if entry is None:
+            raise HTTPException(
+                "No such job is known: it never was, or it is older than 8 days.", status_code=404
+            )
+        operator = door.role(request) is Role.OPERATOR
+        return JobPage(service, histories, entry, operator=operator)
+
+    @get("/")
+    async def show_jobs(request: Asked) -> Response[str]:
+        query = _query(request)
+        await jobs.freshen()
+        return shown(JobsPage(service, query), f"{PATH}/live{query.text(query.before)}")
+
+    @get("/live")
+    async def watch_jobs(request: Asked) -> ServerSentEvent:
+        return stream(JobsPage(service, _query(request)))
+
+    @get("/executors")
+    async def show_executors() -> Response[str]:
+        return shown(ExecutorsPage(service), f"{PATH}/executors/live")
+
+    @get("/executors/live")
+    async def watch_executors() -> ServerSentEvent:
+        return stream(ExecutorsPage(service))
+
+    @get("/find")
+    async def find_job(request: Asked) -> Redirect:
+        job_id = _known_form(request.query_params.get("id", "").strip())
+        return Redirect(f"{PATH}/jobs/{job_id}", status_code=303)
+
+    @get("/jobs/{job_id:str}")
+    async def show_job(request: Asked, job_id: FromPath[str]) -> Response[str]:
+        page = await job_page(request, job_id)
+        return shown(page, f"{PATH}/jobs/{page.job.job_id}/live")
+
+    @get("/jobs/{job_id:str}/events")
+    async def show_events(request: Asked, job_id: FromPath[str]) -> Response[str]:
+        page = await job_page(request, job_id)
+        await page.follow()
+        return shown(page, f"{PATH}/jobs/{page.job.job_id}/live")
+
+    @get("/jobs/{job_id:str}/live")
+    async def watch_job(request: Asked, job_id: FromPath[str]) -> ServerSentEvent:
+        return stream(await job_page(request, job_id))
+
+    @post("/jobs/{job_id:str}/cancel")
+    async def cancel_job(job_id: FromPath[str]) -> Redirect:
+        command = RequestCancel(job_id=_known_form(job_id))
+        try:
+            await jobs.execute(command)
+        except RefusedError:
+            raise HTTPException("No such job is known.", status_code=404) from None
+        return Redirect(f"{PATH}/jobs/{command.job_id}", status_code=303)
+
+    return [
+        show_jobs,
+        watch_jobs,
+        show_executors,
+        watch_executors,
+        find_job,
+        show_job,
+        show_events,
+        watch_job,
+        cancel_job,
+    ]
+
+
+def _query(request: Asked) -> Query:
+    try:
+        return Query.of(request.query_params)
+    except QueryError as error:
+        raise HTTPException(str(error), status_code=400) from None
+
+
+def _known_form(job_id: str) -> str:
+    try:
+        return canonical_job_id(job_id)
+    except ValueError:
+        raise HTTPException(
+            f"{job_id!r} is not the id of a job, which is a GUID.", status_code=400
+        ) from None

@@ -1,0 +1,143 @@
+"""What happened to one job: its events, read from the log on demand, and then as they come."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import datetime
+from typing import NamedTuple
+
+from aiokafka.errors import KafkaError
+
+from fabric_jobs import events
+from fabric_jobs.events import Event, type_of
+from fabric_jobs.history import NoSuchLogError, history
+from fabric_jobs.jobs import ErrorResponse, JobState
+from fabric_jobs.kafka import KafkaRefusedError
+from fabric_jobs.settings import KafkaSettings, SettingsError
+from facade.replica import Entry
+
+#: A reading ends after so many records of the job's partition, or seconds.
+MOST_RECORDS = 200_000
+MOST_S = 10.0
+#: Rows that a timeline holds: the last.
+MOST_ROWS = 1000
+#: Between two batches, for whatever else the loop has to do, in seconds.
+_PAUSE_S = 0.005
+
+
+class Row(NamedTuple):
+    """An event, or several in a row that only told of progress."""
+
+    #: Their sequence numbers.
+    first: int
+    last: int
+    time: datetime
+    kind: str
+    state: JobState
+    reason: str | None
+    error: ErrorResponse | None
+
+
+class Timeline:
+    """The rows of one job, in order, and how far they are to be believed."""
+
+    def __init__(self) -> None:
+        self._rows: deque[Row] = deque(maxlen=MOST_ROWS)
+        #: What is to be said of the reading; nothing once all was read.
+        self.note = ""
+        #: The last event's sequence.
+        self.sequence = 0
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows as of now."""
+        return tuple(self._rows)
+
+    def add(self, event: Event) -> None:
+        """Takes an event that was applied, unless it was there before."""
+        data = event.data
+        if data.sequence <= self.sequence:
+            return
+        row = _row(event)
+        if self._rows and _goes_on(self._rows[-1], row):
+            row = row._replace(first=self._rows.pop().first)
+        self._rows.append(row)
+        self.sequence = data.sequence
+
+
+class Histories:
+    """Reads jobs' events by a consumer of its own, for one reader at a time."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._turn = asyncio.Lock()
+
+    async def read(
+        self, entry: Entry, timeline: Timeline, told: Callable[[], None] = lambda: None
+    ) -> None:
+        """Fills the timeline up to the job as it is in the entry, or says why it can't.
+
+        `told` is called when there is more to see.
+        """
+        timeline.note = "The job's events are read as soon as another reading is done."
+        told()
+        async with self._turn:
+            try:
+                timeline.note = await self._read(entry, timeline, told)
+            except (KafkaRefusedError, SettingsError) as error:
+                timeline.note = str(error)
+            except NoSuchLogError:
+                timeline.note = "The topic does not reach as far as this job: was it made anew?"
+            except (KafkaError, TimeoutError) as error:
+                timeline.note = (
+                    f"Kafka gave no answer ({type(error).__name__}). Reload the page to try again."
+                )
+        told()
+
+    async def _read(self, entry: Entry, timeline: Timeline, told: Callable[[], None]) -> str:
+        """What is to be said of it in the end."""
+        begun, took_s, records = time.monotonic(), 0.0, 0
+        job = entry.job
+        reading = history(
+            self._settings, job.job_id, job.state.create_time, entry.partition, entry.offset + 1
+        )
+        async with aclosing(reading) as batches:
+            async for batch in batches:
+                for logged in batch.events:
+                    if logged.applied:
+                        timeline.add(logged.event)
+                records += batch.records
+                took_s = time.monotonic() - begun
+                if records >= MOST_RECORDS or took_s >= MOST_S:
+                    break
+                timeline.note = f"Reading the log: {records:,} records so far."
+                told()
+                await asyncio.sleep(_PAUSE_S)
+        if timeline.sequence >= job.sequence:
+            return ""
+        if not timeline.sequence and records < MOST_RECORDS and took_s < MOST_S:
+            return "The topic no longer holds the job's first events."
+        return (
+            f"Stopped after {took_s:.0f} s and {records:,} records, at event "
+            f"{timeline.sequence} of {job.sequence}: `fabric-jobs jobs events` reads on."
+        )
+
+
+def _row(event: Event) -> Row:
+    state = event.data.state
+    reason = event.data.reason if isinstance(event, events.Requeued) else None
+    error = None
+    if isinstance(event, events.AttemptFailed):
+        error = event.data.error
+    elif isinstance(event, events.Failed):
+        error = state.error
+    sequence = event.data.sequence
+    kind = type_of(event).removeprefix("fabric.jobs.")
+    return Row(sequence, sequence, event.time, kind, state, reason, error)
+
+
+def _goes_on(before: Row, row: Row) -> bool:
+    """Whether both only tell of the same run's progress."""
+    return before.kind == row.kind == "progressed" and before.last + 1 == row.first
