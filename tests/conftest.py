@@ -1,6 +1,7 @@
-"""The brokers that tests run on, a fresh topic for each test, and Node."""
+"""The brokers that tests run on, a fresh topic for each test, Node, and a browser."""
 
 import os
+import shutil
 import socket
 import uuid
 from collections.abc import Iterator
@@ -90,6 +91,15 @@ def examples() -> Path:
     if reason := node_examples.why_unavailable() or node_examples.install():
         missing("Node", reason)
     return node_examples.EXAMPLES
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser that is installed; none is downloaded."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        missing("Chromium", "no chromium on PATH: install your system's package of it")
+    return found
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import msgspec
@@ -23,6 +23,7 @@ from facade.lifecycle import (
     ReportFailed,
     ReportProgress,
     Request,
+    RequestCancel,
     Settled,
     Stamp,
     decide,
@@ -34,7 +35,7 @@ from facade.roster import Roster
 from facade.settings import FacadeSettings
 
 READER, OPERATOR = "a reader's secret", "an operator's secret"
-EXECUTOR = "executor-a"
+EXECUTOR = "5e1f0c7a-3b1d-4c55-9a51-2f8f0f0a6a11"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -46,6 +47,8 @@ class Fold:
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
         self.replica = Replica(store)
         self.roster = Roster(cast("Any", None), "/facade/m", 30.0, record_time=False)
+        #: How long ago it is that things happen.
+        self.ago = timedelta()
         self._offset = 0
 
     async def freshen(self) -> None:
@@ -63,7 +66,8 @@ class Fold:
         """Folds what each command leads to; the job after the last."""
         for command in commands:
             entry = self.replica.get(command.job_id)
-            stamp = Stamp(event_id=str(uuid.uuid4()), source="/test", time=datetime.now(UTC))
+            time = datetime.now(UTC) - self.ago
+            stamp = Stamp(event_id=str(uuid.uuid4()), source="/test", time=time)
             event = decide(entry.job if entry else None, command, stamp)
             if isinstance(event, Refusal):
                 raise RefusedError(event)
@@ -117,6 +121,10 @@ class Fold:
         """Its run fails."""
         error = ErrorResponse(error_code=code, message=message, source=ErrorSource.SYSTEM)
         self.do(ReportFailed(job_id=job_id, attempt=1, executor_id=EXECUTOR, error=error))
+
+    def cancel(self, job_id: str) -> None:
+        """Somebody wants it cancelled."""
+        self.do(RequestCancel(job_id=job_id))
 
     def hear(self, heartbeat: ExecutorHeartbeat) -> None:
         """An executor is there."""

@@ -60,8 +60,8 @@ async def test_the_list_tells_what_each_job_does(fold: Fold) -> None:
     rows = {row[:36]: text_of(row) for row in re.findall(r'<tr id="job-(.*?)</tr>', html, re.S)}
     assert rows.keys() == {waits, runs, failed}
     assert re.search(r"NotStarted refresh Report 00000000 1 \S+ waits 0 s", rows[waits])
-    assert re.search(r"InProgress 25 % refresh .* 0 s executor", rows[runs])
-    assert re.search(r"Failed attempts used up refresh .* 0\.0 s executor", rows[failed])
+    assert re.search(r"InProgress 25 % refresh .* 0 s 5e1f0c7a", rows[runs])
+    assert re.search(r"Failed attempts used up refresh .* 0\.0 s 5e1f0c7a", rows[failed])
     assert '<progress max="1" value="0.25"' in html
     assert "NotStarted 1 InProgress 1 Oldest waiting 0 s Executors 1 Free slots 3 of 4" in (
         text_of(html)

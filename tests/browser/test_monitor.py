@@ -1,0 +1,300 @@
+"""The job monitor in a browser, on a replica that the test fills."""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import msgspec
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+from playwright.async_api import Browser, Page, expect
+
+from fabric_jobs.events import Requested
+from facade.monitor.pages import PAGE_ROWS
+from tests.chromium import is_live, opened, served
+from tests.monitor import OPERATOR, Fold, monitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVIL = "</td></script><script>alert(1)</script>'\"><img src=x onerror=alert(2)>"
+ROWS = 10_000
+#: For how long a thousand changes a second come.
+STORM_S = 2
+
+
+class Here(msgspec.Struct):
+    """Where a monitor is, and the jobs in it."""
+
+    url: str
+    fold: Fold
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def here() -> AsyncIterator[Here]:
+    """A monitor that is open to this machine."""
+    fold = Fold()
+    made, app = monitor(fold)
+    async with served(app) as url:
+        yield Here(f"{url}/monitor", fold)
+        made.stop()
+
+
+def many(fold: Fold, count: int) -> None:
+    """So many jobs that wait, one a millisecond; the type says which."""
+    events = []
+    fold.replica.listeners.add(lambda change: events.append(change.event))
+    fold.create()
+    (event,) = events
+    assert isinstance(event, Requested)
+    state = event.data.state
+    fold.apply(
+        [
+            replace(
+                event,
+                id=str(uuid.uuid4()),
+                subject=str(uuid.uuid4()),
+                data=replace(
+                    event.data,
+                    state=replace(
+                        state,
+                        job_type=f"number-{number}",
+                        create_time=state.create_time + timedelta(milliseconds=number),
+                    ),
+                ),
+            )
+            for number in range(1, count)
+        ]
+    )
+
+
+async def count_updates(page: Page) -> None:
+    """Begins to count how often the list is brought up to date."""
+    await page.evaluate(
+        """() => {
+          window.updates = 0;
+          document.body.addEventListener("htmx:sseMessage", ({detail}) => {
+            if (detail.type === "list") window.updates++;
+          });
+        }"""
+    )
+
+
+async def test_whatever_a_text_holds_the_browser_runs_none_of_it(
+    browser: Browser, here: Here
+) -> None:
+    """On each page, as it is loaded and as it is brought up to date."""
+    payload = msgspec.json.encode({EVIL: "javascript:alert(3)"})
+    job_id = here.fold.create(item_type=EVIL, job_type=EVIL, payload=payload)
+    async with opened(browser, here.url) as page:
+        await is_live(page)
+        await expect(page.get_by_role("row").filter(has_text=EVIL)).to_be_visible()
+    async with opened(browser, f"{here.url}/jobs/{job_id}") as page:
+        await is_live(page)
+        await expect(page.locator("pre")).to_contain_text("javascript:alert(3)")
+        here.fold.start(job_id)
+        here.fold.progress(job_id, 0.5, EVIL)
+        await expect(page.locator("#state")).to_contain_text(EVIL)
+        here.fold.fail(job_id, EVIL, code=EVIL)
+        await expect(page.locator("#state .failure strong")).to_have_text(EVIL)
+        assert await page.locator("main img, main script").count() == 0
+
+
+async def test_ten_thousand_jobs_are_read_page_by_page(browser: Browser, here: Here) -> None:
+    """Each page has its rows and no more, and a URL; back leads to the page before."""
+    many(here.fold, ROWS)
+    rows = '#list tbody tr[id^="job-"]'
+    async with opened(browser, here.url) as page:
+        await expect(page.locator("#summary")).to_contain_text(f"{ROWS:,}")
+        for number in range(3):
+            await expect(page.locator(rows)).to_have_count(PAGE_ROWS)
+            newest = ROWS - 1 - number * PAGE_ROWS
+            await expect(page.locator(rows).first).to_contain_text(f"number-{newest} ")
+            await page.get_by_role("link", name="Older").click()
+        await page.go_back()
+        await expect(page.locator(rows).first).to_contain_text(f"number-{newest} ")
+        await page.get_by_role("link", name="Newest").click()
+        await expect(page.locator(rows).first).to_contain_text(f"number-{ROWS - 1} ")
+
+
+async def test_a_thousand_changes_a_second_are_two_updates_a_second(
+    browser: Browser, here: Here
+) -> None:
+    """And when it is quiet again, the page shows what came last."""
+    jobs = [here.fold.create() for _ in range(PAGE_ROWS)]
+    for job_id in jobs:
+        here.fold.start(job_id)
+    async with opened(browser, here.url) as page:
+        await is_live(page)
+        await count_updates(page)
+        begun, changes = time.monotonic(), 0
+        while (passed := time.monotonic() - begun) < STORM_S:
+            while changes < passed * 1000:
+                changes += 1
+                here.fold.progress(jobs[changes % PAGE_ROWS], changes % 100 / 100)
+            await asyncio.sleep(0.01)
+        for job_id in jobs:
+            here.fold.complete(job_id)
+        await expect(page.locator("#list .Completed")).to_have_count(PAGE_ROWS)
+        counted = await page.evaluate("window.updates")
+
+    assert changes > 900 * STORM_S
+    assert STORM_S <= counted <= 2 * STORM_S + 3
+
+
+async def test_filters_are_in_the_url_and_survive_a_reload(browser: Browser, here: Here) -> None:
+    """Live as the whole list is: what fits comes, what does not stays away."""
+    wanted, other = (here.fold.create(job_type=name) for name in ("nightly", "hourly"))
+    async with opened(browser, here.url) as page:
+        await page.get_by_label("NotStarted", exact=True).check()
+        await page.get_by_label("Job type").fill("nightly")
+        await page.get_by_label("Job type").press("Enter")
+        await page.wait_for_url("**/monitor?*status=NotStarted&job_type=nightly*")
+        for _ in range(2):
+            await is_live(page)
+            await expect(page.locator(f"#job-{wanted}")).to_be_visible()
+            await expect(page.locator(f"#job-{other}")).to_have_count(0)
+            await expect(page.get_by_label("NotStarted", exact=True)).to_be_checked()
+            await page.reload()
+        await is_live(page)
+        late = here.fold.create(job_type="nightly")
+        await expect(page.locator(f"#job-{late}")).to_be_visible()
+        here.fold.start(wanted)
+        await expect(page.locator(f"#job-{wanted}")).to_have_count(0)
+
+
+async def test_everything_can_be_read_and_done_without_javascript(
+    browser: Browser, here: Here
+) -> None:
+    """By plain links and forms; the page says as of when it is."""
+    job_id = here.fold.create(job_type="nightly")
+    async with opened(browser, here.url, java_script_enabled=False) as page:
+        await expect(page.locator("#live")).to_have_text(re.compile(r"As of \d{4}-.* UTC"))
+        await page.get_by_label("Job type").fill("nightly")
+        await page.get_by_role("button", name="Filter").click()
+        await page.get_by_role("link", name=job_id[:8]).click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text(job_id)
+        await expect(page.locator("pre")).to_contain_text('"region": "north"')
+        await page.get_by_role("link", name="Read them from the log").click()
+        await expect(page.locator("#timeline")).to_contain_text("Kafka gave no answer")
+        await page.locator("#cancel summary").click()
+        await page.get_by_role("button", name="Cancel the job").click()
+        await expect(page.locator("#state .status")).to_have_text("Cancelled")
+        await page.get_by_label("Job id").fill(job_id.upper())
+        await page.get_by_role("button", name="Find").click()
+        await page.wait_for_url(f"**/jobs/{job_id}")
+        await page.get_by_role("link", name="Executors").click()
+        await expect(page.get_by_text("No executor was heard of")).to_be_visible()
+
+
+async def test_the_keyboard_reaches_everything_and_keeps_its_place(
+    browser: Browser, here: Here
+) -> None:
+    """Also while the rows around it change."""
+    job_id = here.fold.create()
+    async with opened(browser, here.url) as page:
+        await is_live(page)
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("main")).to_be_focused()
+        link = page.get_by_role("link", name=job_id[:8])
+        async with asyncio.timeout(10):
+            while not await link.evaluate("link => link === document.activeElement"):
+                await page.keyboard.press("Tab")
+        here.fold.start(job_id)
+        here.fold.progress(job_id, 0.5)
+        later = here.fold.create()
+        await expect(page.locator(f"#job-{later}")).to_be_visible()
+        await expect(page.locator(f"#job-{job_id} .InProgress")).to_be_visible()
+        await expect(link).to_be_focused()
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"**/jobs/{job_id}")
+
+
+async def test_the_table_is_one_for_a_screen_reader_too(browser: Browser, here: Here) -> None:
+    """Caption, headers of columns and rows, and a status that is more than a colour."""
+    job_id = here.fold.create()
+    here.fold.start(job_id)
+    here.fold.progress(job_id, 0.5)
+    async with opened(browser, here.url) as page:
+        row = page.get_by_role("row", name=job_id[:8])
+        await expect(page.get_by_role("table", name="The newest jobs first")).to_be_visible()
+        await expect(page.get_by_role("columnheader")).to_have_count(10)
+        await expect(row.get_by_role("rowheader")).to_have_text(job_id[:8])
+        bar = row.get_by_role("progressbar", name=f"Progress of job {job_id[:8]}")
+        await expect(bar).to_have_attribute("value", "0.5")
+        await expect(row).to_contain_text("InProgress")
+        await expect(page.get_by_role("status")).to_have_text("Live")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_text_stands_out_from_its_ground(
+    browser: Browser, here: Here, scheme: str
+) -> None:
+    """By 4.5 to 1 at least, as WCAG's AA has it, in either theme."""
+    waits, runs, failed, cancelled, completed = (here.fold.create() for _ in range(5))
+    for job_id in (runs, failed, completed):
+        here.fold.start(job_id)
+    here.fold.progress(runs, 0.5, "half way")
+    here.fold.fail(failed, "no")
+    here.fold.complete(completed)
+    here.fold.cancel(cancelled)
+    for path in ("", f"/jobs/{failed}", f"/jobs/{waits}"):
+        async with opened(browser, here.url + path, color_scheme=scheme) as page:
+            await is_live(page)
+            assert await page.evaluate(_FAINT) == []
+
+
+async def test_a_person_signs_in_and_out(browser: Browser) -> None:
+    """And is led to where they wanted to go."""
+    fold = Fold()
+    job_id = fold.create()
+    made, app = monitor(fold, signed_in=True)
+    async with served(app) as url, opened(browser, f"{url}/monitor/jobs/{job_id}") as page:
+        await page.get_by_label("Token of a reader or an operator").fill("a guess")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_contain_text("neither the readers")
+        await page.get_by_label("Token of a reader or an operator").fill(OPERATOR)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url(f"**/jobs/{job_id}")
+        await is_live(page)
+        await page.locator("#cancel summary").click()
+        await page.get_by_role("button", name="Cancel the job").click()
+        await expect(page.locator("#state .status")).to_have_text("Cancelled")
+        await page.get_by_role("button", name="Sign out").click()
+        await page.go_back()
+        await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+        made.stop()
+
+
+#: The texts whose contrast with what is behind them is too low, with the contrast.
+_FAINT = """() => {
+  const channels = text => text.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map(c => {
+      const s = c / 255;
+      return s <= 0.04045 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = node => {
+    for (; node; node = node.parentElement) {
+      const colour = channels(getComputedStyle(node).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const texts = [...node.childNodes].filter(one => one.nodeType === 3 && one.data.trim());
+    if (!texts.length || !node.checkVisibility()) continue;
+    const [a, b] = [channels(getComputedStyle(node).color), ground(node)].map(luminance);
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) faint.push(`${texts[0].data.trim()}: ${contrast.toFixed(2)}`);
+  }
+  return faint;
+}"""

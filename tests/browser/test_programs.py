@@ -1,0 +1,155 @@
+"""The job monitor of a real facade, with an executor, while somebody watches."""
+
+import re
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from msgspec import Struct
+from playwright.async_api import Browser, Page, expect
+
+from tests.chromium import is_live, opened
+from tests.conftest import Cluster
+from tests.programs import Fabric, Program, addresses, executor, facade, new_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HANDLERS = "tests.acceptance.handlers:executor"
+
+
+class Stack(Struct):
+    """A facade that may be killed and started again, and its executor."""
+
+    environment: dict[str, str]
+    replica: Program
+    running: AsyncExitStack
+
+    @property
+    def url(self) -> str:
+        """Where the monitor is."""
+        return self.replica.ready["monitor"]
+
+    async def again(self) -> None:
+        """Starts the facade on the same ports."""
+        environment = self.environment | addresses(self.replica)
+        self.replica = await self.running.enter_async_context(facade(**environment))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(embedded: Cluster) -> AsyncIterator[Stack]:
+    """On the embedded broker, which outlives the facade."""
+    name = f"test.{uuid.uuid4()}"
+    environment = embedded.environment(name) | {
+        "FABRIC_JOBS_POOL": name,
+        "FABRIC_JOBS_MONITOR": "true",
+    }
+    async with AsyncExitStack() as running:
+        replica = await running.enter_async_context(facade(**environment))
+        await running.enter_async_context(executor(HANDLERS, replica, **environment))
+        yield Stack(environment, replica, running)
+
+
+async def journaled(stack: Stack, folder: Path) -> tuple[str, Path]:
+    """A new job that runs until a file is there; its id, and the file."""
+    job_id, until = new_id(), folder / new_id()
+    async with Fabric(stack.replica, "journaled") as fabric:
+        payload = {"journal": str(folder / "journal"), "until": str(until)}
+        assert (await fabric.create(job_id, payload)).status_code == 202
+    return job_id, until
+
+
+async def same_page(page: Page) -> None:
+    """Marks the page, so that a reload would be seen."""
+    await page.evaluate("window.marked = true")
+
+
+async def test_a_job_appears_moves_and_finishes_while_one_watches(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    """Without a reload: in the list, and on the page of its own with each of its events."""
+    async with opened(browser, stack.url) as page, opened(browser, stack.url) as own:
+        await is_live(page)
+        await same_page(page)
+        job_id, until = await journaled(stack, tmp_path)
+        row = page.locator(f"#job-{job_id}")
+        await expect(row).to_contain_text("InProgress")
+        await expect(row.get_by_role("progressbar")).to_have_attribute("value", "0.5")
+        await own.goto(f"{stack.url}/jobs/{job_id}")
+        await expect(own.locator("#state")).to_contain_text("half way")
+        await expect(own.locator("#timeline tbody th")).to_have_text(
+            ["requested", "started", "progressed"]
+        )
+        until.touch()
+        await expect(row).to_contain_text("Completed")
+        await expect(own.locator("#timeline tbody th")).to_have_text(
+            ["requested", "started", "progressed", "completed"]
+        )
+        await expect(own.locator("#state .status")).to_have_text("Completed")
+        await expect(own.locator("#cancel")).to_have_count(0)
+        assert await page.evaluate("window.marked")
+
+
+async def test_a_running_job_is_cancelled_by_its_button(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    """Its executor is told, and the page shows the end."""
+    job_id, _ = await journaled(stack, tmp_path)
+    async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
+        await expect(page.locator("#state .status")).to_have_text("InProgress")
+        await page.locator("#cancel summary").click()
+        await page.get_by_role("button", name="Cancel the job").click()
+        await expect(page.locator("#state .status")).to_have_text("Cancelled")
+        await expect(page.locator("#timeline tbody th")).to_have_text(
+            ["requested", "started", "progressed", "cancel-requested", "cancelled"]
+        )
+
+
+async def test_an_error_is_told_with_what_to_do(browser: Browser, stack: Stack) -> None:
+    """On the job's page, with and without the log."""
+    job_id = new_id()
+    async with Fabric(stack.replica, "fails") as fabric:
+        await fabric.create(job_id)
+        await fabric.until(job_id, "Failed")
+    async with opened(browser, f"{stack.url}/jobs/{job_id}/events") as page:
+        failure = page.locator("#state .failure")
+        await expect(failure).to_contain_text("RegionClosed The region is closed. Choose another.")
+        await expect(failure).to_contain_text("Whoever asked for the job must change")
+        await expect(page.locator("#timeline tbody tr").last).to_contain_text("RegionClosed")
+
+
+async def test_executors_are_shown_with_their_slots(browser: Browser, stack: Stack) -> None:
+    """As they were heard of last."""
+    async with opened(browser, f"{stack.url}/executors") as page:
+        await expect(page.locator("#executors tbody tr")).to_have_count(1)
+        await expect(page.locator("#executors tbody tr")).to_contain_text("Test.Item quick")
+        await expect(page.locator("#executors tbody tr")).to_contain_text(" of 10")
+
+
+async def test_a_lost_connection_is_told_and_what_was_missed_is_shown(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    """While the facade is away nothing counts on, and nothing is called live."""
+    job_id, until = await journaled(stack, tmp_path)
+    async with opened(browser, stack.url) as page:
+        row = page.locator(f"#job-{job_id}")
+        await expect(row).to_contain_text("InProgress")
+        await is_live(page)
+        await same_page(page)
+        await stack.replica.kill()
+        told = page.get_by_role("status")
+        await expect(told).to_have_text(re.compile(r"Not live since \d\d:\d\d:\d\d UTC"))
+        before = await row.inner_text()
+        # A second and more, in which a duration would count on.
+        await page.wait_for_timeout(1500)
+        assert await row.inner_text() == before
+        until.touch()
+        await stack.again()
+        async with Fabric(stack.replica) as fabric:
+            await fabric.create(new := new_id())
+        await expect(told).to_have_text("Live")
+        await expect(row).to_contain_text("Completed")
+        await expect(page.locator(f"#job-{new}")).to_be_visible()
+        assert await page.evaluate("window.marked")

@@ -1,0 +1,91 @@
+"""`python -m tests.screenshots`: the pictures of the job monitor in the README."""
+
+import asyncio
+import shutil
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+from playwright.async_api import async_playwright
+
+from fabric_jobs.heartbeats import ExecutorHeartbeat, Run
+from tests.chromium import ARGUMENTS, is_live, opened, served
+from tests.monitor import EXECUTOR, Fold, monitor
+
+DOCS = Path(__file__).parents[1] / "docs"
+SIZE = {"width": 1100, "height": 500}
+
+
+#: Minutes ago, job type, item type, seconds that it took, and the code of its error.
+ENDED = [
+    (64, "refresh", "Report", 41.0, ""),
+    (52, "train", "Model", 600.0, "HandlerError"),
+    (47, "refresh", "Report", 38.0, ""),
+    (33, "export", "Lakehouse", 7.2, ""),
+    (31, "refresh", "Report", 44.0, ""),
+    (18, "import", "Lakehouse", 0.4, "PayloadInvalid"),
+    (12, "export", "Lakehouse", 9.1, ""),
+]
+#: Seconds ago, job type, item type, and how far it is.
+RUNNING = [
+    (250, "train", "Model", 0.37),
+    (95, "refresh", "Report", 0.9),
+    (20, "export", "Lakehouse", 0.12),
+]
+
+
+def busy() -> Fold:
+    """An hour's jobs."""
+    fold = Fold()
+    for minutes, job_type, item, took_s, code in ENDED:
+        job_id = started(fold, minutes * 60, job_type, item)
+        fold.progress(job_id, 0.6)
+        fold.ago -= timedelta(seconds=took_s)
+        if code:
+            fold.fail(job_id, "It did not work out.", code)
+        else:
+            fold.complete(job_id)
+    fold.ago = timedelta(minutes=5)
+    fold.cancel(create(fold, "train", "Model"))
+    runs = []
+    for seconds, job_type, item, fraction in RUNNING:
+        runs.append(started(fold, seconds, job_type, item))
+        fold.progress(runs[-1], fraction)
+    fold.ago = timedelta(seconds=4)
+    create(fold, "refresh", "Report")
+    held = tuple(Run(job_id, 1) for job_id in runs)
+    fold.hear(ExecutorHeartbeat(executor_id=EXECUTOR, slots=10, free_slots=7, runs=held))
+    return fold
+
+
+def started(fold: Fold, seconds: float, job_type: str, item: str) -> str:
+    """A job that an executor took at once, so long ago; its id."""
+    fold.ago = timedelta(seconds=seconds)
+    job_id = create(fold, job_type, item)
+    fold.start(job_id)
+    return job_id
+
+
+def create(fold: Fold, job_type: str, item: str) -> str:
+    """A new job on an item of its own; its id."""
+    item_id = str(uuid.uuid4())
+    return fold.create(job_type=job_type, item_type=f"Contoso.Sales.{item}", item_id=item_id)
+
+
+async def main() -> None:
+    """Takes both."""
+    made, app = monitor(busy())
+    async with served(app) as url, async_playwright() as driver:
+        chromium = shutil.which("chromium")
+        browser = await driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        for scheme in ("light", "dark"):
+            page_url = f"{url}/monitor"
+            async with opened(browser, page_url, color_scheme=scheme, viewport=SIZE) as page:
+                await is_live(page)
+                await page.screenshot(path=DOCS / f"monitor-{scheme}.png")
+        await browser.close()
+        made.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
