@@ -33,6 +33,7 @@ class Live:
         self._render = render
         self._viewers: set[_Viewer] = set()
         self._stopping = False
+        self._turn = asyncio.Lock()
         replica.listeners.add(self._hear)
 
     @property
@@ -55,10 +56,12 @@ class Live:
         try:
             while not self._stopping:
                 viewer.changed.clear()
-                for name, content in page.parts().items():
-                    if name not in sent or sent[name] != content:
-                        sent[name] = content
-                        yield ServerSentEventMessage(self._render(name, content), event=name)
+                async with self._turn:
+                    news = self._news(page, sent)
+                    # One rendering a round of the loop: whatever else is due comes between.
+                    await asyncio.sleep(0)
+                for message in news:
+                    yield message
                 now_ms = int(time.time() * 1000)
                 yield ServerSentEventMessage(now_ms, event="alive", retry=_RETRY_MS)
                 await asyncio.sleep(PERIOD_S)
@@ -66,6 +69,19 @@ class Live:
         finally:
             self._viewers.discard(viewer)
             following.cancel()
+
+    def _news(self, page: Page, sent: dict[str, object]) -> list[ServerSentEventMessage]:
+        """The parts that are not as they were sent, from now on taken for sent."""
+        news = {
+            name: content
+            for name, content in page.parts().items()
+            if name not in sent or sent[name] != content
+        }
+        sent |= news
+        return [
+            ServerSentEventMessage(self._render(name, content), event=name)
+            for name, content in news.items()
+        ]
 
     def _hear(self, change: Change) -> None:
         for viewer in self._viewers:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
+from msgspec.structs import replace
+
 from fabric_jobs.events import Event
 from facade.health import Health
 from facade.lifecycle import Job
@@ -118,7 +120,8 @@ class JobsPage(Page):
     def _list(self) -> Listed:
         query = self.query
         found = self._service.replica.list(query.which, PAGE_ROWS + 1, query.before)
-        jobs = [entry.job for entry in found[:PAGE_ROWS]]
+        # Payloads are not shown in a list, and may be large: none is held for as long as one looks.
+        jobs = [replace(entry.job, payload=b"") for entry in found[:PAGE_ROWS]]
         self._shown = frozenset(job.job_id for job in jobs)
         self._last = _place(jobs[-1]) if len(found) > PAGE_ROWS else None
         return Listed(

@@ -22,7 +22,7 @@ from facade.replica import Entry
 MOST_RECORDS = 200_000
 MOST_S = 10.0
 #: Rows that a timeline holds: the last.
-MOST_ROWS = 1000
+MOST_ROWS = 200
 #: Between two batches, for whatever else the loop has to do, in seconds.
 _PAUSE_S = 0.005
 
