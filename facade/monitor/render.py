@@ -29,7 +29,6 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "duration": shown.duration,
             "elapsed": shown.elapsed,
             "instant": shown.instant,
             "moment": shown.moment,

@@ -147,6 +147,16 @@ async def test_the_token_command_prints_what_another_client_needs(running: Dev) 
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_the_job_monitor_is_where_the_ready_line_says(running: Dev) -> None:
+    """Open to this machine, with the executor that runs there."""
+    async with httpx.AsyncClient() as client:
+        page = await client.get(f"{running.ready['monitor']}/executors")
+
+    assert page.status_code == 200
+    assert FORECAST[1] in page.text
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 async def test_a_terminal_shows_the_progress(running: Dev) -> None:
     """A bar with what the handler says, and afterwards only the two lines."""

@@ -199,11 +199,14 @@ async def scraped(stack: Stack) -> None:
             while await targets() != ["up"] * 3:
                 await asyncio.sleep(0.1)
         rules = (await client.get(f"{api}/rules")).json()["data"]["groups"][0]["rules"]
-        outside = await client.get(f"http://127.0.0.1:{stack.port(5000)}/metrics")
+        proxy = f"http://127.0.0.1:{stack.port(5000)}"
+        paths = ("/metrics", "/%6Detrics", "/monitor", "/monitor/live")
+        outside = [await client.get(proxy + path) for path in paths]
 
     assert "FabricJobsForked" in [rule["name"] for rule in rules]
     assert [rule["health"] for rule in rules if rule["health"] not in ("ok", "unknown")] == []
-    assert outside.status_code == 404
+    # The proxy's own answers, not a facade's.
+    assert [(one.status_code, "errorCode" in one.text) for one in outside] == [(404, False)] * 4
 
 
 @pytest.mark.timeout(600)

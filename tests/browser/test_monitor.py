@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from playwright.async_api import Browser, Page, expect
 
 from fabric_jobs.events import Requested
+from facade.monitor import live
 from facade.monitor.pages import PAGE_ROWS
 from tests.chromium import is_live, opened, served
 from tests.monitor import OPERATOR, Fold, monitor
@@ -92,7 +93,7 @@ async def test_whatever_a_text_holds_the_browser_runs_none_of_it(
     async with opened(browser, here.url) as page:
         await is_live(page)
         await expect(page.get_by_role("row").filter(has_text=EVIL)).to_be_visible()
-    async with opened(browser, f"{here.url}/jobs/{job_id}") as page:
+        await page.goto(f"{here.url}/jobs/{job_id}")
         await is_live(page)
         await expect(page.locator("pre")).to_contain_text("javascript:alert(3)")
         here.fold.start(job_id)
@@ -143,6 +144,23 @@ async def test_a_thousand_changes_a_second_are_two_updates_a_second(
 
     assert changes > 900 * STORM_S
     assert STORM_S <= counted <= 2 * STORM_S + 3
+
+
+async def test_a_page_that_finds_no_room_says_so_until_there_is(
+    browser: Browser, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is shown all the same, and tries again by itself."""
+    first = here.fold.create()
+    monkeypatch.setattr(live, "MOST_VIEWERS", 0)
+    async with opened(browser, here.url) as page:
+        await expect(page.get_by_role("status")).to_contain_text("Not live since")
+        await expect(page.locator(f"#job-{first}")).to_be_visible()
+        later = here.fold.create()
+        monkeypatch.setattr(live, "MOST_VIEWERS", 1)
+        await is_live(page)
+        await expect(page.locator(f"#job-{later}")).to_be_visible()
+        last = here.fold.create()
+        await expect(page.locator(f"#job-{last}")).to_be_visible()
 
 
 async def test_filters_are_in_the_url_and_survive_a_reload(browser: Browser, here: Here) -> None:
@@ -243,8 +261,9 @@ async def test_every_text_stands_out_from_its_ground(
     here.fold.fail(failed, "no")
     here.fold.complete(completed)
     here.fold.cancel(cancelled)
-    for path in ("", f"/jobs/{failed}", f"/jobs/{waits}"):
-        async with opened(browser, here.url + path, color_scheme=scheme) as page:
+    async with opened(browser, here.url, color_scheme=scheme) as page:
+        for path in ("", f"/jobs/{failed}", f"/jobs/{waits}"):
+            await page.goto(here.url + path)
             await is_live(page)
             assert await page.evaluate(_FAINT) == []
 

@@ -28,7 +28,7 @@
   function lose() {
     lost = true;
     const at = new Date(aliveAt + aheadMs).toISOString().slice(11, 19);
-    say("lost", `Not live since ${at} UTC: the facade gives no answer. This page tries again.`);
+    say("lost", `Not live since ${at} UTC: the connection is lost, and tried again. Reload the page if that lasts.`);
   }
 
   document.body.addEventListener("htmx:sseMessage", ({ detail }) => {

@@ -5,10 +5,13 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 
 from cli.errors import CommandError, InputError
+from cli.issuer import Issuer
 from cli.stack import Stack, until_stopped
 
 
@@ -121,3 +124,25 @@ async def test_a_kafka_that_can_t_be_read_is_told() -> None:
     """In place of an embedded one."""
     with pytest.raises(InputError, match="name a file that holds the value"):
         Stack({"FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS_FILE": "/nowhere"})
+
+
+@pytest.mark.parametrize(
+    ("http", "given", "expected"),
+    [
+        ("127.0.0.1:5000", {}, "true"),
+        ("127.0.0.1:5000", {"FABRIC_JOBS_MONITOR": "false"}, "false"),
+        ("0.0.0.0:5000", {}, None),
+        ("0.0.0.0:5000", {"FABRIC_JOBS_MONITOR": "true"}, "true"),
+    ],
+)
+async def test_the_job_monitor_is_on_where_it_needs_no_sign_in(
+    monkeypatch: pytest.MonkeyPatch, http: str, given: dict[str, str], expected: str | None
+) -> None:
+    """Elsewhere, and where the user says otherwise, it is as the user says."""
+    started = {"http": f"http://{http}/workload", "grpc": "127.0.0.1:5001"}
+    monkeypatch.setattr(Stack, "_start", AsyncMock(return_value=SimpleNamespace(ready=started)))
+    async with Stack({"FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", **given}) as stack:
+        with Issuer() as issuer:
+            await stack.start_facade(http, "127.0.0.1:5001", issuer)
+        assert stack._environ.get("FABRIC_JOBS_MONITOR") == expected
+        assert stack.monitor is None
