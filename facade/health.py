@@ -28,12 +28,15 @@ class Health:
         """Whether it is to be sent requests."""
         return not self.unready()
 
-    def unready(self) -> Sequence[str]:
-        """Why it is to be sent none; nothing where all is well."""
+    def unready(self, fresh_s: float = READY_S) -> Sequence[str]:
+        """Why it is to be sent none; nothing where all is well.
+
+        `fresh_s` is how old the last sight of the log's end may be, in seconds.
+        """
         reasons = {
             "It is stopping: go to another replica.": self._draining,
-            f"The log's end was not seen for {READY_S:.0f} s: look whether Kafka is well.": (
-                self._log.lag_s > READY_S
+            f"The log's end was not seen for {fresh_s:.0f} s: look whether Kafka is well.": (
+                self._log.lag_s > fresh_s
             ),
             "This machine's clock is not the broker's: set the clock.": (
                 not self._roster.clock_is_right

@@ -151,7 +151,7 @@ class Well(Health):
     def __init__(self, *reasons: str) -> None:
         self.reasons = reasons
 
-    def unready(self) -> Sequence[str]:
+    def unready(self, fresh_s: float = 0) -> Sequence[str]:
         """What the test says."""
         return self.reasons
 

@@ -1,5 +1,6 @@
 """A job's events, asked of a facade and read from the topic."""
 
+import logging
 from contextlib import aclosing
 from datetime import UTC
 
@@ -19,6 +20,8 @@ async def logged_events(
 
     Raises `StatusApiError`, and `InputError` where Kafka or the events can't be had.
     """
+    # What the client has to say of a broker that is away is said by the error.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     async with StatusApi(address) as api:
         got = await api.get(job_id)
     created, place = got.job.create_time.ToDatetime(UTC), got.position

@@ -22,6 +22,8 @@ from facade.roster import Roster
 PAGE_ROWS = 50
 #: How old the counts may be, in seconds: not those who look decide how often jobs are counted.
 COUNTED_S = 1.0
+#: How long without news of the log a page may be before it says so, in seconds.
+FRESH_S = 10.0
 
 
 class Page(ABC):
@@ -76,7 +78,7 @@ class Service:
             executors=len(there),
             slots=sum(executor.slots for executor in there),
             free_slots=sum(executor.free_slots for executor in there),
-            reasons=self._health.unready(),
+            reasons=self._health.unready(FRESH_S),
         )
 
 
@@ -177,7 +179,7 @@ class JobPage(Page):
 
     def parts(self) -> Mapping[str, object]:
         """The state, what may be done, and what happened."""
-        self._entry = self._service.replica.get(self.job.job_id) or self._entry
+        self._look()
         if self._read:
             for event in self._later:
                 self._timeline.add(event)
@@ -198,10 +200,15 @@ class JobPage(Page):
         return True
 
     async def follow(self, told: Callable[[], None] = lambda: None) -> None:
-        """Reads the job's events from the log."""
+        """Reads the job's events from the log, up to the first that is heard."""
+        self._look()
         await self._histories.read(self._entry, self._timeline, told)
         self._read = True
         told()
+
+    def _look(self) -> None:
+        """The job as it is by now; one that the replica forgot meanwhile, as it was."""
+        self._entry = self._service.replica.get(self.job.job_id) or self._entry
 
 
 def _place(job: Job) -> Place:

@@ -1,7 +1,6 @@
 """A job's events, read from the topic as any subscriber reads them."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -83,8 +82,6 @@ async def history(
 
 @asynccontextmanager
 async def _consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    # What it has to say of a broker that is away is said by the error.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     consumer = AIOKafkaConsumer(**client_arguments(settings), auto_offset_reset="none")
     try:
         with naming_denials(settings, "Read", settings.events_topic):

@@ -17,8 +17,10 @@ from executor.settings import ExecutorSettings
 from fabric_jobs import jobs
 from fabric_jobs.events import KnownEvent
 from fabric_jobs.settings import FILE, variables
+from facade.entrance import MIN_TOKEN_CHARS
 from facade.http.errors import MEANINGS
 from facade.metrics import METERS as FACADE
+from facade.monitor import access, live, pages, timeline
 from facade.rpc import offers, session, sessions
 from facade.rpc.access import ROLES
 from facade.settings import FacadeSettings
@@ -215,6 +217,28 @@ def test_the_handler_beside_the_manifest_has_its_names() -> None:
 
     assert job.startswith(f"{item}.")
     assert f'@executor.job("{item}", "{job}")' in page
+
+
+def test_the_numbers_of_the_job_monitor_are_the_code_s() -> None:
+    """Each that its page and the page on security say."""
+    monitor = " ".join((ROOT / "docs/monitor.md").read_text().split())
+    security = " ".join((ROOT / "docs/security.md").read_text().split())
+
+    for sentence in (
+        f"the newest first, {pages.PAGE_ROWS} a page",
+        f"at most {timeline.MOST_RECORDS:,} records of the job's partition, for "
+        f"{timeline.MOST_S:.0f} seconds",
+        f"the last {timeline.MOST_ROWS} rows",
+        f"At most {live.MOST_VIEWERS} such pages",
+        f"no news of the log for {pages.FRESH_S:.0f} seconds",
+    ):
+        assert sentence in monitor
+    for sentence in (
+        f"({MIN_TOKEN_CHARS} characters or more",
+        f"holds for {access.SESSION_S // 3600} hours",
+        f"After {access.MOST_WRONG} wrong tokens in a minute",
+    ):
+        assert sentence in security
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Sick(Health):
     def __init__(self, *reasons: str) -> None:
         self._reasons = reasons
 
-    def unready(self) -> tuple[str, ...]:
+    def unready(self, fresh_s: float = 0) -> tuple[str, ...]:
         """What the test says."""
         return self._reasons
 
