@@ -8,7 +8,7 @@ from fabric_jobs.settings import PREFIX, SettingsError, host_port, is_loopback, 
 from fabric_jobs.tls import mutual_tls
 from facade.auth import Authenticator, Trust
 from facade.http import Admission
-from facade.monitor import Access
+from facade.monitor import PATH, Access
 from facade.monitor import Role as MonitorRole
 from facade.rpc import Role, RpcSecurity
 from facade.settings import FacadeSettings
@@ -97,6 +97,10 @@ def monitor_access(settings: FacadeSettings) -> Access | None:
         if given:
             raise SettingsError(f"{names} is set, and no monitor: set {variable('monitor')}=true.")
         return None
+    if f"{settings.base_path}/".startswith(f"{PATH}/"):
+        raise SettingsError(
+            f"{variable('base_path')}={settings.base_path} is the job monitor's: choose another."
+        )
     host, _ = host_port(settings.http_address)
     if not given and not is_loopback(host):
         raise SettingsError(

@@ -34,7 +34,8 @@ class Errors:
         match error:
             case HTTPException(status_code=401) if not path.endswith("/live"):
                 query = f"?{request.url.query}" if request.url.query else ""
-                asked = urlencode({"next": path + query})
+                # What was sent by a form is not sent again.
+                asked = urlencode({"next": path + query if request.method == "GET" else PATH})
                 return Redirect(f"{PATH}/sign-in?{asked}", status_code=303)
             case HTTPException(status_code=status) if status < 500:
                 message = error.detail

@@ -81,7 +81,8 @@ class Histories:
 
         `told` is called when there is more to see.
         """
-        timeline.note = "The job's events are read as soon as another reading is done."
+        waits = self._turn.locked()
+        timeline.note = "Waits for another reading to end." if waits else "Reading the log."
         told()
         async with self._turn:
             try:

@@ -69,7 +69,7 @@ async def test_the_events_that_made_the_job_are_in_its_timeline(
         "completed",
     ]
     assert timeline.note == ""
-    assert "as soon as another reading is done" in notes[0]
+    assert notes[0] == "Reading the log."
     assert any(note.startswith("Reading the log: ") for note in notes)
 
 
@@ -78,15 +78,17 @@ async def test_readings_are_one_at_a_time(embedded: Cluster, topic: str) -> None
     entry = await Story().write(embedded, topic)
     histories = Histories(settings(embedded, topic))
     first, second = Timeline(), Timeline()
-    told = list[tuple[bool, bool]]()
+    told, notes = list[tuple[bool, bool]](), set[str]()
 
     def look() -> None:
         told.append((bool(first.rows), bool(second.rows)))
+        notes.add(second.note)
 
     await asyncio.gather(histories.read(entry, first, look), histories.read(entry, second, look))
 
     assert first.rows == second.rows
     assert (False, True) not in told
+    assert "Waits for another reading to end." in notes
 
 
 async def test_a_reading_has_an_end_and_says_where_it_was(

@@ -279,6 +279,15 @@ def test_the_monitor_beyond_loopback_needs_a_sign_in(address: str) -> None:
     assert not seen_by.is_open
 
 
+@pytest.mark.parametrize("base_path", ["/monitor", "/monitor/jobs"])
+def test_the_monitor_s_path_is_not_fabric_s(base_path: str) -> None:
+    """One of them would be served in the other's place."""
+    with pytest.raises(SettingsError, match="FABRIC_JOBS_BASE_PATH"):
+        monitor(monitor=True, base_path=base_path)
+
+    assert monitor(monitor=True, base_path="/monitored")
+
+
 def test_the_monitor_on_loopback_needs_none() -> None:
     """Unless there is one."""
     open_to_all = monitor(monitor=True)

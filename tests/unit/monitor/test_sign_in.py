@@ -53,6 +53,15 @@ async def test_who_is_not_signed_in_is_led_to_the_form_and_back(page: str) -> No
     assert answer.headers["location"].rstrip("/") == f"/monitor{page}".rstrip("/")
 
 
+async def test_what_a_form_sent_before_the_sign_in_is_not_sent_again() -> None:
+    """Who signs in looks first."""
+    _, app = monitor(Fold(), signed_in=True)
+    async with browser(app) as client:
+        answer = await client.post(f"/monitor/jobs/{JOB}/cancel", headers={"origin": HERE})
+
+    assert answer.headers["location"] == "/monitor/sign-in?next=%2Fmonitor"
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 async def test_who_is_not_signed_in_hears_nothing(stream: str) -> None:
     """A stream isn't led anywhere."""
