@@ -117,10 +117,16 @@ class Fold:
         """Its handler returns."""
         self.do(ReportCompleted(job_id=job_id, attempt=1, executor_id=EXECUTOR))
 
-    def fail(self, job_id: str, message: str, code: str = "HandlerError") -> None:
+    def fail(
+        self, job_id: str, message: str, code: str = "HandlerError", traceback: str = ""
+    ) -> None:
         """Its run fails."""
         error = ErrorResponse(error_code=code, message=message, source=ErrorSource.SYSTEM)
-        self.do(ReportFailed(job_id=job_id, attempt=1, executor_id=EXECUTOR, error=error))
+        self.do(
+            ReportFailed(
+                job_id=job_id, attempt=1, executor_id=EXECUTOR, error=error, traceback=traceback
+            )
+        )
 
     def cancel(self, job_id: str) -> None:
         """Somebody wants it cancelled."""

@@ -4,7 +4,7 @@ from fabric_jobs.jobs import ErrorResponse, ErrorSource
 
 #: By the code of an error of ours; a handler may choose any other.
 OF_CODE = {
-    "HandlerError": "The handler raised it: the executor's log has the traceback.",
+    "HandlerError": "The handler raised it: its event, and the executor's log, have the traceback.",
     "PayloadInvalid": "The payload is not what the handler takes: mend the caller, or the "
     "handler's payload type.",
     "JobNotStarted": "See Executors for who has a handler for this job type, and a free slot.",

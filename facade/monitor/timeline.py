@@ -38,6 +38,8 @@ class Row(NamedTuple):
     state: JobState
     reason: str | None
     error: ErrorResponse | None
+    #: Where the handler raised.
+    traceback: str | None
 
 
 class Timeline:
@@ -127,16 +129,17 @@ class Histories:
 
 
 def _row(event: Event) -> Row:
-    state = event.data.state
-    reason = event.data.reason if isinstance(event, events.Requeued) else None
-    error = None
-    if isinstance(event, events.AttemptFailed):
-        error = event.data.error
-    elif isinstance(event, events.Failed):
-        error = state.error
-    sequence = event.data.sequence
+    state, sequence = event.data.state, event.data.sequence
     kind = type_of(event).removeprefix("fabric.jobs.")
-    return Row(sequence, sequence, event.time, kind, state, reason, error)
+    row = Row(sequence, sequence, event.time, kind, state, None, None, None)
+    match event:
+        case events.Requeued():
+            return row._replace(reason=event.data.reason)
+        case events.AttemptFailed():
+            return row._replace(error=event.data.error, traceback=event.data.traceback or None)
+        case events.Failed():
+            return row._replace(error=state.error, traceback=event.data.traceback or None)
+    return row
 
 
 def _goes_on(before: Row, row: Row) -> bool:

@@ -120,6 +120,17 @@ async def test_an_error_is_told_with_what_to_do(browser: Browser, stack: Stack) 
         await expect(page.locator("#timeline tbody tr").last).to_contain_text("RegionClosed")
 
 
+async def test_a_handler_that_raised_is_shown_where(browser: Browser, stack: Stack) -> None:
+    """By its traceback, in the row of the failure."""
+    job_id = new_id()
+    async with Fabric(stack.replica, "raises") as fabric:
+        await fabric.create(job_id)
+    async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
+        await expect(page.locator("#timeline .traceback")).to_contain_text(
+            'raise ValueError("no such region")'
+        )
+
+
 async def test_executors_are_shown_with_their_slots(browser: Browser, stack: Stack) -> None:
     """As they were heard of last."""
     async with opened(browser, f"{stack.url}/executors") as page:

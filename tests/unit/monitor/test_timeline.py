@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from executor.errors import HANDLER_ERROR, PAYLOAD_INVALID
 from fabric_jobs.events import Event
@@ -15,6 +16,7 @@ from tests.unit.lifecycle.builders import (
     claim,
     completed,
     decided,
+    driven,
     failed,
     failure,
     hand_back,
@@ -70,9 +72,24 @@ def test_progress_in_a_row_is_one_row() -> None:
     ]
     assert rows[2].state.progress
     assert rows[2].state.progress.fraction == 0.3
-    assert rows[3].error == failure()
+    assert (rows[3].error, rows[3].traceback) == (failure(), None)
     assert [rows[4].reason, rows[6].reason] == ["RetryDue", "HandedBack"]
     assert rows[-1].error is None
+
+
+def test_a_failure_s_row_has_the_traceback() -> None:
+    """Of an attempt as of the last, where the handler raised."""
+    job = driven([request(), claim(1, A, "e1")])
+    raised = replace(failed(), traceback="Traceback: here")
+    permanent = replace(raised, error=failure(permanent=True))
+    timeline = Timeline()
+    for number, command in ((3, raised), (4, permanent)):
+        timeline.add(decided(replace(job, sequence=number - 1), command, stamp(f"e{number}")))
+
+    assert [(row.kind, row.traceback) for row in timeline.rows] == [
+        ("attempt-failed", "Traceback: here"),
+        ("failed", "Traceback: here"),
+    ]
 
 
 def test_what_was_not_read_is_left_out_and_not_made_up() -> None:
