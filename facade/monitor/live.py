@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from litestar.response import ServerSentEventMessage
@@ -47,14 +48,16 @@ class Live:
         for viewer in self._viewers:
             viewer.changed.set()
 
-    async def stream(self, page: Page) -> AsyncIterator[ServerSentEventMessage]:
-        """The parts of the page, and each again when it has changed."""
+    async def stream(
+        self, page: Page, may_look: Callable[[], bool]
+    ) -> AsyncIterator[ServerSentEventMessage]:
+        """The parts of the page, and each again when it has changed, while one may look."""
         viewer = _Viewer(page, asyncio.Event())
         self._viewers.add(viewer)
         following = asyncio.create_task(page.follow(viewer.changed.set), name="follow for a viewer")
         sent = dict[str, object]()
         try:
-            while not self._stopping:
+            while may_look() and not self._stopping:
                 viewer.changed.clear()
                 async with self._turn:
                     news = self._news(page, sent)
@@ -65,7 +68,8 @@ class Live:
                 now_ms = int(time.time() * 1000)
                 yield ServerSentEventMessage(now_ms, event="alive", retry=_RETRY_MS)
                 await asyncio.sleep(PERIOD_S)
-                await _either(viewer.changed, TICK_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(viewer.changed.wait(), TICK_S)
         finally:
             self._viewers.discard(viewer)
             following.cancel()
@@ -87,12 +91,3 @@ class Live:
         for viewer in self._viewers:
             if viewer.page.hears(change):
                 viewer.changed.set()
-
-
-async def _either(event: asyncio.Event, timeout_s: float) -> None:
-    """Returns when it is set, or after so long."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

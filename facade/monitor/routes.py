@@ -40,10 +40,11 @@ def page_routes(
         )
         return Response(html, media_type=MediaType.HTML)
 
-    def stream(page: Page) -> ServerSentEvent:
+    def stream(request: Asked, page: Page) -> ServerSentEvent:
         if not live.has_room:
             raise HTTPException("Too many look at the monitor here.", status_code=503)
-        return ServerSentEvent(live.stream(page))
+        # A sign-in may be over while one looks.
+        return ServerSentEvent(live.stream(page, lambda: door.role(request) is not None))
 
     async def job_page(request: Asked, job_id: str) -> JobPage:
         entry = await jobs.read(_known_form(job_id))
@@ -62,15 +63,15 @@ def page_routes(
 
     @get("/live")
     async def watch_jobs(request: Asked) -> ServerSentEvent:
-        return stream(JobsPage(service, _query(request)))
+        return stream(request, JobsPage(service, _query(request)))
 
     @get("/executors")
     async def show_executors() -> Response[str]:
         return shown(ExecutorsPage(service), f"{PATH}/executors/live")
 
     @get("/executors/live")
-    async def watch_executors() -> ServerSentEvent:
-        return stream(ExecutorsPage(service))
+    async def watch_executors(request: Asked) -> ServerSentEvent:
+        return stream(request, ExecutorsPage(service))
 
     @get("/find")
     async def find_job(request: Asked) -> Redirect:
@@ -90,7 +91,7 @@ def page_routes(
 
     @get("/jobs/{job_id:str}/live")
     async def watch_job(request: Asked, job_id: FromPath[str]) -> ServerSentEvent:
-        return stream(await job_page(request, job_id))
+        return stream(request, await job_page(request, job_id))
 
     @post("/jobs/{job_id:str}/cancel")
     async def cancel_job(job_id: FromPath[str]) -> Redirect:

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import httpx
+import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from facade.monitor import Monitor
+from facade.monitor import Access, Monitor
 from facade.monitor.live import MOST_VIEWERS
 from tests.chromium import served
 from tests.monitor import Fold, monitor
@@ -74,6 +75,18 @@ async def test_a_stopping_facade_ends_the_streams_and_begins_none(here: Here) ->
             assert [event async for event in seen][-1:] in ([], ["alive"])
 
     assert (await here.client.get("/live")).status_code == 503
+
+
+async def test_a_stream_ends_with_the_sign_in(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the connection would last."""
+    async with here.client.stream("GET", "/executors/live") as answer:
+        seen = _events(answer)
+        await anext(seen)
+        monkeypatch.setattr(Access, "role", lambda *_: None)
+        async with asyncio.timeout(10):
+            assert "summary" not in [event async for event in seen]
+
+    assert (await here.client.get("/executors/live")).status_code == 401
 
 
 async def _events(answer: httpx.Response) -> AsyncIterator[str]:
