@@ -52,8 +52,6 @@ class Summary(NamedTuple):
     executors: int
     slots: int
     free_slots: int
-    #: Why this replica may not know; nothing where all is well.
-    reasons: Sequence[str]
 
 
 class Service:
@@ -78,8 +76,11 @@ class Service:
             executors=len(there),
             slots=sum(executor.slots for executor in there),
             free_slots=sum(executor.free_slots for executor in there),
-            reasons=self._health.unready(FRESH_S),
         )
+
+    def doubts(self) -> Sequence[str]:
+        """Why this replica may not know what there is to see; nothing where all is well."""
+        return self._health.unready(FRESH_S)
 
 
 class Listed(NamedTuple):
@@ -106,9 +107,10 @@ class JobsPage(Page):
         self._last: Place | None = None
 
     def parts(self) -> Mapping[str, object]:
-        """The counts and the rows."""
+        """What is in doubt, the counts and the rows."""
         self._listed = self._listed or self._list()
-        return {"summary": self._service.summary(), "list": self._listed}
+        service = self._service
+        return {"doubts": service.doubts(), "summary": service.summary(), "list": self._listed}
 
     def hears(self, change: Change) -> bool:
         """A row, or a job whose place would be among them."""
@@ -143,8 +145,13 @@ class ExecutorsPage(Page):
         self._service = service
 
     def parts(self) -> Mapping[str, object]:
-        """The counts and the executors."""
-        return {"summary": self._service.summary(), "executors": self._service.roster.executors()}
+        """What is in doubt, the counts and the executors."""
+        service = self._service
+        return {
+            "doubts": service.doubts(),
+            "summary": service.summary(),
+            "executors": service.roster.executors(),
+        }
 
 
 class Told(NamedTuple):
@@ -178,7 +185,7 @@ class JobPage(Page):
         return self._entry.job
 
     def parts(self) -> Mapping[str, object]:
-        """The state, what may be done, and what happened."""
+        """What is in doubt, the state, what may be done, and what happened."""
         self._look()
         if self._read:
             for event in self._later:
@@ -187,6 +194,7 @@ class JobPage(Page):
         timeline = self._timeline
         cancellable = self._operator and not self.job.final and not self.job.state.cancel_time
         return {
+            "doubts": self._service.doubts(),
             "state": self.job,
             "actions": self.job.job_id if cancellable else None,
             "timeline": Told(timeline.rows, timeline.note, self.job.job_id),

@@ -220,12 +220,13 @@ async def test_executors_are_listed_with_their_runs(fold: Fold) -> None:
     assert re.search(rf"executor-a blue 3 of 4 \S+ {job_id[:8]} Report refresh", text_of(html))
 
 
-async def test_a_replica_that_may_not_know_says_so(fold: Fold) -> None:
-    """What it shows may be old."""
+@pytest.mark.parametrize("path", ["", "/executors", "/jobs/{}"])
+async def test_a_replica_that_may_not_know_says_so(fold: Fold, path: str) -> None:
+    """On every page: what it shows may be old."""
     _, app = monitor(fold, health=Well("The log's end was not seen for 30 s."))
 
     assert "What is shown may be old. The log's end was not seen" in (
-        text_of(await get(app, "/monitor"))
+        text_of(await get(app, f"/monitor{path.format(fold.create())}"))
     )
 
 
