@@ -11,6 +11,7 @@ import pytest_asyncio
 from msgspec import Struct
 from playwright.async_api import Browser, Page, expect
 
+from facade.monitor.advice import OF_CODE
 from tests.chromium import is_live, opened
 from tests.conftest import Cluster
 from tests.programs import Fabric, Program, addresses, executor, facade, new_id
@@ -107,26 +108,18 @@ async def test_a_running_job_is_cancelled_by_its_button(
         )
 
 
-async def test_an_error_is_told_with_what_to_do(browser: Browser, stack: Stack) -> None:
-    """On the job's page, with and without the log."""
-    job_id = new_id()
-    async with Fabric(stack.replica, "fails") as fabric:
-        await fabric.create(job_id)
-        await fabric.until(job_id, "Failed")
-    async with opened(browser, f"{stack.url}/jobs/{job_id}/events") as page:
-        failure = page.locator("#state .failure")
-        await expect(failure).to_contain_text("RegionClosed The region is closed. Choose another.")
-        await expect(failure).to_contain_text("Whoever asked for the job must change")
-        await expect(page.locator("#timeline tbody tr").last).to_contain_text("RegionClosed")
-
-
-async def test_a_handler_that_raised_is_shown_where(browser: Browser, stack: Stack) -> None:
-    """By its traceback, in the row of the failure."""
+async def test_an_error_is_told_with_where_it_was_and_what_to_do(
+    browser: Browser, stack: Stack
+) -> None:
+    """The error on top, and the handler's traceback in the row of the failure."""
     job_id = new_id()
     async with Fabric(stack.replica, "raises") as fabric:
         await fabric.create(job_id)
     async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
-        await expect(page.locator("#timeline .traceback")).to_contain_text(
+        failure = page.locator("#state .failure")
+        await expect(failure).to_contain_text("HandlerError ValueError: no such region")
+        await expect(failure).to_contain_text(OF_CODE["HandlerError"])
+        await expect(page.locator("#timeline tbody tr").last).to_contain_text(
             'raise ValueError("no such region")'
         )
 
