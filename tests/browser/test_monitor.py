@@ -133,8 +133,9 @@ async def test_a_thousand_changes_a_second_are_two_updates_a_second(
         await is_live(page)
         await count_updates(page)
         begun, changes = time.monotonic(), 0
-        while (passed := time.monotonic() - begun) < STORM_S:
-            while changes < passed * 1000:
+        while changes < STORM_S * 1000:
+            due = min(STORM_S, time.monotonic() - begun) * 1000
+            while changes < due:
                 changes += 1
                 here.fold.progress(jobs[changes % PAGE_ROWS], changes * 7 % 1009 / 1009)
             await asyncio.sleep(0.01)
@@ -142,9 +143,9 @@ async def test_a_thousand_changes_a_second_are_two_updates_a_second(
             here.fold.complete(job_id)
         await expect(page.locator("#list .Completed")).to_have_count(PAGE_ROWS)
         counted = await page.evaluate("window.updates")
+        passed = time.monotonic() - begun
 
-    assert changes > 900 * STORM_S
-    assert STORM_S <= counted <= 2 * STORM_S + 3
+    assert STORM_S <= counted <= 2 * passed + 1
 
 
 async def test_a_page_that_finds_no_room_says_so_until_there_is(
