@@ -1,6 +1,7 @@
 """`fabric-jobs new`: a project of one's own, from the one in `cli/template`."""
 
 import re
+import shutil
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
@@ -17,16 +18,16 @@ MAX_CHARS = 40
 
 def new(name: str) -> Path:
     """Makes the project's folder here, and returns it. Raises `InputError` and `CommandError`."""
-    _check(name)
     folder = Path(name)
+    _check(name, folder)
     try:
         folder.mkdir()
         for file in _files():
             text = file.read_text(encoding="utf-8")
             (folder / _renamed(file.name, name)).write_text(_renamed(text, name), encoding="utf-8")
-    except FileExistsError as error:
-        raise InputError(f"{name} is there already: take another name, or move it.") from error
     except OSError as error:
+        # What there is of it would be in the way of the next try.
+        shutil.rmtree(folder, ignore_errors=True)
         raise CommandError(f"{name} can't be made: {error.strerror}.") from error
     return folder
 
@@ -41,12 +42,15 @@ def _files() -> list[Traversable]:
     return [file for file in template.iterdir() if file.is_file()]
 
 
-def _check(name: str) -> None:
+def _check(name: str, folder: Path) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > MAX_CHARS:
         raise InputError(
             f"{name!r} is no name for a project: take lower-case words and digits, with hyphens "
             f"between them, {MAX_CHARS} characters at most, such as {TEMPLATE_NAME}."
         )
+    # Before its module: Python takes a folder on its path for one.
+    if folder.exists():
+        raise InputError(f"{name} is there already: take another name, or move it.")
     module = module_of(name)
     if iskeyword(module) or find_spec(module) is not None:
         raise InputError(f"{module} is taken by a module of Python's or a package's: add a word.")

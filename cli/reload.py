@@ -28,7 +28,8 @@ async def run_reloading(stack: Stack, target: str, on_ready: Callable[[Program],
     announced = False
     try:
         while True:
-            changed.clear()
+            if not watching.done():  # else it is told of below
+                changed.clear()
             executor: Program | None = None
             try:
                 executor = await stack.start_executor(target)

@@ -34,12 +34,12 @@ class Handler(Struct, frozen=True, kw_only=True):
         """The payload as the handler's type. Raises `PayloadInvalidError`."""
         try:
             return self.payload_decoder.decode(b"{}" if payload in (b"", b"null") else payload)
-        except RecursionError as error:
-            raise PayloadInvalidError("The payload is nested too deeply.") from error
+        except RecursionError:
+            raise PayloadInvalidError("The payload is nested too deeply.") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             # msgspec names every path but the root's.
             path = "" if " - at `$" in str(error) else " - at `$`"
-            raise PayloadInvalidError(f"The payload: {error}{path}.") from error
+            raise PayloadInvalidError(f"The payload: {error}{path}.") from None
 
     async def call(self, job: Job[Any]) -> None:
         """Runs the handler to its end, in a thread where it is no `async` function."""

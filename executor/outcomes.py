@@ -24,8 +24,8 @@ def outcome_of(raised: BaseException | None, *, cancel_requested: bool) -> pb.Re
 
 
 def _traceback(raised: BaseException) -> str:
-    """Nothing for what its author chose to raise, which needs no explaining."""
-    if isinstance(raised, JobFailed):
+    """Nothing for what its author chose to raise, unless that tells of what caused it."""
+    if isinstance(raised, JobFailed) and raised.__cause__ is None:
         return ""
     lines = traceback.format_exception(authored(raised))
     return bounded_traceback(utf8_text("".join(lines)))

@@ -30,9 +30,9 @@ class Append:
     def read_back(self, outcome: Outcome) -> None:
         """The fold has read it."""
         self._outcome = outcome
+        self._wake()
         seconds = time.monotonic() - self._begun
         metrics.appended(self._command, self._before, self.event, outcome[0], seconds)
-        self._wake()
 
     def acknowledged(self, acknowledged: asyncio.Future[object]) -> None:
         """Kafka has said what became of it, or never will."""

@@ -1,7 +1,7 @@
 """An event loop whose time is skipped where everything only waits for it.
 
 Sockets, threads and processes answer in their own time: as long as one is at work, time passes as
-it does.
+it does. Seen are `asyncio.to_thread` and other executors of the loop, and asyncio's own processes.
 """
 
 import asyncio

@@ -37,10 +37,12 @@ def run_job(
     `payload` is whatever JSON can say, and is decoded for the handler as ever. The job is cancelled
     when the handler first says a progress for which `cancel_when` is true, or after
     `cancel_after_s` seconds. Seconds for which an `async` handler only waits are skipped, and so
-    are those between attempts; while a thread is at work, or a socket open, they pass as they do.
+    are those between attempts. While it waits for `asyncio.to_thread`, a process of asyncio's or an
+    open socket they pass as they do; what else it starts is not seen to be at work.
 
     Raises `LookupError` where there is no such handler, `AssertionError` where it goes on though it
-    was cancelled again and again, and `RuntimeError` within a running event loop.
+    was cancelled again and again, `RuntimeError` within a running event loop, and what
+    `cancel_when` raises.
     """
     handler = executor.handlers.get((item_type, job_type))
     if handler is None:
@@ -71,4 +73,5 @@ def run_job(
         life = Life(loop, handler, dispatched, cancel_when)
         return loop.run_until_complete(life.live(cancel_after_s))
     finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

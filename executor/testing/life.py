@@ -46,6 +46,8 @@ class Life:
         self._cancel_when = cancel_when
         self._progress: list[Progress] = []
         self._waits_s: list[float] = []
+        #: What `cancel_when` raised, which is no failure of the handler's.
+        self._fault: Exception | None = None
         #: Set when the attempt's run is over, or the wait for the next one, whoever ended it.
         self._over = asyncio.Event()
         self._state = JobState(
@@ -66,7 +68,7 @@ class Life:
     async def live(self, cancel_after_s: float | None) -> Outcome:
         """From the first attempt to the end."""
         begun = self._loop.time()
-        self._loop.call_later(failures.LONGEST_S, self._expire)
+        self._loop.call_later(failures.LONGEST_LIFE.total_seconds(), self._expire)
         if cancel_after_s is not None:
             self._loop.call_later(cancel_after_s, self._cancel)
         await self._run_attempt()
@@ -77,6 +79,8 @@ class Life:
                 await self._run_attempt()
         state, took_s = self._state, self._loop.time() - begun
         await _end_tasks()
+        if self._fault:
+            raise self._fault
         return Outcome(
             status=state.status,
             error=state.error if state.status is JobInstanceStatus.FAILED else None,
@@ -107,7 +111,7 @@ class Life:
         self._over.clear()
         attempt = replace(self._dispatched, attempt=self._state.attempt)
         self._run = Run(attempt, self._watched(), self, decided=lambda: None)
-        timeout_s = self._handler.policy.run_timeout_s or failures.LONGEST_S
+        timeout_s = self._handler.policy.run_timeout_s or failures.LONGEST_LIFE.total_seconds()
         timeout = self._loop.call_later(timeout_s, self._time_out)
         with nullcontext() if self._handler.is_async else self._loop.thread():
             running = asyncio.create_task(self._run.run(), name=str(self._run))
@@ -120,8 +124,8 @@ class Life:
         if goes_on:
             name = self._handler.function.__qualname__
             raise AssertionError(
-                f"{name} goes on, though its run is over. Let it end at a CancelledError, or ask "
-                "job.cancel_requested where it is no async function."
+                f"{name} goes on, though its run is over. Let it end at a CancelledError, or where "
+                "it is no async function, raise JobStopped once job.cancel_requested is true."
             )
 
     async def _back_off(self) -> None:
@@ -150,12 +154,24 @@ class Life:
     def _heard(self, progress: Progress) -> None:
         kept = progress_from_proto(progress_to_proto(progress))
         self._progress.append(kept)
-        if self._cancel_when and self._cancel_when(kept):
+        if self._is_cancelled_by(kept):
             if self._handler.is_async:
                 self._loop.call_soon_threadsafe(self._cancel)
             else:
                 # In the handler's thread, which may ask next: no task of the loop is cancelled.
                 self._cancel()
+
+    def _is_cancelled_by(self, progress: Progress) -> bool:
+        try:
+            return self._cancel_when is not None and self._cancel_when(progress)
+        except Exception as error:  # raised to the test, and not to the handler
+            self._fault = self._fault or error
+            self._loop.call_soon_threadsafe(self._break_off)
+            return False
+
+    def _break_off(self) -> None:
+        if self._state.phase is not JobPhase.ENDED:
+            self._lose(status=JobInstanceStatus.FAILED)
 
     def _cancel(self) -> None:
         if self._state.phase is JobPhase.RUNNING:

@@ -9,6 +9,7 @@ different versions agree. What it does not take is a duplicate, a loser of a rac
 No I/O, no clock and no randomness: time and ids come in with the `Stamp`.
 """
 
+from fabric_jobs.failures import LONGEST_LIFE
 from facade.lifecycle.commands import (
     Claim,
     Command,
@@ -28,7 +29,7 @@ from facade.lifecycle.commands import (
     Stamp,
     TimeOutRun,
 )
-from facade.lifecycle.deadlines import LONGEST_LIFE, Due, due
+from facade.lifecycle.deadlines import Due, due
 from facade.lifecycle.decide import decide
 from facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from facade.lifecycle.fold import Verdict, fold

@@ -3,14 +3,13 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from fabric_jobs.failures import LONGEST_LIFE
 from fabric_jobs.jobs import JobPhase
 from facade.lifecycle.commands import Command, Expire, FailUnstarted, ForceCancel, Retry, TimeOutRun
 from facade.lifecycle.job import Job
 
 #: Fabric gives a job up that has not started within 2 hours: ours fails before that, and says why.
 START_DEADLINE = timedelta(minutes=110)
-#: No job is unfinished for longer.
-LONGEST_LIFE = timedelta(hours=24)
 
 
 class Due(NamedTuple):

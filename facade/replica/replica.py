@@ -11,7 +11,8 @@ from fabric_jobs.heartbeats import JobKind, Run
 from facade.lifecycle import LONGEST_LIFE, Verdict, fold
 from facade.log import Checkpoint, Record
 from facade.replica.filter import Filter
-from facade.replica.store import Backlog, Entry, Store
+from facade.replica.memory import Entry
+from facade.replica.store import Backlog, Store
 
 log = logging.getLogger("fabric_jobs.replica")
 

@@ -2,8 +2,8 @@
 
 Rows and checkpoints change in one transaction, so a file is always the fold of a prefix of the log.
 It holds nothing that the log does not: it can be deleted at any time. So what is put may wait in
-memory for a while, and a job that changes meanwhile is written once; what looks for jobs by more
-than their id, and not several times a second, writes first.
+memory for a while, and a job that changes meanwhile is written once. What looks for jobs by more
+than their id writes first, but for those that are due: they are asked for several times a second.
 """
 
 import logging
@@ -26,6 +26,7 @@ from facade.lifecycle import Job, due
 from facade.log import Checkpoint
 from facade.replica.database import make_anew, opened
 from facade.replica.filter import Filter, created_us, microseconds
+from facade.replica.memory import UNKNOWN, Entry, Memory
 
 log = logging.getLogger("fabric_jobs.replica")
 
@@ -39,10 +40,6 @@ CONTRACT = sha256(
 #: In these, an executor holds the job.
 _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
 
-#: Jobs that wait to be written, and the bytes of their payloads: few enough that writing them keeps
-#: nobody waiting, many enough that a transaction touches its pages for several of them.
-MOST_WAITING = 5000
-MOST_WAITING_BYTES = 8 * 1024 * 1024
 _NEVER_MS = 1 << 62
 
 _ENTRY = "job, partition, last_offset, first_ms"
@@ -67,16 +64,6 @@ class Identity(Struct, frozen=True, kw_only=True):
     contract: str = CONTRACT
 
 
-class Entry(NamedTuple):
-    """A job, and where in the log its last applied event stands."""
-
-    job: Job
-    partition: int
-    offset: int
-    #: The broker's time of the job's first record, in milliseconds since 1970.
-    first_ms: int
-
-
 class Backlog(NamedTuple):
     """The jobs that are not final, counted."""
 
@@ -95,12 +82,7 @@ class Store:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Job)
         self._db = opened(path)
-        self._waiting: dict[str, Entry] = {}
-        self._waiting_bytes = 0
-        #: What was written last: it is asked for most.
-        self._written: dict[str, Entry] = {}
-        #: Ids that were asked for and are of no job: whoever asks for a new one does so repeatedly.
-        self._absent: set[str] = set()
+        self._memory = Memory()
         self._checkpoints: dict[int, Checkpoint] = {}
         #: By partition, a time before which no job of it began.
         self._oldest_ms: dict[int, int] = {}
@@ -148,22 +130,20 @@ class Store:
         Too old, in its partition, is a job that began at `expired_ms` or before.
         """
         for entry in entries:
-            self._waiting[entry.job.job_id] = entry
-            self._waiting_bytes += len(entry.job.payload)
-            self._absent.discard(entry.job.job_id)
+            self._memory.put(entry)
             if entry.first_ms < self._oldest(entry.partition):
                 self._oldest_ms[entry.partition] = entry.first_ms
         self._checkpoints |= checkpoints
         if any(self._oldest(number) <= until_ms for number, until_ms in expired_ms.items()):
             self._write(expired_ms)
-        elif len(self._waiting) >= MOST_WAITING or self._waiting_bytes >= MOST_WAITING_BYTES:
+        elif self._memory.is_full:
             self._write()
 
     def _write(self, expired_ms: dict[int, int] | None = None) -> None:
-        if not (self._waiting or self._checkpoints or expired_ms):
+        if not (self._memory.waiting or self._checkpoints or expired_ms):
             return
         with self._db:
-            self._db.executemany(_PUT, map(self._row, self._waiting.values()))
+            self._db.executemany(_PUT, map(self._row, self._memory.waiting.values()))
             if expired_ms:
                 self._db.executemany(
                     "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
@@ -172,22 +152,16 @@ class Store:
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
                 [(number, *checkpoint) for number, checkpoint in self._checkpoints.items()],
             )
-        self._written, self._waiting, self._checkpoints = self._waiting, {}, {}
-        self._waiting_bytes = 0
+        self._memory.written()
+        self._checkpoints = {}
         if expired_ms:
-            self._written = {}
+            self._memory.forget()
             self._oldest_ms.clear()
 
     def _forget(self) -> None:
-        for held in (
-            self._waiting,
-            self._written,
-            self._absent,
-            self._checkpoints,
-            self._oldest_ms,
-        ):
-            held.clear()
-        self._waiting_bytes = 0
+        self._memory.forget()
+        self._checkpoints.clear()
+        self._oldest_ms.clear()
 
     def _oldest(self, partition: int) -> int:
         if partition not in self._oldest_ms:
@@ -199,20 +173,16 @@ class Store:
 
     def get(self, job_id: str) -> Entry | None:
         """The job of this canonical id."""
-        if entry := self._waiting.get(job_id) or self._written.get(job_id):
-            return entry
-        if job_id in self._absent:
-            return None
+        found = self._memory.get(job_id)
+        if found is not UNKNOWN:
+            return found
         row = self._db.execute(
             f"SELECT {_ENTRY} FROM jobs WHERE job_id = ?",  # noqa: S608 - no input in it
             (job_id,),
         ).fetchone()
-        if row:
-            return self._entry(row)
-        if len(self._absent) >= MOST_WAITING:
-            self._absent.clear()
-        self._absent.add(job_id)
-        return None
+        entry = self._entry(row) if row else None
+        self._memory.look_up(job_id, entry)
+        return entry
 
     def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None = None
@@ -236,12 +206,14 @@ class Store:
     def due(self, now: datetime, most: int) -> Sequence[str]:
         """The ids of jobs that are due, at most so many; the rest is due still afterwards."""
         # Asked several times a second, so what waits is looked through and not written for it.
-        waiting = [job_id for job_id, entry in self._waiting.items() if _is_due(entry.job, now)]
+        waits = self._memory.waiting
+        waiting = [job_id for job_id, entry in waits.items() if _is_due(entry.job, now)]
         rows = self._db.execute(
             "SELECT job_id FROM jobs WHERE due_us <= ? ORDER BY due_us LIMIT ?",
-            (microseconds(now), most),
+            # As many more as may be passed over: rows of what waits are out of date.
+            (microseconds(now), most + len(waits)),
         )
-        written = [job_id for (job_id,) in rows if job_id not in self._waiting]
+        written = [job_id for (job_id,) in rows if job_id not in waits]
         return [*waiting, *written][:most]
 
     def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[Entry]:

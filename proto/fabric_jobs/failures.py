@@ -3,6 +3,7 @@
 Facades decide by it, and `executor.testing` shows it to the authors of handlers.
 """
 
+from datetime import timedelta
 from typing import Any
 from zlib import crc32
 
@@ -19,8 +20,9 @@ from fabric_jobs.jobs import (
     Policy,
 )
 
-#: No backoff is longer, whatever a policy says: no job lives longer than a day.
-LONGEST_S = 24 * 60 * 60.0
+#: No job is unfinished for longer; so no backoff is longer either, whatever a policy says.
+LONGEST_LIFE = timedelta(hours=24)
+_LONGEST_S = LONGEST_LIFE.total_seconds()
 #: Earlier errors that a job's error carries along.
 MAX_EARLIER = 10
 
@@ -43,7 +45,7 @@ def failed(state: JobState, error: ErrorResponse) -> dict[str, Any]:
 
     The status is then a final one, or stays InProgress: the job is tried again.
     """
-    changes = counted(state, error)
+    changes = _counted(state, error)
     policy = state.policy or Policy()
     if error.is_permanent:
         return changes | {"status": JobInstanceStatus.FAILED}
@@ -58,7 +60,7 @@ def expired(state: JobState) -> dict[str, Any]:
     """What the end of its longest life changes of an unfinished job's state: it is final."""
     if state.phase is JobPhase.STOPPING:
         return {"status": JobInstanceStatus.CANCELLED}
-    return counted(state, JOB_EXPIRED) | {"status": JobInstanceStatus.FAILED}
+    return _counted(state, JOB_EXPIRED) | {"status": JobInstanceStatus.FAILED}
 
 
 def backoff_s(policy: Policy, failures: int, seed: str) -> float:
@@ -66,13 +68,13 @@ def backoff_s(policy: Policy, failures: int, seed: str) -> float:
     full = policy.initial_backoff_s
     for _ in range(failures - 1):
         full *= policy.backoff_multiplier
-        if full >= min(policy.max_backoff_s, LONGEST_S):
+        if full >= min(policy.max_backoff_s, _LONGEST_S):
             break
-    full = min(full, policy.max_backoff_s, LONGEST_S)
+    full = min(full, policy.max_backoff_s, _LONGEST_S)
     return full * (1 - policy.jitter * crc32(seed.encode()) / 0xFFFFFFFF)
 
 
-def counted(state: JobState, error: ErrorResponse) -> dict[str, Any]:
+def _counted(state: JobState, error: ErrorResponse) -> dict[str, Any]:
     """What one more failure changes of the state by itself; earlier errors go into the details."""
     return {
         "failures": state.failures + 1,

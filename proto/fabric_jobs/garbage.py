@@ -4,7 +4,7 @@ import gc
 
 #: New objects between two looks at the youngest, looks between two at the next older, and of these
 #: between two at all. With Python's own (700, 10, 10), a fifth of a facade's time goes by in it.
-THRESHOLDS = (50_000, 20, 50)
+THRESHOLDS = (50_000, 20, 10)
 
 
 def collect_seldom() -> None:

@@ -103,8 +103,11 @@ def test_a_name_that_can_t_be_one_is_told_with_one_that_can(
 
 
 @pytest.mark.parametrize("name", ["executor", "json", "class", "fabric-jobs"])
-def test_a_module_must_be_found_by_its_name(name: str) -> None:
+def test_a_module_must_be_found_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One of Python's or of a package would be found in its place."""
+    monkeypatch.chdir(tmp_path)
     told = make(name)
 
     assert (told.exit_code, told.stderr.count("\n")) == (2, 1)

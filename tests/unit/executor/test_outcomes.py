@@ -87,6 +87,20 @@ def test_an_exception_comes_with_its_traceback_and_a_chosen_error_without() -> N
     assert chosen == ""
 
 
+def test_a_chosen_error_that_names_its_cause_tells_of_it() -> None:
+    """What a service answered is worth more than the words for Fabric alone."""
+    try:
+        try:
+            raise ConnectionError("refused")
+        except ConnectionError as error:
+            raise JobFailed("The table can't be read.") from error
+    except JobFailed as caught:
+        told = outcome_of(caught, cancel_requested=False).traceback
+
+    assert "ConnectionError: refused" in told
+    assert told.endswith("JobFailed: The table can't be read.\n")
+
+
 def test_an_exception_that_can_t_say_what_it_is_is_named_all_the_same() -> None:
     """Else its run would end unreported, and its job wait for a lease."""
 

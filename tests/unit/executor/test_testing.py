@@ -254,3 +254,25 @@ async def test_a_running_loop_is_told_apart() -> None:
     """A test is a plain function, since the loop is the kit's."""
     with pytest.raises(RuntimeError, match="call it from a plain `def`"):
         run("endless")
+
+
+@executor.job("Item", "halves")
+async def in_halves(job: Job[Any]) -> None:
+    """Says how far it is, and would go on for an hour."""
+    await job.progress(0.5)
+    await asyncio.sleep(3600)
+
+
+@executor.job("Item", "halves in a thread")
+def in_halves_in_a_thread(job: Job[Any]) -> None:
+    """Says how far it is, until it is told to stop."""
+    job.progress(0.5)
+    while not job.cancel_requested:
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("job_type", ["halves", "halves in a thread"])
+def test_what_cancel_when_raises_is_the_test_s_fault_and_not_the_handler_s(job_type: str) -> None:
+    """A misspelt condition must not look like a failed job."""
+    with pytest.raises(AttributeError, match="fractoin"):
+        run(job_type, cancel_when=lambda progress: progress.fractoin > 0)

@@ -10,8 +10,8 @@ from fabric_jobs.jobs import (
     JobPhase,
     Policy,
 )
-from facade.lifecycle import Command, Expire, FailUnstarted, decide
-from facade.lifecycle.deadlines import LONGEST_LIFE, due
+from facade.lifecycle import LONGEST_LIFE, Command, Expire, FailUnstarted, decide
+from facade.lifecycle.deadlines import due
 from tests.unit.lifecycle.builders import (
     JOB,
     POLICY,

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from fabric_jobs import events
 from facade.lifecycle import LONGEST_LIFE, Job, RequestCancel, Verdict, fold
 from facade.log import Checkpoint
-from facade.replica import Filter, Identity, Store
-from facade.replica.store import MOST_WAITING, MOST_WAITING_BYTES, Entry
+from facade.replica import Entry, Filter, Identity, Store
+from facade.replica.memory import MOST_WAITING, MOST_WAITING_BYTES, SMALL_BYTES
 from tests.unit.lifecycle.builders import decided, request, stamp
 
 HERE = 0
@@ -93,6 +93,25 @@ def test_so_much_of_payloads_waits(tmp_path: Path) -> None:
     job = replace(large.job, payload=b" " * MOST_WAITING_BYTES)
     put(store, large._replace(job=job))
     assert kept(path)[0] == {"job-1"}
+    job = replace(large.job, payload=b" " * (MOST_WAITING_BYTES - 1))
+    for _ in range(3):
+        put(store, large._replace(job=job, offset=2))
+    assert kept(path)[1] == [(HERE, 2)]
+    store.close()
+
+
+def test_a_job_that_was_looked_up_is_the_newest_all_the_same(tmp_path: Path) -> None:
+    """However often it changes and is written, and however large it is."""
+    store = opened(tmp_path / "rows")
+    small, large = entry(1), entry(2)
+    large = large._replace(job=replace(large.job, payload=b" " * (SMALL_BYTES + 1)))
+    for number in range(3, 6):
+        put(store, small, large, entry(number))
+        store.list(Filter(), 1)
+        put(store, entry(number))
+        store.list(Filter(), 1)
+        assert [store.get(f"job-{each}") for each in (1, 2)] == [small, large]
+        small, large = (each._replace(offset=number) for each in (small, large))
     store.close()
 
 
@@ -125,6 +144,8 @@ def test_what_is_due_is_found_whether_it_waits_or_not(tmp_path: Path) -> None:
     assert cancelled
     put(store, one._replace(job=cancelled, offset=3))
     assert store.due(late, 10) == ["job-2"]
+    # A row that is out of date takes no other's place.
+    assert store.due(late, 1) == ["job-2"]
     store.close()
 
 
