@@ -10,8 +10,8 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from facade.health import Health
 from facade.jobs import Jobs
 from facade.monitor.access import Access
-from facade.monitor.door import Door
 from facade.monitor.errors import Errors
+from facade.monitor.guards import Guards
 from facade.monitor.headers import protected
 from facade.monitor.live import Live
 from facade.monitor.pages import Service
@@ -41,10 +41,10 @@ class Monitor:
         health: Health,
     ) -> None:
         renderer = Renderer(settings.monitor_trace_url, signed_in=not access.is_open)
-        door = Door(access)
+        guards = Guards(access)
         service = Service(replica, roster, health)
         self._live = Live(replica, renderer.part)
-        pages = page_routes(jobs, service, Histories(settings), self._live, renderer, door)
+        pages = page_routes(jobs, service, Histories(settings), self._live, renderer, guards)
         errors = Errors(renderer)
         files = create_static_files_router(
             "/static",
@@ -56,11 +56,11 @@ class Monitor:
                 Router(
                     PATH,
                     route_handlers=[
-                        Router("/", route_handlers=pages, guards=[door.check_role]),
-                        *sign_in_routes(access, door, renderer),
+                        Router("/", route_handlers=pages, guards=[guards.check_role]),
+                        *sign_in_routes(access, guards, renderer),
                         files,
                     ],
-                    guards=[door.check_origin],
+                    guards=[guards.check_origin],
                 )
             ],
             exception_handlers={Exception: errors.respond, HTTPException: errors.respond},

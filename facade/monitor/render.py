@@ -31,7 +31,7 @@ class Renderer:
         self._templates.filters |= {
             "elapsed": shown.elapsed,
             "instant": shown.instant,
-            "moment": shown.moment,
+            "short_time": shown.short_time,
         }
         self._templates.globals |= {
             "advice": advice,

@@ -14,7 +14,7 @@ from fabric_jobs.topics import canonical_job_id
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import RequestCancel
 from facade.monitor.access import Role
-from facade.monitor.door import Door
+from facade.monitor.guards import Guards
 from facade.monitor.live import Live
 from facade.monitor.pages import ExecutorsPage, JobPage, JobsPage, Page, Service
 from facade.monitor.query import Query, QueryError
@@ -30,11 +30,11 @@ def page_routes(
     histories: Histories,
     live: Live,
     renderer: Renderer,
-    door: Door,
+    guards: Guards,
 ) -> list[HTTPRouteHandler]:
     """The handlers of all pages."""
 
-    def shown(page: Page, live_at: str) -> Response[str]:
+    def rendered(page: Page, live_at: str) -> Response[str]:
         html = renderer.page(
             page.template, page.parts(), page=page, live_at=live_at, now=datetime.now(UTC)
         )
@@ -44,7 +44,7 @@ def page_routes(
         if not live.has_room:
             raise HTTPException("Too many look at the monitor here.", status_code=503)
         # A sign-in may be over while one looks.
-        return ServerSentEvent(live.stream(page, lambda: door.role(request) is not None))
+        return ServerSentEvent(live.stream(page, lambda: guards.role(request) is not None))
 
     async def job_page(request: Asked, job_id: str) -> JobPage:
         entry = await jobs.read(_known_form(job_id))
@@ -52,14 +52,14 @@ def page_routes(
             raise HTTPException(
                 "No such job is known: it never was, or it is older than 8 days.", status_code=404
             )
-        operator = door.role(request) is Role.OPERATOR
+        operator = guards.role(request) is Role.OPERATOR
         return JobPage(service, histories, entry, operator=operator)
 
     @get("/")
     async def show_jobs(request: Asked) -> Response[str]:
         query = _query(request)
         await jobs.freshen()
-        return shown(JobsPage(service, query), f"{PATH}/live{query.text(query.before)}")
+        return rendered(JobsPage(service, query), f"{PATH}/live{query.text(query.before)}")
 
     @get("/live")
     async def watch_jobs(request: Asked) -> ServerSentEvent:
@@ -67,7 +67,7 @@ def page_routes(
 
     @get("/executors")
     async def show_executors() -> Response[str]:
-        return shown(ExecutorsPage(service), f"{PATH}/executors/live")
+        return rendered(ExecutorsPage(service), f"{PATH}/executors/live")
 
     @get("/executors/live")
     async def watch_executors(request: Asked) -> ServerSentEvent:
@@ -81,13 +81,13 @@ def page_routes(
     @get("/jobs/{job_id:str}")
     async def show_job(request: Asked, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
-        return shown(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/events")
     async def show_events(request: Asked, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
         await page.follow()
-        return shown(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/live")
     async def watch_job(request: Asked, job_id: FromPath[str]) -> ServerSentEvent:

@@ -16,7 +16,7 @@ def instant(time: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(_exact(time), text)
 
 
-def moment(time: datetime) -> Markup:
+def short_time(time: datetime) -> Markup:
     """The time of a day to the second; the day, too, where that is not today."""
     day = time.astimezone(UTC).date()
     if day != datetime.now(UTC).date():

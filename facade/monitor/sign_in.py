@@ -9,11 +9,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from facade.monitor.access import SESSION_S, Access, TooManyTriesError
-from facade.monitor.door import COOKIE, Door
+from facade.monitor.guards import COOKIE, Guards
 from facade.monitor.render import PATH, Renderer
 
 
-def sign_in_routes(access: Access, door: Door, renderer: Renderer) -> list[HTTPRouteHandler]:
+def sign_in_routes(access: Access, guards: Guards, renderer: Renderer) -> list[HTTPRouteHandler]:
     """The form, what takes it, and what ends a session."""
 
     def form(next_page: str, problem: str = "", status: int = 200) -> Response[str]:
@@ -23,7 +23,7 @@ def sign_in_routes(access: Access, door: Door, renderer: Renderer) -> list[HTTPR
     @get("/sign-in")
     async def sign_in_form(request: Request[Any, Any, Any]) -> Response[Any]:
         next_page = _ours(request.query_params.get("next", ""))
-        return Redirect(next_page, status_code=303) if door.role(request) else form(next_page)
+        return Redirect(next_page, status_code=303) if guards.role(request) else form(next_page)
 
     @post("/sign-in")
     async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from executor.errors import HANDLER_ERROR, PAYLOAD_INVALID
 from fabric_jobs.events import Event
 from facade.monitor.advice import OF_CODE, advice
-from facade.monitor.shown import duration, elapsed, instant, moment
+from facade.monitor.shown import duration, elapsed, instant, short_time
 from facade.monitor.timeline import MOST_ROWS, Timeline
 from tests.unit.lifecycle.builders import (
     A,
@@ -146,9 +146,9 @@ def test_a_time_says_its_day_where_that_is_not_today() -> None:
     """To the second; the machine's form is exact."""
     now = datetime.now(UTC).replace(hour=7, minute=8, second=9, microsecond=123_456)
 
-    assert ">07:08:09</time>" in moment(now)
-    assert f"{now:%Y-%m-%dT}07:08:09.123Z" in moment(now)
-    assert moment(now - timedelta(days=1)) == instant(now - timedelta(days=1))
+    assert ">07:08:09</time>" in short_time(now)
+    assert f"{now:%Y-%m-%dT}07:08:09.123Z" in short_time(now)
+    assert short_time(now - timedelta(days=1)) == instant(now - timedelta(days=1))
     assert ">2026-01-01 00:00:00</time>" in instant(datetime(2026, 1, 1, tzinfo=UTC))
 
 

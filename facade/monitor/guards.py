@@ -16,7 +16,7 @@ _READING = ("GET", "HEAD")
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-class Door:
+class Guards:
     """The framework's guards: they raise what an error is made of."""
 
     def __init__(self, access: Access) -> None:
