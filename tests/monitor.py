@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import httpx
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec.structs import replace
@@ -177,6 +178,18 @@ def monitor(
         health or Well(),
     )
     return made, made.beside(_nothing)
+
+
+def browser(app: Any, base_url: str = "http://localhost:5000") -> httpx.AsyncClient:
+    """A browser's client, which keeps cookies; on this machine unless an address says otherwise."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
+
+
+async def signed_in(client: httpx.AsyncClient, token: str, **sent: str) -> httpx.Response:
+    """The answer to a sign-in."""
+    return await client.post(
+        "/monitor/sign-in", data={"token": token} | sent, headers={"origin": str(client.base_url)}
+    )
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -30,12 +30,13 @@ class Errors:
 
     def respond(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """The page for whatever was raised; who is not signed in is led there."""
-        path = request.url.path
+        # Not `request.url`, which can't be made of every Host and query that are sent.
+        path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
         match error:
             case HTTPException(status_code=401) if not path.endswith("/live"):
-                query = f"?{request.url.query}" if request.url.query else ""
+                wanted = f"{path}?{query}" if query else path
                 # What was sent by a form is not sent again.
-                asked = urlencode({"next": path + query if request.method == "GET" else PATH})
+                asked = urlencode({"next": wanted if request.method == "GET" else PATH})
                 return Redirect(f"{PATH}/sign-in?{asked}", status_code=303)
             case HTTPException(status_code=status) if status < 500:
                 message = error.detail

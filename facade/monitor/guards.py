@@ -1,7 +1,7 @@
 """Who is let in to the pages, and from where."""
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
@@ -12,6 +12,8 @@ from facade.monitor.access import Access, Role
 
 COOKIE = "fabric-jobs-monitor"
 _READING = ("GET", "HEAD")
+#: What proxies and tunnels add: behind one, anybody may have sent what comes from this machine.
+_PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host")
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -38,10 +40,10 @@ class Guards:
         """Another site's pages neither send anything here nor read what is open to this machine."""
         if connection.scope.get("method") not in _READING and _is_from_elsewhere(connection):
             raise PermissionDeniedException("Another site's page sent this: go to the monitor.")
-        if self._access.is_open and not is_loopback(_host(connection)):
+        if self._access.is_open and not _is_from_here(connection):
             raise PermissionDeniedException(
-                "Without a sign-in the monitor is for this machine, under the name of localhost. "
-                "Set FABRIC_JOBS_MONITOR_OPERATOR_TOKEN to have one."
+                "Without a sign-in the monitor is for this machine, under the name of localhost "
+                "and through no proxy. Set FABRIC_JOBS_MONITOR_OPERATOR_TOKEN to have one."
             )
 
 
@@ -51,9 +53,19 @@ def _is_from_elsewhere(connection: Connection) -> bool:
     if site is not None:
         return site != "same-origin"
     origin = connection.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != connection.headers.get("host")
+    return origin is not None and _split(origin).netloc != connection.headers.get("host")
 
 
-def _host(connection: Connection) -> str:
-    """By which name the browser knows us: anybody may give one to 127.0.0.1."""
-    return urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
+def _is_from_here(connection: Connection) -> bool:
+    """The name counts by which the browser knows us: anybody may give one to 127.0.0.1."""
+    headers = connection.headers
+    name = _split(f"//{headers.get('host', '')}").hostname or ""
+    return is_loopback(name) and not any(passed in headers for passed in _PASSED_ON)
+
+
+def _split(url: str) -> SplitResult:
+    """A text that is no URL has no parts."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")

@@ -4,9 +4,7 @@ import re
 import uuid
 from html import unescape
 from html.parser import HTMLParser
-from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from litestar.types import ASGIApp
@@ -14,7 +12,7 @@ from litestar.types import ASGIApp
 from fabric_jobs.heartbeats import ExecutorHeartbeat, JobKind, Run
 from facade.lifecycle import RequestCancel
 from facade.monitor.advice import OF_CODE
-from tests.monitor import TRACEPARENT, Fold, Well, monitor
+from tests.monitor import TRACEPARENT, Fold, Well, browser, monitor
 
 _LINKS = ("href", "src", "action", "formaction", "sse-connect")
 EVIL = "<script>alert(1)</script>'\"&javascript:alert(2)<img src=x onerror=alert(3)>"
@@ -32,13 +30,6 @@ async def get(app: ASGIApp, path: str) -> str:
         answer = await client.get(path)
     assert answer.status_code == 200, answer.text
     return answer.text
-
-
-def browser(app: Any) -> httpx.AsyncClient:
-    """A client that comes as a browser on this machine does."""
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://localhost:5000", follow_redirects=False
-    )
 
 
 def text_of(html: str) -> str:
