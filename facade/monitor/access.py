@@ -1,17 +1,20 @@
 """Who may see the monitor: two secrets, and the signed cookie that stands for one of them."""
 
 import hmac
+import logging
+import math
 import time
-from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import scrypt, sha256
 
 from fabric_jobs.secret import Secret
 
+log = logging.getLogger("fabric_jobs.monitor")
+
 #: Seconds for which a sign-in holds.
 SESSION_S = 12 * 60 * 60
-#: Wrong secrets a minute that a replica looks at; then it looks at none until the minute is over.
+#: Wrong secrets a minute that a replica takes for mistakes.
 MOST_WRONG = 10
 _MINUTE_S = 60
 
@@ -25,7 +28,7 @@ class Role(StrEnum):
 
 
 class TooManyTriesError(Exception):
-    """Too many wrong secrets came within a minute."""
+    """A secret is wrong, as were too many before it within a minute."""
 
 
 class Access:
@@ -45,7 +48,7 @@ class Access:
             )
             for role, secret in secrets.items()
         }
-        self._wrong_at: deque[float] = deque(maxlen=MOST_WRONG)
+        self._wrong, self._wrong_since = 0, -math.inf
 
     @property
     def is_open(self) -> bool:
@@ -54,15 +57,12 @@ class Access:
 
     def sign_in(self, secret: str) -> str | None:
         """A new session, or none for a wrong secret. Raises `TooManyTriesError`."""
-        now = time.monotonic()
-        if len(self._wrong_at) == MOST_WRONG and now - self._wrong_at[0] < _MINUTE_S:
-            raise TooManyTriesError
         given = _digest(secret)
         for role, digest in self._secrets.items():
             if hmac.compare_digest(given, digest):
                 said = f"{role}.{int(time.time()) + SESSION_S}"
                 return f"{said}.{self._signature(role, said)}"
-        self._wrong_at.append(now)
+        self._count_wrong()
         return None
 
     def role(self, session: str | None) -> Role | None:
@@ -77,6 +77,16 @@ class Access:
         ):
             return None
         return role if time.time() < int(until) else None
+
+    def _count_wrong(self) -> None:
+        now = time.monotonic()
+        if now - self._wrong_since >= _MINUTE_S:
+            self._wrong, self._wrong_since = 0, now
+        self._wrong += 1
+        if self._wrong == MOST_WRONG + 1:
+            log.warning("more than %d wrong tokens came in a minute: who guesses?", MOST_WRONG)
+        if self._wrong > MOST_WRONG:
+            raise TooManyTriesError
 
     def _signature(self, role: Role, text: str) -> str:
         return hmac.digest(self._keys[role], text.encode(), "sha256").hex()

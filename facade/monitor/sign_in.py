@@ -12,6 +12,8 @@ from facade.monitor.access import SESSION_S, Access, TooManyTriesError
 from facade.monitor.guards import COOKIE, Guards
 from facade.monitor.render import PATH, Renderer
 
+_WRONG = "That is neither the readers' nor the operators' token."
+
 
 def sign_in_routes(access: Access, guards: Guards, renderer: Renderer) -> list[HTTPRouteHandler]:
     """The form, what takes it, and what ends a session."""
@@ -32,16 +34,17 @@ def sign_in_routes(access: Access, guards: Guards, renderer: Renderer) -> list[H
         try:
             session = access.sign_in(str(sent.get("token", "")))
         except TooManyTriesError:
-            return form(next_page, "Too many wrong tokens: wait a minute.", 429)
+            return form(next_page, f"{_WRONG} Too many wrong ones came in this minute.", 429)
         if session is None:
-            return form(next_page, "That is neither the readers' nor the operators' token.", 403)
+            return form(next_page, _WRONG, 403)
         cookie = Cookie(
             key=COOKIE,
             value=session,
             path=PATH,
             max_age=SESSION_S,
             httponly=True,
-            samesite="strict",
+            # Also with a link that somebody shared: whatever changes something is a POST.
+            samesite="lax",
             # As the browser came: a proxy ends HTTPS before us.
             secure=request.headers.get("origin", "").startswith("https:"),
         )

@@ -286,6 +286,11 @@ async def test_a_person_signs_in_and_out(browser: Browser) -> None:
         await page.locator("#cancel summary").click()
         await page.get_by_role("button", name="Cancel the job").click()
         await expect(page.locator("#state .status")).to_have_text("Cancelled")
+        # As a link in a chat, which is of another site.
+        await page.goto("about:blank")
+        await page.set_content(f'<a href="{url}/monitor/executors">shared</a>')
+        await page.get_by_role("link", name="shared").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Executors")
         await page.get_by_role("button", name="Sign out").click()
         await page.go_back()
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
