@@ -1,5 +1,6 @@
 """The pages, each of parts that are rendered again when what they show has changed."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -20,6 +21,8 @@ from facade.roster import Roster
 
 #: Rows of a list.
 PAGE_ROWS = 50
+#: The share of the loop that looking up a page's list takes at most, where changes never end.
+LIST_SHARE = 0.05
 #: How old the counts may be, in seconds: not those who look decide how often jobs are counted.
 COUNTED_S = 1.0
 #: How long without news of the log a page may be before it says so, in seconds.
@@ -100,26 +103,35 @@ class JobsPage(Page):
     def __init__(self, service: Service, query: Query) -> None:
         self._service = service
         self.query = query
-        #: None where it is to be looked up.
         self._listed: Listed | None = None
+        #: Whether it is to be looked up, and when it may be, on the monotonic clock.
+        self._changed = True
+        self._due_at = -math.inf
         self._shown: frozenset[str] = frozenset()
         #: The place of the last row, where more rows follow.
         self._last: Place | None = None
 
     def parts(self) -> Mapping[str, object]:
         """What is in doubt, the counts and the rows."""
-        self._listed = self._listed or self._list()
+        now = time.monotonic()
+        if self._changed and now >= self._due_at:
+            self._listed = self._list()
+            self._changed = False
+            self._due_at = now + (time.monotonic() - now) / LIST_SHARE
         service = self._service
         return {"doubts": service.doubts(), "summary": service.summary(), "list": self._listed}
 
     def hears(self, change: Change) -> bool:
-        """A row, or a job whose place would be among them."""
-        job, before = change.entry.job, self.query.before
-        place = _place(job)
+        """A row, or a job that fits and whose place would be among them."""
+        self._changed = self._changed or self._concerns(change.entry.job)
+        return self._changed
+
+    def _concerns(self, job: Job) -> bool:
+        if job.job_id in self._shown:
+            return True
+        place, before = _place(job), self.query.before
         among = (before is None or place < before) and (self._last is None or place > self._last)
-        if among or job.job_id in self._shown:
-            self._listed = None
-        return self._listed is None
+        return among and self.query.which.fits(job)
 
     def _list(self) -> Listed:
         query = self.query

@@ -1,4 +1,4 @@
-"""Which jobs a list holds, and the SQL that finds them without looking at all."""
+"""Which jobs a list holds: asked of one, and as the SQL that finds them without looking at all."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,23 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_create_time: Timestamp | None = None
     #: Accepted before.
     end_create_time: Timestamp | None = None
+
+    def fits(self, job: Job) -> bool:
+        """Whether the job is one of them."""
+        state = job.state
+        wanted = (
+            (self.job_type, state.job_type),
+            (self.item_type, state.item_type),
+            (self.workspace_id, state.workspace_id),
+            (self.item_id, state.item_id),
+        )
+        return (
+            all(text in ("", its) for text, its in wanted)
+            and (not self.statuses or state.status in self.statuses)
+            and (not self.exhausted or state.exhausted)
+            and (not self.start_create_time or self.start_create_time <= state.create_time)
+            and (not self.end_create_time or state.create_time < self.end_create_time)
+        )
 
     def where(self) -> tuple[str, list[str | int]]:
         """An SQL condition on the table of jobs, and the values in it."""
