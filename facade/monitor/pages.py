@@ -219,7 +219,11 @@ class JobPage(Page):
         self._later.append(change.event)
         return True
 
-    async def follow(self, told: Callable[[], None] = lambda: None) -> None:
+    async def read(self) -> None:
+        """Reads the job's events from the log, unless others are being read."""
+        await self._histories.read_now(self._entry, self._timeline)
+
+    async def follow(self, told: Callable[[], None]) -> None:
         """Reads the job's events from the log, up to the first that is heard."""
         self._look()
         await self._histories.read(self._entry, self._timeline, told)

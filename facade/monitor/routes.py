@@ -86,7 +86,7 @@ def page_routes(
     @get("/jobs/{job_id:str}/events")
     async def show_events(request: Asked, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
-        await page.follow()
+        await page.read()
         return rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/live")

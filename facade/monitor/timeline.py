@@ -21,8 +21,12 @@ from facade.replica import Entry
 #: A reading ends after so many records of the job's partition, or seconds.
 MOST_RECORDS = 200_000
 MOST_S = 10.0
+#: Seconds after which it is given up, where Kafka keeps it waiting.
+LONGEST_S = MOST_S + 2
 #: Rows that a timeline holds: the last.
 MOST_ROWS = 200
+#: The note of a reading that waits.
+WAITS = "Waits for another reading to end: reload the page if nothing comes."
 #: Between two batches, for whatever else the loop has to do, in seconds.
 _PAUSE_S = 0.005
 
@@ -62,6 +66,11 @@ class Timeline:
         data = event.data
         if data.sequence <= self.sequence:
             return
+        if data.sequence > self.sequence + 1 and not self.note:
+            self.note = (
+                f"What came between events {self.sequence} and {data.sequence} was not read: "
+                "reload the page."
+            )
         row = _row(event)
         if self._rows and _goes_on(self._rows[-1], row):
             row = row._replace(first=self._rows.pop().first)
@@ -76,6 +85,13 @@ class Histories:
         self._settings = settings
         self._turn = asyncio.Lock()
 
+    async def read_now(self, entry: Entry, timeline: Timeline) -> None:
+        """As `read`, or says that another reading is under way."""
+        if self._turn.locked():
+            timeline.note = WAITS
+        else:
+            await self.read(entry, timeline)
+
     async def read(
         self, entry: Entry, timeline: Timeline, told: Callable[[], None] = lambda: None
     ) -> None:
@@ -83,12 +99,12 @@ class Histories:
 
         `told` is called when there is more to see.
         """
-        waits = self._turn.locked()
-        timeline.note = "Waits for another reading to end." if waits else "Reading the log."
+        timeline.note = WAITS if self._turn.locked() else "Reading the log."
         told()
         async with self._turn:
             try:
-                timeline.note = await self._read(entry, timeline, told)
+                async with asyncio.timeout(LONGEST_S):
+                    timeline.note = await self._read(entry, timeline, told)
             except (KafkaRefusedError, SettingsError) as error:
                 timeline.note = str(error)
             except NoSuchLogError:

@@ -9,7 +9,7 @@ from fabric_jobs import events
 from fabric_jobs.events import KnownEvent
 from facade.lifecycle import Job
 from facade.monitor import timeline as module
-from facade.monitor.timeline import Histories, Timeline
+from facade.monitor.timeline import WAITS, Histories, Timeline
 from facade.replica import Entry
 from tests.conftest import Cluster
 from tests.integration.log_kit import Memory, running, settings
@@ -88,7 +88,7 @@ async def test_readings_are_one_at_a_time(embedded: Cluster, topic: str) -> None
 
     assert first.rows == second.rows
     assert (False, True) not in told
-    assert "Waits for another reading to end." in notes
+    assert WAITS in notes
 
 
 async def test_a_reading_has_an_end_and_says_where_it_was(

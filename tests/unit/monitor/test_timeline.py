@@ -93,13 +93,17 @@ def test_a_failure_s_row_has_the_traceback() -> None:
 
 
 def test_what_was_not_read_is_left_out_and_not_made_up() -> None:
-    """Its numbers are missing, also between two events of progress; nothing goes back."""
+    """Its numbers are missing, also between two events of progress; nothing goes back.
+
+    The first gap is told of, and told how to be filled.
+    """
     events = story()
     timeline = Timeline()
     for event in (events[0], events[2], events[4], events[3]):
         timeline.add(event)
 
     assert [(row.first, row.last) for row in timeline.rows] == [(1, 1), (3, 3), (5, 5)]
+    assert timeline.note == "What came between events 1 and 3 was not read: reload the page."
 
 
 def test_a_timeline_has_an_end() -> None:
