@@ -1,5 +1,6 @@
 """The pages, their streams, and the one thing that can be done on them."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 
+from fabric_jobs.logs import concerning
 from fabric_jobs.topics import canonical_job_id
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import RequestCancel
@@ -20,6 +22,8 @@ from facade.monitor.pages import ExecutorsPage, JobPage, JobsPage, Page, Service
 from facade.monitor.query import Query, QueryError
 from facade.monitor.render import PATH, Renderer
 from facade.monitor.timeline import Histories
+
+log = logging.getLogger("fabric_jobs.monitor")
 
 Asked = Request[Any, Any, Any]
 
@@ -97,7 +101,9 @@ def page_routes(
     async def cancel_job(job_id: FromPath[str]) -> Redirect:
         command = RequestCancel(job_id=_known_form(job_id))
         try:
-            await jobs.execute(command)
+            with concerning(job=command.job_id):
+                entry = await jobs.execute(command)
+                log.info("cancel from the monitor: the job is %s", entry.job.state.phase)
         except RefusedError:
             raise HTTPException("No such job is known.", status_code=404) from None
         return Redirect(f"{PATH}/jobs/{command.job_id}", status_code=303)

@@ -2,10 +2,12 @@
 
 import time
 import uuid
+from logging import LogRecord
 
 import httpx
 import pytest
 
+from fabric_jobs.logs import about
 from fabric_jobs.secret import Secret
 from facade.monitor import Access, Role
 from facade.monitor.access import MOST_WRONG, SESSION_S, TooManyTriesError
@@ -69,8 +71,16 @@ async def test_every_route_but_the_way_in_is_behind_the_sign_in() -> None:
     }
 
 
-async def test_a_reader_reads_and_an_operator_cancels() -> None:
-    """The button is the operator's, and so is what is behind it."""
+async def test_a_reader_reads_and_an_operator_cancels(caplog: pytest.LogCaptureFixture) -> None:
+    """The button is the operator's, and so is what is behind it; a cancel is logged."""
+    caplog.set_level("INFO", "fabric_jobs.monitor")
+    logged = list[dict[str, str]]()
+
+    def note(_: LogRecord) -> bool:
+        logged.append(about())
+        return True
+
+    caplog.handler.addFilter(note)
     fold = Fold()
     job_id = fold.create()
     _, app = monitor(fold, signed_in=True)
@@ -86,6 +96,7 @@ async def test_a_reader_reads_and_an_operator_cancels() -> None:
 
     assert (done.status_code, done.headers["location"]) == (303, path)
     assert fold.replica.get(job_id).job.state.status == "Cancelled"  # type: ignore[union-attr]
+    assert logged == [{"job": job_id}]
 
 
 @pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
