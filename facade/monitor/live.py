@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
 from litestar.response import ServerSentEventMessage
 
 from facade.monitor.pages import Page
+from facade.monitor.shown import today
 from facade.replica import Change, Replica
 
 #: Streams at a time: rendering for them takes its share of the loop that everything runs in.
@@ -50,8 +51,11 @@ class Live:
 
     async def stream(
         self, page: Page, may_look: Callable[[], bool]
-    ) -> AsyncIterator[ServerSentEventMessage]:
+    ) -> AsyncGenerator[ServerSentEventMessage, None]:
         """The parts of the page, and each again when it has changed, while one may look."""
+        # Others may have come since there was room.
+        if not self.has_room:
+            return
         viewer = _Viewer(page, asyncio.Event())
         self._viewers.add(viewer)
         following = asyncio.create_task(page.follow(viewer.changed.set), name="follow for a viewer")
@@ -76,12 +80,14 @@ class Live:
 
     def _news(self, page: Page, sent: dict[str, object]) -> list[ServerSentEventMessage]:
         """The parts that are not as they were sent, from now on taken for sent."""
+        # What is of today is written without its day, so at midnight every part is another.
+        day = today()
         news = {
             name: content
             for name, content in page.parts().items()
-            if name not in sent or sent[name] != content
+            if sent.get(name) != (day, content)
         }
-        sent |= news
+        sent |= {name: (day, content) for name, content in news.items()}
         return [
             ServerSentEventMessage(self._render(name, content), event=name)
             for name, content in news.items()

@@ -1,6 +1,6 @@
 """How values are written on a page. All times are in UTC."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 from markupsafe import Markup
@@ -8,6 +8,11 @@ from markupsafe import Markup
 from facade.lifecycle import Job
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
+
+
+def today() -> date:
+    """The day, in UTC."""
+    return datetime.now(UTC).date()
 
 
 def instant(time: datetime) -> Markup:
@@ -19,7 +24,7 @@ def instant(time: datetime) -> Markup:
 def short_time(time: datetime) -> Markup:
     """The time of a day to the second; the day, too, where that is not today."""
     day = time.astimezone(UTC).date()
-    if day != datetime.now(UTC).date():
+    if day != today():
         return instant(time)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         _exact(time), day.isoformat(), time.astimezone(UTC).strftime("%H:%M:%S")

@@ -1,10 +1,13 @@
 """When a page is brought up to date: by which changes, and how often."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from facade.monitor import live, shown
+from facade.monitor.live import Live
 from facade.monitor.pages import LIST_SHARE, JobsPage, Listed, Page, Service
 from facade.monitor.query import Query
 from facade.replica import Filter
@@ -90,3 +93,31 @@ def test_a_list_that_takes_long_is_looked_up_less_often(
 
     assert listed(page) == [job_id]
     assert heard == [True]
+
+
+async def test_at_midnight_all_is_sent_anew(fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was of today is then written with its day."""
+    monkeypatch.setattr(live, "PERIOD_S", 0)
+    monkeypatch.setattr(live, "TICK_S", 0.01)
+    stream = Live(fold.replica, lambda name, _: name).stream(jobs_page(fold), lambda: True)
+    names = ["doubts", "summary", "list", "alive"]
+    assert [(await anext(stream)).event for _ in names] == names
+    assert (await anext(stream)).event == "alive"
+    tomorrow = shown.today() + timedelta(days=1)
+    monkeypatch.setattr(live, "today", lambda: tomorrow)
+
+    assert [(await anext(stream)).event for _ in names] == names
+    await stream.aclose()
+
+
+async def test_there_is_no_room_for_two_who_come_at_a_time(
+    fold: Fold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though there was some when they asked."""
+    monkeypatch.setattr(live, "MOST_VIEWERS", 1)
+    here = Live(fold.replica, lambda name, _: name)
+    first, second = (here.stream(jobs_page(fold), lambda: True) for _ in "12")
+    await anext(first)
+
+    assert [message async for message in second] == []
+    await first.aclose()
