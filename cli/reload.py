@@ -22,9 +22,11 @@ async def run_reloading(stack: Stack, target: str, on_ready: Callable[[Program],
     `CommandError` where the code can't be watched.
     """
     changed = asyncio.Event()
-    # From before the first start: no change is missed.
     watching = asyncio.create_task(_watch(changed), name="watch the code")
     watching.add_done_callback(lambda _: changed.set())
+    # It begins now, before the first start, so that no change is missed: a program that is started
+    # runs before tasks get a turn.
+    await asyncio.sleep(0)
     announced = False
     try:
         while True:
