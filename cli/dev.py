@@ -40,7 +40,8 @@ async def _run(stack: Stack, target: str, http: str, grpc: str, issuer: Issuer) 
 
     def announce(executor: Program) -> None:
         click.echo(f"ready {addresses}")
-        click.echo(next_steps(url, grpc, issuer.authority, first_kind(executor)), err=True)
+        kind = first_kind(executor)
+        click.echo(next_steps(url, grpc, issuer.authority, kind, stack.monitor), err=True)
 
     if target == EXAMPLE:
         announce(await stack.start_executor(target))
@@ -55,7 +56,9 @@ def first_kind(executor: Program) -> tuple[str, str]:
     return unquote(item_type), unquote(job_type)
 
 
-def next_steps(url: str, grpc: str, authority: str, kind: tuple[str, str]) -> str:
+def next_steps(
+    url: str, grpc: str, authority: str, kind: tuple[str, str], monitor: str | None
+) -> str:
     """What a person may try on the running tree, with jobs of that item type and job type."""
     payload = EXAMPLE_PAYLOAD if kind == (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) else "{}"
     submit = ["fabric-jobs", "submit", *kind, "--payload", payload, "--wait"]
@@ -75,5 +78,6 @@ def next_steps(url: str, grpc: str, authority: str, kind: tuple[str, str]) -> st
         f"In another terminal:\n  {shlex.join(submit)}\n"
         f"or as Fabric does it:\n  {headers} | curl -i -X POST -H @- {shlex.join(curl)}\n"
         f"and to see the jobs:\n  {shlex.join(listing)}\n"
-        "Ctrl-C stops everything."
+        + (f"or in the browser: {monitor}\n" if monitor else "")
+        + "Ctrl-C stops everything."
     )

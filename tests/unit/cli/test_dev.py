@@ -16,7 +16,7 @@ def lines(
     """The words of the three commands that it proposes."""
     submit, curl, listing = (
         shlex.split(line)
-        for line in next_steps(url, grpc, authority, kind).splitlines()
+        for line in next_steps(url, grpc, authority, kind, None).splitlines()
         if line.startswith("  ")
     )
     return submit, curl, listing
@@ -43,6 +43,14 @@ def test_other_addresses_are_named() -> None:
     assert curl[:5] == ["fabric-jobs", "token", "--authority", authority, "|"]
     assert curl[-1].startswith(f"{url}/workspaces/")
     assert listing[-2:] == ["--grpc", grpc]
+
+
+def test_the_monitor_is_named_where_there_is_one() -> None:
+    """As a terminal makes a link of it."""
+    monitor = "http://127.0.0.1:5000/monitor"
+
+    assert monitor in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, monitor).split()
+    assert "browser" not in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, None)
 
 
 def test_a_user_s_own_handlers_are_named_as_a_shell_takes_them() -> None:
