@@ -14,6 +14,7 @@ from executor.handlers import DEFAULT_POLICY, Handler, handler_of
 from executor.jobs import Job
 from executor.retry import NO_RETRY, Retry, policy_of
 from executor.settings import ExecutorSettings
+from executor.tasks import end_others
 
 F = TypeVar("F", bound=Callable[[Job[Any]], object])
 
@@ -131,7 +132,11 @@ class Executor:
         }
         try:
             await self.serve(settings, stop=stop, on_ready=on_ready)
-            await _end_tasks()
+            # What handlers have left running; with what does not end, the process does.
+            if not await end_others(END_S):
+                sys.stdout.flush()
+                # The runner would wait for it for ever.
+                os._exit(0)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -144,14 +149,3 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return new_event_loop()
-
-
-async def _end_tasks() -> None:
-    """Ends what handlers have left running; with what does not end, the process does."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    if left and (await asyncio.wait(left, timeout=END_S))[1]:
-        sys.stdout.flush()
-        # The runner would wait for it for ever.
-        os._exit(0)

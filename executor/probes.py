@@ -4,7 +4,6 @@ It answers from threads, so that it can say that the event loop does not.
 """
 
 import asyncio
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +13,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from fabric_jobs.settings import PREFIX, SettingsError, host_port
+from fabric_jobs.settings import PREFIX, SettingsError, family_of, host_port
 
 #: Seconds that the event loop may take to answer.
 ANSWER_S = 5.0
@@ -38,7 +37,7 @@ async def answering(address: str) -> AsyncIterator[None]:
 
 class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: Callable[..., "_Handler"]) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.address_family = family_of(address[0])
         super().__init__(address, handler)
 
 

@@ -3,7 +3,7 @@
 import logging
 import ssl
 
-from fabric_jobs.guids import guid
+from fabric_jobs.guids import canonical, guid
 from fabric_jobs.settings import PREFIX, SettingsError, host_port, is_loopback, variable
 from fabric_jobs.tls import mutual_tls
 from facade.auth import Authenticator, Trust
@@ -78,7 +78,7 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
             authority=settings.authority.rstrip("/"),
             publisher_tenant=guid(settings.publisher_tenant_id),
             audience=settings.audience,
-            client_id=str(guid(settings.client_id)),
+            client_id=canonical(settings.client_id),
             fabric_app_ids=frozenset(map(guid, settings.fabric_app_ids)),
             skew_s=settings.clock_skew_s,
         )

@@ -119,10 +119,10 @@ class Jobs:
                     await self._log.read_to_end()
             except TimeoutError as error:
                 raise _too_late("The log's end can't be read.") from error
-        elif entry.job.final or self._log.confirmed_within(FRESH_S):
-            return entry
-        else:
+        elif not entry.job.final:
             await self.freshen()
+        else:
+            return entry
         return self._replica.get(job_id)
 
     async def list(

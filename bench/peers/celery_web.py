@@ -1,24 +1,16 @@
 """FastAPI and Celery on Redis: the HTTP side."""
 
-from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI, Response
-from pydantic import BaseModel
 
+from bench.peers.body import Create
 from bench.peers.celery_jobs import app as celery
 from bench.peers.celery_jobs import nothing
 from bench.peers.web import serve
 
 STATES = {"SUCCESS": "Completed", "FAILURE": "Failed", "REVOKED": "Cancelled"}
 app = FastAPI()
-
-
-class Create(BaseModel):
-    """The same body that ours takes."""
-
-    invokeType: str  # noqa: N815 - as it is on the wire
-    creationPayload: dict[str, Any]  # noqa: N815
 
 
 @app.post("/jobs/{job_id}", status_code=202)

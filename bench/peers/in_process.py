@@ -1,22 +1,14 @@
 """FastAPI with background tasks of its own: what nobody keeps, and so the price of keeping it."""
 
-from typing import Any
 from uuid import UUID
 
 from fastapi import BackgroundTasks, FastAPI, Response
-from pydantic import BaseModel
 
+from bench.peers.body import Create
 from bench.peers.web import serve
 
 app = FastAPI()
 states: dict[UUID, str] = {}
-
-
-class Create(BaseModel):
-    """The same body that ours takes."""
-
-    invokeType: str  # noqa: N815 - as it is on the wire
-    creationPayload: dict[str, Any]  # noqa: N815
 
 
 async def nothing(job_id: UUID) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Response
-from pydantic import BaseModel
 
+from bench.peers.body import Create
 from bench.peers.procrastinate_jobs import app as procrastinate
 from bench.peers.procrastinate_jobs import nothing
 from bench.peers.web import serve
@@ -22,13 +21,6 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-
-
-class Create(BaseModel):
-    """The same body that ours takes."""
-
-    invokeType: str  # noqa: N815 - as it is on the wire
-    creationPayload: dict[str, Any]  # noqa: N815
 
 
 @app.post("/jobs/{job_id}", status_code=202)

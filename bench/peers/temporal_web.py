@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from pydantic import BaseModel
 from temporalio.client import WorkflowExecutionStatus
 
+from bench.peers.body import Create
 from bench.peers.temporal_jobs import QUEUE, RunJob, connected
 from bench.peers.web import serve
 
@@ -26,13 +25,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-
-
-class Create(BaseModel):
-    """The same body that ours takes."""
-
-    invokeType: str  # noqa: N815 - as it is on the wire
-    creationPayload: dict[str, Any]  # noqa: N815
 
 
 @app.post("/jobs/{job_id}", status_code=202)

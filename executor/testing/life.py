@@ -19,6 +19,7 @@ from executor.handlers import Handler
 from executor.jobs import Job
 from executor.run import CLEAN_UP_S, Run
 from executor.session import Accepted
+from executor.tasks import end_others
 from executor.testing.clock import SkippingLoop
 from executor.testing.outcome import Outcome
 from fabric_jobs import failures
@@ -78,7 +79,7 @@ class Life:
                 self._change(phase=JobPhase.RUNNING, attempt=self._state.attempt + 1)
                 await self._run_attempt()
         state, took_s = self._state, self._loop.time() - begun
-        await _end_tasks()
+        await end_others(END_S)
         if self._fault:
             raise self._fault
         return Outcome(
@@ -206,12 +207,3 @@ class Life:
 
     def _change(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
-
-
-async def _end_tasks() -> None:
-    """Ends what the handler has left running."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=END_S)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import uvicorn
 from litestar.types import ASGIApp
 
-from fabric_jobs.settings import address_of
+from fabric_jobs.settings import address_of, family_of
 
 #: How long a stopping replica waits for answers that are being written, in seconds.
 GRACE_S = 5
@@ -19,8 +19,7 @@ class HttpServer:
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         """Binds at once; port 0 takes a free one. Raises `OSError` where it can't be had."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = socket.create_server((host, port), family=family)
+        self._listening = socket.create_server((host, port), family=family_of(host))
         self.address = address_of(host, self._listening.getsockname()[1])
         self._server = _Server(
             uvicorn.Config(

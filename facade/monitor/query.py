@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from litestar.datastructures import MultiDict
 from msgspec import Struct
 
-from fabric_jobs.guids import guid
+from fabric_jobs.guids import canonical
 from fabric_jobs.jobs import JobInstanceStatus
 from fabric_jobs.moments import moment
 from facade.replica import Filter
@@ -74,7 +74,7 @@ def _statuses(texts: list[str]) -> tuple[JobInstanceStatus, ...]:
 
 def _guid(texts: dict[str, str], name: str) -> str:
     try:
-        return str(guid(texts[name])) if name in texts else ""
+        return canonical(texts[name]) if name in texts else ""
     except ValueError:
         raise QueryError(f"{name} {texts[name]!r} is not a GUID.") from None
 
@@ -94,6 +94,6 @@ def _place(text: str) -> Place | None:
         # Digits as SQLite takes them for an integer.
         if not created.isascii() or not created.isdigit() or len(created) > 18:
             raise ValueError
-        return int(created), str(guid(job_id))
+        return int(created), canonical(job_id)
     except ValueError:
         raise QueryError("That page can't be found: begin with the newest jobs.") from None

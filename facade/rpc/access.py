@@ -40,6 +40,12 @@ ROLES: Mapping[str, frozenset[Role]] = {
 }
 
 
+def method_of(details: grpc.HandlerCallDetails) -> str | None:
+    """The method of ours that is called; none where it is a standard service's."""
+    service, _, method = details.method.removeprefix("/").partition("/")
+    return method if service == SERVICE else None
+
+
 class Access(grpc.aio.ServerInterceptor):
     """Lets through who has a role that the method asks for."""
 
@@ -53,8 +59,8 @@ class Access(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """The method's handler, behind the check."""
         handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.removeprefix("/").partition("/")
-        return self._guarded(handler, method) if service == SERVICE and handler else handler
+        method = method_of(handler_call_details)
+        return self._guarded(handler, method) if method and handler else handler
 
     def _guarded(self, handler: Handler, method: str) -> Handler:
         # Only a handler has the context, by which the client is known.

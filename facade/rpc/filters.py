@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from fabric_jobs.guids import guid
+from fabric_jobs.guids import canonical
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.wire import STATUS_NAMES
 from facade.replica import Filter
@@ -33,7 +33,7 @@ def filter_of(request: pb.ListJobsRequest) -> Filter:
 def _guid(request: pb.ListJobsRequest, name: str) -> str:
     text: str = getattr(request, name)
     try:
-        return str(guid(text)) if text else ""
+        return canonical(text) if text else ""
     except ValueError:
         raise ValueError(f"{name} is not a GUID") from None
 

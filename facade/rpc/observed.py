@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from fabric_jobs import tracing
 from facade import metrics
-from facade.rpc.access import SERVICE, Handler
+from facade.rpc.access import SERVICE, Handler, method_of
 from facade.rpc.errors import Context
 
 #: What OpenTelemetry calls an error of a server's span; any other is the caller's own.
@@ -36,8 +36,8 @@ class Observed(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """The method's handler, observed."""
         handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.removeprefix("/").partition("/")
-        if service != SERVICE or handler is None or handler.unary_unary is None:
+        method = method_of(handler_call_details)
+        if method is None or handler is None or handler.unary_unary is None:
             return handler
         metadata = handler_call_details.invocation_metadata
         traceparent = next((str(value) for name, value in metadata if name == "traceparent"), None)

@@ -13,11 +13,11 @@ from fabric_jobs.jobs import Policy
 from tests.unit.lifecycle.builders import (
     JOB,
     A,
-    applied,
     cancel,
     claim,
     decided,
     driven,
+    events_of,
     failed,
     hand_back,
     progressed,
@@ -32,23 +32,19 @@ POLICY = Policy(max_attempts=2, initial_backoff_s=2, jitter=0)
 
 def story() -> list[Event]:
     """A job that uses up its two attempts, with a hand-back between and an event of later type."""
-    events: list[Event] = []
-    job = None
-    for command in (
-        request(),
-        claim(1, A, "e1", policy=POLICY),
-        progressed(),
-        failed(),
-        retry(),
-        claim(2, A, "e5", policy=POLICY),
-        hand_back(2),
-        claim(3, A, "e7", policy=POLICY),
-        failed(3),
-    ):
-        number = len(events) + 1
-        events.append(decided(job, command, stamp(f"e{number}", number)))
-        job = applied(job, events[-1])
-    return events
+    return events_of(
+        (
+            request(),
+            claim(1, A, "e1", policy=POLICY),
+            progressed(),
+            failed(),
+            retry(),
+            claim(2, A, "e5", policy=POLICY),
+            hand_back(2),
+            claim(3, A, "e7", policy=POLICY),
+            failed(3),
+        )
+    )
 
 
 def logged(event: Event, *, taken: bool = True, value: bytes | None = None) -> Logged:

@@ -151,16 +151,25 @@ def applied(job: Job | None, event: Event) -> Job:
     return after
 
 
-def driven(commands: Iterable[Command], job: Job | None = None) -> Job:
-    """The job after the commands; the event at sequence n has id `e{n}` and happens at n seconds.
+def events_of(commands: Iterable[Command], job: Job | None = None) -> list[Event]:
+    """What the commands lead to; the event at sequence n has id `e{n}` and happens at n seconds.
 
     A claim is made on the dispatch that the job has, whatever it names.
     """
+    told: list[Event] = []
     for command in commands:
         if job is not None and isinstance(command, lifecycle.Claim):
             command = replace(command, dispatch_id=job.dispatch_id)
         sequence = job.sequence + 1 if job else 1
-        job = applied(job, decided(job, command, stamp(f"e{sequence}", sequence)))
+        told.append(decided(job, command, stamp(f"e{sequence}", sequence)))
+        job = applied(job, told[-1])
+    return told
+
+
+def driven(commands: Iterable[Command], job: Job | None = None) -> Job:
+    """The job after the commands, as `events_of` tells them."""
+    for event in events_of(commands, job):
+        job = applied(job, event)
     assert job is not None
     return job
 

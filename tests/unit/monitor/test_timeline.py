@@ -17,6 +17,7 @@ from tests.unit.lifecycle.builders import (
     completed,
     decided,
     driven,
+    events_of,
     failed,
     failure,
     hand_back,
@@ -30,25 +31,21 @@ from tests.unit.lifecycle.builders import (
 
 def story() -> list[Event]:
     """A job that failed once, was handed back, and completed, with progress all along."""
-    events: list[Event] = []
-    job = None
-    for command in (
-        request(),
-        claim(1, A, "e1"),
-        progressed(fraction=0.1),
-        progressed(fraction=0.2),
-        progressed(fraction=0.3),
-        failed(),
-        retry(),
-        claim(2, A, "e7"),
-        hand_back(2),
-        claim(3, A, "e9"),
-        completed(3),
-    ):
-        number = len(events) + 1
-        events.append(decided(job, command, stamp(f"e{number}", number)))
-        job = applied(job, events[-1])
-    return events
+    return events_of(
+        (
+            request(),
+            claim(1, A, "e1"),
+            progressed(fraction=0.1),
+            progressed(fraction=0.2),
+            progressed(fraction=0.3),
+            failed(),
+            retry(),
+            claim(2, A, "e7"),
+            hand_back(2),
+            claim(3, A, "e9"),
+            completed(3),
+        )
+    )
 
 
 def test_progress_in_a_row_is_one_row() -> None:
