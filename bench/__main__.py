@@ -5,25 +5,51 @@ import asyncio
 import logging
 import sys
 import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, TypeVar
 
 from bench.catalogue import GROUPS, Group
 from bench.figures.curve import load_latency
-from bench.ground import Effort, ground
+from bench.figures.lives import warm_up
+from bench.ground import Effort, Ground, broker, ground
 from bench.load import WrongAnswerError
 from bench.machine import described
 from bench.report import Figure, as_json, as_table, figure, skipped
+from tests.apache_kafka import ApacheKafka
+
+T = TypeVar("T")
 
 
-async def measure(group: Group, wanted: set[str], effort: Effort, folder: Path) -> list[Figure]:
-    """The figures of a group that are wanted; where it can't be measured, why."""
-    goals = {name: goal for name, goal in group.goals.items() if name in wanted}
-    for needed in group.needs:
-        if reason := needed():
-            return [skipped(name, goal, reason) for name, goal in goals.items()]
-    with ground(folder, effort) as here:
-        series = await group.run(here)
-    return [figure(name, goal, series[name]) for name, goal in goals.items()]
+class Bench:
+    """Measures groups of figures, all on one broker that is warm."""
+
+    def __init__(self, folder: Path, effort: Effort, stack: ExitStack) -> None:
+        """The broker, which is started with the first group, ends with the stack."""
+        self._folder = folder
+        self._effort = effort
+        self._stack = stack
+        self._kafka: ApacheKafka | None = None
+
+    def measure(self, group: Group, wanted: set[str]) -> list[Figure]:
+        """The figures of a group that are wanted; where it can't be measured, why."""
+        goals = {name: goal for name, goal in group.goals.items() if name in wanted}
+        for needed in group.needs:
+            if reason := needed():
+                return [skipped(name, goal, reason) for name, goal in goals.items()]
+        series = self.run(next(iter(goals)), group.run)
+        return [figure(name, goal, series[name]) for name, goal in goals.items()]
+
+    def run(self, name: str, measure: Callable[[Ground], Coroutine[Any, Any, T]]) -> T:
+        """What is measured, on a ground of this name."""
+        kafka = self._kafka
+        if kafka is None:
+            kafka = self._kafka = self._stack.enter_context(broker(self._folder))
+            logging.info("warming the broker up")
+            self.run("warm", warm_up)
+        with ground(self._folder / name, kafka, self._effort) as here:
+            return asyncio.run(measure(here))
 
 
 def main() -> int:
@@ -45,14 +71,13 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     figures: list[Figure] = []
     failed = False
-    with tempfile.TemporaryDirectory(prefix="fabric-jobs-bench-") as folder:
-        for number, group in enumerate(GROUPS):
+    with tempfile.TemporaryDirectory(prefix="fabric-jobs-bench-") as folder, ExitStack() as stack:
+        bench = Bench(Path(folder), effort, stack)
+        for group in GROUPS:
             if wanted & group.goals.keys():
                 logging.info("measuring %s", ", ".join(group.goals))
                 try:
-                    place = Path(folder) / str(number)
-                    place.mkdir()
-                    figures += asyncio.run(measure(group, wanted, effort, place))
+                    figures += bench.measure(group, wanted)
                 except (WrongAnswerError, AssertionError, TimeoutError) as error:
                     # What was measured besides is worth saying all the same.
                     failed = True
@@ -64,9 +89,7 @@ def main() -> int:
                     ]
         points = None
         if asked.json and asked.curve:
-            (Path(folder) / "curve").mkdir()
-            with ground(Path(folder) / "curve", effort) as here:
-                points = asyncio.run(load_latency(here))
+            points = bench.run("curve", load_latency)
     print(as_json(figures, described(), points) if asked.json else as_table(figures))
     return 1 if failed else 0
 

@@ -1,8 +1,8 @@
 """Every figure, its goal, and what it needs of the machine."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench import load
 from bench.figures import http, latency, lives, stored
@@ -21,7 +21,7 @@ class Group(NamedTuple):
     """Figures that are measured together, on a ground of their own."""
 
     goals: dict[str, Goal | None]
-    run: Callable[[Ground], Awaitable[dict[str, Series]]]
+    run: Callable[[Ground], Coroutine[Any, Any, dict[str, Series]]]
     #: Each says what is missing on this machine, if anything is.
     needs: tuple[Need, ...] = NEEDS
 

@@ -42,6 +42,11 @@ class Effort(NamedTuple):
     stored: int
 
 
+def broker(folder: Path) -> ApacheKafka:
+    """The broker of all figures, to be started; it is cold."""
+    return ApacheKafka(folder / "kafka", jvm=JVM)
+
+
 class Ground:
     """The broker and the issuer, and what a program of the product needs to use them."""
 
@@ -114,7 +119,8 @@ def instances(replica: Program, job_type: str) -> str:
 
 
 @contextmanager
-def ground(folder: Path, effort: Effort) -> Iterator[Ground]:
-    """Broker and issuer, for as long as the block lasts."""
-    with ApacheKafka(folder / "kafka", jvm=JVM) as kafka, Issuer() as issuer:
+def ground(folder: Path, kafka: ApacheKafka, effort: Effort) -> Iterator[Ground]:
+    """A folder of its own on the broker of all, and an issuer, for as long as the block lasts."""
+    folder.mkdir()
+    with Issuer() as issuer:
         yield Ground(folder, kafka, issuer, effort)

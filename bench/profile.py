@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bench import load
-from bench.ground import Effort, Ground, ground, instances
+from bench.ground import Effort, Ground, broker, ground, instances
 from bench.life import Plan
 from bench.machine import PEERS
 from bench.work import run, work
@@ -121,5 +121,9 @@ async def profile(here: Ground) -> None:
 
 if __name__ == "__main__":
     effort = Effort(rounds=1, seconds=5, lives=int((sys.argv[1:] or ["4000"])[0]), stored=0)
-    with tempfile.TemporaryDirectory() as folder, ground(Path(folder), effort) as here:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        broker(Path(folder)) as kafka,
+        ground(Path(folder) / "profile", kafka, effort) as here,
+    ):
         asyncio.run(profile(here))
