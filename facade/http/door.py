@@ -12,6 +12,7 @@ from fabric_jobs.jobs import InvokeType
 from facade.auth import Authenticator, Caller
 from facade.auth.header import TENANT_HEADER, tenant
 from facade.http.errors import Code, HttpError
+from facade.http.headers import sent
 from facade.instance import Instance
 
 #: Tenants whose rates are held before those that have been quiet are forgotten.
@@ -51,11 +52,10 @@ class Door:
 
     async def caller(self, request: Request[Any, Any, Any]) -> Caller:
         """For whom the request is made."""
-        tenants = request.headers.getall(TENANT_HEADER, [])
+        tenants = sent(request.scope, TENANT_HEADER)
         if self._authenticator is None:
             return Caller(tenant(tenants), has_subject=True)
-        authorization = request.headers.getall("authorization", [])
-        return await self._authenticator.authenticate(authorization, tenants)
+        return await self._authenticator.authenticate(sent(request.scope, "authorization"), tenants)
 
     def check_served(self, instance: Instance) -> None:
         """Whether jobs of this kind are served at all."""

@@ -9,6 +9,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from fabric_jobs import tracing
 from fabric_jobs.logs import about
 from facade import metrics
+from facade.http.headers import traceparent_of
 from facade.http.probes import PROBES
 
 #: The operation of a request that is none of Fabric's, or met no route.
@@ -31,7 +32,7 @@ def observed(app: ASGIApp) -> ASGIApp:
                 status = message["status"]
             await send(message)
 
-        traceparent = _traceparent(scope) if tracing.is_on() else None
+        traceparent = traceparent_of(scope) if tracing.is_on() else None
         with tracing.span(scope["method"], SpanKind.SERVER, of=traceparent) as span:
             await app(scope, receive, send_and_see)
             if tracing.is_on():
@@ -42,13 +43,6 @@ def observed(app: ASGIApp) -> ASGIApp:
         )
 
     return call
-
-
-def _traceparent(scope: HTTPScope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            return value.decode("latin-1")
-    return None
 
 
 def _describe(span: Span, scope: HTTPScope, status: int) -> None:

@@ -12,6 +12,7 @@ from facade.http.bodies import Payload
 from facade.http.correlation import activity_id, request_id
 from facade.http.door import Door
 from facade.http.errors import Code, HttpError
+from facade.http.headers import traceparent_of
 from facade.instance import Instance
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import Job, RequestCancel
@@ -46,8 +47,7 @@ class Operations:
             activity_id=activity_id(),
             request_id=request_id(),
             # Of our own span, where there is one: it continues the trace that Fabric began.
-            traceparent=tracing.current()
-            or tracing.checked(request.headers.get("traceparent", "")),
+            traceparent=tracing.current() or traceparent_of(request.scope),
         )
         try:
             with concerning(job=instance.job_id):

@@ -26,6 +26,9 @@ INSTANCE = (
     "/jobTypes/{jobType:str}/instances/{jobInstanceId:str}"
 )
 
+#: A body of None would be sent as `null`; the contract has none.
+ACCEPTED = ASGIResponse(status_code=202)
+
 
 def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
     """The handlers of the three operations."""
@@ -56,8 +59,7 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         instance = instance_of(caller.tenant_id, workspace_id, item_type, item_id, job_type, job_id)
         body = decode_create(await request.body())
         await operations.create(request, caller, instance, body.invoke_type, body.payload)
-        # A body of None would be sent as `null`; the contract has none.
-        return ASGIResponse(status_code=202)
+        return ACCEPTED
 
     @get(
         INSTANCE,

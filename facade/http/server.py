@@ -4,9 +4,11 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from litestar.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fabric_jobs.settings import address_of, family_of
 
@@ -24,7 +26,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=HttpProtocol,
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -47,6 +49,43 @@ class HttpServer:
         if self._serving:
             await self._serving
         self._listening.close()
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's, but that what it writes in one turn of the loop leaves in one call of the system.
+
+    It writes an answer's head and its body apart, and each call is a tenth of what a poll costs.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody has connected."""
+        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+
+
+class _Joining:
+    """A transport that sends together what was written in one turn of the loop."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts.clear()
 
 
 class _Server(uvicorn.Server):
