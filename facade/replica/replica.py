@@ -37,7 +37,8 @@ class _Batch(NamedTuple):
     """What records led to that the store has not taken yet."""
 
     folded: dict[str, Entry]
-    outcomes: list[tuple[str, Outcome]]
+    #: Who expected an event, and what became of it.
+    outcomes: list[tuple[Callable[[Outcome], None], Outcome]]
     changes: list[Change]
 
 
@@ -123,9 +124,9 @@ class Replica:
             for number in {record.partition for record in records}
         }
         self._store.put(batch.folded.values(), self._advanced(records, positions), expired_ms)
-        for event_id, outcome in batch.outcomes:
-            if read_back := self._expected.pop(event_id, None):
-                read_back(outcome)
+        self.counts[Verdict.APPLIED.value] += len(batch.changes)
+        for read_back, outcome in batch.outcomes:
+            read_back(outcome)
         for change in batch.changes:
             for listener in tuple(self.listeners):
                 listener(change)
@@ -133,13 +134,15 @@ class Replica:
     def _follow_time(self, record: Record) -> None:
         """The broker's time as of this record, and where this fold of its partition began."""
         number, time_ms = record.partition, record.time_ms
-        if number not in self._now_ms:
+        now_ms = self._now_ms.get(number)
+        if now_ms is None:
             from_the_start = number not in self._store.checkpoints()
             if from_the_start and record.offset:
                 self._begun_ms[number] = time_ms
-        self._now_ms[number] = max(time_ms, self._now_ms.get(number, 0))
+        if now_ms is None or time_ms > now_ms:
+            self._now_ms[number] = time_ms
 
-    def _fold(self, event: Event, record: Record, batch: "_Batch") -> None:
+    def _fold(self, event: Event, record: Record, batch: _Batch) -> None:
         before = batch.folded.get(event.subject) or self._store.get(event.subject)
         if before and before.first_ms + _KEPT_MS <= self._now_ms[record.partition]:
             before = None  # as it is for a replica that dropped it a record ago
@@ -150,7 +153,10 @@ class Replica:
             entry = Entry(job, record.partition, record.offset, first_ms)
             batch.folded[job.job_id] = entry
             batch.changes.append(Change(event, entry))
-        batch.outcomes.append((event.id, (verdict, entry)))
+        if read_back := self._expected.pop(event.id, None):
+            batch.outcomes.append((read_back, (verdict, entry)))
+        if verdict is Verdict.APPLIED:
+            return
         if verdict is Verdict.FORKED and before is None and self._is_remnant(record):
             self.counts["remnant"] += 1
             return

@@ -183,6 +183,7 @@ class _Types:
     known: ClassVar[dict[str, type]] = {
         str(kind.__struct_config__.tag): kind for kind in KnownEvent.__args__
     }
+    tags: ClassVar[dict[type, str]] = {kind: tag for tag, kind in known.items()}
     union: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent)
     unknown = msgspec.json.Decoder(UnknownEvent)
     encoder = msgspec.json.Encoder()
@@ -210,4 +211,4 @@ def decode(value: bytes | None) -> Event:
 
 def type_of(event: Event) -> str:
     """The event's CloudEvents type."""
-    return event.type if isinstance(event, UnknownEvent) else str(event.__struct_config__.tag)
+    return event.type if isinstance(event, UnknownEvent) else _Types.tags[type(event)]
