@@ -154,9 +154,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             timeout_ms=POLL_MS if free else 0, max_records=max(free, 1)
         )
         for partition, records in batches.items():
-            self._consumer.pause(partition)
-            self._kept[partition] = deque(records)
-        self._take_kept()
+            waiting = self._take_from(deque(records))
+            if waiting:
+                self._consumer.pause(partition)
+                self._kept[partition] = waiting
 
     async def _take_as_slots_free(self) -> None:
         while True:
@@ -165,11 +166,15 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     def _take_kept(self) -> None:
         for partition, records in tuple(self._kept.items()):
-            while records and self._take(records[0]):
-                records.popleft()
-            if not records:
+            if not self._take_from(records):
                 del self._kept[partition]
                 self._consumer.resume(partition)
+
+    def _take_from(self, records: deque[ConsumerRecord]) -> deque[ConsumerRecord]:
+        """Takes them in their order; left are the first that finds no slot, and those behind it."""
+        while records and self._take(records[0]):
+            records.popleft()
+        return records
 
     def _take(self, record: ConsumerRecord) -> bool:
         """Starts what the record asks for; false where that needs a slot and none is free."""

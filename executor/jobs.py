@@ -1,6 +1,5 @@
 """The job as its handler sees it."""
 
-import threading
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -18,6 +17,11 @@ class _Turn:
 
 
 _TURN = _Turn()
+
+
+def _never() -> bool:
+    """Whether a run should end outside an executor."""
+    return False
 
 
 def _nowhere(progress: Progress) -> None:
@@ -48,13 +52,13 @@ class Job(Generic[T]):
     request_id: str | None = None
     #: W3C Trace Context of the request that created the job, where there was one.
     traceparent: str | None = None
-    _cancel: threading.Event = field(default_factory=threading.Event, repr=False)
+    _is_cancelled: Callable[[], bool] = field(default=_never, repr=False)
     _report: Callable[[Progress], None] = field(default=_nowhere, repr=False)
 
     @property
     def cancel_requested(self) -> bool:
         """Whether the run should end: a function that is not `async` asks now and then."""
-        return self._cancel.is_set()
+        return self._is_cancelled()
 
     def progress(self, fraction: float, message: str = "") -> Awaitable[None]:
         """Says how far the run is: a fraction, kept between 0 and 1, and a text for people.

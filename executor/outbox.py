@@ -3,10 +3,19 @@
 import asyncio
 from itertools import count
 
+from msgspec import Struct
+
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Bytes of entries after which a message is full; below what gRPC takes (4 MiB).
 FULL_MESSAGE_BYTES = 1024 * 1024
+
+
+class _Asked(Struct):
+    entry: pb.Claim | pb.Report
+    answer: asyncio.Future[pb.Answer]
+    #: When it began to wait for the stream that is open now.
+    since: float
 
 
 class Outbox:
@@ -14,11 +23,9 @@ class Outbox:
 
     def __init__(self) -> None:
         self._ids = count(1)
-        self._answers: dict[int, asyncio.Future[pb.Answer]] = {}
-        self._entries: dict[int, pb.Claim | pb.Report] = {}
+        #: By entry id, the one that waits longest first.
+        self._asked: dict[int, _Asked] = {}
         self._to_send: dict[int, pb.Claim | pb.Report] = {}
-        #: When each entry began to wait for the stream that is open now, the oldest first.
-        self._since: dict[int, float] = {}
         #: Set while there is something to send.
         self.filled = asyncio.Event()
 
@@ -26,22 +33,21 @@ class Outbox:
         """The answer to the entry, on whichever stream it comes; cancelling withdraws the entry."""
         if not entry.entry_id:
             entry.entry_id = next(self._ids)
+        entry_id = entry.entry_id
         answer: asyncio.Future[pb.Answer] = asyncio.get_running_loop().create_future()
-        self._answers[entry.entry_id] = answer
-        self._entries[entry.entry_id] = entry
-        self._to_send[entry.entry_id] = entry
-        self._since[entry.entry_id] = _now()
+        self._asked[entry_id] = _Asked(entry, answer, _now())
+        self._to_send[entry_id] = entry
         self.filled.set()
         try:
             return await answer
         finally:
-            for entries in (self._answers, self._entries, self._since):
-                del entries[entry.entry_id]
-            self._to_send.pop(entry.entry_id, None)
+            del self._asked[entry_id]
+            self._to_send.pop(entry_id, None)
 
     def waited_s(self) -> float:
         """Seconds that the oldest entry has waited for its answer on this stream."""
-        return _now() - next(iter(self._since.values()), _now())
+        longest = next(iter(self._asked.values()), None)
+        return _now() - longest.since if longest else 0
 
     def take(self) -> pb.SessionRequest:
         """Everything that waits to be sent, in one message, up to its bound."""
@@ -60,15 +66,16 @@ class Outbox:
 
     def reopen(self) -> None:
         """A new stream: what the last one left unanswered is sent again, the oldest first."""
-        self._to_send = dict(sorted(self._entries.items()))
-        self._since = dict.fromkeys(self._to_send, _now())
+        for asked in self._asked.values():
+            asked.since = _now()
+        self._to_send = {entry_id: asked.entry for entry_id, asked in sorted(self._asked.items())}
         if self._to_send:
             self.filled.set()
 
     def answer(self, answer: pb.Answer) -> None:
         """Hands an answer to whoever asked; nobody asks any more for a withdrawn entry."""
-        if (waiting := self._answers.get(answer.entry_id)) and not waiting.done():
-            waiting.set_result(answer)
+        if (asked := self._asked.get(answer.entry_id)) and not asked.answer.done():
+            asked.answer.set_result(answer)
 
 
 def _now() -> float:

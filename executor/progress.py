@@ -11,14 +11,17 @@ INTERVAL_S = 1.0
 
 
 class ProgressFeed:
-    """Takes progress from any thread; made and run in the event loop's."""
+    """Takes progress from any thread; made and closed in the event loop's.
+
+    A task sends what is put for as long as there is any: most runs say nothing, and need none.
+    """
 
     def __init__(self, send: Callable[[Progress], Awaitable[None]]) -> None:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._latest: Progress | None = None
-        self._changed = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
     def put(self, progress: Progress) -> None:
@@ -28,23 +31,32 @@ class ProgressFeed:
         # One call a value that is sent: a tight loop in a thread must not fill the event loop.
         if is_first:
             with suppress(RuntimeError):  # the loop is closed: the executor has ended before
-                self._loop.call_soon_threadsafe(self._changed.set)
+                self._loop.call_soon_threadsafe(self._begin)
 
-    def close(self) -> None:
-        """No more will come: `run` sends the last at once, and returns."""
+    async def close(self) -> None:
+        """No more will come: sends the last at once."""
         self._closing.set()
-        self._changed.set()
+        if self._sending:
+            await self._sending
+        await self._send_latest()
 
-    async def run(self) -> None:
-        """Sends what is put, until it is closed."""
-        while not self._closing.is_set():
-            await self._changed.wait()
-            self._changed.clear()
+    def cancel(self) -> None:
+        """Sends nothing from now on."""
+        self._closing.set()
+        if self._sending:
+            self._sending.cancel()
+
+    def _begin(self) -> None:
+        if self._sending is None and not self._closing.is_set():
+            self._sending = asyncio.create_task(self._send_on(), name="progress")
+
+    async def _send_on(self) -> None:
+        while self._latest and not self._closing.is_set():
             await self._send_latest()
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_S):
                     await self._closing.wait()
-        await self._send_latest()
+        self._sending = None
 
     async def _send_latest(self) -> None:
         with self._lock:

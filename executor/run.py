@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -42,11 +41,11 @@ class Run:
         self._handler = handler
         self._session = session
         self._decided = decided
-        self._feed = ProgressFeed(self._report_progress)
-        self._cancel_requested = threading.Event()
+        self._cancel_requested = False
         self._handling: asyncio.Task[None] | None = None
         self._handing_back = False
-        self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        #: Done once there is nothing more to wait for in the handler.
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: The record that granted it; none while the claim is awaited.
         self.grant: pb.Record | None = None
         #: It is no longer ours: nothing is reported of it.
@@ -78,21 +77,21 @@ class Run:
             log.debug("%s: claim refused: %s", self, answer)
             return
         self.grant = answer.record
-        feeding = asyncio.create_task(self._feed.run(), name=f"{self} progress")
+        # Not an attribute: it knows the run, and neither would go before a look for cycles.
+        feed = ProgressFeed(self._report_progress)
         begun = time.monotonic()
         try:
-            outcome = await self._handle()
+            outcome = await self._handle(feed)
             if self._handing_back and not outcome.HasField("completed"):
                 outcome = pb.Report(handed_back=pb.HandedBack())
             self._measure(outcome, time.monotonic() - begun)
-            self._feed.close()
             # Its progress first, so that the reports of a run keep their order.
             if not self.revoked:
-                await feeding
+                await feed.close()
             if not self.revoked:
                 await self._report_end(outcome)
         finally:
-            feeding.cancel()
+            feed.cancel()
 
     async def _claim(self) -> Accepted | Refused:
         claim = self._dispatched.claim(self._handler.policy)
@@ -110,8 +109,8 @@ class Run:
 
     def cancel(self) -> None:
         """The job was asked to stop; asking again doesn't disturb a handler that cleans up."""
-        if not self._cancel_requested.is_set():
-            self._cancel_requested.set()
+        if not self._cancel_requested:
+            self._cancel_requested = True
             if self._handling and self._handler.is_async:
                 self._handling.cancel()
 
@@ -123,20 +122,24 @@ class Run:
     def revoke(self) -> None:
         """The run is no longer ours: the handler is ended, and nothing reported."""
         if not self.revoked:
-            self.revoked = True
-            self._cancel_requested.set()
+            self.revoked = self._cancel_requested = True
             self._end_handler()
 
     def leave(self) -> bool:
         """Leaves a handler that does not end to itself, and its slot; false where there is none."""
         if self._handling is None or self._handling.done():
             return False
-        self._left.set_result(None)
+        self._go_on()
         return True
+
+    def _go_on(self, handling: asyncio.Task[None] | None = None) -> None:
+        """The handler has ended, or is left to itself."""
+        if not self._over.done():
+            self._over.set_result(None)
 
     def _end_handler(self, tries: int = 1) -> None:
         """Cancels the handler, after its time to clean up again, until it ends."""
-        if self._handling is None or self._handling.done() or self._left.done():
+        if self._handling is None or self._handling.done() or self._over.done():
             return
         if tries == 2:
             log.warning("%s: its handler goes on all the same, and keeps its slot", self)
@@ -145,27 +148,28 @@ class Run:
         loop = asyncio.get_running_loop()
         loop.call_later(CLEAN_UP_S, self._end_handler, tries + 1)
 
-    async def _handle(self) -> pb.Report:
-        if self._cancel_requested.is_set():
+    async def _handle(self, feed: ProgressFeed) -> pb.Report:
+        if self._cancel_requested:
             return outcome_of(asyncio.CancelledError(), cancel_requested=True)
         name = f"{self}, handler {self._handler.function.__qualname__}"
-        self._handling = asyncio.create_task(self._call_handler(), name=name)
+        self._handling = asyncio.create_task(self._call_handler(feed), name=name)
+        self._handling.add_done_callback(self._go_on)
         try:
-            await asyncio.wait({self._handling, self._left}, return_when=asyncio.FIRST_COMPLETED)
+            await self._over
         except asyncio.CancelledError:
             # The executor ends: the handler may clean up, a thread is left to itself.
-            self._cancel_requested.set()
+            self._cancel_requested = True
             self._handling.cancel()
             await asyncio.wait({self._handling}, timeout=CLEAN_UP_S)
             raise
         raised = _end_of(self._handling)
-        outcome = outcome_of(raised, cancel_requested=self._cancel_requested.is_set())
+        outcome = outcome_of(raised, cancel_requested=self._cancel_requested)
         if outcome.HasField("failed") and not self.revoked:
             told = raised if outcome.traceback else None
             log.warning("%s: %s", self, outcome.failed.message, exc_info=told)
         return outcome
 
-    async def _call_handler(self) -> None:
+    async def _call_handler(self, feed: ProgressFeed) -> None:
         dispatched = self._dispatched
         with spans.handling(dispatched):
             job: Job[Any] = Job(
@@ -181,8 +185,8 @@ class Run:
                 activity_id=dispatched.activity_id,
                 request_id=dispatched.request_id,
                 traceparent=dispatched.traceparent,
-                _cancel=self._cancel_requested,
-                _report=self._feed.put,
+                _is_cancelled=lambda: self._cancel_requested,
+                _report=feed.put,
             )
             await self._handler.call(job)
 

@@ -60,7 +60,10 @@ class InvokeType(StrEnum):
     @classmethod
     def of(cls, name: str) -> "InvokeType":
         """The invoke type of this name, which a later version may have written."""
-        return cls(name) if name in set(cls) else cls.UNKNOWN_FUTURE_VALUE
+        try:
+            return cls(name)
+        except ValueError:
+            return cls.UNKNOWN_FUTURE_VALUE
 
 
 class ErrorSource(StrEnum):

@@ -46,14 +46,12 @@ async def test_the_latest_wins_and_one_is_in_flight() -> None:
     """What comes while one is sent is not queued; the last is sent at the end."""
     sent = Sent()
     feed = ProgressFeed(sent)
-    running = asyncio.create_task(feed.run())
     feed.put(Progress(0.1))
     await sent.begun.wait()
     for step in range(2, 10):
         feed.put(Progress(step / 10))
     sent.let_go.set()
-    feed.close()
-    await running
+    await feed.close()
 
     assert sent.values == [Progress(0.1), Progress(0.9)]
 
@@ -64,7 +62,6 @@ async def test_one_a_second_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = Sent()
     sent.let_go.set()
     feed = ProgressFeed(sent)
-    running = asyncio.create_task(feed.run())
     clock = asyncio.get_running_loop().time
     feed.put(Progress(0.1))
     await sent.begun.wait()
@@ -73,22 +70,49 @@ async def test_one_a_second_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     feed.put(Progress(0.2))
     await sent.begun.wait()
     elapsed = clock() - began
-    feed.close()
-    await running
+    await feed.close()
 
     assert sent.values == [Progress(0.1), Progress(0.2)]
     assert elapsed > 0.15
 
 
 async def test_a_run_that_says_nothing_sends_nothing() -> None:
-    """Its feed just ends."""
+    """Its feed has no task, and just ends."""
     sent = Sent()
-    feed = ProgressFeed(sent)
-    running = asyncio.create_task(feed.run())
-    feed.close()
-    await running
+    await ProgressFeed(sent).close()
 
     assert sent.values == []
+
+
+async def test_after_its_interval_without_progress_the_next_is_sent_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The task that sent the last one is over by then."""
+    monkeypatch.setattr(progress, "INTERVAL_S", 0)
+    sent = Sent()
+    sent.let_go.set()
+    feed = ProgressFeed(sent)
+    for step in (0.1, 0.2):
+        feed.put(Progress(step))
+        await sent.begun.wait()
+        sent.begun.clear()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+
+    assert sent.values == [Progress(0.1), Progress(0.2)]
+
+
+async def test_what_is_put_into_a_feed_that_was_cancelled_is_not_sent() -> None:
+    """As by a thread that was left to itself."""
+    sent = Sent()
+    feed = ProgressFeed(sent)
+    feed.put(Progress(0.1))
+    await sent.begun.wait()
+    feed.put(Progress(0.2))
+    feed.cancel()
+    feed.put(Progress(0.3))
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+
+    assert sent.values == [Progress(0.1)]
 
 
 async def test_a_thread_that_says_much_wakes_the_event_loop_once() -> None:
@@ -114,8 +138,7 @@ async def test_a_thread_that_says_much_wakes_the_event_loop_once() -> None:
     thread.start()
     thread.join()
     del loop.call_soon_threadsafe
-    feed.close()
-    await feed.run()
+    await feed.close()
 
     assert len(wakes) == 1
     assert sent.values == [Progress(1)]

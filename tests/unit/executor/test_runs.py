@@ -1,7 +1,9 @@
 """Runs against a scripted facade: claim, handle, report, cancel, stop, drain."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,8 +16,9 @@ from executor import run as run_module
 from executor import runs as runs_module
 from executor.dispatches import Dispatched
 from executor.handlers import handler_of
+from executor.run import Run
 from executor.runs import Runs
-from executor.session import Session
+from executor.session import Accepted, Session
 from executor.supervision import supervise
 from fabric_jobs import events
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -173,6 +176,31 @@ async def test_a_runs_progress_comes_before_its_end(facade: FakeFacade) -> None:
     assert facade.outcomes[-2:] == ["progress", "completed"]
     assert len(facade.outcomes) <= 3
     assert facade.reports[-2].progress.message == "step 999"
+
+
+async def test_a_run_that_is_over_leaves_nothing_to_the_search_for_cycles() -> None:
+    """Which would stop all other runs, and come late for what this one held."""
+
+    class Granting:
+        async def claim(self, claim: pb.Claim) -> Accepted:
+            return Accepted(claim.record)
+
+        async def report(self, report: pb.Report) -> Accepted:
+            return Accepted(report.grant)
+
+    async def handler(job: Job[Any]) -> None:
+        await job.progress(0.5)
+
+    served = handler_of(ITEM_TYPE, JOB_TYPE, handler)
+    over = Run(dispatched("a"), served, Granting(), decided=lambda: None)
+    await over.run()
+    left = weakref.ref(over)
+    gc.disable()
+    try:
+        del over
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 async def test_the_same_attempt_is_run_once(facade: FakeFacade) -> None:
