@@ -63,9 +63,9 @@ async def _answer(
     jobs: Jobs, name: str, entry: pb.Claim | pb.Report, command: Command, record: pb.Record
 ) -> pb.Answer:
     """The answer, and a span of that name; where its executor makes none, the append is enough."""
-    asking = entry.traceparent
-    span = tracing.span(name, SpanKind.SERVER, of=asking) if asking else tracing.NO_SPAN
-    with span as answering:
+    if not entry.traceparent:
+        return await _decided(jobs, entry.entry_id, command, record)
+    with tracing.span(name, SpanKind.SERVER, of=entry.traceparent) as answering:
         answer = await _decided(jobs, entry.entry_id, command, record)
         answering.set_attribute("fabric_jobs.answer", str(answer.WhichOneof("result")))
         return answer

@@ -60,6 +60,12 @@ def policy_to_proto(policy: Policy) -> pb.Policy:
 
 def policy_from_proto(message: pb.Policy) -> Policy:
     """The policy in a message; what is absent has its default. Raises `InvalidMessageError`."""
+    return _policy_of(message.SerializeToString())
+
+
+@lru_cache  # each claim carries its handler's
+def _policy_of(serialized: bytes) -> Policy:
+    message = pb.Policy.FromString(serialized)
     if not (isfinite(message.backoff_multiplier) and isfinite(message.jitter)):
         raise InvalidMessageError("The policy holds a number that is not finite.")
     values: dict[str, float] = {"jitter": message.jitter}
