@@ -88,7 +88,7 @@ async def serve(settings: FacadeSettings) -> None:
     trusted = authenticator(settings)
     if trusted:
         await trusted.keys.start()
-    door = Door(trusted, admission(settings), lambda *_: 0)
+    door = Door(trusted, admission(settings), lambda *_: True)
     health: Any = Well()
     app: Any = http_app(
         Constant(Nowhere(), door), settings.base_path, settings.body_limit_bytes, health, docs=False

@@ -31,12 +31,12 @@ class Gauges:
     async def run(self) -> None:
         """Looks until cancelled."""
         while True:
-            self.tick()
+            await self.tick()
             await asyncio.sleep(TICK_S)
 
-    def tick(self) -> None:
+    async def tick(self) -> None:
         """Looks once."""
-        backlog = self._replica.backlog()
+        backlog = await self._replica.backlog()
         for status in _UNFINISHED:
             metrics.UNFINISHED_JOBS.set(backlog.by_status[status], status)
         since, now = backlog.not_started_since, datetime.now(UTC)

@@ -127,20 +127,17 @@ class Jobs:
 
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None
-    ) -> Sequence[Entry]:
-        """Jobs, the newest first, as of now."""
+    ) -> tuple[Sequence[Entry], dict[int, int]]:
+        """Jobs, the newest first, as of now; and each partition's position that they reflect."""
         await self.freshen()
-        return self._replica.list(which, limit, before)
+        # Taken with the question: while it is answered, more is read.
+        positions = dict(self._log.positions)
+        return await self._replica.list(which, limit, before), positions
 
     def position(self, job_id: str) -> tuple[int, int]:
         """The job's partition, and the position up to which it was read."""
         partition = partition_of(job_id, self._log.partitions)
         return partition, self._log.positions[partition]
-
-    @property
-    def positions(self) -> dict[int, int]:
-        """The position up to which each partition was read."""
-        return self._log.positions
 
     async def freshen(self) -> None:
         """Reads to the log's end unless that was done just now; without Kafka, it is as it is."""

@@ -72,7 +72,7 @@ async def serve(settings: FacadeSettings) -> None:
                 background.append(tasks.create_task(refreshing, name="refresh the keys"))
             await the_log.catch_up()
             app = http_app(
-                Operations(jobs, Door(trusted, admission(settings), replica.unfinished)),
+                Operations(jobs, Door(trusted, admission(settings), replica.has_room)),
                 settings.base_path,
                 settings.body_limit_bytes,
                 health,

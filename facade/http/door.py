@@ -39,15 +39,15 @@ class Door:
         self,
         authenticator: Authenticator | None,
         admission: Admission,
-        unfinished: Callable[[str, int], int],
+        has_room: Callable[[str, int], bool],
     ) -> None:
         """Without an authenticator whoever calls is believed.
 
-        `unfinished` counts a tenant's jobs that are not final, up to a number.
+        `has_room` tells whether a tenant has fewer unfinished jobs than a number.
         """
         self._authenticator = authenticator
         self._admission = admission
-        self._unfinished = unfinished
+        self._has_room = has_room
         self._buckets: dict[str, tuple[float, float]] = {}
 
     async def caller(self, request: Request[Any, Any, Any]) -> Caller:
@@ -77,7 +77,7 @@ class Door:
     def check_limits(self, tenant_id: UUID) -> None:
         """Whether the tenant may have one more job now."""
         name, most = str(tenant_id), self._admission.tenant_unfinished_jobs
-        if most and self._unfinished(name, most) >= most:
+        if most and not self._has_room(name, most):
             raise HttpError(
                 Code.TOO_MANY_REQUESTS,
                 f"The tenant has {most} unfinished jobs, which is the limit. Let some finish.",

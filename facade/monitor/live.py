@@ -64,7 +64,7 @@ class Live:
             while may_look() and not self._stopping:
                 viewer.changed.clear()
                 async with self._turn:
-                    news = self._news(page, sent)
+                    news = await self._news(page, sent)
                     # One rendering a round of the loop: whatever else is due comes between.
                     await asyncio.sleep(0)
                 for message in news:
@@ -78,14 +78,13 @@ class Live:
             self._viewers.discard(viewer)
             following.cancel()
 
-    def _news(self, page: Page, sent: dict[str, object]) -> list[ServerSentEventMessage]:
+    async def _news(self, page: Page, sent: dict[str, object]) -> list[ServerSentEventMessage]:
         """The parts that are not as they were sent, from now on taken for sent."""
+        parts = await page.parts()
         # What is of today is written without its day, so at midnight every part is another.
         day = today()
         news = {
-            name: content
-            for name, content in page.parts().items()
-            if sent.get(name) != (day, content)
+            name: content for name, content in parts.items() if sent.get(name) != (day, content)
         }
         sent |= {name: (day, content) for name, content in news.items()}
         return [

@@ -1,5 +1,6 @@
 """The pages, each of parts that are rendered again when what they show has changed."""
 
+import asyncio
 import math
 import time
 from abc import ABC, abstractmethod
@@ -17,11 +18,12 @@ from facade.monitor.query import Place, Query
 from facade.monitor.timeline import MOST_ROWS, Histories, Row, Timeline
 from facade.replica import Change, Entry, Replica
 from facade.replica.filter import created_us
+from facade.replica.queries import Backlog
 from facade.roster import Roster
 
 #: Rows of a list.
 PAGE_ROWS = 50
-#: The share of the loop that looking up a page's list takes at most, where changes never end.
+#: The share of the time in which a page's list is looked up at most, where changes never end.
 LIST_SHARE = 0.05
 #: How old the counts may be, in seconds: not those who look decide how often jobs are counted.
 COUNTED_S = 1.0
@@ -36,7 +38,7 @@ class Page(ABC):
     template: ClassVar[str]
 
     @abstractmethod
-    def parts(self) -> Mapping[str, object]:
+    async def parts(self) -> Mapping[str, object]:
         """By the name of its template, what each part shows now; equal while it is the same."""
 
     def hears(self, change: Change) -> bool:
@@ -64,14 +66,16 @@ class Service:
         self.replica = replica
         self.roster = roster
         self._health = health
-        self._backlog = replica.backlog()
-        self._counted_at = time.monotonic()
+        self._backlog = Backlog(Counter(), Counter(), None)
+        self._counted_at = -math.inf
+        self._counting = asyncio.Lock()
 
-    def summary(self) -> Summary:
+    async def summary(self) -> Summary:
         """As of at most a second ago."""
-        if time.monotonic() - self._counted_at >= COUNTED_S:
-            self._backlog = self.replica.backlog()
-            self._counted_at = time.monotonic()
+        async with self._counting:
+            if time.monotonic() - self._counted_at >= COUNTED_S:
+                self._backlog = await self.replica.backlog()
+                self._counted_at = time.monotonic()
         there = [heard.heartbeat for heard in self.roster.executors()]
         return Summary(
             by_status=self._backlog.by_status,
@@ -107,19 +111,24 @@ class JobsPage(Page):
         #: Whether it is to be looked up, and when it may be, on the monotonic clock.
         self._changed = True
         self._due_at = -math.inf
-        self._shown: frozenset[str] = frozenset()
+        #: The rows' jobs; none while they are looked up, when any change may concern them.
+        self._shown: frozenset[str] | None = None
         #: The place of the last row, where more rows follow.
         self._last: Place | None = None
 
-    def parts(self) -> Mapping[str, object]:
+    async def parts(self) -> Mapping[str, object]:
         """What is in doubt, the counts and the rows."""
         now = time.monotonic()
         if self._changed and now >= self._due_at:
-            self._listed = self._list()
-            self._changed = False
+            self._changed, self._shown = False, None
+            self._listed = await self._list()
             self._due_at = now + (time.monotonic() - now) / LIST_SHARE
         service = self._service
-        return {"doubts": service.doubts(), "summary": service.summary(), "list": self._listed}
+        return {
+            "doubts": service.doubts(),
+            "summary": await service.summary(),
+            "list": self._listed,
+        }
 
     def hears(self, change: Change) -> bool:
         """A row, or a job that fits and whose place would be among them."""
@@ -127,15 +136,15 @@ class JobsPage(Page):
         return self._changed
 
     def _concerns(self, job: Job) -> bool:
-        if job.job_id in self._shown:
+        if self._shown is None or job.job_id in self._shown:
             return True
         place, before = _place(job), self.query.before
         among = (before is None or place < before) and (self._last is None or place > self._last)
         return among and self.query.which.fits(job)
 
-    def _list(self) -> Listed:
+    async def _list(self) -> Listed:
         query = self.query
-        found = self._service.replica.list(query.which, PAGE_ROWS + 1, query.before)
+        found = await self._service.replica.list(query.which, PAGE_ROWS + 1, query.before)
         # Payloads are not shown in a list, and may be large: none is held for as long as one looks.
         jobs = [replace(entry.job, payload=b"") for entry in found[:PAGE_ROWS]]
         self._shown = frozenset(job.job_id for job in jobs)
@@ -156,12 +165,12 @@ class ExecutorsPage(Page):
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def parts(self) -> Mapping[str, object]:
+    async def parts(self) -> Mapping[str, object]:
         """What is in doubt, the counts and the executors."""
         service = self._service
         return {
             "doubts": service.doubts(),
-            "summary": service.summary(),
+            "summary": await service.summary(),
             "executors": service.roster.executors(),
         }
 
@@ -196,7 +205,7 @@ class JobPage(Page):
         """The job as it was read last."""
         return self._entry.job
 
-    def parts(self) -> Mapping[str, object]:
+    async def parts(self) -> Mapping[str, object]:
         """What is in doubt, the state, what may be done, and what happened."""
         self._look()
         if self._read:

@@ -38,9 +38,9 @@ def page_routes(
 ) -> list[HTTPRouteHandler]:
     """The handlers of all pages."""
 
-    def rendered(page: Page, live_at: str) -> Response[str]:
+    async def rendered(page: Page, live_at: str) -> Response[str]:
         html = renderer.page(
-            page.template, page.parts(), page=page, live_at=live_at, now=datetime.now(UTC)
+            page.template, await page.parts(), page=page, live_at=live_at, now=datetime.now(UTC)
         )
         return Response(html, media_type=MediaType.HTML)
 
@@ -63,7 +63,7 @@ def page_routes(
     async def show_jobs(request: Asked) -> Response[str]:
         query = _query(request)
         await jobs.freshen()
-        return rendered(JobsPage(service, query), f"{PATH}/live{query.text(query.before)}")
+        return await rendered(JobsPage(service, query), f"{PATH}/live{query.text(query.before)}")
 
     @get("/live")
     async def watch_jobs(request: Asked) -> ServerSentEvent:
@@ -71,7 +71,7 @@ def page_routes(
 
     @get("/executors")
     async def show_executors() -> Response[str]:
-        return rendered(ExecutorsPage(service), f"{PATH}/executors/live")
+        return await rendered(ExecutorsPage(service), f"{PATH}/executors/live")
 
     @get("/executors/live")
     async def watch_executors(request: Asked) -> ServerSentEvent:
@@ -85,13 +85,13 @@ def page_routes(
     @get("/jobs/{job_id:str}")
     async def show_job(request: Asked, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
-        return rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return await rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/events")
     async def show_events(request: Asked, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
         await page.read()
-        return rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return await rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/live")
     async def watch_job(request: Asked, job_id: FromPath[str]) -> ServerSentEvent:

@@ -2,8 +2,9 @@
 
 from facade.replica.database import StateInUseError
 from facade.replica.filter import Filter
+from facade.replica.identity import Identity
 from facade.replica.memory import Entry
 from facade.replica.replica import KEPT, Change, Replica
-from facade.replica.store import Identity, Store
+from facade.replica.store import Store
 
 __all__ = ["KEPT", "Change", "Entry", "Filter", "Identity", "Replica", "StateInUseError", "Store"]

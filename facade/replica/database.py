@@ -3,11 +3,12 @@
 import logging
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 log = logging.getLogger("fabric_jobs.replica")
 
-#: Memory for pages of the file, in KiB, and pages of 4 KiB in the WAL before they are copied.
-CACHE_KIB = 32 * 1024
+#: The writer's memory for pages of the file, in KiB; pages of 4 KiB in the WAL before it is copied.
+CACHE_KIB = 24 * 1024
 WAL_PAGES = 4000
 
 _SCHEMA = """
@@ -43,7 +44,7 @@ CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
 CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE status IN ('NotStarted', 'InProgress');
 CREATE INDEX jobs_by_age ON jobs (created_us);
-CREATE INDEX jobs_by_status ON jobs (status, created_us);
+CREATE INDEX jobs_by_status ON jobs (status, created_us) WHERE status <> 'Completed';
 CREATE INDEX jobs_by_type ON jobs (job_type, created_us);
 CREATE INDEX jobs_by_item_type ON jobs (item_type, created_us);
 CREATE INDEX jobs_by_workspace ON jobs (workspace_id, created_us);
@@ -58,23 +59,45 @@ class StateInUseError(Exception):
     """Another process uses the state directory."""
 
 
-def opened(path: Path | None) -> sqlite3.Connection:
+class Database(NamedTuple):
+    """The connections to a file; to memory, both are one, which two threads may use."""
+
+    writer: sqlite3.Connection
+    reader: sqlite3.Connection
+    #: Holds the file for this process until it is closed.
+    lock: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Gives the file free."""
+        self.reader.close()
+        # The last to close it copies what is in the WAL.
+        self.writer.close()
+        if self.lock:
+            self.lock.close()
+
+
+def opened(path: Path | None) -> Database:
     """The file's database, or one in memory for none; made anew where it can't be used.
 
     The file's folder is there. Raises `StateInUseError`, and `OSError`.
     """
+    if path is None:
+        memory = _writer(":memory:")
+        return Database(memory, memory)
+    # A file of its own: a lock on the one with the rows would keep our other connection out.
+    # Should another process hold it, it does so until it ends: waiting would be of no use.
+    lock = sqlite3.connect(path.with_suffix(".lock"), timeout=0)
     try:
-        return _opened(path)
-    except sqlite3.DatabaseError as error:
-        if path is None or "locked" in str(error):
+        lock.execute("BEGIN EXCLUSIVE")
+        return Database(_made_usable(path), sqlite3.connect(path), lock)
+    except BaseException as error:
+        lock.close()
+        if _is_locked(error):
             raise StateInUseError(
                 f"{path} is in use by another process. Give each facade a state directory of "
                 "its own (FABRIC_JOBS_STATE_DIR)."
             ) from error
-        log.warning("%s is no usable state (%s): it is made anew from the log", path, error)
-        for file in path.parent.glob(f"{path.name}*"):
-            file.unlink()
-        return _opened(path)
+        raise
 
 
 def make_anew(db: sqlite3.Connection) -> None:
@@ -82,11 +105,25 @@ def make_anew(db: sqlite3.Connection) -> None:
     db.executescript(_DROP + _SCHEMA)
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
-    # Should another process hold the file, it does so until it ends: waiting would be of no use.
-    db = sqlite3.connect(path or ":memory:", timeout=0)
+def _made_usable(path: Path) -> sqlite3.Connection:
     try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return _writer(path)
+    except sqlite3.DatabaseError as error:
+        if _is_locked(error):
+            raise
+        log.warning("%s is no usable state (%s): it is made anew from the log", path, error)
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+        return _writer(path)
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.DatabaseError) and "locked" in str(error)
+
+
+def _writer(path: Path | str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, check_same_thread=False)
+    try:
         db.execute("PRAGMA journal_mode = WAL")
         # A crash of the machine may take the last transactions; the log has them.
         db.execute("PRAGMA synchronous = NORMAL")
@@ -94,8 +131,6 @@ def _opened(path: Path | None) -> sqlite3.Connection:
         # and every few writes all of them are copied from the WAL into the file.
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
-        db.execute("BEGIN EXCLUSIVE")
-        db.commit()
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
         if not tables.issuperset(_TABLES):
             db.executescript(_SCHEMA)

@@ -72,7 +72,8 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.exhausted:
             terms.append("exhausted = 1")
         if self.statuses and JobInstanceStatus.COMPLETED not in self.statuses:
-            terms.append(_one_of("status", self.statuses))
+            # The index of statuses has no job that is completed.
+            terms.append(f"{_one_of('status', self.statuses)} AND status <> 'Completed'")
             values += self.statuses
         if self.job_type:
             terms.append("job_type = ?")

@@ -1,14 +1,16 @@
-"""The store's memory: jobs that wait to be written, and those that are asked for most."""
+"""The store's memory: jobs that are not in the file yet, and those that are asked for most."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
 from fabric_jobs.jobs import MAX_ERROR_BYTES
-from facade.lifecycle import Job
+from facade.lifecycle import Job, due
 
-#: Jobs that wait to be written, and the bytes of their payloads and errors: few enough that writing
-#: them keeps nobody waiting, many enough that a transaction touches its pages for several of them.
+#: Jobs that wait to be written, and the bytes of their payloads and errors: many enough that a
+#: transaction touches its pages for several of them.
 MOST_WAITING = 5000
 MOST_WAITING_BYTES = 8 * 1024 * 1024
 #: Jobs that stay once they were looked up in the file, and the same bytes of each.
@@ -30,16 +32,42 @@ class Memory:
     """Jobs by their ids; what is put here is newer than what the file has."""
 
     def __init__(self) -> None:
+        self._unwritten: dict[str, Entry] = {}
+        #: Of these, those that are not final, how many a tenant has of them, and when one is due,
+        #: once that was asked.
+        self._unfinished: dict[str, Entry] = {}
+        self._of_tenants = Counter[str]()
+        self._due_at: dict[str, datetime] = {}
+        #: Of the unwritten, those that nobody has taken to write.
         self._waiting: dict[str, Entry] = {}
         self._waiting_bytes = 0
-        self._written: dict[str, Entry] = {}
+        self._written: Mapping[str, Entry] = {}
         #: None where there is no such job: whoever creates one asks for it again and again.
         self._looked_up: dict[str, Entry | None] = {}
 
     @property
-    def waiting(self) -> Mapping[str, Entry]:
+    def unwritten(self) -> Mapping[str, Entry]:
         """The jobs that the file does not have as they are."""
-        return self._waiting
+        return self._unwritten
+
+    @property
+    def unfinished(self) -> Collection[Entry]:
+        """Of these, the ones that are not final."""
+        return self._unfinished.values()
+
+    def unfinished_of(self, tenant_id: str) -> int:
+        """How many of these the tenant has."""
+        return self._of_tenants[tenant_id]
+
+    def due(self, now: datetime) -> Iterator[str]:
+        """The ids of those of them that are due."""
+        for job_id, entry in self._unfinished.items():
+            if job_id not in self._due_at:
+                what = due(entry.job)
+                assert what is not None
+                self._due_at[job_id] = what.time
+            if self._due_at[job_id] <= now:
+                yield job_id
 
     @property
     def is_full(self) -> bool:
@@ -51,14 +79,18 @@ class Memory:
         job_id = entry.job.job_id
         if replaced := self._waiting.get(job_id):
             self._waiting_bytes -= _bytes_of(replaced.job)
-        self._waiting[job_id] = entry
+        self._unwritten[job_id] = self._waiting[job_id] = entry
         self._waiting_bytes += _bytes_of(entry.job)
+        self._pass_over(job_id)
+        if not entry.job.final:
+            self._unfinished[job_id] = entry
+            self._of_tenants[entry.job.state.tenant_id] += 1
         self._looked_up.pop(job_id, None)
 
     def get(self, job_id: str) -> "Entry | Unknown | None":
         """The job, or that there is none, or that the file must say."""
         return (
-            self._waiting.get(job_id)
+            self._unwritten.get(job_id)
             or self._written.get(job_id)
             or self._looked_up.get(job_id, UNKNOWN)
         )
@@ -70,15 +102,29 @@ class Memory:
                 self._looked_up.clear()
             self._looked_up[job_id] = entry
 
-    def written(self) -> None:
-        """The file has what waited."""
-        self._written, self._waiting, self._waiting_bytes = self._waiting, {}, 0
-
-    def forget(self) -> None:
-        """Holds nothing any more, whether it was written or not."""
-        self.written()
+    def take(self) -> Mapping[str, Entry]:
+        """What waits, for who writes it."""
+        taken, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         self._written = {}
-        self._looked_up.clear()
+        return taken
+
+    def written(self, taken: Mapping[str, Entry]) -> None:
+        """The file has what was taken."""
+        for job_id, entry in taken.items():
+            # Where not, it has changed since.
+            if self._unwritten[job_id] is entry:
+                del self._unwritten[job_id]
+                self._pass_over(job_id)
+        self._written = taken
+
+    def _pass_over(self, job_id: str) -> None:
+        """It is none of the unfinished any more."""
+        if entry := self._unfinished.pop(job_id, None):
+            self._due_at.pop(job_id, None)
+            tenant_id = entry.job.state.tenant_id
+            self._of_tenants[tenant_id] -= 1
+            if not self._of_tenants[tenant_id]:
+                del self._of_tenants[tenant_id]
 
 
 class Unknown(Enum):

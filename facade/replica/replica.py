@@ -1,5 +1,6 @@
 """The fold of the log, and those who wait for it."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +13,8 @@ from facade.lifecycle import LONGEST_LIFE, Verdict, fold
 from facade.log import Checkpoint, Record
 from facade.replica.filter import Filter
 from facade.replica.memory import Entry
-from facade.replica.store import Backlog, Store
+from facade.replica.queries import Backlog
+from facade.replica.store import Store
 
 log = logging.getLogger("fabric_jobs.replica")
 
@@ -60,11 +62,11 @@ class Replica:
         """The job of this canonical id, as far as the log was read."""
         return self._store.get(job_id)
 
-    def list(
+    async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None = None
     ) -> Sequence[Entry]:
-        """Jobs, the newest first, as far as the log was read."""
-        return self._store.list(which, limit, before)
+        """Jobs, the newest first, as far as the log was read when this was called."""
+        return await asyncio.wrap_future(self._store.list(which, limit, before))
 
     def due(self, now: datetime, most: int) -> Sequence[str]:
         """The ids of jobs that time alone would change now, at most so many."""
@@ -74,17 +76,17 @@ class Replica:
         """Jobs of these kinds that were dispatched before, and wait; the longest first."""
         return self._store.queued(kinds, before, most)
 
-    def backlog(self) -> Backlog:
-        """The jobs that are not final, counted, as far as the log was read."""
-        return self._store.backlog()
+    async def backlog(self) -> Backlog:
+        """The jobs that are not final, counted, as far as the log was read when this was called."""
+        return await asyncio.wrap_future(self._store.backlog())
 
     def running(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""
         return self._store.running()
 
-    def unfinished(self, tenant_id: str, most: int) -> int:
-        """How many of a tenant's jobs are not final, counted up to `most`."""
-        return self._store.unfinished(tenant_id, most)
+    def has_room(self, tenant_id: str, most: int) -> bool:
+        """Whether a tenant has fewer jobs than so many that are not final."""
+        return self._store.has_room(tenant_id, most)
 
     def expect(self, event_id: str, read_back: Callable[[Outcome], None]) -> None:
         """Tells what the fold makes of this event once it is read; must not block or raise."""

@@ -75,7 +75,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
         async with answered(context):
             # One more than the page tells whether another follows.
-            found = await self._jobs.list(which, size + 1, before)
+            found, positions = await self._jobs.list(which, size + 1, before)
         token = ""
         if len(found) > size:
             last = found[size - 1].job
@@ -84,8 +84,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             jobs=[job_to_proto(entry.job) for entry in found[:size]],
             next_page_token=token,
             positions=[
-                pb.Position(partition=number, offset=offset)
-                for number, offset in self._jobs.positions.items()
+                pb.Position(partition=number, offset=offset) for number, offset in positions.items()
             ],
         )
 

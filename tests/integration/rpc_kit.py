@@ -19,7 +19,6 @@ class Nothing:
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
-        self.positions: dict[int, int] = {}
 
     async def read(self, job_id: str) -> None:
         """No job is known."""
@@ -28,9 +27,9 @@ class Nothing:
         """Nothing can be done."""
         raise NotImplementedError
 
-    async def list(self, *_: object) -> Sequence[Any]:
+    async def list(self, *_: object) -> tuple[Sequence[Any], dict[int, int]]:
         """There are no jobs."""
-        return []
+        return [], {}
 
     def executors(self) -> Sequence[Any]:
         """There are no executors."""

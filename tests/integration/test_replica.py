@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -17,7 +18,7 @@ from fabric_jobs.jobs import InvokeType, JobInstanceStatus, Policy
 from facade.jobs import Jobs, RefusedError
 from facade.lifecycle import Claim, Reason, ReportCompleted, Request, RequestCancel
 from facade.log import Log
-from facade.replica import Identity, Replica, StateInUseError, Store
+from facade.replica import Filter, Identity, Replica, StateInUseError, Store
 from tests.conftest import Cluster
 from tests.integration.log_kit import running
 
@@ -68,6 +69,26 @@ async def test_a_job_made_here_is_read_there_at_once(cluster: Cluster, topic: st
         for _ in range(100):
             entry = await here.jobs.execute(request())
             assert await there.jobs.read(entry.job.job_id) == entry
+
+
+async def test_a_list_names_what_it_reflects_whatever_is_read_meanwhile(
+    cluster: Cluster, topic: str
+) -> None:
+    """Who reads the topic from the positions in the answer misses nothing."""
+    async with node(cluster, topic) as here:
+        listed = await here.jobs.execute(request())
+        await here.log.read_to_end()
+        go_on = Event()
+        here.store._writer.ask(lambda _: go_on.wait())
+        listing = asyncio.create_task(here.jobs.list(Filter(), 10, None))
+        await asyncio.sleep(0)
+        later = await here.jobs.execute(request())
+        go_on.set()
+        found, positions = await listing
+
+        assert found == [listed]
+        assert positions[listed.partition] == listed.offset + 1
+        assert positions[later.partition] <= later.offset
 
 
 async def test_one_id_asked_for_by_many_on_two_replicas_is_one_job(

@@ -229,7 +229,7 @@ def test_the_numbers_of_the_job_monitor_are_the_code_s() -> None:
         f"at most {timeline.MOST_RECORDS:,} records of the job's partition, for "
         f"{timeline.MOST_S:.0f} seconds",
         f"the last {timeline.MOST_ROWS} rows",
-        f"each page takes {pages.LIST_SHARE * 100:.0f} % of the facade's time at most",
+        f"looked up for {pages.LIST_SHARE * 100:.0f} % of the time at most",
         f"At most {live.MOST_VIEWERS} such pages",
         f"no news of the log for {pages.FRESH_S:.0f} seconds",
     ):

@@ -163,10 +163,10 @@ def job(job_id: str, job_type: str = JOB_TYPE) -> events.Event:
     return decided(None, replace(request(job_id), job_type=job_type), stamp(f"of {job_id}"))
 
 
-def test_gauges_show_what_the_replica_holds() -> None:
+async def test_gauges_show_what_the_replica_holds() -> None:
     """Jobs by status, the age of the oldest not started, verdicts, and who is there."""
     started = decided(driven([request()]), claim(1, "a", "e1"), stamp("e2", 2))
-    gauges(decided(None, request(), stamp("e1", 1)), started, job("b"), None).tick()
+    await gauges(decided(None, request(), stamp("e1", 1)), started, job("b"), None).tick()
 
     assert told(metrics.UNFINISHED_JOBS) == {("NotStarted",): 1, ("InProgress",): 1}
     assert told(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 1}
@@ -183,26 +183,26 @@ def test_gauges_show_what_the_replica_holds() -> None:
     assert told(metrics.READY) == {(): 1}
 
 
-def test_a_replica_without_jobs_shows_zeros() -> None:
+async def test_a_replica_without_jobs_shows_zeros() -> None:
     """So that a rule can compare."""
-    gauges().tick()
+    await gauges().tick()
 
     assert told(metrics.UNFINISHED_JOBS) == {("NotStarted",): 0, ("InProgress",): 0}
     assert told(metrics.OLDEST_NOT_STARTED_SECONDS) == {(): 0}
 
 
-def test_queued_jobs_of_many_types_are_added_up() -> None:
+async def test_queued_jobs_of_many_types_are_added_up() -> None:
     """Labels are bounded, whatever Fabric's paths say."""
-    gauges(job("a", "one"), job("b", "two"), job("c", "three"), job("d", "four")).tick()
+    await gauges(job("a", "one"), job("b", "two"), job("c", "three"), job("d", "four")).tick()
 
     assert told(metrics.QUEUED_JOBS) == {("four",): 1, ("one",): 1, (OTHER,): 2}
 
 
-def test_a_type_of_which_none_waits_any_more_shows_zero() -> None:
+async def test_a_type_of_which_none_waits_any_more_shows_zero() -> None:
     """It would else stay what it was."""
     watched = gauges(job("a"))
-    watched.tick()
+    await watched.tick()
     watched._replica.reset()
-    watched.tick()
+    await watched.tick()
 
     assert told(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 0}

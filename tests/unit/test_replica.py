@@ -38,7 +38,7 @@ def read(
     replica.apply([record], {partition: offset + 1})
 
 
-def test_a_job_is_known_for_eight_days_by_its_partition_s_time(replica: Replica) -> None:
+async def test_a_job_is_known_for_eight_days_by_its_partition_s_time(replica: Replica) -> None:
     """Whatever another partition says; then it is unknown for reads, lists and decisions."""
     read(replica, requested(JOB, "one"), timedelta(0))
     read(replica, requested(OTHER, "two"), KEPT + timedelta(days=1), THERE)
@@ -48,7 +48,7 @@ def test_a_job_is_known_for_eight_days_by_its_partition_s_time(replica: Replica)
     read(replica, requested(OTHER, "four"), KEPT, offset=2)
 
     assert replica.get(JOB) is None
-    assert [entry.job.job_id for entry in replica.list(Filter(), 10)] == [OTHER]
+    assert [entry.job.job_id for entry in await replica.list(Filter(), 10)] == [OTHER]
 
 
 def test_an_old_job_is_unknown_also_to_the_event_that_comes_with_its_end(replica: Replica) -> None:

@@ -64,7 +64,7 @@ class Sick(Health):
 
 def client(jobs: Away, health: Health) -> TestClient[Any]:
     """A client of the application."""
-    operations = Operations(cast("Jobs", jobs), Door(None, Admission(), lambda *_: 0))
+    operations = Operations(cast("Jobs", jobs), Door(None, Admission(), lambda *_: True))
     return TestClient(http_app(operations, "/base", 1024, health, docs=False))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fabric_jobs.jobs import JobInstanceStatus
 from facade.monitor import live, shown
 from facade.monitor.live import Live
 from facade.monitor.pages import LIST_SHARE, JobsPage, Listed, Page, Service
@@ -51,48 +52,69 @@ def hearing(page: Page, fold: Fold) -> list[bool]:
     return heard
 
 
-def listed(page: JobsPage) -> list[str]:
+async def listed(page: JobsPage) -> list[str]:
     """The ids of the jobs on it."""
-    shown = page.parts()["list"]
+    shown = (await page.parts())["list"]
     assert isinstance(shown, Listed)
     return [job.job_id for job in shown.jobs]
 
 
-def test_a_filtered_list_hears_of_what_fits_and_of_its_rows(fold: Fold, clock: Clock) -> None:
+async def test_a_filtered_list_hears_of_what_fits_and_of_its_rows(fold: Fold, clock: Clock) -> None:
     """Nothing else makes it look: looking may take long."""
     page = jobs_page(fold, job_type="nightly")
-    assert listed(page) == []
+    assert await listed(page) == []
     heard = hearing(page, fold)
     fold.create(job_type="hourly")
     wanted = fold.create(job_type="nightly")
 
-    assert listed(page) == [wanted]
+    assert await listed(page) == [wanted]
     fold.create(job_type="hourly")
     fold.start(wanted)
     assert heard == [False, True, False, True]
 
 
-def test_a_list_that_takes_long_is_looked_up_less_often(
+async def test_a_list_that_takes_long_is_looked_up_less_often(
     fold: Fold, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Meanwhile it is as it was; what changed then is not forgotten."""
     page, took_s, look = jobs_page(fold), 0.25, fold.replica.list
 
-    def slow(*asked: Any) -> Any:
+    async def slow(*asked: Any) -> Any:
         clock.now += took_s
-        return look(*asked)
+        return await look(*asked)
 
     monkeypatch.setattr(fold.replica, "list", slow)
     begun = clock.now
-    assert listed(page) == []
+    assert await listed(page) == []
     heard = hearing(page, fold)
     job_id = fold.create()
     clock.now = begun + took_s / LIST_SHARE - 0.001
-    assert listed(page) == []
+    assert await listed(page) == []
     clock.now += 0.002
 
-    assert listed(page) == [job_id]
+    assert await listed(page) == [job_id]
     assert heard == [True]
+
+
+async def test_what_changes_while_a_list_is_looked_up_is_not_missed(
+    fold: Fold, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list that comes does not show it yet, and its rows are not known before it comes."""
+    page, look = jobs_page(fold, statuses=(JobInstanceStatus.NOT_STARTED,)), fold.replica.list
+    job_id = fold.create()
+    heard = hearing(page, fold)
+
+    async def overtaken(*asked: Any) -> Any:
+        found = await look(*asked)
+        fold.start(job_id)
+        return found
+
+    monkeypatch.setattr(fold.replica, "list", overtaken)
+    assert await listed(page) == [job_id]
+    monkeypatch.setattr(fold.replica, "list", look)
+
+    assert heard == [True]
+    assert await listed(page) == []
 
 
 async def test_at_midnight_all_is_sent_anew(fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:

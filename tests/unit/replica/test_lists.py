@@ -78,27 +78,27 @@ def test_a_list_holds_the_jobs_that_fit_every_filter(
     store: Store, which: Filter, expected: list[int]
 ) -> None:
     """The newest first; filters of different fields narrow each other. One is asked alike."""
-    fits = [entry for entry in store.list(Filter(), 10) if which.fits(entry.job)]
+    fits = [entry for entry in store.list(Filter(), 10).result() if which.fits(entry.job)]
 
-    assert numbers(store.list(which, 10)) == expected
+    assert numbers(store.list(which, 10).result()) == expected
     assert numbers(fits) == expected
 
 
 def test_a_page_begins_behind_the_last_job_of_the_one_before(store: Store) -> None:
     """With the same filter."""
     which = Filter(workspace_id="w1")
-    first = store.list(which, 2)
+    first = store.list(which, 2).result()
     last = first[-1].job
 
     assert numbers(first) == [7, 5]
-    assert numbers(store.list(which, 2, (created_us(last), last.job_id))) == [3, 1]
+    assert numbers(store.list(which, 2, (created_us(last), last.job_id)).result()) == [3, 1]
 
 
 def test_an_exhausted_job_is_found_as_soon_as_it_is(store: Store) -> None:
     """The row of a job that was there before changes with its state."""
     store.put([Entry(job(1, exhausted=True), 0, 1, 0)], {}, {})
 
-    assert numbers(store.list(Filter(exhausted=True), 10)) == [3, 1]
+    assert numbers(store.list(Filter(exhausted=True), 10).result()) == [3, 1]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_every_list_is_found_in_order_by_the_index_that_leaves_the_fewest(
 ) -> None:
     """By the index of the narrowest filter alone; only jobs of one microsecond are sorted by id."""
     where, values = which.where()
-    plan = store._db.execute(
+    plan = store._db.reader.execute(
         f"EXPLAIN QUERY PLAN SELECT job FROM jobs WHERE {where} "
         "ORDER BY created_us DESC, job_id DESC LIMIT 50",
         values,
@@ -150,5 +150,5 @@ def test_rows_of_another_version_s_form_are_made_anew(tmp_path: Path) -> None:
     new = Store(path)
     new.adopt(IDENTITY)
     new.put([Entry(job(1), 0, 0, 0)], {}, {})
-    assert numbers(new.list(Filter(), 10)) == [1]
+    assert numbers(new.list(Filter(), 10).result()) == [1]
     new.close()

@@ -2,16 +2,20 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
+import pytest
 from msgspec.structs import replace
 
 from fabric_jobs import events
-from facade.lifecycle import LONGEST_LIFE, Job, RequestCancel, Verdict, fold
+from fabric_jobs.heartbeats import JobKind, Run
+from facade.lifecycle import LONGEST_LIFE, Command, Job, RequestCancel, Verdict, fold
 from facade.log import Checkpoint
 from facade.replica import Entry, Filter, Identity, Store
 from facade.replica.memory import MOST_WAITING, MOST_WAITING_BYTES, SMALL_BYTES
-from tests.unit.lifecycle.builders import decided, request, stamp
+from tests.unit.lifecycle.builders import A, claim, decided, request, stamp
 
 HERE = 0
 IDENTITY = Identity(cluster_id="c", topic="t", partitions=1)
@@ -41,13 +45,21 @@ def put(store: Store, *entries: Entry, expired_ms: int = 0) -> None:
 
 def kept(path: Path) -> tuple[set[str], list[tuple[int, int]]]:
     """The jobs and checkpoints that a process would find that took the file's place."""
-    copy = path.with_name("copy")
-    for suffix in ("", "-wal"):
-        if (found := path.with_name(path.name + suffix)).exists():
-            copy.with_name(copy.name + suffix).write_bytes(found.read_bytes())
-    with closing(sqlite3.connect(copy)) as db:
+    with closing(sqlite3.connect(path)) as db:
         jobs = {job_id for (job_id,) in db.execute("SELECT job_id FROM jobs")}
         return jobs, db.execute("SELECT partition, position FROM checkpoints").fetchall()
+
+
+def write(store: Store) -> None:
+    """What waits is in the file once a question was answered behind it."""
+    store.list(Filter(), 1).result()
+
+
+def changed(one: Entry, command: Command, offset: int) -> Entry:
+    """The job after the command."""
+    _, job = fold(one.job, decided(one.job, command, stamp(f"event-{offset}", offset)))
+    assert job
+    return one._replace(job=job, offset=offset)
 
 
 def test_a_job_is_had_before_and_after_it_is_written(tmp_path: Path) -> None:
@@ -55,10 +67,10 @@ def test_a_job_is_had_before_and_after_it_is_written(tmp_path: Path) -> None:
     store = opened(tmp_path / "rows")
     put(store, one := entry(1))
     assert store.get(one.job.job_id) == one
-    assert store.list(Filter(), 10) == [one]
+    assert store.list(Filter(), 10).result() == [one]
     assert store.get(one.job.job_id) == one
     put(store, entry(2))
-    assert len(store.list(Filter(), 10)) == 2
+    assert len(store.list(Filter(), 10).result()) == 2
     assert store.get(one.job.job_id) == one
     store.close()
 
@@ -69,7 +81,7 @@ def test_what_waits_is_in_the_file_with_its_checkpoint_or_not_at_all(tmp_path: P
     store = opened(path)
     put(store, entry(1))
     assert kept(path) == (set(), [])
-    store.list(Filter(), 1)
+    write(store)
     put(store, entry(2))
     assert kept(path) == ({"job-1"}, [(HERE, 2)])
     store.close()
@@ -77,11 +89,12 @@ def test_what_waits_is_in_the_file_with_its_checkpoint_or_not_at_all(tmp_path: P
 
 
 def test_only_so_many_wait(tmp_path: Path) -> None:
-    """Memory is bounded where nobody asks for anything."""
+    """Memory is bounded where nobody asks for anything: the second lot waits for the first."""
     path = tmp_path / "rows"
     store = opened(path)
-    put(store, *map(entry, range(MOST_WAITING)))
-    assert len(kept(path)[0]) == MOST_WAITING
+    for lot in range(2):
+        put(store, *(entry(lot * MOST_WAITING + number) for number in range(MOST_WAITING)))
+    assert len(kept(path)[0]) >= MOST_WAITING
     store.close()
 
 
@@ -89,15 +102,58 @@ def test_so_much_of_payloads_waits(tmp_path: Path) -> None:
     """A few jobs with much in them are as many with little."""
     path = tmp_path / "rows"
     store = opened(path)
-    large = entry(1)
-    job = replace(large.job, payload=b" " * MOST_WAITING_BYTES)
-    put(store, large._replace(job=job))
-    assert kept(path)[0] == {"job-1"}
-    job = replace(large.job, payload=b" " * (MOST_WAITING_BYTES - 1))
+    for number in (1, 2):
+        job = replace(entry(number).job, payload=b" " * MOST_WAITING_BYTES)
+        put(store, entry(number)._replace(job=job))
+    assert "job-1" in kept(path)[0]
+    write(store)
+    job = replace(job, payload=b" " * (MOST_WAITING_BYTES - 1))
     for _ in range(3):
-        put(store, large._replace(job=job, offset=2))
-    assert kept(path)[1] == [(HERE, 2)]
+        put(store, entry(3)._replace(job=job))
+    assert kept(path)[1] == [(HERE, 3)]
     store.close()
+
+
+def test_a_job_that_is_being_written_is_answered_from_memory(tmp_path: Path) -> None:
+    """However long that takes, and though it changes meanwhile; who waits for more, waits."""
+    store = opened(tmp_path / "rows")
+    go_on = Event()
+    store._writer.ask(lambda _: go_on.wait())
+    put(store, one := entry(1))
+    first = store.list(Filter(), 10)
+    put(store, cancelled := changed(one, RequestCancel(job_id="job-1"), 2))
+    second = store.list(Filter(), 10)
+    assert not first.done()
+    assert store.get("job-1") == cancelled
+    go_on.set()
+
+    assert first.result() == [one]
+    assert second.result() == [cancelled]
+    put(store, entry(3))
+    assert store.get("job-1") == cancelled
+    store.close()
+
+
+def test_once_a_write_fails_everything_does(tmp_path: Path) -> None:
+    """A facade whose disk is full ends: its file stays the fold of a prefix."""
+    path = tmp_path / "rows"
+    store = opened(path)
+    put(store, entry(1))
+    write(store)
+    # Less than there are: no page may be added.
+    store._db.writer.execute("PRAGMA max_page_count = 1")
+    put(store, *map(entry, range(2, 200)))
+    full = store.list(Filter(), 1)
+    put(store, entry(200))
+    behind = store.list(Filter(), 1)
+    for future in (full, behind):
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            future.result()
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        put(store, entry(201))
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.close()
+    assert kept(path) == ({"job-1"}, [(HERE, 2)])
 
 
 def test_a_job_that_was_looked_up_is_the_newest_all_the_same(tmp_path: Path) -> None:
@@ -107,9 +163,9 @@ def test_a_job_that_was_looked_up_is_the_newest_all_the_same(tmp_path: Path) -> 
     large = large._replace(job=replace(large.job, payload=b" " * (SMALL_BYTES + 1)))
     for number in range(3, 6):
         put(store, small, large, entry(number))
-        store.list(Filter(), 1)
+        write(store)
         put(store, entry(number))
-        store.list(Filter(), 1)
+        write(store)
         assert [store.get(f"job-{each}") for each in (1, 2)] == [small, large]
         small, large = (each._replace(offset=number) for each in (small, large))
     store.close()
@@ -122,9 +178,9 @@ def test_an_id_that_was_asked_for_in_vain_is_a_job_once_it_is_one(tmp_path: Path
     assert store.get("job-1") is None
     put(store, one := entry(1))
     assert store.get("job-1") == one
-    store.list(Filter(), 1)
+    write(store)
     put(store, entry(2))
-    store.list(Filter(), 1)
+    write(store)
     assert store.get("job-1") == one
     store.close()
 
@@ -134,18 +190,48 @@ def test_what_is_due_is_found_whether_it_waits_or_not(tmp_path: Path) -> None:
     store = opened(tmp_path / "rows")
     put(store, one := entry(1), entry(2))
     late = one.job.state.create_time + LONGEST_LIFE
-    assert sorted(store.due(late, 10)) == ["job-1", "job-2"]
-    store.list(Filter(), 1)
-    assert sorted(store.due(late, 10)) == ["job-1", "job-2"]
-    assert len(store.due(late, 1)) == 1
-    assert store.due(one.job.state.create_time, 10) == []
-    event = decided(one.job, RequestCancel(job_id="job-1"), stamp("cancel"))
-    _, cancelled = fold(one.job, event)
-    assert cancelled
-    put(store, one._replace(job=cancelled, offset=3))
+    for _ in range(2):
+        assert sorted(store.due(late, 10)) == ["job-1", "job-2"]
+        assert len(store.due(late, 1)) == 1
+        assert store.due(one.job.state.create_time, 10) == []
+        write(store)
+    put(store, changed(one, RequestCancel(job_id="job-1"), 3))
     assert store.due(late, 10) == ["job-2"]
     # A row that is out of date takes no other's place.
     assert store.due(late, 1) == ["job-2"]
+    store.close()
+
+
+def test_what_waits_and_what_runs_is_found_whether_it_is_written_or_not(tmp_path: Path) -> None:
+    """Each job as it is, the one that waits the longest first; and nothing is written for it."""
+    path = tmp_path / "rows"
+    store = opened(path)
+    one, two, three = map(entry, (1, 2, 3))
+    state = one.job.state
+    kinds, now = [JobKind(state.item_type, state.job_type)], state.create_time + timedelta(days=1)
+    earlier = replace(two.job.state, create_time=state.create_time - timedelta(seconds=1))
+    two = two._replace(job=replace(two.job, state=earlier))
+    put(store, one, two, three)
+    for _ in range(2):
+        assert store.queued(kinds, now, 10) == [two, one, three]
+        assert store.queued(kinds, now, 1) == [two]
+        assert store.queued(kinds, earlier.create_time, 10) == [two]
+        assert store.queued([JobKind("other", state.job_type)], now, 10) == []
+        assert store.running() == []
+        assert [store.has_room(state.tenant_id, most) for most in (2, 3, 4)] == [False, False, True]
+        write(store)
+    started = changed(two, claim(1, A, two.job.event_id, "job-2"), 4)
+    put(store, started)
+    assert kept(path)[1] == [(HERE, 4)]
+    for _ in range(2):
+        assert store.queued(kinds, now, 1) == [one]
+        assert store.running() == [(Run("job-2", 1), A)]
+        assert [store.has_room(state.tenant_id, most) for most in (2, 3, 4)] == [False, False, True]
+        assert store.has_room("another", 1)
+        write(store)
+    put(store, changed(one, RequestCancel(job_id="job-1"), 5))
+    assert store.queued(kinds, now, 10) == [three]
+    assert [store.has_room(state.tenant_id, most) for most in (2, 3)] == [False, True]
     store.close()
 
 
@@ -153,7 +239,7 @@ def test_a_job_that_is_too_old_is_gone_at_once_whether_it_waited_or_not(tmp_path
     """Replicas forget a job at the same place in the log, whatever they have written."""
     store = opened(tmp_path / "rows")
     put(store, entry(1, first_ms=1000))
-    store.list(Filter(), 1)
+    write(store)
     put(store, entry(2, first_ms=1001), entry(3, first_ms=5000))
     put(store, entry(4, first_ms=6000), expired_ms=1001)
 
@@ -163,6 +249,9 @@ def test_a_job_that_is_too_old_is_gone_at_once_whether_it_waited_or_not(tmp_path
         False,
         False,
     ]
+    # Its id, should it come again, is another job's.
+    put(store, again := entry(1, first_ms=7000), expired_ms=1001)
+    assert store.list(Filter(item_id=again.job.state.item_id), 10).result()[-1] == again
     store.close()
 
 
@@ -173,6 +262,6 @@ def test_what_is_dropped_with_its_log_does_not_come_back(tmp_path: Path) -> None
     store.clear()
 
     assert store.get("job-1") is None
-    assert store.list(Filter(), 10) == []
+    assert store.list(Filter(), 10).result() == []
     assert store.checkpoints() == {}
     store.close()
