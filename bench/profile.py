@@ -26,6 +26,8 @@ PARTS = {
     "facade/log/tail": "tail",
     "facade/log": "append",
     "facade/jobs": "jobs",
+    "facade/turns": "jobs",
+    "facade/appends": "jobs",
     "facade/rpc": "rpc",
     "facade/http": "http",
     "facade/leases": "leases",
