@@ -5,7 +5,6 @@ whole log, every replica shows: there the maximum is.
 """
 
 from fabric_jobs.events import KnownEvent, Requeued, RequeueReason, Started, type_of
-from fabric_jobs.jobs import JobPhase
 from fabric_jobs.meters import Bounded, Meters
 from facade.lifecycle import Command, Job, LoseLease, Verdict
 
@@ -87,9 +86,6 @@ EXECUTORS = METERS.gauge("fabric_jobs_executors", "Executors that were heard of 
 FREE_SLOTS = METERS.gauge("fabric_jobs_free_slots", "Slots of theirs that are free.")
 READY = METERS.gauge("fabric_jobs_ready", "Whether this replica is to be sent requests: 1 or 0.")
 
-#: In these, an executor holds the job.
-_HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
-
 # Prometheus sees a series grow only if it was there before.
 LOST_RACES.add(0)
 LEASES_LOST.add(0)
@@ -116,7 +112,7 @@ def appended(
     if isinstance(event, Started) and state.attempt_start_time == state.start_time:
         waited = event.time - state.create_time
         START_SECONDS.record(waited.total_seconds(), {"job_type": job_type})
-    began = before and before.state.phase in _HELD and before.state.attempt_start_time
-    if began and state.phase not in _HELD:
+    began = before and before.state.held and before.state.attempt_start_time
+    if began and not state.held:
         ran = event.time - began
         RUN_SECONDS.record(ran.total_seconds(), {"job_type": job_type, "type": type_of(event)})

@@ -78,8 +78,7 @@ def _claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
     if command.attempt == state.attempt and command.dispatch_id != job.dispatch_id:
         # The record lost against the one that the fold applied, or this replica is still behind it.
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
-    running = state.phase in (JobPhase.RUNNING, JobPhase.STOPPING)
-    if command.attempt == state.attempt and running:
+    if command.attempt == state.attempt and state.held:
         if command.executor_id == state.executor_id:
             return Settled(job)
         return Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)

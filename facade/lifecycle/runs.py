@@ -75,7 +75,7 @@ def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
     if command.executor_id != state.executor_id:
         return Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
-    if state.phase in (JobPhase.RUNNING, JobPhase.STOPPING):
+    if state.held:
         return _RUN_DECISIONS[type(command)](job, command, stamp)
     if _already(state, command):
         return Settled(job)

@@ -11,9 +11,6 @@ from facade.lifecycle import Job, due
 from facade.replica.filter import created_us, microseconds
 from facade.replica.memory import Entry
 
-#: In these, an executor holds the job.
-_HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
-
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Job)
 
@@ -67,7 +64,7 @@ def queued_at(job: Job) -> datetime | None:
 
 def holder(job: Job) -> str | None:
     """The executor that runs it."""
-    return job.state.executor_id if job.state.phase in _HELD else None
+    return job.state.executor_id if job.state.held else None
 
 
 def _row(entry: Entry) -> tuple[str | int | bytes | None, ...]:

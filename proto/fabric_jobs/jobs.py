@@ -204,3 +204,8 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     #: Failed because every attempt that the policy allows has failed, be it one: the same content
     #: may succeed another time. A permanent error or a deadline exhausts nothing.
     exhausted: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether an executor holds the job: it runs, or is to stop."""
+        return self.phase in (JobPhase.RUNNING, JobPhase.STOPPING)
