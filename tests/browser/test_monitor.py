@@ -1,6 +1,7 @@
 """The job monitor in a browser, on a replica that the test fills."""
 
 import asyncio
+import itertools
 import re
 import time
 import uuid
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EVIL = "</td></script><script>alert(1)</script>'\"><img src=x onerror=alert(2)>"
 ROWS = 10_000
-#: For how long a thousand changes a second come.
-STORM_S = 2
+#: For how many updates a thousand changes a second come.
+UPDATES = 4
 
 
 class Here(msgspec.Struct):
@@ -116,6 +117,8 @@ async def test_ten_thousand_jobs_are_read_page_by_page(browser: Browser, here: H
             newest = ROWS - 1 - number * PAGE_ROWS
             await expect(page.locator(rows).first).to_contain_text(f"number-{newest} ")
             await page.get_by_role("link", name="Older").click()
+        # A page that is on its way can't be left yet.
+        await expect(page.locator(rows).first).to_contain_text(f"number-{newest - PAGE_ROWS} ")
         await page.go_back()
         await expect(page.locator(rows).first).to_contain_text(f"number-{newest} ")
         await page.get_by_role("link", name="Newest").click()
@@ -129,23 +132,31 @@ async def test_a_thousand_changes_a_second_are_two_updates_a_second(
     jobs = [here.fold.create() for _ in range(PAGE_ROWS)]
     for job_id in jobs:
         here.fold.start(job_id)
+
+    async def storm() -> None:
+        begun = time.monotonic()
+        for change in itertools.count():
+            here.fold.progress(jobs[change % PAGE_ROWS], change * 7 % 1009 / 1009)
+            await asyncio.sleep(begun + change / 1000 - time.monotonic())
+
     async with opened(browser, here.url) as page:
         await is_live(page)
         await count_updates(page)
-        begun, changes = time.monotonic(), 0
-        while changes < STORM_S * 1000:
-            due = min(STORM_S, time.monotonic() - begun) * 1000
-            while changes < due:
-                changes += 1
-                here.fold.progress(jobs[changes % PAGE_ROWS], changes * 7 % 1009 / 1009)
-            await asyncio.sleep(0.01)
+        begun = time.monotonic()
+        changing = asyncio.create_task(storm())
+        try:
+            # What the page's policy forbids is to wait for it in the page.
+            while await page.evaluate("window.updates") < UPDATES:
+                await asyncio.sleep(0.05)
+        finally:
+            changing.cancel()
         for job_id in jobs:
             here.fold.complete(job_id)
         await expect(page.locator("#list .Completed")).to_have_count(PAGE_ROWS)
         counted = await page.evaluate("window.updates")
         passed = time.monotonic() - begun
 
-    assert STORM_S <= counted <= 2 * passed + 1
+    assert counted <= 2 * passed + 1
 
 
 async def test_a_page_that_finds_no_room_says_so_until_there_is(
@@ -292,7 +303,9 @@ async def test_a_person_signs_in_and_out(browser: Browser) -> None:
         await page.get_by_role("link", name="shared").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Executors")
         await page.get_by_role("button", name="Sign out").click()
+        await page.wait_for_url("**/sign-in")
         await page.go_back()
+        await page.wait_for_url("**/sign-in?next=*executors")
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         made.stop()
 
