@@ -21,7 +21,8 @@ MAX_TOKEN_CHARS = 16 * 1024
 class Caller(NamedTuple):
     """For whom a request is made."""
 
-    tenant_id: UUID
+    #: In the one spelling of GUIDs.
+    tenant_id: str
     #: Whether a user stands behind it, beside Fabric itself.
     has_subject: bool
 
@@ -61,10 +62,10 @@ class Authenticator:
         app, app_id = await self._token(pair.app, "app")
         check_app(app, app_id, self._trust)
         if not pair.subject:
-            return Caller(tenant_id, has_subject=False), app.exp
+            return Caller(str(tenant_id), has_subject=False), app.exp
         subject, subject_app_id = await self._token(pair.subject, "subject")
         check_subject(subject, subject_app_id, app_id, tenant_id)
-        return Caller(tenant_id, has_subject=True), min(app.exp, subject.exp)
+        return Caller(str(tenant_id), has_subject=True), min(app.exp, subject.exp)
 
     async def _token(self, token: str, name: str) -> tuple[Claims, UUID]:
         """A token's claims and app id, once signature, times, issuer and audience are right."""

@@ -1,9 +1,14 @@
 """Fabric's request and response bodies, lenient where Fabric is."""
 
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from math import inf
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from litestar import MediaType, Request
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.response.base import ASGIResponse
 from msgspec import Raw, Struct
 
 from fabric_jobs.jobs import ErrorResponse, InvokeType, JobInstanceStatus
@@ -75,6 +80,26 @@ _remote = msgspec.json.Decoder(_RemoteJobRequest)
 T = TypeVar("T")
 
 
+async def body_of(request: Request[Any, Any, Any]) -> bytes:
+    """The body as it came, up to what its route takes. Raises `HTTPException`.
+
+    Most come in one part; the framework's own way decodes each header first, for the length alone.
+    """
+    most = request.route_handler.resolve_request_max_body_size() or inf
+    parts, size = list[bytes](), 0
+    while True:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientException("The connection ended within the body.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise RequestEntityTooLarge
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
 def decode_create(body: bytes) -> CreateBody:
     """WDK v1's create request in a body. Raises `HttpError`."""
     request = _decoded(_create, body)
@@ -109,13 +134,19 @@ def _payload(raw: Raw, name: str) -> Payload:
     return Payload(json, content_hash(content))
 
 
-def state_of(job: Job) -> ItemJobInstanceState:
-    """What Fabric is told of the job: an error only where it failed."""
+def state_of(job: Job, status_code: int = 200) -> ASGIResponse:
+    """What Fabric is told of the job: an error only where it failed.
+
+    Encoded here: the framework's way from an object to an answer is a fifth of what a poll costs.
+    """
     state = job.state
     failed = state.status is JobInstanceStatus.FAILED
-    return ItemJobInstanceState(
+    body = ItemJobInstanceState(
         status=state.status,
         start_time_utc=state.start_time,
         end_time_utc=state.end_time,
         error_details=state.error if failed else None,
+    )
+    return ASGIResponse(
+        body=msgspec.json.encode(body), status_code=status_code, media_type=MediaType.JSON
     )

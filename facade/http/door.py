@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from litestar import Request
 from msgspec import Struct
@@ -54,7 +53,7 @@ class Door:
         """For whom the request is made."""
         tenants = sent(request.scope, TENANT_HEADER)
         if self._authenticator is None:
-            return Caller(tenant(tenants), has_subject=True)
+            return Caller(str(tenant(tenants)), has_subject=True)
         return await self._authenticator.authenticate(sent(request.scope, "authorization"), tenants)
 
     def check_served(self, instance: Instance) -> None:
@@ -74,24 +73,24 @@ class Door:
         if invoke_type in self._admission.subject_required and not caller.has_subject:
             raise HttpError(Code.AUTH_ERROR, f"A {invoke_type} job must come with a subject token.")
 
-    def check_limits(self, tenant_id: UUID) -> None:
+    def check_limits(self, tenant_id: str) -> None:
         """Whether the tenant may have one more job now."""
-        name, most = str(tenant_id), self._admission.tenant_unfinished_jobs
-        if most and not self._has_room(name, most):
+        most = self._admission.tenant_unfinished_jobs
+        if most and not self._has_room(tenant_id, most):
             raise HttpError(
                 Code.TOO_MANY_REQUESTS,
                 f"The tenant has {most} unfinished jobs, which is the limit. Let some finish.",
             )
         rate = self._admission.tenant_creates_per_s
-        if rate and not self._taken(name, rate):
+        if rate and not self._taken(tenant_id, rate):
             raise HttpError(
                 Code.TOO_MANY_REQUESTS, f"The tenant sent over {rate:g} creates a second."
             )
 
-    def _taken(self, name: str, rate: float) -> bool:
+    def _taken(self, tenant_id: str, rate: float) -> bool:
         """Takes one from the tenant's bucket, which holds a second's worth and at least one."""
         now, full = time.monotonic(), max(rate, 1.0)
-        filled, since = self._buckets.get(name, (full, now))
+        filled, since = self._buckets.get(tenant_id, (full, now))
         filled = min(full, filled + (now - since) * rate)
         if filled < 1:
             return False
@@ -102,5 +101,5 @@ class Door:
                 for other, (held, at) in self._buckets.items()
                 if held + (now - at) * rate < full
             }
-        self._buckets[name] = filled - 1, now
+        self._buckets[tenant_id] = filled - 1, now
         return True

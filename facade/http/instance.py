@@ -1,7 +1,5 @@
 """Which job a request is about."""
 
-from uuid import UUID
-
 from fabric_jobs.guids import canonical
 from facade.http.errors import Code, HttpError
 from facade.instance import Instance
@@ -11,13 +9,13 @@ MAX_JOB_TYPE_CHARS = 96
 
 
 def instance_of(
-    tenant_id: UUID, workspace_id: str, item_type: str, item_id: str, job_type: str, job_id: str
+    tenant_id: str, workspace_id: str, item_type: str, item_id: str, job_type: str, job_id: str
 ) -> Instance:
     """The place in its canonical spelling. Raises `HttpError`."""
     _check_length("itemType", item_type, MAX_ITEM_TYPE_CHARS)
     _check_length("jobType", job_type, MAX_JOB_TYPE_CHARS)
     return Instance(
-        tenant_id=str(tenant_id),
+        tenant_id=tenant_id,
         workspace_id=_guid("workspaceId", workspace_id),
         item_type=item_type,
         item_id=_guid("itemId", item_id),

@@ -24,6 +24,7 @@ from litestar.params import PathParameter
 
 from fabric_jobs.jobs import ErrorResponse, InvokeType
 from facade.auth.header import TENANT_HEADER
+from facade.http.bodies import ItemJobInstanceState
 from facade.http.instance import MAX_ITEM_TYPE_CHARS, MAX_JOB_TYPE_CHARS
 
 _TEXT = Schema(type=OpenAPIType.STRING)
@@ -74,6 +75,14 @@ _HEADERS = (
     _header("ActivityId", _TEXT, f"One interaction of a user. {_ALWAYS_SENT}", required=False),
     _header("RequestId", _TEXT, f"This request. {_ALWAYS_SENT}", required=False),
 )
+
+
+def state(status: int) -> dict[int, ResponseSpec]:
+    """This answer carries the job's state."""
+    spec = ResponseSpec(
+        ItemJobInstanceState, generate_examples=False, description="The job instance as it is."
+    )
+    return {status: spec}
 
 
 def errors(*statuses: int) -> dict[int, ResponseSpec]:

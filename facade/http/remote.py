@@ -4,10 +4,11 @@ from typing import Any
 
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
 
 from fabric_jobs.jobs import InvokeType
 from facade.auth import Caller
-from facade.http.bodies import ItemJobInstanceState, Payload, decode_remote, state_of
+from facade.http.bodies import Payload, body_of, decode_remote, state_of
 from facade.http.instance import instance_of
 from facade.http.openapi import (
     ItemId,
@@ -16,6 +17,7 @@ from facade.http.openapi import (
     RemoteStateOperation,
     WorkspaceId,
     errors,
+    state,
 )
 from facade.http.operations import Operations
 from facade.instance import Instance
@@ -31,7 +33,7 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
     ) -> tuple[Caller, Instance, Payload]:
         """Who asks, about which job, and with what."""
         caller = await operations.door.caller(request)
-        body = decode_remote(await request.body())
+        body = decode_remote(await body_of(request))
         instance = instance_of(
             caller.tenant_id, workspace_id, item_type, item_id, body.job_type, body.job_id
         )
@@ -42,33 +44,33 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
         status_code=201,
         operation_id="RemoteJobs_OnCreateJobInstance",
         operation_class=RemoteCreateOperation,
-        responses=errors(400, 401, 404, 409, 413, 429, 503),
+        responses=state(201) | errors(400, 401, 404, 409, 413, 429, 503),
     )
     async def on_create_job_instance(
         request: Request[Any, Any, Any],
         workspace_id: WorkspaceId,
         item_type: ItemType,
         item_id: ItemId,
-    ) -> ItemJobInstanceState:
+    ) -> ASGIResponse:
         """Called by Microsoft Fabric for starting a new job instance."""
         caller, instance, payload = await asked(request, workspace_id, item_type, item_id)
         # This family doesn't say who asked.
         unknown = InvokeType.UNKNOWN_FUTURE_VALUE
-        return state_of(await operations.create(request, caller, instance, unknown, payload))
+        return state_of(await operations.create(request, caller, instance, unknown, payload), 201)
 
     @post(
         f"{JOBS}/onGetJobInstanceStatus",
         status_code=200,
         operation_id="RemoteJobs_OnGetJobInstanceStatus",
         operation_class=RemoteStateOperation,
-        responses=errors(400, 401, 404, 413, 503),
+        responses=state(200) | errors(400, 401, 404, 413, 503),
     )
     async def on_get_job_instance_status(
         request: Request[Any, Any, Any],
         workspace_id: WorkspaceId,
         item_type: ItemType,
         item_id: ItemId,
-    ) -> ItemJobInstanceState:
+    ) -> ASGIResponse:
         """Called by Microsoft Fabric for retrieving a job instance state."""
         _, instance, _ = await asked(request, workspace_id, item_type, item_id)
         return state_of(await operations.state(instance))
@@ -78,14 +80,14 @@ def remote_routes(operations: Operations) -> list[HTTPRouteHandler]:
         status_code=200,
         operation_id="RemoteJobs_OnCancelJobInstance",
         operation_class=RemoteStateOperation,
-        responses=errors(400, 401, 404, 413, 503),
+        responses=state(200) | errors(400, 401, 404, 413, 503),
     )
     async def on_cancel_job_instance(
         request: Request[Any, Any, Any],
         workspace_id: WorkspaceId,
         item_type: ItemType,
         item_id: ItemId,
-    ) -> ItemJobInstanceState:
+    ) -> ASGIResponse:
         """Called by Microsoft Fabric for cancelling a job instance."""
         _, instance, _ = await asked(request, workspace_id, item_type, item_id)
         return state_of(await operations.cancel(instance))

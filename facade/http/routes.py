@@ -7,7 +7,7 @@ from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from facade.http.bodies import ItemJobInstanceState, decode_create, state_of
+from facade.http.bodies import body_of, decode_create, state_of
 from facade.http.instance import instance_of
 from facade.http.openapi import (
     CreateOperation,
@@ -18,6 +18,7 @@ from facade.http.openapi import (
     StateOperation,
     WorkspaceId,
     errors,
+    state,
 )
 from facade.http.operations import Operations
 
@@ -57,7 +58,7 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         """Called by Microsoft Fabric for starting a new job instance."""
         caller = await operations.door.caller(request)
         instance = instance_of(caller.tenant_id, workspace_id, item_type, item_id, job_type, job_id)
-        body = decode_create(await request.body())
+        body = decode_create(await body_of(request))
         await operations.create(request, caller, instance, body.invoke_type, body.payload)
         return ACCEPTED
 
@@ -65,7 +66,7 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         INSTANCE,
         operation_id="Jobs_GetItemJobInstanceState",
         operation_class=StateOperation,
-        responses=errors(400, 401, 404, 503),
+        responses=state(200) | errors(400, 401, 404, 503),
     )
     async def get_item_job_instance_state(
         request: Request[Any, Any, Any],
@@ -74,7 +75,7 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         item_id: ItemId,
         job_type: JobType,
         job_id: JobInstanceId,
-    ) -> ItemJobInstanceState:
+    ) -> ASGIResponse:
         """Called by Microsoft Fabric for retrieving a job instance state."""
         caller = await operations.door.caller(request)
         instance = instance_of(caller.tenant_id, workspace_id, item_type, item_id, job_type, job_id)
@@ -85,7 +86,7 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         status_code=200,
         operation_id="Jobs_CancelItemJobInstance",
         operation_class=StateOperation,
-        responses=errors(400, 401, 404, 503),
+        responses=state(200) | errors(400, 401, 404, 503),
     )
     async def cancel_item_job_instance(
         request: Request[Any, Any, Any],
@@ -94,7 +95,7 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         item_id: ItemId,
         job_type: JobType,
         job_id: JobInstanceId,
-    ) -> ItemJobInstanceState:
+    ) -> ASGIResponse:
         """Called by Microsoft Fabric for cancelling a job instance."""
         caller = await operations.door.caller(request)
         instance = instance_of(caller.tenant_id, workspace_id, item_type, item_id, job_type, job_id)

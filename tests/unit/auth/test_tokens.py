@@ -32,8 +32,8 @@ from tests.unit.auth.kit import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-USER = Caller(UUID(TENANT), has_subject=True)
-NO_USER = Caller(UUID(TENANT), has_subject=False)
+USER = Caller(TENANT, has_subject=True)
+NO_USER = Caller(TENANT, has_subject=False)
 NO_SUBJECT = Row(authorization=lambda app, _: as_fabric(app, ""))
 
 
