@@ -71,6 +71,7 @@ async def serve(settings: FacadeSettings) -> None:
                 refreshing = trusted.keys.run()
                 background.append(tasks.create_task(refreshing, name="refresh the keys"))
             await the_log.catch_up()
+            await replica.caught_up()
             app = http_app(
                 Operations(jobs, Door(trusted, admission(settings), replica.has_room)),
                 settings.base_path,

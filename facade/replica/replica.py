@@ -88,6 +88,10 @@ class Replica:
         """Whether a tenant has fewer jobs than so many that are not final."""
         return self._store.has_room(tenant_id, most)
 
+    async def caught_up(self) -> None:
+        """Prepares for lists, once the log's end was reached; a million jobs take seconds."""
+        await asyncio.wrap_future(self._store.index_for_lists())
+
     def expect(self, event_id: str, read_back: Callable[[Outcome], None]) -> None:
         """Tells what the fold makes of this event once it is read; must not block or raise."""
         self._expected[event_id] = read_back

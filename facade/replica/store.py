@@ -23,7 +23,7 @@ from msgspec.structs import astuple
 from fabric_jobs.heartbeats import JobKind, Run
 from facade.log import Checkpoint
 from facade.replica import rows
-from facade.replica.database import make_anew, opened
+from facade.replica.database import index_for_lists, make_anew, opened
 from facade.replica.filter import Filter, microseconds
 from facade.replica.identity import Identity
 from facade.replica.memory import UNKNOWN, Entry, Memory
@@ -84,6 +84,13 @@ class Store:
                 db.execute("DELETE FROM checkpoints")
 
         self._begin_anew(drop)
+
+    def index_for_lists(self) -> Future[None]:
+        """Makes the indexes of lists, where they are not there; for a million jobs, seconds.
+
+        To be asked for once the log's end was reached. A list before would look at every row.
+        """
+        return self._writer.ask(index_for_lists)
 
     def close(self) -> None:
         """Writes what waits, and gives the file free."""

@@ -1,14 +1,18 @@
 """Jobs that ended, over the gRPC API: found by what they are, and started again."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.grpc_errors import raised
-from tests.programs import TENANT, Fabric, Program, new_id, status_api
+from tests.conftest import Cluster
+from tests.programs import TENANT, Fabric, Program, facade, new_id, status_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -146,3 +150,15 @@ async def test_a_watch_of_one_job_shows_only_its_events(replicas: Replicas) -> N
         "fabric.jobs.requested",
         "fabric.jobs.cancelled",
     ]
+
+
+async def test_a_replica_that_is_ready_finds_lists_by_index(
+    apache: Cluster, topic: str, tmp_path: Path
+) -> None:
+    """Nobody may ask it before: with a million jobs, a list would look at each."""
+    environment = apache.environment(topic) | {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
+    async with facade(**environment):
+        with closing(sqlite3.connect(tmp_path / "replica.sqlite")) as db:
+            (plan,) = db.execute("EXPLAIN QUERY PLAN SELECT * FROM jobs ORDER BY created_us DESC")
+
+    assert plan[-1] == "SCAN jobs USING INDEX jobs_by_age"

@@ -43,6 +43,7 @@ async def node(cluster: Cluster, topic: str, path: Path | None = None) -> AsyncI
         store.adopt(Identity(cluster_id="c", topic=topic, partitions=4))
         replica = Replica(store)
         async with running(cluster, topic, replica) as log:
+            await replica.caught_up()
             yield Node(Jobs(log, replica, "/test", 3.0), replica, store, log)
     finally:
         store.close()

@@ -50,6 +50,7 @@ def store() -> Store:
         for number, status in enumerate(statuses)
     ]
     one.put([Entry(each, 0, 0, 0) for each in jobs], {}, {})
+    one.index_for_lists().result()
     return one
 
 

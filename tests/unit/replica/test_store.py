@@ -19,6 +19,13 @@ from tests.unit.lifecycle.builders import A, claim, decided, request, stamp
 
 HERE = 0
 IDENTITY = Identity(cluster_id="c", topic="t", partitions=1)
+OF_LISTS = {
+    "jobs_by_age",
+    "jobs_by_type",
+    "jobs_by_item_type",
+    "jobs_by_workspace",
+    "jobs_by_item",
+}
 
 
 def entry(number: int, first_ms: int = 1000) -> Entry:
@@ -48,6 +55,16 @@ def kept(path: Path) -> tuple[set[str], list[tuple[int, int]]]:
     with closing(sqlite3.connect(path)) as db:
         jobs = {job_id for (job_id,) in db.execute("SELECT job_id FROM jobs")}
         return jobs, db.execute("SELECT partition, position FROM checkpoints").fetchall()
+
+
+def indexes(path: Path) -> set[str]:
+    """The indexes that the file has."""
+    with closing(sqlite3.connect(path)) as db:
+        return {
+            name
+            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+            if name.startswith("jobs_")
+        }
 
 
 def write(store: Store) -> None:
@@ -252,6 +269,77 @@ def test_a_job_that_is_too_old_is_gone_at_once_whether_it_waited_or_not(tmp_path
     # Its id, should it come again, is another job's.
     put(store, again := entry(1, first_ms=7000), expired_ms=1001)
     assert store.list(Filter(item_id=again.job.state.item_id), 10).result()[-1] == again
+    store.close()
+
+
+def test_the_indexes_of_lists_are_made_once_the_log_was_read(tmp_path: Path) -> None:
+    """And stay: with the state of the process before, and where the log is read anew."""
+    path = tmp_path / "rows"
+    store = opened(path)
+    put(store, entry(1))
+    write(store)
+    assert not indexes(path) & OF_LISTS
+    store.index_for_lists().result()
+    assert indexes(path) >= OF_LISTS
+    store.close()
+
+    store = opened(path)
+    store.index_for_lists().result()
+    assert store.get("job-1") == entry(1)
+    store.clear()
+    put(store, entry(2))
+    store.close()
+    assert indexes(path) >= OF_LISTS
+    assert kept(path)[0] == {"job-2"}
+
+
+def test_a_state_without_indexes_or_with_some_gets_the_others(tmp_path: Path) -> None:
+    """As a process leaves it that dies while it reads the log, or while it makes them."""
+    path = tmp_path / "rows"
+    store = opened(path)
+    put(store, entry(1))
+    store.close()
+    for made in (set[str](), {"jobs_by_age", "jobs_by_type"}):
+        with closing(sqlite3.connect(path)) as db:
+            for name in OF_LISTS & indexes(path) - made:
+                db.execute(f"DROP INDEX {name}")
+        assert indexes(path) & OF_LISTS == made
+        store = opened(path)
+        put(store, entry(2))
+        store.index_for_lists().result()
+        assert indexes(path) >= OF_LISTS
+        assert len(store.list(Filter(), 10).result()) == 2
+        store.close()
+
+
+def test_only_lists_need_the_indexes_of_lists(tmp_path: Path) -> None:
+    """What the fold does, and what is asked for every second, looks at few rows without them."""
+    store = opened(tmp_path / "rows")
+    asked: list[str] = []
+    for db in (store._db.writer, store._db.reader):
+        db.set_trace_callback(asked.append)
+    put(store, one := entry(1), expired_ms=1)
+    state = one.job.state
+    store.backlog().result()
+    store.due(state.create_time, 1)
+    store.queued([JobKind(state.item_type, state.job_type)], state.create_time, 1)
+    store.running()
+    store.has_room(state.tenant_id, 1)
+    store.has_room(state.tenant_id, 2)
+    store.get("another")
+    for db in (store._db.writer, store._db.reader):
+        db.set_trace_callback(None)
+    looking = [sql for sql in asked if sql.startswith(("SELECT", "DELETE"))]
+    steps = [
+        detail
+        for sql in looking
+        for *_, detail in store._db.reader.execute(f"EXPLAIN QUERY PLAN {sql}")
+        if "jobs" in detail
+    ]
+
+    assert len(looking) >= 9
+    assert len(steps) >= len(looking)
+    assert [step for step in steps if " INDEX " not in step] == []
     store.close()
 
 
