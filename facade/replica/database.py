@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 log = logging.getLogger("fabric_jobs.replica")
 
-#: The writer's memory for pages of the file, in KiB; pages of 4 KiB in the WAL before it is copied.
+#: The writer's memory for pages of the file, in KiB; pages of 4 KiB in the WAL before it is copied:
+#: a few thousand of each transaction are the same, and are copied once.
 CACHE_KIB = 24 * 1024
-WAL_PAGES = 4000
+WAL_PAGES = 16_000
 
 _SCHEMA = """
 CREATE TABLE identity (value TEXT NOT NULL);

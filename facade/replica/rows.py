@@ -80,8 +80,9 @@ def _row(entry: Entry) -> tuple[str | int | bytes | None, ...]:
         state.item_id,
         state.item_type,
         state.job_type,
-        state.status,
-        state.exhausted,
+        # As SQLite has them: it would look for an adapter of another type, for each.
+        str(state.status),
+        int(state.exhausted),
         microseconds(queued) if queued else None,
         microseconds(what.time) if what else None,
         holder(job),
