@@ -10,6 +10,7 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from msgspec import Struct
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from fabric_jobs.kafka import KafkaRefusedError, client_arguments, naming_denials, start, stopped
@@ -23,7 +24,7 @@ POLL_MS = 200
 BATCH = 500
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True):
     """One record of the topic."""
 
     partition: int

@@ -1,7 +1,7 @@
 """Which jobs a list holds: asked of one, and as the SQL that finds them without looking at all."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -91,7 +91,8 @@ def created_us(job: Job) -> int:
 
 def microseconds(time: datetime) -> int:
     """The time in microseconds since 1970."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    since = time - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _one_of(column: str, values: Sequence[str]) -> str:

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from fabric_jobs.jobs import MAX_ERROR_BYTES
 from facade.lifecycle import Job, due
@@ -18,7 +19,7 @@ MOST_LOOKED_UP = 5000
 SMALL_BYTES = 4096
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True):
     """A job, and where in the log its last applied event stands."""
 
     job: Job

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import starmap
 from typing import NamedTuple
 
 from fabric_jobs.events import Event, NotAnEventError, decode
@@ -18,7 +19,8 @@ from facade.replica.store import Store
 
 log = logging.getLogger("fabric_jobs.replica")
 
-
+#: Looked up by its class for each record, in Python 3.11, it costs more than its comparison.
+_APPLIED = Verdict.APPLIED
 #: How long a job is known after its first record (H): its longest life, and seven days more.
 KEPT = LONGEST_LIFE + timedelta(days=7)
 _KEPT_MS = KEPT // timedelta(milliseconds=1)
@@ -38,10 +40,13 @@ Outcome = tuple[Verdict, Entry | None]
 class _Batch(NamedTuple):
     """What records led to that the store has not taken yet."""
 
+    #: The jobs of its events as they were before.
+    known: dict[str, Entry]
     folded: dict[str, Entry]
     #: Who expected an event, and what became of it.
     outcomes: list[tuple[Callable[[Outcome], None], Outcome]]
-    changes: list[Change]
+    #: What was applied: each event, and what it made of its job.
+    applied: list[tuple[Event, Entry]]
 
 
 class Replica:
@@ -112,30 +117,38 @@ class Replica:
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Folds the records, then tells who waits."""
-        batch = _Batch({}, [], [])
-        for record in records:
+        events = [self._event(record) for record in records]
+        batch = _Batch(self._store.get_many({one.subject for one in events if one}), {}, [], [])
+        for record, event in zip(records, events, strict=True):
             self._follow_time(record)
-            try:
-                self._fold(decode(record.value), record, batch)
-            except NotAnEventError as error:
-                self.counts["poison"] += 1
-                log.warning(
-                    "skipped a record that is no event, partition %d offset %d: %s",
-                    record.partition,
-                    record.offset,
-                    error,
-                )
+            if event:
+                self._fold(event, record, batch)
         expired_ms = {
             number: self._now_ms[number] - _KEPT_MS
             for number in {record.partition for record in records}
         }
         self._store.put(batch.folded.values(), self._advanced(records, positions), expired_ms)
-        self.counts[Verdict.APPLIED.value] += len(batch.changes)
+        self.counts[_APPLIED.value] += len(batch.applied)
         for read_back, outcome in batch.outcomes:
             read_back(outcome)
-        for change in batch.changes:
-            for listener in tuple(self.listeners):
-                listener(change)
+        if self.listeners:
+            for change in starmap(Change, batch.applied):
+                for listener in tuple(self.listeners):
+                    listener(change)
+
+    def _event(self, record: Record) -> Event | None:
+        """What the record holds; none where that is no event."""
+        try:
+            return decode(record.value)
+        except NotAnEventError as error:
+            self.counts["poison"] += 1
+            log.warning(
+                "skipped a record that is no event, partition %d offset %d: %s",
+                record.partition,
+                record.offset,
+                error,
+            )
+            return None
 
     def _follow_time(self, record: Record) -> None:
         """The broker's time as of this record, and where this fold of its partition began."""
@@ -149,20 +162,23 @@ class Replica:
             self._now_ms[number] = time_ms
 
     def _fold(self, event: Event, record: Record, batch: _Batch) -> None:
-        before = batch.folded.get(event.subject) or self._store.get(event.subject)
+        before = batch.folded.get(event.subject) or batch.known.get(event.subject)
         if before and before.first_ms + _KEPT_MS <= self._now_ms[record.partition]:
             before = None  # as it is for a replica that dropped it a record ago
         verdict, job = fold(before.job if before else None, event)
         entry = before
-        if verdict is Verdict.APPLIED and job:
+        if verdict is _APPLIED and job:
             first_ms = before.first_ms if before else record.time_ms
             entry = Entry(job, record.partition, record.offset, first_ms)
             batch.folded[job.job_id] = entry
-            batch.changes.append(Change(event, entry))
+            batch.applied.append((event, entry))
+        else:
+            self._count(verdict, event, record, before)
         if read_back := self._expected.pop(event.id, None):
             batch.outcomes.append((read_back, (verdict, entry)))
-        if verdict is Verdict.APPLIED:
-            return
+
+    def _count(self, verdict: Verdict, event: Event, record: Record, before: Entry | None) -> None:
+        """What did not apply."""
         if verdict is Verdict.FORKED and before is None and self._is_remnant(record):
             self.counts["remnant"] += 1
             return

@@ -50,6 +50,9 @@ class JobPhase(StrEnum):
     ENDED = "Ended"
 
 
+_HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
+
+
 class InvokeType(StrEnum):
     """Who asked for the job (WDK `JobInvokeType`); a later version may know more."""
 
@@ -208,4 +211,4 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     @property
     def held(self) -> bool:
         """Whether an executor holds the job: it runs, or is to stop."""
-        return self.phase in (JobPhase.RUNNING, JobPhase.STOPPING)
+        return self.phase in _HELD

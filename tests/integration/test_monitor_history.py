@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from fabric_jobs import events
 from fabric_jobs.events import KnownEvent
@@ -112,11 +113,11 @@ async def test_what_the_log_does_not_have_is_said(embedded: Cluster, topic: str)
     entry = await Story().write(embedded, topic)
     reading = Histories(settings(embedded, topic))
     beyond, later = Timeline(), Timeline()
-    await reading.read(entry._replace(offset=1_000), beyond)
+    await reading.read(replace(entry, offset=1_000), beyond)
     assert "was it made anew?" in beyond.note
-    stranger = entry._replace(job=applied(None, decided(None, request(OTHER), stamp("x"))))
+    stranger = replace(entry, job=applied(None, decided(None, request(OTHER), stamp("x"))))
     job = decided(None, request("2f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"), stamp("y"))
-    await reading.read(stranger._replace(job=applied(None, job)), later)
+    await reading.read(replace(stranger, job=applied(None, job)), later)
 
     assert later.note == "The topic no longer holds the job's first events."
     assert beyond.rows == later.rows == ()

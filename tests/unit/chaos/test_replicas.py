@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fabric_jobs import events
 from facade.log import Record
@@ -76,6 +77,6 @@ def test_a_fold_that_is_not_the_model_s_is_told(tmp_path: Path) -> None:
     found = records()
     other = json.loads(found[-1].value or b"")
     other["data"]["state"]["status"] = "Failed"
-    model = model_of([*found[:-1], found[-1]._replace(value=json.dumps(other).encode())])
+    model = model_of([*found[:-1], replace(found[-1], value=json.dumps(other).encode())])
 
     assert len(list(replicas.disagreements(model, found, tmp_path / "scratch"))) == 1

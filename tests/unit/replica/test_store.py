@@ -76,7 +76,7 @@ def changed(one: Entry, command: Command, offset: int) -> Entry:
     """The job after the command."""
     _, job = fold(one.job, decided(one.job, command, stamp(f"event-{offset}", offset)))
     assert job
-    return one._replace(job=job, offset=offset)
+    return replace(one, job=job, offset=offset)
 
 
 def test_a_job_is_had_before_and_after_it_is_written(tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ def test_so_much_of_payloads_waits(tmp_path: Path) -> None:
     store = opened(path)
     for number in (1, 2):
         job = replace(entry(number).job, payload=b" " * MOST_WAITING_BYTES)
-        put(store, entry(number)._replace(job=job))
+        put(store, replace(entry(number), job=job))
     assert "job-1" in kept(path)[0]
     write(store)
     job = replace(job, payload=b" " * (MOST_WAITING_BYTES - 1))
     for _ in range(3):
-        put(store, entry(3)._replace(job=job))
+        put(store, replace(entry(3), job=job))
     assert kept(path)[1] == [(HERE, 3)]
     store.close()
 
@@ -177,14 +177,14 @@ def test_a_job_that_was_looked_up_is_the_newest_all_the_same(tmp_path: Path) -> 
     """However often it changes and is written, and however large it is."""
     store = opened(tmp_path / "rows")
     small, large = entry(1), entry(2)
-    large = large._replace(job=replace(large.job, payload=b" " * (SMALL_BYTES + 1)))
+    large = replace(large, job=replace(large.job, payload=b" " * (SMALL_BYTES + 1)))
     for number in range(3, 6):
         put(store, small, large, entry(number))
         write(store)
         put(store, entry(number))
         write(store)
         assert [store.get(f"job-{each}") for each in (1, 2)] == [small, large]
-        small, large = (each._replace(offset=number) for each in (small, large))
+        small, large = (replace(each, offset=number) for each in (small, large))
     store.close()
 
 
@@ -227,7 +227,7 @@ def test_what_waits_and_what_runs_is_found_whether_it_is_written_or_not(tmp_path
     state = one.job.state
     kinds, now = [JobKind(state.item_type, state.job_type)], state.create_time + timedelta(days=1)
     earlier = replace(two.job.state, create_time=state.create_time - timedelta(seconds=1))
-    two = two._replace(job=replace(two.job, state=earlier))
+    two = replace(two, job=replace(two.job, state=earlier))
     put(store, one, two, three)
     for _ in range(2):
         assert store.queued(kinds, now, 10) == [two, one, three]
@@ -340,6 +340,23 @@ def test_only_lists_need_the_indexes_of_lists(tmp_path: Path) -> None:
     assert len(looking) >= 9
     assert len(steps) >= len(looking)
     assert [step for step in steps if " INDEX " not in step] == []
+    store.close()
+
+
+def test_jobs_are_had_together_as_one_by_one(tmp_path: Path) -> None:
+    """From memory, from the file, and not at all: never heard of, asked for before, or too old."""
+    store = opened(tmp_path / "rows")
+    put(store, entry(1, first_ms=1), entry(2), entry(3))
+    write(store)
+    put(store, entry(4), expired_ms=1)
+    write(store)
+    put(store, entry(5), expired_ms=1)
+    store.get("none")
+    job_ids = {f"job-{number}" for number in range(1, 7)} | {"none", '"', "job-2\0"}
+    for _ in range(2):
+        found = store.get_many(job_ids)
+        assert found == {f"job-{number}": entry(number) for number in (2, 3, 4, 5)}
+        assert found == {job_id: one for job_id in job_ids if (one := store.get(job_id))}
     store.close()
 
 
