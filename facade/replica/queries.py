@@ -1,4 +1,4 @@
-"""What looks at more rows than a few: asked of the file, by the thread that writes it."""
+"""What is asked of the file; what looks at more rows than a few, by the thread that writes it."""
 
 import sqlite3
 from collections import Counter
@@ -19,6 +19,16 @@ class Backlog(NamedTuple):
     queued: Counter[str]
     #: When the oldest job was accepted that has not started; none without one.
     not_started_since: datetime | None
+
+
+def named(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Entry]:
+    """Those of these canonical ids that are jobs; asked for in one, each costs a third."""
+    places = ", ".join("?" * len(job_ids))
+    found = db.execute(
+        f"SELECT job_id, {rows.ENTRY} FROM jobs WHERE job_id IN ({places})",  # noqa: S608
+        job_ids,
+    )
+    return {job_id: rows.entry(*row) for job_id, *row in found}
 
 
 def listed(

@@ -27,7 +27,7 @@ from facade.replica.database import index_for_lists, make_anew, opened
 from facade.replica.filter import Filter, microseconds
 from facade.replica.identity import Identity
 from facade.replica.memory import UNKNOWN, Entry, Memory
-from facade.replica.queries import Backlog, backlog, listed
+from facade.replica.queries import Backlog, backlog, listed, named
 from facade.replica.writer import Batch, Writer
 
 log = logging.getLogger("fabric_jobs.replica")
@@ -128,22 +128,20 @@ class Store:
 
     def get(self, job_id: str) -> Entry | None:
         """The job of this canonical id."""
-        return self.get_many((job_id,)).get(job_id)
+        entry = self._memory.get(job_id)
+        if entry is UNKNOWN:
+            entry = self._look_up([job_id])[job_id]
+        return entry if entry and not self._is_expired(entry) else None
 
     def get_many(self, job_ids: Iterable[str]) -> dict[str, Entry]:
         """Those of these canonical ids that are jobs."""
-        found, asked = list[Entry](), list[str]()
-        for job_id in job_ids:
-            entry = self._memory.get(job_id)
-            if entry is UNKNOWN:
-                asked.append(job_id)
-            elif entry:
-                found.append(entry)
-        if asked:
-            found += self._looked_up(asked)
-        expired_ms = self._expired_ms
+        found = {job_id: self._memory.get(job_id) for job_id in job_ids}
+        if asked := [job_id for job_id, entry in found.items() if entry is UNKNOWN]:
+            found |= self._look_up(asked)
         return {
-            one.job.job_id: one for one in found if one.first_ms > expired_ms.get(one.partition, -1)
+            job_id: entry
+            for job_id, entry in found.items()
+            if isinstance(entry, Entry) and not self._is_expired(entry)
         }
 
     def list(
@@ -218,17 +216,15 @@ class Store:
         found = self._current(f"SELECT job_id FROM jobs WHERE {where}", tenant_id)  # noqa: S608
         return len([*islice(found, room)]) < room
 
-    def _looked_up(self, job_ids: Sequence[str]) -> Iterable[Entry]:
-        """Those that the file has; asked for in one, each costs a third."""
-        places = ", ".join("?" * len(job_ids))
-        read = self._db.reader.execute(
-            f"SELECT {rows.ENTRY} FROM jobs WHERE job_id IN ({places})",  # noqa: S608
-            job_ids,
-        )
-        found = {one.job.job_id: one for one in (rows.entry(*row) for row in read)}
-        for job_id in job_ids:
-            self._memory.look_up(job_id, found.get(job_id))
-        return found.values()
+    def _is_expired(self, entry: Entry) -> bool:
+        return entry.first_ms <= self._expired_ms.get(entry.partition, -1)
+
+    def _look_up(self, job_ids: Sequence[str]) -> dict[str, Entry | None]:
+        """What the file says of each."""
+        found = dict.fromkeys(job_ids) | named(self._db.reader, job_ids)
+        for job_id, entry in found.items():
+            self._memory.look_up(job_id, entry)
+        return found
 
     def _current(self, query: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
         """The file's rows but for those that are out of date; the first column is the job's id."""
