@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fabric_jobs import events
 from fabric_jobs.topics import partition_of
 from facade.appends import Append, appending
+from facade.deadline import Deadline
 from facade.lifecycle import (
     Command,
     Decision,
@@ -46,7 +47,7 @@ class Jobs:
         self._log = log
         self._replica = replica
         self._source = source
-        self._deadline_s = deadline_s
+        self._deadline = Deadline(deadline_s)
         self._turns = Turns()
 
     async def execute(self, command: Command, read_to: int | None = None) -> Entry:
@@ -57,11 +58,12 @@ class Jobs:
         """
         turn = self._turns.enter(command.job_id)
         try:
-            async with asyncio.timeout(self._deadline_s), turn.lock:
-                # An append that timed out may still arrive: it goes first.
-                if turn.unresolved:
-                    await asyncio.wait([turn.unresolved])
-                return await self._execute(command, read_to)
+            with self._deadline.limit():
+                async with turn.lock:
+                    # An append that timed out may still arrive: it goes first.
+                    if turn.unresolved:
+                        await asyncio.wait([turn.unresolved])
+                    return await self._execute(command, read_to)
         except TimeoutError as error:
             raise _too_late("The log did not confirm it in time.") from error
         finally:
@@ -115,7 +117,7 @@ class Jobs:
         entry = self._replica.get(job_id)
         if entry is None:
             try:
-                async with asyncio.timeout(self._deadline_s):
+                with self._deadline.limit():
                     await self._log.read_to_end()
             except TimeoutError as error:
                 raise _too_late("The log's end can't be read.") from error
