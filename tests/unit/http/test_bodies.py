@@ -17,7 +17,7 @@ async def answer(*received: dict[str, Any]) -> tuple[int, bytes]:
     async def echo(request: Request[Any, Any, Any]) -> ASGIResponse:
         return ASGIResponse(body=await body_of(request))
 
-    app = Litestar([echo], request_max_body_size=MOST, openapi_config=None)
+    app = Litestar([echo], request_max_body_size=MOST, logging_config=None)
     messages, sent = iter(received), list[Any]()
 
     async def receive() -> Any:
