@@ -28,6 +28,7 @@ PARTS = {
     "facade/jobs": "jobs",
     "facade/turns": "jobs",
     "facade/appends": "jobs",
+    "facade/deadline": "jobs",
     "facade/rpc": "rpc",
     "facade/http": "http",
     "facade/leases": "leases",
