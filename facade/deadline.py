@@ -13,33 +13,31 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        #: Of the blocks that are under way, in the order in which they will be late.
-        self._limits: dict[Limit, None] = {}
+        #: When each block that is under way is late, in the loop's time; the first comes first.
+        self._late_at: dict[Limit, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def limit(self) -> "Limit":
         """For one block: whatever it awaits when it is late ends with `TimeoutError`."""
         return Limit(self)
 
-    def begin(self, limit: "Limit") -> float:
-        """When the block is late, in the loop's time."""
+    def begin(self, limit: "Limit") -> None:
+        """The block is entered."""
         loop = asyncio.get_running_loop()
-        late_at = loop.time() + self._seconds
-        self._limits[limit] = None
+        late_at = self._late_at[limit] = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_at(late_at, self._end_late)
-        return late_at
 
     def end(self, limit: "Limit") -> None:
         """The block is over."""
-        self._limits.pop(limit, None)
+        self._late_at.pop(limit, None)
 
     def _end_late(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
-        while limit := next(iter(self._limits), None):
-            if limit.late_at > loop.time():
-                self._timer = loop.call_at(limit.late_at, self._end_late)
+        for limit, late_at in tuple(self._late_at.items()):
+            if late_at > loop.time():
+                self._timer = loop.call_at(late_at, self._end_late)
                 return
             self.end(limit)
             limit.expire()
@@ -51,14 +49,13 @@ class Limit:
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._expired = False
-        self.late_at = 0.0
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task
         self._task: asyncio.Task[Any] = task
         self._cancelling = task.cancelling()
-        self.late_at = self._deadline.begin(self)
+        self._deadline.begin(self)
 
     def __exit__(
         self,

@@ -137,7 +137,7 @@ def _payload(raw: Raw, name: str) -> Payload:
 def state_of(job: Job, status_code: int = 200) -> ASGIResponse:
     """What Fabric is told of the job: an error only where it failed.
 
-    Encoded here: the framework's way from an object to an answer is a fifth of what a poll costs.
+    Encoded here: the framework's way from an object to an answer is a tenth of what a poll costs.
     """
     state = job.state
     failed = state.status is JobInstanceStatus.FAILED

@@ -50,6 +50,7 @@ class JobPhase(StrEnum):
     ENDED = "Ended"
 
 
+#: Made once: in Python 3.11, to look a member up by its class costs more than to compare it.
 _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
 
 
