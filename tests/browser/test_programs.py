@@ -100,6 +100,8 @@ async def test_a_running_job_is_cancelled_by_its_button(
     job_id, _ = await journaled(stack, tmp_path)
     async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
         await expect(page.locator("#state .status")).to_have_text("InProgress")
+        # The stream begins with each part anew, and would close what is opened before.
+        await is_live(page)
         await page.locator("#cancel summary").click()
         await page.get_by_role("button", name="Cancel the job").click()
         await expect(page.locator("#state .status")).to_have_text("Cancelled")
