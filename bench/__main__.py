@@ -17,7 +17,7 @@ from bench.ground import Effort, Ground, broker, ground
 from bench.load import WrongAnswerError
 from bench.machine import described
 from bench.report import Figure, as_json, as_table, figure, skipped
-from tests.apache_kafka import ApacheKafka
+from tests.support.apache_kafka import ApacheKafka
 
 T = TypeVar("T")
 

@@ -12,17 +12,17 @@ from typing import Any
 
 import uvloop
 
-from fabric_jobs import telemetry
-from fabric_jobs.garbage import collect_seldom
-from fabric_jobs.jobs import InvokeType, JobInstanceStatus, JobPhase, JobState
-from fabric_jobs.settings import from_env
-from facade.entrance import admission, authenticator, http_address
-from facade.http import Door, HttpServer, Operations, http_app
-from facade.instance import Instance
-from facade.jobs import Jobs
-from facade.lifecycle import Command, Job
-from facade.replica import Entry
-from facade.settings import FacadeSettings
+from fabric_jobs.contract.jobs import InvokeType, JobInstanceStatus, JobPhase, JobState
+from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
+from fabric_jobs.facade.jobs.instance import Instance
+from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.lifecycle import Command, Job
+from fabric_jobs.facade.replica import StoredJob
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.facade.startup.garbage import collect_seldom
+from fabric_jobs.facade.startup.security import admission, authenticator, http_address
+from fabric_jobs.runtime.settings import from_env
+from fabric_jobs.runtime.telemetry import providers
 
 _STATE = JobState(
     tenant_id="",
@@ -47,7 +47,7 @@ _JOB = Job(
     dispatch_id="",
     payload=b"null",
 )
-_ENTRY = Entry(_JOB, 0, 0, 0)
+_ENTRY = StoredJob(_JOB, 0, 0, 0)
 
 
 class Nowhere(Jobs):
@@ -60,7 +60,7 @@ class Nowhere(Jobs):
         """Nothing is."""
         return False
 
-    async def execute(self, command: Command, read_to: int | None = None) -> Entry:
+    async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
         """Done."""
         return _ENTRY
 
@@ -88,7 +88,7 @@ async def serve(settings: FacadeSettings) -> None:
     trusted = authenticator(settings)
     if trusted:
         await trusted.keys.start()
-    door = Door(trusted, admission(settings), lambda *_: True)
+    door = AdmissionControl(trusted, admission(settings), lambda *_: True)
     health: Any = Well()
     app: Any = http_app(
         Constant(Nowhere(), door), settings.base_path, settings.body_limit_bytes, health, docs=False
@@ -101,7 +101,7 @@ async def serve(settings: FacadeSettings) -> None:
 if __name__ == "__main__":
     collect_seldom()
     with (
-        telemetry.running("bare", os.environ, scraped=True),
+        providers.running("bare", os.environ, scraped=True),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(serve(from_env(FacadeSettings, os.environ)))

@@ -9,7 +9,7 @@ from bench.figures import http, latency, lives, stored
 from bench.ground import Ground
 from bench.peers.peer import CELERY, IN_PROCESS, PROCRASTINATE, SAQ, TEMPORAL, Peer
 from bench.report import Goal, Series
-from tests import apache_kafka
+from tests.support import apache_kafka
 
 Need = Callable[[], str | None]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.handlers import ITEM_TYPE, SEEN
-from cli.issuer import Issuer
-from fabric_jobs.brokers import APACHE
-from tests.apache_kafka import ApacheKafka
+from fabric_jobs.cli.dev.issuer import Issuer
+from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.conftest import Cluster
-from tests.programs import Program, program
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.programs import Program, program
 
 #: As in production: both compilers, and a collector made for throughput and short pauses.
 JVM = ("-Xms1g", "-Xmx1g", "-XX:+UseG1GC")

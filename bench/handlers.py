@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from executor import Executor, Job
+from fabric_jobs.executor import Executor, Job
 
 executor = Executor()
 ITEM_TYPE = "Bench.Item"

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.ground import JVM
-from tests.apache_kafka import VERSION
+from tests.support.apache_kafka import VERSION
 
 LIBRARIES = ("aiokafka", "grpcio", "litestar", "msgspec", "uvicorn", "uvloop")
 PEERS = Path(".venv-bench")

@@ -16,7 +16,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.ground import PARTITIONS
-from fabric_jobs import events
+from fabric_jobs.contract import events
 
 HOPS = 100
 WARM_UP = 20

@@ -12,10 +12,19 @@ from confluent_kafka import Producer
 
 from bench.ground import PARTITIONS, TENANT
 from bench.handlers import ITEM_TYPE
-from fabric_jobs import events
-from fabric_jobs.jobs import InvokeType, Policy
-from fabric_jobs.topics import partition_of
-from facade.lifecycle import Claim, Command, Job, ReportCompleted, Request, Stamp, decide, fold
+from fabric_jobs.contract import events
+from fabric_jobs.contract.jobs import InvokeType, Policy
+from fabric_jobs.facade.lifecycle import (
+    Claim,
+    Command,
+    Job,
+    ReportCompleted,
+    Request,
+    Stamp,
+    decide,
+    fold,
+)
+from fabric_jobs.runtime.kafka.partitions import partition_of
 
 HEADERS: list[tuple[str, str | bytes | None]] = [("content-type", events.CONTENT_TYPE.encode())]
 JOB = str(uuid.UUID(int=1))

@@ -15,16 +15,16 @@ import yaml
 from msgspec import Struct
 from msgspec.structs import fields
 
-from fabric_jobs import events, jobs
-from fabric_jobs.events import KnownEvent, UnknownEvent
-from fabric_jobs.heartbeats import HEARTBEATS_TOPIC
-from fabric_jobs.topics import EVENTS_TOPIC
-from facade import topics
-from facade.settings import FacadeSettings
+from fabric_jobs.contract import events, jobs
+from fabric_jobs.contract.events import KnownEvent, UnknownEvent
+from fabric_jobs.contract.heartbeats import HEARTBEATS_TOPIC
+from fabric_jobs.contract.topics import EVENTS_TOPIC
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.facade.startup import topics
 
 SCHEMA, ASYNCAPI = "events.schema.json", "asyncapi.yaml"
 KINDS: tuple[type[KnownEvent], ...] = KnownEvent.__args__
-_GENERATED = "Generated from proto/fabric_jobs/events.py by `make docs`."
+_GENERATED = "Generated from proto/fabric_jobs/contract/events.py by `make docs`."
 _KEY = {"type": "string", "format": "uuid", "description": "The job instance id, in lower case."}
 
 

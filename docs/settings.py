@@ -6,10 +6,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from executor.settings import ExecutorSettings
-from fabric_jobs import kinds
-from fabric_jobs.settings import ClientSettings, KafkaSettings, Variable, variables
-from facade.settings import FacadeSettings
+from fabric_jobs.executor.settings import ExecutorSettings
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.runtime.settings import (
+    ClientSettings,
+    KafkaSettings,
+    Variable,
+    value_types,
+    variables,
+)
 
 PAGE = Path(__file__).with_suffix(".md")
 OPENING = """\
@@ -29,9 +34,9 @@ This page is written by `make docs`, from the settings in the code.
 """
 SECTIONS = [
     ("Both programs", None, KafkaSettings),
-    ("The facade", "`python -m facade`", FacadeSettings),
+    ("The facade", "`python -m fabric_jobs.facade`", FacadeSettings),
     ("The executor and the commands about jobs", None, ClientSettings),
-    ("The executor", "`python -m executor MODULE:EXECUTOR`", ExecutorSettings),
+    ("The executor", "`python -m fabric_jobs.executor MODULE:EXECUTOR`", ExecutorSettings),
 ]
 _HEAD = "| variable | default | may be | meaning |\n|---|---|---|---|\n"
 
@@ -64,8 +69,12 @@ def meanings(settings: type[Struct]) -> dict[str, str]:
 
 def _row(variable: Variable, meaning: str) -> str:
     assert meaning, f"{variable.field} has no comment of its own"
-    default = kinds.write(variable.default)
-    cells = [f"`{variable.name}`", f"`{default}`" if default else "", kinds.words(variable.type)]
+    default = value_types.write(variable.default)
+    cells = [
+        f"`{variable.name}`",
+        f"`{default}`" if default else "",
+        value_types.words(variable.type),
+    ]
     return f"| {' | '.join([*cells, meaning])} |\n"
 
 

@@ -12,10 +12,10 @@ import pytest
 from confluent_kafka import Producer
 from msgspec import Struct
 
-from fabric_jobs.brokers import APACHE, EMBEDDED, Broker
-from tests import node_examples
-from tests.apache_kafka import ApacheKafka, why_unavailable
-from tests.secured_kafka import SecuredKafka
+from fabric_jobs.runtime.kafka.brokers import APACHE, EMBEDDED, Broker
+from tests.support import node_examples
+from tests.support.apache_kafka import ApacheKafka, why_unavailable
+from tests.support.secured_kafka import SecuredKafka
 
 SERVERS = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
 

@@ -4,15 +4,15 @@ import asyncio
 import shutil
 import uuid
 from datetime import timedelta
-from pathlib import Path
 
 from playwright.async_api import async_playwright
 
-from fabric_jobs.heartbeats import ExecutorHeartbeat, Run
-from tests.chromium import ARGUMENTS, is_live, opened, served
-from tests.monitor import EXECUTOR, Fold, monitor
+from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
+from tests.support.chromium import ARGUMENTS, is_live, opened, served
+from tests.support.monitor import EXECUTOR, Fold, monitor
+from tests.support.paths import ROOT
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 SIZE = {"width": 1100, "height": 500}
 
 

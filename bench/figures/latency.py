@@ -17,7 +17,7 @@ from bench.load import WrongAnswerError
 from bench.raw import IDLE_PAUSE_MS
 from bench.report import Series, percentile
 from bench.work import work
-from tests.programs import Program
+from tests.support.programs import Program
 
 WARM_UP_S = 2
 PATIENCE_S = 60

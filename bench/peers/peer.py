@@ -11,7 +11,7 @@ from bench.ground import SLOTS
 from bench.machine import PEERS
 from bench.peers import servers
 from bench.work import run
-from tests.programs import Program, program
+from tests.support.programs import Program, program
 
 PYTHON = str(PEERS.absolute() / "bin" / "python")
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bench.machine import found_program
-from tests.apache_kafka import reserve_port
+from tests.support.apache_kafka import reserve_port
 
 START_S = 30.0
 

@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import Cluster
-from tests.programs import Program, executor, facade
+from tests.support.programs import Program, executor, facade
 
-HANDLERS = "tests.acceptance.handlers:executor"
+HANDLERS = "tests.support.handlers:executor"
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,12 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from cli.issuer import SigningKey
-from fabric_jobs import events
-from fabric_jobs.jobs import ErrorResponse, ErrorSource
+from fabric_jobs.cli.dev.issuer import SigningKey
+from fabric_jobs.contract import events
+from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.programs import Program, facade, new_id, status_api
-from tests.topic import Topic, topic_of
-from tests.unit.auth.kit import (
+from tests.support.programs import Program, facade, new_id, status_api
+from tests.support.tokens import (
     GENUINE,
     MATRIX,
     OTHER_TENANT,
@@ -31,6 +30,7 @@ from tests.unit.auth.kit import (
     by_unknown_key,
     signed_by,
 )
+from tests.support.topic import Topic, topic_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -551,7 +551,7 @@ async def test_a_replica_that_is_half_configured_does_not_start(
     """Exit code 1, and one line that names what to set; nothing is bound and nobody is asked."""
     ours = {name: text for name, text in os.environ.items() if "FABRIC_JOBS" not in name}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "facade", env=ours | settings, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "fabric_jobs.facade", env=ours | settings, stdout=PIPE, stderr=PIPE
     )
     async with asyncio.timeout(30):
         out, err = await process.communicate()

@@ -9,8 +9,8 @@ import pytest
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
 from tests.conftest import Cluster
-from tests.programs import Fabric, executor, facade, new_id, status_api, written
-from tests.topic import beside
+from tests.support.programs import Fabric, executor, facade, new_id, status_api, written
+from tests.support.topic import beside
 
 #: No heartbeat after the first comes in time to carry a cancel, and no lease ends without one.
 PUSH_ALONE = {"FABRIC_JOBS_HEARTBEAT_S": "600", "FABRIC_JOBS_LEASE_S": "3600"}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from cli.issuer import Issuer
-from tests.certificates import Authority
-from tests.command import COMMAND, ENVIRONMENT
+from fabric_jobs.cli.dev.issuer import Issuer
 from tests.conftest import SERVERS, Cluster
+from tests.support.certificates import Authority
+from tests.support.command import COMMAND, ENVIRONMENT
 
 CHECK = [COMMAND, "check"]
 #: What a line of the report begins with.
@@ -188,7 +188,10 @@ def test_the_embedded_broker_is_warned_of(embedded: Cluster, topic: str) -> None
 def test_what_the_facade_does_not_know_is_refused() -> None:
     """A word too many is no replica."""
     done = subprocess.run(
-        [sys.executable, "-m", "facade", "chekc"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "fabric_jobs.facade", "chekc"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 2

@@ -15,10 +15,10 @@ import pytest
 import pytest_asyncio
 from msgspec import Raw
 
-from cli.fabric import Fabric, JobInstance
-from cli.identity import DEVELOPMENT_TENANT, LocalIdentity
-from tests.command import ANY_PORTS, DEADLINE_S, Dev, Ended, children, dev, run, started
+from fabric_jobs.cli.clients.fabric import Fabric, JobInstance
+from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT, LocalIdentity
 from tests.conftest import Cluster
+from tests.support.command import ANY_PORTS, DEADLINE_S, Dev, Ended, children, dev, run, started
 
 FORECAST = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 IMPORT = ("Contoso.FinanceAnalytics.Forecast", "importActuals")
@@ -226,17 +226,16 @@ async def test_a_killed_command_leaves_no_program() -> None:
 
 
 async def test_one_s_own_handlers_run(tmp_path: Path) -> None:
-    """A module in the current folder, whatever lies beside it; what it prints goes to stderr."""
-    (tmp_path / "executor.py").write_text("raise SystemExit('not the program')")
-    (tmp_path / "my_jobs.py").write_text(
-        "from executor import Executor, Job\n"
+    """A module in the current folder runs under any name; what it prints goes to stderr."""
+    (tmp_path / "executor.py").write_text(
+        "from fabric_jobs.executor import Executor, Job\n"
         "print('imported')\n"
         "executor = Executor()\n"
         "@executor.job('My.Item', 'greet')\n"
         "async def greet(job: Job[dict]) -> None:\n"
         "    print('hello', job.payload['name'])\n"
     )
-    async with dev("my_jobs:executor", cwd=tmp_path) as one:
+    async with dev("executor:executor", cwd=tmp_path) as one:
         told = await one.submit("My.Item", "greet", "--payload", '{"name": "you"}', "--wait")
         one.process.terminate()
         left = await one.command.end()

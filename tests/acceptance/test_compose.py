@@ -12,16 +12,16 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 
-from executor.settings import ExecutorSettings
-from fabric_jobs import kinds
-from fabric_jobs.settings import variables
-from fabric_jobs.topics import EVENTS_TOPIC
-from facade.settings import FacadeSettings
-from tests import apache_kafka
-from tests.compose import ROOT, SERVICES, Stack, built, why_unavailable
+from fabric_jobs.contract.topics import EVENTS_TOPIC
+from fabric_jobs.executor.settings import ExecutorSettings
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.runtime.settings import value_types, variables
 from tests.conftest import no_apache_kafka
-from tests.pages import Shown, shown
-from tests.programs import Fabric, Program, new_id
+from tests.support import apache_kafka
+from tests.support.compose import SERVICES, Stack, built, why_unavailable
+from tests.support.pages import Shown, shown
+from tests.support.paths import ROOT
+from tests.support.programs import Fabric, Program, new_id
 
 SETTINGS: dict[str, type[Struct]] = {
     "check": FacadeSettings,
@@ -45,7 +45,7 @@ PROXY = (ROOT / "deploy" / "haproxy.cfg").read_text()
 @pytest.mark.parametrize(("name", "settings"), SETTINGS.items())
 def test_compose_names_the_settings_defaults(name: str, settings: type[Struct]) -> None:
     """Every variable is a setting, and has its default but where it must not."""
-    defaults = {each.name: kinds.write(each.default) for each in variables(settings)}
+    defaults = {each.name: value_types.write(each.default) for each in variables(settings)}
     environment = SERVICES[name]["environment"]
     ours = {key: value for key, value in environment.items() if not key.startswith("OTEL_")}
     same = {key: value for key, value in ours.items() if key not in DIFFERENT}

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.programs import TENANT, Fabric, Program, new_id
+from tests.support.programs import TENANT, Fabric, Program, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import Cluster
-from tests.programs import Fabric, Program, facade, new_id, status_api
+from tests.support.programs import Fabric, Program, facade, new_id, status_api
 
 UNREADY = {"FABRIC_JOBS_UNREADY_S": "2"}
 

@@ -9,10 +9,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.certificates import Authority
 from tests.conftest import SERVERS, Cluster
-from tests.pages import shown
-from tests.programs import Fabric, Program, addresses, facade, new_id, program, status_api
+from tests.support.certificates import Authority
+from tests.support.pages import shown
+from tests.support.programs import Fabric, Program, addresses, facade, new_id, program, status_api
 
 ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
 #: As the page says: where npm installs what the lock names, and what runs then.

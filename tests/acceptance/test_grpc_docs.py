@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import run
 from tests.conftest import Cluster, missing
-from tests.pages import ROOT, Shown, shown
-from tests.programs import Fabric, Program, executor, facade
+from tests.support.command import run
+from tests.support.pages import Shown, shown
+from tests.support.paths import ROOT
+from tests.support.programs import Fabric, Program, executor, facade
 
 PAGE = (ROOT / "docs" / "grpc.md").read_text()
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
-HANDLERS = "tests.acceptance.handlers:executor"
+HANDLERS = "tests.support.handlers:executor"
 ADDRESS = "localhost:5001"
 (JOB_ID,) = set(re.findall(r'"job_id": "([0-9a-f-]{36})"', PAGE))
 SETTINGS = dict(re.findall(r"^\$ export (\w+)=(\S+)$", PAGE, re.M))

@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-from fabric_jobs import events
-from tests.command import Ended, run, started
-from tests.programs import Fabric, Program, new_id
-from tests.topic import put
+from fabric_jobs.contract import events
+from tests.support.command import Ended, run, started
+from tests.support.programs import Fabric, Program, new_id
+from tests.support.topic import put
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

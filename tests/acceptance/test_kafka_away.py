@@ -4,10 +4,10 @@ import asyncio
 import time
 from pathlib import Path
 
-from fabric_jobs.brokers import APACHE
-from tests.apache_kafka import ApacheKafka, why_unavailable
+from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.conftest import Cluster, no_apache_kafka
-from tests.programs import Fabric, executor, facade, new_id
+from tests.support.apache_kafka import ApacheKafka, why_unavailable
+from tests.support.programs import Fabric, executor, facade, new_id
 
 
 async def test_kafka_away_is_said_within_the_deadline_and_recovers(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ async def test_kafka_away_is_said_within_the_deadline_and_recovers(tmp_path: Pat
         no_apache_kafka(reason)
     with ApacheKafka(tmp_path) as kafka:
         environment = Cluster(kafka.bootstrap_servers, APACHE).environment("test.away")
-        handlers = "tests.acceptance.handlers:executor"
+        handlers = "tests.support.handlers:executor"
         async with (
             facade(**environment) as replica,
             executor(handlers, replica, **environment),

@@ -17,9 +17,10 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from tests import command
 from tests.conftest import SERVERS
-from tests.programs import (
+from tests.support import command
+from tests.support.paths import ROOT
+from tests.support.programs import (
     PARTITIONS,
     Fabric,
     Program,
@@ -29,10 +30,10 @@ from tests.programs import (
     status_api,
     written,
 )
-from tests.secured_kafka import PASSWORD, Acl, SecuredKafka
+from tests.support.secured_kafka import PASSWORD, Acl, SecuredKafka
 
-HANDLERS = "tests.acceptance.handlers:executor"
-PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+HANDLERS = "tests.support.handlers:executor"
+PAGE = (ROOT / "docs" / "security.md").read_text()
 #: The table of the docs.
 DOCUMENTED = [
     Acl(*row)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.command import ANY_PORTS, ready, run, started
+from tests.support.command import ANY_PORTS, ready, run, started
 
 REFRESH = ("Contoso.MyWorkload.Item", "refresh")
 

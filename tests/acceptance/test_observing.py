@@ -13,17 +13,18 @@ import pytest_asyncio
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
-from executor.metrics import METERS as EXECUTOR
-from fabric_jobs.meters import Metric
-from facade.metrics import METERS as FACADE
-from tests.apache_kafka import reserve_port
-from tests.collector import Collector, Seen, collecting, tree
-from tests.programs import Fabric, Program, facade, new_id, program
+from fabric_jobs.executor.metrics import METERS as EXECUTOR
+from fabric_jobs.facade.metrics import METERS as FACADE
+from fabric_jobs.runtime.telemetry.metrics import Metric
+from tests.support.apache_kafka import reserve_port
+from tests.support.collector import Collector, Seen, collecting, tree
+from tests.support.paths import ROOT
+from tests.support.programs import Fabric, Program, facade, new_id, program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PAGE = Path(__file__).parents[2] / "docs/observe.md"
-HANDLERS = "tests.acceptance.observed_handlers:executor"
+PAGE = ROOT / "docs/observe.md"
+HANDLERS = "tests.support.observed_handlers:executor"
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 #: What Fabric sends with a request.
 IDS = {
@@ -48,7 +49,7 @@ class Observed(Struct, frozen=True):
 @asynccontextmanager
 async def executor(replica: Program, log: Path, **environment: str) -> AsyncIterator[Program]:
     """The handlers' executor, which logs to a file."""
-    command = (sys.executable, "-m", "executor", HANDLERS)
+    command = (sys.executable, "-m", "fabric_jobs.executor", HANDLERS)
     settings = {"FABRIC_JOBS_FACADES": replica.ready["grpc"]} | environment
     with log.open("wb") as stderr:
         async with program(*command, environment=settings, stderr=stderr) as running:
@@ -99,7 +100,9 @@ async def test_a_job_with_a_retry_is_one_trace(observed: Observed) -> None:
     assert f"```\n{seen}\n```" in PAGE.read_text()
 
 
-async def test_a_retry_is_linked_to_the_claim_of_the_attempt_before(observed: Observed) -> None:
+async def test_a_retry_is_linked_to_the_claim_of_the_attempt_before(
+    observed: Observed,
+) -> None:
     """And each run says which job, which attempt, and what became of it."""
 
     def named(name: str) -> list[Seen]:
@@ -161,7 +164,9 @@ async def test_the_facade_s_metrics_tell_of_a_job(observed: Observed) -> None:
     assert found["fabric_jobs_ready"] == {(): 1}
 
 
-async def test_the_executor_s_metrics_tell_of_its_runs(observed: Observed) -> None:
+async def test_the_executor_s_metrics_tell_of_its_runs(
+    observed: Observed,
+) -> None:
     """On a port of its own."""
     found = await scraped(observed.executor_url)
 
@@ -172,7 +177,9 @@ async def test_the_executor_s_metrics_tell_of_its_runs(observed: Observed) -> No
     assert found["fabric_jobs_executor_connected"] == {(): 1}
 
 
-async def test_every_metric_has_the_labels_that_are_declared(observed: Observed) -> None:
+async def test_every_metric_has_the_labels_that_are_declared(
+    observed: Observed,
+) -> None:
     """And nothing is shown under a name of ours that is not declared."""
     declared: dict[str, Metric] = {
         metric.name: metric for meters in (FACADE, EXECUTOR) for metric in meters.declared
@@ -197,7 +204,9 @@ async def test_every_metric_has_the_labels_that_are_declared(observed: Observed)
             assert sample.labels.keys() - {"le"} == set(declared[name].labels), name
 
 
-async def test_log_lines_are_json_with_the_ids_of_what_they_are_about(observed: Observed) -> None:
+async def test_log_lines_are_json_with_the_ids_of_what_they_are_about(
+    observed: Observed,
+) -> None:
     """Fabric's, the job's, the attempt's and the trace's, also in a handler's own lines."""
     lines = [json.loads(line) for line in observed.log.read_text().splitlines()]
     own = [line for line in lines if line["logger"] == "observed_handlers"]

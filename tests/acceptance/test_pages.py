@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import COMMAND, dev
 from tests.conftest import missing
-from tests.pages import Shown, blocks, shown
+from tests.support.command import COMMAND, dev
+from tests.support.pages import Shown, blocks, shown
 
 #: What ends the output of a command.
 MARK = "\x1e"

@@ -7,11 +7,11 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from fabric_jobs.brokers import APACHE
+from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.acceptance.conftest import HANDLERS
-from tests.apache_kafka import ApacheKafka, why_unavailable
 from tests.conftest import Cluster, no_apache_kafka
-from tests.programs import PARTITIONS, Fabric, executor, facade, new_id
+from tests.support.apache_kafka import ApacheKafka, why_unavailable
+from tests.support.programs import PARTITIONS, Fabric, executor, facade, new_id
 
 BROKERS = 3
 LOST = 0

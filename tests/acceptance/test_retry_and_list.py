@@ -10,9 +10,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.acceptance.grpc_errors import raised
 from tests.conftest import Cluster
-from tests.programs import TENANT, Fabric, Program, facade, new_id, status_api
+from tests.support.grpc_errors import raised
+from tests.support.programs import TENANT, Fabric, Program, facade, new_id, status_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,9 +9,9 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
-from tests.acceptance.rolling import PATIENCE_S, Load, Place, agreed_by
 from tests.conftest import Cluster
-from tests.programs import Fabric, executor, facade, new_id
+from tests.support.programs import Fabric, executor, facade, new_id
+from tests.support.rolling import PATIENCE_S, Load, Place, agreed_by
 
 DRAIN_S = 2
 LONG_RUNS = 6

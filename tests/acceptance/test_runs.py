@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from executor.testing import run_job
-from fabric_jobs import events
+from fabric_jobs.contract import events
+from fabric_jobs.executor.testing import run_job
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
-from tests.acceptance.handlers import executor as handlers
 from tests.conftest import Cluster
-from tests.programs import (
+from tests.support.handlers import executor as handlers
+from tests.support.programs import (
     Fabric,
     Program,
     addresses,
@@ -25,7 +25,7 @@ from tests.programs import (
     status_api,
     written,
 )
-from tests.topic import topic_of
+from tests.support.topic import topic_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

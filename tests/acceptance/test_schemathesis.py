@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cli.issuer import Issuer
+from fabric_jobs.cli.dev.issuer import Issuer
 from tests.conftest import Cluster
-from tests.programs import TENANT, facade
+from tests.support.paths import ROOT
+from tests.support.programs import TENANT, facade
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).with_name("schemathesis"))
 OPERATIONS = 6
 EXAMPLES = 20
@@ -63,7 +63,7 @@ async def report_of(url: str, headers: dict[str, str], folder: Path) -> dict[str
         *("--report", "json", "--report-json-path", str(report)),
         cwd=folder,
         env=os.environ
-        | {"PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.acceptance.error_check"},
+        | {"PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.support.error_check"},
         stdout=PIPE,
         stderr=STDOUT,
     )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.conftest import HANDLERS
 from tests.conftest import Cluster
-from tests.programs import Fabric, executor, facade, new_id, written
+from tests.support.programs import Fabric, executor, facade, new_id, written
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from tests.acceptance.grpc_errors import raised
-from tests.programs import TENANT, Fabric, Program, new_id, status_api
+from tests.support.grpc_errors import raised
+from tests.support.programs import TENANT, Fabric, Program, new_id, status_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
 from docs import asyncapi
-from fabric_jobs import events
-from fabric_jobs.events import NotAnEventError
-from fabric_jobs.jobs import JobInstanceStatus, JobPhase
-from fabric_jobs.topics import partition_of
+from fabric_jobs.contract import events
+from fabric_jobs.contract.events import NotAnEventError
+from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
+from fabric_jobs.runtime.kafka.partitions import partition_of
 from tests.conftest import SERVERS
-from tests.programs import PARTITIONS, Fabric, Program, new_id
-from tests.topic import topic_of
+from tests.support.programs import PARTITIONS, Fabric, Program, new_id
+from tests.support.topic import topic_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

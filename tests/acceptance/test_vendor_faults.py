@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import HANDLERS
 from tests.conftest import Cluster
-from tests.programs import Fabric, Program, executor, facade, new_id
+from tests.support.programs import Fabric, Program, executor, facade, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs import events
-from fabric_jobs.events import EventData, UnknownEvent
-from fabric_jobs.jobs import JobInstanceStatus, Progress
+from fabric_jobs.contract import events
+from fabric_jobs.contract.events import EventData, UnknownEvent
+from fabric_jobs.contract.jobs import JobInstanceStatus, Progress
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.acceptance.conftest import HANDLERS
-from tests.acceptance.rolling import PATIENCE_S, Load, Place, agreed_by, shown_by
 from tests.conftest import Cluster
-from tests.programs import Fabric, executor, facade, new_id, status_api
-from tests.topic import beside, put, topic_of
+from tests.support.programs import Fabric, executor, facade, new_id, status_api
+from tests.support.rolling import PATIENCE_S, Load, Place, agreed_by, shown_by
+from tests.support.topic import beside, put, topic_of
 
-OLDER = "tests.acceptance.older_facade"
+OLDER = "tests.support.older_facade"
 CANCELLED = 4
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.chromium import ARGUMENTS
+from tests.support.chromium import ARGUMENTS
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

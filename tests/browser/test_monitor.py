@@ -14,11 +14,11 @@ import pytest_asyncio
 from msgspec.structs import replace
 from playwright.async_api import Browser, Page, expect
 
-from fabric_jobs.events import Requested
-from facade.monitor import live
-from facade.monitor.pages import PAGE_ROWS
-from tests.chromium import is_live, opened, served
-from tests.monitor import OPERATOR, Fold, monitor
+from fabric_jobs.contract.events import Requested
+from fabric_jobs.facade.monitor import live
+from fabric_jobs.facade.monitor.pages import PAGE_ROWS
+from tests.support.chromium import is_live, opened, served
+from tests.support.monitor import OPERATOR, Fold, monitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -164,12 +164,12 @@ async def test_a_page_that_finds_no_room_says_so_until_there_is(
 ) -> None:
     """It is shown all the same, and tries again by itself."""
     first = here.fold.create()
-    monkeypatch.setattr(live, "MOST_VIEWERS", 0)
+    monkeypatch.setattr(live, "MAX_VIEWERS", 0)
     async with opened(browser, here.url) as page:
         await expect(page.get_by_role("status")).to_contain_text("Not live since")
         await expect(page.locator(f"#job-{first}")).to_be_visible()
         later = here.fold.create()
-        monkeypatch.setattr(live, "MOST_VIEWERS", 1)
+        monkeypatch.setattr(live, "MAX_VIEWERS", 1)
         await is_live(page)
         await expect(page.locator(f"#job-{later}")).to_be_visible()
         last = here.fold.create()

@@ -11,14 +11,14 @@ import pytest_asyncio
 from msgspec import Struct
 from playwright.async_api import Browser, Page, expect
 
-from facade.monitor.advice import OF_CODE
-from tests.chromium import is_live, opened
+from fabric_jobs.facade.monitor.advice import OF_CODE
 from tests.conftest import Cluster
-from tests.programs import Fabric, Program, addresses, executor, facade, new_id
+from tests.support.chromium import is_live, opened
+from tests.support.programs import Fabric, Program, addresses, executor, facade, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-HANDLERS = "tests.acceptance.handlers:executor"
+HANDLERS = "tests.support.handlers:executor"
 
 
 class Stack(Struct):

@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from tests.apache_kafka import why_unavailable
 from tests.chaos.cluster import AssumptionError
 from tests.chaos.failpoints import FAILPOINTS
 from tests.chaos.report import Report, summary
 from tests.chaos.run import Run
+from tests.support.apache_kafka import why_unavailable
 
 
 def _write(path: Path | None, figures: dict[str, Any]) -> None:

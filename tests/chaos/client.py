@@ -10,7 +10,7 @@ import httpx
 
 from tests.chaos.handlers import ITEM_TYPE
 from tests.chaos.history import UNKNOWN, History, Operation
-from tests.programs import TENANT
+from tests.support.programs import TENANT
 
 _BODY = b'{"invokeType":"Manual","creationPayload":{"chaos":true}}'
 

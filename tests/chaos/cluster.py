@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from fabric_jobs.brokers import APACHE
-from tests.apache_kafka import ApacheKafka, reserve_port
+from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.chaos.handlers import DRAIN_S, JOURNAL
 from tests.chaos.proxy import Proxy
 from tests.chaos.supervised import Supervised
 from tests.conftest import Cluster as Brokers
+from tests.support.apache_kafka import ApacheKafka, reserve_port
 
 TOPIC = "chaos.jobs.events"
 HANDLERS = "tests.chaos.handlers:executor"
@@ -111,7 +111,7 @@ class Cluster:
         state_dir.mkdir()
         program = Supervised(
             name,
-            (sys.executable, "-m", "facade"),
+            (sys.executable, "-m", "fabric_jobs.facade"),
             self._folder / f"{name}.log",
             FABRIC_JOBS_HTTP_ADDRESS=http,
             FABRIC_JOBS_GRPC_ADDRESS=grpc,
@@ -126,7 +126,7 @@ class Cluster:
         journal.touch()
         program = Supervised(
             name,
-            (sys.executable, "-m", "executor", HANDLERS),
+            (sys.executable, "-m", "fabric_jobs.executor", HANDLERS),
             self._folder / f"{name}.log",
             FABRIC_JOBS_FACADES=",".join(path.address for path in paths),
             FABRIC_JOBS_EXECUTOR_NAME=name,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from executor import Executor, Job, JobFailed, JobStopped, Retry
+from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
 
 ITEM_TYPE = "Chaos.Item"
 #: Where this process keeps its journal; the suite sets it.

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from facade.lifecycle import Job
-from facade.log import Record
-from facade.replica import Replica, Store
+from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.facade.log import Record
+from fabric_jobs.facade.replica import Replica, Store
 from tests.chaos.model import Model
 
 FILE = "replica.sqlite"

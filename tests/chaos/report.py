@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from facade.log import Record
+from fabric_jobs.facade.log import Record
 from tests.chaos.answers import stale
 from tests.chaos.availability import Window, recovered_s, unavailable_s
 from tests.chaos.evidence import Evidence

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from facade.log import Record
+from fabric_jobs.facade.log import Record
 from tests.chaos import replicas
 from tests.chaos.availability import Window
 from tests.chaos.client import Client

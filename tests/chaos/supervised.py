@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tests.programs import Program, program
+from tests.support.programs import Program, program
 
 #: Seconds until a program is started again that did not even become ready.
 BACKOFF_S = 1.0

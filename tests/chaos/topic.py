@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
 
-from facade.log import Record
+from fabric_jobs.facade.log import Record
 
 READ_S = 300.0
 

@@ -8,12 +8,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
-from fabric_jobs.kafka import KafkaRefusedError, client_arguments, start, stopped
-from fabric_jobs.secret import Secret
-from fabric_jobs.settings import KafkaSettings
-from tests.apache_kafka import HOST, reserve_port
-from tests.certificates import Authority
-from tests.secured_kafka import PASSWORD, SecuredKafka
+from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments, start, stopped
+from fabric_jobs.runtime.settings import KafkaSettings, Secret
+from tests.support.apache_kafka import HOST, reserve_port
+from tests.support.certificates import Authority
+from tests.support.secured_kafka import PASSWORD, SecuredKafka
 
 
 async def connect(**settings: Any) -> None:

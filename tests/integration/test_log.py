@@ -7,11 +7,17 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from fabric_jobs.brokers import APACHE
-from facade.log import Checkpoint, Log, LogForgottenError, LogUnavailableError, TopicError
-from tests.apache_kafka import ApacheKafka, why_unavailable
+from fabric_jobs.facade.log import (
+    Checkpoint,
+    Log,
+    LogForgottenError,
+    LogUnavailableError,
+    TopicError,
+)
+from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.conftest import Cluster, no_apache_kafka
-from tests.integration.log_kit import DAY_MS, Memory, put, running, settings, spec
+from tests.support.apache_kafka import ApacheKafka, why_unavailable
+from tests.support.log_kit import DAY_MS, Memory, put, running, settings, spec
 
 CONFIGURED = {
     "cleanup.policy",

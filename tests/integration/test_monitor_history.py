@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs import events
-from fabric_jobs.events import KnownEvent
-from facade.lifecycle import Job
-from facade.monitor import timeline as module
-from facade.monitor.timeline import WAITS, Histories, Timeline
-from facade.replica import Entry
+from fabric_jobs.contract import events
+from fabric_jobs.contract.events import KnownEvent
+from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.facade.monitor import timeline as module
+from fabric_jobs.facade.monitor.timeline import WAITS, Histories, Timeline
+from fabric_jobs.facade.replica import StoredJob
 from tests.conftest import Cluster
-from tests.integration.log_kit import Memory, running, settings
-from tests.unit.lifecycle.builders import (
+from tests.support.lifecycle import (
     A,
     applied,
     cancel,
@@ -25,6 +24,7 @@ from tests.unit.lifecycle.builders import (
     request,
     stamp,
 )
+from tests.support.log_kit import Memory, running, settings
 
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 
@@ -42,7 +42,7 @@ class Story:
             self.events.append(decided(self.job, command, stamp(f"e{number}", number)))
             self.job = applied(self.job, self.events[-1])
 
-    async def write(self, cluster: Cluster, topic: str) -> Entry:
+    async def write(self, cluster: Cluster, topic: str) -> StoredJob:
         """Puts it on the topic; the job as a replica has it then."""
         loser = decided(applied(None, self.events[0]), cancel(), stamp("loser", 2))
         noise = decided(None, request(OTHER), stamp("other"))
@@ -51,7 +51,7 @@ class Story:
             for event in (*found, noise):
                 await (await log.append(0, event.subject.encode(), events.encode(event), []))
         assert self.job
-        return Entry(self.job, 0, len(found) - 1, 0)
+        return StoredJob(self.job, 0, len(found) - 1, 0)
 
 
 async def test_the_events_that_made_the_job_are_in_its_timeline(
@@ -97,8 +97,8 @@ async def test_a_reading_has_an_end_and_says_where_it_was(
 ) -> None:
     """After so many records: what was read till then is there."""
     entry = await Story().write(embedded, topic)
-    monkeypatch.setattr("fabric_jobs.history.BATCH", 2)
-    monkeypatch.setattr(module, "MOST_RECORDS", 4)
+    monkeypatch.setattr("fabric_jobs.runtime.kafka.history.BATCH", 2)
+    monkeypatch.setattr(module, "MAX_RECORDS", 4)
     timeline = Timeline()
     await Histories(settings(embedded, topic)).read(entry, timeline)
 

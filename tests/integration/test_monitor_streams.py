@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from facade.monitor import Access, Monitor
-from facade.monitor.live import MOST_VIEWERS
-from tests.chromium import served
-from tests.monitor import Fold, monitor
+from fabric_jobs.facade.monitor import Monitor, MonitorAccess
+from fabric_jobs.facade.monitor.live import MAX_VIEWERS
+from tests.support.chromium import served
+from tests.support.monitor import Fold, monitor
 
 
 class Here(Struct):
@@ -28,7 +28,7 @@ async def here() -> AsyncIterator[Here]:
     """With no job."""
     fold = Fold()
     made, app = monitor(fold)
-    limits = httpx.Limits(max_connections=MOST_VIEWERS + 8)
+    limits = httpx.Limits(max_connections=MAX_VIEWERS + 8)
     async with (
         served(app) as url,
         httpx.AsyncClient(base_url=f"{url}/monitor", limits=limits, timeout=10) as client,
@@ -54,7 +54,7 @@ async def test_there_are_so_many_viewers_and_then_no_more(here: Here) -> None:
     async with AsyncExitStack() as viewers:
         # Held: a reader that nobody holds is closed, and its connection with it.
         seen = []
-        for _ in range(MOST_VIEWERS):
+        for _ in range(MAX_VIEWERS):
             answer = await viewers.enter_async_context(here.client.stream("GET", "/live"))
             seen.append(_events(answer))
             await anext(seen[-1])
@@ -83,7 +83,7 @@ async def test_a_stream_ends_with_the_sign_in(here: Here, monkeypatch: pytest.Mo
         seen = _events(answer)
         while await anext(seen) != "alive":
             pass
-        monkeypatch.setattr(Access, "role", lambda *_: None)
+        monkeypatch.setattr(MonitorAccess, "role", lambda *_: None)
         async with asyncio.timeout(10):
             assert [event async for event in seen] == []
 

@@ -13,14 +13,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fabric_jobs import events
-from fabric_jobs.jobs import InvokeType, JobInstanceStatus, Policy
-from facade.jobs import Jobs, RefusedError
-from facade.lifecycle import Claim, Reason, ReportCompleted, Request, RequestCancel
-from facade.log import Log
-from facade.replica import Filter, Identity, Replica, StateInUseError, Store
+from fabric_jobs.contract import events
+from fabric_jobs.contract.jobs import InvokeType, JobInstanceStatus, Policy
+from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
+from fabric_jobs.facade.lifecycle import Claim, Reason, ReportCompleted, Request, RequestCancel
+from fabric_jobs.facade.log import Log
+from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store
 from tests.conftest import Cluster
-from tests.integration.log_kit import running
+from tests.support.log_kit import running
 
 #: What tells the state of something else from ours.
 OTHERS = {"foreign": {"cluster_id": "another"}, "of another version": {"contract": "another"}}

@@ -7,21 +7,21 @@ from typing import Any
 import grpc
 import pytest
 
-from executor.session import Session, StreamEndedError
-from fabric_jobs.channels import open_channel, remedy
+from fabric_jobs.executor.session import Session, StreamEndedError
+from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
+from fabric_jobs.facade.rpc.authorization import ROLES
+from fabric_jobs.runtime.channels import open_channel, remedy
+from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from fabric_jobs.tls import PemFiles
-from facade.rpc import Role, RpcSecurity
-from facade.rpc.access import ROLES
-from tests.certificates import Authority
-from tests.integration.rpc_kit import channel, reason, serving
+from tests.support.certificates import Authority
+from tests.support.rpc_kit import channel, reason, serving
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 NAMES = {
-    Role.EXECUTORS: frozenset({"executor", "executor.example.org"}),
-    Role.READERS: frozenset({"reader"}),
-    Role.OPERATORS: frozenset({"operator"}),
+    RpcRole.EXECUTORS: frozenset({"executor", "executor.example.org"}),
+    RpcRole.READERS: frozenset({"reader"}),
+    RpcRole.OPERATORS: frozenset({"operator"}),
 }
 
 
@@ -72,9 +72,9 @@ def test_every_method_has_its_roles() -> None:
 
 
 @pytest.mark.parametrize("method", CALLS)
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", RpcRole)
 async def test_a_client_may_do_what_its_role_allows(
-    authority: Authority, security: RpcSecurity, role: Role, method: str
+    authority: Authority, security: RpcSecurity, role: RpcRole, method: str
 ) -> None:
     """A call that is allowed reaches the service; any other is told what to do."""
     name = role.removesuffix("s")
@@ -99,8 +99,8 @@ async def test_a_client_may_do_what_its_role_allows(
         details = refused.details()
         assert details
         assert details.startswith(f"{method} is not allowed to {name}: add")
-        assert [f"FABRIC_JOBS_GRPC_{one.upper()}" in details for one in Role] == [
-            one in ROLES[method] for one in Role
+        assert [f"FABRIC_JOBS_GRPC_{one.upper()}" in details for one in RpcRole] == [
+            one in ROLES[method] for one in RpcRole
         ]
 
 

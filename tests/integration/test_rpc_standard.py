@@ -11,11 +11,11 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from fabric_jobs.facade.rpc.authorization import SERVICE
+from fabric_jobs.facade.rpc.server import MAX_MESSAGE_BYTES, MAX_STREAMS
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from facade.rpc.access import SERVICE
-from facade.rpc.server import MAX_MESSAGE_BYTES, MAX_STREAMS
-from tests.integration.rpc_kit import serving
+from tests.support.rpc_kit import serving
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 

@@ -9,12 +9,12 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from fabric_jobs.facade.lifecycle import Stamp, decide, fold
+from fabric_jobs.facade.replica import Change, StoredJob
+from fabric_jobs.facade.rpc import RpcServer
+from fabric_jobs.facade.rpc.service import WATCH_BUFFER
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from facade.lifecycle import Stamp, decide, fold
-from facade.replica import Change, Entry
-from facade.rpc import RpcServer
-from facade.rpc.service import WATCH_BUFFER
 from tests.integration.test_replica import request
 
 
@@ -31,7 +31,7 @@ class Changes:
         _, job = fold(None, event)
         assert job
         for listener in tuple(self.listeners):
-            listener(Change(event, Entry(job, 3, offset, 0)))
+            listener(Change(event, StoredJob(job, 3, offset, 0)))
 
 
 async def read_into(seen: list[int], watch: Any) -> None:

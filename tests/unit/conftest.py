@@ -7,8 +7,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from fabric_jobs import tracing
-from facade import metrics
+from fabric_jobs.facade import metrics
+from fabric_jobs.runtime.telemetry import tracing
 
 
 @pytest.fixture

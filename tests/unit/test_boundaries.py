@@ -4,11 +4,9 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 #: What owns a socket, a file, a loop or a framework: no business of a pure lifecycle.
 OUTSIDE = {
     "aiokafka",
@@ -28,13 +26,26 @@ OUTSIDE = {
     "threading",
     "uvicorn",
 }
-#: Programs of their own that `cli` starts by name or copies, and never imports: they may use the
+#: The source roots, and the part of `fabric_jobs` that each holds.
+ROOTS = ("proto", "runtime", "facade", "executor", "cli")
+#: The parts that import no other part but these.
+BELOW = {
+    "contract": {"status"},
+    "status": set[str](),
+    "runtime": {"contract", "status"},
+    "facade": {"contract", "status", "runtime"},
+    "executor": {"contract", "status", "runtime"},
+    "cli": {"contract", "status", "runtime"},
+}
+#: Programs that the command line starts by name or copies, and never imports: these use the
 #: executor's API.
 STARTED = {
-    "cli.example": {"executor"},
-    "cli.template.my_workload": {"executor"},
-    "cli.template.test_my_workload": {"executor"},
+    "fabric_jobs.cli.example",
+    "fabric_jobs.cli.template.my_workload",
+    "fabric_jobs.cli.template.test_my_workload",
 }
+#: What an executor's author need not install.
+SERVERS = {"litestar", "uvicorn", "sqlite3", "confluent_kafka"}
 
 
 def loaded(statement: str) -> set[str]:
@@ -52,12 +63,18 @@ def packages(modules: set[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules}
 
 
-def sources(package: str) -> Iterator[tuple[str, ast.Module]]:
-    """Each module of a package: its dotted name and its syntax tree."""
-    for path in sorted((ROOT / package).rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield name, ast.parse(path.read_text(encoding="utf-8"), str(path))
+def parts(modules: set[str]) -> set[str]:
+    """The parts of `fabric_jobs` that the modules belong to."""
+    return {module.split(".")[1] for module in modules if module.startswith("fabric_jobs.")}
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Each module of the product: its dotted name and its syntax tree."""
+    for root in ROOTS:
+        for path in sorted((ROOT / root).rglob("*.py")):
+            words = path.relative_to(ROOT / root).with_suffix("").parts
+            name = ".".join(words[:-1] if words[-1] == "__init__" else words)
+            yield name, ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def imports(tree: ast.Module) -> set[str]:
@@ -73,75 +90,69 @@ def imports(tree: ast.Module) -> set[str]:
     return found
 
 
-def crossing(package: str, forbidden: set[str]) -> dict[str, set[str]]:
-    """The modules of a package that import what they may not, with what they import."""
-    crossed: dict[str, set[str]] = {}
-    modules = 0
-    for name, tree in sources(package):
-        modules += 1
-        wrong = packages(imports(tree)) & (forbidden - STARTED.get(name, set()))
-        if wrong:
-            crossed[name] = wrong
-    assert modules > 1, f"no sources of {package} were found"
-    return crossed
-
-
-def test_the_lifecycle_loads_nothing_that_reaches_outside() -> None:
-    """No loop, no socket, no database and no framework comes with `facade.lifecycle`."""
-    modules = loaded("import facade.lifecycle")
-    assert "facade.lifecycle.decide" in modules
+def test_lifecycle_imported_loads_no_module_that_does_io() -> None:
+    """`fabric_jobs.facade.lifecycle` loads no event loop, socket, database or framework."""
+    modules = loaded("import fabric_jobs.facade.lifecycle")
+    assert "fabric_jobs.facade.lifecycle.decide" in modules
     assert packages(modules) & OUTSIDE == set()
 
 
-def test_the_lifecycle_imports_only_the_contract_and_pure_modules() -> None:
-    """Its sources name no clock and no randomness either, and nothing else of the facade."""
-    allowed = {"collections", "datetime", "enum", "fabric_jobs", "facade", "msgspec", "typing"}
-    for name, tree in sources("facade/lifecycle"):
+def test_lifecycle_sources_import_only_the_contract_and_pure_modules() -> None:
+    """The lifecycle's sources name no clock, no randomness and nothing else of the facade."""
+    allowed = {"collections", "datetime", "enum", "fabric_jobs", "msgspec", "typing", "zlib"}
+    names = 0
+    for name, tree in sources():
+        if not name.startswith("fabric_jobs.facade.lifecycle"):
+            continue
+        names += 1
         named = imports(tree)
-        assert packages(named) <= allowed | {"zlib"}, name
-        ours = {module for module in named if module.startswith("facade")}
-        assert all(module.startswith("facade.lifecycle") for module in ours), name
+        assert packages(named) <= allowed, name
+        ours = {module for module in named if module.startswith("fabric_jobs.")}
+        assert all(
+            module.startswith(("fabric_jobs.facade.lifecycle", "fabric_jobs.contract"))
+            for module in ours
+        ), name
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert used & {"now", "utcnow", "today"} == set(), name
+    assert names > 1
 
 
-def test_the_contract_loads_neither_program() -> None:
-    """`fabric_jobs` stands below facade, executor and cli."""
-    modules = packages(
-        loaded("import fabric_jobs.events, fabric_jobs.topics, fabric_jobs.settings")
-    )
-    assert modules & {"facade", "executor", "cli", "litestar"} == set()
-    assert crossing("proto/fabric_jobs", {"facade", "executor", "cli", "litestar"}) == {}
+def test_contract_imported_loads_no_client_and_no_program() -> None:
+    """The contract is types, names and keys: it loads no Kafka client, no gRPC and no settings."""
+    names = ["events", "failures", "guids", "heartbeats", "jobs", "topics", "wire"]
+    modules = loaded("; ".join(f"import fabric_jobs.contract.{name}" for name in names))
+    assert parts(modules) == {"contract", "status"}
+    assert packages(modules) & {"aiokafka", "grpc", "litestar", "opentelemetry"} == set()
 
 
-def test_an_executor_loads_neither_the_facade_nor_its_framework() -> None:
-    """Who writes a handler installs the base only: no web framework, no server."""
-    modules = packages(loaded("import executor, executor.testing"))
-    assert modules & {"facade", "cli", "litestar", "uvicorn", "sqlite3", "confluent_kafka"} == set()
+def test_executor_imported_loads_neither_facade_nor_servers() -> None:
+    """An author of handlers installs the base alone: no web framework, no server."""
+    modules = loaded("import fabric_jobs.executor, fabric_jobs.executor.testing")
+    assert parts(modules) <= BELOW["executor"] | {"executor"}
+    assert packages(modules) & SERVERS == set()
 
 
-@pytest.mark.parametrize(
-    ("package", "forbidden"),
-    [
-        ("facade", {"executor", "cli"}),
-        ("executor", {"facade", "cli", "litestar", "uvicorn"}),
-        ("cli", {"facade", "executor"}),
-    ],
-)
-def test_the_programs_never_import_each_other(package: str, forbidden: set[str]) -> None:
-    """They meet in the contract, on the topic and over gRPC; the command starts the others."""
-    assert crossing(package, forbidden) == {}
+def test_part_of_the_namespace_imports_only_the_parts_below_it() -> None:
+    """Facade, executor and command line meet in the contract, on the topic and over gRPC."""
+    seen = set[str]()
+    for name, tree in sources():
+        part = name.split(".")[1]
+        seen.add(part)
+        if name not in STARTED:
+            assert parts(imports(tree)) - {part} <= BELOW[part], name
+    assert seen == set(BELOW)
 
 
-def test_a_program_that_the_command_starts_is_imported_by_none_of_its_modules() -> None:
-    """What may use the executor's API there is a program, not a part of the command."""
-    for name, tree in sources("cli"):
-        assert imports(tree) & STARTED.keys() == set(), name
-    assert "executor" not in packages(loaded("import cli.main"))
-    assert "facade" not in packages(loaded("import cli.main"))
+def test_program_that_the_command_line_starts_is_imported_by_none_of_its_modules() -> None:
+    """A module that uses the executor's API there is a program, not a part of the command line."""
+    for name, tree in sources():
+        assert imports(tree) & STARTED == set(), name
+    assert parts(loaded("import fabric_jobs.cli.main")) & {"facade", "executor"} == set()
 
 
-def test_the_contracts_folder_is_no_package() -> None:
-    """An `__init__.py` in `proto/` would shadow proto-plus, whose package has that name."""
-    assert (ROOT / "proto" / "fabric_jobs" / "__init__.py").exists()
-    assert not (ROOT / "proto" / "__init__.py").exists()
+def test_root_of_the_namespace_holds_no_package_file() -> None:
+    """`fabric_jobs` is a namespace: an `__init__.py` at one root would hide the other roots."""
+    for root in ROOTS:
+        assert (ROOT / root / "fabric_jobs").is_dir()
+        assert not (ROOT / root / "__init__.py").exists()
+        assert not (ROOT / root / "fabric_jobs" / "__init__.py").exists()

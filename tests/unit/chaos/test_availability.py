@@ -1,7 +1,7 @@
 """How an unavailability is measured."""
 
 from tests.chaos.availability import Window, recovered_s, unavailable_s
-from tests.unit.chaos.story import IN_PROGRESS, operation
+from tests.support.chaos_story import IN_PROGRESS, operation
 
 WINDOW = Window("fault", injected=10, undone=14, healthy=20)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.unit.chaos.story import ENDED, JOB, Story, event
+from tests.support.chaos_story import ENDED, JOB, Story, event
 
 
 def test_what_applies_is_kept_in_order() -> None:

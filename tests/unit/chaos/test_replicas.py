@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs import events
-from facade.log import Record
-from facade.replica import Replica, Store
+from fabric_jobs.contract import events
+from fabric_jobs.facade.log import Record
+from fabric_jobs.facade.replica import Replica, Store
 from tests.chaos import replicas
 from tests.chaos.model import Model
-from tests.unit.lifecycle.builders import JOB, WAYS, applied, decided, stamp
+from tests.support.lifecycle import JOB, WAYS, applied, decided, stamp
 
 RECORDS: list[Record] = []
 

@@ -6,7 +6,7 @@ import pytest
 from tests.chaos.availability import Window
 from tests.chaos.report import Report, summary
 from tests.chaos.validate import validate
-from tests.unit.chaos.story import Story, operation
+from tests.support.chaos_story import Story, operation
 
 OTHERS: dict[str, list[str]] = {"replica_differences": [], "not_recovered": []}
 

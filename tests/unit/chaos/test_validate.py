@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.answers import stale
 from tests.chaos.history import Line
 from tests.chaos.validate import VALIDATORS, validate
-from tests.unit.chaos.story import (
+from tests.support.chaos_story import (
     COMPLETED,
     END,
     ENDED,

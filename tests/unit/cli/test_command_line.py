@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.main import main
+from fabric_jobs.cli.main import main
 
 
 def run(*arguments: str) -> Result:
@@ -87,7 +87,10 @@ def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 def test_the_command_starts_the_programs_as_programs() -> None:
     """It imports neither of them."""
-    code = "import cli.main, sys; print(sys.modules.keys() & {'facade', 'executor', 'litestar'})"
+    code = (
+        "import fabric_jobs.cli.main, sys; print(sys.modules.keys() & "
+        "{'fabric_jobs.facade', 'fabric_jobs.executor', 'litestar'})"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert told.stdout == "set()\n"

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.demo import describe, what_is_missing
-from cli.fabric import JobInstanceState
-from fabric_jobs.jobs import ErrorResponse, ErrorSource, JobInstanceStatus
+from fabric_jobs.cli.clients.fabric import JobInstanceState
+from fabric_jobs.cli.dev.demo import describe, what_is_missing
+from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, JobInstanceStatus
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 NOT_STARTED = JobInstanceState(JobInstanceStatus.NOT_STARTED)

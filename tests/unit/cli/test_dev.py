@@ -2,7 +2,7 @@
 
 import shlex
 
-from cli.dev import next_steps
+from fabric_jobs.cli.dev.run import next_steps
 
 EXAMPLE = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 URL = "http://127.0.0.1:5000/workload"

@@ -5,12 +5,12 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-import cli.jobs.show
-from cli.jobs.events import event_json, events_table
-from fabric_jobs.events import Event, encode
-from fabric_jobs.history import Logged, NumberedJob
-from fabric_jobs.jobs import Policy
-from tests.unit.lifecycle.builders import (
+import fabric_jobs.cli.output.jobs
+from fabric_jobs.cli.commands.jobs.events import event_json, events_table
+from fabric_jobs.contract.events import Event, encode
+from fabric_jobs.contract.jobs import Policy
+from fabric_jobs.runtime.kafka.history import Logged, NumberedJob
+from tests.support.lifecycle import (
     JOB,
     A,
     cancel,
@@ -97,7 +97,7 @@ def test_people_see_what_each_event_says(capsys: Any) -> None:
     rows = [logged(event) for event in story()]
     rows.insert(2, logged(story()[0], taken=False))
     rows.append(logged(unknown_event(driven([request()]))))
-    cli.jobs.show.put(events_table(rows))
+    fabric_jobs.cli.output.jobs.put(events_table(rows))
 
     assert [line.split(maxsplit=4)[0::2] for line in capsys.readouterr().out.splitlines()] == [
         ["#", "EVENT", "DETAIL"],

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.main import main
+from fabric_jobs.cli.main import main
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.unit.cli.stub_facade import CREATED, StubFacade, stub_facade
+from tests.support.stub_facade import CREATED, StubFacade, stub_facade
 
 EXECUTOR = pb.Executor(
     executor_id="blue-1",
@@ -50,4 +50,4 @@ def test_where_no_executor_is_there_it_says_what_to_do(stub: StubFacade) -> None
     result = run(stub)
 
     assert result.stdout == ""
-    assert "python -m executor" in result.stderr
+    assert "python -m fabric_jobs.executor" in result.stderr

@@ -8,8 +8,7 @@ import httpx
 import pytest
 from msgspec import Raw
 
-from cli.errors import InputError
-from cli.fabric import (
+from fabric_jobs.cli.clients.fabric import (
     Fabric,
     FabricError,
     JobInstance,
@@ -17,8 +16,9 @@ from cli.fabric import (
     base_url,
     error_line,
 )
-from cli.identity import DEVELOPMENT_TENANT, TenantOnly
-from fabric_jobs.jobs import JobInstanceStatus
+from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT, TenantOnly
+from fabric_jobs.cli.errors import InputError
+from fabric_jobs.contract.jobs import JobInstanceStatus
 
 JOB = JobInstance(
     item_type="Contoso.Item",

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from cli.issuer import Issuer
+from fabric_jobs.cli.dev.issuer import Issuer
 
 AT_ONCE = struct.pack("ii", 1, 0)
 

@@ -9,11 +9,11 @@ import grpc
 import pytest
 from click.testing import CliRunner, Result
 
-import cli.jobs.watch
-from cli.jobs.show import MOST_PAYLOAD
-from cli.main import main
+import fabric_jobs.cli.commands.jobs.watch
+from fabric_jobs.cli.main import main
+from fabric_jobs.cli.output.jobs import MAX_PAYLOAD
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.unit.cli.stub_facade import CREATED, JOB, Failure, StubFacade, job, stub_facade
+from tests.support.stub_facade import CREATED, JOB, Failure, StubFacade, job, stub_facade
 
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -161,7 +161,7 @@ def test_a_job_is_shown_with_all_that_is_known_of_it(stub: StubFacade) -> None:
 
 def test_a_large_payload_is_cut_for_people_only(stub: StubFacade) -> None:
     """For scripts it passes through: neither its numbers nor its end change."""
-    payload = b'{"n": 123456789012345678901234567890,\n "text": "%s"}' % (b"x" * MOST_PAYLOAD)
+    payload = b'{"n": 123456789012345678901234567890,\n "text": "%s"}' % (b"x" * MAX_PAYLOAD)
     stub.answer = lambda _: pb.GetJobResponse(job=job(), payload=payload)
     shown, scripted = run(stub, "get", JOB).stdout, run(stub, "get", JOB, "--json").stdout
 
@@ -340,7 +340,7 @@ def test_a_job_to_which_nothing_happens_for_long_is_followed_all_the_same(
     stub: StubFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What counts is how long the facade is away, not how long it had nothing to say before."""
-    monkeypatch.setattr(cli.jobs.watch, "PATIENCE_S", 0)
+    monkeypatch.setattr(fabric_jobs.cli.commands.jobs.watch, "PATIENCE_S", 0)
     stub.answer = lambda _: pb.GetJobResponse(job=job(**RUNNING, sequence=2))
     stub.watches = [[], [applied(job())]]
 
@@ -358,7 +358,7 @@ def test_a_facade_that_stays_away_ends_the_following(
             raise Failure(grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE", "The log is away.")
         return answers.pop()
 
-    monkeypatch.setattr(cli.jobs.watch, "PATIENCE_S", 0)
+    monkeypatch.setattr(fabric_jobs.cli.commands.jobs.watch, "PATIENCE_S", 0)
     stub.answer = once
     stub.watches = [[], [], []]
     result = run(stub, "watch", JOB)

@@ -11,11 +11,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from cli.main import main
-from executor.settings import ExecutorSettings
-from fabric_jobs.settings import variables
-from facade.settings import FacadeSettings
-from tests.pages import ROOT, shown
+from fabric_jobs.cli.main import main
+from fabric_jobs.executor.settings import ExecutorSettings
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.runtime.settings import variables
+from tests.support.pages import shown
+from tests.support.paths import ROOT
 
 NAME = "daily-sales-2"
 
@@ -129,19 +130,25 @@ def test_the_template_is_in_the_wheel(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
     (wheel,) = tmp_path.iterdir()
-    template = {file.name for file in (ROOT / "cli" / "template").iterdir() if file.is_file()}
+    template = {
+        file.name
+        for file in (ROOT / "cli" / "fabric_jobs" / "cli" / "template").iterdir()
+        if file.is_file()
+    }
 
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
-    assert {Path(name).name for name in names if name.startswith("cli/template/")} == template
+    assert {
+        Path(name).name for name in names if name.startswith("fabric_jobs/cli/template/")
+    } == template
 
 
-@pytest.mark.parametrize("page", ["README.md", "cli/template/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "cli/fabric_jobs/cli/template/README.md"])
 def test_a_page_s_commands_name_what_a_new_project_has(page: str) -> None:
     """Its module, its executor and its job."""
     text = (ROOT / page).read_text()
     (module,) = re.findall(r"^\$ fabric-jobs dev (\w+):executor$", text, re.M)
-    handlers = (ROOT / "cli" / "template" / f"{module}.py").read_text()
+    handlers = (ROOT / "cli" / "fabric_jobs" / "cli" / "template" / f"{module}.py").read_text()
     submitted = re.findall(r"^\$ .*fabric-jobs submit (\S+) (\S+) ", text, re.M)
 
     assert submitted

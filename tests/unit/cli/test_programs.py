@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import CommandError
-from cli.programs import Program, ready_values
+from fabric_jobs.cli.dev.programs import Program, ready_values
+from fabric_jobs.cli.errors import CommandError
 
 READY = "print('stand_in ready port=1 url=http://x/?a=b')"
 WAIT = "import time; time.sleep(60)"
@@ -159,7 +159,7 @@ async def test_a_program_dies_with_its_killed_parent(stand_in: StandIn, tmp_path
     stand_in.write(write_pid, READY, WAIT)
     parent = """
         import asyncio, os
-        from cli.programs import Program
+        from fabric_jobs.cli.dev.programs import Program
 
         async def main():
             await Program.start("stand_in", environ=os.environ)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import CommandError
-from cli.reload import run_reloading
-from cli.stack import Stack
+from fabric_jobs.cli.dev.reload import run_reloading
+from fabric_jobs.cli.dev.stack import Stack
+from fabric_jobs.cli.errors import CommandError
 
 
 async def test_a_folder_that_can_t_be_watched_is_told(

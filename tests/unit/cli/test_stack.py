@@ -10,9 +10,9 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from cli.errors import CommandError, InputError
-from cli.issuer import Issuer
-from cli.stack import Stack, until_stopped
+from fabric_jobs.cli.dev.issuer import Issuer
+from fabric_jobs.cli.dev.stack import Stack, until_stopped
+from fabric_jobs.cli.errors import CommandError, InputError
 
 
 async def test_the_work_s_result_is_given() -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.executor.fakes import FakeFacade, serving
+from tests.support.fake_facade import FakeFacade, serving
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`python -m executor MODULE:NAME`."""
+"""`python -m fabric_jobs.executor MODULE:NAME`."""
 
 import asyncio
 import os
@@ -14,11 +14,11 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import Cluster
-from tests.unit.executor.fakes import FakeFacade, serving
+from tests.support.fake_facade import FakeFacade, serving
 
 MY_JOBS = """
 import asyncio, contextlib, time
-from executor import Executor, Job
+from fabric_jobs.executor import Executor, Job
 executor = Executor()
 empty = Executor()
 number = 1
@@ -50,11 +50,10 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ([], {}, "usage: python -m executor MODULE:NAME"),
+        ([], {}, "usage: python -m fabric_jobs.executor MODULE:NAME"),
         (["my_jobs"], {}, "'my_jobs' is not MODULE:NAME"),
         (["my_jobs:"], {}, "'my_jobs:' is not MODULE:NAME"),
         (["missing:executor"], {}, "no module missing"),
-        (["executor:executor"], {}, "executor is the name of this package"),
         (["my_jobs:number"], {}, "my_jobs has no Executor named number"),
         (["my_jobs:other"], {}, "my_jobs has no Executor named other"),
         (["my_jobs:empty"], {}, "no handler"),
@@ -67,7 +66,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 ) -> None:
     """No traceback, and nothing on stdout."""
     found = subprocess.run(
-        [sys.executable, "-m", "executor", *arguments],
+        [sys.executable, "-m", "fabric_jobs.executor", *arguments],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
@@ -86,7 +85,7 @@ async def begin(
 ) -> Process:
     """The program, between the embedded broker and the facade."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "executor", "my_jobs:executor"),
+        *(sys.executable, "-m", "fabric_jobs.executor", "my_jobs:executor"),
         cwd=folder,
         env={
             **os.environ,

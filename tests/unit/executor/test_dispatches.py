@@ -3,12 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from executor import dispatches
-from fabric_jobs import events
-from fabric_jobs.events import NotAnEventError
-from fabric_jobs.jobs import InvokeType, Policy
+from fabric_jobs.contract import events
+from fabric_jobs.contract.events import NotAnEventError
+from fabric_jobs.contract.jobs import InvokeType, Policy
+from fabric_jobs.executor import dispatches
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.unit.executor.fakes import requested, started
+from tests.support.fake_facade import requested, started
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 EARLIER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"

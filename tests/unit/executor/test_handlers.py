@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
-from executor.handlers import handler_of
-from fabric_jobs.jobs import ErrorSource
+from fabric_jobs.contract.jobs import ErrorSource
+from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
+from fabric_jobs.executor.handlers import handler_of
 
 
 class Forecast(msgspec.Struct):

@@ -10,11 +10,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, NodeNotReadyError
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
-from executor import ExecutorSettings, intake
-from executor.dispatches import Dispatched
-from executor.intake import Intake
-from fabric_jobs import events
-from tests.unit.executor.fakes import JOB_TYPE, PATIENCE_S, requested
+from fabric_jobs.contract import events
+from fabric_jobs.executor import ExecutorSettings, intake
+from fabric_jobs.executor.dispatches import Dispatched
+from fabric_jobs.executor.intake import Intake
+from tests.support.fake_facade import JOB_TYPE, PATIENCE_S, requested
 
 SETTINGS = ExecutorSettings(events_topic="topic")
 ZERO, ONE, TWO = (TopicPartition("topic", partition) for partition in range(3))

@@ -1,6 +1,6 @@
 """The position below which every claim is decided."""
 
-from executor.offsets import Offsets
+from fabric_jobs.executor.offsets import Offsets
 
 
 def assigned(*partitions: int) -> Offsets:

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from executor import outbox as outbox_module
-from executor.outbox import Outbox
+from fabric_jobs.executor import outbox as outbox_module
+from fabric_jobs.executor.outbox import Outbox
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from executor import ErrorSource, JobFailed, JobStopped
-from executor.outcomes import outcome_of
-from fabric_jobs.jobs import MAX_MESSAGE_CHARS, MAX_TRACEBACK_BYTES
+from fabric_jobs.contract.jobs import MAX_MESSAGE_CHARS, MAX_TRACEBACK_BYTES
+from fabric_jobs.executor import ErrorSource, JobFailed, JobStopped
+from fabric_jobs.executor.outcomes import outcome_of
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 STOPS = [asyncio.CancelledError(), JobStopped()]

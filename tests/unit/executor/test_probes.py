@@ -7,9 +7,9 @@ import threading
 import httpx
 import pytest
 
-from executor import probes
-from executor.probes import answering
-from fabric_jobs.settings import SettingsError
+from fabric_jobs.executor import probes
+from fabric_jobs.executor.probes import answering
+from fabric_jobs.runtime.settings import SettingsError
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from executor import Job, progress
-from executor.progress import ProgressFeed
-from fabric_jobs.jobs import Progress
+from fabric_jobs.contract.jobs import Progress
+from fabric_jobs.executor import Job, progress
+from fabric_jobs.executor.progress import ProgressFeed
 
 
 class Sent:

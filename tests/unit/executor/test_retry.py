@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from executor import Executor, HandlerDefinitionError, Job, Retry, api
-from executor.retry import policy_of
-from fabric_jobs.jobs import Policy
+from fabric_jobs.contract.jobs import Policy
+from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, Retry, api
+from fabric_jobs.executor.retry import policy_of
 
 
 def test_a_retry_becomes_the_policy_of_the_claim() -> None:

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from executor import Job, JobStopped, dispatches, progress
-from executor import run as run_module
-from executor import runs as runs_module
-from executor.dispatches import Dispatched
-from executor.handlers import handler_of
-from executor.run import Run
-from executor.runs import Runs
-from executor.session import Accepted, Session
-from executor.supervision import supervise
-from fabric_jobs import events
+from fabric_jobs.contract import events
+from fabric_jobs.executor import Job, JobStopped, dispatches, progress
+from fabric_jobs.executor import run as run_module
+from fabric_jobs.executor import runs as runs_module
+from fabric_jobs.executor.dispatches import Dispatched
+from fabric_jobs.executor.handlers import handler_of
+from fabric_jobs.executor.run import Run
+from fabric_jobs.executor.runs import Runs
+from fabric_jobs.executor.session import Accepted, Session
+from fabric_jobs.executor.supervision import supervise
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.unit.executor.fakes import (
+from tests.support.fake_facade import (
     ITEM_TYPE,
     JOB_TYPE,
     PATIENCE_S,

@@ -12,18 +12,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
-from executor import Executor, ExecutorSettings, Job, NoHandlersError, intake
-from fabric_jobs import events
-from fabric_jobs.settings import SettingsError
+from fabric_jobs.contract import events
+from fabric_jobs.executor import Executor, ExecutorSettings, Job, NoHandlersError, intake
+from fabric_jobs.runtime.settings import SettingsError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import Cluster
-from tests.unit.executor.fakes import (
-    ITEM_TYPE,
-    JOB_TYPE,
-    FakeFacade,
-    requested,
-    started,
-)
+from tests.support.fake_facade import ITEM_TYPE, JOB_TYPE, FakeFacade, requested, started
 
 
 @pytest.fixture
@@ -192,9 +186,9 @@ async def print_nothing(job: Job[Any]) -> None:
 def test_the_executor_needs_nothing_of_the_facades() -> None:
     """Its base dependencies are few; who runs handlers installs no web framework."""
     code = (
-        "import sys, executor; "
-        "print([name for name in ('facade', 'litestar', 'confluent_kafka') if name in sys.modules])"
+        "import sys, fabric_jobs.executor; print("
+        "sys.modules.keys() & {'fabric_jobs.facade', 'litestar', 'confluent_kafka'})"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.strip() == "set()"

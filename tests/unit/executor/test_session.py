@@ -6,25 +6,17 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from executor import session as session_module
-from executor import supervision
-from executor.session import Accepted, Refused, Session
-from executor.supervision import supervise
+from fabric_jobs.executor import session as session_module
+from fabric_jobs.executor import supervision
+from fabric_jobs.executor.session import Accepted, Refused, Session
+from fabric_jobs.executor.supervision import supervise
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.unit.executor.fakes import (
-    PATIENCE_S,
-    Entry,
-    FakeFacade,
-    accept,
-    refuse,
-    serving,
-    silent,
-)
+from tests.support.fake_facade import PATIENCE_S, Entry, FakeFacade, accept, refuse, serving, silent
 
 HELLO = pb.Hello(executor_id="one", pool="default", slots=3)
 
 
-class Holder:
+class RunHolder:
     """Keeps what the stream says to it."""
 
     def __init__(self) -> None:
@@ -54,11 +46,11 @@ def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def connecting(
-    *addresses: str, holder: Holder | None = None, heartbeat_s: float = 60
+    *addresses: str, holder: RunHolder | None = None, heartbeat_s: float = 60
 ) -> AsyncIterator[Session]:
     """A session that is kept up, and ended in order."""
     session = Session(HELLO, addresses, heartbeat_s)
-    told = holder or Holder()
+    told = holder or RunHolder()
     keeping = asyncio.create_task(supervise("session", lambda: session.connect(told)))
     async with asyncio.timeout(2 * PATIENCE_S):
         try:
@@ -82,7 +74,7 @@ async def test_the_first_message_says_who_connects_and_what_it_holds(facade: Fak
     async with connecting(facade.address):
         await facade.until(lambda: facade.requests)
 
-    assert facade.requests[0] == pb.SessionRequest(hello=HELLO, heartbeat=Holder().heartbeat())
+    assert facade.requests[0] == pb.SessionRequest(hello=HELLO, heartbeat=RunHolder().heartbeat())
 
 
 async def test_an_entry_is_answered_with_the_record_or_the_reason(facade: FakeFacade) -> None:
@@ -239,12 +231,12 @@ async def test_heartbeats_are_sent_without_being_asked(facade: FakeFacade) -> No
     async with connecting(facade.address, heartbeat_s=0.05):
         await facade.until(lambda: len(facade.heartbeats) >= 3)
 
-    assert facade.heartbeats[-1] == Holder().heartbeat()
+    assert facade.heartbeats[-1] == RunHolder().heartbeat()
 
 
 async def test_what_comes_down_reaches_the_holder(facade: FakeFacade) -> None:
     """Cancels, stops and offers."""
-    holder = Holder()
+    holder = RunHolder()
     async with connecting(facade.address, holder=holder):
         await facade.until(lambda: facade.requests)
         facade.send(

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from executor import supervision
-from executor.supervision import supervise
-from fabric_jobs.kafka import KafkaRefusedError
+from fabric_jobs.executor import supervision
+from fabric_jobs.executor.supervision import supervise
+from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 
 
 class Work:

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.example import executor as examples
-from executor import Executor, InvokeType, Job, JobFailed, JobStopped, Retry
-from executor.testing import Outcome, run_job
-from fabric_jobs.jobs import Progress
+from fabric_jobs.cli.example import executor as examples
+from fabric_jobs.contract.jobs import Progress
+from fabric_jobs.executor import Executor, InvokeType, Job, JobFailed, JobStopped, Retry
+from fabric_jobs.executor.testing import Outcome, run_job
 
 FORECAST = "Contoso.FinanceAnalytics.Forecast"
 

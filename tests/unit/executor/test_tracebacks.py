@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from executor import Executor, Job
-from executor.testing import run_job
+from fabric_jobs.executor import Executor, Job
+from fabric_jobs.executor.testing import run_job
 
 executor = Executor()
 
@@ -60,7 +60,7 @@ def test_a_module_that_can_t_be_imported_is_told_with_its_own_lines(
     """And exit code 1: the command line is right."""
     file = tmp_path / "my_jobs.py"
     file.write_text(text)
-    command = [sys.executable, "-m", "executor", "my_jobs:executor"]
+    command = [sys.executable, "-m", "fabric_jobs.executor", "my_jobs:executor"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from executor import Job, watchdog
-from executor.watchdog import watching
-from tests.unit.executor.fakes import FakeFacade
+from fabric_jobs.executor import Job, watchdog
+from fabric_jobs.executor.watchdog import watching
+from tests.support.fake_facade import FakeFacade
 from tests.unit.executor.test_runs import running, start
 
 STOPPED = """
 import asyncio, logging, sys
-from executor.watchdog import watching
+from fabric_jobs.executor.watchdog import watching
 
 async def main():
     async with watching():

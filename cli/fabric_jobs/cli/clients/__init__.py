@@ -1,0 +1,1 @@
+"""Clients of a facade: HTTP, gRPC, tokens, and the topic."""

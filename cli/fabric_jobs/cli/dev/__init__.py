@@ -1,0 +1,1 @@
+"""What `fabric-jobs dev` and `fabric-jobs demo` run: broker, token issuer, facade and executor."""

@@ -1,0 +1,59 @@
+"""A job's status and progress, live on the terminal."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from fabric_jobs.cli.errors import one_line
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+
+class JobBar:
+    """A line that is gone once the job has ended; none where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self.shown = console.is_terminal
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[message]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not self.shown,
+        )
+        self._task = self._bar.add_task("", total=None, message="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def status(self, status: str) -> None:
+        """The status from now on."""
+        self._bar.update(self._task, description=status)
+
+    def progress(self, job: pb.Job) -> None:
+        """What the job's run last said."""
+        if job.HasField("progress"):
+            message = one_line(job.progress.message)
+            self._bar.update(self._task, total=1, completed=job.progress.fraction, message=message)

@@ -1,0 +1,154 @@
+"""A handler: the function, the type of its payload, and how it is called."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from fabric_jobs.contract.jobs import Policy
+from fabric_jobs.executor.errors import HandlerDefinitionError, PayloadInvalidError
+from fabric_jobs.executor.jobs import Job
+
+DEFAULT_POLICY = Policy()
+
+
+class Handler(Struct, frozen=True, kw_only=True):
+    """What runs the jobs of one type."""
+
+    item_type: str
+    job_type: str
+    function: Callable[[Job[Any]], object]
+    payload_decoder: msgspec.json.Decoder[Any]
+    is_async: bool
+    policy: Policy
+    #: How many runs of it the process holds at a time; none means as many as it has slots.
+    slots: int | None
+
+    def decode(self, payload: bytes) -> object:
+        """The payload as the handler's type. Raises `PayloadInvalidError`."""
+        try:
+            return self.payload_decoder.decode(b"{}" if payload in (b"", b"null") else payload)
+        except RecursionError:
+            raise PayloadInvalidError("The payload is nested too deeply.") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            # msgspec names every path but the root's.
+            path = "" if " - at `$" in str(error) else " - at `$`"
+            raise PayloadInvalidError(f"The payload: {error}{path}.") from None
+
+    async def call(self, job: Job[Any]) -> None:
+        """Runs the handler to its end, in a thread where it is no `async` function."""
+        try:
+            if self.is_async:
+                await self.function(job)  # type: ignore[misc] # is_async says so
+            elif error := await _in_thread(self.function, job):
+                raise error
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Out of a task it would end the event loop, and every other job with it.
+            raise RuntimeError(f"The handler raised {error!r}") from error
+
+
+def handler_of(
+    item_type: str,
+    job_type: str,
+    function: Callable[[Job[Any]], object],
+    policy: Policy = DEFAULT_POLICY,
+    slots: int | None = None,
+) -> Handler:
+    """The function as a handler. Raises `HandlerDefinitionError`."""
+    for name, value in (("item type", item_type), ("job type", job_type)):
+        if not isinstance(value, str) or not value:
+            raise HandlerDefinitionError(
+                f'The {name} must be a text: @executor.job("Item.Type", "jobType"), not {value!r}.'
+            )
+    if not inspect.isroutine(function):
+        raise HandlerDefinitionError(f"{function!r} is no function.")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise HandlerDefinitionError(f"{function.__qualname__} is a generator: it can't yield.")
+    if slots is not None and (type(slots) is not int or slots < 1):
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}: slots must be a whole number from 1, not {slots!r}."
+        )
+    payload_type = _payload_type(function)
+    try:
+        decoder = msgspec.json.Decoder(payload_type)
+        usable = not isinstance(msgspec.inspect.type_info(payload_type), msgspec.inspect.CustomType)
+    except TypeError as error:
+        raise HandlerDefinitionError(f"{function.__qualname__}: {error}.") from error
+    if not usable:
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}: JSON can't be decoded to {payload_type!r}; "
+            "use a msgspec.Struct, a dataclass, a TypedDict or a built-in type."
+        )
+    return Handler(
+        item_type=item_type,
+        job_type=job_type,
+        function=function,
+        payload_decoder=decoder,
+        is_async=inspect.iscoroutinefunction(function),
+        policy=policy,
+        slots=slots,
+    )
+
+
+def _payload_type(function: Callable[[Job[Any]], object]) -> Any:
+    signature = inspect.signature(function)
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}{signature} must take one argument, the job: {error}."
+        ) from error
+    try:
+        hints = get_type_hints(function)
+    except NameError as error:
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}{signature}: an annotation can't be resolved: {error}."
+        ) from error
+    hint = hints.get(next(iter(signature.parameters)), Job)
+    if hint is Job:
+        return Any
+    if get_origin(hint) is not Job:
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}{signature} must take a Job, such as Job[MyPayload]."
+        )
+    (payload_type,) = get_args(hint)
+    return Any if isinstance(payload_type, TypeVar) else payload_type
+
+
+def _in_thread(
+    function: Callable[[Job[Any]], object], job: Job[Any]
+) -> asyncio.Future[BaseException | None]:
+    """Calls the function in a thread of its own; resolves to what it raised.
+
+    The threads are daemons, unlike those of a pool: a handler that does not end when the executor
+    does can't hold the process. The slots bound their number.
+    """
+    loop = asyncio.get_running_loop()
+    # Not set_exception: a future refuses StopIteration, and would never resolve.
+    raised: asyncio.Future[BaseException | None] = loop.create_future()
+    context = copy_context()
+
+    def settle(error: BaseException | None) -> None:
+        if not raised.done():
+            raised.set_result(error)
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            result = context.run(function, job)
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError("The handler returned a coroutine: define it with `async def`.")
+        except BaseException as exception:
+            error = exception
+        with suppress(RuntimeError):  # the loop is closed: the executor has ended before
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=work, name=f"job {job.job_id}", daemon=True).start()
+    return raised

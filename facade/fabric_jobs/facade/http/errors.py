@@ -1,0 +1,133 @@
+"""Every answer that is no success: one table of codes, one mapper to Fabric's `ErrorResponse`."""
+
+import logging
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from fabric_jobs.contract.jobs import (
+    ErrorExtendedInformation,
+    ErrorResponse,
+    ErrorSource,
+    NameValuePair,
+)
+from fabric_jobs.facade.auth import AuthError, AuthorityError
+from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.runtime.telemetry.logs import about
+
+log = logging.getLogger("fabric_jobs.http")
+
+#: What a client is told to wait after 429 and 503, in seconds.
+RETRY_AFTER_S = 5
+
+
+class Meaning(NamedTuple):
+    """A code's HTTP status, whose fault it is, and whether repeating can't help."""
+
+    status: int
+    source: ErrorSource
+    permanent: bool
+
+
+class Code(StrEnum):
+    """The `errorCode` of an answer."""
+
+    INVALID_REQUEST = "InvalidRequest"
+    AUTH_ERROR = "AuthError"
+    JOB_NOT_FOUND = "JobNotFound"
+    ITEM_TYPE_NOT_SERVED = "ItemTypeNotServed"
+    JOB_TYPE_NOT_SERVED = "JobTypeNotServed"
+    ROUTE_NOT_FOUND = "RouteNotFound"
+    METHOD_NOT_ALLOWED = "MethodNotAllowed"
+    JOB_CONFLICT = "JobConflict"
+    REQUEST_TOO_LARGE = "RequestTooLarge"
+    TOO_MANY_REQUESTS = "TooManyRequests"
+    INTERNAL_ERROR = "InternalError"
+    UNAVAILABLE = "Unavailable"
+
+
+MEANINGS = {
+    Code.INVALID_REQUEST: Meaning(400, ErrorSource.USER, True),
+    Code.AUTH_ERROR: Meaning(401, ErrorSource.EXTERNAL, True),
+    Code.JOB_NOT_FOUND: Meaning(404, ErrorSource.USER, True),
+    Code.ITEM_TYPE_NOT_SERVED: Meaning(404, ErrorSource.USER, True),
+    Code.JOB_TYPE_NOT_SERVED: Meaning(404, ErrorSource.USER, True),
+    Code.ROUTE_NOT_FOUND: Meaning(404, ErrorSource.USER, True),
+    Code.METHOD_NOT_ALLOWED: Meaning(405, ErrorSource.USER, True),
+    Code.JOB_CONFLICT: Meaning(409, ErrorSource.USER, True),
+    Code.REQUEST_TOO_LARGE: Meaning(413, ErrorSource.USER, True),
+    Code.TOO_MANY_REQUESTS: Meaning(429, ErrorSource.USER, False),
+    Code.INTERNAL_ERROR: Meaning(500, ErrorSource.SYSTEM, False),
+    Code.UNAVAILABLE: Meaning(503, ErrorSource.SYSTEM, False),
+}
+
+
+#: For what the framework raises of itself, by status.
+_FRAMEWORK = {404: Code.ROUTE_NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.REQUEST_TOO_LARGE}
+_ADVICE = {
+    Code.ROUTE_NOT_FOUND: "No such route. Check the path and the base path.",
+    Code.METHOD_NOT_ALLOWED: "This path does not take this method.",
+    Code.REQUEST_TOO_LARGE: "The body is too large. Pass large data by reference.",
+}
+
+
+class HttpError(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _ids_of_request() -> tuple[ErrorExtendedInformation, ...]:
+    """What to quote when asking about the request."""
+    ids = tuple(NameValuePair(name, value) for name, value in about().items())
+    if not ids:
+        return ()
+    return (
+        ErrorExtendedInformation(
+            error_code="RequestIds",
+            message="Quote these when asking about this request.",
+            additional_parameters=ids,
+        ),
+    )
+
+
+def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer for whatever was raised, from routing to a bug."""
+    headers = {}
+    match error:
+        case HttpError(code=code):
+            message = str(error)
+        case AuthError():
+            code, message = Code.AUTH_ERROR, str(error)
+        case LogUnavailableError() | AuthorityError():
+            code, message = Code.UNAVAILABLE, str(error)
+        case HTTPException(status_code=status) if status < 500:
+            code = _FRAMEWORK.get(status, Code.INVALID_REQUEST)
+            message = _ADVICE.get(code, error.detail)
+            headers.update(error.headers or {})
+        case _:
+            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            code, message = Code.INTERNAL_ERROR, "This is a fault of the service, and was logged."
+    meaning = MEANINGS[code]
+    if meaning.status == 401:
+        headers["WWW-Authenticate"] = "SubjectAndAppToken1.0"
+    if meaning.status in (429, 503):
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    body = ErrorResponse(
+        error_code=code,
+        message=message,
+        source=meaning.source,
+        is_permanent=meaning.permanent,
+        more_details=_ids_of_request(),
+    )
+    return Response(
+        msgspec.json.encode(body),
+        status_code=meaning.status,
+        media_type="application/json",
+        headers=headers,
+    )

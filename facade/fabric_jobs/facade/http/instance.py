@@ -1,0 +1,36 @@
+"""Which job a request is about."""
+
+from fabric_jobs.contract.guids import canonical
+from fabric_jobs.facade.http.errors import Code, HttpError
+from fabric_jobs.facade.jobs.instance import Instance
+
+MAX_ITEM_TYPE_CHARS = 64
+MAX_JOB_TYPE_CHARS = 96
+
+
+def instance_of(
+    tenant_id: str, workspace_id: str, item_type: str, item_id: str, job_type: str, job_id: str
+) -> Instance:
+    """The place in its canonical spelling. Raises `HttpError`."""
+    _check_length("itemType", item_type, MAX_ITEM_TYPE_CHARS)
+    _check_length("jobType", job_type, MAX_JOB_TYPE_CHARS)
+    return Instance(
+        tenant_id=tenant_id,
+        workspace_id=_guid("workspaceId", workspace_id),
+        item_type=item_type,
+        item_id=_guid("itemId", item_id),
+        job_type=job_type,
+        job_id=_guid("jobInstanceId", job_id),
+    )
+
+
+def _check_length(name: str, text: str, most: int) -> None:
+    if not 0 < len(text) <= most:
+        raise HttpError(Code.INVALID_REQUEST, f"{name} must have 1 to {most} characters.")
+
+
+def _guid(name: str, text: str) -> str:
+    try:
+        return canonical(text)
+    except ValueError:
+        raise HttpError(Code.INVALID_REQUEST, f"{name} is not a GUID.") from None

@@ -1,0 +1,63 @@
+"""Each request measured by its operation; where tracing is on, it is a span too."""
+
+import time
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from opentelemetry.trace import Span, SpanKind, StatusCode
+
+from fabric_jobs.facade import metrics
+from fabric_jobs.facade.http.headers import traceparent_of
+from fabric_jobs.facade.http.probes import PROBES
+from fabric_jobs.runtime.telemetry import tracing
+from fabric_jobs.runtime.telemetry.logs import about
+
+#: The operation of a request that is none of Fabric's, or met no route.
+NONE = "none"
+
+
+def observed(app: ASGIApp) -> ASGIApp:
+    """The application, around all of its routing, but for the probes."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["path"] in PROBES:
+            await app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status = 500
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        traceparent = traceparent_of(scope) if tracing.is_on() else None
+        with tracing.span(scope["method"], SpanKind.SERVER, of=traceparent) as span:
+            await app(scope, receive, send_and_see)
+            if tracing.is_on():
+                _describe(span, scope, status)
+        operation = getattr(scope.get("route_handler"), "operation_id", None) or NONE
+        metrics.REQUEST_SECONDS.record(
+            time.perf_counter() - begun, {"operation": operation, "status": str(status)}
+        )
+
+    return call
+
+
+def _describe(span: Span, scope: HTTPScope, status: int) -> None:
+    """What OpenTelemetry says of an HTTP server's spans: the name has no ids, so it groups."""
+    route = scope.get("path_template")
+    if route:
+        span.update_name(f"{scope['method']} {route}")
+        span.set_attribute("http.route", route)
+    span.set_attributes(
+        {
+            "http.request.method": scope["method"],
+            "url.path": scope["path"],
+            "http.response.status_code": status,
+            **{f"fabric.{name}": value for name, value in about().items()},
+        }
+    )
+    if status >= 500:
+        span.set_status(StatusCode.ERROR)

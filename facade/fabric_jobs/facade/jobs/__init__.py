@@ -1,0 +1,1 @@
+"""The rules of the writer and the reader: commands on jobs, over the log and its replica."""

@@ -1,0 +1,42 @@
+"""What a decision can be, beside an event."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from fabric_jobs.contract import events
+from fabric_jobs.facade.lifecycle.job import Job
+
+
+class Reason(StrEnum):
+    """Why a command was refused."""
+
+    NOT_FOUND = "the job is not known"
+    CONFLICT = "the job exists with other content"
+    FINAL = "the job is final"
+    NOT_FINAL = "the job is not final"
+    SUPERSEDED = "the attempt is over, or a later one was dispatched"
+    GRANTED_TO_ANOTHER = "the attempt was granted to another executor"
+    NOT_DISPATCHED = "the job's log holds no such dispatch"
+
+
+class Refusal(Struct, frozen=True):
+    """Decided against. Only a conclusive one stands whatever the log says further on."""
+
+    reason: Reason
+    conclusive: bool
+
+
+class Settled(Struct, frozen=True):
+    """The command's effect is already in the state: success without an event."""
+
+    job: Job
+
+
+class Undecidable(Struct, frozen=True):
+    """The job's last event is of a type that only a later version decides upon."""
+
+    job: Job
+
+
+Decision = events.KnownEvent | Settled | Refusal | Undecidable

@@ -1,0 +1,74 @@
+"""The event that follows a job's last one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET, Raw
+from msgspec.structs import replace
+
+from fabric_jobs.contract import events
+from fabric_jobs.contract.events import Dispatch, EventData, FailedData, RequeuedData, RequeueReason
+from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.facade.lifecycle.commands import Stamp
+from fabric_jobs.facade.lifecycle.job import Job
+from fabric_jobs.facade.lifecycle.table import TABLE
+
+_ENDS: dict[JobInstanceStatus, tuple[type[events.KnownEvent], type[EventData]]] = {
+    JobInstanceStatus.COMPLETED: (events.Completed, EventData),
+    JobInstanceStatus.FAILED: (events.Failed, FailedData),
+    JobInstanceStatus.CANCELLED: (events.Cancelled, EventData),
+}
+
+
+def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
+    kind, data = _ENDS[status]
+    return follow(
+        job,
+        kind,
+        stamp,
+        _data=data,
+        status=status,
+        end_time=stamp.time,
+        due_time=None,
+        **changes,
+    )
+
+
+def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> events.KnownEvent:
+    return follow(
+        job,
+        events.Requeued,
+        stamp,
+        _data=lambda **data: RequeuedData(
+            reason=reason, dispatch=Dispatch(Raw(job.payload)), **data
+        ),
+        attempt=job.state.attempt + 1,
+        dispatch_time=stamp.time,
+        executor_id=None,
+        policy=None,
+        attempt_start_time=None,
+        cancel_time=None,
+        due_time=None,
+        **changes,
+    )
+
+
+def follow(
+    job: Job,
+    kind: type[events.KnownEvent],
+    stamp: Stamp,
+    _data: Callable[..., EventData] = EventData,
+    **changes: Any,
+) -> events.KnownEvent:
+    """The event that follows the job's last one; the table knows the phase after it."""
+    state = replace(job.state, phase=TABLE[job.state.phase][kind], **changes)
+    # Each event takes its own kind of data; the callers pass the right one.
+    build: Callable[..., events.KnownEvent] = kind
+    return build(
+        id=stamp.event_id,
+        source=stamp.source,
+        subject=job.job_id,
+        time=stamp.time,
+        traceparent=job.traceparent or UNSET,
+        data=_data(sequence=job.sequence + 1, follows=job.event_id, state=state),
+    )

@@ -1,0 +1,75 @@
+"""What the commands lead to that a replica gives when a time is over."""
+
+from datetime import datetime
+
+from fabric_jobs.contract import failures
+from fabric_jobs.contract.events import RequeueReason
+from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, JobInstanceStatus, JobPhase
+from fabric_jobs.facade.lifecycle.commands import (
+    Expire,
+    FailUnstarted,
+    Retry,
+    Stamp,
+    TimeCommand,
+    TimeOutRun,
+)
+from fabric_jobs.facade.lifecycle.decision import Decision, Reason, Refusal, Settled
+from fabric_jobs.facade.lifecycle.follow import end, requeue
+from fabric_jobs.facade.lifecycle.job import Job
+from fabric_jobs.facade.lifecycle.runs import fail_attempt
+
+
+def decide_time(job: Job, command: TimeCommand, stamp: Stamp) -> Decision:
+    """The event; settled where the job has gone on by itself in the meantime."""
+    if isinstance(command, FailUnstarted):
+        return _fail_unstarted(job, command, stamp)
+    if isinstance(command, Expire):
+        return _expire(job, stamp)
+    state = job.state
+    if command.attempt > state.attempt:
+        return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
+    if command.attempt < state.attempt:
+        return Settled(job)
+    if isinstance(command, Retry):
+        if state.phase is JobPhase.WAITING:
+            return requeue(job, RequeueReason.RETRY_DUE, stamp)
+    elif isinstance(command, TimeOutRun):
+        if state.phase is JobPhase.RUNNING:
+            return fail_attempt(job, failures.RUN_TIMED_OUT, stamp)
+    elif state.phase is JobPhase.STOPPING:
+        return end(job, stamp, status=JobInstanceStatus.CANCELLED)
+    return Settled(job)
+
+
+def _fail_unstarted(job: Job, command: FailUnstarted, stamp: Stamp) -> Decision:
+    if job.state.phase is JobPhase.QUEUED and job.state.start_time is None:
+        return end(
+            job,
+            stamp,
+            status=JobInstanceStatus.FAILED,
+            error=_not_started(job, command.last_served),
+        )
+    return Settled(job)
+
+
+def _expire(job: Job, stamp: Stamp) -> Decision:
+    if job.final:
+        return Settled(job)
+    return end(job, stamp, **failures.expired(job.state))
+
+
+def _not_started(job: Job, last_served: datetime | None) -> ErrorResponse:
+    kind = f"{job.state.item_type} {job.state.job_type}"
+    if last_served is None:
+        why = f"none with a handler for {kind} was heard of. Start one"
+    else:
+        why = (
+            f"though one with a handler for {kind} was heard of, last at {last_served:%H:%M:%S} "
+            "UTC. Give them more slots, or start more"
+        )
+    return ErrorResponse(
+        error_code="JobNotStarted",
+        message=f"No executor took the job within 110 minutes, {why}.",
+        source=ErrorSource.SYSTEM,
+        is_permanent=False,
+    )

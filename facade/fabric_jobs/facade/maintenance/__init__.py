@@ -1,0 +1,1 @@
+"""What time and silence decide: timers and leases."""

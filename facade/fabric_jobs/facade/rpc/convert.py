@@ -1,0 +1,59 @@
+"""Jobs as gRPC messages."""
+
+from fabric_jobs.contract.wire import (
+    PHASES,
+    STATUSES,
+    error_to_proto,
+    progress_to_proto,
+    time_to_proto,
+)
+from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.facade.roster import Heard
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+
+def job_to_proto(job: Job) -> pb.Job:
+    """The job's message."""
+    state = job.state
+    return pb.Job(
+        job_id=job.job_id,
+        tenant_id=state.tenant_id,
+        workspace_id=state.workspace_id,
+        item_type=state.item_type,
+        item_id=state.item_id,
+        job_type=state.job_type,
+        invoke_type=state.invoke_type,
+        status=STATUSES[state.status],
+        phase=PHASES[state.phase],
+        attempt=state.attempt,
+        failures=state.failures,
+        executor_id=state.executor_id or "",
+        create_time=time_to_proto(state.create_time),
+        start_time=time_to_proto(state.start_time),
+        due_time=time_to_proto(state.due_time),
+        end_time=time_to_proto(state.end_time),
+        progress=progress_to_proto(state.progress) if state.progress else None,
+        error=error_to_proto(state.error) if state.error else None,
+        sequence=job.sequence,
+        activity_id=state.activity_id or "",
+        request_id=state.request_id or "",
+        exhausted=state.exhausted,
+        traceparent=job.traceparent or "",
+        claim_traceparent=state.claim_traceparent or "",
+    )
+
+
+def executor_to_proto(heard: Heard) -> pb.Executor:
+    """The executor's message."""
+    heartbeat = heard.heartbeat
+    return pb.Executor(
+        executor_id=heartbeat.executor_id,
+        pool=heartbeat.pool,
+        job_types=[
+            pb.JobType(item_type=kind.item_type, job_type=kind.job_type)
+            for kind in heartbeat.job_kinds
+        ],
+        slots=heartbeat.slots,
+        free_slots=heartbeat.free_slots,
+        heartbeat_time=time_to_proto(heard.time),
+    )

@@ -1,0 +1,112 @@
+"""The answer to one claim or report."""
+
+from opentelemetry.trace import SpanKind
+
+from fabric_jobs.contract.topics import canonical_job_id
+from fabric_jobs.contract.wire import error_from_proto, policy_from_proto, progress_from_proto
+from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
+from fabric_jobs.facade.lifecycle import (
+    Claim,
+    Command,
+    HandBack,
+    Reason,
+    ReportCompleted,
+    ReportFailed,
+    ReportProgress,
+    ReportStopped,
+)
+from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.runtime.telemetry import tracing
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+_REASONS = {
+    Reason.FINAL: pb.REFUSAL_REASON_FINAL,
+    Reason.SUPERSEDED: pb.REFUSAL_REASON_SUPERSEDED,
+    Reason.GRANTED_TO_ANOTHER: pb.REFUSAL_REASON_GRANTED_TO_ANOTHER,
+    Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
+    Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
+}
+#: Outcomes that say no more than that.
+_ENDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
+    "completed": ReportCompleted,
+    "stopped": ReportStopped,
+    "handed_back": HandBack,
+}
+
+
+async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answer:
+    """Granted, refused, or undecided."""
+    try:
+        command = Claim(
+            job_id=canonical_job_id(claim.job_id),
+            attempt=claim.attempt,
+            executor_id=executor_id,
+            dispatch_id=claim.record.event_id,
+            policy=policy_from_proto(claim.policy),
+            traceparent=tracing.checked(claim.traceparent),
+        )
+    except ValueError as error:
+        return _invalid(claim.entry_id, error)
+    return await _answer(jobs, "claim", claim, command, claim.record)
+
+
+async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.Answer:
+    """Applied, refused, or undecided."""
+    try:
+        command = _report(executor_id, report)
+    except ValueError as error:
+        return _invalid(report.entry_id, error)
+    return await _answer(jobs, "report", report, command, report.grant)
+
+
+async def _answer(
+    jobs: Jobs, name: str, entry: pb.Claim | pb.Report, command: Command, record: pb.Record
+) -> pb.Answer:
+    """The answer, and a span of that name; where its executor makes none, the append is enough."""
+    if not entry.traceparent:
+        return await _decided(jobs, entry.entry_id, command, record)
+    with tracing.span(name, SpanKind.SERVER, of=entry.traceparent) as answering:
+        answer = await _decided(jobs, entry.entry_id, command, record)
+        answering.set_attribute("fabric_jobs.answer", str(answer.WhichOneof("result")))
+        return answer
+
+
+async def _decided(jobs: Jobs, entry_id: int, command: Command, record: pb.Record) -> pb.Answer:
+    try:
+        entry = await jobs.execute(command, read_to=record.offset + 1)
+    except RefusedError as refused:
+        refusal = pb.Refusal(reason=_REASONS[refused.reason], message=refused.reason.value)
+        return pb.Answer(entry_id=entry_id, refused=refusal)
+    except LogUnavailableError as error:
+        return pb.Answer(entry_id=entry_id, undecided=pb.Undecided(message=str(error)))
+    accepted = pb.Record(
+        event_id=entry.job.event_id, partition=entry.partition, offset=entry.offset
+    )
+    return pb.Answer(entry_id=entry_id, accepted=accepted)
+
+
+def _report(executor_id: str, report: pb.Report) -> Command:
+    job_id, attempt = canonical_job_id(report.job_id), report.attempt
+    outcome = report.WhichOneof("outcome") or ""
+    if kind := _ENDS.get(outcome):
+        return kind(job_id=job_id, attempt=attempt, executor_id=executor_id)
+    if outcome == "progress":
+        progress = progress_from_proto(report.progress)
+        return ReportProgress(
+            job_id=job_id, attempt=attempt, executor_id=executor_id, progress=progress
+        )
+    if outcome == "failed":
+        error = error_from_proto(report.failed)
+        return ReportFailed(
+            job_id=job_id,
+            attempt=attempt,
+            executor_id=executor_id,
+            error=error,
+            traceback=report.traceback,
+        )
+    raise ValueError("the report says nothing")
+
+
+def _invalid(entry_id: int, error: Exception) -> pb.Answer:
+    refusal = pb.Refusal(reason=pb.REFUSAL_REASON_INVALID, message=str(error))
+    return pb.Answer(entry_id=entry_id, refused=refusal)

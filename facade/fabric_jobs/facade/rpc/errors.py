@@ -1,0 +1,67 @@
+"""gRPC errors: a canonical code with a reason, as `google.rpc.ErrorInfo`."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyProto
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from fabric_jobs.facade.jobs.jobs import RefusedError
+from fabric_jobs.facade.lifecycle import Reason
+from fabric_jobs.facade.log import LogUnavailableError
+
+DOMAIN = "fabric-jobs"
+#: What a caller of the unary methods can be refused for.
+_REFUSALS = {
+    Reason.NOT_FOUND: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", "No such job is known."),
+    Reason.NOT_FINAL: (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "JOB_NOT_FINAL",
+        "The job has not ended. Cancel it, or wait for its end, and retry it then.",
+    ),
+    Reason.CONFLICT: (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "JOB_CONFLICT",
+        "A job of the new id exists with other content. Choose another id.",
+    ),
+}
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+async def abort(
+    context: Context,
+    code: grpc.StatusCode,
+    reason: str,
+    message: str,
+    metadata: Mapping[str, str] | None = None,
+) -> NoReturn:
+    """Ends the call with the code, and the reason where clients look for it."""
+    detail = AnyProto()
+    detail.Pack(ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
+    status = Status(code=code.value[0], message=message, details=[detail])
+    await context.abort(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+async def abort_refused(context: Context, reason: Reason) -> NoReturn:
+    """Ends the call because of what the job is."""
+    await abort(context, *_REFUSALS[reason])
+
+
+async def abort_invalid(context: Context, reason: str, message: str) -> NoReturn:
+    """Ends the call because its request is wrong; the message says what would be right."""
+    await abort(context, grpc.StatusCode.INVALID_ARGUMENT, reason, message)
+
+
+@asynccontextmanager
+async def answered(context: Context) -> AsyncIterator[None]:
+    """Turns what jobs and log raise into its answer."""
+    try:
+        yield
+    except RefusedError as refused:
+        await abort_refused(context, refused.reason)
+    except LogUnavailableError as error:
+        await abort(context, grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE", str(error))

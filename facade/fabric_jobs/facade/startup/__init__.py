@@ -1,0 +1,1 @@
+"""Start-up: the composition of a replica, and what its settings must fulfil."""

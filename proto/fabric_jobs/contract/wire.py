@@ -1,0 +1,179 @@
+"""The contract's values as protobuf messages and back, for both ends of the status API."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from math import isfinite
+
+import msgspec
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from fabric_jobs.contract.jobs import (
+    MAX_PROGRESS_CHARS,
+    ErrorExtendedInformation,
+    ErrorResponse,
+    ErrorSource,
+    JobInstanceStatus,
+    JobPhase,
+    NameValuePair,
+    Policy,
+    Progress,
+)
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+STATUSES = {
+    JobInstanceStatus.NOT_STARTED: pb.JOB_INSTANCE_STATUS_NOT_STARTED,
+    JobInstanceStatus.IN_PROGRESS: pb.JOB_INSTANCE_STATUS_IN_PROGRESS,
+    JobInstanceStatus.COMPLETED: pb.JOB_INSTANCE_STATUS_COMPLETED,
+    JobInstanceStatus.FAILED: pb.JOB_INSTANCE_STATUS_FAILED,
+    JobInstanceStatus.CANCELLED: pb.JOB_INSTANCE_STATUS_CANCELLED,
+}
+STATUS_NAMES = {number: status for status, number in STATUSES.items()}
+PHASES = {
+    JobPhase.QUEUED: pb.JOB_PHASE_QUEUED,
+    JobPhase.RUNNING: pb.JOB_PHASE_RUNNING,
+    JobPhase.STOPPING: pb.JOB_PHASE_STOPPING,
+    JobPhase.WAITING: pb.JOB_PHASE_WAITING,
+    JobPhase.ENDED: pb.JOB_PHASE_ENDED,
+}
+PHASE_NAMES = {number: phase for phase, number in PHASES.items()}
+
+
+class InvalidMessageError(ValueError):
+    """A message holds what the contract forbids; the text says what."""
+
+
+@lru_cache
+def policy_to_proto(policy: Policy) -> pb.Policy:
+    """The message of a policy: the same each time, so copy it, as a message does with its parts."""
+    return pb.Policy(
+        max_attempts=policy.max_attempts,
+        initial_backoff=_duration(policy.initial_backoff_s),
+        backoff_multiplier=policy.backoff_multiplier,
+        max_backoff=_duration(policy.max_backoff_s),
+        jitter=policy.jitter,
+        run_timeout=None if policy.run_timeout_s is None else _duration(policy.run_timeout_s),
+        cancel_grace=_duration(policy.cancel_grace_s),
+    )
+
+
+def policy_from_proto(message: pb.Policy) -> Policy:
+    """The policy in a message; what is absent has its default. Raises `InvalidMessageError`."""
+    return _policy_of(message.SerializeToString())
+
+
+@lru_cache  # each claim carries its handler's
+def _policy_of(serialized: bytes) -> Policy:
+    message = pb.Policy.FromString(serialized)
+    if not (isfinite(message.backoff_multiplier) and isfinite(message.jitter)):
+        raise InvalidMessageError("The policy holds a number that is not finite.")
+    values: dict[str, float] = {"jitter": message.jitter}
+    if message.max_attempts:
+        values["maxAttempts"] = message.max_attempts
+    if message.backoff_multiplier:
+        values["backoffMultiplier"] = message.backoff_multiplier
+    for field, name in (
+        ("initial_backoff", "initialBackoffS"),
+        ("max_backoff", "maxBackoffS"),
+        ("run_timeout", "runTimeoutS"),
+        ("cancel_grace", "cancelGraceS"),
+    ):
+        if message.HasField(field):
+            duration: Duration = getattr(message, field)
+            values[name] = duration.seconds + duration.nanos / 1e9
+    try:
+        return msgspec.convert(values, Policy)
+    except msgspec.ValidationError as error:
+        raise InvalidMessageError(f"The policy: {error}.") from error
+
+
+def progress_to_proto(progress: Progress) -> pb.Progress:
+    """The message of a run's progress."""
+    return pb.Progress(
+        fraction=progress.fraction, message=utf8_text(progress.message[:MAX_PROGRESS_CHARS])
+    )
+
+
+def progress_from_proto(message: pb.Progress) -> Progress:
+    """The progress in a message, its text cut to bounds. Raises `InvalidMessageError`."""
+    # Also refuses NaN, which compares as false.
+    if not 0 <= message.fraction <= 1:
+        raise InvalidMessageError(f"The fraction {message.fraction} is not between 0 and 1.")
+    return Progress(message.fraction, message.message[:MAX_PROGRESS_CHARS])
+
+
+def error_to_proto(error: ErrorResponse) -> pb.Error:
+    """The message of an error."""
+    return pb.Error(
+        error_code=utf8_text(error.error_code),
+        message=utf8_text(error.message),
+        source=error.source,
+        permanent=bool(error.is_permanent),
+        message_parameters=_texts(error.message_parameters),
+        details=[
+            pb.ErrorDetail(
+                error_code=utf8_text(detail.error_code),
+                message=utf8_text(detail.message),
+                message_parameters=_texts(detail.message_parameters),
+                additional_parameters={
+                    utf8_text(pair.name): utf8_text(pair.value)
+                    for pair in detail.additional_parameters
+                },
+            )
+            for detail in error.more_details
+        ],
+    )
+
+
+def error_from_proto(message: pb.Error) -> ErrorResponse:
+    """The error in a message. Raises `InvalidMessageError`."""
+    try:
+        source = ErrorSource(message.source)
+    except ValueError as error:
+        raise InvalidMessageError(
+            f"The error's source {message.source!r} is none of {', '.join(ErrorSource)}."
+        ) from error
+    return ErrorResponse(
+        error_code=message.error_code,
+        message=message.message,
+        source=source,
+        is_permanent=message.permanent,
+        message_parameters=tuple(message.message_parameters),
+        more_details=tuple(
+            ErrorExtendedInformation(
+                error_code=detail.error_code,
+                message=detail.message,
+                message_parameters=tuple(detail.message_parameters),
+                additional_parameters=tuple(
+                    NameValuePair(name, value)
+                    for name, value in sorted(detail.additional_parameters.items())
+                ),
+            )
+            for detail in message.details
+        ),
+    )
+
+
+def time_to_proto(time: datetime | None) -> Timestamp | None:
+    """The message of a time; none where there is none."""
+    if time is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def utf8_text(text: str) -> str:
+    """The text as UTF-8 can say it: a lone surrogate, as in a file's name, fails an encoder."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _texts(texts: Iterable[str]) -> list[str]:
+    return [utf8_text(text) for text in texts]

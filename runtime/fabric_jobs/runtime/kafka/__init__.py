@@ -1,0 +1,1 @@
+"""Kafka: clients, what refuses them, and what a broker can do."""

@@ -1,0 +1,73 @@
+"""The settings that the facade, the executor and the command line share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from fabric_jobs.contract.guids import guid
+from fabric_jobs.contract.topics import EVENTS_TOPIC
+from fabric_jobs.runtime.kafka.brokers import BROKERS, Broker
+from fabric_jobs.runtime.settings.addresses import addresses, host_port
+from fabric_jobs.runtime.settings.secrets import Secret
+
+LogFormat = Literal["console", "json"]
+
+Address = Annotated[str, Meta(title="HOST:PORT", extra={"check": host_port})]
+Addresses = Annotated[
+    str, Meta(title="HOST:PORT, or several separated by commas", extra={"check": addresses})
+]
+Guid = Annotated[
+    str,
+    Meta(title="a GUID", examples=["0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"], extra={"check": guid}),
+]
+PemFile = Annotated[
+    Path | None, Meta(title="the path of a PEM file", examples=["/etc/fabric-jobs/tls.pem"])
+]
+Url = Annotated[str, Meta(title="a URL of http or https", pattern=r"^https?://[^\s/]+\S*$")]
+
+Topic = Annotated[
+    str, Meta(title="letters, digits, dots, - and _", pattern=r"^[a-zA-Z0-9._-]{1,249}$")
+]
+
+
+class KafkaSettings(Struct, frozen=True, kw_only=True):
+    """How both programs find the log."""
+
+    #: Where one or more of the brokers are.
+    kafka_bootstrap_servers: Addresses = "127.0.0.1:9092"
+    #: The kind of broker: `embedded` is the one that `fabric-jobs dev` carries.
+    kafka_broker: Literal["apache", "embedded"] = "apache"
+    #: How brokers are spoken to, in Kafka's words.
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    #: How the program says who it is, where the protocol has SASL.
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    #: The program's Kafka user.
+    kafka_sasl_username: str = ""
+    #: The user's password.
+    kafka_sasl_password: Secret | None = None
+    #: The authorities that sign the brokers' certificates; the system's if empty.
+    kafka_ssl_ca_file: PemFile = None
+    #: The program's own certificate, where brokers ask for one.
+    kafka_ssl_cert_file: PemFile = None
+    #: That certificate's key, without a passphrase; if empty, it is in the certificate's file.
+    kafka_ssl_key_file: PemFile = None
+    #: The topic of the job events.
+    events_topic: Topic = EVENTS_TOPIC
+
+    @property
+    def broker(self) -> Broker:
+        """The capabilities of the kind of broker."""
+        return BROKERS[self.kafka_broker]
+
+
+class ClientSettings(KafkaSettings, frozen=True, kw_only=True):
+    """How an executor and the command find the log, and prove to facades who they are."""
+
+    #: The authorities that sign the facades' certificates. The three files go
+    #: together; without them gRPC is plain.
+    facades_tls_ca_file: PemFile = None
+    #: The certificate by which facades know this client.
+    facades_tls_cert_file: PemFile = None
+    #: That certificate's key, without a passphrase.
+    facades_tls_key_file: PemFile = None

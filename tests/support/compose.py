@@ -1,0 +1,216 @@
+"""compose.yaml without a container engine: its services as processes, on ports of the test's own.
+
+What an engine would give a container is given here: the image's programs on PATH, its environment
+and nothing of ours, and its folders. Services start in the order of `depends_on`, each once the
+ones before it are as it demands.
+"""
+
+import asyncio
+import graphlib
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.apache_kafka import ENDED_WITH_TESTS, java_command, reserve_port
+from tests.support.paths import ROOT
+
+DEADLINE_S = 120
+PORT = re.compile(r"\b(?:50\d\d|909\d|9464)\b")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())[
+    "services"
+]
+
+
+def built(folder: Path) -> Path:
+    """Runs the Dockerfile's first stage as a script in the folder; the folder of its programs."""
+    _, stage, _ = re.split(r"^FROM .*$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    script = ["set -eux"]
+    for line in stage.splitlines():
+        match line.split():
+            case ["RUN", *_]:
+                script.append(line.removeprefix("RUN "))
+            case ["COPY", *sources, target]:
+                script.append(f"mkdir -p {target}")
+                for source in sources:
+                    inside = "/." if (ROOT / source).is_dir() else ""
+                    script.append(f"cp -r {shlex.quote(f'{ROOT}/{source}')}{inside} {target}")
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(script)],
+        cwd=folder,
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **_pip()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder / ".venv" / "bin"
+
+
+class Stack:
+    """Services of compose.yaml that run in a folder."""
+
+    def __init__(self, folder: Path, programs: Path, **variables: str) -> None:
+        """`programs` is on every PATH; `variables` are those that compose.yaml asks for."""
+        self.folder = folder
+        self._variables = variables
+        self._reserved = dict[str, socket.socket]()
+        self.running: dict[str, Process] = {}
+        text = (ROOT / "compose.yaml").read_text()
+        self._services: dict[str, dict[str, Any]] = yaml.safe_load(self._moved(text))["services"]
+        tools = folder / "tools"
+        tools.mkdir()
+        self._path = f"{tools}:{programs}:{os.environ['PATH']}"
+        _write_script(
+            tools / "kafka-broker-api-versions.sh",
+            [*java_command("kafka-tools"), "org.apache.kafka.tools.BrokerApiVersionsCommand"],
+        )
+        for config in (ROOT / "deploy").iterdir():
+            (folder / config.name).write_text(self._moved(config.read_text()))
+
+    def port(self, number: int) -> int:
+        """Where the port of that number in compose.yaml is here."""
+        text = str(number)
+        reserved = self._reserved[text] = self._reserved.get(text) or reserve_port()
+        moved: int = reserved.getsockname()[1]
+        return moved
+
+    @asynccontextmanager
+    async def up(self, *names: str) -> AsyncIterator[None]:
+        """Starts the services, and those that they depend on; ends them with the block."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self._close)
+            for name in self._order(names):
+                async with asyncio.timeout(DEADLINE_S):
+                    await self._await_conditions(name)
+                    self.running[name] = await self._start(name)
+                stack.push_async_callback(self.kill, name)
+            yield
+
+    async def kill(self, name: str) -> None:
+        """kill -9."""
+        process = self.running[name]
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    async def healthy(self, name: str) -> None:
+        """Returns once the service's own health command succeeds."""
+        command = self._services[name]["healthcheck"]["test"].replace("/opt/kafka/bin/", "")
+        while True:
+            process = await self._exec(name, "sh", "-c", f"exec > health.log 2>&1; {command}")
+            if await process.wait() == 0:
+                return
+            assert self.running[name].returncode is None, f"{name} has ended"
+            await asyncio.sleep(0.2)
+
+    def _order(self, names: Iterable[str]) -> list[str]:
+        needed: dict[str, list[str]] = {}
+        todo = list(names)
+        while todo:
+            name = todo.pop()
+            service = self._services[name]
+            # Whatever has not been asked for may be left out, if its profile says so.
+            conditions = self._conditions(name)
+            needed[name] = [one for one in conditions if conditions[one].get("required", True)]
+            if "network_mode" in service:
+                needed[name].append(service["network_mode"].removeprefix("service:"))
+            todo += [one for one in needed[name] if one not in needed]
+        return list(graphlib.TopologicalSorter(needed).static_order())
+
+    def _conditions(self, name: str) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = self._services[name].get("depends_on", {})
+        return found
+
+    async def _await_conditions(self, name: str) -> None:
+        for other, demanded in self._conditions(name).items():
+            if other not in self.running:
+                continue
+            match demanded["condition"]:
+                case "service_healthy":
+                    await self.healthy(other)
+                case "service_completed_successfully":
+                    assert await self.running[other].wait() == 0, f"{other} failed"
+
+    async def _start(self, name: str) -> Process:
+        image = self._services[name]["image"].partition(":")[0]
+        if image == "haproxy":
+            return await self._exec(name, "haproxy", "-db", "-f", str(self.folder / "haproxy.cfg"))
+        if image == "apache/kafka":
+            return await self._start_kafka(name)
+        if image == "prom/prometheus":
+            command = self._services[name]["command"].replace("/etc/prometheus", str(self.folder))
+            return await self._exec(name, "prometheus", *shlex.split(command))
+        return await self._exec(name, *shlex.split(self._services[name]["command"]))
+
+    async def _start_kafka(self, name: str) -> Process:
+        """As the image does it: by its own program, from the environment to a formatted folder."""
+        folders = {kind: self.folder / name / kind for kind in ("default", "mounted", "final")}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        for file in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):
+            (folders["default"] / file).touch()
+        java = java_command()
+        options = [word for kind, at in folders.items() for word in (f"--{kind}-configs-dir", at)]
+        wrapper = "kafka.docker.KafkaDockerWrapper"
+        setup = await self._exec(name, *java, wrapper, "setup", *map(str, options))
+        assert await setup.wait() == 0
+        settings = str(folders["final"] / "server.properties")
+        return await self._exec(name, *java, "kafka.Kafka", settings)
+
+    async def _exec(self, name: str, *command: str) -> Process:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        environment = self._services[name].get("environment", {})
+        variables = {key: self._value(folder, str(text)) for key, text in environment.items()}
+        # The shell, for what is no program on this process's PATH.
+        return await asyncio.create_subprocess_exec(
+            *(*ENDED_WITH_TESTS, "sh", "-c", 'exec "$@"', "sh", *command),
+            cwd=folder,
+            env={"PATH": self._path, "HOME": str(folder)} | variables,
+        )
+
+    def _value(self, folder: Path, text: str) -> str:
+        def variable(match: re.Match[str]) -> str:
+            return self._variables.get(match[1], match[2])
+
+        text = re.sub(r"\$\{(\w+):-(\w*)\}", variable, text)
+        # A volume of the container's.
+        return str(folder / "volume") if text in ("/state", "/var/lib/kafka/data") else text
+
+    def _moved(self, text: str) -> str:
+        """With ports of this stack's own, and bound to loopback where a container would not be."""
+        text = re.sub(r"(://|bind |address=):", r"\g<1>127.0.0.1:", text)
+        return PORT.sub(lambda match: str(self.port(int(match[0]))), text)
+
+    def _close(self) -> None:
+        for reserved in self._reserved.values():
+            reserved.close()
+
+
+def _write_script(path: Path, command: list[str]) -> None:
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    path.chmod(0o755)
+
+
+def _pip() -> dict[str, str]:
+    """How pip is set here."""
+    return {name: text for name, text in os.environ.items() if name.startswith(("PIP_", "HOME"))}
+
+
+def why_unavailable() -> str | None:
+    """Why the services can't run on this machine, besides what Kafka needs."""
+    for program in ("haproxy", "prometheus"):
+        if shutil.which(program) is None:
+            return f"no {program} on PATH: install it"
+    return None

@@ -1,0 +1,143 @@
+"""Handlers for the acceptance tests, on the executor's public API."""
+
+import asyncio
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
+
+executor = Executor()
+
+
+class Journal(msgspec.Struct):
+    """Where a run leaves a trace of itself, and when it may end."""
+
+    journal: str
+    #: The run ends once this file is there.
+    until: str = ""
+    #: What it does when it is asked to stop.
+    then: Literal["stop", "fail", "return"] = "stop"
+
+
+@executor.job("Test.Item", "quick")
+async def quick(job: Job[Any]) -> None:
+    """Ends at once."""
+
+
+@executor.job("Test.Item", "journaled")
+async def journaled(job: Job[Journal]) -> None:
+    """Writes a line at its start, and waits for a file."""
+    with Path(job.payload.journal).open("a") as journal:
+        journal.write(f"{job.job_id} {job.attempt}\n")
+    await job.progress(0.5, "half way")
+    while job.payload.until and not Path(job.payload.until).exists():
+        await asyncio.sleep(0.02)
+
+
+@executor.job("Test.Item", "brief")
+async def brief(job: Job[Journal]) -> None:
+    """Does as `journaled`, and takes a little while: less than any drain."""
+    await journaled(job)
+    await asyncio.sleep(0.2)
+
+
+@executor.job("Test.Item", "raises")
+async def raises(job: Job[Any]) -> None:
+    """Fails by accident."""
+    raise ValueError("no such region")
+
+
+@executor.job("Test.Item", "fails")
+async def fails(job: Job[Any]) -> None:
+    """Fails as it wants to."""
+    raise JobFailed(
+        "The region is closed. Choose another.", code="RegionClosed", source="User", permanent=True
+    )
+
+
+@executor.job("Test.Item", "cancellable", retry=Retry(max_attempts=2, initial_s=0.1))
+async def cancellable(job: Job[Journal]) -> None:
+    """Does as `journaled`, and tells in its journal that it was asked to stop."""
+    try:
+        await journaled(job)
+    except asyncio.CancelledError:
+        with Path(job.payload.journal).open("a") as journal:
+            journal.write(f"{job.job_id} cancelled\n")
+        if job.payload.then == "fail":
+            raise RuntimeError("while it stopped") from None
+        if job.payload.then == "stop":
+            raise
+
+
+@executor.job("Test.Item", "reluctant")
+def reluctant(job: Job[Journal]) -> None:
+    """Runs until its file is there, and stops then if it was asked to."""
+    while not Path(job.payload.until).exists():
+        time.sleep(0.02)
+    if job.cancel_requested:
+        raise JobStopped
+
+
+@executor.job("Test.Item", "patient", retry=Retry(max_attempts=2, initial_s=3600, max_s=3600))
+async def patient(job: Job[Any]) -> None:
+    """Fails, and is tried again in an hour."""
+    raise RuntimeError("not today")
+
+
+@executor.job("Test.Item", "flaky", retry=Retry(max_attempts=3, initial_s=0.2, factor=2))
+async def flaky(job: Job[Journal]) -> None:
+    """Writes a line, and succeeds at the third time."""
+    with Path(job.payload.journal).open("a") as journal:
+        journal.write(f"{job.job_id} {job.attempt}\n")
+    if job.attempt < 3:
+        raise RuntimeError(f"attempt {job.attempt}")
+
+
+@executor.job("Test.Item", "retried", retry=Retry(max_attempts=2, initial_s=0.1))
+async def retried(job: Job[Journal]) -> None:
+    """Does as `journaled`, and may be tried again."""
+    await journaled(job)
+
+
+@executor.job("Test.Item", "hopeless", retry=Retry(max_attempts=2, initial_s=0.1))
+async def hopeless(job: Job[Any]) -> None:
+    """Never succeeds."""
+    raise RuntimeError(f"attempt {job.attempt}")
+
+
+@executor.job("Test.Item", "slow", run_timeout_s=0.5)
+async def slow(job: Job[Any]) -> None:
+    """Outlasts its timeout."""
+    await asyncio.Event().wait()
+
+
+@executor.job("Test.Item", "synchronous")
+def synchronous(job: Job[Journal]) -> None:
+    """Runs in a thread."""
+    job.progress(0.5, threading.current_thread().name)
+    Path(job.payload.journal).write_text(threading.current_thread().name)
+
+
+@executor.job("Test.Item", "endless")
+async def endless(job: Job[Any]) -> None:
+    """Runs until it is cancelled."""
+    await asyncio.Event().wait()
+
+
+@executor.job("Test.Item", "rare", slots=1)
+async def rare(job: Job[Journal]) -> None:
+    """Does as `journaled`, one at a time."""
+    await journaled(job)
+
+
+@executor.job("Test.Item", "stubborn", cancel_grace_s=0.5, run_timeout_s=2)
+async def stubborn(job: Job[Any]) -> None:
+    """Swallows its first cancel."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()

@@ -1,0 +1,169 @@
+"""The programs, run as their users run them: by command and environment, seen from outside."""
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import grpc
+import httpx
+from msgspec import Struct
+
+from fabric_jobs.status.v1 import job_status_pb2_grpc
+
+READY_S = 60
+TENANT = "11111111-1111-1111-1111-111111111111"
+PARTITIONS = 4
+
+
+class Program(Struct):
+    """A program that said that it is ready."""
+
+    process: Process
+    ready: dict[str, str]
+
+    async def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM, as an orchestrator stops it; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def program(
+    *command: str,
+    environment: dict[str, str],
+    stderr: IO[bytes] | None = None,
+    ready_s: float = READY_S,
+) -> AsyncIterator[Program]:
+    """A program from its ready line to the end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=os.environ | environment, stdout=PIPE, stderr=stderr
+    )
+    try:
+        assert process.stdout
+        async with asyncio.timeout(ready_s):
+            line = (await process.stdout.readline()).decode()
+        words = line.split()
+        assert words[1:2] == ["ready"], f"{command}: {line!r}"
+        yield Program(process, dict(word.split("=", 1) for word in words[2:]))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def facade(module: str = "fabric_jobs.facade", **environment: str) -> AsyncIterator[Program]:
+    """A facade replica on free ports, unless the environment names them."""
+    ports = {
+        "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
+        "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
+        "FABRIC_JOBS_AUTHENTICATION": "off",
+        "FABRIC_JOBS_CREATE_TOPICS": "true",
+        "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
+    }
+    async with program(sys.executable, "-m", module, environment=ports | environment) as running:
+        yield running
+
+
+@asynccontextmanager
+async def executor(module: str, *facades: Program, **environment: str) -> AsyncIterator[Program]:
+    """An executor that reports to these facades."""
+    addresses = {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
+    command = (sys.executable, "-m", "fabric_jobs.executor", module)
+    async with program(*command, environment=addresses | environment) as running:
+        yield running
+
+
+def addresses(program: Program) -> dict[str, str]:
+    """The settings that give a facade's successor the same ports; an executor has none."""
+    if "http" not in program.ready:
+        return {}
+    return {
+        "FABRIC_JOBS_HTTP_ADDRESS": program.ready["http"].split("/")[2],
+        "FABRIC_JOBS_GRPC_ADDRESS": program.ready["grpc"],
+    }
+
+
+class Fabric:
+    """Fabric, as a facade sees it."""
+
+    def __init__(
+        self,
+        replica: Program,
+        job_type: str = "quick",
+        item_type: str = "Test.Item",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self._client = httpx.AsyncClient(
+            base_url=replica.ready["http"],
+            headers={"x-ms-client-tenant-id": TENANT} | (headers or {}),
+            timeout=30,
+            limits=httpx.Limits(max_connections=100),
+        )
+        self._path = (
+            f"/workspaces/{uuid.UUID(int=1)}/items/{item_type}/{uuid.UUID(int=2)}"
+            f"/jobTypes/{job_type}/instances/"
+        )
+
+    async def __aenter__(self) -> "Fabric":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def create(self, job_id: str, payload: dict[str, Any] | None = None) -> httpx.Response:
+        """Starts a job instance."""
+        body: dict[str, Any] = {"invokeType": "Manual"}
+        if payload is not None:
+            body["creationPayload"] = payload
+        return await self._client.post(self._path + job_id, json=body)
+
+    async def state(self, job_id: str) -> httpx.Response:
+        """Polls."""
+        return await self._client.get(self._path + job_id)
+
+    async def cancel(self, job_id: str) -> httpx.Response:
+        """Cancels."""
+        return await self._client.post(f"{self._path}{job_id}/cancel")
+
+    async def until(self, job_id: str, *statuses: str, within_s: float = 30) -> dict[str, Any]:
+        """Polls until the job has one of these statuses."""
+        async with asyncio.timeout(within_s):
+            while True:
+                response = await self.state(job_id)
+                if response.status_code == 200 and response.json()["status"] in statuses:
+                    state: dict[str, Any] = response.json()
+                    return state
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def status_api(replica: Program) -> AsyncIterator[job_status_pb2_grpc.JobStatusServiceStub]:
+    """A generated client of the gRPC API."""
+    async with grpc.aio.insecure_channel(replica.ready["grpc"]) as channel:
+        yield job_status_pb2_grpc.JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+async def written(path: Path) -> None:
+    """Returns once there is something in the file."""
+    async with asyncio.timeout(30):
+        while not (path.exists() and path.stat().st_size):
+            await asyncio.sleep(0.02)
+
+
+def new_id() -> str:
+    """A job instance id."""
+    return str(uuid.uuid4())

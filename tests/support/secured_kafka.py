@@ -1,0 +1,128 @@
+"""An Apache Kafka that lets in only whom it knows, and to what its ACLs allow."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka.admin
+from msgspec import Struct
+
+from tests.support.apache_kafka import HOST, ApacheKafka, reserve_port
+from tests.support.certificates import Authority
+
+#: The users that it knows, each by the same password.
+USERS = ("facade", "executor", "subscriber")
+PASSWORD = "correct horse"
+_ANSWER_S = 20
+_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+_kafka: Any = confluent_kafka.admin  # its annotations lack most of it
+
+_ANYTHING = _kafka.AclBindingFilter(
+    _kafka.ResourceType.ANY,
+    None,
+    _kafka.ResourcePatternType.ANY,
+    None,
+    None,
+    _kafka.AclOperation.ANY,
+    _kafka.AclPermissionType.ANY,
+)
+
+
+class Acl(Struct, frozen=True):
+    """One thing that one user may do."""
+
+    user: str
+    operation: str
+    kind: str
+    name: str
+
+    def binding(self) -> Any:
+        """As Kafka's administration has it."""
+        words = re.findall("[A-Z][a-z]+", self.operation)
+        return _kafka.AclBinding(
+            _kafka.ResourceType[self.kind.upper()],
+            self.name,
+            _kafka.ResourcePatternType.LITERAL,
+            f"User:{self.user}",
+            "*",
+            _kafka.AclOperation["_".join(words).upper()],
+            _kafka.AclPermissionType.ALLOW,
+        )
+
+
+class SecuredKafka(ApacheKafka):
+    """One broker with three listeners, which all know the same topics.
+
+    That of `bootstrap_servers` is plain, and who comes by it may do everything: the broker itself
+    and the tests. Those of `sasl_servers` (SASL_SSL, SCRAM and PLAIN) and `ssl_servers` (SSL, by
+    client certificate) are what is tested.
+    """
+
+    _formatting = tuple(
+        f"--add-scram={mechanism}=[name={user},password={PASSWORD}]"
+        for user in USERS
+        for mechanism in _MECHANISMS
+    )
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.authority = Authority(folder / "authority")
+        sasl, ssl = reserve_port(), reserve_port()
+        self._reservations += [sasl, ssl]
+        self.sasl_servers, self.ssl_servers = (
+            f"{HOST}:{reserved.getsockname()[1]}" for reserved in (sasl, ssl)
+        )
+
+    def allow(self, *acls: Acl) -> None:
+        """Allows just this, to everybody who is not the tests; what stays is never interrupted."""
+        admin = _kafka.AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        wanted = [acl.binding() for acl in acls]
+        for change in admin.create_acls(wanted, request_timeout=_ANSWER_S).values():
+            change.result()
+        found = admin.describe_acls(_ANYTHING, request_timeout=_ANSWER_S).result()
+        surplus = [_filter(binding) for binding in found if binding not in wanted]
+        if surplus:
+            for change in admin.delete_acls(surplus, request_timeout=_ANSWER_S).values():
+                change.result()
+
+    def _settings(self, node: int) -> dict[str, object]:
+        settings = super()._settings(node)
+        server = self.authority.server()
+        store = self._folder / "store.pem"
+        store.write_bytes(server.key.read_bytes() + server.cert.read_bytes())
+        accounts = " ".join(f'user_{user}="{PASSWORD}"' for user in USERS)
+        sasl, login = "listener.name.sasl_ssl", "org.apache.kafka.common.security"
+        return settings | {
+            "listeners": f"{settings['listeners']},SASL_SSL://{self.sasl_servers},"
+            f"SSL://{self.ssl_servers}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+            "SASL_SSL:SASL_SSL,SSL:SSL",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": store,
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.authority.ca,
+            "listener.name.ssl.ssl.client.auth": "required",
+            f"{sasl}.sasl.enabled.mechanisms": ",".join(("PLAIN", *_MECHANISMS)),
+            f"{sasl}.plain.sasl.jaas.config": f"{login}.plain.PlainLoginModule required "
+            f"{accounts};",
+            **{
+                f"{sasl}.{mechanism.lower()}.sasl.jaas.config": f"{login}.scram.ScramLoginModule "
+                "required;"
+                for mechanism in _MECHANISMS
+            },
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }
+
+
+def _filter(binding: Any) -> Any:
+    """What finds this one."""
+    return _kafka.AclBindingFilter(
+        binding.restype,
+        binding.name,
+        binding.resource_pattern_type,
+        binding.principal,
+        binding.host,
+        binding.operation,
+        binding.permission_type,
+    )

@@ -1,0 +1,55 @@
+"""The HTTP server: what leaves it, and in how many pieces."""
+
+import asyncio
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from fabric_jobs.facade.http.server import HttpProtocol
+
+
+class Wire:
+    """A transport that keeps each piece that was handed to it."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.closed = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        """Takes a piece."""
+        assert not self.closed.is_set()
+        self.pieces.append(data)
+
+    def close(self) -> None:
+        """Hangs up."""
+        self.closed.set()
+
+    def is_closing(self) -> bool:
+        """Whether it has."""
+        return self.closed.is_set()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Nothing is known of the peer."""
+        return default
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """An answer with a head and a body."""
+    headers = [(b"content-length", b"5")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_an_answer_leaves_in_one_piece_before_the_server_hangs_up() -> None:
+    config = uvicorn.Config(hello, http=HttpProtocol, log_config=None, server_header=False)
+    config.load()
+    wire: Any = Wire()
+    protocol = HttpProtocol(config, ServerState(), {})
+    protocol.connection_made(wire)
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        await wire.closed.wait()
+    (piece,) = wire.pieces
+    assert piece.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert piece.endswith(b"\r\n\r\nhello")

@@ -1,0 +1,261 @@
+"""The service of `service.py` driven at random, and what must hold at every step."""
+
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from fabric_jobs.contract.events import KnownEvent
+from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, Policy, Progress
+from fabric_jobs.facade.lifecycle import (
+    Command,
+    Expire,
+    FailUnstarted,
+    ForceCancel,
+    HandBack,
+    LoseLease,
+    Reason,
+    ReportCompleted,
+    ReportFailed,
+    ReportProgress,
+    ReportStopped,
+    RequestCancel,
+    RequestRetry,
+    Retry,
+    TimeOutRun,
+    decide,
+)
+from tests.support.lifecycle import claim, failure, request, stamp
+from tests.unit.facade.lifecycle.model_service import EXECUTORS, JOBS, Fate, Service, shown
+
+POLICIES = tuple(Policy(max_attempts=n, initial_backoff_s=0, jitter=0) for n in (3, 99, 99))
+ENDS = (ReportCompleted, ReportCompleted, ReportFailed, ReportStopped, HandBack)
+FATES = st.sampled_from([Fate.READ, *(fate for fate in Fate if fate is not Fate.NEW_TYPE)])
+PROGRESS_FATES = st.sampled_from([*Fate, Fate.NEW_TYPE])
+
+
+class Machine(Service):
+    """What happens to the service, in any order."""
+
+    # What the outside does.
+
+    @initialize()
+    def begin(self) -> None:
+        """One job is there; the other may follow."""
+        self.ask(1, request(JOBS[0]), Fate.READ)
+
+    @rule(
+        at=st.integers(0, 2),
+        job=st.integers(0, 1),
+        executor=st.sampled_from(EXECUTORS),
+        policy=st.sampled_from(POLICIES),
+    )
+    def work(self, at: int, job: int, executor: str, policy: Policy) -> None:
+        """All goes well for once: a replica that is up to date takes the job a step on."""
+        replica = self.replicas[at]
+        self.read_to(replica, len(self.log))
+        found = replica.jobs.get(JOBS[job])
+        if found is None:
+            self.ask(at, request(JOBS[job]), Fate.READ)
+        elif found.state.phase is JobPhase.QUEUED:
+            attempt, record = found.state.attempt, found.dispatch_id
+            self.ask(at, claim(attempt, executor, record, JOBS[job], policy), Fate.READ)
+        else:
+            self.timer(at, job, Fate.READ)
+
+    @rule(
+        at=st.integers(0, 2),
+        job=st.integers(0, 1),
+        wish=st.sampled_from(("hash-1", "hash-1", "hash-2", "cancel", "again")),
+        fate=FATES,
+    )
+    def wish(self, at: int, job: int, wish: str, fate: Fate) -> None:
+        """Fabric asks for a job, perhaps with other content, or its end; somebody retries it."""
+        others: dict[str, Command] = {
+            "cancel": RequestCancel(job_id=JOBS[job]),
+            "again": RequestRetry(job_id=JOBS[job]),
+        }
+        self.ask(at, others.get(wish) or request(JOBS[job], wish), fate)
+
+    @precondition(lambda self: self.dispatches)
+    @rule(
+        at=st.integers(0, 2),
+        record=st.integers(0, 9),
+        executor=st.sampled_from(EXECUTORS),
+        policy=st.sampled_from(POLICIES),
+        fate=FATES,
+    )
+    def claim(self, at: int, record: int, executor: str, policy: Policy, fate: Fate) -> None:
+        """An executor claims a dispatching record of the log, a recent one rather than an old."""
+        job_id, attempt, event_id = self.dispatches[-1 - record % len(self.dispatches)]
+        self.ask(at, claim(attempt, executor, event_id, job_id, policy), fate)
+
+    @precondition(lambda self: self.grants)
+    @rule(
+        at=st.integers(0, 2),
+        run=st.integers(0, 9),
+        end=st.sampled_from(ENDS),
+        permanent=st.sampled_from((*[False] * 7, True)),
+        fate=FATES,
+    )
+    def end(
+        self,
+        at: int,
+        run: int,
+        end: Callable[..., Command],
+        permanent: bool,
+        fate: Fate,
+    ) -> None:
+        """A granted run ends in one way, said as often as it likes to any replica."""
+        job_id, attempt, executor = self.run(run)
+        if end is ReportStopped and (job_id, attempt) not in self.cancels:
+            end = ReportFailed
+        error = {"error": failure(permanent=permanent)} if end is ReportFailed else {}
+        first = end(job_id=job_id, attempt=attempt, executor_id=executor, **error)
+        self.ask(at, self.ends.setdefault((job_id, attempt, executor), first), fate)
+
+    @precondition(lambda self: self.grants)
+    @rule(
+        at=st.integers(0, 2),
+        run=st.integers(0, 9),
+        tenths=st.integers(0, 10),
+        fate=PROGRESS_FATES,
+    )
+    def progress(self, at: int, run: int, tenths: int, fate: Fate) -> None:
+        """A granted run says how far it is; the newest replica may say it in a type of its own."""
+        job_id, attempt, executor = self.run(run)
+        report = ReportProgress(
+            job_id=job_id, attempt=attempt, executor_id=executor, progress=Progress(tenths / 10)
+        )
+        self.ask(0 if fate is Fate.NEW_TYPE else at, report, fate)
+
+    # What a replica finds by itself, in its own fold.
+
+    @precondition(lambda self: self.grants)
+    @rule(at=st.integers(0, 2), job=st.integers(0, 1), fate=FATES)
+    def timer(self, at: int, job: int, fate: Fate) -> None:
+        """A replica takes the executor of a run for dead, or finds the next attempt due."""
+        found = self.replicas[at].jobs.get(JOBS[job])
+        if found is None or found.final:
+            return
+        job_id, attempt, executor = found.job_id, found.state.attempt, found.state.executor_id
+        if found.state.phase is JobPhase.WAITING:
+            self.ask(at, Retry(job_id=job_id, attempt=attempt), fate)
+        elif executor:
+            self.ask(at, LoseLease(job_id=job_id, attempt=attempt, executor_id=executor), fate)
+
+    @precondition(lambda self: self.accepted)
+    @rule(at=st.integers(0, 2), job=st.integers(0, 1), expires=st.booleans(), fate=FATES)
+    def deadline(self, at: int, job: int, expires: bool, fate: Fate) -> None:
+        """A replica finds a deadline over: of the start, the run, the cancel, or the whole job."""
+        found = self.replicas[at].jobs.get(JOBS[job])
+        if found is None or found.final:
+            return
+        job_id, attempt = found.job_id, found.state.attempt
+        command: Command = Expire(job_id=job_id)
+        if not expires and found.state.phase is JobPhase.QUEUED:
+            command = FailUnstarted(job_id=job_id)
+        elif not expires and found.state.phase is JobPhase.RUNNING:
+            command = TimeOutRun(job_id=job_id, attempt=attempt)
+        elif not expires and found.state.phase is JobPhase.STOPPING:
+            command = ForceCancel(job_id=job_id, attempt=attempt)
+        self.ask(at, command, fate)
+
+    # What the log and the processes do.
+
+    @precondition(lambda self: self.log)
+    @rule(index=st.integers(0, 9))
+    def surprise(self, index: int) -> None:
+        """A record comes whose append had timed out, or one that is there already comes again."""
+        if self.pending:
+            self.seen["arrived late"] += 1
+            self.append(self.pending.pop(index % len(self.pending)))
+        else:
+            self.append(self.log[-1 - index % len(self.log)])
+
+    @precondition(lambda self: self.log)
+    @rule(at=st.integers(0, 2), count=st.sampled_from((1, 2, 100)))
+    def read(self, at: int, count: int) -> None:
+        """A replica reads on."""
+        self.read_to(self.replicas[at], self.replicas[at].position + count)
+
+    @precondition(lambda self: self.log)
+    @rule(at=st.integers(0, 2), what=st.sampled_from(("keep", "resume", "rebuild")))
+    def restart(self, at: int, what: str) -> None:
+        """A replica keeps rows and position together, or begins again from them or from nothing."""
+        replica = self.replicas[at]
+        if what == "keep":
+            replica.snapshot = (dict(replica.jobs), replica.position)
+            return
+        rows, replica.position = replica.snapshot if what == "resume" else ({}, 0)
+        replica.jobs, replica.waits = dict(rows), {}
+        self.seen["restarted"] += 1
+
+    # What must hold at every step.
+
+    @invariant()
+    def every_replica_is_what_its_prefix_says(self) -> None:
+        """Replicas that read the same agree with each other, and with a fresh fold of it."""
+        for replica in self.replicas:
+            assert shown(replica.jobs) == shown(self.truth[replica.position]), replica.name
+
+    @invariant()
+    def final_is_final(self) -> None:
+        """Once a prefix of the log says that a job ended, every longer one says the same."""
+        for before, after in zip(self.truth[-2:-1], self.truth[-1:], strict=False):
+            for job_id, job in before.items():
+                assert not job.final or after[job_id] == job
+
+    @invariant()
+    def what_is_exhausted_has_failed(self) -> None:
+        """Only a final failure uses a policy up: that of as many attempts as it allows."""
+        for job in self.truth[-1].values():
+            if job.state.exhausted:
+                assert job.state.status is JobInstanceStatus.FAILED
+                assert job.state.policy
+                assert job.state.failures >= job.state.policy.max_attempts
+
+    @invariant()
+    def what_was_accepted_is_there(self) -> None:
+        """Every job answered with 202 is in the log's fold, with the content that was accepted."""
+        for job_id, request_hash in self.accepted.items():
+            assert self.truth[-1][job_id].state.request_hash == request_hash
+
+    @invariant()
+    def every_living_job_has_a_way_on(self) -> None:
+        """Without anybody's cancel, some command leads to an event where the type is known."""
+        for job in self.truth[-1].values():
+            attempt, holder = job.state.attempt, job.state.executor_id or ""
+            ways: tuple[Command, ...] = (
+                claim(attempt, EXECUTORS[0], job.dispatch_id, job.job_id),
+                Retry(job_id=job.job_id, attempt=attempt),
+                LoseLease(job_id=job.job_id, attempt=attempt, executor_id=holder),
+            )
+            led = [isinstance(decide(job, command, stamp()), KnownEvent) for command in ways]
+            assert sum(led) == (0 if job.final else 1)
+
+
+def test_replicas_agree_and_nothing_is_granted_twice_whatever_the_log_does() -> None:
+    """The invariants hold in every random run, and the runs do reach what they are about."""
+    Service.seen.clear()
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=200,
+            stateful_step_count=50,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    seen = Service.seen
+    print(dict(seen))
+    assert seen["forked"] == 0
+    assert min(seen["applied"], seen["lost"]) > 300
+    often = ["arrived late", "restarted", "exhausted", "undecidable", "new type"]
+    often += [f"granted: attempt {attempt}" for attempt in (1, 2, 3)]
+    often += [f"ended: {status}" for status in ("Completed", "Failed", "Cancelled")]
+    often += [f"refused: {reason.name}" for reason in Reason]
+    assert [what for what in often if not seen[what]] == []

@@ -1,0 +1,249 @@
+"""What every command leads to in every phase, said literally."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fabric_jobs.contract import events
+from fabric_jobs.contract.events import KnownEvent
+from fabric_jobs.contract.jobs import JobInstanceStatus as Status
+from fabric_jobs.contract.jobs import JobPhase as Phase
+from fabric_jobs.facade.lifecycle import (
+    Command,
+    Expire,
+    FailUnstarted,
+    Reason,
+    Refusal,
+    RequestRetry,
+    Settled,
+    decide,
+    fold,
+)
+from fabric_jobs.facade.lifecycle.table import TABLE
+from tests.support.lifecycle import (
+    JOB,
+    PHASES,
+    WAYS,
+    A,
+    B,
+    cancel,
+    claim,
+    completed,
+    deadlines,
+    failed,
+    failure,
+    hand_back,
+    job_in,
+    lose_lease,
+    progressed,
+    request,
+    retry,
+    stamp,
+    stopped,
+)
+
+#: The event, and the phase and the status after it.
+Led = tuple[type[KnownEvent], Phase, Status]
+SETTLED = "settled"
+NOT_FOUND = Refusal(Reason.NOT_FOUND, conclusive=False)
+NOT_YET = Refusal(Reason.NOT_DISPATCHED, conclusive=False)
+CONFLICT = Refusal(Reason.CONFLICT, conclusive=True)
+ANOTHER = Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
+OVER = Refusal(Reason.SUPERSEDED, conclusive=True)
+FINAL = Refusal(Reason.FINAL, conclusive=True)
+NOT_FINAL = Refusal(Reason.NOT_FINAL, conclusive=False)
+#: A cancel of the waiting job would still end it as the command says.
+OVER_SO_FAR = Refusal(Reason.SUPERSEDED, conclusive=False)
+Expected = Led | str | Refusal
+
+CANCELLED: Led = (events.Cancelled, Phase.ENDED, Status.CANCELLED)
+COMPLETED: Led = (events.Completed, Phase.ENDED, Status.COMPLETED)
+FAILED: Led = (events.Failed, Phase.ENDED, Status.FAILED)
+STARTED: Led = (events.Started, Phase.RUNNING, Status.IN_PROGRESS)
+REQUEUED: Led = (events.Requeued, Phase.QUEUED, Status.IN_PROGRESS)
+
+
+def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
+    """Every command, about the job's own attempt and by its holder A unless said otherwise."""
+
+    def reports(attempt: int, by: str) -> tuple[Command, ...]:
+        runs = (progressed, completed, failed, stopped, hand_back, lose_lease)
+        return tuple(report(attempt, by) for report in runs)
+
+    return {
+        "request": (request(),),
+        "request of other content": (request(request_hash="hash-2"),),
+        "claim": (claim(attempt, A, dispatch_id),),
+        "claim by B": (claim(attempt, B, dispatch_id),),
+        "claim on another record": (claim(attempt, A, "e99"), claim(attempt, B, "e99")),
+        "claim of an earlier attempt": (claim(attempt - 1, A, "e1"),),
+        "claim of a later attempt": (claim(attempt + 1, A, "e99"),),
+        "progress": (progressed(attempt),),
+        "complete": (completed(attempt),),
+        "fail": (failed(attempt),),
+        "fail for good": (failed(attempt, error=failure(permanent=True)),),
+        "stop": (stopped(attempt),),
+        "hand back": (hand_back(attempt),),
+        "lose lease": (lose_lease(attempt),),
+        "report by B": reports(attempt, B),
+        "report of an earlier attempt": reports(attempt - 1, A),
+        "report of a later attempt": reports(attempt + 1, A),
+        "retry": (retry(attempt),),
+        "time out": deadlines(attempt)[:1],
+        "force the cancel": deadlines(attempt)[1:],
+        "time over for an earlier attempt": (retry(attempt - 1), *deadlines(attempt - 1)),
+        "time over for a later attempt": (retry(attempt + 1), *deadlines(attempt + 1)),
+        "fail unstarted": (FailUnstarted(job_id=JOB),),
+        "expire": (Expire(job_id=JOB),),
+        "cancel": (cancel(),),
+        "retry by request": (RequestRetry(job_id=JOB),),
+    }
+
+
+RUN = ("progress", "complete", "fail", "fail for good", "stop", "hand back", "lose lease")
+ANY_KNOWN: dict[str, Expected] = {
+    "request": SETTLED,
+    "request of other content": CONFLICT,
+    "claim on another record": NOT_YET,
+    "claim of an earlier attempt": OVER,
+    "claim of a later attempt": NOT_YET,
+    "report by B": ANOTHER,
+    "report of an earlier attempt": OVER,
+    "report of a later attempt": NOT_YET,
+    "retry": SETTLED,
+    "time out": SETTLED,
+    "force the cancel": SETTLED,
+    "time over for an earlier attempt": SETTLED,
+    "time over for a later attempt": NOT_YET,
+    "fail unstarted": SETTLED,
+    "expire": FAILED,
+    "cancel": SETTLED,
+    "retry by request": NOT_FINAL,
+}
+QUEUED: dict[str, Expected] = {
+    **ANY_KNOWN,
+    **dict.fromkeys((*RUN, "report by B"), NOT_YET),
+    "claim": STARTED,
+    "claim by B": STARTED,
+    "cancel": CANCELLED,
+    "fail unstarted": FAILED,
+}
+RUNNING: dict[str, Expected] = {
+    **ANY_KNOWN,
+    "claim": SETTLED,
+    "claim by B": ANOTHER,
+    "progress": (events.Progressed, Phase.RUNNING, Status.IN_PROGRESS),
+    "complete": COMPLETED,
+    "fail": (events.AttemptFailed, Phase.WAITING, Status.IN_PROGRESS),
+    "fail for good": FAILED,
+    "stop": NOT_YET,
+    "hand back": REQUEUED,
+    "lose lease": REQUEUED,
+    "time out": (events.AttemptFailed, Phase.WAITING, Status.IN_PROGRESS),
+    "cancel": (events.CancelRequested, Phase.STOPPING, Status.IN_PROGRESS),
+}
+ENDED: dict[str, Expected] = {
+    **ANY_KNOWN,
+    **dict.fromkeys((*RUN, "claim", "claim by B"), FINAL),
+    "claim of an earlier attempt": FINAL,
+    "claim of a later attempt": FINAL,
+    "expire": SETTLED,
+    "retry by request": SETTLED,
+}
+EXPECTED: dict[str, dict[str, Expected]] = {
+    "unknown": {
+        **dict.fromkeys(commands(1, "e1"), NOT_FOUND),
+        "request": (events.Requested, Phase.QUEUED, Status.NOT_STARTED),
+        "request of other content": (events.Requested, Phase.QUEUED, Status.NOT_STARTED),
+    },
+    "queued": QUEUED,
+    "queued again": {**QUEUED, "fail unstarted": SETTLED},
+    "running": RUNNING,
+    "running again": RUNNING,
+    "stopping": {
+        **RUNNING,
+        "progress": (events.Progressed, Phase.STOPPING, Status.IN_PROGRESS),
+        "fail": CANCELLED,
+        "stop": CANCELLED,
+        "hand back": CANCELLED,
+        "lose lease": CANCELLED,
+        "time out": SETTLED,
+        "force the cancel": CANCELLED,
+        "expire": CANCELLED,
+        "cancel": SETTLED,
+    },
+    "waiting": {
+        **ANY_KNOWN,
+        **dict.fromkeys(("claim", "claim by B", "progress", "complete"), OVER),
+        **dict.fromkeys(("stop", "hand back"), OVER_SO_FAR),
+        **dict.fromkeys(("fail", "fail for good", "lose lease"), SETTLED),
+        "retry": REQUEUED,
+        "cancel": CANCELLED,
+    },
+    "completed": {**ENDED, "complete": SETTLED, "lose lease": SETTLED},
+    "failed": {**ENDED, **dict.fromkeys(("fail", "fail for good", "lose lease"), SETTLED)},
+    "stopped": {
+        **ENDED,
+        **dict.fromkeys(("fail", "fail for good", "stop", "hand back", "lose lease"), SETTLED),
+    },
+    "cancelled": {**ENDED, **dict.fromkeys((*RUN, "report by B"), NOT_YET)},
+}
+
+
+def cells() -> Iterator[tuple[str, str, Command, Expected]]:
+    """Each (phase, command) with what is expected."""
+    for name, row in EXPECTED.items():
+        job = job_in(name)
+        attempt, dispatch_id = (job.state.attempt, job.dispatch_id) if job else (1, "e1")
+        for label, variants in commands(attempt, dispatch_id).items():
+            for command in variants:
+                yield name, label, command, row[label]
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "expected"),
+    [
+        pytest.param(name, command, expected, id=f"{name}: {label} ({type(command).__name__})")
+        for name, label, command, expected in cells()
+    ],
+)
+def test_each_command_in_each_phase_leads_where_the_table_says(
+    name: str, command: Command, expected: Expected
+) -> None:
+    """The event with the phase and status after it, or the refusal, or success without an event."""
+    job = job_in(name)
+    decision = decide(job, command, stamp())
+    if expected == SETTLED:
+        assert decision == Settled(job) if job else False
+    elif isinstance(expected, Refusal):
+        assert decision == expected
+    else:
+        assert isinstance(decision, KnownEvent), decision
+        state = decision.data.state
+        assert (type(decision), state.phase, state.status) == expected
+        _, after = fold(job, decision)
+        assert after is not None
+        assert after.state == state
+
+
+def test_the_cells_cover_every_phase_and_every_command() -> None:
+    """No phase, no state driven to and no kind of command is left out of the table above."""
+    kinds = {type(command) for _, _, command, _ in cells()}
+    assert kinds == set(Command.__args__)
+    assert set(EXPECTED) == set(WAYS) == set(PHASES)
+    assert {*PHASES.values()} == {None, *Phase}
+    for name, row in EXPECTED.items():
+        assert row.keys() == commands(1, "e1").keys(), name
+        job = job_in(name)
+        assert (job.state.phase if job else None) is PHASES[name]
+
+
+def test_every_pair_of_the_product_table_is_reached_and_no_other() -> None:
+    """Each (phase, event) of `TABLE` is led to by a command above, and nothing beside them."""
+    reached = {
+        (PHASES[name], expected[0], expected[1])
+        for name, _, _, expected in cells()
+        if isinstance(expected, tuple)
+    }
+    table = {(before, kind, after) for before, row in TABLE.items() for kind, after in row.items()}
+    assert reached == table
