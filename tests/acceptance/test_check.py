@@ -195,4 +195,4 @@ def test_what_the_facade_does_not_know_is_refused() -> None:
     )
 
     assert done.returncode == 2
-    assert done.stderr == "usage: python -m facade [check [--create]]\n"
+    assert done.stderr == "usage: python -m fabric_jobs.facade [check [--create]]\n"

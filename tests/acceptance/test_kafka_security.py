@@ -310,7 +310,7 @@ async def _ended(program: str, environment: Mapping[str, str]) -> str:
     arguments = [HANDLERS] if program == "executor" else []
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", program, *arguments),
+            *(sys.executable, "-m", f"fabric_jobs.{program}", *arguments),
             env={**os.environ, **local, **environment},
             stdout=PIPE,
             stderr=log,

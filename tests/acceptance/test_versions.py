@@ -59,12 +59,12 @@ async def test_a_rolling_upgrade_loses_no_job_and_parts_no_replicas(
         load = Load(users, brief)
         async with load.going_on():
             # The executor's stream goes to the older one.
-            await one.replace(module="facade")
+            await one.replace(module="fabric_jobs.facade")
             for job_id in jobs:
                 assert (await first.cancel(job_id)).json()["status"] == "InProgress"
             undecided = [await second.cancel(job_id) for job_id in jobs]
             between = await shown_by(two.program)
-            await two.replace(module="facade")
+            await two.replace(module="fabric_jobs.facade")
             decided = [await second.cancel(job_id) for job_id in jobs]
         go.touch()
         ends = [await second.until(job_id, "Cancelled", within_s=PATIENCE_S) for job_id in jobs]

@@ -119,7 +119,8 @@ class Dev(Struct):
 
     def child(self, name: str) -> int:
         """The process id of one of its programs."""
-        (found,) = (pid for pid, command in children(self.process.pid) if f"-m {name}" in command)
+        module = f"-m fabric_jobs.{name}"
+        (found,) = (pid for pid, command in children(self.process.pid) if module in command)
         return found
 
 

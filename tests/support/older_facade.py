@@ -1,4 +1,4 @@
-"""`python -m tests.acceptance.older_facade`: a facade of the version before cancels.
+"""`python -m tests.support.older_facade`: a facade of the version before cancels.
 
 It serves as today's does, but has never heard of `CancelRequested`: don't ask it for one.
 """
