@@ -15,16 +15,16 @@ from fabric_jobs.facade.replica import StoredJob
 from tests.conftest import Cluster
 from tests.support.lifecycle import (
     A,
-    applied,
+    apply_event,
     cancel,
     claim,
-    completed,
-    decided,
-    progressed,
+    decide_event,
+    report_completed,
+    report_progress,
     request,
     stamp,
 )
-from tests.support.log_kit import Memory, running, settings
+from tests.support.log_kit import RecordingReader, kafka_settings, open_log
 
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 
@@ -37,17 +37,17 @@ class Story:
     job: Job | None = None
 
     def __post_init__(self) -> None:
-        for command in (request(), claim(1, A, "e1"), progressed(), completed()):
+        for command in (request(), claim(1, A, "e1"), report_progress(), report_completed()):
             number = len(self.events) + 1
-            self.events.append(decided(self.job, command, stamp(f"e{number}", number)))
-            self.job = applied(self.job, self.events[-1])
+            self.events.append(decide_event(self.job, command, stamp(f"e{number}", number)))
+            self.job = apply_event(self.job, self.events[-1])
 
     async def write(self, cluster: Cluster, topic: str) -> StoredJob:
         """Puts it on the topic; the job as a replica has it then."""
-        loser = decided(applied(None, self.events[0]), cancel(), stamp("loser", 2))
-        noise = decided(None, request(OTHER), stamp("other"))
+        loser = decide_event(apply_event(None, self.events[0]), cancel(), stamp("loser", 2))
+        noise = decide_event(None, request(OTHER), stamp("other"))
         found = [noise, self.events[0], noise, self.events[1], loser, noise, *self.events[2:]]
-        async with running(cluster, topic, Memory()) as log:
+        async with open_log(cluster, topic, RecordingReader()) as log:
             for event in (*found, noise):
                 await (await log.append(0, event.subject.encode(), events.encode(event), []))
         assert self.job
@@ -59,7 +59,7 @@ async def test_the_events_that_made_the_job_are_in_its_timeline(
 ) -> None:
     """On either broker; who watches is told meanwhile."""
     entry = await Story().write(cluster, topic)
-    histories, timeline = Histories(settings(cluster, topic)), Timeline()
+    histories, timeline = Histories(kafka_settings(cluster, topic)), Timeline()
     notes = list[str]()
     await histories.read(entry, timeline, lambda: notes.append(timeline.note))
 
@@ -77,7 +77,7 @@ async def test_the_events_that_made_the_job_are_in_its_timeline(
 async def test_readings_are_one_at_a_time(embedded: Cluster, topic: str) -> None:
     """The second begins when the first is done."""
     entry = await Story().write(embedded, topic)
-    histories = Histories(settings(embedded, topic))
+    histories = Histories(kafka_settings(embedded, topic))
     first, second = Timeline(), Timeline()
     told, notes = list[tuple[bool, bool]](), set[str]()
 
@@ -100,7 +100,7 @@ async def test_a_reading_has_an_end_and_says_where_it_was(
     monkeypatch.setattr("fabric_jobs.runtime.kafka.history.BATCH", 2)
     monkeypatch.setattr(module, "MAX_RECORDS", 4)
     timeline = Timeline()
-    await Histories(settings(embedded, topic)).read(entry, timeline)
+    await Histories(kafka_settings(embedded, topic)).read(entry, timeline)
 
     assert [row.kind for row in timeline.rows] == ["requested", "started"]
     assert timeline.note == (
@@ -111,13 +111,13 @@ async def test_a_reading_has_an_end_and_says_where_it_was(
 async def test_what_the_log_does_not_have_is_said(embedded: Cluster, topic: str) -> None:
     """A topic that ends before the job, and one without its beginning."""
     entry = await Story().write(embedded, topic)
-    reading = Histories(settings(embedded, topic))
+    reading = Histories(kafka_settings(embedded, topic))
     beyond, later = Timeline(), Timeline()
     await reading.read(replace(entry, offset=1_000), beyond)
     assert "was it made anew?" in beyond.note
-    stranger = replace(entry, job=applied(None, decided(None, request(OTHER), stamp("x"))))
-    job = decided(None, request("2f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"), stamp("y"))
-    await reading.read(replace(stranger, job=applied(None, job)), later)
+    stranger = replace(entry, job=apply_event(None, decide_event(None, request(OTHER), stamp("x"))))
+    job = decide_event(None, request("2f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"), stamp("y"))
+    await reading.read(replace(stranger, job=apply_event(None, job)), later)
 
     assert later.note == "The topic no longer holds the job's first events."
     assert beyond.rows == later.rows == ()

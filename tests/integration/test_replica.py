@@ -20,14 +20,14 @@ from fabric_jobs.facade.lifecycle import Claim, Reason, ReportCompleted, Request
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store
 from tests.conftest import Cluster
-from tests.support.log_kit import running
+from tests.support.log_kit import open_log
 
-#: What tells the state of something else from ours.
+#: Fields of the identity of another log, and of another version.
 OTHERS = {"foreign": {"cluster_id": "another"}, "of another version": {"contract": "another"}}
 
 
 class Node(Struct):
-    """A facade without its servers."""
+    """A facade without its HTTP and gRPC servers."""
 
     jobs: Jobs
     replica: Replica
@@ -37,20 +37,20 @@ class Node(Struct):
 
 @asynccontextmanager
 async def node(cluster: Cluster, topic: str, path: Path | None = None) -> AsyncIterator[Node]:
-    """A replica that has caught up."""
+    """A node whose replica has read the log to its end; it runs to the end of the block."""
     store = Store(path)
     try:
         store.adopt(Identity(cluster_id="c", topic=topic, partitions=4))
         replica = Replica(store)
-        async with running(cluster, topic, replica) as log:
-            await replica.caught_up()
+        async with open_log(cluster, topic, replica) as log:
+            await replica.index_for_lists()
             yield Node(Jobs(log, replica, "/test", 3.0), replica, store, log)
     finally:
         store.close()
 
 
 def request(job_id: str | None = None, request_hash: str = "hash") -> Request:
-    """A create command."""
+    """The command that creates a job, with a random id by default."""
     return Request(
         job_id=job_id or str(uuid.uuid4()),
         tenant_id="tenant",
@@ -64,54 +64,52 @@ def request(job_id: str | None = None, request_hash: str = "hash") -> Request:
     )
 
 
-async def test_a_job_made_here_is_read_there_at_once(cluster: Cluster, topic: str) -> None:
-    """An immediate read on another replica finds every job."""
+async def test_read_on_another_replica_finds_a_job_at_once(cluster: Cluster, topic: str) -> None:
+    """A read on another replica, right after the create, finds every job."""
     async with node(cluster, topic) as here, node(cluster, topic) as there:
         for _ in range(100):
-            entry = await here.jobs.execute(request())
-            assert await there.jobs.read(entry.job.job_id) == entry
+            stored = await here.jobs.execute(request())
+            assert await there.jobs.read(stored.job.job_id) == stored
 
 
-async def test_a_list_names_what_it_reflects_whatever_is_read_meanwhile(
-    cluster: Cluster, topic: str
-) -> None:
-    """Who reads the topic from the positions in the answer misses nothing."""
+async def test_list_returns_the_positions_that_it_reflects(cluster: Cluster, topic: str) -> None:
+    """A subscriber that reads the topic from the returned positions misses nothing."""
     async with node(cluster, topic) as here:
-        listed = await here.jobs.execute(request())
+        first = await here.jobs.execute(request())
         await here.log.read_to_end()
         go_on = Event()
-        here.store._writer.ask(lambda _: go_on.wait())
+        here.store._writer.run(lambda _: go_on.wait())
         listing = asyncio.create_task(here.jobs.list(Filter(), 10, None))
         await asyncio.sleep(0)
         later = await here.jobs.execute(request())
         go_on.set()
         found, positions = await listing
 
-        assert found == [listed]
-        assert positions[listed.partition] == listed.offset + 1
+        assert found == [first]
+        assert positions[first.partition] == first.offset + 1
         assert positions[later.partition] <= later.offset
 
 
-async def test_one_id_asked_for_by_many_on_two_replicas_is_one_job(
+async def test_concurrent_creates_of_one_id_on_two_replicas_create_one_job(
     cluster: Cluster, topic: str
 ) -> None:
-    """The log settles who was first; everybody gets the same job."""
+    """The log decides which create is first, and all callers get the same job."""
     async with node(cluster, topic) as here, node(cluster, topic) as there:
         command = request()
-        entries = await asyncio.gather(
-            *(who.jobs.execute(command) for who in (here, there) for _ in range(50))
+        stored_jobs = await asyncio.gather(
+            *(each.jobs.execute(command) for each in (here, there) for _ in range(50))
         )
 
-        assert len({entry.job.event_id for entry in entries}) == 1
+        assert len({stored.job.event_id for stored in stored_jobs}) == 1
         assert here.replica.counts["applied"] == 1
-        # Each replica appends at most once: the others of its fifty find the job.
+        # Each replica appends at most once, because its other 49 callers find the job.
         assert here.replica.counts["lost"] <= 1
 
 
-async def test_one_id_with_two_contents_is_one_job_and_one_conflict(
+async def test_concurrent_creates_with_different_content_conflict(
     cluster: Cluster, topic: str
 ) -> None:
-    """Two creates at once that differ: one wins, the other is told so."""
+    """One of the two creates wins, and the other is refused as a conflict."""
     async with node(cluster, topic) as here, node(cluster, topic) as there:
         job_id = str(uuid.uuid4())
         results = await asyncio.gather(
@@ -124,20 +122,22 @@ async def test_one_id_with_two_contents_is_one_job_and_one_conflict(
         assert refused.reason is Reason.CONFLICT
 
 
-async def test_an_unknown_id_is_unknown_only_at_the_log_s_end(cluster: Cluster, topic: str) -> None:
-    """A miss reads to the end before it is believed."""
+async def test_unknown_id_is_not_found_at_the_end_of_the_log(cluster: Cluster, topic: str) -> None:
+    """A read or command of an unknown id reads the log to its end before it says so."""
     async with node(cluster, topic) as here:
         assert await here.jobs.read(str(uuid.uuid4())) is None
         with pytest.raises(RefusedError, match="not known"):
             await here.jobs.execute(RequestCancel(job_id=str(uuid.uuid4())))
 
 
-async def test_two_executors_claims_on_two_replicas_grant_one(cluster: Cluster, topic: str) -> None:
-    """The same dispatch claimed at once on both: one run."""
+async def test_concurrent_claims_on_two_replicas_grant_one_executor(
+    cluster: Cluster, topic: str
+) -> None:
+    """Two executors claim the same dispatch at once, each on its own replica: one is granted."""
     async with node(cluster, topic) as here, node(cluster, topic) as there:
         for _ in range(20):
-            made = await here.jobs.execute(request())
-            job = made.job
+            created = await here.jobs.execute(request())
+            job = created.job
             claims = [
                 Claim(
                     job_id=job.job_id,
@@ -149,18 +149,18 @@ async def test_two_executors_claims_on_two_replicas_grant_one(cluster: Cluster, 
                 for name in ("one", "two")
             ]
             results = await asyncio.gather(
-                here.jobs.execute(claims[0], read_to=made.offset + 1),
-                there.jobs.execute(claims[1], read_to=made.offset + 1),
+                here.jobs.execute(claims[0], read_to=created.offset + 1),
+                there.jobs.execute(claims[1], read_to=created.offset + 1),
                 return_exceptions=True,
             )
             (refused,) = [result for result in results if isinstance(result, RefusedError)]
             assert refused.reason is Reason.GRANTED_TO_ANOTHER
 
 
-async def test_a_restarted_replica_reads_only_what_is_new(
+async def test_restarted_replica_folds_only_new_records(
     cluster: Cluster, topic: str, tmp_path: Path
 ) -> None:
-    """The file holds the fold of a prefix: the rest alone is folded."""
+    """The file is the fold of a prefix, and only the rest of the log is folded."""
     path = tmp_path / "replica.sqlite"
     async with node(cluster, topic, path) as here:
         first = await here.jobs.execute(request())
@@ -173,13 +173,13 @@ async def test_a_restarted_replica_reads_only_what_is_new(
 
 
 @pytest.mark.parametrize("kind", ["missing", "foreign", "of another version", "no database"])
-async def test_a_state_that_can_t_be_used_is_made_anew(
+async def test_unusable_state_file_is_built_again_from_the_log(
     cluster: Cluster, topic: str, tmp_path: Path, kind: str
 ) -> None:
-    """Missing, of another log or contract, or broken: the log has everything."""
+    """The file is missing, of another log or version, or broken: the log has everything."""
     path = tmp_path / "replica.sqlite"
     async with node(cluster, topic, path) as here:
-        entry = await here.jobs.execute(request())
+        stored = await here.jobs.execute(request())
     if kind == "missing":
         path.unlink()
     elif kind in OTHERS:
@@ -189,11 +189,11 @@ async def test_a_state_that_can_t_be_used_is_made_anew(
     else:
         path.write_bytes(b"no database at all" * 1000)
     async with node(cluster, topic, path) as here:
-        assert here.replica.get(entry.job.job_id) == entry
+        assert here.replica.get(stored.job.job_id) == stored
 
 
-def test_a_state_in_use_is_refused(tmp_path: Path) -> None:
-    """Two processes on one file would each see half of the log."""
+def test_store_refuses_a_file_that_is_in_use(tmp_path: Path) -> None:
+    """Two processes with one file would each have only half of the log in it."""
     path = tmp_path / "replica.sqlite"
     store = Store(path)
     with pytest.raises(StateInUseError, match="FABRIC_JOBS_STATE_DIR"):
@@ -201,28 +201,26 @@ def test_a_state_in_use_is_refused(tmp_path: Path) -> None:
     store.close()
 
 
-async def test_a_record_that_is_no_event_stops_nobody(
+async def test_record_that_is_no_event_is_skipped_and_counted(
     cluster: Cluster, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is skipped, counted, and logged with its place."""
+    """The record is logged with its partition and offset, and the next event is folded."""
     async with node(cluster, topic) as here:
         producer = AIOKafkaProducer(bootstrap_servers=cluster.bootstrap_servers)
         await producer.start()
         for value in (b"junk", b"", b'{"type":"fabric.jobs.started"}'):
             await producer.send_and_wait(topic, value, key=b"k", partition=3)
         await producer.stop()
-        entry = await here.jobs.execute(request())
+        stored = await here.jobs.execute(request())
         await here.log.read_to_end()
 
         assert here.replica.counts["poison"] == 3
         assert "partition 3 offset 1" in caplog.text
-        assert await here.jobs.read(entry.job.job_id) == entry
+        assert await here.jobs.read(stored.job.job_id) == stored
 
 
-async def test_a_subscriber_with_no_code_of_ours_follows_a_job(
-    cluster: Cluster, topic: str
-) -> None:
-    """A plain consumer reads the job's events under its key, and takes them by their number."""
+async def test_plain_kafka_consumer_follows_a_job(cluster: Cluster, topic: str) -> None:
+    """A plain consumer reads the job's events under its key, in the order of their sequence."""
     async with node(cluster, topic) as here:
         job = (await here.jobs.execute(request())).job
         claim = Claim(

@@ -1,4 +1,4 @@
-"""What the tests of the lifecycle share: commands, stamps, and a job driven to a phase."""
+"""Helpers for tests of the lifecycle: commands, stamps, and jobs in each phase."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -25,24 +25,24 @@ B = "executor-b"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PAYLOAD = b'{"rows":[1,2,3]}'
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-#: A second and a third attempt, after backoffs of exactly 2 s and 6 s.
+#: Allows three attempts, with backoffs of exactly 2 s and 6 s.
 POLICY = Policy(max_attempts=3, initial_backoff_s=2, backoff_multiplier=3, jitter=0)
 FOREVER = Policy(max_attempts=1_000, initial_backoff_s=0, jitter=0)
 UNKNOWN_TYPE = "fabric.jobs.paused"
 
 
 def at(seconds: float) -> datetime:
-    """The instant so many seconds into the test."""
+    """The time this many seconds after `EPOCH`."""
     return EPOCH + timedelta(seconds=seconds)
 
 
 def stamp(event_id: str = "event", seconds: float = 0, source: str = "/replicas/1") -> Stamp:
-    """A stamp with a chosen id and time."""
+    """A stamp with this event id, source and time in seconds after `EPOCH`."""
     return Stamp(event_id=event_id, source=source, time=at(seconds))
 
 
 def request(job_id: str = JOB, request_hash: str = "hash-1") -> lifecycle.Request:
-    """The creation of a job."""
+    """The command that creates a job."""
     return lifecycle.Request(
         job_id=job_id,
         tenant_id="tenant",
@@ -60,7 +60,7 @@ def request(job_id: str = JOB, request_hash: str = "hash-1") -> lifecycle.Reques
 def claim(
     attempt: int, executor_id: str, dispatch_id: str, job_id: str = JOB, policy: Policy = POLICY
 ) -> lifecycle.Claim:
-    """A claim on a dispatching record."""
+    """A claim of the attempt that the event `dispatch_id` dispatched."""
     return lifecycle.Claim(
         job_id=job_id,
         attempt=attempt,
@@ -70,7 +70,7 @@ def claim(
     )
 
 
-def progressed(
+def report_progress(
     attempt: int = 1, executor_id: str = A, fraction: float = 0.5, message: str = "half"
 ) -> lifecycle.ReportProgress:
     """A report of progress."""
@@ -79,18 +79,18 @@ def progressed(
     )
 
 
-def completed(attempt: int = 1, executor_id: str = A) -> lifecycle.ReportCompleted:
+def report_completed(attempt: int = 1, executor_id: str = A) -> lifecycle.ReportCompleted:
     """A report that the handler returned."""
     return lifecycle.ReportCompleted(job_id=JOB, attempt=attempt, executor_id=executor_id)
 
 
-def failed(
+def report_failed(
     attempt: int = 1,
     executor_id: str = A,
     error: ErrorResponse | None = None,
     traceback: str = "",
 ) -> lifecycle.ReportFailed:
-    """A report of a failure; of one that may pass, unless an error is given."""
+    """A report of a failed run; the error is not permanent unless another one is given."""
     return lifecycle.ReportFailed(
         job_id=JOB,
         attempt=attempt,
@@ -100,28 +100,28 @@ def failed(
     )
 
 
-def stopped(attempt: int = 1, executor_id: str = A) -> lifecycle.ReportStopped:
-    """A report that the run stopped for a cancel."""
+def report_stopped(attempt: int = 1, executor_id: str = A) -> lifecycle.ReportStopped:
+    """A report that the run stopped because of a cancel."""
     return lifecycle.ReportStopped(job_id=JOB, attempt=attempt, executor_id=executor_id)
 
 
 def hand_back(attempt: int = 1, executor_id: str = A) -> lifecycle.HandBack:
-    """A run given back."""
+    """A command by which an executor gives its run back."""
     return lifecycle.HandBack(job_id=JOB, attempt=attempt, executor_id=executor_id)
 
 
 def lose_lease(attempt: int = 1, executor_id: str = A) -> lifecycle.LoseLease:
-    """A replica's finding that the executor is silent."""
+    """A replica's command for a run whose executor sends no heartbeats."""
     return lifecycle.LoseLease(job_id=JOB, attempt=attempt, executor_id=executor_id)
 
 
 def retry(attempt: int = 1) -> lifecycle.Retry:
-    """A replica's finding that the next attempt is due."""
+    """A replica's command when the next attempt is due."""
     return lifecycle.Retry(job_id=JOB, attempt=attempt)
 
 
-def deadlines(attempt: int = 1) -> tuple[lifecycle.TimeOutRun, lifecycle.ForceCancel]:
-    """A replica's findings that the run's timeout is over, and its cancel's grace."""
+def deadline_commands(attempt: int = 1) -> tuple[lifecycle.TimeOutRun, lifecycle.ForceCancel]:
+    """A replica's commands when the run's timeout is over, and when the cancel's grace is."""
     return (
         lifecycle.TimeOutRun(job_id=JOB, attempt=attempt),
         lifecycle.ForceCancel(job_id=JOB, attempt=attempt),
@@ -129,12 +129,12 @@ def deadlines(attempt: int = 1) -> tuple[lifecycle.TimeOutRun, lifecycle.ForceCa
 
 
 def cancel() -> lifecycle.RequestCancel:
-    """Somebody's wish that the job be cancelled."""
+    """The command that asks to cancel the job."""
     return lifecycle.RequestCancel(job_id=JOB)
 
 
 def failure(code: str = "Flaky", *, permanent: bool | None = None) -> ErrorResponse:
-    """An error; one that may pass, unless said otherwise."""
+    """An error, not permanent by default."""
     return ErrorResponse(
         error_code=code,
         message=f"{code} happened.",
@@ -143,15 +143,15 @@ def failure(code: str = "Flaky", *, permanent: bool | None = None) -> ErrorRespo
     )
 
 
-def decided(job: Job | None, command: Command, given: Stamp) -> KnownEvent:
-    """The event that the command leads to; there must be one."""
+def decide_event(job: Job | None, command: Command, given: Stamp) -> KnownEvent:
+    """The event that the command leads to; fails if the decision is not an event."""
     decision = lifecycle.decide(job, command, given)
     assert isinstance(decision, KnownEvent), decision
     return decision
 
 
-def applied(job: Job | None, event: Event) -> Job:
-    """The job after the event, which must apply."""
+def apply_event(job: Job | None, event: Event) -> Job:
+    """The job after the event; fails if the event does not apply."""
     verdict, after = lifecycle.fold(job, event)
     assert verdict is Verdict.APPLIED, (verdict, event)
     assert after is not None
@@ -159,41 +159,41 @@ def applied(job: Job | None, event: Event) -> Job:
 
 
 def events_of(commands: Iterable[Command], job: Job | None = None) -> list[Event]:
-    """What the commands lead to; the event at sequence n has id `e{n}` and happens at n seconds.
+    """The events that the commands lead to; the event with sequence n has id `e{n}` and time n s.
 
-    A claim is made on the dispatch that the job has, whatever it names.
+    The `dispatch_id` of a claim is replaced by that of the job's last dispatch.
     """
-    told: list[Event] = []
+    decided: list[Event] = []
     for command in commands:
         if job is not None and isinstance(command, lifecycle.Claim):
             command = replace(command, dispatch_id=job.dispatch_id)
         sequence = job.sequence + 1 if job else 1
-        told.append(decided(job, command, stamp(f"e{sequence}", sequence)))
-        job = applied(job, told[-1])
-    return told
+        decided.append(decide_event(job, command, stamp(f"e{sequence}", sequence)))
+        job = apply_event(job, decided[-1])
+    return decided
 
 
-def driven(commands: Iterable[Command], job: Job | None = None) -> Job:
-    """The job after the commands, as `events_of` tells them."""
+def drive(commands: Iterable[Command], job: Job | None = None) -> Job:
+    """The job after the commands, folded from the events of `events_of`."""
     for event in events_of(commands, job):
-        job = applied(job, event)
+        job = apply_event(job, event)
     assert job is not None
     return job
 
 
 _START = (request(), claim(1, A, "e1"))
-#: The shortest way to each phase, by a name that also tells the final states apart.
+#: The shortest sequence of commands to each phase, by a name; each final state has its own name.
 WAYS: dict[str, tuple[Command, ...]] = {
     "unknown": (),
     "queued": (request(),),
     "running": _START,
     "stopping": (*_START, cancel()),
-    "waiting": (*_START, failed()),
-    "queued again": (*_START, failed(), retry()),
-    "running again": (*_START, failed(), retry(), claim(2, A, "e4")),
-    "completed": (*_START, completed()),
-    "failed": (*_START, failed(error=failure(permanent=True))),
-    "stopped": (*_START, cancel(), stopped()),
+    "waiting": (*_START, report_failed()),
+    "queued again": (*_START, report_failed(), retry()),
+    "running again": (*_START, report_failed(), retry(), claim(2, A, "e4")),
+    "completed": (*_START, report_completed()),
+    "failed": (*_START, report_failed(error=failure(permanent=True))),
+    "stopped": (*_START, cancel(), report_stopped()),
     "cancelled": (request(), cancel()),
 }
 PHASES: dict[str, JobPhase | None] = {
@@ -212,13 +212,13 @@ PHASES: dict[str, JobPhase | None] = {
 
 
 def job_in(name: str) -> Job | None:
-    """The job driven along `WAYS[name]`."""
-    return driven(WAYS[name]) if WAYS[name] else None
+    """The job after the commands of `WAYS[name]`; None for no commands."""
+    return drive(WAYS[name]) if WAYS[name] else None
 
 
 def unknown_event(job: Job | None, event_id: str = "later") -> UnknownEvent:
-    """An event of a later version's type that follows the job's last one and changes nothing."""
-    given = job or driven([request()])
+    """An event of an unknown type that follows the job's last one and keeps its state."""
+    given = job or drive([request()])
     dispatch = UNSET if job else events.Dispatch(Raw(PAYLOAD))
     return UnknownEvent(
         type=UNKNOWN_TYPE,

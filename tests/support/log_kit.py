@@ -1,4 +1,4 @@
-"""What the log's tests share: a reader that remembers, and a log that runs for a while."""
+"""Helpers for tests of the log: a reader that records, and a log that runs for a block."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -11,8 +11,8 @@ from tests.conftest import Cluster
 DAY_MS = 86_400_000
 
 
-class Memory:
-    """A reader that keeps what it was given."""
+class RecordingReader:
+    """A reader that keeps the records that it gets, and counts its resets."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -20,7 +20,7 @@ class Memory:
         self._checkpoints: dict[int, Checkpoint] = {}
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """How far it is."""
+        """The checkpoint after the last record of each partition."""
         return dict(self._checkpoints)
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
@@ -39,12 +39,12 @@ class Memory:
 
     @property
     def values(self) -> list[bytes | None]:
-        """The records' values, in the order in which they came."""
+        """The values of the records, in the order in which the reader got them."""
         return [record.value for record in self.records]
 
 
-def settings(cluster: Cluster, topic: str) -> KafkaSettings:
-    """What points a log at the broker."""
+def kafka_settings(cluster: Cluster, topic: str) -> KafkaSettings:
+    """The settings of a log with this topic on the cluster."""
     return KafkaSettings(
         kafka_bootstrap_servers=cluster.bootstrap_servers,
         kafka_broker="embedded" if cluster.broker.name == "embedded" else "apache",
@@ -52,8 +52,8 @@ def settings(cluster: Cluster, topic: str) -> KafkaSettings:
     )
 
 
-def spec(topic: str, *, partitions: int = 4, create: bool = True) -> TopicSpec:
-    """What the topic must be."""
+def topic_spec(topic: str, *, partitions: int = 4, create: bool = True) -> TopicSpec:
+    """The requirements of a test's topic."""
     return TopicSpec(
         name=topic,
         partitions=partitions,
@@ -66,9 +66,9 @@ def spec(topic: str, *, partitions: int = 4, create: bool = True) -> TopicSpec:
 
 
 @asynccontextmanager
-async def running(cluster: Cluster, topic: str, reader: Reader) -> AsyncIterator[Log]:
-    """A log that has caught up."""
-    log = Log(settings(cluster, topic), spec(topic))
+async def open_log(cluster: Cluster, topic: str, reader: Reader) -> AsyncIterator[Log]:
+    """A log that was read to its end and keeps running to the end of the block."""
+    log = Log(kafka_settings(cluster, topic), topic_spec(topic))
     await log.connect()
     task = asyncio.create_task(log.run(reader))
     try:
@@ -81,8 +81,8 @@ async def running(cluster: Cluster, topic: str, reader: Reader) -> AsyncIterator
             await task
 
 
-async def put(log: Log, partition: int, *values: bytes) -> None:
-    """Appends, and waits until Kafka has acknowledged."""
+async def append_records(log: Log, partition: int, *values: bytes) -> None:
+    """Appends the values one by one, each acknowledged by Kafka before the next."""
     for value in values:
         async with asyncio.timeout(10):
             await (await log.append(partition, b"key", value, []))

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.contract.events import NotAnEventError
+from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.dispatches import Dispatched, of_record
 from fabric_jobs.executor.offsets import Offsets
@@ -33,8 +34,6 @@ POLL_MS = 500
 COMMIT_INTERVAL_S = 1.0
 #: Seconds that leaving may take; aiokafka's own stop waits for brokers that are away.
 STOP_S = 5.0
-#: How far back a pool without commits begins: the start deadline, after which a job has failed.
-LOOK_BACK_S = 110 * 60
 POSITION_S = 10.0
 
 
@@ -127,7 +126,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             return
         # Before the look-up by time: a record that comes between the two is not passed.
         ends = await self._consumer.end_offsets(fresh)
-        since_ms = int((time.time() - LOOK_BACK_S) * 1000)
+        # A job that was requested longer ago has started, or has failed by its start deadline.
+        since_ms = int((time.time() - START_DEADLINE.total_seconds()) * 1000)
         found = await self._consumer.offsets_for_times(dict.fromkeys(fresh, since_ms))
         for partition in fresh:
             at = found[partition]

@@ -1,6 +1,7 @@
-"""What a failed attempt leads to: the job's end, or another attempt after a backoff.
+"""What a failed attempt leads to: the job ends, or another attempt follows after a backoff.
 
-Facades decide by it, and `fabric_jobs.executor.testing` shows it to the authors of handlers.
+Facades decide by this module. `fabric_jobs.executor.testing` uses it too, so that the author of a
+handler sees the same retries in a test.
 """
 
 from datetime import timedelta
@@ -20,11 +21,16 @@ from fabric_jobs.contract.jobs import (
     Policy,
 )
 
-#: No job is unfinished for longer; so no backoff is longer either, whatever a policy says.
+#: The longest time from a job's creation to its end. No backoff is longer, whatever a policy says.
 MAX_LIFE = timedelta(hours=24)
-_LONGEST_S = MAX_LIFE.total_seconds()
-#: Earlier errors that a job's error carries along.
-MAX_EARLIER = 10
+#: A job that no executor has started this long after its creation fails. Fabric gives up a job
+#: that has not started within 2 hours; ours fails before that, so that its error says why.
+START_DEADLINE = timedelta(minutes=110)
+#: How many earlier errors a job's error lists.
+MAX_EARLIER_ERRORS = 10
+#: Characters that are kept of the message of each of them.
+MAX_EARLIER_MESSAGE_CHARS = 1024
+_MAX_LIFE_S = MAX_LIFE.total_seconds()
 
 RUN_TIMED_OUT = ErrorResponse(
     error_code="RunTimedOut",
@@ -34,18 +40,18 @@ RUN_TIMED_OUT = ErrorResponse(
 )
 JOB_EXPIRED = ErrorResponse(
     error_code="JobExpired",
-    message="The job was not finished within 24 hours.",
+    message=f"The job was not finished within {MAX_LIFE // timedelta(hours=1)} hours.",
     source=ErrorSource.SYSTEM,
     is_permanent=False,
 )
 
 
-def failed(state: JobState, error: ErrorResponse) -> dict[str, Any]:
-    """What the failure of the running attempt changes of the job's state.
+def failure_changes(state: JobState, error: ErrorResponse) -> dict[str, Any]:
+    """The fields of the job's state that change when its running attempt fails with this error.
 
-    The status is then a final one, or stays InProgress: the job is tried again.
+    The new `status` is final, or it is InProgress, which means that another attempt follows.
     """
-    changes = _counted(state, error)
+    changes = _count_failure(state, error)
     policy = state.policy or Policy()
     if error.is_permanent:
         return changes | {"status": JobInstanceStatus.FAILED}
@@ -56,42 +62,50 @@ def failed(state: JobState, error: ErrorResponse) -> dict[str, Any]:
     return changes | {"status": JobInstanceStatus.IN_PROGRESS}
 
 
-def expired(state: JobState) -> dict[str, Any]:
-    """What the end of its longest life changes of an unfinished job's state: it is final."""
+def expiry_changes(state: JobState) -> dict[str, Any]:
+    """The fields of an unfinished job's state that change when it reaches `MAX_LIFE`.
+
+    The new `status` is always final.
+    """
     if state.phase is JobPhase.STOPPING:
         return {"status": JobInstanceStatus.CANCELLED}
-    return _counted(state, JOB_EXPIRED) | {"status": JobInstanceStatus.FAILED}
+    return _count_failure(state, JOB_EXPIRED) | {"status": JobInstanceStatus.FAILED}
 
 
 def backoff_s(policy: Policy, failures: int, seed: str) -> float:
-    """Seconds to wait after this many failures; the seed spreads jobs that failed together."""
+    """Seconds to wait before the next attempt, after this many failures (1 or more).
+
+    The seed selects the jitter, so that jobs that failed together are not retried together. The
+    same arguments always give the same backoff.
+    """
     full = policy.initial_backoff_s
     for _ in range(failures - 1):
         full *= policy.backoff_multiplier
-        if full >= min(policy.max_backoff_s, _LONGEST_S):
+        if full >= min(policy.max_backoff_s, _MAX_LIFE_S):
             break
-    full = min(full, policy.max_backoff_s, _LONGEST_S)
+    full = min(full, policy.max_backoff_s, _MAX_LIFE_S)
     return full * (1 - policy.jitter * crc32(seed.encode()) / 0xFFFFFFFF)
 
 
-def _counted(state: JobState, error: ErrorResponse) -> dict[str, Any]:
-    """What one more failure changes of the state by itself; earlier errors go into the details."""
+def _count_failure(state: JobState, error: ErrorResponse) -> dict[str, Any]:
+    """The fields that change with any failure: the count, the failed attempt and the error."""
     return {
         "failures": state.failures + 1,
         "failed_attempt": state.attempt,
-        "error": _with_earlier(error, state).bounded(),
+        "error": _with_earlier_errors(error, state).bounded(),
     }
 
 
-def _with_earlier(error: ErrorResponse, state: JobState) -> ErrorResponse:
+def _with_earlier_errors(error: ErrorResponse, state: JobState) -> ErrorResponse:
+    """The error with the job's earlier errors in its details, the latest first."""
     earlier = state.error
     if earlier is None:
         return error
     detail = ErrorExtendedInformation(
         error_code=earlier.error_code,
-        message=earlier.message[:1024],
+        message=earlier.message[:MAX_EARLIER_MESSAGE_CHARS],
         message_parameters=earlier.message_parameters,
         additional_parameters=(NameValuePair("attempt", str(state.failed_attempt)),),
     )
     details = (*error.more_details, detail, *earlier.more_details)
-    return replace(error, more_details=details[:MAX_EARLIER])
+    return replace(error, more_details=details[:MAX_EARLIER_ERRORS])

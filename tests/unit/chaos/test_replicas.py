@@ -13,7 +13,7 @@ from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import Replica, Store
 from tests.chaos import replicas
 from tests.chaos.model import Model
-from tests.support.lifecycle import JOB, WAYS, applied, decided, stamp
+from tests.support.lifecycle import JOB, WAYS, apply_event, decide_event, stamp
 
 RECORDS: list[Record] = []
 
@@ -22,8 +22,8 @@ def records() -> list[Record]:
     """A job's events, as they lie on the topic."""
     found, job = [], None
     for sequence, command in enumerate(WAYS["cancelled"], 1):
-        event = decided(job, command, stamp(f"e{sequence}", sequence))
-        job = applied(job, event)
+        event = decide_event(job, command, stamp(f"e{sequence}", sequence))
+        job = apply_event(job, event)
         found.append(Record(0, sequence - 1, 1000 * sequence, events.encode(event)))
     return found
 

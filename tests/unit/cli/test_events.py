@@ -15,12 +15,12 @@ from tests.support.lifecycle import (
     A,
     cancel,
     claim,
-    decided,
-    driven,
+    decide_event,
+    drive,
     events_of,
-    failed,
     hand_back,
-    progressed,
+    report_failed,
+    report_progress,
     request,
     retry,
     stamp,
@@ -36,13 +36,13 @@ def story() -> list[Event]:
         (
             request(),
             claim(1, A, "e1", policy=POLICY),
-            progressed(),
-            failed(),
+            report_progress(),
+            report_failed(),
             retry(),
             claim(2, A, "e5", policy=POLICY),
             hand_back(2),
             claim(3, A, "e7", policy=POLICY),
-            failed(3),
+            report_failed(3),
         )
     )
 
@@ -68,7 +68,7 @@ def logged(event: Event, *, taken: bool = True, value: bytes | None = None) -> L
 def test_duplicates_gaps_and_losers_do_not_count() -> None:
     """One number a job: each event of its story counts once, in order, whatever lies between."""
     events = story()
-    loser = decided(driven([request()]), cancel(), stamp("loser"))
+    loser = decide_event(drive([request()]), cancel(), stamp("loser"))
     job = NumberedJob()
 
     assert not job.takes(events[1])
@@ -82,11 +82,11 @@ def test_duplicates_gaps_and_losers_do_not_count() -> None:
 
 def test_nothing_counts_after_the_final_event() -> None:
     """Though it has the next number."""
-    ended = driven([request(), cancel()])
+    ended = drive([request(), cancel()])
     job = NumberedJob()
-    first = decided(None, request(), stamp("e1"))
+    first = decide_event(None, request(), stamp("e1"))
     assert job.takes(first)
-    assert job.takes(decided(driven([request()]), cancel(), stamp("e2")))
+    assert job.takes(decide_event(drive([request()]), cancel(), stamp("e2")))
 
     assert not job.takes(unknown_event(ended))
     assert job.sequence == 2
@@ -96,7 +96,7 @@ def test_people_see_what_each_event_says(capsys: Any) -> None:
     """A row an event; one that did not count says so."""
     rows = [logged(event) for event in story()]
     rows.insert(2, logged(story()[0], taken=False))
-    rows.append(logged(unknown_event(driven([request()]))))
+    rows.append(logged(unknown_event(drive([request()]))))
     fabric_jobs.cli.output.jobs.put(events_table(rows))
 
     assert [line.split(maxsplit=4)[0::2] for line in capsys.readouterr().out.splitlines()] == [

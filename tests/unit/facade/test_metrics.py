@@ -19,8 +19,8 @@ from fabric_jobs.runtime.telemetry.metrics import OTHER, Bounded, Values
 from tests.support.lifecycle import (
     WAYS,
     claim,
-    decided,
-    driven,
+    decide_event,
+    drive,
     hand_back,
     job_in,
     lose_lease,
@@ -63,7 +63,7 @@ def told(values: Values) -> dict[tuple[Any, ...], float]:
 def append(way: str, command: Command, *, seconds: float = 60) -> events.KnownEvent:
     """The command's event is appended, and applies, so many seconds into the test."""
     job = job_in(way)
-    event = decided(job, command, stamp(seconds=seconds))
+    event = decide_event(job, command, stamp(seconds=seconds))
     metrics.appended(command, job, event, Verdict.APPLIED, 0.01)
     return event
 
@@ -78,7 +78,7 @@ def test_each_append_is_timed_and_counted_by_its_type() -> None:
 
 def test_a_lost_race_is_counted_and_its_event_is_not() -> None:
     """The event that came first is counted where it was appended."""
-    event = decided(None, request(), stamp())
+    event = decide_event(None, request(), stamp())
     metrics.appended(request(), None, event, Verdict.LOST, 0.01)
 
     assert told(metrics.LOST_RACES) == {(): 1}
@@ -160,13 +160,13 @@ def gauges(*records: events.Event | None) -> Gauges:
 
 def job(job_id: str, job_type: str = JOB_TYPE) -> events.Event:
     """A job that was accepted."""
-    return decided(None, replace(request(job_id), job_type=job_type), stamp(f"of {job_id}"))
+    return decide_event(None, replace(request(job_id), job_type=job_type), stamp(f"of {job_id}"))
 
 
 async def test_gauges_show_what_the_replica_holds() -> None:
     """Jobs by status, the age of the oldest not started, verdicts, and who is there."""
-    started = decided(driven([request()]), claim(1, "a", "e1"), stamp("e2", 2))
-    await gauges(decided(None, request(), stamp("e1", 1)), started, job("b"), None).tick()
+    started = decide_event(drive([request()]), claim(1, "a", "e1"), stamp("e2", 2))
+    await gauges(decide_event(None, request(), stamp("e1", 1)), started, job("b"), None).tick()
 
     assert told(metrics.UNFINISHED_JOBS) == {("NotStarted",): 1, ("InProgress",): 1}
     assert told(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 1}

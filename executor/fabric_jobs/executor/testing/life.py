@@ -105,7 +105,7 @@ class Life:
                 self._end_attempt(status=JobInstanceStatus.CANCELLED)
             case "failed":
                 error = error_from_proto(report.failed)
-                self._end_attempt(**failures.failed(self._state, error))
+                self._end_attempt(**failures.failure_changes(self._state, error))
         return Accepted(report.grant)
 
     async def _run_attempt(self) -> None:
@@ -189,11 +189,11 @@ class Life:
 
     def _time_out(self) -> None:
         if self._state.phase is JobPhase.RUNNING:
-            self._lose(**failures.failed(self._state, failures.RUN_TIMED_OUT))
+            self._lose(**failures.failure_changes(self._state, failures.RUN_TIMED_OUT))
 
     def _expire(self) -> None:
         if self._state.phase is not JobPhase.ENDED:
-            self._lose(**failures.expired(self._state))
+            self._lose(**failures.expiry_changes(self._state))
 
     def _lose(self, **changes: Any) -> None:
         self._end_attempt(**changes)

@@ -143,7 +143,7 @@ class Jobs:
 
     async def freshen(self) -> None:
         """Reads to the log's end unless that was done just now; without Kafka, it is as it is."""
-        if not self._log.confirmed_within(FRESH_S):
+        if not self._log.is_confirmed_within(FRESH_S):
             try:
                 async with asyncio.timeout(FRESH_S):
                     await self._log.read_to_end()

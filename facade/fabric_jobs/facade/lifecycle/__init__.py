@@ -1,12 +1,13 @@
-"""The lifecycle of a job, pure: what may follow what, what a command leads to, what an event does.
+"""The lifecycle of a job as pure functions: what a command leads to, and what an event changes.
 
-Rule 1: what may follow what is said once, in `table.TABLE`.
-Rule 2: `decide` is the only place that chooses, on the state that was applied here. What follows a
-failed attempt is chosen by `fabric_jobs.contract.failures`.
-Rule 3: `fold` never chooses: it takes the state that the event carries, so that replicas of
-different versions agree. What it does not take is a duplicate, a loser of a race, or a broken log.
+Rule 1: `table.TABLE` alone says which event may follow in which phase.
+Rule 2: `decide` alone chooses the next event, from the state that this replica has applied.
+`fabric_jobs.contract.failures` chooses what follows a failed attempt.
+Rule 3: `fold` never chooses. It copies the state that the event carries, so that replicas of
+different versions agree. An event that `fold` does not apply is a duplicate, the loser of a race,
+or the sign of a broken log.
 
-No I/O, no clock and no randomness: time and ids come in with the `Stamp`.
+There is no I/O, no clock and no randomness here: times and ids come in with the `Stamp`.
 """
 
 from fabric_jobs.contract.failures import MAX_LIFE
@@ -29,7 +30,7 @@ from fabric_jobs.facade.lifecycle.commands import (
     Stamp,
     TimeOutRun,
 )
-from fabric_jobs.facade.lifecycle.deadlines import Due, due
+from fabric_jobs.facade.lifecycle.deadlines import JobDeadline, next_deadline
 from fabric_jobs.facade.lifecycle.decide import decide
 from fabric_jobs.facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from fabric_jobs.facade.lifecycle.fold import Verdict, fold
@@ -41,12 +42,12 @@ __all__ = [
     "Claim",
     "Command",
     "Decision",
-    "Due",
     "Expire",
     "FailUnstarted",
     "ForceCancel",
     "HandBack",
     "Job",
+    "JobDeadline",
     "LoseLease",
     "Reason",
     "Refusal",
@@ -64,7 +65,7 @@ __all__ = [
     "Undecidable",
     "Verdict",
     "decide",
-    "due",
     "fold",
     "is_foreign",
+    "next_deadline",
 ]

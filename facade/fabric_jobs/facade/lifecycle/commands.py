@@ -1,4 +1,4 @@
-"""What can be asked of a job; `decide` says what becomes of it."""
+"""The commands that change a job. `decide` turns each into an event, or into a reason for none."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from fabric_jobs.contract.jobs import ErrorResponse, Policy, Progress
 
 
 class Stamp(Struct, frozen=True, kw_only=True):
-    """What only the outside knows of an event: the id it would have, who decides, and when."""
+    """The parts of an event that the caller supplies: its id, its source and its time in UTC."""
 
     event_id: str
     source: str
@@ -24,10 +24,10 @@ class Request(Struct, frozen=True, kw_only=True):
     item_type: str
     item_id: str
     job_type: str
-    #: An `InvokeType`; that of a job started again may be a later version's.
+    #: An `InvokeType`. A retried job may have one that only a later version knows.
     invoke_type: str
     request_hash: str
-    #: The creation payload, as JSON; `null` where there is none.
+    #: The creation payload as JSON; `null` if the request had none.
     payload: bytes = b"null"
     activity_id: str | None = None
     request_id: str | None = None
@@ -35,7 +35,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """An executor asks for the attempt that a record dispatched."""
+    """An executor asks to run the attempt that the event `dispatch_id` dispatched."""
 
     job_id: str
     attempt: int
@@ -46,7 +46,7 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 
 class ReportProgress(Struct, frozen=True, kw_only=True):
-    """A run says how far it is."""
+    """An executor reports the progress of its run."""
 
     job_id: str
     attempt: int
@@ -55,7 +55,7 @@ class ReportProgress(Struct, frozen=True, kw_only=True):
 
 
 class ReportCompleted(Struct, frozen=True, kw_only=True):
-    """A run's handler returned."""
+    """An executor reports that the handler of its run returned."""
 
     job_id: str
     attempt: int
@@ -63,18 +63,21 @@ class ReportCompleted(Struct, frozen=True, kw_only=True):
 
 
 class ReportFailed(Struct, frozen=True, kw_only=True):
-    """A run failed; whether another follows is for the policy, unless the error is permanent."""
+    """An executor reports that its run failed.
+
+    The policy decides whether another attempt follows. A permanent error is never retried.
+    """
 
     job_id: str
     attempt: int
     executor_id: str
     error: ErrorResponse
-    #: Where the handler raised; may be empty.
+    #: The traceback of the handler's exception; may be empty.
     traceback: str = ""
 
 
 class ReportStopped(Struct, frozen=True, kw_only=True):
-    """A run stopped because a cancel asked it to."""
+    """An executor reports that its run stopped because the job was cancelled."""
 
     job_id: str
     attempt: int
@@ -82,7 +85,10 @@ class ReportStopped(Struct, frozen=True, kw_only=True):
 
 
 class HandBack(Struct, frozen=True, kw_only=True):
-    """An executor gives a run back, as at its drain: another attempt, and no failure."""
+    """An executor gives its run back, for example while it drains.
+
+    Another attempt follows, and the policy counts no failure.
+    """
 
     job_id: str
     attempt: int
@@ -90,7 +96,7 @@ class HandBack(Struct, frozen=True, kw_only=True):
 
 
 class LoseLease(Struct, frozen=True, kw_only=True):
-    """A replica found that the run's executor was silent for a lease: counts as a failure."""
+    """A replica found that no heartbeat listed the run for a lease; counts as a failure."""
 
     job_id: str
     attempt: int
@@ -98,48 +104,51 @@ class LoseLease(Struct, frozen=True, kw_only=True):
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """A replica found the waiting job's next attempt due."""
+    """A replica found that the backoff of a waiting job is over."""
 
     job_id: str
     attempt: int
 
 
 class FailUnstarted(Struct, frozen=True, kw_only=True):
-    """A replica found the start deadline over, and no attempt started."""
+    """A replica found that no attempt started before the start deadline."""
 
     job_id: str
-    #: When an executor with a handler for the job was last heard of; none where none ever was.
+    #: When an executor with a handler for the job last sent a heartbeat; None if none ever did.
     last_served: datetime | None = None
 
 
 class TimeOutRun(Struct, frozen=True, kw_only=True):
-    """A replica found the run's timeout over: counts as a failure."""
+    """A replica found that the run exceeded its timeout; counts as a failure."""
 
     job_id: str
     attempt: int
 
 
 class ForceCancel(Struct, frozen=True, kw_only=True):
-    """A replica found the cancel grace over: the run is cancelled without its consent."""
+    """A replica found that a cancelled run did not stop within its grace; ends the job."""
 
     job_id: str
     attempt: int
 
 
 class Expire(Struct, frozen=True, kw_only=True):
-    """A replica found the job's longest life over."""
+    """A replica found that the job is older than `MAX_LIFE`."""
 
     job_id: str
 
 
 class RequestCancel(Struct, frozen=True, kw_only=True):
-    """Somebody wants the job cancelled."""
+    """Fabric or an operator asks to cancel the job."""
 
     job_id: str
 
 
 class RequestRetry(Struct, frozen=True, kw_only=True):
-    """Somebody wants an ended job's content started again: as another job, by a `Request`."""
+    """An operator asks to start a final job's content again.
+
+    The final job does not change: the caller starts the content as a new job by a `Request`.
+    """
 
     job_id: str
 

@@ -1,9 +1,9 @@
-"""When time alone changes a job, and by which command."""
+"""A job's next deadline: when time alone changes the job, and by which command."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from fabric_jobs.contract.failures import MAX_LIFE
+from fabric_jobs.contract.failures import MAX_LIFE, START_DEADLINE
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.lifecycle.commands import (
     Command,
@@ -15,41 +15,42 @@ from fabric_jobs.facade.lifecycle.commands import (
 )
 from fabric_jobs.facade.lifecycle.job import Job
 
-#: Fabric gives a job up that has not started within 2 hours: ours fails before that, and says why.
-START_DEADLINE = timedelta(minutes=110)
 
-
-class Due(NamedTuple):
-    """What is to be asked of a job, and when."""
+class JobDeadline(NamedTuple):
+    """The command that a replica executes for the job once this time (UTC) has come."""
 
     time: datetime
     command: Command
 
 
-def due(job: Job) -> Due | None:
-    """What time does to the job next; nothing where it is final."""
+def next_deadline(job: Job) -> JobDeadline | None:
+    """The job's next deadline, which its state determines; None if the job is final."""
     state = job.state
     if job.final:
         return None
-    last = Due(state.create_time + MAX_LIFE, Expire(job_id=job.job_id))
-    first: Due | None = None
+    last = JobDeadline(state.create_time + MAX_LIFE, Expire(job_id=job.job_id))
+    first: JobDeadline | None = None
     granted = state.attempt_start_time or state.create_time
     match state.phase:
         case JobPhase.QUEUED if state.start_time is None:
-            first = Due(state.create_time + START_DEADLINE, FailUnstarted(job_id=job.job_id))
+            start_by = state.create_time + START_DEADLINE
+            first = JobDeadline(start_by, FailUnstarted(job_id=job.job_id))
         case JobPhase.WAITING if state.due_time:
-            first = Due(state.due_time, Retry(job_id=job.job_id, attempt=state.attempt))
+            first = JobDeadline(state.due_time, Retry(job_id=job.job_id, attempt=state.attempt))
         case JobPhase.RUNNING if state.policy and state.policy.run_timeout_s:
-            first = Due(
+            first = JobDeadline(
                 granted + _within_life(state.policy.run_timeout_s),
                 TimeOutRun(job_id=job.job_id, attempt=state.attempt),
             )
         case JobPhase.STOPPING if state.policy and state.cancel_time:
             stop = ForceCancel(job_id=job.job_id, attempt=state.attempt)
-            first = Due(state.cancel_time + _within_life(state.policy.cancel_grace_s), stop)
-    return min(first, last, key=lambda one: one.time) if first else last
+            first = JobDeadline(state.cancel_time + _within_life(state.policy.cancel_grace_s), stop)
+    return min(first, last, key=lambda deadline: deadline.time) if first else last
 
 
 def _within_life(seconds: float) -> timedelta:
-    """A policy's time, cut to what makes a difference: no calendar reaches as far as some would."""
+    """The seconds, at most `MAX_LIFE`.
+
+    A policy may say more seconds than a `datetime` can be moved by, and `Expire` comes first then.
+    """
     return timedelta(seconds=min(seconds, MAX_LIFE.total_seconds()))

@@ -1,4 +1,4 @@
-"""What a command leads to, on the state that was applied here."""
+"""Chooses what a command leads to, from the job's state as this replica has applied it."""
 
 from msgspec import UNSET, Raw
 
@@ -23,26 +23,30 @@ from fabric_jobs.facade.lifecycle.times import decide_time
 
 
 def decide(job: Job | None, command: Command, stamp: Stamp) -> Decision:
-    """The event that would do what the command asks, or why there is none."""
+    """The event that carries the command out, or the reason why there is none.
+
+    `job` is None if this replica knows no such job. Nothing is appended here: the caller appends
+    the event, and the fold tells whether it applied.
+    """
     if job is not None and not job.decidable:
         return Undecidable(job)
     if isinstance(command, Request):
-        return _request(job, command, stamp)
+        return _decide_request(job, command, stamp)
     if job is None:
         return Refusal(Reason.NOT_FOUND, conclusive=False)
     if isinstance(command, Claim):
-        return _claim(job, command, stamp)
+        return _decide_claim(job, command, stamp)
     if isinstance(command, RequestCancel):
-        return _cancel(job, stamp)
+        return _decide_cancel(job, stamp)
     if isinstance(command, RequestRetry):
-        # This job stays as it is; its end may lie ahead of what this replica has read.
+        # The refusal is not conclusive: the job's end may be on the log and not read here yet.
         return Settled(job) if job.final else Refusal(Reason.NOT_FINAL, conclusive=False)
     if isinstance(command, TimeCommand):
         return decide_time(job, command, stamp)
     return decide_run(job, command, stamp)
 
 
-def _request(job: Job | None, command: Request, stamp: Stamp) -> Decision:
+def _decide_request(job: Job | None, command: Request, stamp: Stamp) -> Decision:
     if job is not None:
         same = job.state.request_hash == command.request_hash
         return Settled(job) if same else Refusal(Reason.CONFLICT, conclusive=True)
@@ -73,10 +77,10 @@ def _request(job: Job | None, command: Request, stamp: Stamp) -> Decision:
     )
 
 
-def _claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
+def _decide_claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
     state = job.state
     if command.attempt == state.attempt and command.dispatch_id != job.dispatch_id:
-        # The record lost against the one that the fold applied, or this replica is still behind it.
+        # Either the claimed record lost its race, or this replica has not read it yet.
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
     if command.attempt == state.attempt and state.held:
         if command.executor_id == state.executor_id:
@@ -102,7 +106,7 @@ def _claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
     )
 
 
-def _cancel(job: Job, stamp: Stamp) -> Decision:
+def _decide_cancel(job: Job, stamp: Stamp) -> Decision:
     match job.state.phase:
         case JobPhase.ENDED | JobPhase.STOPPING:
             return Settled(job)

@@ -1,4 +1,4 @@
-"""What a decision can be, beside an event."""
+"""The results of `decide` besides an event."""
 
 from enum import StrEnum
 
@@ -21,20 +21,24 @@ class Reason(StrEnum):
 
 
 class Refusal(Struct, frozen=True):
-    """Decided against. Only a conclusive one stands whatever the log says further on."""
+    """The command is refused.
+
+    A conclusive refusal holds whatever this replica reads later. Any other refusal may be given to
+    the caller only after the replica has read the log far enough.
+    """
 
     reason: Reason
     conclusive: bool
 
 
 class Settled(Struct, frozen=True):
-    """The command's effect is already in the state: success without an event."""
+    """The job's state already has the command's effect: the command succeeds without an event."""
 
     job: Job
 
 
 class Undecidable(Struct, frozen=True):
-    """The job's last event is of a type that only a later version decides upon."""
+    """The job's last event has a type that only a later version knows, so only that one decides."""
 
     job: Job
 

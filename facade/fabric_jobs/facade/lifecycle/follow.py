@@ -1,4 +1,4 @@
-"""The event that follows a job's last one."""
+"""Builds the event that follows a job's last one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +21,7 @@ _ENDS: dict[JobInstanceStatus, tuple[type[events.KnownEvent], type[EventData]]] 
 
 
 def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
+    """The event that ends the job in this status; `changes` are further fields of the state."""
     kind, data = _ENDS[status]
     return follow(
         job,
@@ -35,6 +36,7 @@ def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) ->
 
 
 def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> events.KnownEvent:
+    """The event that dispatches the next attempt; `changes` are further fields of the state."""
     return follow(
         job,
         events.Requeued,
@@ -60,9 +62,13 @@ def follow(
     _data: Callable[..., EventData] = EventData,
     **changes: Any,
 ) -> events.KnownEvent:
-    """The event that follows the job's last one; the table knows the phase after it."""
+    """The event of this kind that follows the job's last one.
+
+    `TABLE` gives the phase after it; `changes` are the other fields of the state that change.
+    Raises `KeyError` if the table has no such event in the job's phase.
+    """
     state = replace(job.state, phase=TABLE[job.state.phase][kind], **changes)
-    # Each event takes its own kind of data; the callers pass the right one.
+    # Each kind of event has its own type of data, and mypy can't see that `_data` matches `kind`.
     build: Callable[..., events.KnownEvent] = kind
     return build(
         id=stamp.event_id,

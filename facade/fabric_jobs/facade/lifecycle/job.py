@@ -1,32 +1,32 @@
-"""A job as the fold has it."""
+"""A job, as folded from its events."""
 
 from msgspec import Struct
 
 from fabric_jobs.contract.jobs import JobPhase, JobState
 
-#: To look a member up by its class costs more than to compare it, in Python 3.11.
+#: In Python 3.11 the look-up of an enum member by its class costs more than the comparison.
 _ENDED = JobPhase.ENDED
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """The fold of a job's events: what the last one said, and what was dispatched last."""
+    """The state that the job's last event carried, and the job's last dispatch."""
 
     job_id: str
     sequence: int
-    #: The last applied event: its id, and its CloudEvents type.
+    #: The id and the CloudEvents type of the last applied event.
     event_id: str
     event_type: str
-    #: Whether this version knows that type; decided upon only where it does.
+    #: Whether this version knows that type. If not, it decides no command on the job.
     decidable: bool
     state: JobState
-    #: The event that dispatched the current attempt.
+    #: The id of the event that dispatched the current attempt.
     dispatch_id: str
-    #: The creation payload, as JSON.
+    #: The creation payload as JSON.
     payload: bytes
-    #: W3C Trace Context of the request that created the job, where there was one.
+    #: The W3C Trace Context of the request that created the job; None if it had none.
     traceparent: str | None = None
 
     @property
     def final(self) -> bool:
-        """Whether nothing can follow."""
+        """Whether the job has ended, so that no event can follow."""
         return self.state.phase is _ENDED

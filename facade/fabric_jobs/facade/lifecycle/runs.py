@@ -1,4 +1,4 @@
-"""What the commands about a run lead to: only the executor that holds the attempt is heard."""
+"""Decides the commands about a run. Only the executor that holds the attempt may change the job."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -35,9 +35,9 @@ from fabric_jobs.facade.lifecycle.job import Job
 
 
 def fail_attempt(job: Job, error: ErrorResponse, stamp: Stamp) -> Decision:
-    """What one more failure leads to, by the policy that the grant recorded."""
+    """The event that follows when the running attempt fails: a wait for the next, or the end."""
 
-    def wait(policy: Policy, failure: dict[str, Any]) -> Decision:
+    def wait_for_backoff(policy: Policy, failure: dict[str, Any]) -> Decision:
         backoff = timedelta(seconds=failures.backoff_s(policy, failure["failures"], job.job_id))
         return follow(
             job,
@@ -48,7 +48,7 @@ def fail_attempt(job: Job, error: ErrorResponse, stamp: Stamp) -> Decision:
             **failure,
         )
 
-    return _fail(job, error, stamp, wait)
+    return _fail(job, error, stamp, wait_for_backoff)
 
 
 def _fail(
@@ -57,15 +57,15 @@ def _fail(
     stamp: Stamp,
     try_again: Callable[[Policy, dict[str, Any]], Decision],
 ) -> Decision:
-    """Counts the failure: it ends the job, or the job is tried again."""
-    failure = failures.failed(job.state, error)
+    """Counts the failure; calls `try_again` if the job's policy allows another attempt."""
+    failure = failures.failure_changes(job.state, error)
     if failure["status"] is JobInstanceStatus.IN_PROGRESS:
         return try_again(job.state.policy or Policy(), failure)
     return end(job, stamp, **failure)
 
 
 def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
-    """The event that a run's command leads to, or why there is none."""
+    """The event that carries out a run's command, or the reason why there is none."""
     state = job.state
     if command.attempt > state.attempt:
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
@@ -77,17 +77,18 @@ def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
         return Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
     if state.held:
         return _RUN_DECISIONS[type(command)](job, command, stamp)
-    if _already(state, command):
+    if _has_ended_as_reported(state, command):
         return Settled(job)
     if job.final:
         return Refusal(Reason.FINAL, conclusive=True)
-    # The job waits. A cancel further on would end it as these two would have.
+    # The job waits for its next attempt. A cancel that is not read yet would end it as Cancelled,
+    # and then these two commands would be settled.
     settled_by_cancel = isinstance(command, ReportStopped | HandBack)
     return Refusal(Reason.SUPERSEDED, conclusive=not settled_by_cancel)
 
 
 def is_foreign(job: Job, attempt: int, executor_id: str) -> bool:
-    """Whether no further reading can make a run of this attempt the executor's again."""
+    """Whether the executor does not hold this attempt, and no event to come can give it back."""
     state = job.state
     if job.final or attempt < state.attempt:
         return True
@@ -95,8 +96,8 @@ def is_foreign(job: Job, attempt: int, executor_id: str) -> bool:
     return held and (state.executor_id != executor_id or state.phase is JobPhase.WAITING)
 
 
-def _already(state: JobState, command: RunCommand) -> bool:
-    """Whether the attempt ended as the command says; its executor did not hear the answer."""
+def _has_ended_as_reported(state: JobState, command: RunCommand) -> bool:
+    """Whether the attempt has ended as the command says: the report is a repetition."""
     match command:
         case ReportCompleted():
             return state.status is JobInstanceStatus.COMPLETED
@@ -110,18 +111,18 @@ def _already(state: JobState, command: RunCommand) -> bool:
             return False
 
 
-def _progress(job: Job, command: ReportProgress, stamp: Stamp) -> Decision:
+def _decide_progress(job: Job, command: ReportProgress, stamp: Stamp) -> Decision:
     progress = Progress(command.progress.fraction, command.progress.message[:MAX_PROGRESS_CHARS])
     if progress == job.state.progress:
         return Settled(job)
     return follow(job, events.Progressed, stamp, progress=progress)
 
 
-def _completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
+def _decide_completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
     return end(job, stamp, status=JobInstanceStatus.COMPLETED)
 
 
-def _failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
+def _decide_failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
     failure = fail_attempt(job, command.error.bounded(), stamp)
     if not command.traceback or not isinstance(failure, events.AttemptFailed | events.Failed):
         return failure
@@ -129,38 +130,38 @@ def _failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
     return replace(failure, data=replace(failure.data, traceback=traceback))
 
 
-def _stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:
+def _decide_stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.STOPPING:
         return end(job, stamp, status=JobInstanceStatus.CANCELLED)
-    # The cancel that stopped the run may lie ahead of what this replica has read.
+    # The cancel that stopped the run may be on the log and not read here yet.
     return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
 
 
-def _hand_back(job: Job, command: HandBack, stamp: Stamp) -> Decision:
+def _decide_hand_back(job: Job, command: HandBack, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.STOPPING:
         return end(job, stamp, status=JobInstanceStatus.CANCELLED)
     return requeue(job, RequeueReason.HANDED_BACK, stamp)
 
 
-def _lose_lease(job: Job, command: LoseLease, stamp: Stamp) -> Decision:
+def _decide_lose_lease(job: Job, command: LoseLease, stamp: Stamp) -> Decision:
     lost = ErrorResponse(
         error_code="ExecutorLost",
-        message=f"The executor {command.executor_id} was not heard of for a lease.",
+        message=f"The executor {command.executor_id} sent no heartbeat for its run during a lease.",
         source=ErrorSource.SYSTEM,
         is_permanent=False,
     )
 
-    def requeued(_: Policy, failure: dict[str, Any]) -> Decision:
+    def dispatch_again(_: Policy, failure: dict[str, Any]) -> Decision:
         return requeue(job, RequeueReason.LEASE_LOST, stamp, **failure)
 
-    return _fail(job, lost, stamp, requeued)
+    return _fail(job, lost, stamp, dispatch_again)
 
 
 _RUN_DECISIONS: dict[type[RunCommand], Callable[[Job, Any, Stamp], Decision]] = {
-    ReportProgress: _progress,
-    ReportCompleted: _completed,
-    ReportFailed: _failed,
-    ReportStopped: _stopped,
-    HandBack: _hand_back,
-    LoseLease: _lose_lease,
+    ReportProgress: _decide_progress,
+    ReportCompleted: _decide_completed,
+    ReportFailed: _decide_failed,
+    ReportStopped: _decide_stopped,
+    HandBack: _decide_hand_back,
+    LoseLease: _decide_lose_lease,
 }

@@ -1,9 +1,10 @@
-"""What may follow what."""
+"""The transitions of a job."""
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.jobs import JobPhase
 
-#: From a job's phase (none before its first event), by event, to the phase after it.
+#: For each phase of a job (None before its first event): each event that may follow, and the phase
+#: after that event.
 TABLE: dict[JobPhase | None, dict[type[events.KnownEvent], JobPhase]] = {
     None: {
         events.Requested: JobPhase.QUEUED,

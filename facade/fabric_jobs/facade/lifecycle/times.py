@@ -1,9 +1,10 @@
-"""What the commands lead to that a replica gives when a time is over."""
+"""Decides the commands that a replica gives when a job's deadline has come."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fabric_jobs.contract import failures
 from fabric_jobs.contract.events import RequeueReason
+from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, JobInstanceStatus, JobPhase
 from fabric_jobs.facade.lifecycle.commands import (
     Expire,
@@ -20,7 +21,7 @@ from fabric_jobs.facade.lifecycle.runs import fail_attempt
 
 
 def decide_time(job: Job, command: TimeCommand, stamp: Stamp) -> Decision:
-    """The event; settled where the job has gone on by itself in the meantime."""
+    """The event that carries the command out; `Settled` if the deadline no longer applies."""
     if isinstance(command, FailUnstarted):
         return _fail_unstarted(job, command, stamp)
     if isinstance(command, Expire):
@@ -47,7 +48,7 @@ def _fail_unstarted(job: Job, command: FailUnstarted, stamp: Stamp) -> Decision:
             job,
             stamp,
             status=JobInstanceStatus.FAILED,
-            error=_not_started(job, command.last_served),
+            error=_unstarted_error(job, command.last_served),
         )
     return Settled(job)
 
@@ -55,21 +56,23 @@ def _fail_unstarted(job: Job, command: FailUnstarted, stamp: Stamp) -> Decision:
 def _expire(job: Job, stamp: Stamp) -> Decision:
     if job.final:
         return Settled(job)
-    return end(job, stamp, **failures.expired(job.state))
+    return end(job, stamp, **failures.expiry_changes(job.state))
 
 
-def _not_started(job: Job, last_served: datetime | None) -> ErrorResponse:
+def _unstarted_error(job: Job, last_served: datetime | None) -> ErrorResponse:
+    """The error of a job that no executor started, and what an operator can do about it."""
     kind = f"{job.state.item_type} {job.state.job_type}"
     if last_served is None:
-        why = f"none with a handler for {kind} was heard of. Start one"
+        why = f"and none with a handler for {kind} sent a heartbeat. Start one"
     else:
         why = (
-            f"though one with a handler for {kind} was heard of, last at {last_served:%H:%M:%S} "
-            "UTC. Give them more slots, or start more"
+            f"although one with a handler for {kind} sent a heartbeat, the last at "
+            f"{last_served:%H:%M:%S} UTC. Give the executors more slots, or start more"
         )
+    minutes = START_DEADLINE // timedelta(minutes=1)
     return ErrorResponse(
         error_code="JobNotStarted",
-        message=f"No executor took the job within 110 minutes, {why}.",
+        message=f"No executor took the job within {minutes} minutes, {why}.",
         source=ErrorSource.SYSTEM,
         is_permanent=False,
     )

@@ -1,4 +1,4 @@
-"""Kafka clients: started once, or until they run."""
+"""Starts Kafka clients: with retries until they run, or once for administration."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,10 +26,11 @@ class _Client(Protocol):
 C = TypeVar("C", bound=_Client)
 
 
-async def started(settings: KafkaSettings, make: Callable[..., C], **arguments: Any) -> C:
-    """A client that runs; while Kafka is away, this waits for it.
+async def start_client(settings: KafkaSettings, make: Callable[..., C], **arguments: Any) -> C:
+    """Makes a client from its class and its arguments, and starts it.
 
-    Raises `KafkaRefusedError`, and aiokafka's error where Kafka does not allow it.
+    Retries for as long as Kafka is away. Raises `KafkaRefusedError` if Kafka refuses the
+    connection, and `ClusterAuthorizationFailedError` if an ACL is missing.
     """
 
     async def attempt() -> C:
@@ -50,10 +51,11 @@ async def started(settings: KafkaSettings, make: Callable[..., C], **arguments: 
 
 
 @asynccontextmanager
-async def administering(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A client for the topics themselves.
+async def open_admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client, closed at the end of the block. It is started once, without retries.
 
-    Raises `KafkaRefusedError` and `LogUnavailableError`.
+    Raises `KafkaRefusedError` if Kafka refuses the connection, and `LogUnavailableError` for any
+    other error of Kafka's, also for one inside the block.
     """
     admin = AIOKafkaAdminClient(**client_arguments(settings))
     try:

@@ -1,17 +1,20 @@
-"""What can go wrong with the log."""
+"""The errors of the log."""
 
 
 class LogError(Exception):
-    """Base of the log's errors."""
+    """Base class of the log's errors."""
 
 
 class LogUnavailableError(LogError):
-    """The log can't be used now; an append's outcome is unknown. Trying again may help."""
+    """The log can't be reached, or did not confirm in time. A later try may succeed.
+
+    When an append raises it, the record may or may not be on the log.
+    """
 
 
 class TopicError(LogError):
-    """The topic is missing or wrongly made; the message names the fault and the mend."""
+    """The topic is missing or wrongly configured; the message says how to correct it."""
 
 
-class LogForgottenError(LogError):
-    """The broker dropped records that it was to keep. The log can't be trusted any further."""
+class LogDataLossError(LogError):
+    """The broker dropped records before their retention was over: the log can't be trusted."""

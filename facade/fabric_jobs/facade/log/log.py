@@ -16,7 +16,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from fabric_jobs.facade.log.clients import administering, started
+from fabric_jobs.facade.log.clients import open_admin_client, start_client
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.facade.log.producer import Appender
 from fabric_jobs.facade.log.tail import Reader, Tail
@@ -26,37 +26,38 @@ from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
 
-#: How long a start waits for Kafka before it gives up.
-CONNECT_S = 60.0
-#: How often the log's end is asked for when nobody else asks.
-WATCH_S = 5.0
-#: A tail that stands still this long with records ahead of it is begun again.
-SILENCE_S = 10.0
+#: Seconds that a start waits for Kafka before it gives up.
+CONNECT_TIMEOUT_S = 60.0
+#: Seconds between two looks at the log's end when no caller asks for it.
+WATCH_INTERVAL_S = 5.0
+#: Seconds after which a tail that makes no progress, with records ahead of it, is restarted.
+STALL_TIMEOUT_S = 10.0
 
 
 class Log:
-    """The log of one topic. Open it with `connect`, then keep `run` going."""
+    """The log of one topic. Call `connect` first; then keep `run` running while the log is used."""
 
     def __init__(self, settings: KafkaSettings, spec: TopicSpec) -> None:
         self._settings = settings
         self._spec = spec
-        self._appender = Appender(settings, spec.name, spec.max_record_bytes + 4096)
+        self._appender = Appender(settings, spec.name, spec.max_record_bytes)
         self._tail: Tail | None = None
-        self._asked = asyncio.Event()
-        self._round: asyncio.Future[None] | None = None
+        self._look_requested = asyncio.Event()
+        self._next_look: asyncio.Future[None] | None = None
         self._confirmed_at = float("-inf")
         self.partitions = 0
         self.cluster_id = ""
 
     @property
     def topic(self) -> str:
-        """Its name."""
+        """The topic's name."""
         return self._spec.name
 
-    async def connect(self, within_s: float = CONNECT_S) -> None:
-        """Finds Kafka; makes or checks the topic.
+    async def connect(self, within_s: float = CONNECT_TIMEOUT_S) -> None:
+        """Connects to Kafka, and creates the topic or verifies its configuration.
 
-        Raises `TopicError`, `KafkaRefusedError` and `LogUnavailableError`.
+        Raises `TopicError` if the topic can't be used, `KafkaRefusedError` if Kafka refuses, and
+        `LogUnavailableError` if Kafka can't be reached within so many seconds.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(LogUnavailableError),
@@ -68,12 +69,15 @@ class Log:
         await retrying(self._connect)
 
     async def _connect(self) -> None:
-        async with administering(self._settings) as admin:
+        async with open_admin_client(self._settings) as admin:
             self.partitions = await prepare_topic(admin, self._spec, self._settings)
             self.cluster_id = str((await admin.describe_cluster())["cluster_id"])
 
     async def run(self, reader: Reader) -> None:
-        """Reads into the reader, and serves appends and barriers, until cancelled."""
+        """Reads the topic into the reader, and serves appends and barriers, until it is cancelled.
+
+        Raises an `ExceptionGroup` of `LogDataLossError` and `KafkaRefusedError`.
+        """
         self._tail = Tail(self._settings, self._spec.name, self.partitions, reader)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tail.run(), name="tail the log")
@@ -81,7 +85,7 @@ class Log:
             tasks.create_task(self._watch_end(), name="confirm the log's end")
 
     async def catch_up(self) -> None:
-        """Returns once the log was read to its end for the first time."""
+        """Returns once the log was read to its end; retries while Kafka is away."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(LogUnavailableError),
             wait=wait_random_exponential(0.1, max=5),
@@ -92,91 +96,98 @@ class Log:
     def append(
         self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
     ) -> Coroutine[Any, Any, asyncio.Future[object]]:
-        """Hands a record over; the future ends with Kafka's word, or is cancelled.
+        """Gives a record to the producer, and returns a future of Kafka's acknowledgement.
 
-        Raises `LogUnavailableError`.
+        The future is cancelled if the producer fails before Kafka acknowledges: the record may or
+        may not be on the log then. Raises `LogUnavailableError` if the producer takes no record.
         """
         return self._appender.append(partition, key, value, headers)
 
     async def read_to(self, partition: int, position: int) -> None:
-        """Returns once everything before this position has been read."""
-        await self._reading.passed({partition: position})
+        """Returns once all records of the partition before this position (an offset) were read.
+
+        Raises `LogUnavailableError` before `run` was called.
+        """
+        await self._running_tail.wait_for({partition: position})
 
     async def read_to_end(self) -> None:
-        """Returns once everything has been read that the log held when this was called.
+        """Returns once all records were read that the log held when this was called.
 
-        Those who ask while a round is under way share the next one.
+        Callers share one look at the log's end. A call during a look waits for the next one,
+        because the look under way may have missed the caller's records. Raises
+        `LogUnavailableError` if the end can't be reached.
         """
-        if self._round is None:
-            self._round = asyncio.get_running_loop().create_future()
-        self._asked.set()
-        await asyncio.shield(self._round)
+        if self._next_look is None:
+            self._next_look = asyncio.get_running_loop().create_future()
+        self._look_requested.set()
+        await asyncio.shield(self._next_look)
 
-    def confirmed_within(self, seconds: float) -> bool:
-        """Whether all that the log held so long ago has been read."""
+    def is_confirmed_within(self, seconds: float) -> bool:
+        """Whether all records were read that the log held this many seconds ago."""
         return self.lag_s <= seconds
 
     @property
     def lag_s(self) -> float:
-        """Seconds since it was known that all that the log then held has been read."""
+        """Seconds since the last look at the log's end whose records have all been read."""
         return time.monotonic() - self._confirmed_at
 
     @property
     def positions(self) -> dict[int, int]:
-        """The next offset to be read, by partition."""
-        return self._reading.positions
+        """The next offset to read in each partition; raises `LogUnavailableError` before `run`."""
+        return self._running_tail.positions
 
     @property
-    def _reading(self) -> Tail:
+    def _running_tail(self) -> Tail:
         if self._tail is None:
             raise LogUnavailableError("The log is not being read yet.")
         return self._tail
 
     async def _watch_end(self) -> None:
-        # A consumer of its own: the tail's connection holds long fetches, behind which it'd wait.
-        probe = await started(self._settings, AIOKafkaConsumer, enable_auto_commit=False)
+        # A client of its own: behind a long fetch of the tail's, a request for the end would wait.
+        probe = await start_client(self._settings, AIOKafkaConsumer, enable_auto_commit=False)
         try:
             await self._confirm(probe)
         finally:
             await stopped(probe.stop())
 
     async def _confirm(self, probe: AIOKafkaConsumer) -> None:
-        """Finds the log's end and waits for the tail to reach it, whenever somebody asks."""
+        """Waits for the tail to reach the log's end, when a caller asks for it and at intervals."""
         while True:
             try:
-                async with asyncio.timeout(WATCH_S):
-                    await self._asked.wait()
+                async with asyncio.timeout(WATCH_INTERVAL_S):
+                    await self._look_requested.wait()
             except TimeoutError:
-                pass  # nobody asked: the watch over the tail goes on
-            self._asked.clear()
-            asked, self._round = self._round, None
-            begun = time.monotonic()
+                pass  # no caller asked; look at the end anyway, to see whether the tail stalls
+            self._look_requested.clear()
+            waiting, self._next_look = self._next_look, None
+            started_at = time.monotonic()
             try:
                 await self._reach_end(probe)
             except (KafkaError, LogUnavailableError, TimeoutError) as error:
-                if asked and not asked.done():
-                    asked.set_exception(
+                if waiting and not waiting.done():
+                    waiting.set_exception(
                         LogUnavailableError(f"The log's end can't be reached: {error!r}.")
                     )
-                    asked.exception()  # those who asked may have gone
+                    waiting.exception()  # avoids asyncio's warning if all callers were cancelled
             else:
-                self._confirmed_at = begun
-                if asked and not asked.done():
-                    asked.set_result(None)
+                self._confirmed_at = started_at
+                if waiting and not waiting.done():
+                    waiting.set_result(None)
 
     async def _reach_end(self, probe: AIOKafkaConsumer) -> None:
+        """Waits for the tail to pass the log's present end; restarts the tail if it stalls."""
         topic = [TopicPartition(self._spec.name, number) for number in range(self.partitions)]
-        async with asyncio.timeout(SILENCE_S):
+        async with asyncio.timeout(STALL_TIMEOUT_S):
             ends = await probe.end_offsets(topic)
         goal = {partition.partition: offset for partition, offset in ends.items()}
         while True:
-            before = self._reading.positions
+            before = self._running_tail.positions
             try:
-                async with asyncio.timeout(SILENCE_S):
-                    await self._reading.passed(goal)
+                async with asyncio.timeout(STALL_TIMEOUT_S):
+                    await self._running_tail.wait_for(goal)
                     return
             except TimeoutError:
-                if self._reading.positions == before:
-                    log.warning("the tail stands still with records ahead of it")
-                    self._reading.restart()
+                if self._running_tail.positions == before:
+                    log.warning("the tail does not read the records ahead of it, and is restarted")
+                    self._running_tail.restart()
                     raise

@@ -1,4 +1,4 @@
-"""Appends: a supervised idempotent producer whose waits all end."""
+"""Appends records by an idempotent producer, which is replaced when it fails."""
 
 import asyncio
 import logging
@@ -6,16 +6,22 @@ import logging
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from fabric_jobs.facade.log.clients import started
+from fabric_jobs.facade.log.clients import start_client
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.runtime.kafka.clients import naming_denials, not_allowed, stopped
 from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
 
+#: Bytes that the client adds to a record in a request, at most.
+MAX_OVERHEAD_BYTES = 4096
+
 
 class Appender:
-    """Appends records to one topic; replaces its producer when that fails."""
+    """Appends records to one topic. Keep `run` running; it replaces a producer that failed.
+
+    No append waits for ever: the futures of a failed producer are cancelled.
+    """
 
     def __init__(self, settings: KafkaSettings, topic: str, max_record_bytes: int) -> None:
         self._settings = settings
@@ -29,18 +35,21 @@ class Appender:
         self._outstanding: set[asyncio.Future[object]] = set()
 
     async def run(self) -> None:
-        """Keeps a producer until cancelled. Raises `KafkaRefusedError`."""
+        """Keeps a producer running until it is cancelled.
+
+        Raises `KafkaRefusedError` if Kafka refuses the connection, or does not allow the append.
+        """
         while not self._denied:
-            producer: AIOKafkaProducer = await self._started()
+            producer: AIOKafkaProducer = await self._start_producer()
             failed = self._failed = asyncio.Event()
             self._producer.set_result(producer)
             try:
                 await failed.wait()
             finally:
                 self._producer = asyncio.get_running_loop().create_future()
-                # First the old sender, then a new one: two would race each other's records.
-                await _stopped(producer)
-                # What it never answered for stays unknown; nobody is to wait for it any longer.
+                # The old producer ends before the new one starts, so that records keep their order.
+                await _stop_producer(producer)
+                # The outcome of these appends stays unknown; their callers must not wait for ever.
                 for acknowledged in self._outstanding.copy():
                     acknowledged.cancel()
         raise not_allowed(self._settings, "Write", self._topic)
@@ -48,11 +57,11 @@ class Appender:
     async def append(
         self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
     ) -> asyncio.Future[object]:
-        """Hands the record over as soon as there is a producer.
+        """Waits for a producer, gives it the record, and returns the acknowledgement's future.
 
-        The future ends with the broker's word, or is cancelled.
-
-        Raises `LogUnavailableError`; the outcome is unknown unless the future says it.
+        The future ends with aiokafka's `RecordMetadata` (offset and broker's time) or its error, or
+        is cancelled when the producer is replaced: the record may or may not be on the log then.
+        Raises `LogUnavailableError` if the producer does not take the record.
         """
         if self._producer.done():
             producer = self._producer.result()
@@ -64,27 +73,29 @@ class Appender:
             )
         except KafkaError as error:
             self._fail(error)
-            raise LogUnavailableError(f"The record was not taken: {error!r}.") from error
+            raise LogUnavailableError(
+                f"The producer did not take the record: {error!r}."
+            ) from error
         self._outstanding.add(acknowledged)
-        acknowledged.add_done_callback(self._acknowledged)
+        acknowledged.add_done_callback(self._on_acknowledged)
         return acknowledged
 
-    async def _started(self) -> AIOKafkaProducer:
+    async def _start_producer(self) -> AIOKafkaProducer:
         with naming_denials(self._settings, "Write", self._topic):
-            return await started(
+            return await start_client(
                 self._settings,
                 AIOKafkaProducer,
-                acks="all",  # accepted means that every in-sync replica has it
-                enable_idempotence=True,  # the client's own retries write no record twice
-                max_request_size=self._max_record_bytes,
-                linger_ms=0,  # what waits while a request is in flight goes out together
+                acks="all",  # acknowledged means that every in-sync replica has the record
+                enable_idempotence=True,  # the client's retries write no record twice
+                max_request_size=self._max_record_bytes + MAX_OVERHEAD_BYTES,
+                linger_ms=0,  # records that wait for the request in flight go out together anyway
             )
 
-    def _acknowledged(self, acknowledged: asyncio.Future[object]) -> None:
+    def _on_acknowledged(self, acknowledged: asyncio.Future[object]) -> None:
         self._outstanding.discard(acknowledged)
-        # aiokafka's sender dies for good on an out-of-order sequence, so any failure replaces it.
+        # aiokafka's sender can't recover from an out-of-order sequence: any failure replaces it.
         if not acknowledged.cancelled() and (error := acknowledged.exception()):
-            log.warning("an append failed, the producer is replaced: %r", error)
+            log.warning("an append failed, so the producer is replaced: %r", error)
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
@@ -93,9 +104,9 @@ class Appender:
         self._failed.set()
 
 
-async def _stopped(producer: AIOKafkaProducer) -> None:
-    """Flushes for a while, then ends the sender with what it still holds."""
+async def _stop_producer(producer: AIOKafkaProducer) -> None:
+    """Flushes and stops the producer; if that takes too long, drops the records it holds."""
     if not await stopped(producer.stop()):
-        # `stop` hangs while the brokers are away, and aiokafka has no public way past it.
+        # `stop` waits for brokers that are away, and aiokafka has no public way to skip the wait.
         await stopped(producer._sender.close())
         await stopped(producer.client.close())

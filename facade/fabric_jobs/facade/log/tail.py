@@ -1,4 +1,4 @@
-"""The tail: reads every record of the topic, in order, into one reader."""
+"""The tail: reads all records of the topic into one reader, each partition in order."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from msgspec import Struct
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from fabric_jobs.facade.log.errors import LogForgottenError
+from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.runtime.kafka.clients import (
     KafkaRefusedError,
     client_arguments,
@@ -25,9 +25,10 @@ from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
 
+#: Milliseconds that one poll waits for records.
 POLL_MS = 200
-#: Records folded at a time: enough to be fast, few enough to keep the loop responsive.
-BATCH = 500
+#: Records that are given to the reader at a time: few enough to keep the event loop responsive.
+MAX_BATCH_RECORDS = 500
 
 
 class Record(Struct, frozen=True):
@@ -35,39 +36,40 @@ class Record(Struct, frozen=True):
 
     partition: int
     offset: int
-    #: The broker's time, in milliseconds since 1970.
+    #: The broker's time of the record, in milliseconds since 1970.
     time_ms: int
     value: bytes | None
 
     @property
     def checksum(self) -> int:
-        """Tells this record from another at the same offset of a topic made anew."""
-        return crc32(self.value or b"")
+        """The CRC-32 of the value: shows whether the record at an offset is still the same one."""
+        return _checksum(self.value)
 
 
 class Checkpoint(NamedTuple):
-    """How far a reader is in a partition, and the last record that it read there."""
+    """How far a reader has read a partition, and the last record that it read there."""
 
+    #: The next offset to read.
     position: int
     last_offset: int
     last_checksum: int
 
 
 class Reader(Protocol):
-    """Whom the tail reads for. Its methods are called one at a time and must not block long."""
+    """The receiver of the records. The tail calls its methods one at a time on the event loop."""
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """Where the reader stands; partitions that it never read are absent."""
+        """The reader's checkpoint in each partition, without those that it never read."""
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
-        """Takes the next records, and the positions after them."""
+        """Takes the next records, and the next offset to read in each partition."""
 
     def reset(self) -> None:
-        """Forgets everything: the log begins anew."""
+        """Forgets everything, because the log will be read from its beginning."""
 
 
 class Tail:
-    """Keeps the reader at the end of the log; assigns itself all partitions and has no group."""
+    """Keeps one reader at the end of the log. It assigns itself all partitions and has no group."""
 
     def __init__(
         self, settings: KafkaSettings, topic: str, partitions: int, reader: Reader
@@ -79,59 +81,63 @@ class Tail:
         self._reader = reader
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._reading: asyncio.Task[None] | None = None
-        self._looked_at = float("-inf")
-        #: The next offset to be read, by partition.
+        self._positions_at = float("-inf")
+        #: The next offset to read, by partition.
         self.positions = dict.fromkeys(range(partitions), 0)
 
     async def run(self) -> None:
-        """Reads until cancelled. Raises `LogForgottenError` and `KafkaRefusedError`."""
+        """Reads until it is cancelled, and begins again after errors of Kafka's.
+
+        Raises `LogDataLossError` if the embedded broker dropped records, and `KafkaRefusedError` if
+        Kafka refuses.
+        """
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type((KafkaError, _SilentError)),
+            retry=retry_if_exception_type((KafkaError, _RestartedError)),
             wait=wait_random_exponential(0.1, max=5),
             before_sleep=lambda state: log.warning(
-                "the tail begins again: %r", state.outcome and state.outcome.exception()
+                "the tail is restarted: %r", state.outcome and state.outcome.exception()
             ),
         )
         async for attempt in retrying:
             with attempt:
-                await self._restartable()
+                await self._read_until_restarted()
 
     def restart(self) -> None:
-        """Makes a tail that has gone silent begin again where it stands."""
+        """Makes the tail continue at its positions with a new consumer."""
         if self._reading:
             self._reading.cancel()
 
-    async def passed(self, positions: dict[int, int]) -> None:
-        """Returns once the reader stands at or behind these positions."""
-        if self._reached(positions):
+    async def wait_for(self, positions: dict[int, int]) -> None:
+        """Returns once the reader has read everything before these positions (offsets)."""
+        if self._has_reached(positions):
             return
-        waiter = asyncio.get_running_loop().create_future()
-        entry = (positions, waiter)
-        self._waiters.append(entry)
+        future = asyncio.get_running_loop().create_future()
+        waiter = (positions, future)
+        self._waiters.append(waiter)
         try:
-            await waiter
+            await future
         finally:
-            if entry in self._waiters:
-                self._waiters.remove(entry)
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
-    async def _restartable(self) -> None:
+    async def _read_until_restarted(self) -> None:
         self._reading = asyncio.create_task(self._read(), name="read the log")
         try:
             await self._reading
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 raise
-            raise _SilentError from None
+            raise _RestartedError from None
         finally:
             self._reading.cancel()
-            with suppress(asyncio.CancelledError, KafkaError, KafkaRefusedError, LogForgottenError):
+            with suppress(asyncio.CancelledError, KafkaError, KafkaRefusedError, LogDataLossError):
                 await self._reading
 
     async def _read(self) -> None:
         consumer = AIOKafkaConsumer(
             **client_arguments(self._settings),
-            enable_auto_commit=False,  # the position is the reader's, in its own transaction
-            auto_offset_reset="none",  # an offset out of range must be seen, never skipped
+            enable_auto_commit=False,  # the reader keeps the position together with its data
+            auto_offset_reset="none",  # an offset out of range must raise, not skip records
             fetch_max_wait_ms=self._broker.fetch_max_wait_ms,
         )
         await start(consumer, self._settings)
@@ -142,19 +148,19 @@ class Tail:
                 while True:
                     await self._poll(consumer)
         except OffsetOutOfRangeError as error:
-            self._out_of_range(error)
+            self._handle_out_of_range(error)
             raise
         finally:
             await stopped(consumer.stop())
 
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
-        """Seeks to where the reader stands, if the log is still the one that it read."""
+        """Seeks to the reader's checkpoints, or to the beginning if the log is another one."""
         checkpoints = self._reader.checkpoints()
-        if not await self._unchanged(consumer, checkpoints):
+        if not await self._is_same_log(consumer, checkpoints):
             if not self._broker.keeps_log:
-                raise LogForgottenError(_FORGOTTEN)
-            log.warning("the log is not the one that was read before: everything is read anew")
-            self._forget()
+                raise LogDataLossError(_DATA_LOSS)
+            log.warning("the topic is not the one that was read before: all of it is read again")
+            self._begin_again()
             checkpoints = {}
         first = await consumer.beginning_offsets(self._assignment)
         for partition in self._assignment:
@@ -164,34 +170,38 @@ class Tail:
             self.positions[partition.partition] = position
         self._wake()
 
-    async def _unchanged(
+    async def _is_same_log(
         self, consumer: AIOKafkaConsumer, checkpoints: dict[int, Checkpoint]
     ) -> bool:
-        """Whether the last record that was read in each partition still stands where it stood."""
+        """Whether the topic still has, in each partition, the record that the reader read last."""
         read = [tp for tp in self._assignment if tp.partition in checkpoints]
         if len(read) < len(checkpoints):
             return False
         first = await consumer.beginning_offsets(read)
         end = await consumer.end_offsets(read)
         for partition in read:
-            at = checkpoints[partition.partition]
-            if not (first[partition] <= at.last_offset and at.position <= end[partition]):
+            checkpoint = checkpoints[partition.partition]
+            has_record = first[partition] <= checkpoint.last_offset
+            if not (has_record and checkpoint.position <= end[partition]):
                 return False
-            consumer.seek(partition, at.last_offset)
+            consumer.seek(partition, checkpoint.last_offset)
         for partition in read:
-            at = checkpoints[partition.partition]
+            checkpoint = checkpoints[partition.partition]
             last = await consumer.getone(partition)
-            if last.offset != at.last_offset or crc32(last.value or b"") != at.last_checksum:
+            found = (last.offset, _checksum(last.value))
+            if found != (checkpoint.last_offset, checkpoint.last_checksum):
                 return False
         return True
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
-        fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+        """Gives the next records to the reader, and wakes those who wait for their positions."""
+        fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH_RECORDS)
         positions = {tp.partition: batch[-1].offset + 1 for tp, batch in fetched.items()}
         now = time.monotonic()
-        if not fetched or now - self._looked_at > POLL_MS / 1000:
-            # A position passes records that are never handed out; the last record's offset doesn't.
-            self._looked_at = now
+        if not fetched or now - self._positions_at > POLL_MS / 1000:
+            # Some offsets hold no record for a consumer, such as a transaction's end. Only the
+            # consumer's own position passes them.
+            self._positions_at = now
             positions = {tp.partition: await consumer.position(tp) for tp in self._assignment}
         records = [
             Record(partition.partition, record.offset, record.timestamp, record.value)
@@ -204,35 +214,39 @@ class Tail:
             self.positions = positions
             self._wake()
 
-    def _out_of_range(self, error: OffsetOutOfRangeError) -> None:
+    def _handle_out_of_range(self, error: OffsetOutOfRangeError) -> None:
         if not self._broker.keeps_log:
-            raise LogForgottenError(_FORGOTTEN) from error
-        log.warning("the log no longer has what was to be read next: %r", error)
-        self._forget()
+            raise LogDataLossError(_DATA_LOSS) from error
+        log.warning("the topic has dropped the next record to read, and is read again: %r", error)
+        self._begin_again()
 
-    def _forget(self) -> None:
+    def _begin_again(self) -> None:
         self._reader.reset()
         self.positions = dict.fromkeys(self.positions, 0)
 
-    def _reached(self, positions: dict[int, int]) -> bool:
+    def _has_reached(self, positions: dict[int, int]) -> bool:
         return all(self.positions[number] >= offset for number, offset in positions.items())
 
     def _wake(self) -> None:
         waiting = []
-        for positions, waiter in self._waiters:
-            if self._reached(positions):
-                if not waiter.done():
-                    waiter.set_result(None)
+        for positions, future in self._waiters:
+            if self._has_reached(positions):
+                if not future.done():
+                    future.set_result(None)
             else:
-                waiting.append((positions, waiter))
+                waiting.append((positions, future))
         self._waiters = waiting
 
 
-class _SilentError(Exception):
-    """The tail was told to begin again."""
+class _RestartedError(Exception):
+    """`restart` ended the reading."""
 
 
-_FORGOTTEN = (
-    "The embedded broker dropped records: it keeps about 5 MB a partition. Start again, or use a "
-    "Kafka by setting FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
+def _checksum(value: bytes | None) -> int:
+    return crc32(value or b"")
+
+
+_DATA_LOSS = (
+    "The embedded broker dropped records, because it keeps about 5 MB for each partition. Start "
+    "again, or set FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS to use Apache Kafka."
 )

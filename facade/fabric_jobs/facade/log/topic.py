@@ -1,4 +1,4 @@
-"""The topic's making, and the check that an existing one keeps what the design promises."""
+"""Creates the topic, or verifies that the configuration of an existing one loses no job."""
 
 from collections.abc import Callable
 
@@ -11,55 +11,61 @@ from fabric_jobs.facade.log.errors import LogUnavailableError, TopicError
 from fabric_jobs.runtime.kafka.clients import not_allowed
 from fabric_jobs.runtime.settings import KafkaSettings
 
+# Kafka's error codes.
 UNKNOWN_TOPIC = 3
 NOT_ALLOWED = TopicAuthorizationFailedError.errno
 ALREADY_EXISTS = 36
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
-    """What the topic must be."""
+    """The requirements that the topic must meet."""
 
     name: str
     partitions: int
-    #: Whether the count must be just that: where keys have their places by it.
+    #: Whether a topic with another number of partitions is refused, because the partition of a key
+    #: follows from the number.
     exact_partitions: bool
-    #: Records must be kept this long.
+    #: The shortest retention that is accepted, in milliseconds.
     min_retention_ms: int
-    #: What a topic is made with.
+    #: The retention of a topic that is created here, in milliseconds.
     retention_ms: int
-    #: The largest record that must fit.
+    #: The size of the largest record, in bytes.
     max_record_bytes: int
-    #: Whether a missing topic is made here.
+    #: Whether a missing topic is created here.
     create: bool
 
 
 async def prepare_topic(
     admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings
 ) -> int:
-    """The topic's partition count, once it is there and right.
+    """Creates the topic if it is missing, verifies it, and returns its number of partitions.
 
-    Raises `TopicError` and `KafkaRefusedError`.
+    Raises `TopicError` if it is missing or wrongly configured, `KafkaRefusedError` if an ACL is
+    missing, and `LogUnavailableError` if the broker does not know the new topic yet.
     """
     servers = settings.kafka_bootstrap_servers
     if not settings.broker.topic_admin:
-        # Asking for it makes it, with as many partitions as the broker likes.
-        return await _partitions(admin, spec.name, settings) or 0
-    count = await _partitions(admin, spec.name, settings)
+        # The embedded broker creates a topic on the first request, with its own number of
+        # partitions.
+        return await _count_partitions(admin, spec.name, settings) or 0
+    count = await _count_partitions(admin, spec.name, settings)
     if count is None:
         if not spec.create:
-            raise TopicError(_missing(spec, servers))
+            raise TopicError(_explain_missing(spec, servers))
         await _create(admin, spec, settings)
-        count = await _partitions(admin, spec.name, settings)
+        count = await _count_partitions(admin, spec.name, settings)
     if count is None:
-        # Made a moment ago, and not yet known to the broker that was asked.
-        raise LogUnavailableError(f"The topic {spec.name} is being made.")
-    faults = [*_partition_faults(count, spec), *await _config_faults(admin, spec, settings)]
+        raise new_topic_error(spec.name)
+    faults = [*_partition_faults(count, spec), *await _find_config_faults(admin, spec, settings)]
     if faults:
-        raise TopicError(f"The topic {spec.name} is not fit to keep jobs:\n" + "\n".join(faults))
+        raise TopicError(f"The topic {spec.name} is wrongly configured:\n" + "\n".join(faults))
     return count
 
 
-async def _partitions(admin: AIOKafkaAdminClient, name: str, settings: KafkaSettings) -> int | None:
+async def _count_partitions(
+    admin: AIOKafkaAdminClient, name: str, settings: KafkaSettings
+) -> int | None:
+    """The topic's number of partitions; None if it does not exist."""
     (topic,) = await admin.describe_topics([name])
     code = topic["error_code"]
     if code == UNKNOWN_TOPIC:
@@ -67,11 +73,13 @@ async def _partitions(admin: AIOKafkaAdminClient, name: str, settings: KafkaSett
     if code == NOT_ALLOWED:
         raise not_allowed(settings, "Describe", name)
     if code:
-        raise LogUnavailableError(f"The topic {name}: {for_code(code).__name__}.")
+        raise LogUnavailableError(
+            f"Kafka can't describe the topic {name}: {for_code(code).__name__}."
+        )
     return len(topic["partitions"])
 
 
-def _configs(spec: TopicSpec) -> dict[str, str]:
+def _new_topic_config(spec: TopicSpec) -> dict[str, str]:
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(spec.retention_ms),
@@ -85,21 +93,23 @@ def _configs(spec: TopicSpec) -> dict[str, str]:
 async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings) -> None:
     brokers = len((await admin.describe_cluster())["brokers"])
     replicas = min(3, brokers)
-    configs = _configs(spec) | {"min.insync.replicas": "2" if replicas == 3 else "1"}
+    configs = _new_topic_config(spec) | {"min.insync.replicas": "2" if replicas == 3 else "1"}
     topic = NewTopic(spec.name, spec.partitions, replicas, topic_configs=configs)
     response = await admin.create_topics([topic])
     for _, code, message in response.topic_errors:
         if code == NOT_ALLOWED:
             raise not_allowed(settings, "Create", spec.name)
         if code and code != ALREADY_EXISTS:
-            raise TopicError(f"The topic {spec.name} can't be made: {message}")
+            raise TopicError(f"The topic {spec.name} can't be created: {message}")
 
 
-def _missing(spec: TopicSpec, servers: str) -> str:
-    configs = " ".join(f"--config {name}={value}" for name, value in _configs(spec).items())
+def _explain_missing(spec: TopicSpec, servers: str) -> str:
+    configs = " ".join(
+        f"--config {name}={value}" for name, value in _new_topic_config(spec).items()
+    )
     return (
-        f"The topic {spec.name} does not exist. Make it by `fabric-jobs check --create`, or have "
-        "the facade make it by FABRIC_JOBS_CREATE_TOPICS=true, or make it by hand:\n"
+        f"The topic {spec.name} does not exist. Create it by `fabric-jobs check --create`, or set "
+        "FABRIC_JOBS_CREATE_TOPICS=true so that the facade creates it, or create it by hand:\n"
         f"kafka-topics.sh --bootstrap-server {servers} --create --topic {spec.name} "
         f"--partitions {spec.partitions} --replication-factor 3 "
         f"--config min.insync.replicas=2 {configs}"
@@ -111,46 +121,51 @@ def _partition_faults(count: int, spec: TopicSpec) -> list[str]:
         return []
     return [
         f"It has {count} partitions and {spec.partitions} are expected. A job's partition follows "
-        "from the count, so never change that of a topic in use: if it was made so, set "
-        f"FABRIC_JOBS_EVENTS_PARTITIONS={count}."
+        "from the number, so never change the number of a topic in use. If it was created with "
+        f"{count}, set FABRIC_JOBS_EVENTS_PARTITIONS={count}."
     ]
 
 
-async def config_of(
+def new_topic_error(name: str) -> LogUnavailableError:
+    """The error for a topic that was just created and that the asked broker does not know yet."""
+    return LogUnavailableError(f"The topic {name} is being created.")
+
+
+async def describe_config(
     admin: AIOKafkaAdminClient, topic: str, settings: KafkaSettings
 ) -> dict[str, str]:
-    """The configuration of a topic that exists.
+    """The configuration of an existing topic, as names and values.
 
-    Raises `LogUnavailableError` and `KafkaRefusedError`.
+    Raises `LogUnavailableError` if Kafka gives none, and `KafkaRefusedError` if an ACL is missing.
     """
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     (response,) = await admin.describe_configs([resource])
-    ((code, message, _, _, entries),) = response.resources
+    ((code, message, _, _, configs),) = response.resources
     if code == NOT_ALLOWED:
         raise not_allowed(settings, "DescribeConfigs", topic)
     if code:
-        raise LogUnavailableError(f"The topic {topic}'s configuration: {message}")
-    return {entry[0]: entry[1] for entry in entries}
+        raise LogUnavailableError(f"Kafka can't describe the configuration of {topic}: {message}")
+    return {config[0]: config[1] for config in configs}
 
 
-async def _config_faults(
+async def _find_config_faults(
     admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings
 ) -> list[str]:
     servers = settings.kafka_bootstrap_servers
-    found = await config_of(admin, spec.name, settings)
+    found = await describe_config(admin, spec.name, settings)
     faults = []
-    for name, (good, wanted, why) in _checks(spec).items():
-        if not good(found[name]):
+    for name, (is_valid, wanted, why) in _requirements(spec).items():
+        if not is_valid(found[name]):
             faults.append(
-                f"{name}={found[name]}, but {why}. Mend it:\n"
+                f"{name}={found[name]}, but {why}. Correct it:\n"
                 f"kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics "
                 f"--entity-name {spec.name} --add-config {name}={wanted}"
             )
     return faults
 
 
-def _checks(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]]:
-    """By configuration: what is good, what to set it to, and why."""
+def _requirements(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]]:
+    """For each configuration: whether a value is valid, the value to set, and the reason."""
     retention, size = spec.min_retention_ms, spec.max_record_bytes
     return {
         "cleanup.policy": (
@@ -166,12 +181,12 @@ def _checks(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]
         "retention.bytes": (
             lambda value: int(value) == -1,
             "-1",
-            "deletion by size would lose records that are needed",
+            "deletion by size would lose records of living jobs",
         ),
         "message.timestamp.type": (
             lambda value: value == "LogAppendTime",
             "LogAppendTime",
-            "record time must be the broker's",
+            "the time of a record must be the broker's",
         ),
         "max.message.bytes": (
             lambda value: int(value) >= size,

@@ -65,7 +65,7 @@ class Leases:
     async def tick(self) -> None:
         """Looks once who is silent, and takes what that one holds."""
         now = time.monotonic()
-        if now - self._ticked_at > STALL_S or not self._beats.confirmed_within(FRESH_S):
+        if now - self._ticked_at > STALL_S or not self._beats.is_confirmed_within(FRESH_S):
             # Everybody begins a new lease.
             self._good.clear()
         self._ticked_at = now

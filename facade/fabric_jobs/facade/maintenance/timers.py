@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
-from fabric_jobs.facade.lifecycle import Command, FailUnstarted, Job, due
+from fabric_jobs.facade.lifecycle import Command, FailUnstarted, Job, next_deadline
 from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
@@ -43,12 +43,12 @@ class Timers:
             # A replica that is behind would fire what others have done.
             if self._ready():
                 until = datetime.now(UTC) - self._roster.rank() * RANK
-                job_ids = self._replica.due(until, MAX_JOBS)
+                job_ids = self._replica.due_job_ids(until, MAX_JOBS)
                 await asyncio.gather(*(self._fire(job_id, until) for job_id in job_ids))
 
     async def _fire(self, job_id: str, until: datetime) -> None:
         entry = self._replica.get(job_id)
-        what = due(entry.job) if entry else None
+        what = next_deadline(entry.job) if entry else None
         if entry is None or what is None or what.time > until:
             return  # another replica was first, and what is due next is not due yet
         command, state = self._informed(what.command, entry.job), entry.job.state

@@ -132,7 +132,7 @@ class JobsPage(Page):
 
     def hears(self, change: Change) -> bool:
         """A row, or a job that fits and whose place would be among them."""
-        self._changed = self._changed or self._concerns(change.entry.job)
+        self._changed = self._changed or self._concerns(change.stored.job)
         return self._changed
 
     def _concerns(self, job: Job) -> bool:
@@ -223,7 +223,7 @@ class JobPage(Page):
 
     def hears(self, change: Change) -> bool:
         """The job's own events."""
-        if change.entry.job.job_id != self.job.job_id:
+        if change.stored.job.job_id != self.job.job_id:
             return False
         self._later.append(change.event)
         return True

@@ -21,6 +21,7 @@ from fabric_jobs.facade.monitor.pages import ExecutorsPage, JobPage, JobsPage, P
 from fabric_jobs.facade.monitor.query import Query, QueryError
 from fabric_jobs.facade.monitor.render import PATH, Renderer
 from fabric_jobs.facade.monitor.timeline import Histories
+from fabric_jobs.facade.replica import JOB_RETENTION
 from fabric_jobs.runtime.telemetry.logs import concerning
 
 log = logging.getLogger("fabric_jobs.monitor")
@@ -54,7 +55,9 @@ def page_routes(
         entry = await jobs.read(_known_form(job_id))
         if entry is None:
             raise HTTPException(
-                "No such job is known: it never was, or it is older than 8 days.", status_code=404
+                "No such job is known: it never existed, or it is older than "
+                f"{JOB_RETENTION.days} days.",
+                status_code=404,
             )
         operator = guards.role(request) is MonitorRole.OPERATOR
         return JobPage(service, histories, entry, operator=operator)

@@ -1,14 +1,14 @@
-"""The replica: the events of the log, folded into SQLite; it touches no Kafka client."""
+"""The replica: folds the events of the log into SQLite. It touches no Kafka client."""
 
 from fabric_jobs.facade.replica.database import StateInUseError
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.identity import Identity
-from fabric_jobs.facade.replica.memory import StoredJob
-from fabric_jobs.facade.replica.replica import KEPT, Change, Replica
+from fabric_jobs.facade.replica.replica import JOB_RETENTION, Change, Replica
 from fabric_jobs.facade.replica.store import Store
+from fabric_jobs.facade.replica.stored_job import StoredJob
 
 __all__ = [
-    "KEPT",
+    "JOB_RETENTION",
     "Change",
     "Filter",
     "Identity",

@@ -1,8 +1,9 @@
-"""The replica's SQLite file: its tables and indexes, and that one process has it to itself.
+"""The replica's SQLite file: its tables, its indexes, and the lock that keeps other processes out.
 
-The indexes that lists use are made once the log's end was reached: they hold every job, and row by
-row, while a log is read anew, they would cost as much as the rows. The others hold few jobs, but
-for the one by which the fold finds those that are too old.
+The indexes that only lists use contain every job. They are created when the replica has read the
+log to its end: kept up to date row by row while a whole log is read, they would cost as much as the
+rows. The other indexes contain few jobs, except `jobs_by_first`, by which the fold finds the jobs
+that are too old.
 """
 
 import logging
@@ -12,12 +13,17 @@ from typing import NamedTuple
 
 log = logging.getLogger("fabric_jobs.replica")
 
-#: The writer's memory for pages of the file, in KiB; pages of 4 KiB in the WAL before it is copied:
-#: a few thousand of each transaction are the same, and are copied once.
+#: The writer's page cache, in KiB.
 CACHE_KIB = 24 * 1024
+#: Pages (of 4 KiB) in the WAL at which SQLite copies them into the file. Transactions change a few
+#: thousand pages in common, and each of those is copied once.
 WAL_PAGES = 16_000
 
-_SCHEMA = """
+#: The SQL condition of an unfinished job. A query must contain it as the index does: SQLite uses a
+#: partial index only for a query whose condition contains the condition of the index.
+UNFINISHED = "status IN ('NotStarted', 'InProgress')"
+
+_SCHEMA = f"""
 CREATE TABLE identity (value TEXT NOT NULL);
 CREATE TABLE checkpoints (
   partition INTEGER PRIMARY KEY,
@@ -48,12 +54,12 @@ CREATE INDEX jobs_by_first ON jobs (partition, first_ms);
 CREATE INDEX jobs_queued ON jobs (item_type, job_type, queued_us) WHERE queued_us IS NOT NULL;
 CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
-CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE status IN ('NotStarted', 'InProgress');
+CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE {UNFINISHED};
 CREATE INDEX jobs_by_status ON jobs (status, created_us) WHERE status <> 'Completed';
 CREATE INDEX jobs_exhausted ON jobs (created_us) WHERE exhausted = 1;
 """
-#: The indexes that have every job, which only lists use.
-_OF_LISTS = """
+#: The indexes that contain every job, which only lists use.
+_LIST_INDEXES = """
 CREATE INDEX IF NOT EXISTS jobs_by_age ON jobs (created_us);
 CREATE INDEX IF NOT EXISTS jobs_by_type ON jobs (job_type, created_us);
 CREATE INDEX IF NOT EXISTS jobs_by_item_type ON jobs (item_type, created_us);
@@ -65,40 +71,45 @@ _DROP = "".join(f"DROP TABLE {table};" for table in _TABLES)
 
 
 class StateInUseError(Exception):
-    """Another process uses the state directory."""
+    """Another process uses the state directory; the message says how to avoid that."""
 
 
 class Database(NamedTuple):
-    """The connections to a file; to memory, both are one, which two threads may use."""
+    """The connections to one file.
+
+    For a database in memory, writer and reader are one connection, which two threads may use.
+    """
 
     writer: sqlite3.Connection
     reader: sqlite3.Connection
-    #: Holds the file for this process until it is closed.
+    #: Locks the file for this process until it is closed; None for a database in memory.
     lock: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        """Gives the file free."""
+        """Closes the connections and releases the file."""
         self.reader.close()
-        # The last to close it copies what is in the WAL.
+        # The connection that is closed last copies the WAL into the file.
         self.writer.close()
         if self.lock:
             self.lock.close()
 
 
-def opened(path: Path | None) -> Database:
-    """The file's database, or one in memory for none; made anew where it can't be used.
+def open_database(path: Path | None) -> Database:
+    """Opens the file, whose folder must exist, or a database in memory if the path is None.
 
-    The file's folder is there. Raises `StateInUseError`, and `OSError`.
+    A file that SQLite can't use is deleted and created again, because the log has all its content.
+    Raises `StateInUseError` if another process has the file open, `OSError` if the file can't be
+    deleted, and `sqlite3.Error` if it can't be created.
     """
     if path is None:
-        memory = _writer(":memory:")
+        memory = _open_writer(":memory:")
         return Database(memory, memory)
-    # A file of its own: a lock on the one with the rows would keep our other connection out.
-    # Should another process hold it, it does so until it ends: waiting would be of no use.
+    # The lock is on a separate file, because a lock on the rows' file would exclude our own reader.
+    # There is no timeout, because another process holds the lock until it ends.
     lock = sqlite3.connect(path.with_suffix(".lock"), timeout=0)
     try:
         lock.execute("BEGIN EXCLUSIVE")
-        return Database(_made_usable(path), sqlite3.connect(path), lock)
+        return Database(_open_or_recreate(path), sqlite3.connect(path), lock)
     except BaseException as error:
         lock.close()
         if _is_locked(error):
@@ -109,43 +120,45 @@ def opened(path: Path | None) -> Database:
         raise
 
 
-def make_anew(db: sqlite3.Connection) -> None:
-    """Drops every row, and the tables with them: those of another version have another form."""
+def recreate_tables(db: sqlite3.Connection) -> None:
+    """Drops all tables and creates them again, because another version's tables may differ."""
     db.executescript(_DROP + _SCHEMA)
 
 
-def index_for_lists(db: sqlite3.Connection) -> None:
-    """Makes the indexes that lists use, where they are not there; for a million jobs, seconds.
+def create_list_indexes(db: sqlite3.Connection) -> None:
+    """Creates the indexes that lists use, unless they exist; takes seconds for a million jobs.
 
-    Each is a transaction of its own: where the process dies, the next goes on behind it.
+    Each index is a transaction of its own, so that a process that is killed meanwhile loses only
+    the index under way.
     """
-    db.executescript(_OF_LISTS)
+    db.executescript(_LIST_INDEXES)
 
 
-def _made_usable(path: Path) -> sqlite3.Connection:
+def _open_or_recreate(path: Path) -> sqlite3.Connection:
     try:
-        return _writer(path)
+        return _open_writer(path)
     except sqlite3.DatabaseError as error:
         if _is_locked(error):
             raise
-        log.warning("%s is no usable state (%s): it is made anew from the log", path, error)
+        log.warning("%s can't be used (%s): it is built again from the log", path, error)
         for file in path.parent.glob(f"{path.name}*"):
             file.unlink()
-        return _writer(path)
+        return _open_writer(path)
 
 
 def _is_locked(error: BaseException) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and "locked" in str(error)
 
 
-def _writer(path: Path | str) -> sqlite3.Connection:
+def _open_writer(path: Path | str) -> sqlite3.Connection:
     db = sqlite3.connect(path, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        # A crash of the machine may take the last transactions; the log has them.
+        # A crash of the machine may lose the last transactions; the log still has their events.
         db.execute("PRAGMA synchronous = NORMAL")
-        # Ids are random: with the usual 2 MB of cache, a write of many jobs reads their pages anew,
-        # and every few writes all of them are copied from the WAL into the file.
+        # Ids are random, so a batch touches pages everywhere. With SQLite's default cache of 2 MB,
+        # each batch would read its pages from the file again; with the default size of the WAL,
+        # every few batches would copy all of their pages into the file.
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}

@@ -1,4 +1,4 @@
-"""Which jobs a list holds: asked of one, and as the SQL that finds them without looking at all."""
+"""The filter of a list of jobs, as a check of one job and as an SQL condition."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,22 +13,25 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The jobs that fit every field; an empty field fits any. Ids are in their canonical form."""
+    """Selects the jobs that match every field; an empty field matches any job.
+
+    Ids must be in canonical form: lower-case GUIDs.
+    """
 
     statuses: tuple[JobInstanceStatus, ...] = ()
     job_type: str = ""
     item_type: str = ""
     workspace_id: str = ""
     item_id: str = ""
-    #: Only jobs whose attempts are used up.
+    #: Whether to select only jobs that failed because their policy allows no further attempt.
     exhausted: bool = False
-    #: Accepted then or later.
+    #: Selects jobs that were accepted at this time or later.
     start_create_time: Timestamp | None = None
-    #: Accepted before.
+    #: Selects jobs that were accepted before this time.
     end_create_time: Timestamp | None = None
 
     def fits(self, job: Job) -> bool:
-        """Whether the job is one of them."""
+        """Whether the job matches every field."""
         state = job.state
         wanted = (
             (self.job_type, state.job_type),
@@ -45,12 +48,14 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def where(self) -> tuple[str, list[str | int]]:
-        """An SQL condition on the table of jobs, and the values in it."""
-        terms, values = self._narrowest_first()
-        # Without statistics SQLite would choose any of their indexes: `+` leaves it the first.
+        """The SQL condition on the table `jobs`, and the values of its parameters."""
+        terms, values = self._indexed_terms()
+        # SQLite has no statistics to choose an index by. A `+` before the other terms hides them
+        # from it, so that it uses the index of the first.
         terms = [*terms[:1], *(f"+{term}" for term in terms[1:])]
         if JobInstanceStatus.COMPLETED in self.statuses:
-            # Most jobs are: by age they are found as fast, and already in order.
+            # Most jobs are completed, so an index of statuses would save nothing. The index of ages
+            # finds them as fast, and already in order.
             terms.append(f"+{_one_of('status', self.statuses)}")
             values += self.statuses
         if self.start_create_time:
@@ -61,8 +66,8 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             values.append(microseconds(self.end_create_time))
         return " AND ".join(terms or ["1"]), values
 
-    def _narrowest_first(self) -> tuple[list[str], list[str | int]]:
-        """The terms that have an index, in the order of how few jobs each leaves."""
+    def _indexed_terms(self) -> tuple[list[str], list[str | int]]:
+        """The terms that have an index, with their values; the most selective term comes first."""
         terms, values = list[str](), list[str | int]()
         if self.item_id:
             terms.append("item_id = ?")
@@ -73,7 +78,7 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.exhausted:
             terms.append("exhausted = 1")
         if self.statuses and JobInstanceStatus.COMPLETED not in self.statuses:
-            # The index of statuses has no job that is completed.
+            # The index of statuses contains no completed jobs, and its condition must be repeated.
             terms.append(f"{_one_of('status', self.statuses)} AND status <> 'Completed'")
             values += self.statuses
         if self.job_type:
@@ -86,7 +91,7 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def created_us(job: Job) -> int:
-    """When the job was accepted, in microseconds since 1970: the order of lists."""
+    """When the job was accepted, in microseconds since 1970. Lists are ordered by it."""
     return microseconds(job.state.create_time)
 
 

@@ -1,4 +1,4 @@
-"""Whose fold a file is, and by which rules it was made."""
+"""Identifies the log that a file was folded from, and the version that folded it."""
 
 from hashlib import sha256
 
@@ -7,17 +7,20 @@ from msgspec import Struct
 
 from fabric_jobs.contract import events
 
-#: Raised when the fold or the form of a row changes: rows of another version are folded anew.
+#: Raise it when the fold or the form of a row changes: files of another version are folded again.
 FOLD_VERSION = 4
-#: What this version reads of an event. Rows that another one folded may lack fields, and hold jobs
-#: undecided whose last event it did not know.
+#: A hash of the fields and event types that this version knows. A file of a version that knows
+#: others is folded again, because its jobs may lack fields, or be undecidable there and not here.
 CONTRACT = sha256(
     msgspec.json.encode(msgspec.json.schema(events.KnownEvent), order="sorted")
 ).hexdigest()
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """Whose fold a file is: any difference means another log."""
+    """The log that a file was folded from, and the version that folded it.
+
+    A file is used only if all fields are equal to the replica's own.
+    """
 
     cluster_id: str
     topic: str

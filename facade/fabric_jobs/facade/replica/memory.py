@@ -1,142 +1,146 @@
-"""The store's memory: jobs that are not in the file yet, and those that are asked for most."""
+"""The store's jobs in memory: a buffer of those to be written, and a cache of those in the file."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 
-from msgspec import Struct
-
 from fabric_jobs.contract.jobs import MAX_ERROR_BYTES
-from fabric_jobs.facade.lifecycle import Job, due
+from fabric_jobs.facade.lifecycle import Job, next_deadline
+from fabric_jobs.facade.replica.stored_job import StoredJob
 
-#: Jobs that wait to be written, and the bytes of their payloads and errors: many enough that a
-#: transaction touches its pages for several of them.
-MAX_WAITING = 5000
-MAX_WAITING_BYTES = 8 * 1024 * 1024
-#: Jobs that stay once they were looked up in the file, and the same bytes of each.
-MAX_LOOKED_UP = 5000
-SMALL_BYTES = 4096
+#: How many jobs may be pending, and how many bytes their payloads and errors may have. A batch of
+#: so many jobs changes several rows on each page that it touches.
+MAX_PENDING = 5000
+MAX_PENDING_BYTES = 8 * 1024 * 1024
+#: How many jobs of the file are cached, and the bytes of payload and error that each may have.
+MAX_CACHED = 5000
+MAX_CACHED_JOB_BYTES = 4096
 
 
-class StoredJob(Struct, frozen=True):
-    """A job, and where in the log its last applied event stands."""
+class NotInMemory(Enum):
+    """The type of `NOT_IN_MEMORY`, which mypy needs to tell it from a job."""
 
-    job: Job
-    partition: int
-    offset: int
-    #: The broker's time of the job's first record, in milliseconds since 1970.
-    first_ms: int
+    NOT_IN_MEMORY = 0
+
+
+#: The answer for an id that only the file can tell about.
+NOT_IN_MEMORY = NotInMemory.NOT_IN_MEMORY
 
 
 class Memory:
-    """Jobs by their ids; what is put here is newer than what the file has."""
+    """Jobs by their ids; a job here is never older than its row in the file.
+
+    A job is *pending* until the writer takes it in a batch, and *unwritten* until that batch is in
+    the file.
+    """
 
     def __init__(self) -> None:
         self._unwritten: dict[str, StoredJob] = {}
-        #: Of these, those that are not final, how many a tenant has of them, and when one is due,
-        #: once that was asked.
+        #: The unwritten jobs that are not final, and how many each tenant has of them.
         self._unfinished: dict[str, StoredJob] = {}
-        self._of_tenants = Counter[str]()
+        self._unfinished_by_tenant = Counter[str]()
+        #: When each of them is due; filled by the first call that needs it.
         self._due_at: dict[str, datetime] = {}
-        #: Of the unwritten, those that nobody has taken to write.
-        self._waiting: dict[str, StoredJob] = {}
-        self._waiting_bytes = 0
+        self._pending: dict[str, StoredJob] = {}
+        self._pending_bytes = 0
+        #: The jobs of the last batch that was written.
         self._written: Mapping[str, StoredJob] = {}
-        #: None where there is no such job: whoever creates one asks for it again and again.
-        self._looked_up: dict[str, StoredJob | None] = {}
+        #: Jobs as they were found in the file, and None for ids that are no jobs: a create asks for
+        #: its own new id several times.
+        self._cache: dict[str, StoredJob | None] = {}
 
     @property
     def unwritten(self) -> Mapping[str, StoredJob]:
-        """The jobs that the file does not have as they are."""
+        """The jobs whose rows in the file are missing or out of date."""
         return self._unwritten
 
     @property
     def unfinished(self) -> Collection[StoredJob]:
-        """Of these, the ones that are not final."""
+        """The unwritten jobs that are not final."""
         return self._unfinished.values()
 
-    def unfinished_of(self, tenant_id: str) -> int:
-        """How many of these the tenant has."""
-        return self._of_tenants[tenant_id]
+    def count_unfinished(self, tenant_id: str) -> int:
+        """How many unwritten jobs of the tenant are not final."""
+        return self._unfinished_by_tenant[tenant_id]
 
-    def due(self, now: datetime) -> Iterator[str]:
-        """The ids of those of them that are due."""
-        for job_id, entry in self._unfinished.items():
+    def due_job_ids(self, now: datetime) -> Iterator[str]:
+        """The ids of the unwritten jobs whose next deadline has come."""
+        for job_id, stored in self._unfinished.items():
             if job_id not in self._due_at:
-                what = due(entry.job)
-                assert what is not None
-                self._due_at[job_id] = what.time
+                deadline = next_deadline(stored.job)
+                assert deadline is not None
+                self._due_at[job_id] = deadline.time
             if self._due_at[job_id] <= now:
                 yield job_id
 
     @property
     def is_full(self) -> bool:
-        """Whether no more should wait."""
-        return len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES
+        """Whether the pending jobs should be written before more are put."""
+        return len(self._pending) >= MAX_PENDING or self._pending_bytes >= MAX_PENDING_BYTES
 
-    def put(self, entry: StoredJob) -> None:
-        """The job as it is now."""
-        job_id = entry.job.job_id
-        if replaced := self._waiting.get(job_id):
-            self._waiting_bytes -= _bytes_of(replaced.job)
-        self._unwritten[job_id] = self._waiting[job_id] = entry
-        self._waiting_bytes += _bytes_of(entry.job)
-        self._pass_over(job_id)
-        if not entry.job.final:
-            self._unfinished[job_id] = entry
-            self._of_tenants[entry.job.state.tenant_id] += 1
-        self._looked_up.pop(job_id, None)
+    def put(self, stored: StoredJob) -> None:
+        """Takes a new or changed job, which is pending now."""
+        job_id = stored.job.job_id
+        if replaced := self._pending.get(job_id):
+            self._pending_bytes -= _variable_bytes(replaced.job)
+        self._unwritten[job_id] = self._pending[job_id] = stored
+        self._pending_bytes += _variable_bytes(stored.job)
+        self._drop_unfinished(job_id)
+        if not stored.job.final:
+            self._unfinished[job_id] = stored
+            self._unfinished_by_tenant[stored.job.state.tenant_id] += 1
+        self._cache.pop(job_id, None)
 
-    def get(self, job_id: str) -> "StoredJob | Unknown | None":
-        """The job, or that there is none, or that the file must say."""
+    def get(self, job_id: str) -> "StoredJob | NotInMemory | None":
+        """The job, or None if there is none, or `NOT_IN_MEMORY` if only the file can tell."""
         return (
             self._unwritten.get(job_id)
             or self._written.get(job_id)
-            or self._looked_up.get(job_id, UNKNOWN)
+            or self._cache.get(job_id, NOT_IN_MEMORY)
         )
 
-    def look_up(self, job_id: str, entry: StoredJob | None) -> None:
-        """What the file said."""
-        if entry is None or _bytes_of(entry.job) <= SMALL_BYTES:
-            if len(self._looked_up) >= MAX_LOOKED_UP:
-                self._looked_up.clear()
-            self._looked_up[job_id] = entry
+    def cache(self, job_id: str, stored: StoredJob | None) -> None:
+        """Keeps what the file has for this id, unless the job is too large."""
+        if stored is None or _variable_bytes(stored.job) <= MAX_CACHED_JOB_BYTES:
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[job_id] = stored
 
-    def take(self) -> Mapping[str, StoredJob]:
-        """What waits, for who writes it."""
-        taken, self._waiting, self._waiting_bytes = self._waiting, {}, 0
+    def take_pending(self) -> Mapping[str, StoredJob]:
+        """The pending jobs, for one batch; none is pending afterwards."""
+        taken, self._pending, self._pending_bytes = self._pending, {}, 0
         self._written = {}
         return taken
 
-    def written(self, taken: Mapping[str, StoredJob]) -> None:
-        """The file has what was taken."""
-        for job_id, entry in taken.items():
-            # Where not, it has changed since.
-            if self._unwritten[job_id] is entry:
+    def mark_written(self, taken: Mapping[str, StoredJob]) -> None:
+        """Records that the file has this batch, which `take_pending` returned."""
+        for job_id, stored in taken.items():
+            # A job that has changed since it was taken stays unwritten.
+            if self._unwritten[job_id] is stored:
                 del self._unwritten[job_id]
-                self._pass_over(job_id)
+                self._drop_unfinished(job_id)
         self._written = taken
 
-    def _pass_over(self, job_id: str) -> None:
-        """It is none of the unfinished any more."""
-        if entry := self._unfinished.pop(job_id, None):
+    def clear(self) -> None:
+        """Forgets all jobs."""
+        self._unwritten.clear()
+        self._unfinished.clear()
+        self._unfinished_by_tenant.clear()
+        self._due_at.clear()
+        self._pending, self._pending_bytes = {}, 0
+        self._written = {}
+        self._cache.clear()
+
+    def _drop_unfinished(self, job_id: str) -> None:
+        if stored := self._unfinished.pop(job_id, None):
             self._due_at.pop(job_id, None)
-            tenant_id = entry.job.state.tenant_id
-            self._of_tenants[tenant_id] -= 1
-            if not self._of_tenants[tenant_id]:
-                del self._of_tenants[tenant_id]
+            tenant_id = stored.job.state.tenant_id
+            self._unfinished_by_tenant[tenant_id] -= 1
+            if not self._unfinished_by_tenant[tenant_id]:
+                del self._unfinished_by_tenant[tenant_id]
 
 
-class Unknown(Enum):
-    """Neither a job nor none."""
-
-    UNKNOWN = 0
-
-
-UNKNOWN = Unknown.UNKNOWN
-
-
-def _bytes_of(job: Job) -> int:
-    """What varies in a job's size, at most."""
+def _variable_bytes(job: Job) -> int:
+    """An upper bound of what varies in a job's size: its payload and its error."""
     return len(job.payload) + (MAX_ERROR_BYTES if job.state.error else 0)

@@ -1,4 +1,4 @@
-"""What is asked of the file; what looks at more rows than a few, by the thread that writes it."""
+"""Queries of the file alone, without the jobs in memory."""
 
 import sqlite3
 from collections import Counter
@@ -7,51 +7,60 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from fabric_jobs.facade.replica import rows
+from fabric_jobs.facade.replica.database import UNFINISHED
 from fabric_jobs.facade.replica.filter import Filter
-from fabric_jobs.facade.replica.memory import StoredJob
+from fabric_jobs.facade.replica.stored_job import StoredJob
 
 
 class Backlog(NamedTuple):
-    """The jobs that are not final, counted."""
+    """The numbers of jobs that are not final."""
 
     by_status: Counter[str]
-    #: By job type, those that wait for an executor's claim.
+    #: By job type, the jobs that wait for an executor's claim.
     queued: Counter[str]
-    #: When the oldest job was accepted that has not started; none without one.
+    #: When the oldest job that has not started was accepted; None if all have started.
     not_started_since: datetime | None
 
 
-def named(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, StoredJob]:
-    """Those of these canonical ids that are jobs; asked for in one, each costs a third."""
+def find_jobs(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, StoredJob]:
+    """The jobs with these canonical ids; ids without a job are left out.
+
+    One query for many ids costs a third of a query for each.
+    """
     places = ", ".join("?" * len(job_ids))
     found = db.execute(
-        f"SELECT job_id, {rows.ENTRY} FROM jobs WHERE job_id IN ({places})",  # noqa: S608
+        f"SELECT job_id, {rows.STORED_JOB_COLUMNS} "  # noqa: S608 - no input in it
+        f"FROM jobs WHERE job_id IN ({places})",
         job_ids,
     )
-    return {job_id: rows.entry(*row) for job_id, *row in found}
+    return {job_id: rows.stored_job(*row) for job_id, *row in found}
 
 
-def listed(
+def list_jobs(
     db: sqlite3.Connection, which: Filter, limit: int, before: tuple[int, str] | None
 ) -> Sequence[StoredJob]:
-    """Jobs, the newest first, behind the place of the page before's last."""
+    """At most `limit` jobs that match the filter, the newest first.
+
+    `before` continues a list: the creation time (microseconds since 1970) and the id of the last
+    job of the previous page. It is None for the first page.
+    """
     where, values = which.where()
     if before:
         where += " AND (created_us, job_id) < (?, ?)"
         values += before
     found = db.execute(
-        f"SELECT {rows.ENTRY} FROM jobs WHERE {where} "  # noqa: S608 - no input in it
+        f"SELECT {rows.STORED_JOB_COLUMNS} FROM jobs WHERE {where} "  # noqa: S608 - no input in it
         "ORDER BY created_us DESC, job_id DESC LIMIT ?",
         (*values, limit),
     )
-    return [rows.entry(*row) for row in found]
+    return [rows.stored_job(*row) for row in found]
 
 
-def backlog(db: sqlite3.Connection) -> Backlog:
-    """The jobs that are not final; each query is answered by an index alone."""
-    # The index of statuses has no job that is completed: each query says so, to be given it.
+def count_backlog(db: sqlite3.Connection) -> Backlog:
+    """Counts the jobs that are not final; an index answers each query without reading rows."""
+    # The index of statuses contains no completed jobs. SQLite uses it only if a query says so too.
     by_status = db.execute(
-        "SELECT status, count(*) FROM jobs WHERE status IN ('NotStarted', 'InProgress') "
+        f"SELECT status, count(*) FROM jobs WHERE {UNFINISHED} "  # noqa: S608 - no input in it
         "AND status <> 'Completed' GROUP BY status"
     )
     queued: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The fold of the log, and those who wait for it."""
+"""Folds the log into the store, and tells those who wait for an event or listen to changes."""
 
 import asyncio
 import logging
@@ -13,131 +13,155 @@ from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.facade.lifecycle import MAX_LIFE, Verdict, fold
 from fabric_jobs.facade.log import Checkpoint, Record
 from fabric_jobs.facade.replica.filter import Filter
-from fabric_jobs.facade.replica.memory import StoredJob
 from fabric_jobs.facade.replica.queries import Backlog
 from fabric_jobs.facade.replica.store import Store
+from fabric_jobs.facade.replica.stored_job import StoredJob
 
 log = logging.getLogger("fabric_jobs.replica")
 
-#: Looked up by its class for each record, in Python 3.11, it costs more than its comparison.
+#: In Python 3.11 the look-up of an enum member by its class costs more than the comparison.
 _APPLIED = Verdict.APPLIED
-#: How long a job is known after its first record (H): its longest life, and seven days more.
-KEPT = MAX_LIFE + timedelta(days=7)
-_KEPT_MS = KEPT // timedelta(milliseconds=1)
+#: How long a replica knows a job, from the job's first record on, by the broker's time.
+JOB_RETENTION = MAX_LIFE + timedelta(days=7)
+_JOB_RETENTION_MS = JOB_RETENTION // timedelta(milliseconds=1)
 _MAX_LIFE_MS = MAX_LIFE // timedelta(milliseconds=1)
 
 
 class Change(NamedTuple):
-    """An applied event, and what it made of its job."""
+    """An applied event, and its job after it."""
 
     event: Event
-    entry: StoredJob
+    stored: StoredJob
 
 
+#: What became of an event: the verdict of the fold, and the job after it, None if there is none.
 Outcome = tuple[Verdict, StoredJob | None]
 
 
 class _FoldBatch(NamedTuple):
-    """What records led to that the store has not taken yet."""
+    """The results of folding records, before the store has them."""
 
-    #: The jobs of its events as they were before.
+    #: The jobs of the records' events as the store has them, by id.
     known: dict[str, StoredJob]
+    #: The jobs that events of these records changed, by id.
     folded: dict[str, StoredJob]
-    #: Who expected an event, and what became of it.
+    #: The callbacks to call, each with its outcome.
     outcomes: list[tuple[Callable[[Outcome], None], Outcome]]
-    #: What was applied: each event, and what it made of its job.
+    #: The applied events, each with its job after it.
     applied: list[tuple[Event, StoredJob]]
 
 
 class Replica:
-    """Folds records into the store, then tells those who wait for an event or listen to changes."""
+    """Folds records into the store, then calls those who expect an event or listen to changes.
+
+    All methods are called on the event loop. They raise `sqlite3.Error` once a write has failed.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._expected: dict[str, Callable[[Outcome], None]] = {}
-        #: Called with each applied event, in the order of the log; must not block or raise.
+        #: Called with each applied event, in the order of the log. They must not block or raise.
         self.listeners: set[Callable[[Change], None]] = set()
-        #: How many records had which verdict; `poison` counts those that are no events, `remnant`
-        #: those of jobs whose first events the topic no longer has.
+        #: The number of records by verdict. Besides the verdicts, `poison` counts records that are
+        #: no events, and `remnant` events of jobs whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
+        #: The latest time of any record, by partition.
         self._now_ms: dict[int, int] = {}
-        self._begun_ms: dict[int, int] = {}
+        #: The time of the first record that was read, for partitions whose first records are gone.
+        self._first_read_ms: dict[int, int] = {}
 
     def get(self, job_id: str) -> StoredJob | None:
-        """The job of this canonical id, as far as the log was read."""
+        """The job with this canonical id, as of the records read so far; None if there is none."""
         return self._store.get(job_id)
 
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None = None
     ) -> Sequence[StoredJob]:
-        """Jobs, the newest first, as far as the log was read when this was called."""
+        """A page of the jobs that match the filter, the newest first, as of the call.
+
+        `before` continues a list: the creation time (microseconds since 1970) and the id of the
+        last job of the previous page.
+        """
         return await asyncio.wrap_future(self._store.list(which, limit, before))
 
-    def due(self, now: datetime, most: int) -> Sequence[str]:
-        """The ids of jobs that time alone would change now, at most so many."""
-        return self._store.due(now, most)
+    def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
+        """The ids of at most `limit` jobs whose next deadline has come."""
+        return self._store.unfinished.due_job_ids(now, limit)
 
-    def queued(self, kinds: Sequence[JobKind], before: datetime, most: int) -> Sequence[StoredJob]:
-        """Jobs of these kinds that were dispatched before, and wait; the longest first."""
-        return self._store.queued(kinds, before, most)
+    def queued_jobs(
+        self, kinds: Sequence[JobKind], before: datetime, limit: int
+    ) -> Sequence[StoredJob]:
+        """At most `limit` jobs that wait for a claim, the longest first.
+
+        Only jobs of these kinds that were dispatched at the time `before` or earlier.
+        """
+        return self._store.unfinished.queued_jobs(kinds, before, limit)
 
     async def backlog(self) -> Backlog:
-        """The jobs that are not final, counted, as far as the log was read when this was called."""
+        """The numbers of jobs that are not final, as of the call."""
         return await asyncio.wrap_future(self._store.backlog())
 
-    def running(self) -> Sequence[tuple[Run, str]]:
+    def held_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""
-        return self._store.running()
+        return self._store.unfinished.held_runs()
 
-    def has_room(self, tenant_id: str, most: int) -> bool:
-        """Whether a tenant has fewer jobs than so many that are not final."""
-        return self._store.has_room(tenant_id, most)
+    def has_room(self, tenant_id: str, limit: int) -> bool:
+        """Whether the tenant has fewer than `limit` unfinished jobs."""
+        return self._store.unfinished.has_room(tenant_id, limit)
 
-    async def caught_up(self) -> None:
-        """Prepares for lists, once the log's end was reached; a million jobs take seconds."""
+    async def index_for_lists(self) -> None:
+        """Creates the indexes of lists, unless they exist; takes seconds for a million jobs.
+
+        Call it when the log was read to its end.
+        """
         await asyncio.wrap_future(self._store.index_for_lists())
 
-    def expect(self, event_id: str, read_back: Callable[[Outcome], None]) -> None:
-        """Tells what the fold makes of this event once it is read; must not block or raise."""
-        self._expected[event_id] = read_back
+    def expect(self, event_id: str, callback: Callable[[Outcome], None]) -> None:
+        """Calls back once, when the event with this id was read. It must not block or raise."""
+        self._expected[event_id] = callback
 
     def forget(self, event_id: str) -> None:
-        """Expects this event no longer."""
+        """Removes the callback of `expect`, if it was not called yet."""
         self._expected.pop(event_id, None)
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """Where the log is to be read from."""
+        """How far each partition was read, without those that were never read."""
         return self._store.checkpoints()
 
     def reset(self) -> None:
-        """Forgets every job: the log is read anew."""
+        """Forgets every job, because the log will be read from its beginning."""
         self._store.clear()
         self._now_ms.clear()
-        self._begun_ms.clear()
+        self._first_read_ms.clear()
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
-        """Folds the records, then tells who waits."""
-        events = [self._event(record) for record in records]
-        batch = _FoldBatch(self._store.get_many({one.subject for one in events if one}), {}, [], [])
+        """Folds the records, then calls the callbacks and the listeners.
+
+        `positions` are the next offsets to read, by partition.
+        """
+        events = [self._decode(record) for record in records]
+        job_ids = {event.subject for event in events if event}
+        batch = _FoldBatch(self._store.get_many(job_ids), {}, [], [])
         for record, event in zip(records, events, strict=True):
-            self._follow_time(record)
+            self._advance_time(record)
             if event:
                 self._fold(event, record, batch)
         expired_ms = {
-            number: self._now_ms[number] - _KEPT_MS
+            number: self._now_ms[number] - _JOB_RETENTION_MS
             for number in {record.partition for record in records}
         }
-        self._store.put(batch.folded.values(), self._advanced(records, positions), expired_ms)
+        checkpoints = self._checkpoints_after(records, positions)
+        self._store.put(batch.folded.values(), checkpoints, expired_ms)
         self.counts[_APPLIED.value] += len(batch.applied)
-        for read_back, outcome in batch.outcomes:
-            read_back(outcome)
+        for callback, outcome in batch.outcomes:
+            callback(outcome)
         if self.listeners:
             for change in starmap(Change, batch.applied):
                 for listener in tuple(self.listeners):
                     listener(change)
 
-    def _event(self, record: Record) -> Event | None:
-        """What the record holds; none where that is no event."""
+    def _decode(self, record: Record) -> Event | None:
+        """The record's event; None if the record is no event, which is counted and logged."""
         try:
             return decode(record.value)
         except NotAnEventError as error:
@@ -150,37 +174,37 @@ class Replica:
             )
             return None
 
-    def _follow_time(self, record: Record) -> None:
-        """The broker's time as of this record, and where this fold of its partition began."""
+    def _advance_time(self, record: Record) -> None:
+        """Advances the partition's time to the record's; it never goes back."""
         number, time_ms = record.partition, record.time_ms
         now_ms = self._now_ms.get(number)
         if now_ms is None:
             from_the_start = number not in self._store.checkpoints()
             if from_the_start and record.offset:
-                self._begun_ms[number] = time_ms
+                self._first_read_ms[number] = time_ms
         if now_ms is None or time_ms > now_ms:
             self._now_ms[number] = time_ms
 
     def _fold(self, event: Event, record: Record, batch: _FoldBatch) -> None:
         before = batch.folded.get(event.subject) or batch.known.get(event.subject)
-        if before and before.first_ms + _KEPT_MS <= self._now_ms[record.partition]:
-            before = None  # as it is for a replica that dropped it a record ago
+        if before and before.first_ms + _JOB_RETENTION_MS <= self._now_ms[record.partition]:
+            before = None  # the job is too old; another replica may already have dropped it
         verdict, job = fold(before.job if before else None, event)
-        entry = before
+        stored = before
         if verdict is _APPLIED and job:
             first_ms = before.first_ms if before else record.time_ms
-            entry = StoredJob(job, record.partition, record.offset, first_ms)
-            batch.folded[job.job_id] = entry
-            batch.applied.append((event, entry))
+            stored = StoredJob(job, record.partition, record.offset, first_ms)
+            batch.folded[job.job_id] = stored
+            batch.applied.append((event, stored))
         else:
-            self._count(verdict, event, record, before)
-        if read_back := self._expected.pop(event.id, None):
-            batch.outcomes.append((read_back, (verdict, entry)))
+            self._count_unapplied(verdict, event, record, before)
+        if callback := self._expected.pop(event.id, None):
+            batch.outcomes.append((callback, (verdict, stored)))
 
-    def _count(
+    def _count_unapplied(
         self, verdict: Verdict, event: Event, record: Record, before: StoredJob | None
     ) -> None:
-        """What did not apply."""
+        """Counts an event that did not apply; logs it if it shows that the log is forked."""
         if verdict is Verdict.FORKED and before is None and self._is_remnant(record):
             self.counts["remnant"] += 1
             return
@@ -198,13 +222,15 @@ class Replica:
             )
 
     def _is_remnant(self, record: Record) -> bool:
-        """Whether the first events of the record's job may have gone by the topic's retention."""
-        begun_ms = self._begun_ms.get(record.partition)
-        return begun_ms is not None and record.time_ms <= begun_ms + _MAX_LIFE_MS
+        """Whether the topic's retention may have deleted the first events of the record's job."""
+        first_ms = self._first_read_ms.get(record.partition)
+        return first_ms is not None and record.time_ms <= first_ms + _MAX_LIFE_MS
 
-    def _advanced(
-        self, records: Sequence[Record], positions: dict[int, int]
+    @staticmethod
+    def _checkpoints_after(
+        records: Sequence[Record], positions: dict[int, int]
     ) -> dict[int, Checkpoint]:
+        """The checkpoint after the last of the records in each partition."""
         last = {record.partition: record for record in records}
         return {
             number: Checkpoint(positions[number], record.offset, record.checksum)

@@ -1,4 +1,4 @@
-"""A job as a row: what is looked for by, and the job itself."""
+"""Converts a job to its row and back: the columns that queries use, and the job itself."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,21 +7,21 @@ from itertools import chain
 import msgspec
 
 from fabric_jobs.contract.jobs import JobPhase
-from fabric_jobs.facade.lifecycle import Job, due
+from fabric_jobs.facade.lifecycle import Job, next_deadline
 from fabric_jobs.facade.replica.filter import created_us, microseconds
-from fabric_jobs.facade.replica.memory import StoredJob
+from fabric_jobs.facade.replica.stored_job import StoredJob
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Job)
 
-#: The columns of which an entry is made.
-ENTRY = "job, partition, last_offset, first_ms"
-#: The columns of a row, and those of them that change in a job's life.
+#: The columns that `stored_job` takes, in its order.
+STORED_JOB_COLUMNS = "job, partition, last_offset, first_ms"
 _COLUMNS = (
     "job_id, partition, first_ms, created_us, tenant_id, workspace_id, item_id, item_type, "
     "job_type, status, exhausted, queued_us, due_us, executor_id, attempt, last_offset, job"
 )
-_CHANGING = (
+#: The columns that change during a job's life.
+_CHANGING_COLUMNS = (
     "status",
     "exhausted",
     "queued_us",
@@ -33,60 +33,60 @@ _CHANGING = (
 )
 
 
-def put(rows: int) -> str:
-    """The statement that takes so many rows, whose values are given one row after the other."""
+def upsert_statement(rows: int) -> str:
+    """The SQL that inserts or updates this many rows; `row_values` gives its parameters."""
     row = ", ".join("?" * len(_COLUMNS.split(",")))
     values = ", ".join([f"({row})"] * rows)
-    changes = ", ".join(f"{column} = excluded.{column}" for column in _CHANGING)
+    changes = ", ".join(f"{column} = excluded.{column}" for column in _CHANGING_COLUMNS)
     return (
         f"INSERT INTO jobs ({_COLUMNS}) VALUES {values} "  # noqa: S608 - no input in it
         f"ON CONFLICT (job_id) DO UPDATE SET {changes}"
     )
 
 
-def values(entries: Sequence[StoredJob]) -> Sequence[str | int | bytes | None]:
-    """The values of the jobs' rows, one row after the other."""
-    return [*chain.from_iterable(map(_row, entries))]
+def row_values(stored_jobs: Sequence[StoredJob]) -> Sequence[str | int | bytes | None]:
+    """The values of the jobs' rows in one flat sequence, row after row."""
+    return [*chain.from_iterable(map(_row, stored_jobs))]
 
 
-def entry(job: bytes, *place: int) -> StoredJob:
-    """The job of the columns of `ENTRY`."""
-    return StoredJob(_DECODER.decode(job), *place)
+def stored_job(job: bytes, partition: int, offset: int, first_ms: int) -> StoredJob:
+    """The job of a row, from its `STORED_JOB_COLUMNS`."""
+    return StoredJob(_DECODER.decode(job), partition, offset, first_ms)
 
 
-def queued_at(job: Job) -> datetime | None:
-    """Since when it waits for an executor's claim; none if it does not."""
+def queued_since(job: Job) -> datetime | None:
+    """Since when the job waits for an executor's claim; None if it does not wait for one."""
     state = job.state
-    # Claims are decided only upon events that are known here.
-    waits = state.phase is JobPhase.QUEUED and job.decidable
-    return state.dispatch_time or state.create_time if waits else None
+    # A job that is undecidable here can't be claimed here, so it is not offered either.
+    is_queued = state.phase is JobPhase.QUEUED and job.decidable
+    return state.dispatch_time or state.create_time if is_queued else None
 
 
 def holder(job: Job) -> str | None:
-    """The executor that runs it."""
+    """The id of the executor that runs the job; None if none does."""
     return job.state.executor_id if job.state.held else None
 
 
-def _row(entry: StoredJob) -> tuple[str | int | bytes | None, ...]:
-    job, state = entry.job, entry.job.state
-    queued, what = queued_at(job), due(job)
+def _row(stored: StoredJob) -> tuple[str | int | bytes | None, ...]:
+    job, state = stored.job, stored.job.state
+    queued, deadline = queued_since(job), next_deadline(job)
     return (
         job.job_id,
-        entry.partition,
-        entry.first_ms,
+        stored.partition,
+        stored.first_ms,
         created_us(job),
         state.tenant_id,
         state.workspace_id,
         state.item_id,
         state.item_type,
         state.job_type,
-        # As SQLite has them: it would look for an adapter of another type, for each.
+        # Plain types: for a subclass such as an enum, sqlite3 looks for an adapter each time.
         str(state.status),
         int(state.exhausted),
         microseconds(queued) if queued else None,
-        microseconds(what.time) if what else None,
+        microseconds(deadline.time) if deadline else None,
         holder(job),
         state.attempt,
-        entry.offset,
+        stored.offset,
         _ENCODER.encode(job),
     )

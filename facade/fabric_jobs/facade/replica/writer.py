@@ -1,4 +1,4 @@
-"""The thread that writes the rows, and looks through them: neither is for the loop to wait for."""
+"""The thread that writes rows and runs long queries, so that the event loop waits for neither."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,27 +8,28 @@ from typing import NamedTuple, TypeVar
 
 from fabric_jobs.facade.log import Checkpoint
 from fabric_jobs.facade.replica import rows
-from fabric_jobs.facade.replica.memory import StoredJob
+from fabric_jobs.facade.replica.stored_job import StoredJob
 
-#: The statements, by their rows; the most that fit are taken. While one is executed, the loop has
-#: the interpreter, and while its rows are made it waits: for so few, less than a millisecond. Nor
-#: does an older SQLite take more than 999 values.
-_PUT = {size: rows.put(size) for size in (50, 10, 1)}
+#: The statements by their number of rows; a batch is written in portions of these sizes. To build
+#: a portion's values holds the interpreter, and so the event loop: with 50 rows for less than a
+#: millisecond. SQLite before 3.32 takes at most 999 values, and a row has 17.
+_UPSERTS = {size: rows.upsert_statement(size) for size in (50, 10, 1)}
 
 Answer = TypeVar("Answer")
 
 
 class WriteBatch(NamedTuple):
-    """What one transaction writes."""
+    """The content of one transaction."""
 
-    entries: Sequence[StoredJob]
+    stored_jobs: Sequence[StoredJob]
     checkpoints: Mapping[int, Checkpoint]
-    #: By partition, the time up to which jobs began that are too old, in milliseconds since 1970.
+    #: For each partition: jobs whose first record has this time or an earlier one are too old, and
+    #: are deleted. In milliseconds since 1970.
     expired_ms: Mapping[int, int]
 
 
 class Writer:
-    """Does one thing after the other; once a batch could not be written, nothing any more."""
+    """Runs writes and queries one after the other. Once a write has failed, all later ones fail."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -36,47 +37,55 @@ class Writer:
         self._error: BaseException | None = None
 
     def write(self, batch: WriteBatch) -> "Future[None]":
-        """The future ends once the batch is in the file."""
-        return self._thread.submit(self._in_turn, self._write, batch)
+        """Writes the batch; the future ends when it is in the file, or with `sqlite3.Error`."""
+        return self._thread.submit(self._run_in_turn, self._write, batch)
 
-    def ask(self, question: Callable[[sqlite3.Connection], Answer]) -> "Future[Answer]":
-        """The answer, by what was written up to now."""
-        return self._thread.submit(self._in_turn, question, self._db)
+    def run(self, query: Callable[[sqlite3.Connection], Answer]) -> "Future[Answer]":
+        """Calls the function once all earlier batches are written; the future has its result.
+
+        The future raises the error of the function, or of an earlier batch that failed.
+        """
+        return self._thread.submit(self._run_in_turn, query, self._db)
 
     def close(self) -> None:
-        """Returns once all that was asked for is done."""
+        """Returns once all that was given before is done."""
         self._thread.shutdown()
 
-    def _in_turn(self, does: Callable[..., Answer], what: object) -> Answer:
+    def _run_in_turn(self, function: Callable[..., Answer], argument: object) -> Answer:
         if self._error:
             raise self._error
-        return does(what)
+        return function(argument)
 
     def _write(self, batch: WriteBatch) -> None:
         expired_ms = batch.expired_ms
-        entries = [one for one in batch.entries if one.first_ms > expired_ms.get(one.partition, -1)]
+        stored_jobs = [
+            stored
+            for stored in batch.stored_jobs
+            if stored.first_ms > expired_ms.get(stored.partition, -1)
+        ]
         # Ids are random: in their order, each page of their index is read and changed once.
-        entries.sort(key=attrgetter("job.job_id"))
+        stored_jobs.sort(key=attrgetter("job.job_id"))
         try:
             with self._db as db:
                 db.executemany(
                     "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
                 )
-                for portion in _portions(entries):
-                    db.execute(_PUT[len(portion)], rows.values(portion))
+                for portion in _portions(stored_jobs):
+                    db.execute(_UPSERTS[len(portion)], rows.row_values(portion))
                 db.executemany(
                     "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
                     [(number, *checkpoint) for number, checkpoint in batch.checkpoints.items()],
                 )
         except BaseException as error:
-            # What comes behind it would leave a hole.
+            # Without this batch, the file with a later one would not be a fold of the log.
             self._error = error
             raise
 
 
-def _portions(entries: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
+def _portions(stored_jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:
+    """The jobs in portions, each as large as the largest statement that it can fill."""
     start = 0
-    while rest := len(entries) - start:
-        size = next(size for size in _PUT if size <= rest)
-        yield entries[start : start + size]
+    while rest := len(stored_jobs) - start:
+        size = next(size for size in _UPSERTS if size <= rest)
+        yield stored_jobs[start : start + size]
         start += size

@@ -52,7 +52,7 @@ class Offers:
         room = MAX_ROUND_BYTES
         # Those that others were offered a moment ago may come first.
         most = session.free_slots + len(self._offered)
-        for entry in self._replica.queued(session.wanted, before, most):
+        for entry in self._replica.queued_jobs(session.wanted, before, most):
             run = entry.job.job_id, entry.job.state.attempt
             if run in self._offered:
                 continue

@@ -118,7 +118,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         changes: asyncio.Queue[Change | None] = asyncio.Queue()
 
         def changed(change: Change) -> None:
-            if only not in (None, change.entry.job.job_id):
+            if only not in (None, change.stored.job.job_id):
                 return
             if changes.qsize() < WATCH_BUFFER:
                 changes.put_nowait(change)
@@ -137,7 +137,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
                 if change is None:
                     return
                 yield _watched(change)
-                sent[change.entry.partition] = change.entry.offset + 1
+                sent[change.stored.partition] = change.stored.offset + 1
         finally:
             self._replica.listeners.discard(changed)
             stopped.cancel()
@@ -157,10 +157,10 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
 
 def _watched(change: Change) -> pb.WatchJobsResponse:
     return pb.WatchJobsResponse(
-        job=job_to_proto(change.entry.job),
+        job=job_to_proto(change.stored.job),
         event_id=change.event.id,
         event_type=events.type_of(change.event),
-        position=pb.Position(partition=change.entry.partition, offset=change.entry.offset + 1),
+        position=pb.Position(partition=change.stored.partition, offset=change.stored.offset + 1),
         event_time=time_to_proto(change.event.time),
     )
 

@@ -78,7 +78,7 @@ class Sessions:
     def _changed(self, change: Change) -> None:
         """A cancel is pushed by the replica that holds the executor's stream, whoever took it."""
         if isinstance(change.event, events.CancelRequested):
-            job = change.entry.job
+            job = change.stored.job
             for session in self._open.get(job.state.executor_id or "", ()):
                 session.cancel(pb.Run(job_id=job.job_id, attempt=job.state.attempt))
 

@@ -17,9 +17,9 @@ from fabric_jobs.facade.log import (
     LogUnavailableError,
     Replication,
     TopicSpec,
-    administering,
-    recorded_time,
-    replication,
+    describe_replication,
+    open_admin_client,
+    read_broker_time,
 )
 from fabric_jobs.facade.roster import MAX_SKEW, skew
 from fabric_jobs.facade.settings import FacadeSettings
@@ -147,7 +147,7 @@ async def _authority(settings: FacadeSettings) -> Finding:
 
 async def _kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Finding]:
     try:
-        async with asyncio.timeout(TRY_S), administering(settings) as admin:
+        async with asyncio.timeout(TRY_S), open_admin_client(settings) as admin:
             brokers = len((await admin.describe_cluster())["brokers"])
     except (LogError, KafkaRefusedError, TimeoutError) as error:
         told = str(error) or (
@@ -197,8 +197,8 @@ async def _topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     reraise=True,
 )
 async def _replication(settings: FacadeSettings, topic: str) -> Replication:
-    async with administering(settings) as admin:
-        return await replication(admin, topic, settings)
+    async with open_admin_client(settings) as admin:
+        return await describe_replication(admin, topic, settings)
 
 
 async def _append(settings: FacadeSettings) -> Finding:
@@ -207,7 +207,7 @@ async def _append(settings: FacadeSettings) -> Finding:
     written = datetime.now(UTC)
     try:
         async with asyncio.timeout(TRY_S):
-            recorded = await recorded_time(settings, topic, b"check")
+            recorded = await read_broker_time(settings, topic, b"check")
     except KafkaRefusedError as error:
         return Finding(CheckStatus.FAILED, "append", str(error))
     except (LogError, TimeoutError):

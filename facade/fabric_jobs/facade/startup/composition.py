@@ -59,7 +59,7 @@ async def serve(settings: FacadeSettings) -> None:
         record_time = settings.broker.record_time
         roster = Roster(beats, name, settings.lease_s, record_time=record_time)
         health = ReplicaHealth(the_log, roster)
-        leases = Leases(beats, jobs, replica.running, roster.rank, health.ready, settings.lease_s)
+        leases = Leases(beats, jobs, replica.held_runs, roster.rank, health.ready, settings.lease_s)
         roster.listeners.add(leases.hear)
         async with asyncio.TaskGroup() as tasks:
             background = [
@@ -71,7 +71,7 @@ async def serve(settings: FacadeSettings) -> None:
                 refreshing = trusted.keys.run()
                 background.append(tasks.create_task(refreshing, name="refresh the keys"))
             await the_log.catch_up()
-            await replica.caught_up()
+            await replica.index_for_lists()
             app = http_app(
                 Operations(jobs, AdmissionControl(trusted, admission(settings), replica.has_room)),
                 settings.base_path,

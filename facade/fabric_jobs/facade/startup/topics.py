@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 from fabric_jobs.facade.log import TopicSpec
-from fabric_jobs.facade.replica import KEPT
+from fabric_jobs.facade.replica import JOB_RETENTION
 from fabric_jobs.facade.settings import FacadeSettings
 
 #: Records are kept twice as long as the jobs in them are known, so that what a job's id once meant
 #: is forgotten by everybody before its first record goes; and a day more, where a topic is made.
-MIN_RETENTION_MS = 2 * KEPT // timedelta(milliseconds=1)
+MIN_RETENTION_MS = 2 * JOB_RETENTION // timedelta(milliseconds=1)
 RETENTION_MS = MIN_RETENTION_MS + timedelta(days=1) // timedelta(milliseconds=1)
 #: Heartbeats are worth nothing after a lease, which is an hour at most.
 HEARTBEATS_RETENTION_MS = 60 * 60 * 1000

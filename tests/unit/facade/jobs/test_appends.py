@@ -10,14 +10,14 @@ from fabric_jobs.facade.jobs.appends import Append
 from fabric_jobs.facade.lifecycle import Verdict
 from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica.replica import Outcome
-from tests.support.lifecycle import decided, request, stamp
+from tests.support.lifecycle import decide_event, request, stamp
 
 
 @pytest.fixture
 def append() -> Append:
     """One that was handed over a moment ago."""
     command = request(str(uuid.uuid4()))
-    event = decided(None, command, stamp("event"))
+    event = decide_event(None, command, stamp("event"))
     assert isinstance(event, KnownEvent)
     return Append(command, None, event)
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from fabric_jobs.facade.jobs.instance import Instance, again, content_hash
-from tests.support.lifecycle import JOB, driven, request
+from tests.support.lifecycle import JOB, drive, request
 
 NEW = "44444444-4444-4444-4444-444444444444"
 INSTANCE = Instance(
@@ -44,11 +44,11 @@ def test_the_same_payload_written_otherwise_has_the_same_hash() -> None:
 
 def test_another_job_of_the_same_content_differs_in_its_id_alone() -> None:
     """Place, types and payload are the old job's; the correlation of the old request is not."""
-    job = driven([request()])
+    job = drive([request()])
     asked = again(job, NEW)
 
     assert asked.job_id == NEW != JOB
-    assert Instance.of(driven([asked])) == Instance.of(job)._replace(job_id=NEW)
+    assert Instance.of(drive([asked])) == Instance.of(job)._replace(job_id=NEW)
     assert (asked.invoke_type, asked.payload) == (job.state.invoke_type, job.payload)
     assert (asked.activity_id, asked.request_id, asked.traceparent) == (None, None, None)
     assert asked.request_hash == Instance.of(job)._replace(job_id=NEW).request_hash(

@@ -1,7 +1,7 @@
-"""Replicas, executors and one log that lags, races, repeats and restarts, on the real lifecycle.
+"""A model of the service: replicas and executors on one log, with lag, races and restarts.
 
-The writer's rule is the model's; `decide` and `fold` are the product's. What a replica of another
-version makes of an event is simulated by decoding its type as one that it does not know.
+`decide` and `fold` are the product's own; the rule of the writer is modelled here. A replica of an
+older version is simulated by decoding an event's type as one that the replica does not know.
 """
 
 from collections import Counter
@@ -42,9 +42,9 @@ from tests.support.lifecycle import stamp
 
 JOBS = tuple(f"00000000-0000-0000-0000-00000000000{digit}" for digit in "ab")
 EXECUTORS = ("executor-a", "executor-b", "executor-c")
-#: A type that only the newest replica knows; to it, it says what `progressed` does.
+#: A type that only the newest replica knows; it means the same as `progressed`.
 NOTED = "fabric.jobs.noted"
-#: Types that the oldest replica doesn't know yet.
+#: Types that the oldest replica does not know.
 UNKNOWN = ("fabric.jobs.cancel-requested", "fabric.jobs.progressed")
 RUN_COMMANDS = (ReportProgress, ReportCompleted, ReportFailed, ReportStopped, HandBack, LoseLease)
 
@@ -53,30 +53,30 @@ Run = tuple[str, int, str]
 Jobs = dict[str, Job]
 
 
-def retyped(value: bytes, before: str, after: str) -> bytes:
-    """The record with another type, where it has the given one."""
+def change_type(value: bytes, before: str, after: str) -> bytes:
+    """The record with the type `after` if its type is `before`; otherwise the same record."""
     head = f'{{"type":"{before}"'.encode()
     return value.replace(head, f'{{"type":"{after}"'.encode(), 1) if value[1:2] else value
 
 
-def shown(jobs: Jobs) -> Jobs:
-    """The jobs without what depends on the version that folded them."""
+def without_version(jobs: Jobs) -> Jobs:
+    """The jobs without the fields that depend on the version that folded them."""
     return {key: replace(job, event_type="", decidable=True) for key, job in jobs.items()}
 
 
 class Fate(Enum):
-    """What becomes of an append."""
+    """The outcome of an append."""
 
     READ = "the replica reads it back at once"
-    AWAITED = "the replica will come to read it back"
-    TWICE = "it stands on the log twice"
-    UNHEARD = "it is appended, and the replica waits no longer"
-    LATE = "the append times out; the record comes at any later time, or never"
-    NEW_TYPE = "the newest replica says it with a type of its own"
+    AWAITED = "the replica waits, and reads it back later"
+    TWICE = "the log has it twice"
+    UNHEARD = "it is appended, but the replica does not wait for it"
+    LATE = "the append times out; the record arrives at any later time, or never"
+    NEW_TYPE = "the newest replica writes it with a type of its own"
 
 
 class Replica:
-    """What one process has read and folded, and which of its appends it waits to read back."""
+    """A process: the jobs that it has folded, and the appends that it waits to read back."""
 
     def __init__(self, name: str, unknown: tuple[str, ...] = (), *, newest: bool = False) -> None:
         self.name, self.unknown, self.newest = name, unknown, newest
@@ -86,11 +86,11 @@ class Replica:
         self.waits: dict[str, tuple[str, Command]] = {}
 
     def decode(self, value: bytes) -> Event:
-        """The event as this replica's version has it."""
+        """The event as this replica's version decodes it."""
         if self.newest:
-            return decode(retyped(value, NOTED, "fabric.jobs.progressed"))
+            return decode(change_type(value, NOTED, "fabric.jobs.progressed"))
         for kind in self.unknown:
-            value = retyped(value, kind, f"{kind}.of-a-later-version")
+            value = change_type(value, kind, f"{kind}.of-a-later-version")
         return decode(value)
 
 
@@ -111,7 +111,7 @@ class Service(RuleBasedStateMachine):
         )
         self.dispatches: list[tuple[str, int, str]] = []
         self.grants: dict[tuple[str, int], str] = {}
-        #: Who holds each attempt by the log, whether or not the executor has heard of it.
+        #: The executor that holds each attempt on the log, whether or not it knows that.
         self.holders: dict[tuple[str, int], str | None] = {}
         self.ends: dict[Run, Command] = {}
         self.cancels: set[tuple[str, int]] = set()
@@ -122,7 +122,7 @@ class Service(RuleBasedStateMachine):
     # The rule of the writer.
 
     def ask(self, at: int, command: Command, fate: Fate) -> None:
-        """Decide, append, wait; a refusal that is not conclusive is given at the log's end only."""
+        """Decides, appends and waits; reads to the log's end before an inconclusive refusal."""
         replica = self.replicas[at]
         if command.job_id in replica.waits:
             return
@@ -136,16 +136,16 @@ class Service(RuleBasedStateMachine):
             self.succeed(command)
         elif isinstance(decision, Refusal):
             self.seen[f"refused: {decision.reason.name}"] += 1
-            # Who claims or reports has read what it names; so at the log's end that is final too.
+            # A claim or report names a record of the log, so a refusal at the end is final too.
             if decision.conclusive or isinstance(command, (Claim, *RUN_COMMANDS)):
                 self.refused.append(command)
                 for jobs in self.truth[replica.position :]:
-                    self.stays_refused(jobs, command)
+                    self.assert_stays_refused(jobs, command)
         else:
             self.seen["undecidable"] += 1
 
     def decide(self, replica: Replica, command: Command) -> object:
-        """What the replica's own state, however old, says to the command."""
+        """The decision on the replica's own state, however old that is."""
         self.ids += 1
         given = stamp(f"{replica.name}-{self.ids}", self.ids, f"/replicas/{replica.name}")
         job = replica.jobs.get(command.job_id)
@@ -156,10 +156,10 @@ class Service(RuleBasedStateMachine):
         return decision
 
     def write(self, replica: Replica, command: Command, event: KnownEvent, fate: Fate) -> None:
-        """Append the event: it is read back, awaited, repeated, unheard of, or late."""
+        """Appends the event with this fate."""
         value = encode(event)
         if fate is Fate.NEW_TYPE and isinstance(event, Progressed):
-            value = retyped(value, "fabric.jobs.progressed", NOTED)
+            value = change_type(value, "fabric.jobs.progressed", NOTED)
             self.seen["new type"] += 1
         if fate is Fate.LATE:
             self.pending.append(value)
@@ -174,13 +174,13 @@ class Service(RuleBasedStateMachine):
             self.read_to(replica, len(self.log))
 
     def append(self, value: bytes) -> None:
-        """One record more: the truth is what a replica that knows everything makes of the log."""
+        """Appends a record; `truth` folds it as a replica that knows all types would."""
         event = self.replicas[0].decode(value)
         before = self.truth[-1].get(event.subject)
         verdict, job = fold(before, event)
         self.seen[verdict.value] += 1
         assert verdict is not Verdict.FORKED
-        # The rule of the fold, said again in a line.
+        # The rule of the fold, stated a second time.
         next_one = event.data.sequence == (before.sequence if before else 0) + 1
         applies = next_one and not (before and before.final)
         assert (verdict is Verdict.APPLIED) == applies
@@ -201,10 +201,10 @@ class Service(RuleBasedStateMachine):
         self.log.append(value)
         self.truth.append({**self.truth[-1], event.subject: job})
         for command in self.refused:
-            self.stays_refused(self.truth[-1], command)
+            self.assert_stays_refused(self.truth[-1], command)
 
     def read_to(self, replica: Replica, position: int) -> None:
-        """The replica reads and folds; what it waited for is answered by the fold's verdict."""
+        """The replica reads and folds up to the position, and answers appends that it awaits."""
         while replica.position < min(position, len(self.log)):
             event = replica.decode(self.log[replica.position])
             verdict, job = fold(replica.jobs.get(event.subject), event)
@@ -219,7 +219,7 @@ class Service(RuleBasedStateMachine):
                     self.succeed(command)
 
     def succeed(self, command: Command) -> None:
-        """Success is answered: a job is accepted, an attempt is granted."""
+        """Answers a command with success: a job is accepted, or an attempt is granted."""
         if isinstance(command, Request):
             assert self.accepted.setdefault(command.job_id, command.request_hash)
             assert self.accepted[command.job_id] == command.request_hash
@@ -228,13 +228,13 @@ class Service(RuleBasedStateMachine):
             self.seen[f"granted: attempt {min(command.attempt, 3)}"] += 1
             assert self.grants.setdefault(key, command.executor_id) == command.executor_id
 
-    def stays_refused(self, jobs: Jobs, command: Command) -> None:
-        """What was refused for good is refused by every later state."""
+    def assert_stays_refused(self, jobs: Jobs, command: Command) -> None:
+        """Asserts that a command that was finally refused is refused in this later state too."""
         decision = decide(jobs.get(command.job_id), command, stamp())
         assert isinstance(decision, Refusal), (command, decision)
 
     def run(self, index: int) -> Run:
-        """One of the runs granted so far, a recent one rather than an old; at times not its own."""
+        """A granted run, more often a recent one; for an index above 7 with a wrong executor."""
         key = list(self.grants)[-1 - index % len(self.grants)]
         holder = self.grants[key]
         stranger = EXECUTORS[EXECUTORS.index(holder) - 1]

@@ -1,9 +1,9 @@
-"""Every interleaving of two executors, two replicas and two attempts of one job, breadth first.
+"""A breadth-first search of all interleavings of two executors, two replicas and two attempts.
 
-A replica decides on whatever it has read so far, appends, and waits until it reads its own record.
-Jobs, events and commands stand in the states by number, so that equal states are found equal, and
-`decide` and `fold` are asked once for each pair. Two searches add an append that times out:
-its record comes at any later time, or never; another puts deadlines in the place of failures.
+A replica decides on the records that it has read so far, appends, and waits until it reads its own
+record. The states contain numbers in place of jobs, events and commands, so that equal states
+compare equal, and `decide` and `fold` are called once for each pair. Options add an append that
+times out, whose record arrives at any later time or never, or leave commands out.
 """
 
 from collections.abc import Iterator
@@ -35,10 +35,10 @@ from tests.support.lifecycle import (
     B,
     cancel,
     claim,
-    completed,
-    deadlines,
-    failed,
+    deadline_commands,
     lose_lease,
+    report_completed,
+    report_failed,
     request,
     retry,
     stamp,
@@ -53,7 +53,7 @@ Record = tuple[int, bool]
 
 
 class Replica(NamedTuple):
-    """What it has folded, what it hasn't read yet, and the event that it waits for."""
+    """The job that it has folded, the records to read, and the event that it waits for."""
 
     job: int
     unread: tuple[Record, ...]
@@ -62,26 +62,26 @@ class Replica(NamedTuple):
 
 
 class State(NamedTuple):
-    """The whole service at one moment; the log's past is in the truth, the fold of all of it."""
+    """The service at one moment; `truth` is the fold of all records of the log."""
 
     truth: int
     replicas: tuple[Replica, Replica]
-    #: Attempt and id of every record on the log that dispatches.
+    #: The attempt and the id of every dispatching record of the log.
     dispatches: frozenset[tuple[int, str]]
     grants: Grants
-    #: The record whose append timed out, until it arrives; none is to be had after that.
+    #: The record whose append timed out, until it arrives; at most one append times out.
     late: int | None
     may_time_out: bool
 
 
 class Search:
-    """The states reached, and how the job moved in the truth of the log."""
+    """The states that were reached, and the moves of the job in the truth of the log."""
 
     def __init__(
         self, *, deciding: int = 2, late: bool = False, left_out: tuple[type, ...] = ()
     ) -> None:
-        #: How many replicas decide; whether one of the last one's appends may time out; commands
-        #: that nobody gives.
+        #: How many replicas decide; whether one append of the last of them may time out; the types
+        #: of commands that nobody gives.
         self.deciding, self.late, self.left_out = deciding, late, left_out
         self.things: list[object] = [None]
         self.numbers: dict[object, int] = {None: 0}
@@ -90,11 +90,11 @@ class Search:
         self.jobs: set[int] = {0}
         self.decide = cache(self._decide)
         self.fold = cache(self._fold)
-        self.asked = cache(self._asked)
+        self.commands_for = cache(self._commands_for)
         self.states = self.explore()
 
     def number(self, thing: Job | Event | Command | None) -> int:
-        """The number of a job, an event or a command; equal ones have the same."""
+        """The number of a job, an event or a command; equal ones have the same number."""
         key = encode(thing) if isinstance(thing, Event) else thing
         if key not in self.numbers:
             self.numbers[key] = len(self.things)
@@ -102,18 +102,18 @@ class Search:
         return self.numbers[key]
 
     def job(self, number: int) -> Job | None:
-        """The job of that number."""
+        """The job with this number."""
         job = self.things[number]
         assert job is None or isinstance(job, Job)
         return job
 
     def phase(self, number: int) -> str:
-        """The phase of the job of that number."""
+        """The phase of the job with this number."""
         job = self.job(number)
         return job.state.phase if job else "Unknown"
 
     def sequence(self, number: int) -> int:
-        """The sequence of the job of that number."""
+        """The sequence of the job with this number."""
         job = self.job(number)
         return job.sequence if job else 0
 
@@ -121,7 +121,7 @@ class Search:
         before, asked = self.job(job), self.things[command]
         assert isinstance(asked, Command)
         sequence = before.sequence + 1 if before else 1
-        # A replica appends once at each sequence before it has read its own record back.
+        # A replica appends once at each sequence, because it then waits for its own record.
         event_id = f"{sequence}-{who}-{type(asked).__name__}"
         decision = decide(before, asked, stamp(event_id))
         return self.number(decision) if isinstance(decision, KnownEvent) else decision
@@ -134,10 +134,10 @@ class Search:
         return verdict is Verdict.APPLIED, self.number(after)
 
     def explore(self) -> set[State]:
-        """Breadth first over everything that can happen."""
+        """All states that can be reached, found breadth first."""
         idle = Replica(0, (), None, None)
         first = State(0, (idle, idle), frozenset(), frozenset(), None, self.late)
-        # The job was asked for twice at once: one record starts it, the loser must start nothing.
+        # Two replicas create the job at once: one record wins, and the loser must start nothing.
         for who in ("r0", "r1"):
             requested = self.decide(0, self.number(request()), who)
             assert isinstance(requested, int)
@@ -156,23 +156,25 @@ class Search:
         return seen
 
     def after(self, state: State) -> Iterator[State]:
-        """The states one step on."""
+        """The states that can follow in one step."""
         for at in (0, 1):
             if state.replicas[at].unread:
                 yield self.read(state, at)
         if state.late is not None:
             yield self.append(state._replace(late=None), state.late)
-        # Executors are alike, and so are replicas unless one alone may time out: the first to act
-        # is the first of them.
+        # Executors are alike, and so are replicas unless only one of them may time out. So the
+        # first of them acts first: the other order would give the same states.
         begun = state.may_time_out != self.late or self.sequence(state.truth) > 1
         for at, replica in enumerate(state.replicas[: self.deciding if begun or self.late else 1]):
             if replica.waits is None:
                 executors = EXECUTORS if begun else EXECUTORS[:1]
-                asked = self.asked(replica.job, f"r{at}", state.dispatches, state.grants, executors)
-                for command, event in asked:
-                    yield from self.answered(state, at, command, event)
+                commands = self.commands_for(
+                    replica.job, f"r{at}", state.dispatches, state.grants, executors
+                )
+                for command, event in commands:
+                    yield from self.answer(state, at, command, event)
 
-    def _asked(
+    def _commands_for(
         self,
         number: int,
         who: str,
@@ -180,22 +182,23 @@ class Search:
         grants: Grants,
         executors: tuple[str, ...],
     ) -> list[tuple[int, int | None]]:
-        """What may be asked of a replica with that job, with the event that it leads to if any.
+        """The commands that a replica with this job may get, each with its event, None if settled.
 
-        Executors know the log; one reports what isn't its own too. What is refused is left out.
+        An executor claims any dispatch on the log, and also reports on runs of others. Refused
+        commands are left out.
         """
         asked: list[Command] = [cancel()]
         for (attempt, dispatch_id), executor in product(dispatches, executors):
             asked.append(claim(attempt, executor, dispatch_id, policy=TWO_ATTEMPTS))
         granted = {attempt for attempt, _ in grants}
         for attempt, executor in product(granted, EXECUTORS):
-            asked += [completed(attempt, executor), failed(attempt, executor)]
+            asked += [report_completed(attempt, executor), report_failed(attempt, executor)]
         if job := self.job(number):
             if job.state.phase is JobPhase.WAITING:
                 asked.append(retry(job.state.attempt))
             elif job.state.executor_id:
                 asked.append(lose_lease(job.state.attempt, job.state.executor_id))
-                asked += deadlines(job.state.attempt)
+                asked += deadline_commands(job.state.attempt)
             asked += [Expire(job_id=JOB), FailUnstarted(job_id=JOB)]
         answered: list[tuple[int, int | None]] = []
         for command in asked:
@@ -212,15 +215,15 @@ class Search:
                     assert isinstance(decision, Refusal)
         return answered
 
-    def answered(self, state: State, at: int, command: int, event: int | None) -> Iterator[State]:
-        """Success at once; or the record is appended and awaited, or comes late."""
+    def answer(self, state: State, at: int, command: int, event: int | None) -> Iterator[State]:
+        """The states after the command: it succeeds, or its record is appended, or comes late."""
         if event is None:
-            yield state._replace(grants=self.granted(state.grants, command))
+            yield state._replace(grants=self.add_grant(state.grants, command))
             return
         replica = state.replicas[at]
         waiting = replica._replace(waits=event, command=command)
         after = self.append(self.put(state, at, waiting), event)
-        # Until it reads its own record it can but read on, and nobody can see how far it is.
+        # Until it reads its own record it can only read on, and nobody sees how far it is.
         while after.replicas[at].unread[0][0] != event:
             after = self.read(after, at)
         yield after
@@ -230,7 +233,7 @@ class Search:
             yield state._replace(late=late, may_time_out=False)
 
     def append(self, state: State, event: int) -> State:
-        """One record more on the log: the truth takes it, the replicas have it to read."""
+        """Appends a record: the truth folds it, and each replica has it to read."""
         applies, truth = self.fold(state.truth, event)
         before, record = self.job(state.truth), self.things[event]
         assert isinstance(record, Event)
@@ -247,7 +250,7 @@ class Search:
         return state._replace(truth=truth, replicas=(one, two), dispatches=dispatches)
 
     def read(self, state: State, at: int) -> State:
-        """The replica reads one record, and is answered if it is the one that it waited for."""
+        """The replica reads one record; if it waited for it, the command is answered."""
         replica = state.replicas[at]
         (event, expected), *rest = replica.unread
         applies, job = self.fold(replica.job, event)
@@ -255,18 +258,18 @@ class Search:
         grants, waits, command = state.grants, replica.waits, replica.command
         if event == waits:
             assert command is not None
-            grants = self.granted(grants, command) if applies else grants
+            grants = self.add_grant(grants, command) if applies else grants
             waits = command = None
         after = Replica(job, tuple(rest), waits, command)
         return self.put(state, at, after)._replace(grants=grants)
 
     def put(self, state: State, at: int, replica: Replica) -> State:
-        """The state with that replica in its place."""
+        """The state with this replica at this place."""
         one, two = state.replicas
         return state._replace(replicas=(one, replica) if at else (replica, two))
 
-    def granted(self, grants: Grants, command: int) -> Grants:
-        """The grants after success was answered: never a second executor for an attempt."""
+    def add_grant(self, grants: Grants, command: int) -> Grants:
+        """The grants after a command succeeded; asserts one executor for each attempt."""
         asked = self.things[command]
         if not isinstance(asked, Claim):
             return grants
@@ -275,7 +278,7 @@ class Search:
         return grants
 
     def check(self, state: State) -> None:
-        """What must hold in every state."""
+        """Asserts what must hold in every state."""
         for replica in state.replicas:
             assert replica.unread or replica.job == state.truth
         if job := self.job(state.truth):

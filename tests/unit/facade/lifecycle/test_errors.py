@@ -25,13 +25,13 @@ from tests.support.lifecycle import (
     A,
     B,
     claim,
-    decided,
-    driven,
-    failed,
+    decide_event,
+    drive,
     failure,
     hand_back,
     lose_lease,
-    progressed,
+    report_failed,
+    report_progress,
     request,
     retry,
     stamp,
@@ -55,10 +55,10 @@ LARGEST = ErrorResponse(
 )
 
 
-def test_the_final_error_lists_the_earlier_ones_latest_first() -> None:
-    """The last attempt's error is the job's; each earlier one follows with its attempt."""
-    job = driven([*RUNNING, failed(error=failure("First")), retry(), claim(2, B, "")])
-    job = driven([lose_lease(2, B), claim(3, A, ""), failed(3, error=failure("Third"))], job)
+def test_job_error_lists_earlier_errors_latest_first() -> None:
+    """The job's error is the last attempt's; its details list the earlier ones by attempt."""
+    job = drive([*RUNNING, report_failed(error=failure("First")), retry(), claim(2, B, "")])
+    job = drive([lose_lease(2, B), claim(3, A, ""), report_failed(3, error=failure("Third"))], job)
     error = job.state.error
     assert error is not None
     assert error.error_code == "Third"
@@ -68,10 +68,10 @@ def test_the_final_error_lists_the_earlier_ones_latest_first() -> None:
     ]
 
 
-def test_an_earlier_error_names_its_own_attempt_also_past_a_hand_back() -> None:
-    """Attempt 1 failed, 2 was handed back, 3 failed: the earlier error is attempt 1's."""
-    job = driven([*RUNNING, failed(error=failure("First")), retry(), claim(2, B, "")])
-    job = driven([hand_back(2, B), claim(3, A, ""), failed(3, error=failure("Third"))], job)
+def test_earlier_error_names_its_own_attempt_after_a_hand_back() -> None:
+    """Attempt 1 failed, 2 was handed back, 3 failed: the earlier error is that of attempt 1."""
+    job = drive([*RUNNING, report_failed(error=failure("First")), retry(), claim(2, B, "")])
+    job = drive([hand_back(2, B), claim(3, A, ""), report_failed(3, error=failure("Third"))], job)
     assert job.state.error is not None
     [detail] = job.state.error.more_details
     assert (detail.error_code, detail.additional_parameters) == (
@@ -80,26 +80,26 @@ def test_an_earlier_error_names_its_own_attempt_also_past_a_hand_back() -> None:
     )
 
 
-def test_an_attempt_failed_event_carries_the_attempts_own_error() -> None:
-    """The event's error is this attempt's alone; the state's lists what came before."""
-    job = driven([*RUNNING, failed(error=failure("First")), retry(), claim(2, B, "")])
-    event = decided(job, failed(2, B, failure("Second")), stamp())
+def test_attempt_failed_event_carries_the_error_of_this_attempt_alone() -> None:
+    """The event's error is this attempt's; the state's error lists the earlier ones too."""
+    job = drive([*RUNNING, report_failed(error=failure("First")), retry(), claim(2, B, "")])
+    event = decide_event(job, report_failed(2, B, failure("Second")), stamp())
     assert isinstance(event.data, AttemptFailedData)
     assert event.data.error == failure("Second")
     assert event.data.state.error is not None
     assert len(event.data.state.error.more_details) == 1
 
 
-def test_a_lost_lease_is_an_error_of_ours_that_names_the_executor() -> None:
-    """Fabric's user reads that the service lost the run, not that the job's code failed."""
-    error = driven([*RUNNING, lose_lease()]).state.error
+def test_lost_lease_error_is_a_system_error_that_names_the_executor() -> None:
+    """The user sees that the service lost the run, not that the job's own code failed."""
+    error = drive([*RUNNING, lose_lease()]).state.error
     assert error is not None
     assert (error.source, error.is_permanent) == (ErrorSource.SYSTEM, False)
     assert A in error.message
 
 
-def test_error_texts_are_cut_to_their_bounds() -> None:
-    """Code, message and the whole error are bounded; what fits is left as it is."""
+def test_bounded_cuts_the_error_to_its_bounds() -> None:
+    """Code, message and the whole error are bounded; an error within the bounds is unchanged."""
     bounded = LARGEST.bounded()
     assert bounded.error_code == "\x00" * MAX_CODE_CHARS
     assert bounded.message == "\x00" * MAX_MESSAGE_CHARS
@@ -108,8 +108,8 @@ def test_error_texts_are_cut_to_their_bounds() -> None:
     assert failure().bounded() == failure()
 
 
-def test_a_huge_error_is_cut_without_holding_up_the_replica() -> None:
-    """Cutting takes time in proportion: a report of 10,000 details costs far below a second."""
+def test_bounded_cuts_10000_details_within_a_second() -> None:
+    """The time to cut grows in proportion to the details, so the replica is not held up."""
     detail = ErrorExtendedInformation(error_code="E", message="m")
     error = replace(LARGEST, message_parameters=(), more_details=(detail,) * 10_000)
     begun = process_time()
@@ -117,8 +117,8 @@ def test_a_huge_error_is_cut_without_holding_up_the_replica() -> None:
     assert process_time() - begun < 1
 
 
-def test_the_last_details_go_before_the_texts_parameters() -> None:
-    """A too large error keeps its first details, in order."""
+def test_bounded_drops_the_last_details_before_message_parameters() -> None:
+    """An error that is too large keeps its first details, in order."""
     details = tuple(
         ErrorExtendedInformation(error_code=str(n), message="m" * 900) for n in range(30)
     )
@@ -135,33 +135,35 @@ def test_the_last_details_go_before_the_texts_parameters() -> None:
     assert bounded.more_details == details[: len(bounded.more_details)]
 
 
-def test_a_traceback_is_in_the_event_of_the_failure_alone() -> None:
-    """Its end, within its bound; what comes after the failure does not carry it on."""
-    job = driven([*RUNNING])
-    again = decided(job, failed(traceback="é" * 9_000 + "ValueError"), stamp())
+def test_traceback_is_only_in_the_event_of_the_failure() -> None:
+    """The event has the end of the traceback within its bound; later events do not carry it."""
+    job = drive([*RUNNING])
+    again = decide_event(job, report_failed(traceback="é" * 9_000 + "ValueError"), stamp())
     assert isinstance(again, events.AttemptFailed)
     assert isinstance(again.data.traceback, str)
     assert again.data.traceback.endswith("éValueError")
     assert len(msgspec.json.encode(again.data.traceback)) > MAX_TRACEBACK_BYTES - 6
     assert len(msgspec.json.encode(again.data.traceback)) <= MAX_TRACEBACK_BYTES
-    permanent = failed(error=failure(permanent=True), traceback="ValueError")
-    last = decided(job, permanent, stamp())
+    permanent = report_failed(error=failure(permanent=True), traceback="ValueError")
+    last = decide_event(job, permanent, stamp())
     assert isinstance(last, events.Failed)
     assert last.data.traceback == "ValueError"
-    assert b"traceback" not in events.encode(decided(driven([failed()], job), retry(), stamp()))
+    assert b"traceback" not in events.encode(
+        decide_event(drive([report_failed()], job), retry(), stamp())
+    )
 
 
-def test_the_rest_of_the_largest_event_stays_within_what_the_topic_must_carry() -> None:
-    """After failures at every bound, no event's part beside its payload exceeds the promise."""
+def test_largest_event_without_payload_fits_event_rest_bytes() -> None:
+    """With every field at its bound, the event without its payload has at most so many bytes."""
     policy = Policy(max_attempts=100, initial_backoff_s=0)
-    job, largest = driven([request()]), 0
+    job, largest = drive([request()]), 0
     for attempt in range(1, 4):
-        job = driven([claim(attempt, A, "", policy=policy)], job)
-        job = driven([progressed(attempt, message="\x00" * 5_000)], job)
+        job = drive([claim(attempt, A, "", policy=policy)], job)
+        job = drive([report_progress(attempt, message="\x00" * 5_000)], job)
         for last in (
-            failed(attempt, error=LARGEST, traceback="\x00" * 100_000),
+            report_failed(attempt, error=LARGEST, traceback="\x00" * 100_000),
             hand_back(attempt),
         ):
-            largest = max(largest, len(events.encode(decided(job, last, stamp("e" * 36)))))
-        job = driven([failed(attempt, error=LARGEST), retry(attempt)], job)
+            largest = max(largest, len(events.encode(decide_event(job, last, stamp("e" * 36)))))
+        job = drive([report_failed(attempt, error=LARGEST), retry(attempt)], job)
     assert 2 * 8_192 < largest - len(PAYLOAD) <= EVENT_REST_BYTES

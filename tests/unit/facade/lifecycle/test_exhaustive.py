@@ -23,27 +23,39 @@ from tests.support.lifecycle import (
     B,
     cancel,
     claim,
-    completed,
-    deadlines,
-    failed,
+    deadline_commands,
     hand_back,
     lose_lease,
-    progressed,
+    report_completed,
+    report_failed,
+    report_progress,
+    report_stopped,
     request,
     retry,
-    stopped,
 )
 from tests.unit.facade.lifecycle.search import EXECUTORS, Search
 
 
 def every_command(search: Search) -> list[Command]:
-    """All that anybody could ask of any job reached, by whomever and about whichever attempt."""
+    """Every command on a job that was reached, by each executor and for each attempt."""
     asked: list[Command] = [request(), request(request_hash="hash-2"), cancel(), retry(1), retry(2)]
-    asked += [Expire(job_id=JOB), FailUnstarted(job_id=JOB), *deadlines(1), *deadlines(2)]
+    asked += [
+        Expire(job_id=JOB),
+        FailUnstarted(job_id=JOB),
+        *deadline_commands(1),
+        *deadline_commands(2),
+    ]
     dispatch_ids = {job.dispatch_id for n in search.jobs if (job := search.job(n))}
     for attempt, executor in product((1, 2), EXECUTORS):
         asked += [claim(attempt, executor, dispatch_id) for dispatch_id in sorted(dispatch_ids)]
-        for report in (progressed, completed, failed, stopped, hand_back, lose_lease):
+        for report in (
+            report_progress,
+            report_completed,
+            report_failed,
+            report_stopped,
+            hand_back,
+            lose_lease,
+        ):
             asked.append(report(attempt, executor))
     return asked
 
@@ -65,22 +77,22 @@ SEARCHES: dict[str, tuple[dict[str, Any], int]] = {
 
 @pytest.fixture(scope="module", params=SEARCHES)
 def search(request: pytest.FixtureRequest) -> Search:
-    """The search, done once: what must hold in each state is asserted on the way."""
+    """One search per parameter; it asserts the invariants in each state that it reaches."""
     options, states = SEARCHES[request.param]
     search = Search(**options)
     print(f"{len(search.states)} states, {search.transitions} transitions, {len(search.jobs)} jobs")
-    # Fewer or more states are no fault in themselves: write the number anew when the rules change.
+    # Another number of states is no fault in itself: update it when the rules change.
     assert len(search.states) == states
     return search
 
 
-def test_no_interleaving_grants_twice_changes_a_final_state_or_parts_the_replicas(
+def test_every_interleaving_grants_once_and_keeps_final_states_and_replicas_equal(
     search: Search,
 ) -> None:
-    """All the searched states hold the invariants; among them are second attempts and all ends."""
+    """The invariants hold in all searched states, among them second attempts and all ends."""
     granted = {grant for state in search.states for grant in state.grants}
     ended = {job.state.status for n in search.jobs if (job := search.job(n)) and job.final}
-    # Where nothing comes late, B as the first is A as the first with the names exchanged.
+    # Without late appends, the search lets A act first: B first would give the same states.
     first = {(1, A), (1, B)} if search.late else {(1, A)}
     assert granted == first | {(2, A), (2, B)}
     assert ended == (
@@ -88,18 +100,18 @@ def test_no_interleaving_grants_twice_changes_a_final_state_or_parts_the_replica
     )
 
 
-def test_every_living_job_has_a_way_on_and_no_final_one_has(search: Search) -> None:
-    """Something that may happen leads on from every state of the job but a final one."""
+def test_every_unfinished_job_can_change_and_no_final_job_can(search: Search) -> None:
+    """From every unfinished state some possible event leads on; from no final state does any."""
     led = {before for before, _ in search.moves}
     for number in search.jobs:
         job = search.job(number)
         assert (number in led) == (job is None or not job.final)
 
 
-def test_no_conclusive_refusal_is_contradicted_by_any_further_reading(search: Search) -> None:
-    """Where a command is refused for good, no later state of the job would let it succeed."""
+def test_conclusive_refusal_holds_in_every_later_state(search: Search) -> None:
+    """A command that was conclusively refused succeeds in no later state of the job."""
     later: dict[int, set[int]] = {number: set() for number in search.jobs}
-    # An event always leads to a higher sequence: the last jobs first.
+    # Each event raises the sequence, so the jobs with the highest sequence come first.
     for before, after in sorted(search.moves, key=lambda move: -search.sequence(move[0])):
         later[before] |= {after, *later[after]}
     wrong = set()

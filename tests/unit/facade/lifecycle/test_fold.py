@@ -1,4 +1,4 @@
-"""The rule of the fold: which event applies, and what it leaves."""
+"""The rule of the fold: which event applies, and the job after it."""
 
 import pytest
 from msgspec import UNSET, Raw
@@ -14,15 +14,15 @@ from tests.support.lifecycle import (
     WAYS,
     A,
     B,
-    applied,
+    apply_event,
     cancel,
     claim,
-    completed,
-    decided,
-    driven,
+    decide_event,
+    drive,
     hand_back,
     job_in,
     lose_lease,
+    report_completed,
     request,
     retry,
     stamp,
@@ -34,38 +34,38 @@ LIVING = [name for name in KNOWN if (job := job_in(name)) and not job.final]
 
 
 def moved(event: Event, *, sequence: int, follows: str | None) -> Event:
-    """The same event, elsewhere in the job's log."""
+    """The event with another sequence and another predecessor."""
     return replace(event, data=replace(event.data, sequence=sequence, follows=follows))
 
 
-def test_the_next_event_applies_and_its_state_is_taken_as_it_is() -> None:
-    """The fold never decides again: whatever state the event carries is the job's."""
-    job = driven(WAYS["running"])
-    event = decided(job, completed(), stamp("e3"))
+def test_fold_takes_the_state_of_the_next_event_as_it_is() -> None:
+    """The fold never decides again: the state that the event carries becomes the job's."""
+    job = drive(WAYS["running"])
+    event = decide_event(job, report_completed(), stamp("e3"))
     odd = replace(event.data.state, attempt=41, phase=JobPhase.WAITING)
-    after = applied(job, replace(event, data=replace(event.data, state=odd)))
+    after = apply_event(job, replace(event, data=replace(event.data, state=odd)))
     assert (after.state, after.sequence, after.event_id) == (odd, 3, "e3")
     assert (after.event_type, after.decidable) == ("fabric.jobs.completed", True)
 
 
-def test_what_was_dispatched_last_stays_until_the_next_dispatch() -> None:
-    """Dispatch id and payload come from the dispatching event, and later ones keep them."""
-    job = driven(WAYS["waiting"])
+def test_fold_keeps_the_last_dispatch_until_the_next_one() -> None:
+    """Dispatch id and payload come from the dispatching event, and later events keep them."""
+    job = drive(WAYS["waiting"])
     assert (job.dispatch_id, job.payload, job.traceparent) == ("e1", PAYLOAD, TRACEPARENT)
-    assert driven([retry()], job).dispatch_id == "e4"
+    assert drive([retry()], job).dispatch_id == "e4"
 
 
-def test_a_dispatching_event_brings_its_own_payload() -> None:
-    """The payload is the one that the dispatching record carried, byte for byte."""
-    event = decided(None, request(), stamp("e1"))
+def test_fold_takes_the_payload_of_a_dispatch_byte_for_byte() -> None:
+    """The payload has the bytes of the dispatching record, also its white space."""
+    event = decide_event(None, request(), stamp("e1"))
     spaced = b'{ "kept" :  1.0 }'
     data = replace(event.data, dispatch=Dispatch(Raw(spaced)))
-    assert applied(None, replace(event, data=data)).payload == spaced
+    assert apply_event(None, replace(event, data=data)).payload == spaced
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_a_duplicate_is_lost(name: str) -> None:
-    """Every event of the job's past, delivered again, leaves the very same job."""
+def test_duplicate_event_is_lost(name: str) -> None:
+    """Every earlier event of the job, folded again, leaves the job unchanged."""
     job, past = job_in(name), None
     assert job
     for place in range(len(WAYS[name])):
@@ -73,18 +73,18 @@ def test_a_duplicate_is_lost(name: str) -> None:
         if isinstance(command, type(claim(1, A, ""))):
             assert past
             command = replace(command, dispatch_id=past.dispatch_id)
-        event = decided(past, command, stamp(f"e{place + 1}", place + 1))
-        past = applied(past, event)
+        event = decide_event(past, command, stamp(f"e{place + 1}", place + 1))
+        past = apply_event(past, event)
         assert fold(job, event) == (Verdict.LOST, job)
 
 
 @pytest.mark.parametrize("name", LIVING)
-def test_the_second_of_two_events_decided_on_one_state_is_lost(name: str) -> None:
-    """Two replicas decide at once; the log's first applies, the other leaves no trace."""
+def test_second_of_two_events_decided_on_one_state_is_lost(name: str) -> None:
+    """If two replicas decide at once, the log's first event applies; the second changes nothing."""
     job = job_in(name)
     assert job
     first, second = (_some_event(job, event_id) for event_id in ("x", "y"))
-    after = applied(job, first)
+    after = apply_event(job, first)
     assert after.event_id == "x"
     assert fold(after, second) == (Verdict.LOST, after)
 
@@ -93,16 +93,16 @@ def _some_event(job: Job, event_id: str) -> Event:
     attempt, executor_id = job.state.attempt, job.state.executor_id or A
     match job.state.phase:
         case JobPhase.QUEUED:
-            return decided(job, claim(attempt, B, job.dispatch_id), stamp(event_id))
+            return decide_event(job, claim(attempt, B, job.dispatch_id), stamp(event_id))
         case JobPhase.WAITING:
-            return decided(job, retry(attempt), stamp(event_id))
+            return decide_event(job, retry(attempt), stamp(event_id))
         case _:
-            return decided(job, lose_lease(attempt, executor_id), stamp(event_id))
+            return decide_event(job, lose_lease(attempt, executor_id), stamp(event_id))
 
 
 @pytest.mark.parametrize("name", LIVING)
-def test_a_gap_is_forked(name: str) -> None:
-    """A sequence that skips one means lost records: the event has no effect, but is told apart."""
+def test_event_after_a_gap_is_forked(name: str) -> None:
+    """A sequence that skips one shows that records are lost; the event changes nothing."""
     job = job_in(name)
     assert job
     event = _some_event(job, "x")
@@ -113,17 +113,17 @@ def test_a_gap_is_forked(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIVING)
 @pytest.mark.parametrize("follows", ["another", None, ""])
-def test_an_event_that_follows_another_one_is_forked(name: str, follows: str | None) -> None:
-    """Right sequence, wrong predecessor: it was decided on a state that this log never had."""
+def test_event_with_another_predecessor_is_forked(name: str, follows: str | None) -> None:
+    """The event was decided on a state that this log never had."""
     job = job_in(name)
     assert job
     event = moved(_some_event(job, "x"), sequence=job.sequence + 1, follows=follows)
     assert fold(job, event) == (Verdict.FORKED, job)
 
 
-def test_an_unknown_job_takes_nothing_but_a_first_event_that_dispatches() -> None:
-    """A later sequence, a predecessor, or nothing to run: no job comes of it."""
-    first = decided(None, request(), stamp("e1"))
+def test_unknown_job_begins_only_with_a_first_event_that_dispatches() -> None:
+    """A later sequence, a predecessor, or no dispatch: none of these events creates a job."""
+    first = decide_event(None, request(), stamp("e1"))
     bare = replace(first, data=replace(first.data, dispatch=UNSET))
     for event in (
         moved(first, sequence=2, follows=None),
@@ -137,12 +137,12 @@ def test_an_unknown_job_takes_nothing_but_a_first_event_that_dispatches() -> Non
 
 
 @pytest.mark.parametrize("name", ["completed", "failed", "stopped", "cancelled"])
-def test_nothing_follows_a_final_event(name: str) -> None:
-    """The next sequence after the final one is a fork; what lost the race against it is lost."""
+def test_event_after_a_final_event_changes_nothing(name: str) -> None:
+    """An event with the next sequence is a fork; an event that raced the final one is lost."""
     job = job_in(name)
     assert job
     assert job.final
-    late = decided(driven(WAYS["running"]), hand_back(), stamp("late"))
+    late = decide_event(drive(WAYS["running"]), hand_back(), stamp("late"))
     next_one = moved(late, sequence=job.sequence + 1, follows=job.event_id)
     assert fold(job, next_one) == (Verdict.FORKED, job)
     lost = moved(late, sequence=job.sequence, follows="e1")
@@ -150,31 +150,37 @@ def test_nothing_follows_a_final_event(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["unknown", *LIVING])
-def test_an_event_of_an_unknown_type_advances_the_job_and_makes_it_undecidable(name: str) -> None:
-    """The job is shown with the state it carries; no command is decided on it here."""
+def test_event_of_unknown_type_advances_the_job_and_makes_it_undecidable(name: str) -> None:
+    """The job shows the state that the event carries; no command is decided on it here."""
     job = job_in(name)
     event = unknown_event(job)
-    after = applied(job, event)
+    after = apply_event(job, event)
     assert after.state == event.data.state
     assert (after.sequence, after.event_type) == ((job.sequence if job else 0) + 1, UNKNOWN_TYPE)
-    for command in (request(), claim(1, A, after.dispatch_id), cancel(), completed(), retry()):
+    for command in (
+        request(),
+        claim(1, A, after.dispatch_id),
+        cancel(),
+        report_completed(),
+        retry(),
+    ):
         assert decide(after, command, stamp()) == Undecidable(after)
 
 
-def test_a_known_event_after_an_unknown_one_makes_the_job_decidable_again() -> None:
-    """Only the last event's type counts."""
-    job = driven(WAYS["running"])
-    paused = applied(job, unknown_event(job))
-    resumed = decided(replace(paused, decidable=True), completed(), stamp("e4"))
-    after = applied(paused, resumed)
+def test_known_event_after_unknown_one_makes_the_job_decidable() -> None:
+    """Only the type of the last event counts."""
+    job = drive(WAYS["running"])
+    paused = apply_event(job, unknown_event(job))
+    resumed = decide_event(replace(paused, decidable=True), report_completed(), stamp("e4"))
+    after = apply_event(paused, resumed)
     assert (after.decidable, after.sequence) == (True, 4)
 
 
-def test_an_unknown_type_obeys_the_same_rule() -> None:
-    """Its duplicates are lost, its gaps and wrong predecessors are forks."""
-    job = driven(WAYS["running"])
+def test_event_of_unknown_type_is_lost_or_forked_like_a_known_one() -> None:
+    """Its duplicates are lost; a gap or a wrong predecessor is a fork."""
+    job = drive(WAYS["running"])
     event = unknown_event(job)
-    after = applied(job, event)
+    after = apply_event(job, event)
     assert fold(after, event) == (Verdict.LOST, after)
     gap = moved(event, sequence=9, follows=job.event_id)
     fork = moved(event, sequence=3, follows="e1")

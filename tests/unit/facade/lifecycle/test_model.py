@@ -1,4 +1,4 @@
-"""The service of `service.py` driven at random, and what must hold at every step."""
+"""Drives the service of `model_service.py` at random, and checks its invariants at every step."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,13 @@ from fabric_jobs.facade.lifecycle import (
     decide,
 )
 from tests.support.lifecycle import claim, failure, request, stamp
-from tests.unit.facade.lifecycle.model_service import EXECUTORS, JOBS, Fate, Service, shown
+from tests.unit.facade.lifecycle.model_service import (
+    EXECUTORS,
+    JOBS,
+    Fate,
+    Service,
+    without_version,
+)
 
 POLICIES = tuple(Policy(max_attempts=n, initial_backoff_s=0, jitter=0) for n in (3, 99, 99))
 ENDS = (ReportCompleted, ReportCompleted, ReportFailed, ReportStopped, HandBack)
@@ -36,13 +42,13 @@ PROGRESS_FATES = st.sampled_from([*Fate, Fate.NEW_TYPE])
 
 
 class Machine(Service):
-    """What happens to the service, in any order."""
+    """The rules and invariants of the service; Hypothesis applies the rules in random order."""
 
-    # What the outside does.
+    # Actions of Fabric and of executors.
 
     @initialize()
     def begin(self) -> None:
-        """One job is there; the other may follow."""
+        """The first job exists; the second may be created later."""
         self.ask(1, request(JOBS[0]), Fate.READ)
 
     @rule(
@@ -52,7 +58,7 @@ class Machine(Service):
         policy=st.sampled_from(POLICIES),
     )
     def work(self, at: int, job: int, executor: str, policy: Policy) -> None:
-        """All goes well for once: a replica that is up to date takes the job a step on."""
+        """Without any fault, a replica that is up to date takes the job one step further."""
         replica = self.replicas[at]
         self.read_to(replica, len(self.log))
         found = replica.jobs.get(JOBS[job])
@@ -71,7 +77,7 @@ class Machine(Service):
         fate=FATES,
     )
     def wish(self, at: int, job: int, wish: str, fate: Fate) -> None:
-        """Fabric asks for a job, perhaps with other content, or its end; somebody retries it."""
+        """Somebody creates a job, perhaps with other content, or cancels it, or retries it."""
         others: dict[str, Command] = {
             "cancel": RequestCancel(job_id=JOBS[job]),
             "again": RequestRetry(job_id=JOBS[job]),
@@ -87,7 +93,7 @@ class Machine(Service):
         fate=FATES,
     )
     def claim(self, at: int, record: int, executor: str, policy: Policy, fate: Fate) -> None:
-        """An executor claims a dispatching record of the log, a recent one rather than an old."""
+        """An executor claims a dispatching record of the log, more often a recent one."""
         job_id, attempt, event_id = self.dispatches[-1 - record % len(self.dispatches)]
         self.ask(at, claim(attempt, executor, event_id, job_id, policy), fate)
 
@@ -107,7 +113,7 @@ class Machine(Service):
         permanent: bool,
         fate: Fate,
     ) -> None:
-        """A granted run ends in one way, said as often as it likes to any replica."""
+        """A granted run ends in one way, and reports it to any replica, any number of times."""
         job_id, attempt, executor = self.run(run)
         if end is ReportStopped and (job_id, attempt) not in self.cancels:
             end = ReportFailed
@@ -123,19 +129,19 @@ class Machine(Service):
         fate=PROGRESS_FATES,
     )
     def progress(self, at: int, run: int, tenths: int, fate: Fate) -> None:
-        """A granted run says how far it is; the newest replica may say it in a type of its own."""
+        """A granted run reports progress; the newest replica may use an event type of its own."""
         job_id, attempt, executor = self.run(run)
         report = ReportProgress(
             job_id=job_id, attempt=attempt, executor_id=executor, progress=Progress(tenths / 10)
         )
         self.ask(0 if fate is Fate.NEW_TYPE else at, report, fate)
 
-    # What a replica finds by itself, in its own fold.
+    # Actions that a replica takes because of its own fold.
 
     @precondition(lambda self: self.grants)
     @rule(at=st.integers(0, 2), job=st.integers(0, 1), fate=FATES)
     def timer(self, at: int, job: int, fate: Fate) -> None:
-        """A replica takes the executor of a run for dead, or finds the next attempt due."""
+        """A replica believes that a run's executor is dead, or finds the next attempt due."""
         found = self.replicas[at].jobs.get(JOBS[job])
         if found is None or found.final:
             return
@@ -148,7 +154,7 @@ class Machine(Service):
     @precondition(lambda self: self.accepted)
     @rule(at=st.integers(0, 2), job=st.integers(0, 1), expires=st.booleans(), fate=FATES)
     def deadline(self, at: int, job: int, expires: bool, fate: Fate) -> None:
-        """A replica finds a deadline over: of the start, the run, the cancel, or the whole job."""
+        """A replica finds a deadline over: of the start, the run, the cancel or the job."""
         found = self.replicas[at].jobs.get(JOBS[job])
         if found is None or found.final:
             return
@@ -162,12 +168,12 @@ class Machine(Service):
             command = ForceCancel(job_id=job_id, attempt=attempt)
         self.ask(at, command, fate)
 
-    # What the log and the processes do.
+    # Faults of the log and of the processes.
 
     @precondition(lambda self: self.log)
     @rule(index=st.integers(0, 9))
     def surprise(self, index: int) -> None:
-        """A record comes whose append had timed out, or one that is there already comes again."""
+        """A record arrives whose append had timed out, or a record is appended again."""
         if self.pending:
             self.seen["arrived late"] += 1
             self.append(self.pending.pop(index % len(self.pending)))
@@ -177,13 +183,13 @@ class Machine(Service):
     @precondition(lambda self: self.log)
     @rule(at=st.integers(0, 2), count=st.sampled_from((1, 2, 100)))
     def read(self, at: int, count: int) -> None:
-        """A replica reads on."""
+        """A replica reads some more records."""
         self.read_to(self.replicas[at], self.replicas[at].position + count)
 
     @precondition(lambda self: self.log)
     @rule(at=st.integers(0, 2), what=st.sampled_from(("keep", "resume", "rebuild")))
     def restart(self, at: int, what: str) -> None:
-        """A replica keeps rows and position together, or begins again from them or from nothing."""
+        """A replica saves rows and position together, or restarts from them or from nothing."""
         replica = self.replicas[at]
         if what == "keep":
             replica.snapshot = (dict(replica.jobs), replica.position)
@@ -192,24 +198,26 @@ class Machine(Service):
         replica.jobs, replica.waits = dict(rows), {}
         self.seen["restarted"] += 1
 
-    # What must hold at every step.
+    # Invariants.
 
     @invariant()
-    def every_replica_is_what_its_prefix_says(self) -> None:
-        """Replicas that read the same agree with each other, and with a fresh fold of it."""
+    def every_replica_is_the_fold_of_its_prefix(self) -> None:
+        """A replica has the same jobs as a fresh fold of the records that it has read."""
         for replica in self.replicas:
-            assert shown(replica.jobs) == shown(self.truth[replica.position]), replica.name
+            assert without_version(replica.jobs) == without_version(self.truth[replica.position]), (
+                replica.name
+            )
 
     @invariant()
     def final_is_final(self) -> None:
-        """Once a prefix of the log says that a job ended, every longer one says the same."""
+        """If a job has ended in a prefix of the log, it is the same in every longer prefix."""
         for before, after in zip(self.truth[-2:-1], self.truth[-1:], strict=False):
             for job_id, job in before.items():
                 assert not job.final or after[job_id] == job
 
     @invariant()
-    def what_is_exhausted_has_failed(self) -> None:
-        """Only a final failure uses a policy up: that of as many attempts as it allows."""
+    def exhausted_jobs_have_failed(self) -> None:
+        """An exhausted job has failed at least as often as its policy allows attempts."""
         for job in self.truth[-1].values():
             if job.state.exhausted:
                 assert job.state.status is JobInstanceStatus.FAILED
@@ -217,14 +225,14 @@ class Machine(Service):
                 assert job.state.failures >= job.state.policy.max_attempts
 
     @invariant()
-    def what_was_accepted_is_there(self) -> None:
-        """Every job answered with 202 is in the log's fold, with the content that was accepted."""
+    def accepted_jobs_are_in_the_log(self) -> None:
+        """Every job that was answered with 202 is in the log, with the accepted content."""
         for job_id, request_hash in self.accepted.items():
             assert self.truth[-1][job_id].state.request_hash == request_hash
 
     @invariant()
-    def every_living_job_has_a_way_on(self) -> None:
-        """Without anybody's cancel, some command leads to an event where the type is known."""
+    def every_unfinished_job_can_change(self) -> None:
+        """Without a cancel, exactly one of three commands leads an unfinished job on."""
         for job in self.truth[-1].values():
             attempt, holder = job.state.attempt, job.state.executor_id or ""
             ways: tuple[Command, ...] = (
@@ -236,8 +244,8 @@ class Machine(Service):
             assert sum(led) == (0 if job.final else 1)
 
 
-def test_replicas_agree_and_nothing_is_granted_twice_whatever_the_log_does() -> None:
-    """The invariants hold in every random run, and the runs do reach what they are about."""
+def test_random_runs_keep_replicas_equal_and_grant_each_attempt_once() -> None:
+    """The invariants hold in every random run, and the runs reach every situation in question."""
     Service.seen.clear()
     run_state_machine_as_test(
         Machine,

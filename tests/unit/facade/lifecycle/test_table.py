@@ -1,4 +1,4 @@
-"""What every command leads to in every phase, said literally."""
+"""The result of every command in every phase, written out."""
 
 from collections.abc import Iterator
 
@@ -28,21 +28,21 @@ from tests.support.lifecycle import (
     B,
     cancel,
     claim,
-    completed,
-    deadlines,
-    failed,
+    deadline_commands,
     failure,
     hand_back,
     job_in,
     lose_lease,
-    progressed,
+    report_completed,
+    report_failed,
+    report_progress,
+    report_stopped,
     request,
     retry,
     stamp,
-    stopped,
 )
 
-#: The event, and the phase and the status after it.
+#: An event, and the phase and the status after it.
 Led = tuple[type[KnownEvent], Phase, Status]
 SETTLED = "settled"
 NOT_FOUND = Refusal(Reason.NOT_FOUND, conclusive=False)
@@ -52,7 +52,7 @@ ANOTHER = Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
 OVER = Refusal(Reason.SUPERSEDED, conclusive=True)
 FINAL = Refusal(Reason.FINAL, conclusive=True)
 NOT_FINAL = Refusal(Reason.NOT_FINAL, conclusive=False)
-#: A cancel of the waiting job would still end it as the command says.
+#: Not conclusive, because a cancel of the waiting job would settle the command.
 OVER_SO_FAR = Refusal(Reason.SUPERSEDED, conclusive=False)
 Expected = Led | str | Refusal
 
@@ -64,10 +64,17 @@ REQUEUED: Led = (events.Requeued, Phase.QUEUED, Status.IN_PROGRESS)
 
 
 def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
-    """Every command, about the job's own attempt and by its holder A unless said otherwise."""
+    """Every command by a label, for the job's attempt and by its holder A unless labelled so."""
 
     def reports(attempt: int, by: str) -> tuple[Command, ...]:
-        runs = (progressed, completed, failed, stopped, hand_back, lose_lease)
+        runs = (
+            report_progress,
+            report_completed,
+            report_failed,
+            report_stopped,
+            hand_back,
+            lose_lease,
+        )
         return tuple(report(attempt, by) for report in runs)
 
     return {
@@ -78,21 +85,21 @@ def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
         "claim on another record": (claim(attempt, A, "e99"), claim(attempt, B, "e99")),
         "claim of an earlier attempt": (claim(attempt - 1, A, "e1"),),
         "claim of a later attempt": (claim(attempt + 1, A, "e99"),),
-        "progress": (progressed(attempt),),
-        "complete": (completed(attempt),),
-        "fail": (failed(attempt),),
-        "fail for good": (failed(attempt, error=failure(permanent=True)),),
-        "stop": (stopped(attempt),),
+        "progress": (report_progress(attempt),),
+        "complete": (report_completed(attempt),),
+        "fail": (report_failed(attempt),),
+        "fail for good": (report_failed(attempt, error=failure(permanent=True)),),
+        "stop": (report_stopped(attempt),),
         "hand back": (hand_back(attempt),),
         "lose lease": (lose_lease(attempt),),
         "report by B": reports(attempt, B),
         "report of an earlier attempt": reports(attempt - 1, A),
         "report of a later attempt": reports(attempt + 1, A),
         "retry": (retry(attempt),),
-        "time out": deadlines(attempt)[:1],
-        "force the cancel": deadlines(attempt)[1:],
-        "time over for an earlier attempt": (retry(attempt - 1), *deadlines(attempt - 1)),
-        "time over for a later attempt": (retry(attempt + 1), *deadlines(attempt + 1)),
+        "time out": deadline_commands(attempt)[:1],
+        "force the cancel": deadline_commands(attempt)[1:],
+        "time over for an earlier attempt": (retry(attempt - 1), *deadline_commands(attempt - 1)),
+        "time over for a later attempt": (retry(attempt + 1), *deadline_commands(attempt + 1)),
         "fail unstarted": (FailUnstarted(job_id=JOB),),
         "expire": (Expire(job_id=JOB),),
         "cancel": (cancel(),),
@@ -191,7 +198,7 @@ EXPECTED: dict[str, dict[str, Expected]] = {
 
 
 def cells() -> Iterator[tuple[str, str, Command, Expected]]:
-    """Each (phase, command) with what is expected."""
+    """Yields each phase's name, label, command and expected result."""
     for name, row in EXPECTED.items():
         job = job_in(name)
         attempt, dispatch_id = (job.state.attempt, job.dispatch_id) if job else (1, "e1")
@@ -207,10 +214,10 @@ def cells() -> Iterator[tuple[str, str, Command, Expected]]:
         for name, label, command, expected in cells()
     ],
 )
-def test_each_command_in_each_phase_leads_where_the_table_says(
+def test_each_command_in_each_phase_leads_to_its_expected_result(
     name: str, command: Command, expected: Expected
 ) -> None:
-    """The event with the phase and status after it, or the refusal, or success without an event."""
+    """An event with the phase and status after it, a refusal, or success without an event."""
     job = job_in(name)
     decision = decide(job, command, stamp())
     if expected == SETTLED:
@@ -226,8 +233,8 @@ def test_each_command_in_each_phase_leads_where_the_table_says(
         assert after.state == state
 
 
-def test_the_cells_cover_every_phase_and_every_command() -> None:
-    """No phase, no state driven to and no kind of command is left out of the table above."""
+def test_expected_results_cover_every_phase_and_every_command() -> None:
+    """No phase, no way to a phase and no type of command is left out of the expected results."""
     kinds = {type(command) for _, _, command, _ in cells()}
     assert kinds == set(Command.__args__)
     assert set(EXPECTED) == set(WAYS) == set(PHASES)
@@ -238,8 +245,8 @@ def test_the_cells_cover_every_phase_and_every_command() -> None:
         assert (job.state.phase if job else None) is PHASES[name]
 
 
-def test_every_pair_of_the_product_table_is_reached_and_no_other() -> None:
-    """Each (phase, event) of `TABLE` is led to by a command above, and nothing beside them."""
+def test_commands_reach_exactly_the_pairs_of_table() -> None:
+    """The commands lead to each (phase, event) of `TABLE` and to no other."""
     reached = {
         (PHASES[name], expected[0], expected[1])
         for name, _, _, expected in cells()

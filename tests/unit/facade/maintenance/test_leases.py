@@ -51,7 +51,7 @@ class World:
         """What executors hold."""
         return list(self.runs.items())
 
-    def confirmed_within(self, seconds: float) -> bool:
+    def is_confirmed_within(self, seconds: float) -> bool:
         """Whether the end of the heartbeats was seen just now."""
         return self.fresh
 

@@ -12,21 +12,21 @@ from fabric_jobs.facade.lifecycle import Command, Job, Retry
 from fabric_jobs.facade.maintenance import timers
 from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.replica import StoredJob
-from tests.support.lifecycle import JOB, WAYS, driven
+from tests.support.lifecycle import JOB, WAYS, drive
 
 
 class World:
     """A replica that found a job due, and jobs that remember what was asked of them."""
 
     def __init__(self, way: str) -> None:
-        made_now = driven(WAYS[way])
+        made_now = drive(WAYS[way])
         state = replace(made_now.state, create_time=datetime.now(UTC))
         self.job: Job = replace(made_now, state=state)
         self.asked: list[Command] = []
         self.looked = asyncio.Event()
         self._looks = 0
 
-    def due(self, now: datetime, most: int) -> Sequence[str]:
+    def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
         """The job, at the first look; at the second, what came of the first is done."""
         self._looks += 1
         if self._looks == 2:

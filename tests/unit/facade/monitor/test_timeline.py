@@ -12,16 +12,16 @@ from fabric_jobs.facade.monitor.formatting import duration, elapsed, instant, sh
 from fabric_jobs.facade.monitor.timeline import MAX_ROWS, Timeline
 from tests.support.lifecycle import (
     A,
-    applied,
+    apply_event,
     claim,
-    completed,
-    decided,
-    driven,
+    decide_event,
+    drive,
     events_of,
-    failed,
     failure,
     hand_back,
-    progressed,
+    report_completed,
+    report_failed,
+    report_progress,
     request,
     retry,
     stamp,
@@ -35,15 +35,15 @@ def story() -> list[Event]:
         (
             request(),
             claim(1, A, "e1"),
-            progressed(fraction=0.1),
-            progressed(fraction=0.2),
-            progressed(fraction=0.3),
-            failed(),
+            report_progress(fraction=0.1),
+            report_progress(fraction=0.2),
+            report_progress(fraction=0.3),
+            report_failed(),
             retry(),
             claim(2, A, "e7"),
             hand_back(2),
             claim(3, A, "e9"),
-            completed(3),
+            report_completed(3),
         )
     )
 
@@ -76,12 +76,12 @@ def test_progress_in_a_row_is_one_row() -> None:
 
 def test_a_failure_s_row_has_the_traceback() -> None:
     """Of an attempt as of the last, where the handler raised."""
-    job = driven([request(), claim(1, A, "e1")])
-    raised = replace(failed(), traceback="Traceback: here")
+    job = drive([request(), claim(1, A, "e1")])
+    raised = replace(report_failed(), traceback="Traceback: here")
     permanent = replace(raised, error=failure(permanent=True))
     timeline = Timeline()
     for number, command in ((3, raised), (4, permanent)):
-        timeline.add(decided(replace(job, sequence=number - 1), command, stamp(f"e{number}")))
+        timeline.add(decide_event(replace(job, sequence=number - 1), command, stamp(f"e{number}")))
 
     assert [(row.kind, row.traceback) for row in timeline.rows] == [
         ("attempt-failed", "Traceback: here"),
@@ -109,7 +109,7 @@ def test_a_timeline_has_an_end() -> None:
     job = None
     for number in range(1, MAX_ROWS + 11):
         event = unknown_event(job, f"e{number}") if job else story()[0]
-        job = applied(job, event)
+        job = apply_event(job, event)
         timeline.add(event)
 
     assert len(timeline.rows) == MAX_ROWS

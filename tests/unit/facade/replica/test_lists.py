@@ -1,4 +1,4 @@
-"""Lists of jobs: what each filter leaves, and that no filter looks at every row."""
+"""Lists of jobs: the jobs that each filter selects, and the index that finds them."""
 
 import sqlite3
 import uuid
@@ -13,29 +13,29 @@ from fabric_jobs.contract.jobs import JobState
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.replica import Filter, Identity, Store, StoredJob
 from fabric_jobs.facade.replica.filter import created_us
-from tests.support.lifecycle import EPOCH, driven, request
+from tests.support.lifecycle import EPOCH, drive, request
 
 IDENTITY = Identity(cluster_id="c", topic="t", partitions=1)
-FIRST = driven([request()])
+FIRST = drive([request()])
 
 
 def job(number: int, **changes: object) -> Job:
-    """The job of that number, accepted so many seconds into the test."""
+    """A job whose id is this number, accepted this many seconds after `EPOCH`."""
     state: JobState = replace(FIRST.state, create_time=EPOCH + timedelta(seconds=number))
     return replace(FIRST, job_id=str(uuid.UUID(int=number)), state=replace(state, **changes))
 
 
-def numbers(entries: object) -> list[int]:
-    """The numbers of the jobs in a list."""
-    assert isinstance(entries, list)
-    return [uuid.UUID(entry.job.job_id).int for entry in entries]
+def numbers(stored_jobs: object) -> list[int]:
+    """The ids of the listed jobs, as numbers."""
+    assert isinstance(stored_jobs, list)
+    return [uuid.UUID(stored.job.job_id).int for stored in stored_jobs]
 
 
 @pytest.fixture
 def store() -> Store:
-    """Eight jobs: of two workspaces, four items, two item types, two job types."""
-    one = Store(None)
-    one.adopt(IDENTITY)
+    """A store of eight jobs: two workspaces, four items, two item types, two job types."""
+    new = Store(None)
+    new.adopt(IDENTITY)
     statuses = [*Status, Status.FAILED, Status.COMPLETED, Status.COMPLETED]
     jobs = [
         job(
@@ -49,9 +49,9 @@ def store() -> Store:
         )
         for number, status in enumerate(statuses)
     ]
-    one.put([StoredJob(each, 0, 0, 0) for each in jobs], {}, {})
-    one.index_for_lists().result()
-    return one
+    new.put([StoredJob(each, 0, 0, 0) for each in jobs], {}, {})
+    new.index_for_lists().result()
+    return new
 
 
 @pytest.mark.parametrize(
@@ -75,18 +75,18 @@ def store() -> Store:
     ],
     ids=repr,
 )
-def test_a_list_holds_the_jobs_that_fit_every_filter(
+def test_list_returns_the_jobs_that_match_every_field_newest_first(
     store: Store, which: Filter, expected: list[int]
 ) -> None:
-    """The newest first; filters of different fields narrow each other. One is asked alike."""
-    fits = [entry for entry in store.list(Filter(), 10).result() if which.fits(entry.job)]
+    """Each further field narrows the list. `Filter.fits` selects the same jobs."""
+    fits = [stored for stored in store.list(Filter(), 10).result() if which.fits(stored.job)]
 
     assert numbers(store.list(which, 10).result()) == expected
     assert numbers(fits) == expected
 
 
-def test_a_page_begins_behind_the_last_job_of_the_one_before(store: Store) -> None:
-    """With the same filter."""
+def test_list_with_before_continues_after_the_last_job_of_the_page(store: Store) -> None:
+    """The second page has the jobs that follow the first page's last one, with the same filter."""
     which = Filter(workspace_id="w1")
     first = store.list(which, 2).result()
     last = first[-1].job
@@ -95,8 +95,8 @@ def test_a_page_begins_behind_the_last_job_of_the_one_before(store: Store) -> No
     assert numbers(store.list(which, 2, (created_us(last), last.job_id)).result()) == [3, 1]
 
 
-def test_an_exhausted_job_is_found_as_soon_as_it_is(store: Store) -> None:
-    """The row of a job that was there before changes with its state."""
+def test_list_finds_a_job_that_has_just_become_exhausted(store: Store) -> None:
+    """The columns of an existing row change with the job's state."""
     store.put([StoredJob(job(1, exhausted=True), 0, 1, 0)], {}, {})
 
     assert numbers(store.list(Filter(exhausted=True), 10).result()) == [3, 1]
@@ -122,10 +122,10 @@ def test_an_exhausted_job_is_found_as_soon_as_it_is(store: Store) -> None:
     ],
     ids=repr,
 )
-def test_every_list_is_found_in_order_by_the_index_that_leaves_the_fewest(
+def test_list_uses_the_index_of_its_most_selective_field(
     store: Store, which: Filter, index: str
 ) -> None:
-    """By the index of the narrowest filter alone; only jobs of one microsecond are sorted by id."""
+    """SQLite reads that index alone, and sorts only jobs of the same microsecond by id."""
     where, values = which.where()
     plan = store._db.reader.execute(
         f"EXPLAIN QUERY PLAN SELECT job FROM jobs WHERE {where} "
@@ -138,8 +138,8 @@ def test_every_list_is_found_in_order_by_the_index_that_leaves_the_fewest(
     assert sorting == "USE TEMP B-TREE FOR RIGHT PART OF ORDER BY"
 
 
-def test_rows_of_another_version_s_form_are_made_anew(tmp_path: Path) -> None:
-    """A file that an earlier version left takes the rows of this one."""
+def test_adopt_recreates_the_tables_of_another_version(tmp_path: Path) -> None:
+    """A file with the tables of an earlier version takes the rows of this one."""
     path = tmp_path / "replica.sqlite"
     old = Store(path)
     old.adopt(replace(IDENTITY, fold_version=0))

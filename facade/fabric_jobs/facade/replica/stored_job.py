@@ -1,0 +1,15 @@
+"""A job with its place in the log."""
+
+from msgspec import Struct
+
+from fabric_jobs.facade.lifecycle import Job
+
+
+class StoredJob(Struct, frozen=True):
+    """A job, and the partition and offset of its last applied event."""
+
+    job: Job
+    partition: int
+    offset: int
+    #: The broker's time of the job's first record, in milliseconds since 1970.
+    first_ms: int

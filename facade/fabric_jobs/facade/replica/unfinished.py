@@ -1,0 +1,100 @@
+"""Finds unfinished jobs, in the file and in memory."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import chain, islice
+from typing import Any
+
+from msgspec.structs import astuple
+
+from fabric_jobs.contract.heartbeats import JobKind, Run
+from fabric_jobs.facade.replica import rows
+from fabric_jobs.facade.replica.database import UNFINISHED
+from fabric_jobs.facade.replica.filter import microseconds
+from fabric_jobs.facade.replica.memory import Memory
+from fabric_jobs.facade.replica.stored_job import StoredJob
+
+
+class UnfinishedJobs:
+    """The queries that a facade makes every second or more often.
+
+    Each combines the file's rows with the unwritten jobs in memory, which replace their rows. An
+    index makes each quick enough for the event loop, and none waits for the writer.
+    """
+
+    def __init__(self, reader: sqlite3.Connection, memory: Memory) -> None:
+        self._reader = reader
+        self._memory = memory
+
+    def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
+        """The ids of at most `limit` jobs whose next deadline has come."""
+        found = self._current_rows(
+            "SELECT job_id FROM jobs WHERE due_us <= ? ORDER BY due_us", microseconds(now)
+        )
+        written = (job_id for (job_id,) in found)
+        return [*islice(chain(self._memory.due_job_ids(now), written), limit)]
+
+    def queued_jobs(
+        self, kinds: Sequence[JobKind], before: datetime, limit: int
+    ) -> Sequence[StoredJob]:
+        """At most `limit` jobs that wait for a claim, the longest first.
+
+        Only jobs of these kinds that were dispatched at the time `before` or earlier.
+        """
+        places = ", ".join(["(?, ?)"] * len(kinds))
+        found = self._current_rows(
+            f"SELECT job_id, {rows.STORED_JOB_COLUMNS} FROM jobs "  # noqa: S608 - no input in it
+            f"WHERE (item_type, job_type) IN (VALUES {places}) AND queued_us <= ? "
+            "ORDER BY queued_us",
+            *chain(*map(astuple, kinds)),
+            microseconds(before),
+        )
+        written = [rows.stored_job(*row) for _, *row in islice(found, limit)]
+        unwritten = [
+            stored
+            for stored in self._memory.unfinished
+            if (queued := rows.queued_since(stored.job))
+            and queued <= before
+            and JobKind(stored.job.state.item_type, stored.job.state.job_type) in kinds
+        ]
+        longest = sorted(
+            [*written, *unwritten], key=lambda stored: rows.queued_since(stored.job) or before
+        )
+        return longest[:limit]
+
+    def held_runs(self) -> Sequence[tuple[Run, str]]:
+        """The runs that executors hold, each with its executor's id."""
+        found = self._current_rows(
+            "SELECT job_id, attempt, executor_id FROM jobs WHERE executor_id IS NOT NULL"
+        )
+        return [
+            *((Run(job_id, attempt), executor_id) for job_id, attempt, executor_id in found),
+            *(
+                (Run(stored.job.job_id, stored.job.state.attempt), executor_id)
+                for stored in self._memory.unfinished
+                if (executor_id := rows.holder(stored.job))
+            ),
+        ]
+
+    def has_room(self, tenant_id: str, limit: int) -> bool:
+        """Whether the tenant has fewer than `limit` unfinished jobs."""
+        room = limit - self._memory.count_unfinished(tenant_id)
+        if room <= 0:
+            return False
+        where = f"tenant_id = ? AND {UNFINISHED}"
+        (count,) = self._reader.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where} LIMIT ?)",  # noqa: S608
+            (tenant_id, room),
+        ).fetchone()
+        if count < room:
+            return True
+        # Some of the counted rows may be out of date: count only those that are current.
+        found = self._current_rows(f"SELECT job_id FROM jobs WHERE {where}", tenant_id)  # noqa: S608
+        return len([*islice(found, room)]) < room
+
+    def _current_rows(self, query: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
+        """The rows of the query that are not out of date; their first column is the job's id."""
+        unwritten = self._memory.unwritten
+        found = self._reader.execute(query, values)
+        return (row for row in found if row[0] not in unwritten)

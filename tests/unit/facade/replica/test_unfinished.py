@@ -1,0 +1,77 @@
+"""The queries of unfinished jobs, over pending and written jobs."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from fabric_jobs.contract.heartbeats import JobKind, Run
+from fabric_jobs.facade.lifecycle import MAX_LIFE, RequestCancel
+from tests.support.lifecycle import A, claim
+from tests.support.store_kit import (
+    HERE,
+    after_command,
+    flush,
+    open_store,
+    put,
+    read_file,
+    stored_job,
+)
+
+
+def test_due_job_ids_finds_pending_and_written_jobs(tmp_path: Path) -> None:
+    """A written job that has changed since is judged by its state in memory."""
+    store = open_store(tmp_path / "rows")
+    put(store, one := stored_job(1), stored_job(2))
+    late = one.job.state.create_time + MAX_LIFE
+    for _ in range(2):
+        assert sorted(store.unfinished.due_job_ids(late, 10)) == ["job-1", "job-2"]
+        assert len(store.unfinished.due_job_ids(late, 1)) == 1
+        assert store.unfinished.due_job_ids(one.job.state.create_time, 10) == []
+        flush(store)
+    put(store, after_command(one, RequestCancel(job_id="job-1"), 3))
+    assert store.unfinished.due_job_ids(late, 10) == ["job-2"]
+    # A row that is out of date does not count against the limit.
+    assert store.unfinished.due_job_ids(late, 1) == ["job-2"]
+    store.close()
+
+
+def test_queued_jobs_and_held_runs_find_pending_and_written_jobs(tmp_path: Path) -> None:
+    """Each job counts as it is now, the longest waiting first, and the query writes nothing."""
+    path = tmp_path / "rows"
+    store = open_store(path)
+    one, two, three = map(stored_job, (1, 2, 3))
+    state = one.job.state
+    kinds, now = [JobKind(state.item_type, state.job_type)], state.create_time + timedelta(days=1)
+    earlier = replace(two.job.state, create_time=state.create_time - timedelta(seconds=1))
+    two = replace(two, job=replace(two.job, state=earlier))
+    put(store, one, two, three)
+    for _ in range(2):
+        assert store.unfinished.queued_jobs(kinds, now, 10) == [two, one, three]
+        assert store.unfinished.queued_jobs(kinds, now, 1) == [two]
+        assert store.unfinished.queued_jobs(kinds, earlier.create_time, 10) == [two]
+        assert store.unfinished.queued_jobs([JobKind("other", state.job_type)], now, 10) == []
+        assert store.unfinished.held_runs() == []
+        assert [store.unfinished.has_room(state.tenant_id, most) for most in (2, 3, 4)] == [
+            False,
+            False,
+            True,
+        ]
+        flush(store)
+    started = after_command(two, claim(1, A, two.job.event_id, "job-2"), 4)
+    put(store, started)
+    assert read_file(path)[1] == [(HERE, 4)]
+    for _ in range(2):
+        assert store.unfinished.queued_jobs(kinds, now, 1) == [one]
+        assert store.unfinished.held_runs() == [(Run("job-2", 1), A)]
+        assert [store.unfinished.has_room(state.tenant_id, most) for most in (2, 3, 4)] == [
+            False,
+            False,
+            True,
+        ]
+        assert store.unfinished.has_room("another", 1)
+        flush(store)
+    put(store, after_command(one, RequestCancel(job_id="job-1"), 5))
+    assert store.unfinished.queued_jobs(kinds, now, 10) == [three]
+    assert [store.unfinished.has_room(state.tenant_id, most) for most in (2, 3)] == [False, True]
+    store.close()
