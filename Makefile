@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test chaos bench unit check proto docs lock clean
+.PHONY: demo test chaos bench unit check proto docs lock build clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -42,18 +42,24 @@ lock: .venv/ready  ## write the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --custom-compile-command "make lock" bench/requirements.in -o bench/requirements.lock
 
+build: .venv/ready  ## the wheel and the source distribution, in dist/; everything it needs is in .venv
+	$(BIN)/hatchling build -d dist
+
 clean:
 	rm -rf .venv .venv-bench
 
 # pip checks every hash of the lock; the project itself is installed without looking further.
 .venv/ready: requirements-dev.lock pyproject.toml
+	@echo "Installing the packages of requirements-dev.lock into .venv. This happens once, and takes about a minute."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@echo "Installed."
+	@touch $@
 
 # The peers, which the product neither needs nor ships.
 .venv-bench/ready: bench/requirements.lock
+	@echo "Installing the peers of bench/requirements.lock into .venv-bench. This happens once, and takes about a minute."
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r bench/requirements.lock
 	touch $@

@@ -1,4 +1,4 @@
-"""`fabric-jobs jobs` on Apache Kafka, run as an operator and an operator's scripts run it."""
+"""`fabric-jobs jobs` on Apache Kafka, as operators and their scripts run it."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from fabric_jobs.contract import events
-from tests.support.command import Ended, run, started
+from tests.support.command import Result, run, start
 from tests.support.programs import Fabric, Program, new_id
 from tests.support.topic import put
 
@@ -16,16 +16,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 Replicas = tuple[Program, Program]
 
 
-async def jobs(replica: Program, *arguments: str) -> Ended:
-    """`fabric-jobs jobs`, which finds the replica by the environment."""
+async def jobs(replica: Program, *arguments: str) -> Result:
+    """Runs `fabric-jobs jobs`. The environment names the replica."""
     at = {"FABRIC_JOBS_GRPC_ADDRESS": replica.ready["grpc"]}
     return await run("jobs", *arguments, environment=at)
 
 
-async def test_an_exhausted_job_is_found_and_retried_as_a_shell_would(
+async def test_exhausted_job_is_listed_and_retried_by_its_id(
     replicas: Replicas, runner: Program
 ) -> None:
-    """As `list --exhausted --ids | xargs -n1 retry`: the new job runs, and fails in its turn."""
+    """This is `list --exhausted --ids | xargs -n1 retry`. The new job runs, and fails, too."""
     async with Fabric(replicas[0], "hopeless") as fabric:
         job_id = new_id()
         await fabric.create(job_id)
@@ -48,8 +48,8 @@ async def test_an_exhausted_job_is_found_and_retried_as_a_shell_would(
     )
 
 
-async def test_a_job_is_shown_to_people_and_to_scripts(replicas: Replicas, runner: Program) -> None:
-    """With its payload; an id that nobody knows is exit code 2."""
+async def test_get_shows_a_job_with_its_payload(replicas: Replicas, runner: Program) -> None:
+    """An unknown id is exit code 2."""
     async with Fabric(replicas[0], "journaled") as fabric:
         job_id = new_id()
         await fabric.create(job_id, {"journal": "/dev/null"})
@@ -63,14 +63,14 @@ async def test_a_job_is_shown_to_people_and_to_scripts(replicas: Replicas, runne
     assert unknown == (
         2,
         [],
-        "Error: No such job is known. `fabric-jobs jobs list` shows those that are.\n",
+        "Error: No such job is known. `fabric-jobs jobs list` shows the jobs that are known.\n",
     )
 
 
-async def test_a_running_job_is_followed_cancelled_and_then_retried(
+async def test_running_job_is_watched_cancelled_and_then_retried(
     replicas: Replicas, runner: Program
 ) -> None:
-    """Not retried before: it would run twice. The follower ends with the cancelled job."""
+    """A retry before the end is refused, because the job would run twice. The watch ends, too."""
     async with Fabric(replicas[0], "endless") as fabric:
         job_id = new_id()
         await fabric.create(job_id)
@@ -94,33 +94,31 @@ async def test_a_running_job_is_followed_cancelled_and_then_retried(
     assert other.exit_code == 0
 
 
-async def test_a_watch_shows_what_happens_until_ctrl_c(replicas: Replicas) -> None:
-    """A line an event, as soon as it is applied."""
+async def test_watch_prints_each_event_until_ctrl_c(replicas: Replicas) -> None:
+    """A line is printed as soon as its event is applied."""
     async with Fabric(replicas[1], "nobody-runs") as fabric:
         job_id = new_id()
         address = ("--grpc", replicas[0].ready["grpc"])
-        async with started("jobs", "watch", "--json", *address) as command:
+        async with start("jobs", "watch", "--json", *address) as command:
             assert command.process.stdout
-            async with asyncio.timeout(60):
-                while b"Watching" not in command.log_so_far():
-                    await asyncio.sleep(0.02)
+            await command.wait_for_log("Watching")
             await fabric.create(job_id)
             await fabric.cancel(job_id)
             seen = [json.loads(await command.process.stdout.readline()) for _ in range(2)]
             command.process.send_signal(signal.SIGINT)
-            ended = await command.end()
+            ended = await command.wait()
 
     assert [(one["eventType"], one["job"]["jobId"]) for one in seen] == [
         ("fabric.jobs.requested", job_id),
         ("fabric.jobs.cancelled", job_id),
     ]
-    assert ended == (130, [], "Watching; Ctrl-C ends it.\n")
+    assert ended == (130, [], "Watching for events. Press Ctrl-C to stop.\n")
 
 
-async def test_a_job_s_events_are_read_from_the_topic(
+async def test_events_are_read_from_the_topic(
     environment: dict[str, str], replicas: Replicas, runner: Program
 ) -> None:
-    """Those that count; with --all also the rest, marked. A wrong topic is named."""
+    """Without --all only applied events are printed. An error names a wrong topic."""
     async with Fabric(replicas[0], "journaled") as fabric:
         job_id = new_id()
         await fabric.create(job_id, {"journal": "/dev/null"})
@@ -131,7 +129,7 @@ async def test_a_job_s_events_are_read_from_the_topic(
     first = json.loads(scripted.stdout[0])
     await put(environment, events.decode(json.dumps(first["event"]).encode()))
     async with Fabric(replicas[1]) as fabric:
-        # Told only once the replica has read to the log's end, and so the duplicate.
+        # A 404 comes only after the replica has read to the log's end, past the duplicate.
         assert (await fabric.state(new_id())).status_code == 404
     everything = [
         json.loads(line)

@@ -253,7 +253,7 @@ async def test_a_wrong_setting_ends_a_program_at_once(
     assert PASSWORD not in told
 
 
-def _failed(check: command.Ended, subject: str) -> str:
+def _failed(check: command.Result, subject: str) -> str:
     """What the check says of the one thing that failed."""
     failed = [re.fullmatch(r"failed +(\w+) +(.*)", line) for line in check.stdout]
     ((named, told),) = [match.groups() for match in failed if match]

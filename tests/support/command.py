@@ -1,4 +1,4 @@
-"""The command `fabric-jobs`, run as a process of its own."""
+"""Runs the command `fabric-jobs` as a process."""
 
 import asyncio
 import os
@@ -13,14 +13,14 @@ from typing import IO, NamedTuple
 from msgspec import Struct
 
 COMMAND = str(Path(sys.executable).with_name("fabric-jobs"))
-DEADLINE_S = 60
+TIMEOUT_S = 60
 ANY_PORTS = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--issuer", "127.0.0.1:0")
-#: No Kafka of the tests' own environment, unless a test names one.
+#: The environment of the tests without settings, so that only a test's own settings apply.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("FABRIC_JOBS_")}
 
 
-class Ended(NamedTuple):
-    """What a command left."""
+class Result(NamedTuple):
+    """The exit code and the output of a command."""
 
     exit_code: int
     stdout: list[str]
@@ -31,47 +31,48 @@ class Command(Struct):
     """A running `fabric-jobs`."""
 
     process: Process
-    #: A file: a pipe that nobody reads would fill, and stop it.
+    #: stderr, in a file: a pipe that no test reads would fill, and block the process.
     log: IO[bytes]
 
-    def log_so_far(self) -> bytes:
-        """What it has written to stderr."""
-        return os.pread(self.log.fileno(), 1 << 20, 0)
+    def read_log(self) -> str:
+        """Returns what the process has written to stderr."""
+        return os.pread(self.log.fileno(), 1 << 20, 0).decode()
 
-    async def until_told(self, text: str, times: int = 1) -> None:
-        """Returns once it has written the text so often to stderr."""
-        async with asyncio.timeout(DEADLINE_S):
-            while self.log_so_far().decode().count(text) < times:
+    async def wait_for_log(self, text: str, times: int = 1) -> None:
+        """Returns once the text is on stderr at least so many times."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while self.read_log().count(text) < times:
                 await asyncio.sleep(0.02)
 
-    async def end(self) -> Ended:
-        """What it leaves, once it has ended."""
-        async with asyncio.timeout(DEADLINE_S):
+    async def wait(self) -> Result:
+        """Waits until the process ends, and returns its result."""
+        async with asyncio.timeout(TIMEOUT_S):
             stdout, _ = await self.process.communicate()
         assert self.process.returncode is not None
         self.log.seek(0)
-        return Ended(
+        return Result(
             self.process.returncode, stdout.decode().splitlines(), self.log.read().decode()
         )
 
 
 @asynccontextmanager
-async def started(
+async def start(
     *arguments: str,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     terminal: int | None = None,
+    command: str = COMMAND,
 ) -> AsyncIterator[Command]:
-    """`fabric-jobs`, until the end of the block; `terminal` is its stderr instead of the log."""
+    """Runs `fabric-jobs` until the end of the block. `terminal` replaces the log as its stderr."""
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            COMMAND,
+            command,
             *arguments,
             cwd=cwd,
             env={**ENVIRONMENT, **(environment or {})},
             stdout=PIPE,
             stderr=terminal or log,
-            # As a shell does, so that Ctrl-C can be sent to the whole group.
+            # As in a shell, the process leads a group, which a test can send Ctrl-C to.
             start_new_session=True,
         )
         try:
@@ -80,45 +81,50 @@ async def started(
             if process.returncode is None:
                 process.kill()
                 await process.communicate()
-            # pytest shows it beside a failure.
+            # pytest shows this beside a failure.
             log.seek(0)
             print(log.read().decode())
 
 
 async def run(
-    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Ended:
-    """`fabric-jobs`, from its start to its end."""
-    async with started(*arguments, cwd=cwd, environment=environment) as command:
-        return await command.end()
+    *arguments: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    command: str = COMMAND,
+) -> Result:
+    """Runs `fabric-jobs` to its end, and returns its result."""
+    started = start(*arguments, cwd=cwd, environment=environment, command=command)
+    async with started as process:
+        return await process.wait()
 
 
 class Dev(Struct):
-    """`fabric-jobs dev`, ready."""
+    """A running `fabric-jobs dev` that is ready."""
 
     command: Command
+    #: The values of its ready line.
     ready: dict[str, str]
 
     @property
     def process(self) -> Process:
-        """The process itself."""
+        """The process of the command."""
         return self.command.process
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The options that name it."""
+        """The options of other commands that name its addresses."""
         return (
             *("--http", self.ready["http"]),
             *("--grpc", self.ready["grpc"]),
             *("--authority", self.ready["authority"]),
         )
 
-    async def submit(self, *arguments: str) -> Ended:
-        """`fabric-jobs submit`, sent there."""
+    async def submit(self, *arguments: str) -> Result:
+        """Runs `fabric-jobs submit` against its facade."""
         return await run("submit", *arguments, *self.addresses)
 
-    def child(self, name: str) -> int:
-        """The process id of one of its programs."""
+    def find_child(self, name: str) -> int:
+        """Returns the process id of its facade or its executor."""
         module = f"-m fabric_jobs.{name}"
         (found,) = (pid for pid, command in children(self.process.pid) if module in command)
         return found
@@ -126,22 +132,22 @@ class Dev(Struct):
 
 @asynccontextmanager
 async def dev(*arguments: str, cwd: Path | None = None) -> AsyncIterator[Dev]:
-    """`fabric-jobs dev` on free ports, from its ready line on."""
-    async with started("dev", *arguments, *ANY_PORTS, cwd=cwd) as command:
-        yield await ready(command)
+    """Runs `fabric-jobs dev` on free ports from its ready line to the end of the block."""
+    async with start("dev", *arguments, *ANY_PORTS, cwd=cwd) as command:
+        yield await wait_until_ready(command)
 
 
-async def ready(command: Command) -> Dev:
-    """`fabric-jobs dev`, once it says that it is ready."""
+async def wait_until_ready(command: Command) -> Dev:
+    """Waits for the ready line of `fabric-jobs dev`."""
     assert command.process.stdout
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(TIMEOUT_S):
         line = (await command.process.stdout.readline()).decode()
-    assert line.startswith("ready "), f"{line}{(await command.end()).stderr}"
+    assert line.startswith("ready "), f"{line}{(await command.wait()).stderr}"
     return Dev(command, dict(word.split("=", 1) for word in line.split()[1:]))
 
 
 def children(parent: int) -> list[tuple[int, str]]:
-    """The ids and commands of a process's children."""
+    """Returns the ids and the commands of a process's children."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

@@ -1,1 +1,1 @@
-"""The command `fabric-jobs`: starts the programs, and calls them as Fabric would."""
+"""The command `fabric-jobs`: starts the programs, and calls a facade as Fabric and operators do."""

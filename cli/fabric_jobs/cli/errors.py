@@ -1,4 +1,4 @@
-"""What ends a command: one line for its user, and an exit code."""
+"""The errors that end a command: one line on stderr, and an exit code."""
 
 import click
 
@@ -13,11 +13,11 @@ class CommandError(click.ClickException):
 
 
 class InputError(CommandError):
-    """What was asked for can't be done: bad input, or nobody answers."""
+    """The input is wrong, or the server that it names does not answer."""
 
     exit_code = 2
 
 
 def one_line(text: str) -> str:
-    """The text without its line breaks, and without what a terminal would obey."""
+    """Returns the text on one line, without control characters that a terminal would obey."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

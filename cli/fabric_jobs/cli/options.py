@@ -1,20 +1,17 @@
-"""What several commands share: types of options, options, and the way a command is run."""
+"""Options that several commands share, and the types of their values."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
-from fabric_jobs.cli.dev.run import GRPC_ADDRESS
-from fabric_jobs.cli.dev.stack import until_stopped
+from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT
+from fabric_jobs.cli.dev.defaults import GRPC_ADDRESS, ISSUER_ADDRESS
 from fabric_jobs.runtime.settings import SettingsError, host_port
-
-#: The exit code of a command that Ctrl-C ended before its work was done.
-INTERRUPTED = 130
+from fabric_jobs.runtime.times import moment
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 class Address(click.ParamType[str]):
@@ -30,8 +27,22 @@ class Address(click.ParamType[str]):
         return value
 
 
+class Time(click.ParamType[datetime]):
+    """A time such as 2026-11-23T20:14:01Z, or an age such as 2h."""
+
+    name = "time"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        try:
+            return moment(value, datetime.now(UTC))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 def grpc_option(help_text: str) -> Callable[[F], F]:
-    """`--grpc`: the facade's gRPC address."""
+    """Adds `--grpc`, the facade's gRPC address."""
     return click.option(
         "--grpc",
         type=Address(),
@@ -43,6 +54,30 @@ def grpc_option(help_text: str) -> Callable[[F], F]:
     )
 
 
-def run(work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of the work; none where it was stopped by a signal."""
-    return asyncio.run(until_stopped(work))
+def status_api_options(command: F) -> F:
+    """Adds `--json` and `--grpc`, which every command on the gRPC status API takes."""
+    command = grpc_option("The facade's gRPC address.")(command)
+    help_text = "Print JSON for scripts, one object on each line."
+    return click.option("--json", is_flag=True, help=help_text)(command)
+
+
+def authority_option(help_text: str) -> Callable[[F], F]:
+    """Adds `--authority`, the URL of the local token issuer."""
+    return click.option(
+        "--authority",
+        metavar="URL",
+        default=f"http://{ISSUER_ADDRESS}",
+        envvar="FABRIC_JOBS_AUTHORITY",
+        show_default=True,
+        help=help_text,
+    )
+
+
+tenant_option = click.option(
+    "--tenant",
+    type=click.UUID,
+    default=DEVELOPMENT_TENANT,
+    show_default=True,
+    help="The id of the tenant.",
+)
+job_id_argument = click.argument("job_id", type=click.UUID)

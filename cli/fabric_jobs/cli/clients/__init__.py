@@ -1,1 +1,1 @@
-"""Clients of a facade: HTTP, gRPC, tokens, and the topic."""
+"""Clients: the facade's HTTP and gRPC APIs, the token issuer, and the topic of events."""

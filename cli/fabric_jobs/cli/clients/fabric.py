@@ -1,4 +1,4 @@
-"""Calls the facade over HTTP as Fabric would."""
+"""A client of the facade's HTTP API, which sends what Fabric sends."""
 
 import asyncio
 import contextlib
@@ -14,23 +14,20 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from fabric_jobs.cli.clients.identity import NoTokensError
+from fabric_jobs.cli.clients.limits import MAX_OUTAGE_S, TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.contract.jobs import ErrorResponse, JobInstanceStatus, Timestamp
 
 FINAL = {JobInstanceStatus.COMPLETED, JobInstanceStatus.FAILED, JobInstanceStatus.CANCELLED}
 
-_ANSWER_S = 10.0
-#: Seconds that a wait outlasts a facade that doesn't answer, as while it is started anew.
-_PATIENCE_S = 30.0
-
 
 def new_guid() -> str:
-    """An id as Fabric makes them."""
+    """Returns a new id in the form of Fabric's ids."""
     return str(uuid.uuid4())
 
 
 class JobInstance(Struct, frozen=True, kw_only=True):
-    """What a request is about: the parts of its path."""
+    """The ids and types of a job instance, which are the parts of its URL path."""
 
     item_type: str
     job_type: str
@@ -40,7 +37,7 @@ class JobInstance(Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> str:
-        """The path after the base path."""
+        """The URL path below the facade's base path."""
         item_type, job_type = quote(self.item_type, safe=""), quote(self.job_type, safe="")
         return (
             f"/workspaces/{self.workspace_id}/items/{item_type}/{self.item_id}"
@@ -49,7 +46,7 @@ class JobInstance(Struct, frozen=True, kw_only=True):
 
 
 class JobInstanceState(Struct, frozen=True, rename="camel"):
-    """What the facade says of a job (WDK `ItemJobInstanceState`)."""
+    """The state of a job: `ItemJobInstanceState` of Fabric's Workload Development Kit."""
 
     status: JobInstanceStatus
     start_time_utc: Timestamp | None = None
@@ -63,19 +60,19 @@ class JobInstanceState(Struct, frozen=True, rename="camel"):
 
 
 class FabricError(InputError):
-    """The facade didn't do what it was asked."""
+    """The facade refused a call, or answered it with something else than Fabric's contract."""
 
 
 class UnavailableError(FabricError):
-    """The facade gave no answer, or one that says to ask again."""
+    """The facade gave no answer, or an answer that asks for another try."""
 
 
 class UnreachableError(UnavailableError):
-    """Nobody takes the connection, so nothing was asked."""
+    """The facade or the token issuer takes no connection, so no call was sent."""
 
 
 class Fabric:
-    """A client in Fabric's place: its paths, headers and bodies."""
+    """A client that sends Fabric's paths, headers and bodies to one facade."""
 
     def __init__(
         self,
@@ -87,8 +84,8 @@ class Fabric:
         self._http = httpx.AsyncClient(
             auth=identity,
             headers={"ActivityId": new_guid()},
-            timeout=_ANSWER_S,
-            # A proxy of the environment's can't know this machine's own addresses.
+            timeout=TIMEOUT_S,
+            # A proxy that the environment names can't reach a loopback address of this machine.
             trust_env=not _on_this_machine(self.url),
             transport=transport,
         )
@@ -100,7 +97,7 @@ class Fabric:
         await self._http.aclose()
 
     async def create(self, job: JobInstance, payload: Raw | None = None) -> None:
-        """Ask for the job, as a user's click does. Raises `FabricError`."""
+        """Starts the job, as a user's click in Fabric does. Raises `FabricError`."""
         body: dict[str, Any] = {"invokeType": "Manual"}
         if payload is not None:
             body["creationPayload"] = payload
@@ -109,26 +106,30 @@ class Fabric:
         except UnreachableError:
             raise
         except UnavailableError as error:
-            again = "The job may start all the same; to ask again safely, add --job-id"
+            again = "The job may still start. To try again without starting it twice, add --job-id"
             raise UnavailableError(f"{error.message} {again} {job.job_id}.") from error
 
     async def state(self, job: JobInstance) -> JobInstanceState:
-        """The job's state. Raises `FabricError`."""
+        """Returns the job's state. Raises `FabricError`."""
         answer = await self._call("GET", job.path, 200)
         try:
             return msgspec.json.decode(answer.content, type=JobInstanceState)
         except msgspec.MsgspecError as error:
-            raise FabricError(f"{self.url} answered no ItemJobInstanceState: {error}.") from error
+            problem = "answered with something else than an ItemJobInstanceState"
+            raise FabricError(f"{self.url} {problem}: {error}.") from error
 
     async def states(self, job: JobInstance, every_s: float) -> AsyncIterator[JobInstanceState]:
-        """The job's state now and every so many seconds, up to the final one."""
+        """Yields the job's state now and every `every_s` seconds, up to the final state.
+
+        Raises `FabricError` if the facade refuses, or is unavailable for `MAX_OUTAGE_S`.
+        """
         answered = time.monotonic()
         final = False
         while not final:
             try:
                 state = await self.state(job)
             except UnavailableError:
-                if time.monotonic() - answered > _PATIENCE_S:
+                if time.monotonic() - answered > MAX_OUTAGE_S:
                     raise
             else:
                 answered, final = time.monotonic(), state.final
@@ -148,8 +149,8 @@ class Fabric:
         except NoTokensError as error:
             raise UnreachableError(str(error)) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            remedy = "Start it with `fabric-jobs dev`, or name another with --http."
-            raise UnreachableError(f"Nobody answers at {self.url}. {remedy}") from error
+            remedy = "Start one with `fabric-jobs dev`, or name another URL with --http."
+            raise UnreachableError(f"No facade answers at {self.url}. {remedy}") from error
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(f"{self.url} gave no answer: {reason}.") from error
@@ -160,7 +161,7 @@ class Fabric:
 
 
 def error_line(body: bytes) -> str:
-    """What an `ErrorResponse` says, in a line; the body's beginning where it is none."""
+    """Returns the code and message of an `ErrorResponse`, or the beginning of another body."""
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
         error = msgspec.json.decode(body, type=ErrorResponse)
         return f"{error.error_code}: {error.message}"
@@ -168,13 +169,13 @@ def error_line(body: bytes) -> str:
 
 
 def base_url(text: str) -> str:
-    """The URL without its last slash. Raises `InputError` where it can't be called."""
+    """Returns the URL without its last slash. Raises `InputError` if it is not an HTTP URL."""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65535:
-        raise InputError(f"{text!r} is no URL such as http://127.0.0.1:5000/workload.")
+        raise InputError(f"{text!r} is not a URL such as http://127.0.0.1:5000/workload.")
     return text.rstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""Who a command is for the facade: Fabric, by tokens of the local issuer."""
+"""How a command authenticates as Fabric: with tokens of the local issuer, or without tokens."""
 
 from collections.abc import AsyncGenerator
 
@@ -6,16 +6,16 @@ import httpx
 
 from fabric_jobs.cli.errors import InputError
 
-#: Stands for a customer's tenant where there is none.
+#: The tenant of jobs for which the user names no tenant.
 DEVELOPMENT_TENANT = "de000000-0000-4000-8000-000000000001"
 
 
 class NoTokensError(InputError):
-    """The issuer gives no tokens; the message says what to do."""
+    """The issuer gives no tokens."""
 
 
 class LocalIdentity(httpx.Auth):
-    """Fabric, acting for a user of the tenant; new tokens are asked for when the old ones end."""
+    """Fabric with the tokens of a user of the tenant. Expired tokens are replaced."""
 
     def __init__(self, authority: str, tenant_id: str) -> None:
         self._authority = authority
@@ -25,21 +25,21 @@ class LocalIdentity(httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """The request with its tokens; once more with new ones where those were not taken."""
+        """Sends the request with tokens. Sends it again with new tokens if they were refused."""
         known = self._headers
-        request.headers.update(known or await self._asked())
+        request.headers.update(known or await self._fetch())
         response = yield request
         if known and response.status_code == httpx.codes.UNAUTHORIZED:
-            request.headers.update(await self._asked())
+            request.headers.update(await self._fetch())
             yield request
 
-    async def _asked(self) -> dict[str, str]:
+    async def _fetch(self) -> dict[str, str]:
         self._headers = await fetch_headers(self._authority, tenant=self._tenant_id)
         return self._headers
 
 
 class TenantOnly(httpx.Auth):
-    """Whom a facade believes that has authentication off."""
+    """A tenant without tokens, which a facade accepts if its authentication is off."""
 
     def __init__(self, tenant_id: str) -> None:
         self._tenant_id = tenant_id
@@ -47,21 +47,24 @@ class TenantOnly(httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """The request with its tenant."""
+        """Sends the request with its tenant."""
         request.headers["x-ms-client-tenant-id"] = self._tenant_id
         yield request
 
 
-async def fetch_headers(authority: str, **asked: str) -> dict[str, str]:
-    """The headers that Fabric would send. Raises `NoTokensError`."""
+async def fetch_headers(authority: str, **query: str) -> dict[str, str]:
+    """Returns the headers that Fabric would send, from the local issuer.
+
+    The query has `tenant`, and optionally `version` and `subject`. Raises `NoTokensError`.
+    """
     url = f"{authority}/headers"
     try:
         async with httpx.AsyncClient(trust_env=False) as client:
-            answer = (await client.get(url, params=asked)).raise_for_status()
+            answer = (await client.get(url, params=query)).raise_for_status()
         headers: dict[str, str] = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise NoTokensError(
-            f"The local issuer at {url} gives no tokens ({error}). Start it with "
-            "`fabric-jobs dev`, or name another with --authority."
+            f"The local token issuer at {url} gives no tokens ({error}). Start it with "
+            "`fabric-jobs dev`, or name another issuer with --authority."
         ) from error
     return headers

@@ -1,7 +1,7 @@
-"""Calls the facade's gRPC status API; what fails becomes one line that says what to do."""
+"""A client of the facade's gRPC status API, whose errors say in one line what to do."""
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -10,50 +10,51 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from fabric_jobs.cli.clients.limits import TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
+from fabric_jobs.cli.run import run_or_exit
 from fabric_jobs.runtime.channels import facade_tls, open_channel, remedy
 from fabric_jobs.runtime.settings import ClientSettings, SettingsError, from_env
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 
-ANSWER_S = 10.0
-MAX_PAGE = 1000
-_OPTIONS = [
-    # An internal address: a proxy of the environment's can't know it.
+MAX_PAGE_SIZE = 1000
+_CHANNEL_OPTIONS = [
+    # The address is internal, and a proxy that the environment names can't reach it.
     ("grpc.enable_http_proxy", 0),
-    # A watch notices a facade whose machine is gone. No server takes pings more often.
+    # With pings a watch notices that a facade's machine is gone. Servers refuse more pings.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
-#: What to try next, by the reason of an error.
-_NEXT = {
-    "JOB_NOT_FOUND": "`fabric-jobs jobs list` shows those that are.",
-    "JOB_NOT_FINAL": "`fabric-jobs jobs cancel` and `fabric-jobs jobs watch` do that.",
+#: The commands that help, by the reason of an error.
+_REMEDIES = {
+    "JOB_NOT_FOUND": "`fabric-jobs jobs list` shows the jobs that are known.",
+    "JOB_NOT_FINAL": "Use `fabric-jobs jobs cancel` or `fabric-jobs jobs watch`.",
 }
 
 T = TypeVar("T")
 
 
 class StatusApiError(InputError):
-    """The facade didn't do what it was asked."""
+    """The facade refused a call."""
 
 
 class UnavailableError(StatusApiError):
-    """The facade gave no answer, or one that says to ask again."""
+    """The facade gave no answer, or an answer that asks for another try."""
 
 
 class StatusApi:
     """A client of `JobStatusService` at one address. Its methods raise `StatusApiError`.
 
-    The facade knows it by the certificate that the environment names.
+    Over TLS it uses the certificates that the environment names.
     """
 
-    def __init__(self, address: str, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, address: str, timeout_s: float = TIMEOUT_S) -> None:
         self.address = address
-        self._answer_s = answer_s
+        self._timeout_s = timeout_s
         try:
             self._tls = facade_tls(from_env(ClientSettings, os.environ))
-            self._channel = open_channel(address, self._tls, _OPTIONS)
+            self._channel = open_channel(address, self._tls, _CHANNEL_OPTIONS)
         except (SettingsError, OSError) as error:
             raise StatusApiError(str(error)) from error
         self._stub = JobStatusServiceStub(self._channel)  # type: ignore[no-untyped-call]
@@ -65,51 +66,52 @@ class StatusApi:
         await self._channel.close()
 
     async def get(self, job_id: str) -> pb.GetJobResponse:
-        """One job, with its payload."""
+        """Returns the job and its payload."""
         request = pb.GetJobRequest(job_id=job_id)
-        return await self._answer(self._stub.GetJob(request, timeout=self._answer_s))
+        return await self._answer(self._stub.GetJob(request, timeout=self._timeout_s))
 
-    async def list(self, filters: pb.ListJobsRequest, most: int) -> tuple[list[pb.Job], bool]:
-        """The newest jobs, at most so many, and whether more fit the filters."""
+    async def list(self, filters: pb.ListJobsRequest, limit: int) -> tuple[list[pb.Job], bool]:
+        """Returns the newest jobs up to the limit, and whether more jobs match the filters."""
         request, jobs = pb.ListJobsRequest(), list[pb.Job]()
         request.CopyFrom(filters)
         while True:
-            request.page_size = min(most - len(jobs), MAX_PAGE)
-            page = await self._answer(self._stub.ListJobs(request, timeout=self._answer_s))
+            request.page_size = min(limit - len(jobs), MAX_PAGE_SIZE)
+            page = await self._answer(self._stub.ListJobs(request, timeout=self._timeout_s))
             jobs += page.jobs
             request.page_token = page.next_page_token
-            if not page.next_page_token or len(jobs) >= most:
+            if not page.next_page_token or len(jobs) >= limit:
                 return jobs, bool(page.next_page_token)
 
     async def executors(self) -> Sequence[pb.Executor]:
-        """The executors that are there, by pool and id."""
-        call = self._stub.ListExecutors(pb.ListExecutorsRequest(), timeout=self._answer_s)
+        """Returns the connected executors, sorted by pool and id."""
+        call = self._stub.ListExecutors(pb.ListExecutorsRequest(), timeout=self._timeout_s)
         answer: pb.ListExecutorsResponse = await self._answer(call)
         return answer.executors
 
     async def cancel(self, job_id: str) -> pb.Job:
-        """The job after the cancel."""
+        """Cancels the job, and returns it."""
         request = pb.CancelJobRequest(job_id=job_id)
-        call = self._stub.CancelJob(request, timeout=self._answer_s)
+        call = self._stub.CancelJob(request, timeout=self._timeout_s)
         answer: pb.CancelJobResponse = await self._answer(call)
         return answer.job
 
     async def retry(self, job_id: str, new_job_id: str) -> pb.Job:
-        """The new job."""
+        """Starts the job again under a new id, and returns the new job."""
         request = pb.RetryJobRequest(job_id=job_id, new_job_id=new_job_id)
-        call = self._stub.RetryJob(request, timeout=self._answer_s)
+        call = self._stub.RetryJob(request, timeout=self._timeout_s)
         answer: pb.RetryJobResponse = await self._answer(call)
         return answer.job
 
     async def watch(self, job_id: str = "") -> AsyncGenerator[pb.WatchJobsResponse, None]:
-        """The events applied from now on, of this job alone where one is named.
+        """Yields each event that is applied from now on: of one job, or of all jobs.
 
-        The first is empty, and says that the watch has begun. Ends only by `UnavailableError`.
+        The first item has no event: it says that the watch has begun. Ends only with an error;
+        `UnavailableError` if the facade stops.
         """
         call = self._stub.WatchJobs(pb.WatchJobsRequest(job_id=job_id))
         try:
-            async for applied in call:
-                yield applied
+            async for event in call:
+                yield event
         except grpc.aio.AioRpcError as error:
             raise self._error(error) from error
         finally:
@@ -126,24 +128,39 @@ class StatusApi:
         code, details, reason = error.code(), error.details() or "", _reason(error)
         if reason:
             kind = UnavailableError if code is grpc.StatusCode.UNAVAILABLE else StatusApiError
-            return kind(f"{details} {_NEXT.get(reason, '')}")
+            return kind(f"{details} {_REMEDIES.get(reason, '')}")
         if code is grpc.StatusCode.UNAVAILABLE and (what := remedy(details)):
-            return UnavailableError(f"{self.address} takes no connection. {what}")
+            return UnavailableError(f"{self.address} accepts no connection. {what}")
         if code is grpc.StatusCode.UNAVAILABLE:
             return UnavailableError(
                 f"No facade answers at {self.address}. Start one with `fabric-jobs dev`, or name "
-                "another's gRPC address with --grpc."
+                "another gRPC address with --grpc."
             )
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return UnavailableError(f"{self.address} gave no answer in {self._answer_s:.0f} s.")
+            return UnavailableError(
+                f"{self.address} did not answer within {self._timeout_s:.0f} s."
+            )
         return StatusApiError(f"{self.address} answered {code.name}: {details}")
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str | None:
-    """The reason that the facade gave; none where the error is not of its making."""
+    """Returns the reason in the facade's `ErrorInfo`, or None if another program made the error."""
     metadata = dict(error.trailing_metadata() or ())
     status, info = Status(), ErrorInfo()
     with suppress(KeyError, DecodeError, IndexError):
         status.ParseFromString(metadata["grpc-status-details-bin"])
         status.details[0].Unpack(info)
     return info.reason or None
+
+
+def call_status_api(address: str, call: Callable[[StatusApi], Awaitable[T]]) -> T:
+    """Runs the call with a client of the facade at the address, and returns its result.
+
+    Raises `StatusApiError`. Exits with `INTERRUPTED` if a signal stops the command.
+    """
+
+    async def connect_and_call() -> T:
+        async with StatusApi(address) as api:
+            return await call(api)
+
+    return run_or_exit(connect_and_call())

@@ -1,29 +1,92 @@
-"""`fabric-jobs submit`: asks for one job as Fabric would, and waits for it where asked to."""
+"""`fabric-jobs submit`: starts one job as Fabric would, and waits for its end on request."""
 
+import sys
 from contextlib import suppress
+from uuid import UUID
 
 import click
 import httpx
+import msgspec
 from msgspec import Raw
 
-from fabric_jobs.cli.clients.fabric import Fabric, JobInstance, JobInstanceState
+from fabric_jobs.cli.clients.fabric import Fabric, JobInstance, JobInstanceState, new_guid
+from fabric_jobs.cli.clients.identity import LocalIdentity, TenantOnly
 from fabric_jobs.cli.clients.status_api import StatusApi, StatusApiError
-from fabric_jobs.cli.output.outcome import told
-from fabric_jobs.cli.output.progress_bar import JobBar
+from fabric_jobs.cli.dev.defaults import HTTP_ADDRESS
+from fabric_jobs.cli.errors import InputError
+from fabric_jobs.cli.options import authority_option, grpc_option, tenant_option
+from fabric_jobs.cli.output.outcome import report_outcome
+from fabric_jobs.cli.output.progress_bar import ProgressBar
+from fabric_jobs.cli.run import INTERRUPTED, run
 
 POLL_S = 0.5
-#: Seconds that a question about progress may take; the state doesn't wait for it.
-PROGRESS_S = 1.0
+#: Seconds that a call for the progress may take; the next poll of the status waits for the call.
+PROGRESS_TIMEOUT_S = 1.0
 
 
-async def submit(
+@click.command("submit")
+@click.argument("item_type")
+@click.argument("job_type")
+@click.option("--payload", metavar="JSON", help="The creation payload, a JSON object.")
+@click.option("--wait", is_flag=True, help="Wait for the job's end, and exit with its outcome.")
+@click.option(
+    "--http",
+    metavar="URL",
+    default=f"http://{HTTP_ADDRESS}/workload",
+    envvar="FABRIC_JOBS_URL",
+    show_default=True,
+    show_envvar=True,
+    help="The URL of the facade, with its base path.",
+)
+@grpc_option("The facade's gRPC address, from which --wait reads the progress.")
+@authority_option("The URL of the local token issuer; empty if the facade's authentication is off.")
+@tenant_option
+@click.option("--workspace", type=click.UUID, default=new_guid, help="Default: a new id.")
+@click.option("--item", type=click.UUID, default=new_guid, help="Default: a new id.")
+@click.option("--job-id", type=click.UUID, default=new_guid, help="Default: a new id.")
+def submit_command(
+    item_type: str,
+    job_type: str,
+    payload: str | None,
+    wait: bool,
+    http: str,
+    grpc: str,
+    authority: str,
+    tenant: UUID,
+    workspace: UUID,
+    item: UUID,
+    job_id: UUID,
+) -> None:
+    """Start a job as Fabric would, and print its id.
+
+    With --wait the last line is the job's final status, and the exit code states it too: 0
+    Completed, 1 Failed, 3 Cancelled. Exit code 2 means that the job could not be started or
+    followed.
+    """
+    job = JobInstance(
+        item_type=item_type,
+        job_type=job_type,
+        workspace_id=str(workspace),
+        item_id=str(item),
+        job_id=str(job_id),
+    )
+    identity = LocalIdentity(authority, str(tenant)) if authority else TenantOnly(str(tenant))
+    work = _submit(http, identity, job, _parse_payload(payload), grpc if wait else None)
+    code = run(work)
+    if code is None:
+        click.echo(f"Stopped waiting. The job continues: {job.job_id}", err=True)
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+async def _submit(
     url: str,
     identity: httpx.Auth,
     job: JobInstance,
     payload: Raw | None,
     wait_with_grpc: str | None,
 ) -> int:
-    """The exit code; with a gRPC address to read progress from, it waits for the job's end."""
+    """Returns the exit code. With a gRPC address, waits for the job's end first."""
     async with Fabric(url, identity) as fabric:
         await fabric.create(job, payload)
         click.echo(job.job_id)
@@ -31,16 +94,33 @@ async def submit(
             return 0
         state = await _wait(fabric, job, wait_with_grpc)
     error = state.error_details
-    return told(state.status, f"{error.error_code}: {error.message}" if error else None)
+    return report_outcome(state.status, f"{error.error_code}: {error.message}" if error else None)
 
 
 async def _wait(fabric: Fabric, job: JobInstance, grpc: str) -> JobInstanceState:
-    """The final state; until then a bar. Fabric's HTTP state has no word for progress."""
-    async with StatusApi(grpc, PROGRESS_S) as api:
-        with JobBar() as bar:
+    """Shows a progress bar until the job ends, and returns the final state.
+
+    The progress comes from the gRPC API, because Fabric's HTTP state has no field for it.
+    """
+    async with StatusApi(grpc, PROGRESS_TIMEOUT_S) as api:
+        with ProgressBar() as bar:
             async for state in fabric.states(job, POLL_S):
-                bar.status(state.status)
-                if bar.shown:
+                bar.set_status(state.status)
+                if bar.visible:
                     with suppress(StatusApiError):
-                        bar.progress((await api.get(job.job_id)).job)
+                        bar.set_progress((await api.get(job.job_id)).job)
     return state
+
+
+def _parse_payload(payload: str | None) -> Raw | None:
+    if payload is None:
+        return None
+    try:
+        content = msgspec.json.decode(payload)
+        encoded = payload.encode()
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InputError(f"--payload is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise InputError('--payload must be a JSON object, such as \'{"priority": "high"}\'.')
+    # The text is sent as it was written, so that no number loses digits.
+    return Raw(encoded)

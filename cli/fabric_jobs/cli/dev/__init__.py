@@ -1,1 +1,1 @@
-"""What `fabric-jobs dev` and `fabric-jobs demo` run: broker, token issuer, facade and executor."""
+"""The processes of `fabric-jobs dev` and `demo`: broker, token issuer, facade and executor."""

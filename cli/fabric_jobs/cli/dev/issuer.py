@@ -1,7 +1,8 @@
-"""A local Entra: keys, OpenID configuration and Fabric's tokens, on loopback, for development.
+"""A token issuer for development, in place of Microsoft Entra ID.
 
-What it signs is what the real one signs, and the facade checks it by the same code. It gives tokens
-to whoever asks, so it must never be the authority of a deployment.
+It serves an OpenID configuration, public keys and Fabric's tokens over HTTP. The tokens have the
+claims of Entra's tokens, so a facade verifies them by the same code. The issuer gives tokens to
+every caller, so it must never be the authority of a deployment.
 """
 
 import json
@@ -20,38 +21,37 @@ PUBLISHER_TENANT = "de000000-0000-4000-8000-0000000000b1"
 AUDIENCE = "api://localdevinstance/de000000-0000-4000-8000-0000000000b1/fabric-jobs"
 CLIENT_ID = "de000000-0000-4000-8000-0000000000c1"
 FABRIC_APP_ID = "00000009-0000-0000-c000-000000000000"
-#: Where `fabric-jobs dev` has it, and the other commands look for it.
-DEFAULT_ADDRESS = "127.0.0.1:5002"
+#: Seconds that a token is valid.
 LIFETIME_S = 3600
 
 Version = Literal["1.0", "2.0"]
 
 
 class SigningKey:
-    """One key of the issuer's."""
+    """An RSA key pair that signs tokens."""
 
     def __init__(self) -> None:
         self.key_id = uuid.uuid4().hex
         self.private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def public(self) -> dict[str, Any]:
-        """As the authority publishes it."""
-        shown = jwt.algorithms.RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
-        return shown | {"kid": self.key_id, "use": "sig", "alg": "RS256"}
+        """The public key as a JSON Web Key."""
+        public = jwt.algorithms.RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        return public | {"kid": self.key_id, "use": "sig", "alg": "RS256"}
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tells of errors, but a facade that is stopped while it asks is none."""
+        """Logs an error, unless the client closed the connection: a stopped facade does that."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Issuer:
-    """The authority, for as long as the block lasts."""
+    """The token issuer. It answers requests inside the `with` block."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Binds at once. Raises `OSError` where the address can't be had."""
+        """Binds the address. Raises `OSError` if the address can't be bound."""
         self.keys = [SigningKey()]
         issuer = self
 
@@ -60,7 +60,7 @@ class Issuer:
                 issuer.answer(self)
 
             def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
-                """Says nothing: every poll of a command would be a line."""
+                """Logs nothing, because each poll of a command would write a line."""
 
         self._server = _Server((host, port), Handler)
         self.authority = f"http://{host}:{self._server.server_address[1]}"
@@ -75,7 +75,7 @@ class Issuer:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What makes a facade trust this issuer, by environment variable."""
+        """The environment variables that make a facade trust this issuer."""
         return {
             "FABRIC_JOBS_AUTHENTICATION": "on",
             "FABRIC_JOBS_AUTHORITY": self.authority,
@@ -85,11 +85,11 @@ class Issuer:
         }
 
     def rotate(self) -> None:
-        """Signs with a new key from now on; the old ones stay published."""
+        """Adds a key, which signs from now on. The earlier keys stay published."""
         self.keys.append(SigningKey())
 
     def claims(self, tenant_id: str, version: Version) -> dict[str, Any]:
-        """The claims that every token of this version has."""
+        """The claims that every token of this version has, for the tenant."""
         now = int(time.time())
         claims = {"tid": tenant_id, "ver": version, "iat": now, "nbf": now, "exp": now + LIFETIME_S}
         if version == "1.0":
@@ -99,22 +99,22 @@ class Issuer:
         return claims | {"iss": issuer, "aud": CLIENT_ID, "azp": FABRIC_APP_ID}
 
     def app_claims(self, version: Version = "2.0") -> dict[str, Any]:
-        """What Fabric's own token says."""
+        """The claims of Fabric's own token."""
         return self.claims(PUBLISHER_TENANT, version) | {"idtyp": "app", "oid": str(uuid.uuid4())}
 
     def subject_claims(self, tenant_id: str, version: Version = "2.0") -> dict[str, Any]:
-        """What a user's token says."""
+        """The claims of a user's token."""
         return self.claims(tenant_id, version) | {"scp": "FabricWorkloadControl User.Read"}
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """The claims as a token, by the newest key."""
+        """Returns the claims as a token, signed with the newest key."""
         key = self.keys[-1]
         return jwt.encode(claims, key.private, algorithm="RS256", headers={"kid": key.key_id})
 
     def headers(
         self, tenant_id: str, version: Version = "2.0", subject: bool = True
     ) -> dict[str, str]:
-        """What Fabric sends for a user of the tenant, or without one."""
+        """The headers of Fabric's call for a user of the tenant, or for no user."""
         user = self.sign(self.subject_claims(tenant_id, version)) if subject else ""
         app = self.sign(self.app_claims(version))
         return {
@@ -123,7 +123,7 @@ class Issuer:
         }
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """One request: the configuration, the keys, or a pair of tokens for a tenant."""
+        """Answers a GET request for the configuration, the keys, or the headers of a tenant."""
         url = urlsplit(request.path)
         body: dict[str, Any] | None = None
         match url.path:
@@ -132,11 +132,11 @@ class Issuer:
             case "/common/discovery/keys":
                 body = {"keys": [key.public() for key in self.keys]}
             case "/headers":
-                asked = dict(parse_qsl(url.query))
+                query = dict(parse_qsl(url.query))
                 body = self.headers(
-                    asked.get("tenant", ""),
-                    "1.0" if asked.get("version") == "1.0" else "2.0",
-                    asked.get("subject") != "no",
+                    query.get("tenant", ""),
+                    "1.0" if query.get("version") == "1.0" else "2.0",
+                    query.get("subject") != "no",
                 )
         request.send_response(200 if body else 404)
         request.send_header("Content-Type", "application/json")

@@ -1,4 +1,4 @@
-"""Becomes a program that Linux kills together with its parent: `leash.py PARENT PROGRAM ARG...`."""
+"""Runs a program that Linux kills when its parent dies: `leash.py PARENT_PID PROGRAM ARG...`."""
 
 import ctypes
 import os
@@ -9,11 +9,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(parent: str, *command: str) -> None:
-    """Replace this process by the command, tied to the parent's life."""
+    """Asks the kernel for SIGKILL at the parent's death, and becomes the program."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):
-        # It died before the line above, and the kernel has nothing left to tell.
-        sys.exit(f"The parent {parent} is gone.")
+        # The parent died before the call of prctl, so the kernel will send no signal.
+        sys.exit(f"The parent process {parent} is gone.")
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 

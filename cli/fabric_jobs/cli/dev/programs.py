@@ -1,4 +1,4 @@
-"""A program of ours as a child process: started, ready by its one line, watched, stopped."""
+"""Runs a facade or an executor as a child process, from its ready line to its end."""
 
 import asyncio
 import contextlib
@@ -12,24 +12,25 @@ from pathlib import Path
 
 from fabric_jobs.cli.errors import CommandError
 
-READY_WITHIN_S = 60.0
-STOP_WITHIN_S = 10.0
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
 STDERR = 2
 
-_LAST_WORDS_S = 1.0
+#: Seconds to wait for the rest of the output of a child that has ended.
+_OUTPUT_TIMEOUT_S = 1.0
 
 
 class NotStartedError(CommandError):
-    """The program ended before it was ready; what it wrote on its way is in the log."""
+    """The program ended before it was ready. The log holds its output."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
-        #: The program's exit code; below 0, the signal that ended it.
+        #: The program's exit code. A negative code is the number of the signal that ended it.
         self.code = code
 
 
 class Program:
-    """A running child process, named by the last part of its module."""
+    """A running child process. Its name is the last part of the name of its module."""
 
     def __init__(self, name: str, process: Process, output: int, log: int) -> None:
         self.name = name
@@ -38,8 +39,8 @@ class Program:
         self._process = process
         self._ready_line: asyncio.Future[Mapping[str, str] | None] = asyncio.Future()
         self._output_ended = asyncio.Event()
-        # A thread, and no pipe of asyncio's: there a child's end isn't seen before the end of
-        # whatever a handler has started, which holds the other end of the pipe too.
+        # A thread reads the pipe, because asyncio reports a child's end only when its pipe is
+        # closed, and a process that a handler started can hold the pipe open.
         threading.Thread(
             target=self._read,
             args=(output, log, asyncio.get_running_loop()),
@@ -54,24 +55,24 @@ class Program:
         *arguments: str,
         environ: Mapping[str, str],
         log: int = STDERR,
-        ready_within_s: float = READY_WITHIN_S,
+        ready_timeout_s: float = READY_TIMEOUT_S,
     ) -> "Program":
         """Starts `python -m MODULE` and waits for its ready line.
 
-        What else it prints goes to the file descriptor `log`. Raises `CommandError` where it ends
-        first or isn't ready in time; then it has been stopped.
+        All other output goes to the file descriptor `log`. Raises `NotStartedError` if the program
+        ends first, and `CommandError` if it is not ready in time. In both cases it is stopped.
         """
         output, output_of_child = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *_leash(),
+                *_leash_command(),
                 *(sys.executable, "-m", module, *arguments),
                 stdin=DEVNULL,
                 stdout=output_of_child,
                 stderr=log,
-                # Else Python holds back what a handler prints to a pipe.
+                # Without this, Python buffers a handler's output to a pipe.
                 env={**environ, "PYTHONUNBUFFERED": "1"},
-                # A terminal's Ctrl-C goes to the parent alone, which stops its children in order.
+                # Ctrl-C then reaches the parent alone, which stops its children in order.
                 start_new_session=True,
             )
         except BaseException:
@@ -82,15 +83,15 @@ class Program:
         name = module.rpartition(".")[2]
         program = cls(name, process, output, log)
         try:
-            async with asyncio.timeout(ready_within_s):
+            async with asyncio.timeout(ready_timeout_s):
                 ready = await program._ready_line
                 if ready is None:
-                    ended = await program.ended()
+                    ended = await program.wait()
                     code = process.returncode or 0
                     raise NotStartedError(f"{ended} before it was ready.", code)
         except TimeoutError as error:
             await program.stop()
-            message = f"The {name} was not ready within {ready_within_s:.0f} s."
+            message = f"The {name} was not ready within {ready_timeout_s:.0f} s."
             raise CommandError(message) from error
         except BaseException:
             await program.stop()
@@ -98,27 +99,27 @@ class Program:
         program.ready = ready
         return program
 
-    async def ended(self) -> str:
-        """How the program ended, once it has."""
+    async def wait(self) -> str:
+        """Waits until the program ends. Returns a sentence that says how, without its full stop."""
         code = await self._process.wait()
         if code < 0:
             return f"The {self.name} was ended by {signal.Signals(-code).name}"
         return f"The {self.name} ended with exit code {code}"
 
-    async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
-        """Ask the program to end, and kill it where it doesn't in time."""
+    async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Sends SIGTERM, and SIGKILL if the program has not ended after `timeout_s`."""
         try:
             self._signal(self._process.terminate)
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(timeout_s):
                 await self._process.wait()
         except TimeoutError:
             pass
         finally:
-            # Also where a second Ctrl-C cut the wait short.
+            # A second Ctrl-C cancels the wait; the program is killed then, too.
             self._signal(self._process.kill)
         await self._process.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS_S):
+            async with asyncio.timeout(_OUTPUT_TIMEOUT_S):
                 await self._output_ended.wait()
 
     def _signal(self, send: Callable[[], None]) -> None:
@@ -127,14 +128,16 @@ class Program:
                 send()
 
     def _read(self, output: int, log: int, loop: asyncio.AbstractEventLoop) -> None:
-        """In the thread: take the ready line out of the child's output, and pass on the rest."""
+        """Reads the child's output in a thread: takes the ready line, and logs all other lines."""
         ready = False
-        # Where a handler's own child writes on, the log or the loop may be closed before.
+        # A process that a handler started can write after the log and the loop are closed.
         with open(output, "rb") as lines, contextlib.suppress(OSError, RuntimeError):
             for line in lines:
-                values = None if ready else ready_values(self.name, line.decode(errors="replace"))
+                values = (
+                    None if ready else parse_ready_line(self.name, line.decode(errors="replace"))
+                )
                 if values is None:
-                    # Not through sys.stderr: its lock, held here, would hinder the parent's exit.
+                    # Not sys.stderr: a thread that holds its lock would block the parent's exit.
                     os.write(log, line)
                 else:
                     ready = True
@@ -147,21 +150,21 @@ class Program:
             self._ready_line.set_result(values)
 
 
-def ready_values(name: str, line: str) -> Mapping[str, str] | None:
-    """What `NAME ready key=value ...` says; none where the line is something else."""
+def parse_ready_line(name: str, line: str) -> Mapping[str, str] | None:
+    """Returns the values of `NAME ready KEY=VALUE ...`, or None for any other line."""
     words = line.split()
     if words[:2] != [name, "ready"]:
         return None
     return dict(word.split("=", 1) for word in words[2:] if "=" in word)
 
 
-def _leash() -> tuple[str, ...]:
-    """What goes before a command so that the child dies with this process, even by kill -9.
+def _leash_command() -> tuple[str, ...]:
+    """Returns the words before a command that make Linux kill the child when this process dies.
 
-    A killed parent can stop nobody, and its broker is gone: a child left behind would hold its
-    ports and wait for nothing. Only Linux has such a promise to offer; elsewhere a child stays
-    until it is ended by hand. It is a program of its own because code between fork and exec isn't
-    safe in a process that has the broker's threads.
+    A parent that is killed by `kill -9` can't stop its children. The children would keep their
+    ports, and wait for a broker that is gone. On other systems a child must be ended by hand. The
+    leash is a program because code between fork and exec is unsafe in a process with threads, and
+    the embedded broker has threads.
     """
     if sys.platform != "linux":
         return ()

@@ -1,11 +1,9 @@
-"""The process tree: a broker, a facade and an executor, started in order and stopped in reverse."""
+"""The processes of `dev` and `demo`: broker, facade and executor, stopped in reverse order."""
 
 import asyncio
 import contextlib
-import signal
-import sys
 from collections.abc import Coroutine, Mapping
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from fabric_jobs.cli.dev.broker import EmbeddedBroker
@@ -27,7 +25,7 @@ DEFAULTS = {
     "FABRIC_JOBS_BASE_PATH": "/workload",
     "FABRIC_JOBS_DOCS": "true",
     "FABRIC_JOBS_POOL": "default",
-    # Who presses Ctrl-C waits for it: far below the time after which a program is killed.
+    # A user waits for this after Ctrl-C. It is far below the time after which a program is killed.
     "FABRIC_JOBS_DRAIN_S": "3",
     "FABRIC_JOBS_UNREADY_S": "0",
 }
@@ -38,18 +36,19 @@ T = TypeVar("T")
 class Stack:
     """The running programs, on the Kafka that the environment names or on the embedded broker.
 
-    Raises `InputError` where the name can't be read.
+    Raises `InputError` if the name of the Kafka can't be read.
     """
 
     def __init__(self, environ: Mapping[str, str], log: int = STDERR) -> None:
         self._environ = DEFAULTS | dict(environ)
         self._log = log
-        #: Where the job monitor is, once the facade is there and serves it.
+        #: The URL of the job monitor, if the running facade serves it.
         self.monitor: str | None = None
-        #: Each with the task that waits for its end, in the order of their starts.
+        #: The programs in the order of their starts, each with the task that waits for its end.
         self._programs: dict[Program, asyncio.Task[None]] = {}
-        self._broken: asyncio.Future[str] = asyncio.Future()
-        if kafka := _kafka_named(environ):
+        #: How the first program ended that was not stopped.
+        self._failure: asyncio.Future[str] = asyncio.Future()
+        if kafka := _read_kafka(environ):
             self._broker = None
             self.kafka = kafka
             self._environ.setdefault("FABRIC_JOBS_KAFKA_BROKER", "apache")
@@ -57,7 +56,7 @@ class Stack:
         else:
             self._broker = EmbeddedBroker()
             self.kafka = self._broker.address
-            # What is set for another Kafka does not hold for this one.
+            # The settings of another Kafka do not fit the embedded broker.
             self._environ = {
                 name: value for name, value in self._environ.items() if not name.startswith(_KAFKA)
             }
@@ -66,17 +65,17 @@ class Stack:
 
     @property
     def embedded(self) -> bool:
-        """Whether the broker is ours, and forgets everything at its end."""
+        """Whether the broker is the embedded one, which loses all jobs when it stops."""
         return self._broker is not None
 
     async def start_facade(self, http: str, grpc: str, issuer: Issuer) -> tuple[str, str]:
-        """The facade's URL and gRPC address, once it answers there; port 0 is any free one.
+        """Starts a facade that trusts the issuer. Returns its URL and its gRPC address.
 
-        It authenticates Fabric by the issuer's keys.
+        Port 0 picks a free port.
         """
         self._environ |= issuer.settings
         if is_loopback(host_port(http)[0]):
-            # Elsewhere it needs a sign-in, which is for the user to set.
+            # On another address the monitor needs a sign-in, which the user must configure.
             self._environ.setdefault("FABRIC_JOBS_MONITOR", "true")
         facade = await self._start(
             "fabric_jobs.facade", FABRIC_JOBS_HTTP_ADDRESS=http, FABRIC_JOBS_GRPC_ADDRESS=grpc
@@ -86,28 +85,31 @@ class Stack:
         return facade.ready["http"], facade.ready["grpc"]
 
     async def start_executor(self, target: str) -> Program:
-        """Run the handlers of `MODULE:EXECUTOR`; returns once they are connected.
+        """Starts an executor of `MODULE:EXECUTOR`. Returns once it is connected to the facade.
 
         Raises `NotStartedError`.
         """
         return await self._start("fabric_jobs.executor", target)
 
     async def stop(self, program: Program) -> None:
-        """Stop one alone; an executor hands back what it runs."""
+        """Stops one program. An executor hands back the jobs that it runs."""
         self._programs.pop(program).cancel()
         await program.stop()
 
-    async def alongside(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of the work; raises `CommandError` as soon as a program ends by itself."""
+    async def supervise(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs the work, and returns its result.
+
+        Raises `CommandError` as soon as a program ends that was not stopped.
+        """
         task = asyncio.create_task(work)
-        first: list[asyncio.Future[Any]] = [task, self._broken]
+        first: list[asyncio.Future[Any]] = [task, self._failure]
         try:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         finally:
             task.cancel()
             await asyncio.wait([task])
-        if self._broken.done() and (task.cancelled() or task.exception()):
-            raise CommandError(f"{self._broken.result()}; everything is stopped.")
+        if self._failure.done() and (task.cancelled() or task.exception()):
+            raise CommandError(f"{self._failure.result()}; everything is stopped.")
         return task.result()
 
     async def __aenter__(self) -> Self:
@@ -121,27 +123,27 @@ class Stack:
     ) -> None:
         for watch in self._programs.values():
             watch.cancel()
-        # The executor first: while it drains, it still has the facade to report to.
+        # The executor stops first, because it reports to the facade while it drains.
         async with contextlib.AsyncExitStack() as stops:
             for program in self._programs:
                 stops.push_async_callback(program.stop)
 
-    async def _start(self, name: str, *arguments: str, **variables: str) -> Program:
+    async def _start(self, module: str, *arguments: str, **variables: str) -> Program:
         program = await Program.start(
-            name, *arguments, environ=self._environ | variables, log=self._log
+            module, *arguments, environ=self._environ | variables, log=self._log
         )
-        watch = asyncio.create_task(self._watch(program), name=f"watch {name}")
+        watch = asyncio.create_task(self._watch(program), name=f"watch {module}")
         self._programs[program] = watch
         return program
 
     async def _watch(self, program: Program) -> None:
-        ended = await program.ended()
-        if not self._broken.done():
-            self._broken.set_result(ended)
+        ended = await program.wait()
+        if not self._failure.done():
+            self._failure.set_result(ended)
 
 
-def _kafka_named(environ: Mapping[str, str]) -> str | None:
-    """The bootstrap servers, be they said in a file."""
+def _read_kafka(environ: Mapping[str, str]) -> str | None:
+    """Returns the bootstrap servers that the environment names, directly or in a file."""
     if not (environ.get(KAFKA_VARIABLE) or environ.get(KAFKA_VARIABLE + FILE)):
         return None
     (servers,) = (each for each in variables(KafkaSettings) if each.name == KAFKA_VARIABLE)
@@ -149,33 +151,3 @@ def _kafka_named(environ: Mapping[str, str]) -> str | None:
         return str(servers.read(environ))
     except SettingsError as error:
         raise InputError(str(error)) from error
-
-
-async def until_stopped(work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of the work; none where a signal asked to stop, and the work has cleaned up.
-
-    The first signal cancels the work, and a second one its cleaning up.
-    """
-    loop = asyncio.get_running_loop()
-    task = asyncio.create_task(work)
-    stopped = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        stopped = True
-        loop.call_soon_threadsafe(task.cancel)
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # A closed terminal ends the tree as Ctrl-C does, except under nohup.
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not stopped:
-            raise
-        return None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,1 +1,1 @@
-"""How results are shown in a terminal."""
+"""Output: tables and notes for people, lines of JSON for scripts, and exit codes."""

@@ -1,4 +1,4 @@
-"""How a job's end ends a command that waited for it."""
+"""Reports the final status of a job that a command waited for."""
 
 import click
 
@@ -12,8 +12,8 @@ EXIT_CODES = {
 }
 
 
-def told(status: JobInstanceStatus, error: str | None) -> int:
-    """The exit code, once the final status is on stdout, and what went wrong on stderr."""
+def report_outcome(status: JobInstanceStatus, error: str | None) -> int:
+    """Prints the status on stdout and the error on stderr. Returns the exit code."""
     if error:
         click.echo(one_line(error), err=True)
     click.echo(status)

@@ -1,4 +1,4 @@
-"""A job's status and progress, live on the terminal."""
+"""A progress bar for one job, on the terminal."""
 
 from types import TracebackType
 from typing import Self
@@ -17,12 +17,12 @@ from fabric_jobs.cli.errors import one_line
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
-class JobBar:
-    """A line that is gone once the job has ended; none where stderr is no terminal."""
+class ProgressBar:
+    """A progress bar on stderr inside the `with` block. Without a terminal nothing is shown."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        self.shown = console.is_terminal
+        self.visible = console.is_terminal
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -32,7 +32,7 @@ class JobBar:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not self.shown,
+            disable=not self.visible,
         )
         self._task = self._bar.add_task("", total=None, message="")
 
@@ -48,12 +48,12 @@ class JobBar:
     ) -> None:
         self._bar.stop()
 
-    def status(self, status: str) -> None:
-        """The status from now on."""
+    def set_status(self, status: str) -> None:
+        """Shows the job's status."""
         self._bar.update(self._task, description=status)
 
-    def progress(self, job: pb.Job) -> None:
-        """What the job's run last said."""
+    def set_progress(self, job: pb.Job) -> None:
+        """Shows the progress that the job's handler last reported, if it reported any."""
         if job.HasField("progress"):
             message = one_line(job.progress.message)
             self._bar.update(self._task, total=1, completed=job.progress.fraction, message=message)

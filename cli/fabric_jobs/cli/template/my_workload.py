@@ -1,4 +1,4 @@
-"""The jobs of my-workload."""
+"""The job handlers of my-workload."""
 
 import asyncio
 from typing import Annotated
@@ -12,7 +12,7 @@ executor = Executor()
 
 
 class Refresh(msgspec.Struct):
-    """The creation payload; one that does not fit fails the job before its handler is called."""
+    """The creation payload. A payload that does not match fails the job before the handler runs."""
 
     table: Annotated[str, Meta(min_length=1)] = "sales"
     parts: Annotated[int, Meta(ge=1)] = 5
@@ -20,7 +20,7 @@ class Refresh(msgspec.Struct):
 
 @executor.job("Contoso.MyWorkload.Item", "refresh", retry=Retry(max_attempts=3), run_timeout_s=600)
 async def refresh(job: Job[Refresh]) -> None:
-    """Refreshes a table, part by part. An attempt may follow another: do each part idempotently."""
+    """Refreshes a table, part by part. Each part must be idempotent, because a retry repeats it."""
     if job.payload.table == "locked":
         raise JobFailed(
             "The table is locked. Unlock it, and start the job again.",

@@ -2,9 +2,11 @@
 
 import click
 
+from fabric_jobs.cli.commands.jobs.cancel import cancel_command
 from fabric_jobs.cli.commands.jobs.events import events_command
+from fabric_jobs.cli.commands.jobs.get import get_command
 from fabric_jobs.cli.commands.jobs.list import list_command
-from fabric_jobs.cli.commands.jobs.one import cancel_command, get_command, retry_command
+from fabric_jobs.cli.commands.jobs.retry import retry_command
 from fabric_jobs.cli.commands.jobs.watch import watch_command
 
 

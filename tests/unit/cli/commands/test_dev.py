@@ -1,8 +1,8 @@
-"""What `fabric-jobs dev` tells a person."""
+"""The commands that `fabric-jobs dev` proposes."""
 
 import shlex
 
-from fabric_jobs.cli.dev.run import next_steps
+from fabric_jobs.cli.commands.dev import next_steps
 
 EXAMPLE = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 URL = "http://127.0.0.1:5000/workload"
@@ -11,19 +11,23 @@ AUTHORITY = "http://127.0.0.1:5002"
 
 
 def lines(
-    url: str = URL, grpc: str = GRPC, authority: str = AUTHORITY, *, kind: tuple[str, str] = EXAMPLE
+    url: str = URL,
+    grpc: str = GRPC,
+    authority: str = AUTHORITY,
+    *,
+    handled: tuple[str, str] = EXAMPLE,
 ) -> tuple[list[str], list[str], list[str]]:
-    """The words of the three commands that it proposes."""
+    """The words of the three proposed commands."""
     submit, curl, listing = (
         shlex.split(line)
-        for line in next_steps(url, grpc, authority, kind, None).splitlines()
+        for line in next_steps(url, grpc, authority, handled, None).splitlines()
         if line.startswith("  ")
     )
     return submit, curl, listing
 
 
-def test_the_default_addresses_need_no_options() -> None:
-    """The lines are as short as they can be."""
+def test_next_steps_on_default_addresses_have_no_address_options() -> None:
+    """The commands find the programs at the default addresses."""
     submit, curl, listing = lines()
 
     assert submit[:2] == ["fabric-jobs", "submit"]
@@ -34,8 +38,8 @@ def test_the_default_addresses_need_no_options() -> None:
     assert listing == ["fabric-jobs", "jobs", "list"]
 
 
-def test_other_addresses_are_named() -> None:
-    """The lines work as they are printed."""
+def test_next_steps_on_other_addresses_name_them() -> None:
+    """The commands work as they are printed."""
     url, grpc, authority = "http://127.0.0.1:7/workload", "127.0.0.1:8", "http://127.0.0.1:9"
     submit, curl, listing = lines(url, grpc, authority)
 
@@ -45,17 +49,17 @@ def test_other_addresses_are_named() -> None:
     assert listing[-2:] == ["--grpc", grpc]
 
 
-def test_the_monitor_is_named_where_there_is_one() -> None:
-    """As a terminal makes a link of it."""
+def test_next_steps_have_the_url_of_the_monitor_if_it_is_on() -> None:
+    """The URL is a word of its own, which terminals show as a link."""
     monitor = "http://127.0.0.1:5000/monitor"
 
     assert monitor in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, monitor).split()
-    assert "browser" not in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, None)
+    assert "monitor" not in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, None)
 
 
-def test_a_user_s_own_handlers_are_named_as_a_shell_takes_them() -> None:
-    """Whatever is in their names; what their payload holds isn't known here."""
-    submit, curl, _ = lines(kind=("My Item", "it's"))
+def test_next_steps_for_other_handlers_quote_their_types_for_a_shell() -> None:
+    """The payload is empty, because its type is not known."""
+    submit, curl, _ = lines(handled=("My Item", "it's"))
 
     assert submit[2:6] == ["My Item", "it's", "--payload", "{}"]
     assert "/items/My%20Item/" in curl[-1]

@@ -1,4 +1,4 @@
-"""What `fabric-jobs dev` can't do about changed code; the rest is seen in `test_new_project.py`."""
+"""Reloading changed code: errors. `tests/acceptance/test_new_project.py` has the rest."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from fabric_jobs.cli.dev.stack import Stack
 from fabric_jobs.cli.errors import CommandError
 
 
-async def test_a_folder_that_can_t_be_watched_is_told(
+async def test_reloading_in_a_folder_that_can_t_be_watched_raises_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In place of handlers that are never changed."""
+    """Without the error, changed code would never run."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

@@ -1,21 +1,20 @@
-"""A job's events: which of them count, and what people and scripts are shown of them."""
+"""A job's events in a table and in JSON."""
 
 import json
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-import fabric_jobs.cli.output.jobs
-from fabric_jobs.cli.commands.jobs.events import event_json, events_table
+from fabric_jobs.cli.output.events import events_table
+from fabric_jobs.cli.output.json_lines import event_json
+from fabric_jobs.cli.output.tables import print_table
 from fabric_jobs.contract.events import Event, encode
 from fabric_jobs.contract.jobs import Policy
-from fabric_jobs.runtime.kafka.history import Logged, NumberedJob
+from fabric_jobs.runtime.kafka.history import Logged
 from tests.support.lifecycle import (
     JOB,
     A,
-    cancel,
     claim,
-    decide_event,
     drive,
     events_of,
     hand_back,
@@ -23,7 +22,6 @@ from tests.support.lifecycle import (
     report_progress,
     request,
     retry,
-    stamp,
     unknown_event,
 )
 
@@ -31,7 +29,7 @@ POLICY = Policy(max_attempts=2, initial_backoff_s=2, jitter=0)
 
 
 def story() -> list[Event]:
-    """A job that uses up its two attempts, with a hand-back between and an event of later type."""
+    """The events of a job that fails twice, with a hand-back in between."""
     return events_of(
         (
             request(),
@@ -48,7 +46,7 @@ def story() -> list[Event]:
 
 
 def logged(event: Event, *, taken: bool = True, value: bytes | None = None) -> Logged:
-    """The event in a record."""
+    """The event in a record of the topic."""
     record: Any = ConsumerRecord(
         topic="t",
         partition=3,
@@ -65,45 +63,18 @@ def logged(event: Event, *, taken: bool = True, value: bytes | None = None) -> L
     return Logged(record, event, taken)
 
 
-def test_duplicates_gaps_and_losers_do_not_count() -> None:
-    """One number a job: each event of its story counts once, in order, whatever lies between."""
-    events = story()
-    loser = decide_event(drive([request()]), cancel(), stamp("loser"))
-    job = NumberedJob()
-
-    assert not job.takes(events[1])
-    for event in events:
-        assert job.takes(event)
-        assert not job.takes(events[0])
-        assert not job.takes(event)
-        assert job.sequence == 1 or not job.takes(loser)
-    assert job.sequence == len(events)
-
-
-def test_nothing_counts_after_the_final_event() -> None:
-    """Though it has the next number."""
-    ended = drive([request(), cancel()])
-    job = NumberedJob()
-    first = decide_event(None, request(), stamp("e1"))
-    assert job.takes(first)
-    assert job.takes(decide_event(drive([request()]), cancel(), stamp("e2")))
-
-    assert not job.takes(unknown_event(ended))
-    assert job.sequence == 2
-
-
-def test_people_see_what_each_event_says(capsys: Any) -> None:
-    """A row an event; one that did not count says so."""
+def test_events_table_has_a_row_with_details_for_each_event(capsys: Any) -> None:
+    """An event that was not applied is marked as ignored."""
     rows = [logged(event) for event in story()]
     rows.insert(2, logged(story()[0], taken=False))
     rows.append(logged(unknown_event(drive([request()]))))
-    fabric_jobs.cli.output.jobs.put(events_table(rows))
+    print_table(events_table(rows))
 
     assert [line.split(maxsplit=4)[0::2] for line in capsys.readouterr().out.splitlines()] == [
         ["#", "EVENT", "DETAIL"],
         ["1", "requested"],
         ["2", "started", "attempt 1 by executor-a"],
-        ["1", "requested", "lost: a duplicate, or too late"],
+        ["1", "requested", "ignored: a duplicate, or too late"],
         ["3", "progressed", "50% half"],
         ["4", "attempt-failed", "Flaky: Flaky happened. Next at 2026-01-01T00:00:06Z"],
         ["5", "requeued", "attempt 2, RetryDue"],
@@ -115,8 +86,8 @@ def test_people_see_what_each_event_says(capsys: Any) -> None:
     ]
 
 
-def test_scripts_get_the_record_as_it_is_on_one_line() -> None:
-    """Its place, whether it counted, and the very event."""
+def test_event_json_is_one_line_with_the_unchanged_event() -> None:
+    """The line also has the partition, the offset, and whether the event was applied."""
     event = story()[0]
     spread = json.dumps(json.loads(encode(event)), indent=2).encode()
     line = event_json(logged(event, taken=False, value=spread))

@@ -1,4 +1,4 @@
-"""The HTTP client in Fabric's place."""
+"""The client of the facade's HTTP API."""
 
 import json
 from collections.abc import Callable
@@ -31,13 +31,13 @@ PATH = "/workload/workspaces/w/items/Contoso.Item/i/jobTypes/calculate%2Fit/inst
 
 
 def fabric(answer: Callable[[httpx.Request], httpx.Response]) -> Fabric:
-    """A client whose requests are answered here."""
+    """A client whose requests are answered by the function."""
     url, transport = "http://127.0.0.1:5000/workload/", httpx.MockTransport(answer)
     return Fabric(url, TenantOnly(DEVELOPMENT_TENANT), transport)
 
 
-async def test_a_create_is_what_fabric_sends() -> None:
-    """The path, the headers and the body of the published contract."""
+async def test_create_sends_the_request_of_fabric_s_contract() -> None:
+    """Path, headers and body are those of the Workload Development Kit."""
     requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -61,8 +61,8 @@ async def test_a_create_is_what_fabric_sends() -> None:
     assert UUID(one.headers["RequestId"]) != UUID(two.headers["RequestId"])
 
 
-async def test_a_state_is_read() -> None:
-    """Absent times are none."""
+async def test_state_is_decoded() -> None:
+    """An absent time is None."""
     body = {"status": "InProgress", "startTimeUtc": "2026-01-01T00:00:00Z"}
     async with fabric(lambda request: httpx.Response(200, json=body)) as client:
         state = await client.state(JOB)
@@ -73,8 +73,8 @@ async def test_a_state_is_read() -> None:
     assert not state.final
 
 
-async def test_a_refusal_is_one_line() -> None:
-    """The status, Fabric's code, and its message."""
+async def test_refusal_is_one_line() -> None:
+    """The line has the HTTP status, the error code and the message."""
     body = {"errorCode": "JobConflict", "message": "It exists.\nElse.", "source": "User"}
     async with fabric(lambda request: httpx.Response(409, json=body)) as client:
         with pytest.raises(FabricError) as raised:
@@ -83,16 +83,16 @@ async def test_a_refusal_is_one_line() -> None:
     assert raised.value.message == "409 JobConflict: It exists. Else."
 
 
-async def test_an_unknown_outcome_says_how_to_ask_again() -> None:
-    """After 503 or silence the job may start; the same id is safe."""
+async def test_create_with_an_unknown_outcome_names_the_id_for_the_next_try() -> None:
+    """After 503 the job may still start, and a second try with its id starts no second job."""
     body = {"errorCode": "Unavailable", "message": "Later.", "source": "System"}
     async with fabric(lambda request: httpx.Response(503, json=body)) as client:
         with pytest.raises(UnavailableError, match=r"503 Unavailable: Later\. .* --job-id j\."):
             await client.create(JOB)
 
 
-async def test_a_wait_outlasts_an_unavailable_moment() -> None:
-    """A facade may be started anew while a job runs."""
+async def test_states_go_on_after_an_answer_503() -> None:
+    """A facade can restart while a job runs."""
     unavailable = httpx.Response(503)
     answers = [
         httpx.Response(200, json={"status": "NotStarted"}),
@@ -106,15 +106,15 @@ async def test_a_wait_outlasts_an_unavailable_moment() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 404])
-async def test_an_answer_that_is_no_contract_s_is_an_error(status: int) -> None:
-    """Another server may hold the port."""
+async def test_answer_that_is_not_in_the_contract_raises_an_error(status: int) -> None:
+    """Another server may use the port."""
     async with fabric(lambda request: httpx.Response(status, text="<html>")) as client:
         with pytest.raises(FabricError):
             await client.state(JOB)
 
 
-def test_an_error_without_an_error_response_shows_its_beginning() -> None:
-    """What isn't understood is shown."""
+def test_error_line_of_another_body_has_its_beginning() -> None:
+    """An empty body is named as such."""
     assert error_line(b"<html>") == "with no ErrorResponse: <html>"
     assert error_line(b"") == "with no ErrorResponse: an empty body"
 
@@ -122,7 +122,7 @@ def test_an_error_without_an_error_response_shows_its_beginning() -> None:
 @pytest.mark.parametrize(
     "url", ["", "x", "127.0.0.1:5000", "ftp://x/", "http://", "http://h:port", "http://h:65536"]
 )
-def test_what_is_no_url_is_refused(url: str) -> None:
-    """Before anything is sent."""
+def test_text_that_is_no_http_url_is_refused(url: str) -> None:
+    """Nothing is sent."""
     with pytest.raises(InputError):
         base_url(url)

@@ -1,4 +1,4 @@
-"""A child program: its ready line, its output, its end."""
+"""A child process: its ready line, its output and its end."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fabric_jobs.cli.dev.programs import Program, ready_values
+from fabric_jobs.cli.dev.programs import Program, parse_ready_line
 from fabric_jobs.cli.errors import CommandError
 
 READY = "print('stand_in ready port=1 url=http://x/?a=b')"
@@ -19,49 +19,49 @@ WAIT = "import time; time.sleep(60)"
 
 
 class StandIn:
-    """A program of a test's own lines, and what it logs."""
+    """A program with the lines that a test writes, and its log."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.log = folder / "log"
 
     def write(self, *lines: str) -> None:
-        """The program's text."""
+        """Writes the program."""
         text = "\n".join(textwrap.dedent(line) for line in lines)
         (self._folder / "stand_in.py").write_text(text)
 
-    async def start(self, *lines: str, ready_within_s: float = 30) -> Program:
-        """Start it."""
+    async def start(self, *lines: str, ready_timeout_s: float = 30) -> Program:
+        """Writes the program, and starts it."""
         self.write(*lines)
         with self.log.open("wb") as log:
             return await Program.start(
                 "stand_in",
                 environ=self.environ,
                 log=os.dup(log.fileno()),
-                ready_within_s=ready_within_s,
+                ready_timeout_s=ready_timeout_s,
             )
 
     @property
     def environ(self) -> dict[str, str]:
-        """What lets Python find it."""
+        """The environment in which Python finds the program."""
         return {**os.environ, "PYTHONPATH": str(self._folder)}
 
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> StandIn:
-    """Nothing yet."""
+    """A program that is not written yet."""
     return StandIn(tmp_path)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    """Wait for what can only be looked at."""
-    async with asyncio.timeout(within_s):
+async def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    """Polls until the condition is true."""
+    async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-def runs(pid: int) -> bool:
-    """Whether there is such a process that isn't a dead one's remains."""
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -69,58 +69,64 @@ def runs(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_ready_line_says_its_values() -> None:
-    """Words with an equals sign, up to the first."""
-    assert ready_values("facade", "facade ready http=http://h:1/w?a=b grpc=h:2\n") == {
+def test_ready_line_is_parsed_into_its_values() -> None:
+    """A key ends at the first equals sign."""
+    assert parse_ready_line("facade", "facade ready http=http://h:1/w?a=b grpc=h:2\n") == {
         "http": "http://h:1/w?a=b",
         "grpc": "h:2",
     }
 
 
 @pytest.mark.parametrize("line", ["", "ready", "executor ready pool=p", "facade is ready", "x"])
-def test_another_line_is_no_ready_line(line: str) -> None:
-    """A handler may print what it likes."""
-    assert ready_values("facade", line) is None
+def test_other_line_is_no_ready_line(line: str) -> None:
+    """A handler may print any line."""
+    assert parse_ready_line("facade", line) is None
 
 
-async def test_a_program_has_started_once_its_line_says_so(stand_in: StandIn) -> None:
-    """What it prints besides goes to the log, before and after."""
+async def test_start_returns_after_the_ready_line_and_logs_all_other_lines(
+    stand_in: StandIn,
+) -> None:
+    """Lines before and after the ready line are logged."""
     program = await stand_in.start("print('before')", READY, "print('after')", WAIT)
-    await until(lambda: "after" in stand_in.log.read_text())
+    await wait_until(lambda: "after" in stand_in.log.read_text())
     await program.stop()
 
     assert program.ready == {"port": "1", "url": "http://x/?a=b"}
     assert stand_in.log.read_text() == "before\nafter\n"
-    assert await program.ended() == "The stand_in was ended by SIGTERM"
+    assert await program.wait() == "The stand_in was ended by SIGTERM"
 
 
-async def test_a_program_that_ends_first_is_named_with_its_exit_code(stand_in: StandIn) -> None:
-    """A failed start is known at once, and not after the deadline."""
+async def test_start_of_a_program_that_ends_raises_an_error_with_its_exit_code(
+    stand_in: StandIn,
+) -> None:
+    """The error comes at once, not after the timeout."""
     with pytest.raises(CommandError, match="stand_in ended with exit code 3 before it was ready"):
         await stand_in.start("raise SystemExit(3)")
 
 
-async def test_a_program_that_is_never_ready_is_stopped(stand_in: StandIn, tmp_path: Path) -> None:
-    """The deadline leaves no child behind."""
+async def test_start_of_a_program_that_is_never_ready_stops_it(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    """No process is left after the timeout."""
     pid_file = tmp_path / "pid"
     lines = (f"import os; open({str(pid_file)!r}, 'w').write(str(os.getpid()))", WAIT)
     with pytest.raises(CommandError, match="stand_in was not ready within 1 s"):
-        await stand_in.start(*lines, ready_within_s=1)
+        await stand_in.start(*lines, ready_timeout_s=1)
 
-    assert not runs(int(pid_file.read_text()))
+    assert not is_running(int(pid_file.read_text()))
 
 
-async def test_a_program_that_ignores_sigterm_is_killed(stand_in: StandIn) -> None:
-    """The wait for an orderly end is bounded."""
+async def test_stop_of_a_program_that_ignores_sigterm_kills_it(stand_in: StandIn) -> None:
+    """SIGKILL follows after the timeout."""
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     program = await stand_in.start(ignore, READY, WAIT)
-    await program.stop(within_s=0.1)
+    await program.stop(timeout_s=0.1)
 
-    assert await program.ended() == "The stand_in was ended by SIGKILL"
+    assert await program.wait() == "The stand_in was ended by SIGKILL"
 
 
-async def test_a_stop_that_is_cut_short_kills(stand_in: StandIn) -> None:
-    """A second Ctrl-C waits for nothing, and leaves nobody."""
+async def test_stop_that_is_cancelled_kills_the_program(stand_in: StandIn) -> None:
+    """A second Ctrl-C cancels the stop, and leaves no process."""
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     program = await stand_in.start(ignore, READY, WAIT)
     stopping = asyncio.create_task(program.stop())
@@ -129,13 +135,13 @@ async def test_a_stop_that_is_cut_short_kills(stand_in: StandIn) -> None:
     with pytest.raises(asyncio.CancelledError):
         await stopping
 
-    assert await program.ended() == "The stand_in was ended by SIGKILL"
+    assert await program.wait() == "The stand_in was ended by SIGKILL"
 
 
-async def test_an_end_is_seen_though_a_grandchild_holds_the_output(
+async def test_wait_returns_although_a_grandchild_holds_the_output_open(
     stand_in: StandIn, tmp_path: Path
 ) -> None:
-    """A handler may have started what outlives it."""
+    """A handler can start a process that outlives the executor."""
     pid_file = tmp_path / "pid"
     program = await stand_in.start(
         "import subprocess",
@@ -145,15 +151,15 @@ async def test_an_end_is_seen_though_a_grandchild_holds_the_output(
     )
     try:
         async with asyncio.timeout(10):
-            assert await program.ended() == "The stand_in ended with exit code 0"
+            assert await program.wait() == "The stand_in ended with exit code 0"
             await program.stop()
     finally:
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-async def test_a_program_dies_with_its_killed_parent(stand_in: StandIn, tmp_path: Path) -> None:
-    """kill -9 lets the parent stop nobody: the kernel does."""
+async def test_program_whose_parent_is_killed_dies(stand_in: StandIn, tmp_path: Path) -> None:
+    """After kill -9 the parent stops no program, so the kernel does."""
     pid_file = tmp_path / "pid"
     write_pid = f"import os; open({str(pid_file)!r}, 'w').write(str(os.getpid()))"
     stand_in.write(write_pid, READY, WAIT)
@@ -176,7 +182,7 @@ async def test_a_program_dies_with_its_killed_parent(stand_in: StandIn, tmp_path
         assert process.stdout is not None
         assert process.stdout.readline() == b"started\n"
         child = int(pid_file.read_text())
-        assert runs(child)
+        assert is_running(child)
         process.kill()
 
-    await until(lambda: not runs(child))
+    await wait_until(lambda: not is_running(child))

@@ -1,11 +1,11 @@
-"""When the demonstration has shown the whole story."""
+"""`fabric-jobs demo`: when its states count as success."""
 
 from datetime import UTC, datetime
 
 import pytest
 
 from fabric_jobs.cli.clients.fabric import JobInstanceState
-from fabric_jobs.cli.dev.demo import describe, what_is_missing
+from fabric_jobs.cli.commands.demo import describe, find_problem
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, JobInstanceStatus
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,13 +20,13 @@ FAILED = JobInstanceState(
 )
 
 
-def test_the_three_states_with_both_times_are_the_story() -> None:
-    """Nothing is missing."""
-    assert what_is_missing([NOT_STARTED, IN_PROGRESS, COMPLETED]) is None
+def test_three_states_with_both_times_are_no_problem() -> None:
+    """This is the success of the demo."""
+    assert find_problem([NOT_STARTED, IN_PROGRESS, COMPLETED]) is None
 
 
 @pytest.mark.parametrize(
-    ("seen", "missed"),
+    ("states", "problem"),
     [
         ([], "NotStarted"),
         ([IN_PROGRESS, COMPLETED], "NotStarted"),
@@ -44,16 +44,18 @@ def test_the_three_states_with_both_times_are_the_story() -> None:
         ),
     ],
 )
-def test_what_was_missed_is_named(seen: list[JobInstanceState], missed: str) -> None:
-    """A demonstration that shows less has failed."""
-    told = what_is_missing(seen)
+def test_missing_state_or_time_is_named_as_the_problem(
+    states: list[JobInstanceState], problem: str
+) -> None:
+    """A demo that shows less has failed."""
+    found = find_problem(states)
 
-    assert told is not None
-    assert missed in told
+    assert found is not None
+    assert problem in found
 
 
-def test_a_state_is_shown_with_what_it_has() -> None:
-    """Its times and its error, in a line."""
+def test_state_is_described_with_its_times_and_its_error() -> None:
+    """The description is one line."""
     assert describe(NOT_STARTED) == "NotStarted"
     assert describe(COMPLETED) == (
         "Completed  startTimeUtc=2026-01-01T00:00:00+00:00 endTimeUtc=2026-01-01T00:00:00+00:00"

@@ -1,10 +1,9 @@
-"""The project that `fabric-jobs new` makes."""
+"""`fabric-jobs new`: the project that it creates, and the names that it refuses."""
 
 import os
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,28 +14,29 @@ from fabric_jobs.cli.main import main
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import variables
+from tests.support.command import COMMAND
 from tests.support.pages import shown
 from tests.support.paths import ROOT
 
 NAME = "daily-sales-2"
 
 
-def make(name: str) -> Result:
-    """`fabric-jobs new` in the current folder."""
+def create(name: str) -> Result:
+    """Runs `fabric-jobs new` in the current folder."""
     return CliRunner().invoke(main, ["new", name])
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project as it is made."""
+    """The folder of a new project."""
     monkeypatch.chdir(tmp_path)
-    made = make(NAME)
-    assert (made.exit_code, made.stdout) == (0, f"{NAME}\n")
+    result = create(NAME)
+    assert (result.exit_code, result.stdout) == (0, f"{NAME}\n")
     return tmp_path / NAME
 
 
-def test_a_project_passes_its_own_tests(project: Path) -> None:
-    """As it is made, by the command that the pages show."""
+def test_new_project_passes_its_own_tests(project: Path) -> None:
+    """The command is the one that the pages show."""
     (command,) = {one.command for one in shown("pytest")}
     done = subprocess.run(
         [sys.executable, "-m", *command.split(), "-q"],
@@ -52,8 +52,8 @@ def test_a_project_passes_its_own_tests(project: Path) -> None:
     assert re.search(r"^5 passed", done.stdout, re.M)
 
 
-def test_a_project_has_its_own_name_throughout(project: Path) -> None:
-    """In every form; nothing of the template's is left."""
+def test_new_project_has_its_name_in_place_of_the_template_s(project: Path) -> None:
+    """The name of the template is left in no file and no file name, in any spelling."""
     files = {file.name: file.read_text() for file in project.iterdir()}
     whole = "".join(files.values())
 
@@ -62,8 +62,8 @@ def test_a_project_has_its_own_name_throughout(project: Path) -> None:
     assert re.findall(r"(?i)my.?workload", whole + "".join(files)) == []
 
 
-def test_a_project_s_compose_file_runs_what_the_repository_s_does(project: Path) -> None:
-    """The same images, addresses and health checks; each variable is a setting."""
+def test_compose_file_of_a_new_project_matches_that_of_the_repository(project: Path) -> None:
+    """Images, addresses and health checks are equal, and each variable is a setting."""
     whole = yaml.safe_load((project / "compose.yaml").read_text())
     theirs = whole["services"]
     ours = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -90,62 +90,59 @@ def test_a_project_s_compose_file_runs_what_the_repository_s_does(project: Path)
 @pytest.mark.parametrize(
     "name", ["My-Workload", "2nd", "a--b", "a_b", "a/b", "../a", "", "-a", "ä", "a" * 41]
 )
-def test_a_name_that_can_t_be_one_is_told_with_one_that_can(
+def test_new_with_a_malformed_name_shows_a_well_formed_one(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one line; nothing is made."""
+    """The error is one line, and nothing is created."""
     monkeypatch.chdir(tmp_path)
-    told = CliRunner().invoke(main, ["new", "--", name])
+    result = CliRunner().invoke(main, ["new", "--", name])
 
-    assert told.exit_code == 2
-    assert told.stderr.count("\n") == 1
-    assert "such as my-workload" in told.stderr
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "such as my-workload" in result.stderr
     assert [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize("name", ["executor", "json", "class", "fabric-jobs"])
-def test_a_module_must_be_found_by_its_name(
+@pytest.mark.parametrize("name", ["json", "class", "fabric-jobs", "google", "click"])
+def test_new_with_the_name_of_another_module_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of Python's or of a package would be found in its place."""
+    """The project's module would hide the other one, or the other one would hide it.
+
+    `fabric_jobs` and `google` are namespace packages, which a module of that name hides, too.
+    """
     monkeypatch.chdir(tmp_path)
-    told = make(name)
+    result = create(name)
 
-    assert (told.exit_code, told.stderr.count("\n")) == (2, 1)
-    assert "is taken" in told.stderr
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert f"{name.replace('-', '_')} is the name of a module" in result.stderr
+    assert [*tmp_path.iterdir()] == []
 
 
-def test_what_is_there_is_never_overwritten(project: Path) -> None:
-    """Be it a project or anything else."""
+@pytest.mark.parametrize("name", ["executor", "facade", "cli"])
+def test_new_with_the_name_of_a_part_of_fabric_jobs_creates_a_project(
+    name: str, tmp_path: Path
+) -> None:
+    """The parts of fabric-jobs are inside `fabric_jobs`, so they take no other name."""
+    done = subprocess.run([COMMAND, "new", name], cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, f"{name}\n")
+    assert (tmp_path / name / f"{name}.py").exists()
+
+
+def test_new_with_the_name_of_an_existing_folder_changes_nothing(project: Path) -> None:
+    """The error is one line."""
     (project / "README.md").write_text("mine")
-    told = make(NAME)
+    result = create(NAME)
 
-    assert (told.exit_code, told.stderr.count("\n")) == (2, 1)
-    assert f"{NAME} is there already" in told.stderr
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert f"{NAME} already exists" in result.stderr
     assert (project / "README.md").read_text() == "mine"
 
 
-def test_the_template_is_in_the_wheel(tmp_path: Path) -> None:
-    """Every file of it, those with a dot too."""
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    (wheel,) = tmp_path.iterdir()
-    template = {
-        file.name
-        for file in (ROOT / "cli" / "fabric_jobs" / "cli" / "template").iterdir()
-        if file.is_file()
-    }
-
-    with zipfile.ZipFile(wheel) as packed:
-        names = packed.namelist()
-    assert {
-        Path(name).name for name in names if name.startswith("fabric_jobs/cli/template/")
-    } == template
-
-
 @pytest.mark.parametrize("page", ["README.md", "cli/fabric_jobs/cli/template/README.md"])
-def test_a_page_s_commands_name_what_a_new_project_has(page: str) -> None:
-    """Its module, its executor and its job."""
+def test_commands_on_a_page_name_what_a_new_project_has(page: str) -> None:
+    """They name its module, its executor and its job."""
     text = (ROOT / page).read_text()
     (module,) = re.findall(r"^\$ fabric-jobs dev (\w+):executor$", text, re.M)
     handlers = (ROOT / "cli" / "fabric_jobs" / "cli" / "template" / f"{module}.py").read_text()

@@ -1,4 +1,4 @@
-"""A job's events, asked of a facade and read from the topic."""
+"""Reads the events of one job from the topic."""
 
 import logging
 from contextlib import aclosing
@@ -13,43 +13,46 @@ from fabric_jobs.runtime.kafka.history import Logged, NoSuchLogError, history
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError
 
 
-async def logged_events(
-    address: str, settings: KafkaSettings, job_id: str, *, lost_too: bool
+async def read_events(
+    address: str, settings: KafkaSettings, job_id: str, *, include_ignored: bool
 ) -> list[Logged]:
-    """The events that made the job what it is now; those that did not, too, where asked for.
+    """Returns the job's events that were applied, and on request those that were ignored.
 
-    Raises `StatusApiError`, and `InputError` where Kafka or the events can't be had.
+    The facade at the gRPC address names the job's partition and first offset. Raises
+    `StatusApiError`, and `InputError` if Kafka does not answer or no longer has the events.
     """
-    # What the client has to say of a broker that is away is said by the error.
+    # aiokafka's log is silenced, because an error below says the same.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     async with StatusApi(address) as api:
         got = await api.get(job_id)
-    created, place = got.job.create_time.ToDatetime(UTC), got.position
-    reading = history(settings, got.job.job_id, created, place.partition, place.offset)
+    created, position = got.job.create_time.ToDatetime(UTC), got.position
+    reading = history(settings, got.job.job_id, created, position.partition, position.offset)
     found = list[Logged]()
     try:
         async with aclosing(reading) as batches:
             async for batch in batches:
-                found += [one for one in batch.events if one.applied or lost_too]
-                if found and found[-1].event.data.sequence == got.job.sequence and not lost_too:
+                found += [one for one in batch.events if one.applied or include_ignored]
+                newest = found[-1].event.data.sequence if found else 0
+                if newest == got.job.sequence and not include_ignored:
                     break
     except (SettingsError, KafkaRefusedError) as error:
         raise InputError(str(error)) from error
     except NoSuchLogError as error:
         raise InputError(
             f"Kafka at {settings.kafka_bootstrap_servers} has no topic {settings.events_topic} "
-            "with this job: the facade uses another, or this user of Kafka may not Read it. Name "
-            "the facade's Kafka with --kafka, its topic with FABRIC_JOBS_EVENTS_TOPIC."
+            "with this job. Either the facade uses another topic, or the Kafka user may not Read "
+            "this one. Name the facade's Kafka with --kafka and its topic with "
+            "FABRIC_JOBS_EVENTS_TOPIC."
         ) from error
     except (KafkaError, TimeoutError) as error:
         raise InputError(
             f"Kafka at {settings.kafka_bootstrap_servers} gave no answer "
-            f"({type(error).__name__}). Name the facade's Kafka with --kafka; `fabric-jobs dev` "
-            "says its own in its first line."
+            f"({type(error).__name__}). Name the facade's Kafka with --kafka; the first line of "
+            "`fabric-jobs dev` shows it."
         ) from error
     if not any(one.applied and one.event.data.sequence == got.job.sequence for one in found):
         raise InputError(
             f"{settings.events_topic} no longer holds the job's first events. "
-            "`fabric-jobs jobs get` shows what came of them."
+            "`fabric-jobs jobs get` shows the job's current state."
         )
     return found

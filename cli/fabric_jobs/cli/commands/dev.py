@@ -1,0 +1,127 @@
+"""`fabric-jobs dev`: runs broker, token issuer, facade and executor until Ctrl-C."""
+
+import asyncio
+import os
+import re
+import shlex
+from urllib.parse import unquote
+
+import click
+
+from fabric_jobs.cli.clients.fabric import JobInstance
+from fabric_jobs.cli.dev.broker import WARNING
+from fabric_jobs.cli.dev.defaults import (
+    EXAMPLE,
+    EXAMPLE_ITEM_TYPE,
+    EXAMPLE_JOB_TYPE,
+    EXAMPLE_PAYLOAD,
+    GRPC_ADDRESS,
+    HTTP_ADDRESS,
+    ISSUER_ADDRESS,
+)
+from fabric_jobs.cli.dev.issuer import Issuer
+from fabric_jobs.cli.dev.programs import Program
+from fabric_jobs.cli.dev.reload import run_reloading
+from fabric_jobs.cli.dev.stack import Stack
+from fabric_jobs.cli.errors import CommandError, InputError
+from fabric_jobs.cli.options import Address, grpc_option
+from fabric_jobs.cli.run import run
+from fabric_jobs.runtime.settings import host_port
+
+
+@click.command("dev")
+@click.argument("target", metavar="[MODULE:EXECUTOR]", default=EXAMPLE)
+@click.option(
+    "--http",
+    type=Address(),
+    default=HTTP_ADDRESS,
+    envvar="FABRIC_JOBS_HTTP_ADDRESS",
+    show_default=True,
+    help="The address of the facade's HTTP API. Port 0 picks a free port.",
+)
+@grpc_option("The address of the facade's gRPC API.")
+@click.option(
+    "--issuer",
+    type=Address(),
+    default=ISSUER_ADDRESS,
+    show_default=True,
+    help="The address of the local token issuer.",
+)
+def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
+    """Run a broker, a facade and an executor until Ctrl-C.
+
+    MODULE:EXECUTOR names your handlers: my_jobs:executor is `executor` in my_jobs.py. Without it,
+    the examples run. FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS names an Apache Kafka to use in place of
+    the embedded broker.
+    """
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
+        raise InputError(f"{target!r} is not MODULE:EXECUTOR, such as {EXAMPLE}.")
+    try:
+        token_issuer = Issuer(*host_port(issuer))
+    except OSError as error:
+        raise CommandError(f"The token issuer can't use the address {issuer}: {error}.") from error
+    with token_issuer:
+        run(_run_stack(target, http, grpc, token_issuer))
+
+
+async def _run_stack(target: str, http: str, grpc: str, issuer: Issuer) -> None:
+    """Runs the programs. Raises `CommandError` if one of them ends that was not stopped."""
+    async with Stack(os.environ) as stack:
+        if stack.embedded:
+            click.echo(WARNING, err=True)
+        await stack.supervise(_run_programs(stack, target, http, grpc, issuer))
+
+
+async def _run_programs(stack: Stack, target: str, http: str, grpc: str, issuer: Issuer) -> None:
+    url, grpc = await stack.start_facade(http, grpc, issuer)
+    addresses = f"http={url} grpc={grpc} kafka={stack.kafka} authority={issuer.authority}"
+    if stack.monitor:
+        addresses += f" monitor={stack.monitor}"
+
+    def announce(executor: Program) -> None:
+        click.echo(f"ready {addresses}")
+        handled = first_handled_type(executor)
+        click.echo(next_steps(url, grpc, issuer.authority, handled, stack.monitor), err=True)
+
+    if target == EXAMPLE:
+        announce(await stack.start_executor(target))
+        await asyncio.Event().wait()
+    await run_reloading(stack, target, announce)
+
+
+def first_handled_type(executor: Program) -> tuple[str, str]:
+    """Returns the item type and the job type of the executor's first handler."""
+    first, *_ = executor.ready["job_types"].split(",")
+    item_type, _, job_type = first.partition("/")
+    return unquote(item_type), unquote(job_type)
+
+
+def next_steps(
+    url: str, grpc: str, authority: str, handled: tuple[str, str], monitor: str | None
+) -> str:
+    """Returns commands to try on the running programs, with a job of the handled types.
+
+    A command names an address only if the address is not the default.
+    """
+    payload = EXAMPLE_PAYLOAD if handled == (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) else "{}"
+    submit = ["fabric-jobs", "submit", *handled, "--payload", payload, "--wait"]
+    listing = ["fabric-jobs", "jobs", "list"]
+    if url != f"http://{HTTP_ADDRESS}/workload":
+        submit += ["--http", url]
+    if grpc != GRPC_ADDRESS:
+        submit += ["--grpc", grpc]
+        listing += ["--grpc", grpc]
+    headers = "fabric-jobs token"
+    if authority != f"http://{ISSUER_ADDRESS}":
+        submit += ["--authority", authority]
+        headers += f" --authority {authority}"
+    job = JobInstance(item_type=handled[0], job_type=handled[1])
+    curl = ["-d", f'{{"invokeType": "Manual", "creationPayload": {payload}}}', url + job.path]
+    return (
+        f"Start a job in a second terminal:\n  {shlex.join(submit)}\n"
+        f"or send the request that Fabric sends:\n"
+        f"  {headers} | curl -i -X POST -H @- {shlex.join(curl)}\n"
+        f"List the jobs:\n  {shlex.join(listing)}\n"
+        + (f"or open the job monitor: {monitor}\n" if monitor else "")
+        + "Press Ctrl-C to stop everything."
+    )

@@ -1,0 +1,34 @@
+"""Lines of JSON, for scripts."""
+
+import msgspec
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+from msgspec import Raw
+
+from fabric_jobs.runtime.kafka.history import Logged
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+
+def message_json(message: Message) -> str:
+    """Returns protobuf's JSON on one line. Empty fields are included, absent fields are not."""
+    json = MessageToJson(message, indent=None, always_print_fields_with_no_presence=True)
+    return msgspec.json.format(json, indent=-1)
+
+
+def job_json(got: pb.GetJobResponse) -> str:
+    """Returns the job on one line, with its payload as Fabric sent it."""
+    job = msgspec.json.decode(message_json(got.job), type=dict[str, Raw])
+    job["payload"] = Raw(msgspec.json.format(got.payload, indent=-1))
+    return msgspec.json.encode(job).decode()
+
+
+def event_json(logged: Logged) -> str:
+    """Returns the event's partition and offset, whether it was applied, and the event itself."""
+    record = logged.record
+    line = {
+        "partition": record.partition,
+        "offset": record.offset,
+        "applied": logged.applied,
+        "event": Raw(msgspec.json.format(record.value, indent=-1)),
+    }
+    return msgspec.json.encode(line).decode()

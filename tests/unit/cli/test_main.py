@@ -1,0 +1,81 @@
+"""The command line as a whole: its version, bad input, its imports, and its missing extra."""
+
+import builtins
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fabric_jobs.cli import __main__
+from fabric_jobs.cli.main import main
+
+
+def test_version_option_prints_the_name_and_the_version() -> None:
+    """The version is that of the installed package."""
+    result = CliRunner().invoke(main, ["--version"])
+
+    assert result.output.startswith("fabric-jobs, version ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("submit", "Item"),
+        ("submit", "Item", "job", "--http", "nonsense", "--authority", ""),
+        ("submit", "Item", "job", "--workspace", "no-guid"),
+        ("submit", "Item", "job", "--grpc", "5001"),
+        ("dev", "no-colon"),
+        ("dev", "--http", "5000"),
+        ("nonsense",),
+    ],
+)
+def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    """The command starts no program and sends no request."""
+    result = CliRunner().invoke(main, arguments)
+
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+
+
+def test_command_line_imports_neither_program() -> None:
+    """It starts the facade and the executor as processes."""
+    code = (
+        "import fabric_jobs.cli.main, sys; print(sys.modules.keys() & "
+        "{'fabric_jobs.facade', 'fabric_jobs.executor', 'litestar'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
+
+
+def fail_import(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Makes the import of the command line fail, because the module is missing."""
+    original = builtins.__import__
+
+    def find(name: str, *arguments: Any, **keywords: Any) -> Any:
+        if name == "fabric_jobs.cli.main":
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        return original(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", find)
+
+
+def test_missing_package_is_one_line_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code is 1, because `SystemExit` has a message."""
+    fail_import(monkeypatch, "rich.table")
+    with pytest.raises(SystemExit) as raised:
+        __main__.main()
+
+    assert raised.value.code == (
+        "Error: `fabric-jobs` needs the extra fabric-jobs[cli]: rich is not installed. "
+        "Install it from a checkout or a wheel: pip install 'PATH[cli]'."
+    )
+
+
+def test_missing_module_of_this_package_is_a_python_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No extra would mend it."""
+    fail_import(monkeypatch, "fabric_jobs.cli.nonsense")
+    with pytest.raises(ModuleNotFoundError):
+        __main__.main()
