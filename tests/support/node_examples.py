@@ -1,18 +1,16 @@
-"""The examples in JavaScript, with the packages that they name."""
+"""The examples in JavaScript, and the npm packages that a folder's lock names."""
 
 import fcntl
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
 _NODE_MAJOR = 20
 _INSTALL_S = 100
-#: What npm writes once all is installed.
-_INSTALLED = EXAMPLES / "node_modules/.package-lock.json"
-_LOCK = EXAMPLES / "package-lock.json"
 
 
 def why_unavailable() -> str | None:
@@ -26,15 +24,18 @@ def why_unavailable() -> str | None:
     return None
 
 
-def install() -> str | None:
-    """Installs the packages of the lock, where that was not done; why it failed, if it did."""
-    with _LOCK.open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # against another worker of pytest
-        if _INSTALLED.exists() and _INSTALLED.stat().st_mtime > _LOCK.stat().st_mtime:
+def install(folder: Path = EXAMPLES) -> str | None:
+    """Installs the packages of the folder's lock once. Returns why it failed, or None."""
+    lock = folder / "package-lock.json"
+    # npm writes this file last.
+    installed = folder / "node_modules/.package-lock.json"
+    with lock.open() as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)  # against another worker of pytest
+        if installed.exists() and installed.stat().st_mtime > lock.stat().st_mtime:
             return None
         done = subprocess.run(
             ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=EXAMPLES,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=_INSTALL_S,
