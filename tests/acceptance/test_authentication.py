@@ -19,8 +19,8 @@ from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.programs import Program, facade, new_id, status_api
 from tests.support.tokens import (
+    FORGED,
     GENUINE,
-    MATRIX,
     OTHER_TENANT,
     TENANT,
     Authority,
@@ -211,7 +211,7 @@ async def test_what_is_not_fabric_gets_401_and_appends_nothing(
     genuine = Row().sent(authority)
     made = await client.send(wdk(job_id).create, genuine)
     before = await topic_log.ends()
-    sent = MATRIX[name].sent(authority)
+    sent = FORGED[name].sent(authority)
     answers = [
         await client.send(operation, sent)
         for family in FAMILIES

@@ -1,4 +1,4 @@
-"""Header pairs as Fabric sends them and as it never would, with an authority that counts."""
+"""Genuine and forged headers of Fabric, and an authority that counts its requests."""
 
 import base64
 import hmac
@@ -26,8 +26,8 @@ TENANT = "c0000000-0000-4000-8000-00000000000a"
 OTHER_TENANT = "c0000000-0000-4000-8000-00000000000b"
 OTHER_FABRIC_APP_ID = "d2450708-699c-41e3-8077-b0c8341509aa"
 STRANGE_APP_ID = "5e000000-0000-4000-8000-000000000001"
-#: A whole token is at most this long.
-LONG = "A" * 17_000
+#: Longer than a token may be.
+TOO_LONG = "A" * 17_000
 
 #: The values of the Authorization header, and those of the tenant header.
 Sent = tuple[list[str], list[str]]
@@ -35,39 +35,39 @@ Claims = dict[str, Any]
 
 
 class BoundKey(SigningKey):
-    """A key that signs for one issuer alone, as it says when it is published."""
+    """A key that is published as one issuer's own."""
 
     def __init__(self, issuer: str) -> None:
         super().__init__()
         self.issuer = issuer
 
     def public(self) -> dict[str, Any]:
-        """As the authority publishes it."""
+        """The key as the authority publishes it."""
         return super().public() | {"issuer": self.issuer}
 
 
 class Authority(Issuer):
-    """The local issuer; it counts what it is asked, and can be down."""
+    """The local issuer, which keeps the paths of its requests and can be down."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.down = False
-        #: Of an issuer that nobody names, of every tenant's, and one that is never published.
+        #: Published keys of an unknown issuer and of every tenant's issuer, and an unpublished key.
         self.bound = BoundKey("https://login.example.org/{tenantid}/v2.0")
         self.general = BoundKey(f"{self.authority}/{{tenantid}}/v2.0")
         self.stranger = SigningKey()
-        # Signing is by the last one.
+        # The last key signs.
         self.keys = [self.bound, self.general, *self.keys]
 
     @property
     def key_fetches(self) -> int:
-        """How often the keys were asked for."""
-        return self.asked.count("/common/discovery/keys")
+        """The number of requests for the keys."""
+        return self.requests.count("/common/discovery/keys")
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """As the issuer does, unless it is down."""
-        self.asked.append(request.path)
+        """Answers as the issuer does, or with 503 if it is down."""
+        self.requests.append(request.path)
         if self.down:
             request.send_error(503)
         else:
@@ -75,13 +75,13 @@ class Authority(Issuer):
 
 
 class Instead(Enum):
-    """What stands in place of a claim."""
+    """What a claim is replaced by."""
 
-    #: Nothing.
+    #: The claim is absent.
     GONE = auto()
-    #: What it is in a token of the other version.
+    #: The claim of a token of the other version.
     OTHER_VERSION = auto()
-    #: What it is in the other one of the two tokens.
+    #: The claim of the other one of the two tokens.
     OTHER_TOKEN = auto()
 
 
@@ -90,19 +90,19 @@ Sign = Callable[[Authority, Claims], str]
 
 
 def genuine(authority: Authority, claims: Claims) -> str:
-    """By the authority's newest key."""
+    """Signed by the authority's newest key."""
     return signed_by(authority.keys[-1], claims)
 
 
 def as_fabric(app: str, subject: str) -> list[str]:
-    """The one value of the Authorization header."""
+    """The values of the Authorization header, as Fabric sends them: one."""
     return [f'SubjectAndAppToken1.0 subjectToken="{subject}", appToken="{app}"']
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A request's two headers: Fabric's, but for what is named here."""
+    """A request's two headers as Fabric sends them, except for the fields that are set here."""
 
-    #: Claims that are other than they should be: a value, a function of the right one, `Instead`.
+    #: Changed claims, each to a value, by a function of the right value, or as `Instead` says.
     app: Claims = {}
     subject: Claims = {}
     app_version: Version = "2.0"
@@ -111,11 +111,11 @@ class Row(Struct, frozen=True, kw_only=True):
     sign_subject: Sign = genuine
     authorization: Callable[[str, str], list[str]] = as_fabric
     tenants: tuple[str, ...] = (TENANT,)
-    #: What the message must say, as a regular expression: refused for this, and for nothing else.
+    #: A regular expression that the error's message must match.
     because: str = ""
 
     def sent(self, authority: Authority) -> Sent:
-        """The values of the two headers, by tokens of this moment."""
+        """The values of the two headers, with tokens that are issued now."""
 
         def app(version: Version) -> Claims:
             return authority.app_claims(version)
@@ -150,28 +150,28 @@ def _changed(
 
 
 def seconds(after: int) -> Callable[[object], int]:
-    """So long after now."""
+    """A claim of a time so many seconds from now."""
     return lambda _: int(time.time()) + after
 
 
 def header_of(key: SigningKey) -> dict[str, Any]:
-    """What the header of a right token says."""
+    """The header of a genuine token."""
     return {"typ": "JWT", "alg": "RS256", "kid": key.key_id}
 
 
 def token(header: dict[str, Any], claims: Any, sign: Callable[[bytes], bytes]) -> str:
-    """A token, made by hand: a library would refuse to make a wrong one."""
+    """A token. It is made by hand, because a library refuses to make a wrong one."""
     parts = [_base64(json.dumps(part).encode()) for part in (header, claims)]
     return f"{'.'.join(parts)}.{_base64(sign('.'.join(parts).encode()))}"
 
 
 def rs256(key: SigningKey) -> Callable[[bytes], bytes]:
-    """Makes the signatures of a key."""
+    """A function that signs by the key."""
     return lambda text: RSAAlgorithm(RSAAlgorithm.SHA256).sign(text, key.private)
 
 
 def signed_by(key: SigningKey, claims: Any) -> str:
-    """A token that is right in all but perhaps its claims."""
+    """A token with these claims and a right signature."""
     return token(header_of(key), claims, rs256(key))
 
 
@@ -180,7 +180,7 @@ def _base64(content: bytes) -> str:
 
 
 def with_header(**changes: Any) -> Sign:
-    """By the right key, with a header that says something else; `GONE` takes a field away."""
+    """Signed by the right key, with a changed header; `GONE` removes a field."""
 
     def sign(authority: Authority, claims: Claims) -> str:
         key = authority.keys[-1]
@@ -192,43 +192,43 @@ def with_header(**changes: Any) -> Sign:
 
 
 def by_bound_key(authority: Authority, claims: Claims) -> str:
-    """By a published key of another issuer."""
+    """Signed by a published key of another issuer."""
     return signed_by(authority.bound, claims)
 
 
 def by_general_key(authority: Authority, claims: Claims) -> str:
-    """By a published key of every tenant's own v2 issuer."""
+    """Signed by a published key that is valid for every tenant's v2 issuer."""
     return signed_by(authority.general, claims)
 
 
 def by_unknown_key(authority: Authority, claims: Claims) -> str:
-    """By a key that was never published."""
+    """Signed by an unpublished key."""
     return signed_by(authority.stranger, claims)
 
 
 def by_stranger(authority: Authority, claims: Claims) -> str:
-    """By a key that was never published, under the id of one that was."""
+    """Signed by an unpublished key, with the id of a published one."""
     return token(header_of(authority.keys[-1]), claims, rs256(authority.stranger))
 
 
 def by_key_in_header(authority: Authority, claims: Claims) -> str:
-    """By a key that the token itself brings along."""
+    """Signed by a key that is in the token's own header."""
     header = header_of(authority.keys[-1]) | {"jwk": authority.stranger.public()}
     return token(header, claims, rs256(authority.stranger))
 
 
 def unsigned(authority: Authority, claims: Claims) -> str:
-    """By nobody, and it says so."""
+    """Without a signature, and its algorithm is `none`."""
     return token(header_of(authority.keys[-1]) | {"alg": "none"}, claims, lambda _: b"")
 
 
 def no_signature(authority: Authority, claims: Claims) -> str:
-    """By nobody, said to be signed."""
+    """Without a signature, though its algorithm is RS256."""
     return token(header_of(authority.keys[-1]), claims, lambda _: b"")
 
 
 def by_public_key(authority: Authority, claims: Claims) -> str:
-    """By the published key as if it were a secret, which everybody can."""
+    """Signed by HS256 with the public key as the secret, which anybody can do."""
     key = authority.keys[-1]
     pem = key.private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -238,7 +238,7 @@ def by_public_key(authority: Authority, claims: Claims) -> str:
 
 
 def by_rs384(authority: Authority, claims: Claims) -> str:
-    """By the right key, and another algorithm of it."""
+    """Signed by the right key with another algorithm."""
     key = authority.keys[-1]
     other = RSAAlgorithm(RSAAlgorithm.SHA384)
     header = header_of(key) | {"alg": "RS384"}
@@ -246,14 +246,14 @@ def by_rs384(authority: Authority, claims: Claims) -> str:
 
 
 def changed_after(authority: Authority, claims: Claims) -> str:
-    """Signed for one second, and made to last for one more."""
+    """Changed after it was signed: it expires one second later."""
     header, _, signature = genuine(authority, claims).split(".")
     later = json.dumps(claims | {"exp": claims["exp"] + 1}).encode()
     return f"{header}.{_base64(later)}.{signature}"
 
 
 def of_a_list(authority: Authority, claims: Claims) -> str:
-    """Signed rightly, with a payload that is no object."""
+    """Signed by the right key, with a list as its payload."""
     return signed_by(authority.keys[-1], [claims])
 
 
@@ -279,13 +279,13 @@ _APP_ID: dict[Version, str] = {"1.0": "appid", "2.0": "azp"}
 
 
 def _each_needed_claim() -> dict[str, Row]:
-    """A row for each claim that each token of each version needs, and each way to spoil it."""
+    """A row for each required claim of each token and version, and for each way to spoil it."""
     rows: dict[str, Row] = {}
     for version, app_id in _APP_ID.items():
         for kind, claims in _NEEDED.items():
             for claim in (*claims, app_id):
-                spoilt = {"missing": GONE} | (_TIMES if claim in ("exp", "nbf") else _TEXTS)
-                for how, value in spoilt.items():
+                values = {"missing": GONE} | (_TIMES if claim in ("exp", "nbf") else _TEXTS)
+                for how, value in values.items():
                     changes = {
                         kind: {claim: value},
                         f"{kind}_version": version,
@@ -295,10 +295,10 @@ def _each_needed_claim() -> dict[str, Row]:
     return rows
 
 
-#: Never Fabric: a name, and how the headers are made; each is refused, for the reason that it has.
-MATRIX: dict[str, Row] = {
+#: Headers that are not Fabric's, by name. Each must be refused for the reason of its row.
+FORGED: dict[str, Row] = {
     **_each_needed_claim(),
-    # Who the app token is of.
+    # The app token's subject.
     "app: idtyp is user": Row(app={"idtyp": "user"}, because="app token's idtyp"),
     "app: idtyp in capitals": Row(app={"idtyp": "APP"}, because="app token's idtyp"),
     "app: idtyp is empty": Row(app={"idtyp": ""}, because="app token's idtyp"),
@@ -336,7 +336,7 @@ MATRIX: dict[str, Row] = {
         app={"tid": OTHER_TOKEN, "iss": OTHER_TOKEN},
         because="app token's tenant is not the publisher's",
     ),
-    # Who the subject token is of.
+    # The subject token's subject.
     "subject: idtyp is app": Row(subject={"idtyp": "app"}, because="subject token must.*no idtyp"),
     "subject: idtyp is user": Row(subject={"idtyp": "user"}, because="subject token.*no idtyp"),
     "subject: idtyp is empty": Row(subject={"idtyp": ""}, because="subject token.*no idtyp"),
@@ -375,7 +375,7 @@ MATRIX: dict[str, Row] = {
     "subject: the header says another tenant": Row(
         tenants=(OTHER_TENANT,), because="subject token's tenant is not that of the tenant header"
     ),
-    # Each for the other.
+    # One token in place of the other.
     "tokens swapped": Row(
         authorization=lambda app, subject: as_fabric(app=subject, subject=app),
         because="app token's idtyp",
@@ -417,13 +417,13 @@ MATRIX: dict[str, Row] = {
                 "1.0 with the app id of 2.0",
                 "1.0",
                 {"appid": GONE, "azp": FABRIC_APP_ID},
-                f"{kind} token names no app",
+                f"{kind} token has no app id",
             ),
             (
                 "2.0 with the app id of 1.0",
                 "2.0",
                 {"azp": GONE, "appid": FABRIC_APP_ID},
-                f"{kind} token names no app",
+                f"{kind} token has no app id",
             ),
             ("issuer of the other token", "2.0", {"iss": OTHER_TOKEN}, f"{kind} token's issuer"),
             ("tenant of the other token", "2.0", {"tid": OTHER_TOKEN}, f"{kind} token's issuer"),
@@ -452,7 +452,7 @@ MATRIX: dict[str, Row] = {
         f"{kind}: {name}": Row(**{f"sign_{kind}": sign}, because=because)  # type: ignore[arg-type]
         for kind in ("app", "subject")
         for name, sign, because in (
-            ("unknown key", by_unknown_key, f"{kind} token's key is none of"),
+            ("unknown key", by_unknown_key, f"{kind} token's key is not one of"),
             ("no key id", with_header(kid=GONE), f"{kind} token.*key"),
             ("empty key id", with_header(kid=""), f"{kind} token.*key"),
             ("key id is a number", with_header(kid=1), f"{kind} token.*[Kk]ey"),
@@ -470,7 +470,7 @@ MATRIX: dict[str, Row] = {
             ("a list of algorithms", with_header(alg=["RS256"]), f"{kind}.*signed by RS256"),
             ("an unknown extension", with_header(crit=["x"], x=1), f"{kind} token.*extension"),
             ("an extension that is no text", with_header(crit=["\ud800"]), f"{kind}.*extension"),
-            ("a detached payload", with_header(b64=False), f"{kind} token can't be taken"),
+            ("a detached payload", with_header(b64=False), f"{kind} token is not valid"),
             ("no signature", no_signature, f"{kind} token.*[Ss]ignature"),
             ("changed after it was signed", changed_after, f"{kind} token.*[Ss]ignature"),
             ("a payload that is no object", of_a_list, f"{kind} token.*payload"),
@@ -534,12 +534,12 @@ MATRIX: dict[str, Row] = {
                 "huge": lambda app, subject: ["x" * 60_000],
             },
             "app token is too long": {
-                "a huge app token": lambda app, subject: as_fabric(app + LONG, subject),
+                "a huge app token": lambda app, subject: as_fabric(app + TOO_LONG, subject),
             },
             "subject token is too long": {
-                "a huge subject token": lambda app, subject: as_fabric(app, LONG),
+                "a huge subject token": lambda app, subject: as_fabric(app, TOO_LONG),
             },
-            "app token can't be taken": {
+            "app token is not valid": {
                 "an app token of one part": lambda app, subject: as_fabric("x", subject),
                 "an app token of two parts": lambda app, subject: as_fabric(
                     app.rpartition(".")[0], subject
@@ -563,7 +563,7 @@ MATRIX: dict[str, Row] = {
                     f"{_base64(b'1' * 10_000)}.e30.e30", subject
                 ),
             },
-            "subject token can't be taken": {
+            "subject token is not valid": {
                 "a subject token of one part": lambda app, subject: as_fabric(app, "x"),
                 "a subject token of dots": lambda app, subject: as_fabric(app, ".."),
                 "a subject token cut short": lambda app, subject: as_fabric(app, subject[:-1]),
@@ -584,7 +584,7 @@ MATRIX: dict[str, Row] = {
     "tenant: letters beyond ASCII": Row(tenants=(f"{TENANT[:-1]}é",), because="is not a GUID"),
 }
 
-#: Fabric, however unusual.
+#: Genuine headers, by name. Each must be accepted, however unusual it is.
 GENUINE: dict[str, Row] = {
     "both of 2.0": Row(),
     "both of 1.0": Row(app_version="1.0", subject_version="1.0"),

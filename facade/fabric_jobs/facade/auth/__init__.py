@@ -1,7 +1,7 @@
-"""SubjectAndApp authentication: who calls, and for which tenant.
+"""SubjectAndApp authentication: verifies that the caller is Fabric, and for which tenant it calls.
 
-Every check of Fabric's contract is made here, with no network on the hot path: the authority's keys
-are held, and a pair of tokens that was verified once is remembered until the earlier one expires.
+This room makes every check of Fabric's contract. A request normally needs no network: the
+authority's keys are kept, and a verified pair of tokens is remembered until the first one expires.
 """
 
 from fabric_jobs.facade.auth.authenticator import Authenticator, Caller

@@ -1,4 +1,4 @@
-"""Verifies a request's tokens, and remembers what it verified."""
+"""Verifies a request's tokens, and remembers the pairs that it has verified."""
 
 import time
 from collections import OrderedDict
@@ -16,21 +16,21 @@ from fabric_jobs.facade.auth.tokens import (
     Trust,
     check_app,
     check_subject,
-    checked,
-    claims_of,
+    check_version,
+    decode_claims,
 )
 
-#: Pairs that are remembered; one is about 300 bytes.
-MAX_REMEMBERED = 10_000
+#: Verified pairs that are remembered; one takes about 300 bytes.
+MAX_REMEMBERED_PAIRS = 10_000
 MAX_TOKEN_CHARS = 16 * 1024
 
 
 class Caller(NamedTuple):
-    """For whom a request is made."""
+    """Whom Fabric makes a request for."""
 
-    #: In the one spelling of GUIDs.
+    #: The customer's tenant, as a canonical GUID.
     tenant_id: str
-    #: Whether a user stands behind it, beside Fabric itself.
+    #: Whether the request carries a user's token beside Fabric's own.
     has_subject: bool
 
 
@@ -40,15 +40,19 @@ class Authenticator:
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
         self._remembered: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
-        #: A key that is withdrawn takes with it what was verified by it.
-        self.keys = Keys(trust.authority, changed=self._forget)
+        #: A change of the keys forgets all pairs, because a withdrawn key may have signed them.
+        self.keys = Keys(trust.authority, on_change=self._forget)
 
     async def authenticate(self, authorization: list[str], tenants: list[str]) -> Caller:
-        """Who calls, by the values of the two headers. Raises `AuthError`, `AuthorityError`."""
-        # Unequal headers never share a digest: each value stands on a line of its own.
+        """The caller, by the values of the Authorization and the tenant headers.
+
+        Raises `AuthError`, and `AuthorityError` if the authority's keys can't be fetched.
+        """
+        # Each value has a line of its own, so that different headers never have the same digest.
         text = "\n".join((*tenants, "", *authorization))
         digest = sha256(text.encode("utf-8", "surrogateescape")).digest()
-        # If the keys change meanwhile, this is forgotten, with what is put into it below.
+        # A change of the keys during verification replaces the dictionary, so that this pair is
+        # put into the old one and is not remembered.
         remembered = self._remembered
         if known := remembered.get(digest):
             caller, expires = known
@@ -56,26 +60,26 @@ class Authenticator:
                 remembered.move_to_end(digest)
                 return caller
             del remembered[digest]
-        caller, expires = await self._verify(token_pair(authorization), tenant(tenants))
+        caller, expires = await self._verify_pair(token_pair(authorization), tenant(tenants))
         remembered[digest] = caller, expires
-        if len(remembered) > MAX_REMEMBERED:
+        if len(remembered) > MAX_REMEMBERED_PAIRS:
             remembered.popitem(last=False)
         return caller
 
     def _forget(self) -> None:
         self._remembered = OrderedDict()
 
-    async def _verify(self, pair: TokenPair, tenant_id: UUID) -> tuple[Caller, float]:
-        app, app_id = await self._token(pair.app, "app")
+    async def _verify_pair(self, pair: TokenPair, tenant_id: UUID) -> tuple[Caller, float]:
+        app, app_id = await self._verify_token(pair.app, "app")
         check_app(app, app_id, self._trust)
         if not pair.subject:
             return Caller(str(tenant_id), has_subject=False), app.exp
-        subject, subject_app_id = await self._token(pair.subject, "subject")
+        subject, subject_app_id = await self._verify_token(pair.subject, "subject")
         check_subject(subject, subject_app_id, app_id, tenant_id)
         return Caller(str(tenant_id), has_subject=True), min(app.exp, subject.exp)
 
-    async def _token(self, token: str, name: str) -> tuple[Claims, UUID]:
-        """A token's claims and app id, once signature, times, issuer and audience are right."""
+    async def _verify_token(self, token: str, name: str) -> tuple[Claims, UUID]:
+        """Checks signature, times, issuer and audience; returns the claims and the app id."""
         if len(token) > MAX_TOKEN_CHARS:
             raise AuthError(f"The {name} token is too long.")
         try:
@@ -84,21 +88,21 @@ class Authenticator:
                 raise AuthError(f"The {name} token must be signed by RS256.")
             key_id = header.get("kid")
             if not key_id:
-                raise AuthError(f"The {name} token names no key.")
+                raise AuthError(f"The {name} token has no key id.")
             key = await self.keys.find(key_id)
             if key is None:
-                raise AuthError(f"The {name} token's key is none of the authority's.")
+                raise AuthError(f"The {name} token's key is not one of the authority's.")
             payload = jwt.decode(
                 token,
                 key.key,
                 algorithms=["RS256"],
                 leeway=self._trust.skew_s,
-                # Issuer and audience follow from the version, and are checked by it.
+                # `check_version` checks issuer and audience, because they depend on the version.
                 options={"require": ["exp", "nbf"], "verify_aud": False, "verify_iss": False},
             )
         except jwt.PyJWTError as error:
-            # It may quote the token, and with it what is no text.
+            # The message may quote the token, which need not be valid text.
             reason = str(error).encode("ascii", "backslashreplace").decode()
-            raise AuthError(f"The {name} token can't be taken: {reason}.") from None
-        claims = claims_of(payload, name)
-        return claims, checked(claims, key.issuer, self._trust, name)
+            raise AuthError(f"The {name} token is not valid: {reason}.") from None
+        claims = decode_claims(payload, name)
+        return claims, check_version(claims, key.issuer, self._trust, name)

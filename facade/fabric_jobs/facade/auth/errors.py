@@ -1,5 +1,5 @@
-"""Why a caller is not who it says."""
+"""The error of a request that is not authentic."""
 
 
 class AuthError(Exception):
-    """The request is not Fabric's; the message says which check failed."""
+    """The request does not come from Fabric. The message says which check failed."""

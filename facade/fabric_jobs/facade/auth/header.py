@@ -1,4 +1,4 @@
-"""The form of Fabric's two headers."""
+"""Parses Fabric's two headers: Authorization and the tenant header."""
 
 import re
 from typing import NamedTuple
@@ -16,14 +16,17 @@ _PAIR = re.compile(
 
 
 class TokenPair(NamedTuple):
-    """The two tokens of one Authorization value; the subject's may be empty."""
+    """The two tokens of an Authorization header; the subject token may be empty."""
 
     subject: str
     app: str
 
 
 def token_pair(values: list[str]) -> TokenPair:
-    """The tokens in the Authorization headers of a request. Raises `AuthError`."""
+    """The tokens in the values of a request's Authorization headers.
+
+    Raises `AuthError` unless there is exactly one header, of the right form.
+    """
     if len(values) != 1:
         raise AuthError("Send exactly one Authorization header.")
     found = _PAIR.fullmatch(values[0].strip())
@@ -35,14 +38,17 @@ def token_pair(values: list[str]) -> TokenPair:
 
 
 def tenant(values: list[str]) -> UUID:
-    """The customer's tenant in the tenant headers of a request. Raises `AuthError`."""
+    """The customer's tenant in the values of a request's tenant headers.
+
+    Raises `AuthError` unless there is exactly one header, with a GUID.
+    """
     if len(values) != 1:
         raise AuthError(f"Send exactly one {TENANT_HEADER} header.")
     return guid(values[0], TENANT_HEADER)
 
 
 def guid(text: str, name: str) -> UUID:
-    """The GUID in a text, which `name` names. Raises `AuthError`."""
+    """The GUID in a text. Raises `AuthError`, whose message calls the text `name`."""
     try:
         return guids.guid(text)
     except ValueError:

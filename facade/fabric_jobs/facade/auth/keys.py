@@ -1,4 +1,4 @@
-"""The authority's signing keys: held, refreshed in the background, and once for an unknown one."""
+"""The authority's signing keys, refreshed every hour, and at once when a key id is unknown."""
 
 import asyncio
 import logging
@@ -19,13 +19,15 @@ from tenacity import (
 
 log = logging.getLogger("fabric_jobs.auth")
 
+#: Seconds between two refreshes.
 REFRESH_S = 3600.0
-#: An unknown key id is looked for at most this often: forged ids must not become a load.
+#: Seconds between two fetches for unknown key ids, so that forged ids cannot load the authority.
 UNKNOWN_S = 10.0
+#: Seconds that one HTTP request to the authority may take.
 TIMEOUT_S = 5.0
-#: How long a start waits for the authority.
+#: Seconds that a start waits for the authority.
 START_S = 60.0
-#: What comes of an authority that is away, or whose answer makes no sense.
+#: Errors of a fetch from an authority that is away, or whose answer is malformed.
 _FAULTS = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -38,43 +40,46 @@ _FAULTS = (
 
 
 class AuthorityError(Exception):
-    """The authority's keys can't be had; the message names its address."""
+    """The authority's keys can't be fetched. The message names the address."""
 
 
 class Key(NamedTuple):
-    """A key, and the issuer whose tokens alone it signs, if it says so."""
+    """A signing key, and the issuer that it is bound to; None if it may sign for every issuer."""
 
     key: PyJWK
     issuer: str | None
 
 
 class Keys:
-    """The keys by their id."""
+    """The authority's RSA keys, by key id."""
 
-    def __init__(self, authority: str, changed: Callable[[], None] = lambda: None) -> None:
-        """`changed` is called when the set of keys is another than before."""
+    def __init__(self, authority: str, on_change: Callable[[], None] = lambda: None) -> None:
+        """`on_change` is called when a fetch finds other keys than the last one."""
         self._url = f"{authority}/common/.well-known/openid-configuration"
-        self._changed = changed
+        self._on_change = on_change
         self._keys: dict[str, Key] = {}
         self._published: object = None
-        self._asked_at = float("-inf")
-        self._asking: asyncio.Task[int] | None = None
-        #: Why the last look for an unknown key found nothing out, unless another did since.
-        self._failed: BaseException | None = None
+        self._fetched_at = float("-inf")
+        self._fetching: asyncio.Task[int] | None = None
+        #: The error of the last fetch for an unknown key; None if a later fetch succeeded.
+        self._fetch_error: BaseException | None = None
 
     async def start(self) -> None:
-        """Fetches the keys for the first time. Raises `AuthorityError`."""
+        """Fetches the keys when the facade starts, and retries for `START_S` seconds.
+
+        Raises `AuthorityError`.
+        """
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(AuthorityError),
             wait=wait_random_exponential(0.2, max=5),
             stop=stop_after_delay(START_S),
-            before_sleep=_report,
+            before_sleep=_log_retry,
             reraise=True,
         )
         await retrying(self.fetch)
 
     async def run(self) -> None:
-        """Refreshes the keys until cancelled; those that are held serve while that fails."""
+        """Refreshes the keys until cancelled. If a refresh fails, the old keys stay in use."""
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
@@ -83,30 +88,31 @@ class Keys:
                 log.warning("the keys could not be refreshed: %s", error)
 
     async def find(self, key_id: str) -> Key | None:
-        """The key of this id, asking the authority once if it is not held.
+        """The key of this id, or None if the authority has no such key.
 
-        Raises `AuthorityError` where an unknown key can't be told from a new one.
+        Fetches the keys once if the id is unknown. Raises `AuthorityError` if that fails, because
+        the id may then be that of a new key.
         """
         if key := self._keys.get(key_id):
             return key
-        if self._asking is None:
-            if time.monotonic() - self._asked_at < UNKNOWN_S:
-                if self._failed:
-                    raise AuthorityError(str(self._failed))
+        if self._fetching is None:
+            if time.monotonic() - self._fetched_at < UNKNOWN_S:
+                if self._fetch_error:
+                    raise AuthorityError(str(self._fetch_error))
                 return None
-            self._asked_at = time.monotonic()
-            self._asking = asyncio.create_task(self.fetch(), name="fetch an unknown key")
-            self._asking.add_done_callback(self._asked)
-        await asyncio.shield(self._asking)
+            self._fetched_at = time.monotonic()
+            self._fetching = asyncio.create_task(self.fetch(), name="fetch an unknown key")
+            self._fetching.add_done_callback(self._finish_fetch)
+        await asyncio.shield(self._fetching)
         return self._keys.get(key_id)
 
-    def _asked(self, task: asyncio.Task[int]) -> None:
-        self._asking = None
+    def _finish_fetch(self, task: asyncio.Task[int]) -> None:
+        self._fetching = None
         if not task.cancelled():
-            self._failed = task.exception()  # those who asked may have gone
+            self._fetch_error = task.exception()  # Every caller may have been cancelled meanwhile.
 
     async def fetch(self) -> int:
-        """Asks the authority once; how many keys it has. Raises `AuthorityError`."""
+        """Fetches the keys once; returns their number. Raises `AuthorityError`."""
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
                 configuration = (await client.get(self._url)).raise_for_status().json()
@@ -119,14 +125,14 @@ class Keys:
             }
         except _FAULTS as error:
             raise AuthorityError(
-                f"The authority's keys can't be had from {self._url}: {error!r}."
+                f"The authority's keys can't be fetched from {self._url}: {error!r}."
             ) from error
         if found["keys"] != self._published:
-            self._changed()
-        self._keys, self._published, self._failed = keys, found["keys"], None
+            self._on_change()
+        self._keys, self._published, self._fetch_error = keys, found["keys"], None
         return len(keys)
 
 
-def _report(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     assert state.outcome is not None
-    log.warning("%s Again in %.1f s.", state.outcome.exception(), state.upcoming_sleep)
+    log.warning("%s Trying again in %.1f s.", state.outcome.exception(), state.upcoming_sleep)

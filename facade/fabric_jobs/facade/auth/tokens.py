@@ -1,4 +1,4 @@
-"""What the two tokens must say, once their signatures are right."""
+"""Checks the claims of the two tokens. Their signatures have been verified before."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,24 +14,24 @@ _V1_ISSUER = "https://sts.windows.net/{tid}/"
 
 
 class Trust(Struct, frozen=True, kw_only=True):
-    """Whose tokens are taken, and for whom they must be meant."""
+    """Whose tokens are accepted, and which audience the tokens must have."""
 
-    #: The authority's address, without a slash at its end.
+    #: The authority's URL, without a slash at its end.
     authority: str
     #: The tenant that published the workload.
     publisher_tenant: UUID
-    #: The workload's Application ID URI: the audience of v1 tokens.
+    #: The workload's Application ID URI, which is the audience of v1 tokens.
     audience: str
-    #: The workload's client id: the audience of v2 tokens.
+    #: The workload's client id, which is the audience of v2 tokens.
     client_id: str
-    #: Fabric's app ids.
+    #: Fabric's own app ids.
     fabric_app_ids: frozenset[UUID]
-    #: Seconds that clocks may differ.
+    #: Seconds by which the authority's clock may differ from this machine's.
     skew_s: float
 
 
 class Claims(Struct, frozen=True, kw_only=True):
-    """The claims that are looked at; of another type, they are no claims."""
+    """The claims that are checked, each with the type that it must have."""
 
     ver: str
     iss: str
@@ -46,16 +46,19 @@ class Claims(Struct, frozen=True, kw_only=True):
     scp: str | None = None
 
 
-def claims_of(payload: dict[str, Any], name: str) -> Claims:
-    """The claims of a token's payload. Raises `AuthError`."""
+def decode_claims(payload: dict[str, Any], name: str) -> Claims:
+    """Decodes a token's payload. Raises `AuthError` if a claim is missing or of a wrong type."""
     try:
         return msgspec.convert(payload, Claims)
     except msgspec.ValidationError as error:
         raise AuthError(f"The {name} token's claims are wrong: {error}.") from None
 
 
-def checked(claims: Claims, key_issuer: str | None, trust: Trust, name: str) -> UUID:
-    """The app id, once issuer and audience are right for the version. Raises `AuthError`."""
+def check_version(claims: Claims, key_issuer: str | None, trust: Trust, name: str) -> UUID:
+    """Checks issuer and audience by the token's version; returns the id of the calling app.
+
+    `key_issuer` is the issuer that the signing key is bound to. Raises `AuthError`.
+    """
     tid = guid(claims.tid, f"The {name} token's tid")
     match claims.ver:
         case "1.0":
@@ -71,12 +74,12 @@ def checked(claims: Claims, key_issuer: str | None, trust: Trust, name: str) -> 
     if claims.aud.lower() != audience.lower():
         raise AuthError(f"The {name} token's audience must be {audience}.")
     if app is None:
-        raise AuthError(f"The {name} token names no app.")
+        raise AuthError(f"The {name} token has no app id.")
     return guid(app, f"The {name} token's app id")
 
 
 def check_app(claims: Claims, app_id: UUID, trust: Trust) -> None:
-    """Whether an app token is Fabric's own. Raises `AuthError`."""
+    """Checks that an app token is Fabric's own. Raises `AuthError`."""
     if claims.idtyp != "app":
         raise AuthError("The app token's idtyp must be app.")
     if not claims.oid:
@@ -90,7 +93,10 @@ def check_app(claims: Claims, app_id: UUID, trust: Trust) -> None:
 
 
 def check_subject(claims: Claims, app_id: UUID, fabric_app_id: UUID, tenant: UUID) -> None:
-    """Whether a subject token is of a user whom this app acts for. Raises `AuthError`."""
+    """Checks that a subject token is of a user of the tenant, and issued for Fabric's app.
+
+    Raises `AuthError`.
+    """
     if claims.idtyp is not None:
         raise AuthError("The subject token must have no idtyp.")
     if SCOPE not in (claims.scp or "").split(" "):

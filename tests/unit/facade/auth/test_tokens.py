@@ -1,4 +1,4 @@
-"""The authenticator against the local issuer: who is Fabric, and who is not."""
+"""The authenticator against the local issuer: genuine and forged headers, keys and memory."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ from fabric_jobs.cli.dev.issuer import AUDIENCE, CLIENT_ID, PUBLISHER_TENANT, Si
 from fabric_jobs.facade.auth import Authenticator, AuthError, AuthorityError, Caller, Trust
 from fabric_jobs.facade.auth.keys import UNKNOWN_S
 from tests.support.tokens import (
+    FORGED,
     GENUINE,
-    MATRIX,
     OTHER_FABRIC_APP_ID,
     TENANT,
     Authority,
@@ -39,23 +39,23 @@ NO_SUBJECT = Row(authorization=lambda app, _: as_fabric(app, ""))
 
 @pytest.fixture(scope="module")
 def authority() -> Iterator[Authority]:
-    """The authority; RSA keys are dear, so it is one for the file."""
+    """The authority, one for the whole file, because RSA keys take long to make."""
     with Authority() as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def unchanged(authority: Authority) -> Iterator[None]:
-    """Whatever a test does to the authority ends with it."""
+def _restore_authority(authority: Authority) -> Iterator[None]:
+    """Undoes what the test does to the authority."""
     keys = list(authority.keys)
-    authority.asked.clear()
+    authority.requests.clear()
     yield
     authority.keys[:] = keys
     authority.down = False
 
 
-def trusting(authority: Authority) -> Authenticator:
-    """An authenticator that holds no keys yet."""
+def make_authenticator(authority: Authority) -> Authenticator:
+    """An authenticator that has fetched no keys yet."""
     return Authenticator(
         Trust(
             authority=authority.authority,
@@ -72,23 +72,23 @@ def trusting(authority: Authority) -> Authenticator:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(authority: Authority) -> Authenticator:
-    """One that holds the keys, for tests to whom its memory is nothing."""
-    authenticator = trusting(authority)
+    """One authenticator with keys, for tests that do not depend on what it remembers."""
+    authenticator = make_authenticator(authority)
     await authenticator.keys.start()
     return authenticator
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def authenticator(authority: Authority, unchanged: None) -> Authenticator:
-    """One of the test's own, that holds the keys."""
-    authenticator = trusting(authority)
+async def authenticator(authority: Authority, _restore_authority: None) -> Authenticator:
+    """An authenticator of the test's own, with keys."""
+    authenticator = make_authenticator(authority)
     await authenticator.keys.start()
-    authority.asked.clear()
+    authority.requests.clear()
     return authenticator
 
 
 class Clock:
-    """A time that the test sets, for what is remembered and for PyJWT."""
+    """A clock that the test sets, for the remembered pairs and for PyJWT."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -104,7 +104,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of whatever looks at a token."""
+    """The clock of the authenticator and of PyJWT."""
     clock = Clock()
     monkeypatch.setattr(fabric_jobs.facade.auth.authenticator, "time", clock)
     monkeypatch.setattr("jwt.api_jwt.datetime", clock)
@@ -113,7 +113,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tokens whose signatures were looked at."""
+    """The tokens whose signatures were verified."""
     seen: list[str] = []
     decode = jwt.decode
 
@@ -128,7 +128,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets time pass for the rate at which unknown keys are looked for."""
+    """Moves the clock on that limits the fetches for unknown keys."""
     now = [1000.0]
     monkeypatch.setattr(
         fabric_jobs.facade.auth.keys, "time", SimpleNamespace(monotonic=lambda: now[0])
@@ -141,17 +141,17 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Waits for what another task brings about."""
+    """Waits until another task makes the condition true."""
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-@pytest.mark.parametrize("row", MATRIX.values(), ids=MATRIX.keys())
-async def test_what_is_not_fabric_is_refused(
+@pytest.mark.parametrize("row", FORGED.values(), ids=FORGED.keys())
+async def test_authenticate_forged_headers_are_refused_with_their_reason(
     authority: Authority, shared: Authenticator, row: Row
 ) -> None:
-    """For the reason that the row has, in a text that can be sent; and the second time as well."""
+    """They are refused the second time as well, and the message can be encoded as UTF-8."""
     sent = row.sent(authority)
 
     for _ in range(2):
@@ -161,24 +161,24 @@ async def test_what_is_not_fabric_is_refused(
 
 
 @pytest.mark.parametrize("row", GENUINE.values(), ids=GENUINE.keys())
-async def test_what_is_fabric_is_let_in(
+async def test_authenticate_genuine_headers_are_accepted(
     authority: Authority, shared: Authenticator, row: Row
 ) -> None:
-    """For the tenant of the header, with the user behind it."""
+    """The caller has the tenant of the header, and a subject."""
     assert await shared.authenticate(*row.sent(authority)) == USER
 
 
-async def test_an_empty_subject_token_is_nobody_s(
+async def test_authenticate_empty_subject_token_has_no_subject(
     authority: Authority, shared: Authenticator
 ) -> None:
-    """Fabric itself calls; whether that is enough is the door's to say."""
+    """Fabric itself calls; admission control decides whether that is enough."""
     assert await shared.authenticate(*NO_SUBJECT.sent(authority)) == NO_USER
 
 
-async def test_one_tenant_s_tokens_are_not_remembered_for_another(
+async def test_authenticate_verified_pair_with_another_tenant_header_is_refused(
     authority: Authority, shared: Authenticator
 ) -> None:
-    """What was verified holds for its tenant header alone."""
+    """A pair is remembered together with its tenant header."""
     authorization, tenants = Row().sent(authority)
     assert await shared.authenticate(authorization, tenants) == USER
 
@@ -186,10 +186,10 @@ async def test_one_tenant_s_tokens_are_not_remembered_for_another(
         await shared.authenticate(authorization, [str(UUID(int=5))])
 
 
-async def test_a_new_key_is_found_by_asking_once(
+async def test_authenticate_new_key_costs_one_fetch(
     authority: Authority, authenticator: Authenticator
 ) -> None:
-    """A rollover while running costs one request for the keys, and no refusal."""
+    """The authority changed its key while the facade runs; no request is refused."""
     before = Row().sent(authority)
     authority.rotate()
     after = Row().sent(authority)
@@ -200,22 +200,24 @@ async def test_a_new_key_is_found_by_asking_once(
     assert authority.key_fetches == 1
 
 
-async def test_known_keys_ask_nobody(authority: Authority, authenticator: Authenticator) -> None:
-    """There is no network on the hot path."""
+async def test_authenticate_known_keys_cost_no_fetch(
+    authority: Authority, authenticator: Authenticator
+) -> None:
+    """A normal request needs no network."""
     for row in GENUINE.values():
         await authenticator.authenticate(*row.sent(authority))
 
-    assert authority.asked == []
+    assert authority.requests == []
 
 
-async def test_an_unknown_key_is_looked_for_at_a_bounded_rate(
+async def test_authenticate_unknown_keys_cost_a_bounded_rate_of_fetches(
     authority: Authority, authenticator: Authenticator, later: Callable[[float], None]
 ) -> None:
-    """Forged key ids are no load for the authority: one question in `UNKNOWN_S`."""
+    """Forged key ids cause one fetch in `UNKNOWN_S`, so they cannot load the authority."""
     forged = Row(sign_app=by_unknown_key)
 
     async def refused() -> int:
-        with pytest.raises(AuthError, match="none of the authority's"):
+        with pytest.raises(AuthError, match="not one of the authority's"):
             await authenticator.authenticate(*forged.sent(authority))
         return authority.key_fetches
 
@@ -226,10 +228,10 @@ async def test_an_unknown_key_is_looked_for_at_a_bounded_rate(
     assert [await refused(), await refused()] == [2, 2]
 
 
-async def test_fifty_callers_of_an_unknown_key_ask_once(
+async def test_authenticate_fifty_requests_with_a_new_key_cost_one_fetch(
     authority: Authority, authenticator: Authenticator
 ) -> None:
-    """They wait for one answer, and each has it."""
+    """All wait for the same fetch."""
     authority.rotate()
     rows = [Row().sent(authority) for _ in range(50)]
 
@@ -237,10 +239,10 @@ async def test_fifty_callers_of_an_unknown_key_ask_once(
     assert authority.key_fetches == 1
 
 
-async def test_a_caller_who_leaves_takes_nobody_s_answer_along(
+async def test_authenticate_request_cancelled_during_a_fetch_leaves_the_fetch_to_others(
     authority: Authority, authenticator: Authenticator
 ) -> None:
-    """The one who asked first may be gone: the others have the key all the same."""
+    """The cancelled request is the one that began the fetch."""
     authority.rotate()
     first = asyncio.create_task(authenticator.authenticate(*Row().sent(authority)))
     second = asyncio.create_task(authenticator.authenticate(*Row().sent(authority)))
@@ -256,20 +258,20 @@ async def test_a_caller_who_leaves_takes_nobody_s_answer_along(
     "name",
     ["no key id", "empty key id", "key id is a number", "unsigned", "HS256 by the public key"],
 )
-async def test_what_can_name_no_key_asks_nobody(
+async def test_authenticate_token_without_a_usable_key_id_costs_no_fetch(
     authority: Authority, authenticator: Authenticator, name: str
 ) -> None:
-    """The question for a new key is not spent on it."""
+    """The one fetch in `UNKNOWN_S` is kept for tokens that may be genuine."""
     with pytest.raises(AuthError):
-        await authenticator.authenticate(*MATRIX[f"app: {name}"].sent(authority))
+        await authenticator.authenticate(*FORGED[f"app: {name}"].sent(authority))
 
-    assert authority.asked == []
+    assert authority.requests == []
 
 
-async def test_a_remembered_pair_costs_no_verification(
+async def test_authenticate_remembered_pair_costs_no_verification(
     authority: Authority, authenticator: Authenticator, verified: list[str]
 ) -> None:
-    """Two signatures for the first request, none for the next hundred."""
+    """The first request verifies two signatures, the next hundred none."""
     sent = Row().sent(authority)
     callers = [await authenticator.authenticate(*sent) for _ in range(101)]
 
@@ -277,10 +279,10 @@ async def test_a_remembered_pair_costs_no_verification(
     assert len(verified) == 2
 
 
-async def test_what_was_refused_is_not_remembered(
+async def test_authenticate_refused_pair_is_not_remembered(
     authority: Authority, authenticator: Authenticator, clock: Clock
 ) -> None:
-    """What is not yet valid is let in as soon as it is."""
+    """A token that is not yet valid is accepted as soon as it is."""
     sent = Row(subject={"nbf": seconds(90)}).sent(authority)
     with pytest.raises(AuthError, match="not yet valid"):
         await authenticator.authenticate(*sent)
@@ -290,14 +292,14 @@ async def test_what_was_refused_is_not_remembered(
 
 
 @pytest.mark.parametrize("first", ["app", "subject"])
-async def test_a_pair_is_forgotten_at_the_earlier_expiry(
+async def test_authenticate_pair_is_forgotten_at_the_earlier_expiry(
     authority: Authority,
     authenticator: Authenticator,
     clock: Clock,
     verified: list[str],
     first: str,
 ) -> None:
-    """Whichever ends first; within the skew it is verified anew, behind that it is refused."""
+    """Within the clock skew after that it is verified again; later it is refused."""
     row = Row(app={"exp": seconds(300)}) if first == "app" else Row(subject={"exp": seconds(300)})
     sent = row.sent(authority)
 
@@ -313,10 +315,10 @@ async def test_a_pair_is_forgotten_at_the_earlier_expiry(
         await authenticator.authenticate(*sent)
 
 
-async def test_an_app_token_alone_is_forgotten_at_its_expiry(
+async def test_authenticate_app_token_alone_is_forgotten_at_its_expiry(
     authority: Authority, authenticator: Authenticator, clock: Clock
 ) -> None:
-    """There is no other to wait for."""
+    """There is no subject token."""
     row = Row(app={"exp": seconds(300)}, authorization=NO_SUBJECT.authorization)
     sent = row.sent(authority)
     assert await authenticator.authenticate(*sent) == NO_USER
@@ -326,14 +328,14 @@ async def test_an_app_token_alone_is_forgotten_at_its_expiry(
         await authenticator.authenticate(*sent)
 
 
-async def test_pairs_beyond_what_is_remembered_push_out_the_oldest(
+async def test_authenticate_memory_full_forgets_the_pair_used_longest_ago(
     authority: Authority,
     authenticator: Authenticator,
     verified: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Memory is bounded; what was used last stays."""
-    monkeypatch.setattr(fabric_jobs.facade.auth.authenticator, "MAX_REMEMBERED", 2)
+    """The memory is bounded."""
+    monkeypatch.setattr(fabric_jobs.facade.auth.authenticator, "MAX_REMEMBERED_PAIRS", 2)
     one, two, three = (Row().sent(authority) for _ in range(3))
     for sent in (one, two, one, three):
         await authenticator.authenticate(*sent)
@@ -346,10 +348,10 @@ async def test_pairs_beyond_what_is_remembered_push_out_the_oldest(
     assert [await cost(one), await cost(three), await cost(two)] == [0, 0, 2]
 
 
-async def test_a_change_of_the_keys_forgets_every_pair(
+async def test_keys_changed_forget_every_pair(
     authority: Authority, authenticator: Authenticator, verified: list[str]
 ) -> None:
-    """An unchanged set forgets nothing; another one has all verified anew."""
+    """An unchanged set of keys forgets none."""
     sent = Row().sent(authority)
 
     async def cost() -> int:
@@ -363,23 +365,23 @@ async def test_a_change_of_the_keys_forgets_every_pair(
     assert [await cost(), await cost()] == [2, 0]
 
 
-async def test_a_withdrawn_key_takes_its_pairs_with_it(
+async def test_keys_withdrawn_key_refuses_its_pairs(
     authority: Authority, authenticator: Authenticator
 ) -> None:
-    """What it signed is refused from the next look at the keys on."""
+    """A token of that key is refused from the next fetch on."""
     sent = Row().sent(authority)
     assert await authenticator.authenticate(*sent) == USER
     authority.keys[-1] = SigningKey()
     await authenticator.keys.start()
 
-    with pytest.raises(AuthError, match="none of the authority's"):
+    with pytest.raises(AuthError, match="not one of the authority's"):
         await authenticator.authenticate(*sent)
 
 
-async def test_another_key_under_the_same_id_is_another_key(
+async def test_keys_other_key_with_the_same_id_refuses_the_pairs_of_the_old_one(
     authority: Authority, authenticator: Authenticator
 ) -> None:
-    """The set has changed, though its ids have not."""
+    """The keys differ, though their ids do not."""
     sent = Row().sent(authority)
     assert await authenticator.authenticate(*sent) == USER
     key_id = authority.keys[-1].key_id
@@ -392,10 +394,10 @@ async def test_another_key_under_the_same_id_is_another_key(
         await authenticator.authenticate(*sent)
 
 
-async def test_a_key_that_is_withdrawn_meanwhile_is_not_remembered(
+async def test_authenticate_key_withdrawn_during_verification_is_not_remembered(
     authority: Authority, authenticator: Authenticator
 ) -> None:
-    """The look for the one token's new key tells that the other token's key is gone."""
+    """The fetch for one token's new key finds that the other token's key is gone."""
     old = authority.keys[-1]
     authority.rotate()
     row = Row(sign_app=lambda _, claims: signed_by(old, claims))
@@ -403,35 +405,35 @@ async def test_a_key_that_is_withdrawn_meanwhile_is_not_remembered(
     authority.keys.remove(old)
     await asyncio.gather(authenticator.authenticate(*sent), return_exceptions=True)
 
-    with pytest.raises(AuthError, match="app token's key is none of the authority's"):
+    with pytest.raises(AuthError, match="app token's key is not one of the authority's"):
         await authenticator.authenticate(*sent)
 
 
-async def test_the_keys_are_refreshed_while_running(
+async def test_keys_running_are_refreshed(
     authority: Authority, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also behind a time in which the authority was down."""
+    """A refresh while the authority is down does not end the task."""
     monkeypatch.setattr(fabric_jobs.facade.auth.keys, "REFRESH_S", 0.01)
     refreshing = asyncio.create_task(authenticator.keys.run())
     try:
         authority.down = True
-        await until(lambda: len(authority.asked) > 2)
+        await until(lambda: len(authority.requests) > 2)
         authority.rotate()
         authority.down = False
-        authority.asked.clear()
+        authority.requests.clear()
         await until(lambda: authority.key_fetches > 1)
     finally:
         refreshing.cancel()
-    authority.asked.clear()
+    authority.requests.clear()
 
     assert await authenticator.authenticate(*Row().sent(authority)) == USER
-    assert authority.asked == []
+    assert authority.requests == []
 
 
-async def test_known_keys_serve_while_the_authority_is_down(
+async def test_authenticate_authority_down_accepts_known_keys_and_raises_for_unknown_ones(
     authority: Authority, authenticator: Authenticator, later: Callable[[float], None]
 ) -> None:
-    """An unknown key may be a new one: each time it is the authority that fails, not the caller."""
+    """An unknown key may be a new one, so the error is the authority's and not the caller's."""
     known = Row().sent(authority)
     authority.down = True
     unknown = Row(sign_app=by_unknown_key).sent(authority)
@@ -440,18 +442,18 @@ async def test_known_keys_serve_while_the_authority_is_down(
         with pytest.raises(AuthorityError, match=authority.authority):
             await authenticator.authenticate(*unknown)
         assert await authenticator.authenticate(*known) == USER
-    assert len(authority.asked) == 1
+    assert len(authority.requests) == 1
 
     authority.down = False
     later(UNKNOWN_S + 1)
-    with pytest.raises(AuthError, match="none of the authority's"):
+    with pytest.raises(AuthError, match="not one of the authority's"):
         await authenticator.authenticate(*unknown)
 
 
-async def test_fifty_callers_are_all_told_that_the_authority_is_down(
+async def test_authenticate_authority_down_raises_for_fifty_requests_after_one_fetch(
     authority: Authority, authenticator: Authenticator
 ) -> None:
-    """Of the one question that was asked for them."""
+    """All wait for the same fetch."""
     authority.down = True
     rows = [Row(sign_app=by_unknown_key).sent(authority) for _ in range(50)]
     answers = await asyncio.gather(
@@ -459,7 +461,7 @@ async def test_fifty_callers_are_all_told_that_the_authority_is_down(
     )
 
     assert {type(answer) for answer in answers} == {AuthorityError}
-    assert len(authority.asked) == 1
+    assert len(authority.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -477,14 +479,14 @@ async def test_fifty_callers_are_all_told_that_the_authority_is_down(
     ],
 )
 @pytest.mark.parametrize("where", ["configuration", "keys"])
-async def test_an_answer_that_makes_no_sense_is_the_authority_s_fault(
+async def test_keys_malformed_answer_raises_and_keeps_the_old_keys(
     authority: Authority,
     authenticator: Authenticator,
     monkeypatch: pytest.MonkeyPatch,
     configuration: str,
     where: str,
 ) -> None:
-    """Whatever answers in its place, the keys that are held serve on."""
+    """Either of the two documents may be malformed."""
     known = Row().sent(authority)
     body = configuration.replace("AUTHORITY", authority.authority)
     _answer(authority, monkeypatch, where, body)
@@ -497,10 +499,10 @@ async def test_an_answer_that_makes_no_sense_is_the_authority_s_fault(
 @pytest.mark.parametrize(
     "keys", ['{"keys":null}', '{"keys":["x"]}', '{"keys":{}}', '{"keys":[]}', '{"keys":[{}]}']
 )
-async def test_a_set_without_a_key_is_the_authority_s_fault(
+async def test_keys_answer_without_a_key_raises_and_keeps_the_old_keys(
     authority: Authority, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch, keys: str
 ) -> None:
-    """An authority that signs has a key: what is held is kept."""
+    """An authority that signs tokens has a key, so the answer must be wrong."""
     known = Row().sent(authority)
     _answer(authority, monkeypatch, "keys", keys)
 
@@ -510,7 +512,7 @@ async def test_a_set_without_a_key_is_the_authority_s_fault(
 
 
 def _answer(authority: Authority, monkeypatch: pytest.MonkeyPatch, where: str, body: str) -> None:
-    """Has the authority answer one of its two addresses with this."""
+    """Makes the authority answer one of its two documents with this body."""
     answer = authority.answer
 
     def other(request: Any) -> None:
@@ -524,25 +526,25 @@ def _answer(authority: Authority, monkeypatch: pytest.MonkeyPatch, where: str, b
     monkeypatch.setattr(authority, "answer", other)
 
 
-async def test_a_start_without_the_authority_says_where_it_looked(
+async def test_keys_start_without_the_authority_raises_with_its_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It waits for a while, and then gives up with the address."""
+    """The start tries for `START_S` seconds."""
     monkeypatch.setattr(fabric_jobs.facade.auth.keys, "START_S", 0.1)
     gone = Authority.__new__(Authority)
     gone.authority = "http://127.0.0.1:1"
 
     with pytest.raises(AuthorityError, match=r"from http://127\.0\.0\.1:1/common/"):
-        await trusting(gone).keys.start()
+        await make_authenticator(gone).keys.start()
 
 
-async def test_an_address_that_is_none_is_told_at_the_start(
+async def test_keys_start_with_a_malformed_authority_url_raises_with_the_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A typing error in the setting is no crash."""
+    """A wrong setting ends the start with an error, and not with a traceback."""
     monkeypatch.setattr(fabric_jobs.facade.auth.keys, "START_S", 0.1)
     gone = Authority.__new__(Authority)
     gone.authority = "http://127.0.0.1:port"
 
     with pytest.raises(AuthorityError, match=r"from http://127\.0\.0\.1:port/common/"):
-        await trusting(gone).keys.start()
+        await make_authenticator(gone).keys.start()
