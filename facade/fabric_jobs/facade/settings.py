@@ -33,87 +33,95 @@ UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*
 
 
 class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
-    """How a facade replica runs; each field is an environment variable, as `FABRIC_JOBS_...`."""
+    """A facade's settings; a field's variable is `FABRIC_JOBS_` and its name in capitals."""
 
-    #: Where Fabric calls; loopback only without authentication. Port 0 takes a free one.
+    #: The address on which Fabric calls the facade. Without authentication it must be on loopback.
+    #: Port 0 takes a free port.
     http_address: Address = "127.0.0.1:5000"
-    #: Where internal services and executors call; loopback only without mutual TLS.
+    #: The address on which executors and internal services call gRPC. Without mutual TLS it must be
+    #: on loopback.
     grpc_address: Address = "127.0.0.1:5001"
-    #: The authorities that sign the certificates of gRPC clients. The three files go together;
-    #: without them gRPC is plain, and who reaches it may do everything.
+    #: The authorities that sign the certificates of gRPC clients. Set all three files or none.
+    #: Without them gRPC has no TLS, and any client that can connect may call every method.
     grpc_tls_client_ca_file: PemFile = None
-    #: The facade's certificate for gRPC. Each of the files is read again when it changes.
+    #: The facade's certificate for gRPC. The facade reads a changed file again by itself.
     grpc_tls_cert_file: PemFile = None
-    #: That certificate's key, without a passphrase.
+    #: The key of the facade's certificate, without a passphrase.
     grpc_tls_key_file: PemFile = None
-    #: Certificate names that may open a session: claim, report, heartbeat.
+    #: Certificate names of executors: they may claim jobs, report on runs and send heartbeats.
     grpc_executors: tuple[str, ...] = ()
-    #: Certificate names that may get, list and watch jobs, and list executors.
+    #: Certificate names of readers: they may get, list and watch jobs, and list executors.
     grpc_readers: tuple[str, ...] = ()
-    #: Certificate names that may cancel and retry jobs, beside all that readers may.
+    #: Certificate names of operators: they may do what readers may, and cancel and retry jobs.
     grpc_operators: tuple[str, ...] = ()
-    #: What stands before every path of Fabric's.
+    #: The part of the URL before Fabric's own paths.
     base_path: UrlPath = "/workload"
-    #: The folder of the replica's state, made where missing; memory if empty. One process has it.
+    #: The folder for the replica's state. It is created if it is missing, and only one process may
+    #: use it. If empty, the state is kept in memory.
     state_dir: Annotated[Path | None, Meta(examples=["/var/lib/fabric-jobs"])] = None
-    #: Whether a missing topic is made at start.
+    #: Whether the facade creates a missing topic when it starts.
     create_topics: bool = False
-    #: How many partitions the topic has; never to be changed once it is in use.
+    #: The number of partitions of the events topic. Never change it for a topic that is in use.
     events_partitions: Annotated[int, Meta(ge=1)] = 24
-    #: The topic of the executors' heartbeats.
+    #: The topic of the heartbeats of executors and facades.
     heartbeats_topic: Topic = HEARTBEATS_TOPIC
-    #: Seconds of silence after which a run is taken from its executor; an hour at most.
+    #: Seconds without a heartbeat after which an executor loses its runs.
     lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
-    #: Seconds that a stopping replica answers on while it says that it is not ready, for those who
-    #: send it requests to notice.
+    #: Seconds for which a stopping facade still answers, but reports itself as not ready, so that
+    #: load balancers stop sending it requests.
     unready_s: Annotated[float, Meta(ge=0)] = 3.0
-    #: Seconds until an append that was not read back is answered with 503 or UNAVAILABLE.
+    #: Seconds that a command may take before the facade answers 503 over HTTP, or UNAVAILABLE over
+    #: gRPC.
     append_deadline_s: Annotated[float, Meta(gt=0)] = 3.0
     #: The largest request body, in bytes.
     body_limit_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
-    #: Whether callers of the HTTP API must be Fabric: `on`, or `off` on loopback.
+    #: Whether the HTTP API accepts only Fabric as its caller. `off` is allowed on loopback only.
     authentication: Literal["on", "off"] = "on"
     #: The address of the authority that signs Fabric's tokens.
     authority: Url = "https://login.microsoftonline.com"
-    #: The tenant that published the workload: that of Fabric's app token.
+    #: The tenant that published the workload. Fabric's app token must be of this tenant.
     publisher_tenant_id: Guid = ""
-    #: The workload's Application ID URI: the audience of v1 tokens.
+    #: The workload's Application ID URI, which is the audience of v1 tokens.
     audience: str = ""
-    #: The workload's client id: the audience of v2 tokens.
+    #: The workload's client id, which is the audience of v2 tokens.
     client_id: Guid = ""
-    #: The app ids that are Fabric's.
+    #: Fabric's own app ids.
     fabric_app_ids: tuple[Guid, ...] = (
         "00000009-0000-0000-c000-000000000000",
         "d2450708-699c-41e3-8077-b0c8341509aa",
     )
-    #: Seconds that the authority's clock may differ.
+    #: Seconds by which the authority's clock may differ from this machine's.
     clock_skew_s: Annotated[float, Meta(ge=0, le=300)] = 60.0
-    #: Invoke types whose create must come with a user's token, beside Fabric's own.
+    #: Invoke types for which a create must carry a user's token beside Fabric's own.
     subject_token_required: tuple[InvokeType, ...] = (InvokeType.MANUAL,)
-    #: Item types that are served; all if empty.
+    #: Item types whose jobs are accepted; all if empty.
     item_types: tuple[str, ...] = ()
-    #: Job types that are served; all if empty.
+    #: Job types that are accepted; all if empty.
     job_types: tuple[str, ...] = ()
-    #: Creates a second that a tenant may send to one replica; 0 means any.
+    #: The creates per second that one facade accepts from a tenant; 0 means no limit.
     tenant_creates_per_s: Annotated[float, Meta(ge=0)] = 0.0
-    #: Jobs of a tenant that may be unfinished at a time; 0 means any.
+    #: The unfinished jobs that a tenant may have at a time; 0 means no limit.
     tenant_unfinished_jobs: Annotated[int, Meta(ge=0)] = 0
-    #: Whether pages about the HTTP API are served beside its description.
+    #: Whether `/schema` shows the HTTP API's description as a web page.
     docs: bool = False
-    #: Whether the job monitor is served, under `/monitor` of the HTTP address.
+    #: Whether the facade serves the job monitor, under `/monitor` of the HTTP address.
     monitor: bool = False
-    #: What readers of the monitor sign in with: 16 characters or more.
+    #: The token with which readers sign in to the monitor, of 16 characters or more.
     monitor_reader_token: Secret | None = None
-    #: What operators sign in with, who may also cancel jobs. Without either token, which is for
-    #: loopback only, nobody signs in, and whoever reaches the monitor is an operator.
+    #: The token with which operators sign in, of 16 characters or more. Operators may also cancel
+    #: jobs. Without either token nobody signs in, every visitor is an operator, and the HTTP
+    #: address must be on loopback.
     monitor_operator_token: Secret | None = None
-    #: Where the monitor's links to traces lead; if empty, it shows their ids alone.
+    #: The address of a trace, for the monitor's links. If empty, the monitor shows trace ids only.
     monitor_trace_url: TraceUrl = ""
-    #: How a log line is written: for people, or as an object for machines.
+    #: The form of a log line: text for people, or a JSON object for machines.
     log_format: LogFormat = "console"
 
     def state_file(self) -> Path | None:
-        """The file of the replica's state, in a folder that is there. Raises `SettingsError`."""
+        """The file of the replica's state; None if the state is kept in memory.
+
+        Creates the folder. Raises `SettingsError` if the folder can't be written to.
+        """
         if self.state_dir is None:
             return None
         try:
