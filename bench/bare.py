@@ -19,8 +19,8 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Command, Job
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.settings import FacadeSettings
-from fabric_jobs.facade.startup.garbage import collect_seldom
-from fabric_jobs.facade.startup.security import admission, authenticator, http_address
+from fabric_jobs.facade.startup.garbage import tune_garbage_collection
+from fabric_jobs.facade.startup.security import admission_rules, authenticator, http_address
 from fabric_jobs.runtime.settings import from_env
 from fabric_jobs.runtime.telemetry import providers
 
@@ -56,7 +56,7 @@ class Nowhere(Jobs):
     def __init__(self) -> None:
         pass
 
-    def known(self, job_id: str) -> bool:
+    def is_known(self, job_id: str) -> bool:
         """Nothing is."""
         return False
 
@@ -76,11 +76,11 @@ class Constant(Operations):
 class Well:
     """What has no log behind it is always well."""
 
-    def dead(self) -> Sequence[str]:
+    def failures(self) -> Sequence[str]:
         """Nothing is wrong."""
         return ()
 
-    unready = dead
+    unready_reasons = failures
 
 
 async def serve(settings: FacadeSettings) -> None:
@@ -88,10 +88,14 @@ async def serve(settings: FacadeSettings) -> None:
     trusted = authenticator(settings)
     if trusted:
         await trusted.keys.start()
-    door = AdmissionControl(trusted, admission(settings), lambda *_: True)
+    admission = AdmissionControl(trusted, admission_rules(settings), lambda *_: True)
     health: Any = Well()
     app: Any = http_app(
-        Constant(Nowhere(), door), settings.base_path, settings.body_limit_bytes, health, docs=False
+        Constant(Nowhere(), admission),
+        settings.base_path,
+        settings.body_limit_bytes,
+        health,
+        docs=False,
     )
     http = HttpServer(app, *http_address(settings))
     print(f"bare ready http=http://{http.address}{settings.base_path}", flush=True)
@@ -99,7 +103,7 @@ async def serve(settings: FacadeSettings) -> None:
 
 
 if __name__ == "__main__":
-    collect_seldom()
+    tune_garbage_collection()
     with (
         providers.running("bare", os.environ, scraped=True),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

@@ -133,7 +133,7 @@ def test_certificates_are_told_with_the_time_that_they_hold(
 
     assert report.code == 0
     assert report.verdicts("tls") == ["ok", "ok"]
-    assert f"FABRIC_JOBS_GRPC_TLS_CERT_FILE={server.cert} holds for 1.0 days" in report.text
+    assert f"FABRIC_JOBS_GRPC_TLS_CERT_FILE={server.cert} is valid for 1.0 days" in report.text
 
 
 def test_a_kafka_that_is_away_fails_by_its_setting(environment: dict[str, str]) -> None:

@@ -4,10 +4,21 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx
+
 from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.conftest import Cluster, no_apache_kafka
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
 from tests.support.programs import Fabric, executor, facade, new_id
+
+
+def reason_of(answer: httpx.Response) -> str:
+    """Why the facade could not answer; the other detail has the request's ids."""
+    (detail,) = (
+        each for each in answer.json()["moreDetails"] if each["errorCode"] == "UnavailableReason"
+    )
+    (parameter,) = detail["additionalParameters"]
+    return str(parameter["value"])
 
 
 async def test_kafka_away_is_said_within_the_deadline_and_recovers(tmp_path: Path) -> None:
@@ -43,6 +54,8 @@ async def test_kafka_away_is_said_within_the_deadline_and_recovers(tmp_path: Pat
     assert refused.headers["retry-after"] == "5"
     assert refused.json()["errorCode"] == "Unavailable"
     assert refused.json()["isPermanent"] is False
+    assert reason_of(refused) == "OUTCOME_UNKNOWN"
+    assert reason_of(missed) == "LOG_UNREACHABLE"
     # The append deadline is 3 s; the rest is room for a busy machine.
     assert took_s < 6
     assert read.json() == completed

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.jobs import InvokeType, JobInstanceStatus, Policy
-from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
+from fabric_jobs.facade.jobs.errors import RefusedError
+from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Claim, Reason, ReportCompleted, Request, RequestCancel
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store

@@ -1,4 +1,4 @@
-"""The facts of Fabric's contract, as a description has to say them; the errors are the facade's."""
+"""Fabric's contract as an OpenAPI description must show it; the error statuses are the facade's."""
 
 from msgspec import Struct
 
@@ -12,24 +12,24 @@ TEXT = {"type": "string"}
 PAYLOAD = {"type": ["object", "null"]}
 ITEM_TYPE = {"type": "string", "minLength": 1, "maxLength": 64}
 JOB_TYPE = {"type": "string", "minLength": 1, "maxLength": 96}
-INSTANTS = {"type": "string", "format": "date-time"}
+TIME = {"type": "string", "format": "date-time"}
 
 ITEM_PARTS: dict[str, object] = {"workspaceId": GUID, "itemType": ITEM_TYPE, "itemId": GUID}
 INSTANCE_PARTS = {**ITEM_PARTS, "jobType": JOB_TYPE, "jobInstanceId": GUID}
-NAMED: dict[str, object] = {"jobType": JOB_TYPE, "jobInstanceId": GUID}
+REMOTE_BODY: dict[str, object] = {"jobType": JOB_TYPE, "jobInstanceId": GUID}
 
 
 class Fact(Struct, frozen=True):
-    """What the contract says of an operation, and which errors the facade has for it."""
+    """An operation in the contract, and the error statuses that the facade adds."""
 
     operation_id: str
-    #: Of its path, in their order.
+    #: The path parameters, in their order.
     parts: dict[str, object]
     errors: list[int]
     success: int = 200
-    #: What is in a success; none where it has no body.
+    #: The schema of a success's body; None if it has no body.
     answer: str | None = "ItemJobInstanceState"
-    #: The properties of its body, and those of them that must be there.
+    #: The properties of the request body, and the required ones among them.
     body: dict[str, object] = {}
     required: tuple[str, ...] = ()
 
@@ -54,43 +54,43 @@ FACTS = {
         ITEM_PARTS,
         CREATE_ERRORS,
         success=201,
-        body={**NAMED, "executionData": PAYLOAD},
-        required=tuple(NAMED),
+        body={**REMOTE_BODY, "executionData": PAYLOAD},
+        required=tuple(REMOTE_BODY),
     ),
     ("post", f"{JOBS}/onGetJobInstanceStatus"): Fact(
         "RemoteJobs_OnGetJobInstanceStatus",
         ITEM_PARTS,
         [400, 401, 404, 413, 503],
-        body=NAMED,
-        required=tuple(NAMED),
+        body=REMOTE_BODY,
+        required=tuple(REMOTE_BODY),
     ),
     ("post", f"{JOBS}/onCancelJobInstance"): Fact(
         "RemoteJobs_OnCancelJobInstance",
         ITEM_PARTS,
         [400, 401, 404, 413, 503],
-        body=NAMED,
-        required=tuple(NAMED),
+        body=REMOTE_BODY,
+        required=tuple(REMOTE_BODY),
     ),
 }
 
 
 def ref(name: str) -> dict[str, str]:
-    """A reference to a schema of the description."""
+    """A reference to a schema in the description."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def listed(items: dict[str, str]) -> dict[str, object]:
-    """A list of these."""
+def array(items: dict[str, str]) -> dict[str, object]:
+    """The schema of an array of these items."""
     return {"type": "array", "items": items}
 
 
-#: The properties of each body of an answer, and those of them that must be there.
+#: The properties of each answer body's schema, and the required ones among them.
 BODIES: dict[str, tuple[dict[str, object], list[str]]] = {
     "ItemJobInstanceState": (
         {
             "status": ref("JobInstanceStatus"),
-            "startTimeUtc": INSTANTS,
-            "endTimeUtc": INSTANTS,
+            "startTimeUtc": TIME,
+            "endTimeUtc": TIME,
             "errorDetails": ref("ErrorResponse"),
         },
         ["status"],
@@ -101,8 +101,8 @@ BODIES: dict[str, tuple[dict[str, object], list[str]]] = {
             "message": TEXT,
             "source": ref("ErrorSource"),
             "isPermanent": {"type": "boolean"},
-            "messageParameters": listed(TEXT),
-            "moreDetails": listed(ref("ErrorExtendedInformation")),
+            "messageParameters": array(TEXT),
+            "moreDetails": array(ref("ErrorExtendedInformation")),
         },
         ["errorCode", "message", "source"],
     ),
@@ -110,14 +110,15 @@ BODIES: dict[str, tuple[dict[str, object], list[str]]] = {
         {
             "errorCode": TEXT,
             "message": TEXT,
-            "messageParameters": listed(TEXT),
-            "additionalParameters": listed(ref("NameValuePair")),
+            "messageParameters": array(TEXT),
+            "additionalParameters": array(ref("NameValuePair")),
         },
         ["errorCode", "message"],
     ),
     "NameValuePair": ({"name": TEXT, "value": TEXT}, ["name", "value"]),
 }
-NAMES = {
+#: The values of each enumeration.
+ENUMERATIONS = {
     "JobInstanceStatus": ["NotStarted", "InProgress", "Completed", "Failed", "Cancelled"],
     "ErrorSource": ["System", "User", "External"],
 }

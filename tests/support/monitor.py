@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from fabric_jobs.contract import events, heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
-from fabric_jobs.facade.jobs.jobs import RefusedError
+from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import (
     Claim,
     Command,
@@ -158,7 +158,7 @@ class Well(ReplicaHealth):
     def __init__(self, *reasons: str) -> None:
         self.reasons = reasons
 
-    def unready(self, fresh_s: float = 0) -> Sequence[str]:
+    def unready_reasons(self, fresh_s: float = 0) -> Sequence[str]:
         """What the test says."""
         return self.reasons
 

@@ -1,10 +1,8 @@
 """The executor's metrics; `docs/observe.md` has them too."""
 
-from fabric_jobs.runtime.telemetry.metrics import Meters
+from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, Meters
 
 METERS = Meters("fabric_jobs.executor")
-
-_RUN_S = (0.1, 1, 10, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400)
 
 CLAIMS = METERS.counter(
     "fabric_jobs_executor_claims_total",
@@ -15,7 +13,7 @@ HANDLER_SECONDS = METERS.histogram(
     "fabric_jobs_executor_handler_seconds",
     "How long handlers ran, by what became of the run.",
     *("job_type", "outcome"),
-    bounds=_RUN_S,
+    bounds=RUN_BOUNDS_S,
 )
 SLOTS = METERS.gauge("fabric_jobs_executor_slots", "How many jobs this process runs at a time.")
 FREE_SLOTS = METERS.gauge("fabric_jobs_executor_free_slots", "How many more it would run now.")

@@ -145,6 +145,11 @@ class Session:
     async def _ask(self, entry: pb.Claim | pb.Report) -> Accepted | Refused:
         answer = await self._outbox.ask(entry)
         if answer.WhichOneof("result") not in ("accepted", "refused"):
+            name, undecided = entry.DESCRIPTOR.name.lower(), answer.undecided
+            log.warning(
+                "the %s of job %s, attempt %d, is undecided and will be sent again: %s %s",
+                *(name, entry.job_id, entry.attempt, undecided.reason, undecided.message),
+            )
             answer = await self._ask_again(entry, [answer])
         if answer.HasField("accepted"):
             return Accepted(answer.accepted)

@@ -1,6 +1,6 @@
-"""`python -m fabric_jobs.facade`: a replica, set by the environment.
+"""`python -m fabric_jobs.facade` runs a replica; its settings come from the environment.
 
-`check` tries what a replica needs.
+`python -m fabric_jobs.facade check` tests what a replica needs, and exits.
 """
 
 import asyncio
@@ -14,15 +14,18 @@ from fabric_jobs.facade.auth import AuthorityError
 from fabric_jobs.facade.log import LogError
 from fabric_jobs.facade.replica import StateInUseError
 from fabric_jobs.facade.settings import FacadeSettings
-from fabric_jobs.facade.startup.check import report
+from fabric_jobs.facade.startup.check import print_report
 from fabric_jobs.facade.startup.composition import serve
-from fabric_jobs.facade.startup.garbage import collect_seldom
+from fabric_jobs.facade.startup.garbage import tune_garbage_collection
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
 from fabric_jobs.runtime.telemetry import providers
 from fabric_jobs.runtime.telemetry.logs import configure
 
-EXPECTED = (
+PROGRAM = "python -m fabric_jobs.facade"
+USAGE = f"usage: {PROGRAM} [check [--create]]"
+#: Errors whose message is enough; any other one is printed with its traceback.
+EXPECTED_ERRORS = (
     SettingsError,
     AuthorityError,
     KafkaRefusedError,
@@ -33,52 +36,53 @@ EXPECTED = (
 )
 
 
-USAGE = "usage: python -m fabric_jobs.facade [check [--create]]"
-
-
 def main() -> int:
-    """The command: its exit code."""
+    """Runs the command line; returns the exit code."""
     match sys.argv[1:]:
         case []:
             return run()
         case ["check", *options] if set(options) <= {"--create"}:
-            return report(os.environ, create=bool(options))
+            return print_report(os.environ, create=bool(options))
     print(USAGE, file=sys.stderr)
     return 2
 
 
 def run() -> int:
-    """Runs until SIGTERM or SIGINT; a second one ends it at once."""
+    """Runs a replica until SIGTERM or SIGINT; returns the exit code.
+
+    The first signal drains the replica. The same signal again ends the process at once.
+    """
     try:
         settings = from_env(FacadeSettings, os.environ)
         configure(settings.log_format)
-        collect_seldom()
+        tune_garbage_collection()
         with (
             providers.running("fabric-jobs-facade", os.environ, scraped=True),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_until_stopped(settings))
+            runner.run(_serve_until_signalled(settings))
     except Exception as error:
-        for fault in _faults(error):
-            if not isinstance(fault, EXPECTED):
+        for fault in _flatten(error):
+            if not isinstance(fault, EXPECTED_ERRORS):
                 raise
-            print(f"facade: {fault}", file=sys.stderr)
+            print(f"{PROGRAM}: {fault}", file=sys.stderr)
         return 1
     return 0
 
 
-def _faults(error: BaseException) -> list[BaseException]:
-    """What a group of tasks raised, one by one."""
+def _flatten(error: BaseException) -> list[BaseException]:
+    """The errors in a group, also in a group within it; an error that is no group is itself."""
     if isinstance(error, BaseExceptionGroup):
-        return [fault for inner in error.exceptions for fault in _faults(inner)]
+        return [fault for inner in error.exceptions for fault in _flatten(inner)]
     return [error]
 
 
-async def _until_stopped(settings: FacadeSettings) -> None:
+async def _serve_until_signalled(settings: FacadeSettings) -> None:
     serving = asyncio.create_task(serve(settings), name="serve")
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
+        # Without the handler, a second signal of this kind has its default effect.
         loop.remove_signal_handler(number)
         serving.cancel()
 

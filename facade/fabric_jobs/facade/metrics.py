@@ -1,102 +1,111 @@
-"""The facade's metrics; `docs/observe.md` has them too.
+"""The facade's metrics, each declared once; `docs/observe.md` lists the same ones.
 
-What a facade decided it counts alone, so the sum over all replicas is true. What it sees of the
-whole log, every replica shows: there the maximum is.
+A counter or histogram covers what this facade did: sum it over all facades. A gauge, and
+`fabric_jobs_records_total`, describes the whole log as this facade reads it: take the maximum.
 """
 
 from fabric_jobs.contract.events import KnownEvent, Requeued, RequeueReason, Started, type_of
 from fabric_jobs.facade.lifecycle import Command, Job, LoseLease, Verdict
-from fabric_jobs.runtime.telemetry.metrics import Bounded, Meters
+from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, Bounded, Meters
 
 METERS = Meters("fabric_jobs.facade")
-#: Job types that labels tell apart: they come from Fabric's paths, in any number.
+#: The label of a job type. Bounded, because job types come from Fabric's paths in any number.
 job_type_label = Bounded(100)
 
-_ANSWER_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
-_START_S = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
-_RUN_S = (0.1, 1, 10, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400)
+_ANSWER_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_START_BOUNDS_S = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
 
 REQUEST_SECONDS = METERS.histogram(
     "fabric_jobs_request_seconds",
-    "How long HTTP requests took; counted by status, so creates by outcome too.",
+    "Duration of HTTP requests; the count by status includes the outcomes of creates.",
     *("operation", "status"),
-    bounds=_ANSWER_S,
+    bounds=_ANSWER_BOUNDS_S,
 )
 RPC_SECONDS = METERS.histogram(
     "fabric_jobs_rpc_seconds",
-    "How long gRPC calls with one answer took, by its code.",
+    "Duration of unary gRPC calls, by gRPC status code.",
     *("method", "code"),
-    bounds=_ANSWER_S,
+    bounds=_ANSWER_BOUNDS_S,
+)
+UNAVAILABLE = METERS.counter(
+    "fabric_jobs_unavailable_total",
+    "Commands and reads that this facade could not answer at the time, by reason.",
+    "reason",
 )
 APPEND_SECONDS = METERS.histogram(
     "fabric_jobs_append_seconds",
-    "From handing an event to Kafka until it was read back here.",
-    bounds=_ANSWER_S,
+    "Time from handing an event to Kafka until this facade has read it back.",
+    bounds=_ANSWER_BOUNDS_S,
 )
 EVENTS = METERS.counter(
     "fabric_jobs_events_total",
-    "Events that were appended here and applied: jobs accepted, started, ended.",
+    "Events that this facade appended and that applied: jobs accepted, started, ended.",
     *("type", "job_type"),
 )
 LOST_RACES = METERS.counter(
     "fabric_jobs_lost_races_total",
-    "Events that were appended here and came second: decided again.",
+    "Events that this facade appended after another writer's; it then decided again.",
 )
 REDISPATCHES = METERS.counter(
     "fabric_jobs_redispatches_total",
-    "Further attempts that were dispatched here: retries, lost leases, runs handed back.",
+    "Further attempts that this facade dispatched: retries, lost leases, runs handed back.",
     "reason",
 )
 LEASES_LOST = METERS.counter(
     "fabric_jobs_leases_lost_total",
-    "Runs that were taken here from executors that were silent for a lease.",
+    "Runs that this facade took from executors that were silent for a lease.",
 )
 START_SECONDS = METERS.histogram(
     "fabric_jobs_start_seconds",
-    "From a job's acceptance to its first start.",
+    "Time from a job's acceptance to its first start.",
     "job_type",
-    bounds=_START_S,
+    bounds=_START_BOUNDS_S,
 )
 RUN_SECONDS = METERS.histogram(
     "fabric_jobs_run_seconds",
-    "From an attempt's start to its end, by the event that ended it.",
+    "Time from an attempt's start to its end, by the event that ended it.",
     *("job_type", "type"),
-    bounds=_RUN_S,
+    bounds=RUN_BOUNDS_S,
 )
 RECORDS = METERS.counter(
     "fabric_jobs_records_total",
-    "Records of the topic that were read, by what the fold made of them.",
+    "Records that were read from the topic, by the fold's verdict.",
     "verdict",
 )
 FOLD_LAG_SECONDS = METERS.gauge(
     "fabric_jobs_fold_lag_seconds",
-    "For how long it is not known that all of the log was read; below 10 where all is well.",
+    "Seconds since this facade last confirmed that it had read the whole log; normally below 10.",
 )
 UNFINISHED_JOBS = METERS.gauge(
     "fabric_jobs_unfinished_jobs", "Jobs that are not final, by Fabric's status.", "status"
 )
 OLDEST_NOT_STARTED_SECONDS = METERS.gauge(
     "fabric_jobs_oldest_not_started_seconds",
-    "The age of the oldest job that no executor has started; 0 without one.",
+    "Age of the oldest job that no executor has started; 0 if there is none.",
 )
 QUEUED_JOBS = METERS.gauge(
     "fabric_jobs_queued_jobs", "Jobs that wait for an executor's claim.", "job_type"
 )
-EXECUTORS = METERS.gauge("fabric_jobs_executors", "Executors that were heard of within a lease.")
-FREE_SLOTS = METERS.gauge("fabric_jobs_free_slots", "Slots of theirs that are free.")
-READY = METERS.gauge("fabric_jobs_ready", "Whether this replica is to be sent requests: 1 or 0.")
+EXECUTORS = METERS.gauge(
+    "fabric_jobs_executors", "Executors whose last heartbeat is at most one lease old."
+)
+FREE_SLOTS = METERS.gauge("fabric_jobs_free_slots", "Free slots of those executors.")
+READY = METERS.gauge("fabric_jobs_ready", "1 if this facade is ready for requests, else 0.")
 
-# Prometheus sees a series grow only if it was there before.
+# Prometheus sees a counter grow only if its series was there before.
 LOST_RACES.add(0)
 LEASES_LOST.add(0)
 for _reason in RequeueReason:
     REDISPATCHES.add(0, _reason)
 
 
-def appended(
+def record_append(
     command: Command, before: Job | None, event: KnownEvent, verdict: Verdict, seconds: float
 ) -> None:
-    """What became of an event that this replica appended upon `before`, and how long it took."""
+    """Counts an event that this facade appended and read back `seconds` later.
+
+    `before` is the job that the event was decided on; None for a job's first event.
+    """
     APPEND_SECONDS.record(seconds)
     if verdict is not Verdict.APPLIED:
         if verdict is Verdict.LOST:

@@ -1,4 +1,4 @@
-"""Who is there: executors and facades, as their heartbeats tell every replica."""
+"""The executors and facades that are alive, known to every replica by the heartbeats topic."""
 
 import asyncio
 import logging
@@ -14,112 +14,119 @@ from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, Record
 
 log = logging.getLogger("fabric_jobs.roster")
 
-#: How often a facade is heard of, in seconds.
-BEAT_S = 5.0
-#: A facade that was not heard of for this long stands behind nobody any more, in seconds.
-GONE_S = 3 * BEAT_S
-#: How long a heartbeat may wait to be written, in seconds: the next one says the same.
-WRITE_S = 5.0
-#: How far this machine's clock may be from the broker's before it decides nothing by time.
+#: Seconds between two heartbeats of a facade.
+HEARTBEAT_S = 5.0
+#: Seconds of silence after which a facade no longer counts for rank.
+MAX_FACADE_SILENCE_S = 3 * HEARTBEAT_S
+#: Seconds that the write of a heartbeat may take; the next heartbeat repeats what was lost.
+WRITE_TIMEOUT_S = 5.0
+#: How far this machine's clock may be from the broker's; beyond that the facade is not ready.
 MAX_SKEW = timedelta(seconds=30)
-#: How long an executor that is silent is remembered.
-KEPT = timedelta(hours=1)
-_SKEWED = "this machine's clock is %.0f s from the broker's: it is not ready, and fires nothing"
+#: How long the roster keeps the last heartbeat of a silent executor.
+MAX_EXECUTOR_SILENCE = timedelta(hours=1)
+_SKEWED = (
+    "this machine's clock is %.0f s from the broker's: this facade is not ready and fires no timers"
+)
 
 
-class Heard(NamedTuple):
-    """An executor's last heartbeat, and when it was written."""
+class LastHeartbeat(NamedTuple):
+    """An executor's last heartbeat, and the time at which it was written."""
 
     heartbeat: ExecutorHeartbeat
     time: datetime
 
 
 class Roster:
-    """Reads the heartbeats' log, and writes what this replica hears, and that it is there itself.
+    """Reads the heartbeats topic, and writes to it: this facade's heartbeats and its executors'.
 
-    Nothing is kept: what is read again is heard of again.
+    The roster keeps nothing on disk: after a restart it fills up as heartbeats arrive.
     """
 
-    def __init__(self, beats: Log, facade_id: str, lease_s: float, *, record_time: bool) -> None:
+    def __init__(
+        self, heartbeat_log: Log, facade_id: str, lease_s: float, *, record_time: bool
+    ) -> None:
         """`record_time` says whether the broker writes its own time on each record."""
-        self._beats = beats
+        self._log = heartbeat_log
         self._facade_id = facade_id
         self._lease = timedelta(seconds=lease_s)
         self._record_time = record_time
-        self._executors: dict[str, Heard] = {}
+        self._executors: dict[str, LastHeartbeat] = {}
+        #: The monotonic time of each other facade's last heartbeat, by the facade's id.
         self._facades: dict[str, float] = {}
-        self._served: dict[JobKind, datetime] = {}
+        self._last_served: dict[JobKind, datetime] = {}
         self._skew = timedelta()
         #: Called with each executor's heartbeat; must not block or raise.
         self.listeners: set[Callable[[ExecutorHeartbeat], None]] = set()
 
     def rank(self) -> int:
-        """How many facades come before this one: what any may do, the first does first."""
+        """The number of live facades before this one. The one of rank 0 acts first."""
         now = time.monotonic()
         return sum(
-            facade_id < self._facade_id and now - at < GONE_S
+            facade_id < self._facade_id and now - at < MAX_FACADE_SILENCE_S
             for facade_id, at in self._facades.items()
         )
 
     @property
     def clock_is_right(self) -> bool:
-        """Whether what this replica decides by its clock is right by the broker's."""
+        """Whether this machine's clock is at most `MAX_SKEW` from the broker's."""
         return self._skew <= MAX_SKEW
 
-    def executors(self) -> Sequence[Heard]:
-        """The executors that were heard of within a lease, by pool and id."""
+    def executors(self) -> Sequence[LastHeartbeat]:
+        """The executors whose last heartbeat is at most one lease old, by pool and id."""
         since = datetime.now(UTC) - self._lease
-        there = [heard for heard in self._executors.values() if heard.time >= since]
-        return sorted(there, key=lambda one: (one.heartbeat.pool, one.heartbeat.executor_id))
+        alive = [last for last in self._executors.values() if last.time >= since]
+        return sorted(alive, key=lambda last: (last.heartbeat.pool, last.heartbeat.executor_id))
 
     def last_served(self, kind: JobKind) -> datetime | None:
-        """When an executor with a handler for it was last heard of, as far as is known here."""
-        return self._served.get(kind)
+        """The time of the last heartbeat of an executor with a handler for this kind of job."""
+        return self._last_served.get(kind)
 
-    async def beat(self, heartbeat: Heartbeat) -> None:
-        """Tells all replicas; without Kafka, nobody hears of it."""
+    async def publish(self, heartbeat: Heartbeat) -> None:
+        """Writes a heartbeat to the topic for all replicas; drops it if Kafka is away."""
         key = (
             heartbeat.executor_id
             if isinstance(heartbeat, ExecutorHeartbeat)
             else heartbeat.facade_id
         )
         with suppress(LogUnavailableError, TimeoutError):
-            async with asyncio.timeout(WRITE_S):
-                await self._beats.append(0, key.encode(), heartbeats.encode(heartbeat), [])
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._log.append(0, key.encode(), heartbeats.encode(heartbeat), [])
 
     async def run(self) -> None:
-        """Says that this facade is there, until cancelled."""
+        """Publishes this facade's heartbeats until cancelled."""
         while True:
             now = datetime.now(UTC)
             self._executors = {
-                name: heard for name, heard in self._executors.items() if now - heard.time < KEPT
+                executor_id: last
+                for executor_id, last in self._executors.items()
+                if now - last.time < MAX_EXECUTOR_SILENCE
             }
-            await self.beat(FacadeHeartbeat(facade_id=self._facade_id, time=now))
-            await asyncio.sleep(BEAT_S)
+            await self.publish(FacadeHeartbeat(facade_id=self._facade_id, time=now))
+            await asyncio.sleep(HEARTBEAT_S)
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """Nothing is kept."""
+        """No position is kept: each start reads the topic from its beginning."""
         return {}
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
-        """Hears what these records tell."""
+        """Takes in the heartbeats that were read from the topic."""
         for record in records:
             match heartbeats.decode(record.value):
                 case ExecutorHeartbeat() as heartbeat:
-                    self._hear_executor(heartbeat, self._time_of(record))
+                    self._apply_executor(heartbeat, self._time_of(record))
                 case FacadeHeartbeat(facade_id=self._facade_id, time=written):
                     self._check_clock(written, self._time_of(record))
                 case FacadeHeartbeat(facade_id=facade_id):
                     self._facades[facade_id] = time.monotonic()
 
     def reset(self) -> None:
-        """Forgets who was there."""
+        """Forgets every executor and facade, because the topic is read from its beginning again."""
         self._executors.clear()
         self._facades.clear()
 
-    def _hear_executor(self, heartbeat: ExecutorHeartbeat, at: datetime) -> None:
-        self._executors[heartbeat.executor_id] = Heard(heartbeat, at)
-        self._served.update(dict.fromkeys(heartbeat.job_kinds, at))
+    def _apply_executor(self, heartbeat: ExecutorHeartbeat, at: datetime) -> None:
+        self._executors[heartbeat.executor_id] = LastHeartbeat(heartbeat, at)
+        self._last_served.update(dict.fromkeys(heartbeat.job_kinds, at))
         for listener in tuple(self.listeners):
             listener(heartbeat)
 
@@ -136,8 +143,9 @@ class Roster:
 
 
 def skew(written: datetime, recorded: datetime, read: datetime) -> timedelta:
-    """How far a clock is from the broker's, at least.
+    """The least difference between this machine's clock and the broker's.
 
-    The broker recorded what was written before, and is read now, unless one of them is off.
+    This machine wrote a record at `written` and read it at `read`, by its own clock. The broker
+    recorded it in between, at `recorded` by the broker's clock.
     """
     return max(written - recorded, recorded - read, timedelta())

@@ -17,6 +17,8 @@ from fabric_jobs.contract.events import KnownEvent
 from fabric_jobs.executor.metrics import METERS as EXECUTOR
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.http.errors import MEANINGS
+from fabric_jobs.facade.jobs import turns
+from fabric_jobs.facade.jobs.errors import UnavailableReason
 from fabric_jobs.facade.metrics import METERS as FACADE
 from fabric_jobs.facade.monitor import access, live, pages, timeline
 from fabric_jobs.facade.rpc import offers, session, sessions
@@ -58,6 +60,16 @@ def test_every_error_code_is_in_the_table_with_what_it_means() -> None:
         )
         for code, meaning in MEANINGS.items()
     }
+
+
+def test_page_on_http_lists_every_reason_of_unavailable_with_its_bounds() -> None:
+    """The table has each reason once; the bounds on commands are those of the code."""
+    page = (ROOT / "docs/http.md").read_text()
+
+    assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.M) == list(UnavailableReason)
+    assert (
+        f"{turns.MAX_COMMANDS:,} commands in progress, or {turns.MAX_COMMANDS_OF_A_JOB} for"
+    ) in page
 
 
 def test_every_grpc_method_is_in_the_table_with_its_roles() -> None:

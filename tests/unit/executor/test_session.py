@@ -173,10 +173,12 @@ async def test_a_stream_that_waits_for_no_answer_is_kept(
     assert facade.streams == 1
 
 
-async def test_undecided_is_asked_again_with_the_same_entry_id(facade: FakeFacade) -> None:
-    """Until somebody decides."""
+async def test_undecided_is_asked_again_with_the_same_entry_id(
+    facade: FakeFacade, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until somebody decides; the log has the first reason."""
     answers = [
-        pb.Answer(undecided=pb.Undecided(message="reading")),
+        pb.Answer(undecided=pb.Undecided(message="reading", reason="LOG_UNREACHABLE")),
         pb.Answer(undecided=pb.Undecided(message="reading")),
         pb.Answer(),  # a result that this version does not know
         pb.Answer(accepted=pb.Record()),
@@ -192,6 +194,10 @@ async def test_undecided_is_asked_again_with_the_same_entry_id(facade: FakeFacad
         assert isinstance(await session.claim(pb.Claim(job_id="a", attempt=1)), Accepted)
 
     assert [claim.entry_id for claim in facade.claims] == [1, 1, 1, 1]
+    assert [record.getMessage() for record in caplog.records if "undecided" in record.msg] == [
+        "the claim of job a, attempt 1, is undecided and will be sent again: "
+        "LOG_UNREACHABLE reading"
+    ]
 
 
 async def test_an_entry_that_nobody_waits_for_is_withdrawn(facade: FakeFacade) -> None:

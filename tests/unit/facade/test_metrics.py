@@ -1,4 +1,4 @@
-"""What a facade counts of the events that it appended, and what its gauges show."""
+"""The metrics of appended events, and the gauges."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,19 +33,19 @@ JOB_TYPE = request().job_type
 
 
 class Recorder:
-    """A histogram that remembers."""
+    """A histogram that keeps each measurement."""
 
     def __init__(self) -> None:
         self.recorded: list[tuple[float, dict[str, str]]] = []
 
     def record(self, number: float, labels: dict[str, str] | None = None) -> None:
-        """One measurement."""
+        """Keeps a measurement."""
         self.recorded.append((number, labels or {}))
 
 
 @pytest.fixture(autouse=True)
-def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was counted before."""
+def _reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every metric starts without values."""
     for name, value in vars(metrics).items():
         if isinstance(value, Values):
             monkeypatch.setattr(metrics, name, Values(value.labels))
@@ -54,39 +54,39 @@ def _afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "job_type_label", Bounded(2))
 
 
-def told(values: Values) -> dict[tuple[Any, ...], float]:
-    """The values, by those of their labels."""
+def read(values: Values) -> dict[tuple[Any, ...], float]:
+    """The metric's values, by the values of its labels."""
     found = values.observe(CallbackOptions())
     return {tuple((one.attributes or {}).values()): one.value for one in found}
 
 
 def append(way: str, command: Command, *, seconds: float = 60) -> events.KnownEvent:
-    """The command's event is appended, and applies, so many seconds into the test."""
+    """Records that the command's event was appended and applied, `seconds` into the test."""
     job = job_in(way)
     event = decide_event(job, command, stamp(seconds=seconds))
-    metrics.appended(command, job, event, Verdict.APPLIED, 0.01)
+    metrics.record_append(command, job, event, Verdict.APPLIED, 0.01)
     return event
 
 
-def test_each_append_is_timed_and_counted_by_its_type() -> None:
-    """With the job's type."""
+def test_record_append_event_applied_is_timed_and_counted_by_its_type() -> None:
+    """The job's type is a label too."""
     append("unknown", request())
 
-    assert told(metrics.EVENTS) == {("fabric.jobs.requested", JOB_TYPE): 1}
+    assert read(metrics.EVENTS) == {("fabric.jobs.requested", JOB_TYPE): 1}
     assert metrics.APPEND_SECONDS.recorded == [(0.01, {})]  # type: ignore[attr-defined]
 
 
-def test_a_lost_race_is_counted_and_its_event_is_not() -> None:
-    """The event that came first is counted where it was appended."""
+def test_record_append_event_lost_counts_the_race_and_not_the_event() -> None:
+    """The facade that appended the winning event counts that one."""
     event = decide_event(None, request(), stamp())
-    metrics.appended(request(), None, event, Verdict.LOST, 0.01)
+    metrics.record_append(request(), None, event, Verdict.LOST, 0.01)
 
-    assert told(metrics.LOST_RACES) == {(): 1}
-    assert told(metrics.EVENTS) == {}
+    assert read(metrics.LOST_RACES) == {(): 1}
+    assert read(metrics.EVENTS) == {}
 
 
-def test_the_time_to_start_is_that_of_the_first_attempt() -> None:
-    """From the acceptance, which was at one second; a later attempt's start is none."""
+def test_record_append_first_attempt_started_measures_the_time_since_acceptance() -> None:
+    """The job was accepted at one second. A later attempt's start is not measured."""
     append("queued", claim(1, "a", "e1"), seconds=31)
     append("queued again", claim(2, "a", "e4"), seconds=60)
 
@@ -104,10 +104,10 @@ def test_the_time_to_start_is_that_of_the_first_attempt() -> None:
         ("running", lose_lease(), "fabric.jobs.requeued"),
     ],
 )
-def test_the_run_time_is_that_of_an_attempt_however_it_ended(
+def test_record_append_attempt_ended_measures_its_run(
     way: str, command: Command, type_: str
 ) -> None:
-    """It started at two seconds."""
+    """The attempt started at two seconds, and may end in any way."""
     append(way, command, seconds=62)
 
     labels = {"job_type": JOB_TYPE, "type": type_}
@@ -115,8 +115,8 @@ def test_the_run_time_is_that_of_an_attempt_however_it_ended(
 
 
 @pytest.mark.parametrize("way", ["queued", "waiting"])
-def test_a_job_that_ends_while_nothing_runs_has_no_run_time(way: str) -> None:
-    """Also where an earlier attempt ran."""
+def test_record_append_job_ended_without_a_run_measures_no_run(way: str) -> None:
+    """An earlier attempt may have run."""
     append(way, WAYS["cancelled"][-1])
 
     assert metrics.RUN_SECONDS.recorded == []  # type: ignore[attr-defined]
@@ -130,18 +130,18 @@ def test_a_job_that_ends_while_nothing_runs_has_no_run_time(way: str) -> None:
         ("running", lose_lease(), "LeaseLost", {(): 1}),
     ],
 )
-def test_a_further_attempt_is_counted_by_its_reason(
+def test_record_append_further_attempt_is_counted_by_its_reason(
     way: str, command: Command, reason: str, leases: dict[tuple[Any, ...], float]
 ) -> None:
-    """A lost lease is counted apart, for it may also end the job."""
+    """A lost lease has a metric of its own too, because it may also end the job."""
     append(way, command)
 
-    assert told(metrics.REDISPATCHES) == {(reason,): 1}
-    assert told(metrics.LEASES_LOST) == leases
+    assert read(metrics.REDISPATCHES) == {(reason,): 1}
+    assert read(metrics.LEASES_LOST) == leases
 
 
 def gauges(*records: events.Event | None) -> Gauges:
-    """Of a replica that read these records."""
+    """The gauges of a replica that read these records; None stands for a malformed one."""
     store = Store(None)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
     replica = Replica(store)
@@ -159,50 +159,50 @@ def gauges(*records: events.Event | None) -> Gauges:
 
 
 def job(job_id: str, job_type: str = JOB_TYPE) -> events.Event:
-    """A job that was accepted."""
+    """The event of a job that was accepted."""
     return decide_event(None, replace(request(job_id), job_type=job_type), stamp(f"of {job_id}"))
 
 
-async def test_gauges_show_what_the_replica_holds() -> None:
-    """Jobs by status, the age of the oldest not started, verdicts, and who is there."""
+async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
+    """Jobs by status, the age of the oldest not started, verdicts, executors and free slots."""
     started = decide_event(drive([request()]), claim(1, "a", "e1"), stamp("e2", 2))
     await gauges(decide_event(None, request(), stamp("e1", 1)), started, job("b"), None).tick()
 
-    assert told(metrics.UNFINISHED_JOBS) == {("NotStarted",): 1, ("InProgress",): 1}
-    assert told(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 1}
-    assert told(metrics.OLDEST_NOT_STARTED_SECONDS)[()] > 0
-    assert told(metrics.RECORDS) == {
+    assert read(metrics.UNFINISHED_JOBS) == {("NotStarted",): 1, ("InProgress",): 1}
+    assert read(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 1}
+    assert read(metrics.OLDEST_NOT_STARTED_SECONDS)[()] > 0
+    assert read(metrics.RECORDS) == {
         ("applied",): 3,
         ("lost",): 0,
         ("forked",): 0,
         ("poison",): 1,
         ("remnant",): 0,
     }
-    assert told(metrics.FOLD_LAG_SECONDS) == {(): 2.5}
-    assert (told(metrics.EXECUTORS), told(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
-    assert told(metrics.READY) == {(): 1}
+    assert read(metrics.FOLD_LAG_SECONDS) == {(): 2.5}
+    assert (read(metrics.EXECUTORS), read(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
+    assert read(metrics.READY) == {(): 1}
 
 
-async def test_a_replica_without_jobs_shows_zeros() -> None:
-    """So that a rule can compare."""
+async def test_gauges_replica_without_jobs_shows_zeros() -> None:
+    """An alert rule can compare a zero, but not a missing value."""
     await gauges().tick()
 
-    assert told(metrics.UNFINISHED_JOBS) == {("NotStarted",): 0, ("InProgress",): 0}
-    assert told(metrics.OLDEST_NOT_STARTED_SECONDS) == {(): 0}
+    assert read(metrics.UNFINISHED_JOBS) == {("NotStarted",): 0, ("InProgress",): 0}
+    assert read(metrics.OLDEST_NOT_STARTED_SECONDS) == {(): 0}
 
 
-async def test_queued_jobs_of_many_types_are_added_up() -> None:
-    """Labels are bounded, whatever Fabric's paths say."""
+async def test_gauges_more_job_types_than_labels_share_the_label_other() -> None:
+    """The labels are bounded, because job types come from Fabric's paths."""
     await gauges(job("a", "one"), job("b", "two"), job("c", "three"), job("d", "four")).tick()
 
-    assert told(metrics.QUEUED_JOBS) == {("four",): 1, ("one",): 1, (OTHER,): 2}
+    assert read(metrics.QUEUED_JOBS) == {("four",): 1, ("one",): 1, (OTHER,): 2}
 
 
-async def test_a_type_of_which_none_waits_any_more_shows_zero() -> None:
-    """It would else stay what it was."""
+async def test_gauges_job_type_without_queued_jobs_any_more_shows_zero() -> None:
+    """The gauge does not keep the last value."""
     watched = gauges(job("a"))
     await watched.tick()
     watched._replica.reset()
     await watched.tick()
 
-    assert told(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 0}
+    assert read(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 0}

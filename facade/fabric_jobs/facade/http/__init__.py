@@ -1,4 +1,7 @@
-"""Fabric's door: decode, call, encode. No decision about a job's state is made here."""
+"""Fabric's HTTP API: decodes requests, calls the jobs, encodes answers.
+
+No decision about a job's state is made here.
+"""
 
 from fabric_jobs.facade.http.admission import AdmissionControl, AdmissionRules
 from fabric_jobs.facade.http.app import http_app

@@ -1,4 +1,4 @@
-"""Who is let in: authentication, the kinds of jobs that are served, and limits a tenant."""
+"""Admission control: authentication, the types of jobs that are accepted, limits per tenant."""
 
 import time
 from collections.abc import Callable
@@ -11,95 +11,103 @@ from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.auth import Authenticator, Caller
 from fabric_jobs.facade.auth.header import TENANT_HEADER, tenant
 from fabric_jobs.facade.http.errors import Code, HttpError
-from fabric_jobs.facade.http.headers import sent
+from fabric_jobs.facade.http.headers import header_values
 from fabric_jobs.facade.jobs.instance import Instance
 
-#: Tenants whose rates are held before those that have been quiet are forgotten.
+#: Tenants whose token buckets are kept before the full buckets are dropped.
 MAX_BUCKETS = 10_000
 
 
 class AdmissionRules(Struct, frozen=True, kw_only=True):
-    """What is let in beside who; empty and 0 mean any."""
+    """Which creates are accepted from an authenticated caller. An empty set or 0 is no limit."""
 
-    #: Invoke types whose create must come with a subject token.
+    #: Invoke types for which a create must carry a subject token.
     subject_required: frozenset[InvokeType] = frozenset()
     item_types: frozenset[str] = frozenset()
     job_types: frozenset[str] = frozenset()
-    #: Creates a second that a tenant may send to this replica.
+    #: The creates per second that this facade accepts from a tenant.
     tenant_creates_per_s: float = 0
-    #: Jobs of a tenant that may be unfinished at a time.
+    #: The unfinished jobs that a tenant may have at a time.
     tenant_unfinished_jobs: int = 0
 
 
 class AdmissionControl:
-    """Lets requests in, or raises what `HttpError`, `AuthError` and `AuthorityError` say."""
+    """Authenticates callers, and checks creates by the rules.
+
+    Raises `HttpError`, and from `caller` also `AuthError` and `AuthorityError`.
+    """
 
     def __init__(
         self,
         authenticator: Authenticator | None,
-        admission: AdmissionRules,
+        rules: AdmissionRules,
         has_room: Callable[[str, int], bool],
     ) -> None:
-        """Without an authenticator whoever calls is believed.
+        """Without an authenticator every caller counts as Fabric.
 
-        `has_room` tells whether a tenant has fewer unfinished jobs than a number.
+        `has_room` says whether a tenant has fewer unfinished jobs than a number.
         """
         self._authenticator = authenticator
-        self._admission = admission
+        self._rules = rules
         self._has_room = has_room
+        #: For each tenant: the tokens in its bucket, and the monotonic time of that count.
         self._buckets: dict[str, tuple[float, float]] = {}
 
     async def caller(self, request: Request[Any, Any, Any]) -> Caller:
-        """For whom the request is made."""
-        tenants = sent(request.scope, TENANT_HEADER)
+        """Authenticates a request; returns its tenant and whether a user's token came with it."""
+        tenants = header_values(request.scope, TENANT_HEADER)
         if self._authenticator is None:
             return Caller(str(tenant(tenants)), has_subject=True)
-        return await self._authenticator.authenticate(sent(request.scope, "authorization"), tenants)
+        authorization = header_values(request.scope, "authorization")
+        return await self._authenticator.authenticate(authorization, tenants)
 
     def check_served(self, instance: Instance) -> None:
-        """Whether jobs of this kind are served at all."""
-        kinds = self._admission
-        if kinds.item_types and instance.item_type not in kinds.item_types:
+        """Checks that jobs of this item type and job type are accepted."""
+        rules = self._rules
+        if rules.item_types and instance.item_type not in rules.item_types:
             raise HttpError(
                 Code.ITEM_TYPE_NOT_SERVED, f"Items of type {instance.item_type} are not served."
             )
-        if kinds.job_types and instance.job_type not in kinds.job_types:
+        if rules.job_types and instance.job_type not in rules.job_types:
             raise HttpError(
                 Code.JOB_TYPE_NOT_SERVED, f"Jobs of type {instance.job_type} are not served."
             )
 
     def check_subject(self, caller: Caller, invoke_type: InvokeType) -> None:
-        """Whether a user must stand behind a create of this invoke type, and does."""
-        if invoke_type in self._admission.subject_required and not caller.has_subject:
+        """Checks that a create carries a subject token if its invoke type requires one."""
+        if invoke_type in self._rules.subject_required and not caller.has_subject:
             raise HttpError(Code.AUTH_ERROR, f"A {invoke_type} job must come with a subject token.")
 
     def check_limits(self, tenant_id: str) -> None:
-        """Whether the tenant may have one more job now."""
-        most = self._admission.tenant_unfinished_jobs
+        """Checks that the tenant may create one more job now."""
+        most = self._rules.tenant_unfinished_jobs
         if most and not self._has_room(tenant_id, most):
             raise HttpError(
                 Code.TOO_MANY_REQUESTS,
                 f"The tenant has {most} unfinished jobs, which is the limit. Let some finish.",
             )
-        rate = self._admission.tenant_creates_per_s
-        if rate and not self._taken(tenant_id, rate):
+        rate = self._rules.tenant_creates_per_s
+        if rate and not self._take_token(tenant_id, rate):
             raise HttpError(
-                Code.TOO_MANY_REQUESTS, f"The tenant sent over {rate:g} creates a second."
+                Code.TOO_MANY_REQUESTS, f"The tenant sent more than {rate:g} creates a second."
             )
 
-    def _taken(self, tenant_id: str, rate: float) -> bool:
-        """Takes one from the tenant's bucket, which holds a second's worth and at least one."""
+    def _take_token(self, tenant_id: str, rate: float) -> bool:
+        """Takes a token from the tenant's bucket, if there is one.
+
+        A bucket holds the tokens of one second, and at least one token.
+        """
         now, full = time.monotonic(), max(rate, 1.0)
-        filled, since = self._buckets.get(tenant_id, (full, now))
-        filled = min(full, filled + (now - since) * rate)
-        if filled < 1:
+        tokens, since = self._buckets.get(tenant_id, (full, now))
+        tokens = min(full, tokens + (now - since) * rate)
+        if tokens < 1:
             return False
         if len(self._buckets) >= MAX_BUCKETS:
-            # A bucket that has filled up again says no more than none.
+            # A new bucket is full, so a bucket that has filled up again need not be kept.
             self._buckets = {
                 other: (held, at)
                 for other, (held, at) in self._buckets.items()
                 if held + (now - at) * rate < full
             }
-        self._buckets[tenant_id] = filled - 1, now
+        self._buckets[tenant_id] = tokens - 1, now
         return True

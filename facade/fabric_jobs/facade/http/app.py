@@ -9,10 +9,10 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin
 from litestar.types import ASGIApp
 
-from fabric_jobs.facade.http.correlation import correlated
+from fabric_jobs.facade.http.correlation import add_correlation_ids
 from fabric_jobs.facade.http.errors import to_response
-from fabric_jobs.facade.http.instrumentation import observed
-from fabric_jobs.facade.http.openapi import COMPONENTS, SECURITY_SCHEME, tell_as_sent
+from fabric_jobs.facade.http.instrumentation import instrument
+from fabric_jobs.facade.http.openapi import COMPONENTS, SECURITY_SCHEME, correct_answer_schemas
 from fabric_jobs.facade.http.operations import Operations
 from fabric_jobs.facade.http.probes import probe_routes
 from fabric_jobs.facade.http.remote import remote_routes
@@ -23,11 +23,12 @@ from fabric_jobs.facade.observability.health import ReplicaHealth
 def http_app(
     operations: Operations, base_path: str, body_limit: int, health: ReplicaHealth, docs: bool
 ) -> ASGIApp:
-    """The application. `docs` adds pages to the description that is published under `/schema`."""
+    """The ASGI application. `body_limit` is in bytes; `docs` makes `/schema` a web page."""
     routes = [*wdk_routes(operations), *remote_routes(operations)]
     app = Litestar(
         [Router(base_path, route_handlers=routes), *probe_routes(health)],
-        # The status alone would not do: every answer that is no success has Fabric's body.
+        # Litestar finds a handler for `HTTPException` before one for `Exception`: set both, so that
+        # every error has Fabric's body.
         exception_handlers={Exception: to_response, HTTPException: to_response},
         request_max_body_size=body_limit,
         openapi_config=OpenAPIConfig(
@@ -36,20 +37,20 @@ def http_app(
             use_handler_docstrings=True,
             components=COMPONENTS,
             security=[{SECURITY_SCHEME: []}],
-            # A page that loads its parts from elsewhere is for development.
+            # The web page loads scripts from elsewhere, so it is for development only.
             render_plugins=[ScalarRenderPlugin() if docs else JsonRenderPlugin()],
             openapi_router=Router(
-                "/schema", route_handlers=[], include_in_schema=False, after_request=_no_page
+                "/schema", route_handlers=[], include_in_schema=False, after_request=_raise_404
             ),
         ),
         logging_config=None,
     )
-    tell_as_sent(app.openapi_schema)
-    return correlated(observed(app))
+    correct_answer_schemas(app.openapi_schema)
+    return add_correlation_ids(instrument(app))
 
 
-def _no_page(response: Response[Any]) -> Response[Any]:
-    """What the framework would say by a page of its own is Fabric's error too."""
+def _raise_404(response: Response[Any]) -> Response[Any]:
+    """Replaces Litestar's own 404 page under `/schema` by Fabric's error body."""
     if response.status_code == 404:
         raise NotFoundException
     return response

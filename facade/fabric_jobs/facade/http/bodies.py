@@ -1,4 +1,4 @@
-"""Fabric's request and response bodies, lenient where Fabric is."""
+"""Fabric's request and response bodies. Unknown fields and invoke types are accepted."""
 
 from datetime import datetime
 from math import inf
@@ -17,7 +17,7 @@ from fabric_jobs.facade.jobs.instance import content_hash
 from fabric_jobs.facade.lifecycle import Job
 
 _NULL = Raw(b"null")
-#: What Fabric has been seen sending in place of the names.
+#: Invoke types by name, and by the integers that Fabric has been seen sending instead.
 _INVOKE_TYPES: dict[str | int, InvokeType] = {
     1: InvokeType.SCHEDULED,
     2: InvokeType.MANUAL,
@@ -26,14 +26,14 @@ _INVOKE_TYPES: dict[str | int, InvokeType] = {
 
 
 class _CreateItemJobInstanceRequest(Struct, rename="camel"):
-    """WDK v1; unknown fields are ignored."""
+    """The body of WDK v1's create; unknown fields are ignored."""
 
     invoke_type: str | int
     creation_payload: Raw = _NULL
 
 
 class _RemoteJobRequest(Struct, rename="camel"):
-    """The remote-jobs family's three requests; only create has data."""
+    """The body of the three remote-jobs requests; only create has execution data."""
 
     job_type: str
     job_instance_id: str
@@ -41,7 +41,7 @@ class _RemoteJobRequest(Struct, rename="camel"):
 
 
 class ItemJobInstanceState(Struct, rename="camel", omit_defaults=True):
-    """WDK v1: what Fabric is told of a job; absent times are left out."""
+    """A job instance's state in an answer to Fabric; absent fields are left out."""
 
     status: JobInstanceStatus
     start_time_utc: datetime | None = None
@@ -50,23 +50,23 @@ class ItemJobInstanceState(Struct, rename="camel", omit_defaults=True):
 
 
 class Payload(NamedTuple):
-    """What a job is created with."""
+    """A job's creation payload."""
 
-    #: As it came; `null` where there was none.
+    #: The JSON text as it came; `null` if there was none.
     json: bytes
-    #: The same content has the same, however it was written.
+    #: The hash of the decoded content, which does not depend on how it was written.
     content_hash: str
 
 
 class CreateBody(NamedTuple):
-    """A decoded create request of WDK v1."""
+    """The decoded body of WDK v1's create."""
 
     invoke_type: InvokeType
     payload: Payload
 
 
 class RemoteBody(NamedTuple):
-    """A decoded request of the remote-jobs family."""
+    """The decoded body of a remote-jobs request."""
 
     job_type: str
     job_id: str
@@ -80,17 +80,17 @@ _remote = msgspec.json.Decoder(_RemoteJobRequest)
 T = TypeVar("T")
 
 
-async def body_of(request: Request[Any, Any, Any]) -> bytes:
-    """The body as it came, up to what its route takes. Raises `HTTPException`.
+async def read_body(request: Request[Any, Any, Any]) -> bytes:
+    """Reads the whole body. Raises `HTTPException` if it exceeds the limit of its route.
 
-    Most come in one part; the framework's own way decodes each header first, for the length alone.
+    Litestar's own reader decodes every header to find the length, which costs more than the rest.
     """
     most = request.route_handler.resolve_request_max_body_size() or inf
     parts, size = list[bytes](), 0
     while True:
         message: Any = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientException("The connection ended within the body.")
+            raise ClientException("The connection ended before the end of the body.")
         part = message.get("body", b"")
         size += len(part)
         if size > most:
@@ -101,8 +101,8 @@ async def body_of(request: Request[Any, Any, Any]) -> bytes:
 
 
 def decode_create(body: bytes) -> CreateBody:
-    """WDK v1's create request in a body. Raises `HttpError`."""
-    request = _decoded(_create, body)
+    """Decodes the body of WDK v1's create. Raises `HttpError`."""
+    request = _decode(_create, body)
     return CreateBody(
         _INVOKE_TYPES.get(request.invoke_type, InvokeType.UNKNOWN_FUTURE_VALUE),
         _payload(request.creation_payload, "creationPayload"),
@@ -110,34 +110,34 @@ def decode_create(body: bytes) -> CreateBody:
 
 
 def decode_remote(body: bytes) -> RemoteBody:
-    """The remote-jobs request in a body. Raises `HttpError`."""
-    request = _decoded(_remote, body)
+    """Decodes the body of a remote-jobs request. Raises `HttpError`."""
+    request = _decode(_remote, body)
     payload = _payload(request.execution_data, "executionData")
     return RemoteBody(request.job_type, request.job_instance_id, payload)
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """What is in a body. Raises `HttpError`, saying what is wrong and where."""
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decodes JSON. Raises `HttpError`, whose message says what is wrong and where."""
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise HttpError(Code.INVALID_REQUEST, f"The body is wrong: {error}.") from None
+        raise HttpError(Code.INVALID_REQUEST, f"The body is not valid: {error}.") from None
     except RecursionError:
         raise HttpError(Code.INVALID_REQUEST, "The body is nested too deeply.") from None
 
 
 def _payload(raw: Raw, name: str) -> Payload:
     json = bytes(raw)
-    content = _decoded(_any, json)
+    content = _decode(_any, json)
     if content is not None and not isinstance(content, dict):
         raise HttpError(Code.INVALID_REQUEST, f"{name} must be an object.")
     return Payload(json, content_hash(content))
 
 
-def state_of(job: Job, status_code: int = 200) -> ASGIResponse:
-    """What Fabric is told of the job: an error only where it failed.
+def state_response(job: Job, status_code: int = 200) -> ASGIResponse:
+    """The answer with a job instance's state; only a failed one has error details.
 
-    Encoded here: the framework's way from an object to an answer is a tenth of what a poll costs.
+    It is encoded here, because Litestar's own encoding is a tenth of what a poll costs.
     """
     state = job.state
     failed = state.status is JobInstanceStatus.FAILED

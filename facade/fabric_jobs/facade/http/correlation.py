@@ -1,17 +1,17 @@
-"""Fabric's two correlation ids: into every log line and error of a request, and back with it."""
+"""Fabric's correlation ids, ActivityId and RequestId: in log lines, errors and answers."""
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from fabric_jobs.runtime.telemetry.logs import about, concerning
 
-#: By their spelling on the wire, which has no hyphens, the names that log lines have.
+#: The names in log lines, by the lower-case names of the headers.
 _IDS = {b"activityid": "ActivityId", b"requestid": "RequestId"}
-MAX_CHARS = 128
+MAX_ID_CHARS = 128
 
 
-def correlated(app: ASGIApp) -> ASGIApp:
-    """The application, around all of its routing: also a 404 carries the ids."""
+def add_correlation_ids(app: ASGIApp) -> ASGIApp:
+    """Wraps the whole application, so that an answer to an unknown path carries the ids too."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -20,7 +20,7 @@ def correlated(app: ASGIApp) -> ASGIApp:
         ids = {
             _IDS[name]: value.decode("latin-1")
             for name, value in scope["headers"]
-            if name in _IDS and len(value) <= MAX_CHARS
+            if name in _IDS and len(value) <= MAX_ID_CHARS
         }
         headers = [(name.encode(), value.encode("latin-1")) for name, value in ids.items()]
 
@@ -36,10 +36,10 @@ def correlated(app: ASGIApp) -> ASGIApp:
 
 
 def activity_id() -> str | None:
-    """The interaction of a user that this request belongs to."""
+    """The current request's ActivityId: Fabric's id of one interaction of a user."""
     return about().get("ActivityId")
 
 
 def request_id() -> str | None:
-    """This request, in Fabric's logs."""
+    """The current request's RequestId: Fabric's id of this request."""
     return about().get("RequestId")

@@ -1,4 +1,4 @@
-"""Every answer that is no success: one table of codes, one mapper to Fabric's `ErrorResponse`."""
+"""Maps every error to Fabric's `ErrorResponse`, by one table of error codes."""
 
 import logging
 from enum import StrEnum
@@ -14,18 +14,19 @@ from fabric_jobs.contract.jobs import (
     ErrorSource,
     NameValuePair,
 )
+from fabric_jobs.facade import metrics
 from fabric_jobs.facade.auth import AuthError, AuthorityError
-from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.runtime.telemetry.logs import about
 
 log = logging.getLogger("fabric_jobs.http")
 
-#: What a client is told to wait after 429 and 503, in seconds.
+#: The `Retry-After` of 429 and 503, in seconds.
 RETRY_AFTER_S = 5
 
 
 class Meaning(NamedTuple):
-    """A code's HTTP status, whose fault it is, and whether repeating can't help."""
+    """An error code's HTTP status and source, and whether a repeated request must fail again."""
 
     status: int
     source: ErrorSource
@@ -33,7 +34,7 @@ class Meaning(NamedTuple):
 
 
 class Code(StrEnum):
-    """The `errorCode` of an answer."""
+    """The values of `errorCode`."""
 
     INVALID_REQUEST = "InvalidRequest"
     AUTH_ERROR = "AuthError"
@@ -64,8 +65,7 @@ MEANINGS = {
     Code.UNAVAILABLE: Meaning(503, ErrorSource.SYSTEM, False),
 }
 
-
-#: For what the framework raises of itself, by status.
+#: The codes of errors that Litestar raises itself, by HTTP status.
 _FRAMEWORK = {404: Code.ROUTE_NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.REQUEST_TOO_LARGE}
 _ADVICE = {
     Code.ROUTE_NOT_FOUND: "No such route. Check the path and the base path.",
@@ -75,15 +75,15 @@ _ADVICE = {
 
 
 class HttpError(Exception):
-    """An answer that is no success."""
+    """The request is answered with this error code."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-def _ids_of_request() -> tuple[ErrorExtendedInformation, ...]:
-    """What to quote when asking about the request."""
+def _request_ids() -> tuple[ErrorExtendedInformation, ...]:
+    """The detail with the correlation ids of the current request; empty if it has none."""
     ids = tuple(NameValuePair(name, value) for name, value in about().items())
     if not ids:
         return ()
@@ -96,16 +96,32 @@ def _ids_of_request() -> tuple[ErrorExtendedInformation, ...]:
     )
 
 
+def _unavailable_reason(reason: UnavailableReason) -> ErrorExtendedInformation:
+    """The detail that tells a program why the answer is 503."""
+    return ErrorExtendedInformation(
+        error_code="UnavailableReason",
+        message="Why this request can't be answered now.",
+        additional_parameters=(NameValuePair("reason", reason),),
+    )
+
+
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer for whatever was raised, from routing to a bug."""
-    headers = {}
+    """The answer to any error: of routing, of a request, of the log, or of this program."""
+    headers: dict[str, str] = {}
+    details = _request_ids()
     match error:
         case HttpError(code=code):
             message = str(error)
         case AuthError():
             code, message = Code.AUTH_ERROR, str(error)
-        case LogUnavailableError() | AuthorityError():
+        case UnavailableError(reason=reason):
             code, message = Code.UNAVAILABLE, str(error)
+            details = (_unavailable_reason(reason), *details)
+        case AuthorityError():
+            reason = UnavailableReason.AUTHORITY_UNREACHABLE
+            metrics.UNAVAILABLE.add(1, reason)
+            code, message = Code.UNAVAILABLE, str(error)
+            details = (_unavailable_reason(reason), *details)
         case HTTPException(status_code=status) if status < 500:
             code = _FRAMEWORK.get(status, Code.INVALID_REQUEST)
             message = _ADVICE.get(code, error.detail)
@@ -123,7 +139,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
         message=message,
         source=meaning.source,
         is_permanent=meaning.permanent,
-        more_details=_ids_of_request(),
+        more_details=details,
     )
     return Response(
         msgspec.json.encode(body),

@@ -1,4 +1,4 @@
-"""The headers of a request, as they came."""
+"""The headers of a request."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from fabric_jobs.runtime.telemetry import tracing
 
 
-def sent(scope: Mapping[str, Any], name: str) -> list[str]:
-    """The values of the header of this name, in lower case; the server gives all names so.
+def header_values(scope: Mapping[str, Any], name: str) -> list[str]:
+    """The values of a header, by its lower-case name, in the order in which they came.
 
-    A map of all headers would cost a request more than looking through them does.
+    It searches the list of headers, because a map of all headers would cost each request more.
     """
     wanted = name.encode()
     return [value.decode("latin-1") for header, value in scope["headers"] if header == wanted]
 
 
 def traceparent_of(scope: Mapping[str, Any]) -> str | None:
-    """The W3C Trace Context that the request belongs to; none where it names none of that form."""
-    values = sent(scope, "traceparent")
+    """The request's W3C Trace Context; None if it has none, or a malformed one."""
+    values = header_values(scope, "traceparent")
     return tracing.checked(values[0]) if values else None

@@ -1,4 +1,4 @@
-"""Which job a request is about."""
+"""Validates the parts of a job instance's identity in a request."""
 
 from fabric_jobs.contract.guids import canonical
 from fabric_jobs.facade.http.errors import Code, HttpError
@@ -11,16 +11,16 @@ MAX_JOB_TYPE_CHARS = 96
 def instance_of(
     tenant_id: str, workspace_id: str, item_type: str, item_id: str, job_type: str, job_id: str
 ) -> Instance:
-    """The place in its canonical spelling. Raises `HttpError`."""
+    """The job instance with canonical GUIDs. Raises `HttpError` if a part is malformed."""
     _check_length("itemType", item_type, MAX_ITEM_TYPE_CHARS)
     _check_length("jobType", job_type, MAX_JOB_TYPE_CHARS)
     return Instance(
         tenant_id=tenant_id,
-        workspace_id=_guid("workspaceId", workspace_id),
+        workspace_id=_canonical("workspaceId", workspace_id),
         item_type=item_type,
-        item_id=_guid("itemId", item_id),
+        item_id=_canonical("itemId", item_id),
         job_type=job_type,
-        job_id=_guid("jobInstanceId", job_id),
+        job_id=_canonical("jobInstanceId", job_id),
     )
 
 
@@ -29,7 +29,7 @@ def _check_length(name: str, text: str, most: int) -> None:
         raise HttpError(Code.INVALID_REQUEST, f"{name} must have 1 to {most} characters.")
 
 
-def _guid(name: str, text: str) -> str:
+def _canonical(name: str, text: str) -> str:
     try:
         return canonical(text)
     except ValueError:

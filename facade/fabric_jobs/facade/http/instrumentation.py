@@ -1,4 +1,4 @@
-"""Each request measured by its operation; where tracing is on, it is a span too."""
+"""Measures each HTTP request by its operation, and makes it a span if tracing is on."""
 
 import time
 
@@ -12,12 +12,12 @@ from fabric_jobs.facade.http.probes import PROBES
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import about
 
-#: The operation of a request that is none of Fabric's, or met no route.
-NONE = "none"
+#: The `operation` label of a request that reached none of Fabric's operations.
+NO_OPERATION = "none"
 
 
-def observed(app: ASGIApp) -> ASGIApp:
-    """The application, around all of its routing, but for the probes."""
+def instrument(app: ASGIApp) -> ASGIApp:
+    """Wraps the whole application, so that unknown paths count too; probes are left out."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or scope["path"] in PROBES:
@@ -26,7 +26,7 @@ def observed(app: ASGIApp) -> ASGIApp:
         begun = time.perf_counter()
         status = 500
 
-        async def send_and_see(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -34,10 +34,10 @@ def observed(app: ASGIApp) -> ASGIApp:
 
         traceparent = traceparent_of(scope) if tracing.is_on() else None
         with tracing.span(scope["method"], SpanKind.SERVER, of=traceparent) as span:
-            await app(scope, receive, send_and_see)
+            await app(scope, receive, send_and_note_status)
             if tracing.is_on():
                 _describe(span, scope, status)
-        operation = getattr(scope.get("route_handler"), "operation_id", None) or NONE
+        operation = getattr(scope.get("route_handler"), "operation_id", None) or NO_OPERATION
         metrics.REQUEST_SECONDS.record(
             time.perf_counter() - begun, {"operation": operation, "status": str(status)}
         )
@@ -46,7 +46,10 @@ def observed(app: ASGIApp) -> ASGIApp:
 
 
 def _describe(span: Span, scope: HTTPScope, status: int) -> None:
-    """What OpenTelemetry says of an HTTP server's spans: the name has no ids, so it groups."""
+    """Sets OpenTelemetry's attributes of an HTTP server span.
+
+    The span's name holds the route and no ids, so that spans of one route can be grouped.
+    """
     route = scope.get("path_template")
     if route:
         span.update_name(f"{scope['method']} {route}")

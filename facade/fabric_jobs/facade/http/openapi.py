@@ -1,12 +1,12 @@
-"""What the framework can't see for itself of the operations: headers, bodies and errors.
+"""The parts of the OpenAPI description that Litestar cannot derive: headers, bodies and errors.
 
-Names, operation ids and shapes are the contract's. Where the facade takes more than Fabric sends,
-the description says so.
+Names, operation ids and schemas are those of Fabric's contract. Where the facade accepts more than
+Fabric sends, the description says so.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Any
 
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
@@ -20,7 +20,6 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
-from litestar.params import PathParameter
 
 from fabric_jobs.contract.jobs import ErrorResponse, InvokeType
 from fabric_jobs.facade.auth.header import TENANT_HEADER
@@ -29,11 +28,11 @@ from fabric_jobs.facade.http.instance import MAX_ITEM_TYPE_CHARS, MAX_JOB_TYPE_C
 
 _TEXT = Schema(type=OpenAPIType.STRING)
 _GUID = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID)
-#: A payload: `null` is the same as none.
+#: The schema of a payload; `null` means that there is none.
 _PAYLOAD = Schema(type=[OpenAPIType.OBJECT, OpenAPIType.NULL])
 _OPTIONAL = ("creationPayload", "executionData")
 
-#: The two tokens of a request.
+#: The name of the scheme of Fabric's two tokens.
 SECURITY_SCHEME = "SubjectAndAppToken1.0"
 COMPONENTS = Components(
     security_schemes={
@@ -47,20 +46,24 @@ COMPONENTS = Components(
 )
 
 
-def _part(name: str, description: str, **schema: object) -> PathParameter:
-    """A part of a path. The handler checks it, to answer in Fabric's words."""
-    return PathParameter(name=name, description=description, schema_extra=schema)
+def _path_parameter(name: str, description: str, **schema: Any) -> Parameter:
+    return Parameter(
+        name=name,
+        param_in="path",
+        schema=Schema(type=OpenAPIType.STRING, description=description, **schema),
+        description=description,
+        required=True,
+    )
 
 
-WorkspaceId = Annotated[str, _part("workspaceId", "The workspace.", format="uuid")]
-ItemType = Annotated[
-    str, _part("itemType", "The item's type.", min_length=1, max_length=MAX_ITEM_TYPE_CHARS)
-]
-ItemId = Annotated[str, _part("itemId", "The item.", format="uuid")]
-JobType = Annotated[
-    str, _part("jobType", "The job's type.", min_length=1, max_length=MAX_JOB_TYPE_CHARS)
-]
-JobInstanceId = Annotated[str, _part("jobInstanceId", "The job instance.", format="uuid")]
+#: The path parameters, in their order. `instance_of` validates them, for Fabric's error body.
+_PATH_PARAMETERS = (
+    _path_parameter("workspaceId", "The workspace.", format=OpenAPIFormat.UUID),
+    _path_parameter("itemType", "The item's type.", min_length=1, max_length=MAX_ITEM_TYPE_CHARS),
+    _path_parameter("itemId", "The item.", format=OpenAPIFormat.UUID),
+    _path_parameter("jobType", "The job's type.", min_length=1, max_length=MAX_JOB_TYPE_CHARS),
+    _path_parameter("jobInstanceId", "The job instance.", format=OpenAPIFormat.UUID),
+)
 
 
 def _header(name: str, schema: Schema, description: str, *, required: bool) -> Parameter:
@@ -77,16 +80,16 @@ _HEADERS = (
 )
 
 
-def state(status: int) -> dict[int, ResponseSpec]:
-    """This answer carries the job's state."""
+def state_response_spec(status: int) -> dict[int, ResponseSpec]:
+    """The description of an answer with the job instance's state."""
     spec = ResponseSpec(
         ItemJobInstanceState, generate_examples=False, description="The job instance as it is."
     )
     return {status: spec}
 
 
-def errors(*statuses: int) -> dict[int, ResponseSpec]:
-    """Each of these answers carries an `ErrorResponse`."""
+def error_response_specs(*statuses: int) -> dict[int, ResponseSpec]:
+    """The descriptions of answers with an `ErrorResponse`."""
     return {
         status: ResponseSpec(ErrorResponse, generate_examples=False, description="See errorCode.")
         for status in statuses
@@ -95,14 +98,16 @@ def errors(*statuses: int) -> dict[int, ResponseSpec]:
 
 @dataclass
 class StateOperation(Operation):
-    """An operation of Fabric's whose request has no body."""
+    """The description of an operation whose request has no body."""
 
     def __post_init__(self) -> None:
         self.tags = [str(self.operation_id).partition("_")[0]]
-        self.parameters = [*(self.parameters or ()), *_HEADERS]
+        # Litestar finds the names of path parameters in the path, and nothing more about them.
+        names = {each.name for each in self.parameters or () if isinstance(each, Parameter)}
+        self.parameters = [*(each for each in _PATH_PARAMETERS if each.name in names), *_HEADERS]
 
-    def _takes(self, properties: Mapping[str, Schema]) -> None:
-        """Describes the body, which the handler reads itself, to answer in Fabric's words."""
+    def _describe_body(self, properties: Mapping[str, Schema]) -> None:
+        """Describes the request body, which `bodies` decodes, for Fabric's error body."""
         required = [name for name in properties if name not in _OPTIONAL]
         schema = Schema(type=OpenAPIType.OBJECT, properties=dict(properties), required=required)
         self.request_body = RequestBody({"application/json": OpenAPIMediaType(schema)}, None, True)
@@ -110,7 +115,7 @@ class StateOperation(Operation):
 
 @dataclass
 class CreateOperation(StateOperation):
-    """WDK v1's create."""
+    """The description of WDK v1's create."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,17 +124,17 @@ class CreateOperation(StateOperation):
             type=[OpenAPIType.STRING, OpenAPIType.INTEGER],
             description=f"{names}; or 2, 1 and 0 for them. Any other value means the last.",
         )
-        self._takes({"invokeType": invoke_type, "creationPayload": _PAYLOAD})
+        self._describe_body({"invokeType": invoke_type, "creationPayload": _PAYLOAD})
 
 
 @dataclass
 class RemoteStateOperation(StateOperation):
-    """The remote-jobs family's state and cancel: the job instance is named in the body."""
+    """The description of the remote-jobs state and cancel; the body names the job instance."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         job_type = Schema(type=OpenAPIType.STRING, min_length=1, max_length=MAX_JOB_TYPE_CHARS)
-        self._takes({"jobType": job_type, "jobInstanceId": _GUID} | self._data())
+        self._describe_body({"jobType": job_type, "jobInstanceId": _GUID} | self._data())
 
     def _data(self) -> dict[str, Schema]:
         return {}
@@ -137,16 +142,17 @@ class RemoteStateOperation(StateOperation):
 
 @dataclass
 class RemoteCreateOperation(RemoteStateOperation):
-    """The remote-jobs family's create."""
+    """The description of the remote-jobs create."""
 
     def _data(self) -> dict[str, Schema]:
         return {"executionData": _PAYLOAD}
 
 
-def tell_as_sent(description: OpenAPI) -> None:
-    """Makes the bodies of answers what they are: what is absent is left out, and nothing is added.
+def correct_answer_schemas(description: OpenAPI) -> None:
+    """Makes the schemas of answers match their JSON: absent fields are left out, never `null`.
 
-    The framework takes an optional field for one that may be `null`, and a default for one.
+    Litestar describes an optional field as one that may be `null`, with a default. No other field
+    is ever sent, so the schemas allow none.
     """
     assert description.components
     for schema in description.components.schemas.values():

@@ -1,4 +1,4 @@
-"""The three operations on a job instance, for every family of routes."""
+"""The three operations on a job instance, for both families of routes."""
 
 from typing import Any
 
@@ -11,8 +11,9 @@ from fabric_jobs.facade.http.bodies import Payload
 from fabric_jobs.facade.http.correlation import activity_id, request_id
 from fabric_jobs.facade.http.errors import Code, HttpError
 from fabric_jobs.facade.http.headers import traceparent_of
+from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.jobs.instance import Instance
-from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
+from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Job, RequestCancel
 from fabric_jobs.facade.lifecycle import Request as RequestJob
 from fabric_jobs.runtime.telemetry import tracing
@@ -20,11 +21,11 @@ from fabric_jobs.runtime.telemetry.logs import concerning
 
 
 class Operations:
-    """Create, state and cancel. Raise `HttpError` and `LogUnavailableError`."""
+    """Create, state and cancel. Each raises `HttpError` and `UnavailableError`."""
 
-    def __init__(self, jobs: Jobs, door: AdmissionControl) -> None:
+    def __init__(self, jobs: Jobs, admission: AdmissionControl) -> None:
         self._jobs = jobs
-        self.door = door
+        self.admission = admission
 
     async def create(
         self,
@@ -34,11 +35,11 @@ class Operations:
         invoke_type: InvokeType,
         payload: Payload,
     ) -> Job:
-        """The job: a new one, or the same that was asked for before."""
-        self.door.check_served(instance)
-        self.door.check_subject(caller, invoke_type)
-        if not self._jobs.known(instance.job_id):
-            self.door.check_limits(caller.tenant_id)
+        """Creates the job; returns the existing one if the same create came before."""
+        self.admission.check_served(instance)
+        self.admission.check_subject(caller, invoke_type)
+        if not self._jobs.is_known(instance.job_id):
+            self.admission.check_limits(caller.tenant_id)
         command = RequestJob(
             **instance._asdict(),
             invoke_type=invoke_type,
@@ -46,7 +47,7 @@ class Operations:
             payload=payload.json,
             activity_id=activity_id(),
             request_id=request_id(),
-            # Of our own span, where there is one: it continues the trace that Fabric began.
+            # If tracing is on, this is our own span, which is in the trace that Fabric began.
             traceparent=tracing.current() or traceparent_of(request.scope),
         )
         try:
@@ -55,18 +56,18 @@ class Operations:
         except RefusedError:
             raise HttpError(
                 Code.JOB_CONFLICT,
-                "A job instance of this id exists with other content. Use a new id.",
+                "A job instance with this id exists with other content. Use a new id.",
             ) from None
 
     async def state(self, instance: Instance) -> Job:
-        """The job, if the whole place is its own."""
-        entry = await self._jobs.read(instance.job_id)
-        if entry is None or not instance.owns(entry.job):
+        """The job. A job whose identity differs in any part counts as not found."""
+        stored = await self._jobs.read(instance.job_id)
+        if stored is None or not instance.matches(stored.job):
             raise _not_found()
-        return entry.job
+        return stored.job
 
     async def cancel(self, instance: Instance) -> Job:
-        """The job after the cancel."""
+        """Asks the job to stop; returns the job after that."""
         await self.state(instance)
         try:
             with concerning(job=instance.job_id):

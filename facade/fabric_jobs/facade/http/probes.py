@@ -1,4 +1,7 @@
-"""What an orchestrator and Prometheus ask: outside of the base path, and answered to anybody."""
+"""The endpoints for an orchestrator and for Prometheus.
+
+They lie outside of the base path, and need no authentication.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,17 +14,15 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from fabric_jobs.facade.observability.health import ReplicaHealth
 
 LIVEZ, READYZ, METRICS = PROBES = ("/livez", "/readyz", "/metrics")
-
-
-#: Without the charset, which the framework adds.
-_FORM = CONTENT_TYPE_PLAIN_0_0_4.partition("; charset")[0]
+#: Litestar adds the charset itself.
+_METRICS_TYPE = CONTENT_TYPE_PLAIN_0_0_4.partition("; charset")[0]
 
 
 class Probe(Struct, frozen=True):
     """The answer to a probe."""
 
     ok: bool
-    #: What is wrong; empty where all is well.
+    #: What is wrong; empty if nothing is.
     reasons: Sequence[str]
 
 
@@ -34,20 +35,20 @@ def probe_routes(health: ReplicaHealth) -> list[HTTPRouteHandler]:
 
     @get(LIVEZ, include_in_schema=False)
     async def livez() -> Response[Probe]:
-        """The loop answers, and everything runs in it that should."""
-        return answer(health.dead())
+        """200 while the event loop and every essential task runs."""
+        return answer(health.failures())
 
     @get(READYZ, include_in_schema=False)
     async def readyz() -> Response[Probe]:
-        """The replica is to be sent requests."""
-        return answer(health.unready())
+        """200 while the replica is ready for requests."""
+        return answer(health.unready_reasons())
 
     @get(METRICS, include_in_schema=False)
     async def metrics() -> Response[bytes]:
-        """The metrics, as Prometheus reads them."""
-        # Milliseconds, for which no request has to wait; and the exporter takes one at a time.
+        """The metrics, in the text format that Prometheus reads."""
+        # It takes milliseconds, so it runs in a thread. The exporter allows one reader at a time.
         async with one_at_a_time:
             text = await asyncio.to_thread(generate_latest)
-        return Response(text, media_type=_FORM)
+        return Response(text, media_type=_METRICS_TYPE)
 
     return [livez, readyz, metrics]

@@ -1,43 +1,60 @@
-"""WDK v1: a job instance is a resource with a path of its own."""
+"""The WDK v1 routes: the path identifies the job instance."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from litestar import Request, Response, get, post, route
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
-from fabric_jobs.facade.http.bodies import body_of, decode_create, state_of
+from fabric_jobs.facade.auth import Caller
+from fabric_jobs.facade.http.bodies import decode_create, read_body, state_response
 from fabric_jobs.facade.http.instance import instance_of
 from fabric_jobs.facade.http.openapi import (
     CreateOperation,
-    ItemId,
-    ItemType,
-    JobInstanceId,
-    JobType,
     StateOperation,
-    WorkspaceId,
-    errors,
-    state,
+    error_response_specs,
+    state_response_spec,
 )
 from fabric_jobs.facade.http.operations import Operations
+from fabric_jobs.facade.jobs.instance import Instance
 
 INSTANCE = (
     "/workspaces/{workspaceId:str}/items/{itemType:str}/{itemId:str}"
     "/jobTypes/{jobType:str}/instances/{jobInstanceId:str}"
 )
 
-#: A body of None would be sent as `null`; the contract has none.
+#: A Litestar answer with the body None would send `null`; the contract has no body here.
 ACCEPTED = ASGIResponse(status_code=202)
+
+
+class WdkCall(NamedTuple):
+    """The caller of a request, and the job instance in its path."""
+
+    caller: Caller
+    instance: Instance
 
 
 def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
     """The handlers of the three operations."""
 
-    # The first of all: the framework's own would only know the first method of the path.
+    async def authenticate(request: Request[Any, Any, Any]) -> WdkCall:
+        caller = await operations.admission.caller(request)
+        part = request.path_params
+        instance = instance_of(
+            caller.tenant_id,
+            part["workspaceId"],
+            part["itemType"],
+            part["itemId"],
+            part["jobType"],
+            part["jobInstanceId"],
+        )
+        return WdkCall(caller, instance)
+
+    # It must be the first route of the path, because Litestar's own one names a single method.
     @route(INSTANCE, http_method=HttpMethod.OPTIONS, include_in_schema=False)
-    async def allowed() -> Response[None]:
-        """What the path takes."""
+    async def list_methods() -> Response[None]:
+        """The methods of the path."""
         return Response(None, status_code=204, headers={"Allow": "GET, OPTIONS, POST"})
 
     @post(
@@ -45,64 +62,40 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         status_code=202,
         operation_id="Jobs_CreateItemJobInstance",
         operation_class=CreateOperation,
-        responses=errors(400, 401, 404, 409, 413, 429, 503),
+        responses=error_response_specs(400, 401, 404, 409, 413, 429, 503),
     )
-    async def create_item_job_instance(
-        request: Request[Any, Any, Any],
-        workspace_id: WorkspaceId,
-        item_type: ItemType,
-        item_id: ItemId,
-        job_type: JobType,
-        job_id: JobInstanceId,
-    ) -> ASGIResponse:
+    async def create_item_job_instance(request: Request[Any, Any, Any]) -> ASGIResponse:
         """Called by Microsoft Fabric for starting a new job instance."""
-        caller = await operations.door.caller(request)
-        instance = instance_of(caller.tenant_id, workspace_id, item_type, item_id, job_type, job_id)
-        body = decode_create(await body_of(request))
-        await operations.create(request, caller, instance, body.invoke_type, body.payload)
+        call = await authenticate(request)
+        body = decode_create(await read_body(request))
+        await operations.create(request, call.caller, call.instance, body.invoke_type, body.payload)
         return ACCEPTED
 
     @get(
         INSTANCE,
         operation_id="Jobs_GetItemJobInstanceState",
         operation_class=StateOperation,
-        responses=state(200) | errors(400, 401, 404, 503),
+        responses=state_response_spec(200) | error_response_specs(400, 401, 404, 503),
     )
-    async def get_item_job_instance_state(
-        request: Request[Any, Any, Any],
-        workspace_id: WorkspaceId,
-        item_type: ItemType,
-        item_id: ItemId,
-        job_type: JobType,
-        job_id: JobInstanceId,
-    ) -> ASGIResponse:
+    async def get_item_job_instance_state(request: Request[Any, Any, Any]) -> ASGIResponse:
         """Called by Microsoft Fabric for retrieving a job instance state."""
-        caller = await operations.door.caller(request)
-        instance = instance_of(caller.tenant_id, workspace_id, item_type, item_id, job_type, job_id)
-        return state_of(await operations.state(instance))
+        call = await authenticate(request)
+        return state_response(await operations.state(call.instance))
 
     @post(
         f"{INSTANCE}/cancel",
         status_code=200,
         operation_id="Jobs_CancelItemJobInstance",
         operation_class=StateOperation,
-        responses=state(200) | errors(400, 401, 404, 503),
+        responses=state_response_spec(200) | error_response_specs(400, 401, 404, 503),
     )
-    async def cancel_item_job_instance(
-        request: Request[Any, Any, Any],
-        workspace_id: WorkspaceId,
-        item_type: ItemType,
-        item_id: ItemId,
-        job_type: JobType,
-        job_id: JobInstanceId,
-    ) -> ASGIResponse:
+    async def cancel_item_job_instance(request: Request[Any, Any, Any]) -> ASGIResponse:
         """Called by Microsoft Fabric for cancelling a job instance."""
-        caller = await operations.door.caller(request)
-        instance = instance_of(caller.tenant_id, workspace_id, item_type, item_id, job_type, job_id)
-        return state_of(await operations.cancel(instance))
+        call = await authenticate(request)
+        return state_response(await operations.cancel(call.instance))
 
     return [
-        allowed,
+        list_methods,
         create_item_job_instance,
         get_item_job_instance_state,
         cancel_item_job_instance,

@@ -1,4 +1,4 @@
-"""The HTTP server of a replica, in the loop that everything else runs in."""
+"""The HTTP server of a replica. It runs in the same event loop as the rest of the facade."""
 
 import asyncio
 import socket
@@ -12,17 +12,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fabric_jobs.runtime.settings import address_of, family_of
 
-#: How long a stopping replica waits for answers that are being written, in seconds.
+#: Seconds that a stopping server waits for its last answers.
 GRACE_S = 5
 
 
 class HttpServer:
-    """The application on one address."""
+    """Serves the application on one address."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        """Binds at once; port 0 takes a free one. Raises `OSError` where it can't be had."""
-        self._listening = socket.create_server((host, port), family=family_of(host))
-        self.address = address_of(host, self._listening.getsockname()[1])
+        """Binds the address; port 0 takes a free port. Raises `OSError`."""
+        self._socket = socket.create_server((host, port), family=family_of(host))
+        self.address = address_of(host, self._socket.getsockname()[1])
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -31,39 +31,40 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # nothing asks where a request came from
+                proxy_headers=False,  # The client's address is not used.
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
         self._serving: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
-        """Answers. Cancelling it ends nothing: `stop` does."""
-        serving = self._server.serve(sockets=[self._listening])
+        """Serves until `stop`; cancelling this call does not stop the server."""
+        serving = self._server.serve(sockets=[self._socket])
         self._serving = asyncio.create_task(serving, name="serve HTTP")
         await asyncio.shield(self._serving)
 
     async def stop(self) -> None:
-        """Takes no more requests, and lets the answers that are being written be."""
+        """Takes no more requests, and waits for the answers in progress."""
         self._server.should_exit = True
         if self._serving:
             await self._serving
-        self._listening.close()
+        self._socket.close()
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, but that what it writes in one turn of the loop leaves in one call of the system.
+    """uvicorn's protocol, with a transport that joins the writes of one turn of the event loop.
 
-    It writes an answer's head and its body apart, and each call is a tenth of what a poll costs.
+    uvicorn writes the head and the body of an answer apart. Each write is a system call, which is a
+    tenth of what a poll costs.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody has connected."""
-        super().connection_made(_Joining(transport, self.loop))  # type: ignore[arg-type]
+        """Wraps the transport of a new connection."""
+        super().connection_made(_JoiningTransport(transport, self.loop))  # type: ignore[arg-type]
 
 
-class _Joining:
-    """A transport that sends together what was written in one turn of the loop."""
+class _JoiningTransport:
+    """A transport that sends the writes of one turn of the event loop together."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -89,7 +90,7 @@ class _Joining:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the program has one way to stop."""
+    """uvicorn's server without its signal handlers, because `__main__` handles signals."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""The rules of the writer and the reader: commands on jobs, over the log and its replica."""
+"""Commands on jobs: decide, append to the log, read back from the replica; and reads of jobs."""

@@ -1,4 +1,4 @@
-"""An event on its way into the log: its span, its measure, and those who wait for its outcome."""
+"""One append of an event: its span, its metrics, and the commands that wait for its outcome."""
 
 import asyncio
 import time
@@ -8,64 +8,69 @@ from opentelemetry.trace import Span, SpanKind
 
 from fabric_jobs.contract.events import KnownEvent, Progressed, type_of
 from fabric_jobs.facade import metrics
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import Command, Job
-from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.runtime.telemetry import tracing
 
 
 class Append:
-    """One append: it is over once it was read back, or has failed."""
+    """One append. It ends when this replica has read the event back, or when Kafka refused it."""
 
     def __init__(self, command: Command, before: Job | None, event: KnownEvent) -> None:
-        """`before` is the job that the event was decided on."""
+        """`before` is the job that the event was decided on; None for a job's first event."""
         self.event = event
         self._command = command
         self._before = before
         self._begun = time.monotonic()
         self._outcome: Outcome | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
         self._failed = False
 
-    def read_back(self, outcome: Outcome) -> None:
-        """The fold has read it."""
+    def resolve(self, outcome: Outcome) -> None:
+        """Takes the fold's verdict on the event, which this replica has just read back."""
         self._outcome = outcome
         self._wake()
         seconds = time.monotonic() - self._begun
-        metrics.appended(self._command, self._before, self.event, outcome[0], seconds)
+        metrics.record_append(self._command, self._before, self.event, outcome[0], seconds)
 
-    def acknowledged(self, acknowledged: asyncio.Future[object]) -> None:
-        """Kafka has said what became of it, or never will."""
-        if acknowledged.cancelled() or acknowledged.exception():
+    def acknowledge(self, acknowledgement: asyncio.Future[object]) -> None:
+        """Takes Kafka's answer to the append; a cancelled future means that none will come."""
+        if acknowledgement.cancelled() or acknowledgement.exception():
             self._failed = True
             self._wake()
 
     async def outcome(self) -> Outcome:
-        """What the fold made of it; who leaves before ends it for nobody else.
+        """The fold's verdict on the event. A caller that is cancelled ends no other caller's wait.
 
-        Raises `LogUnavailableError` where that can't be known.
+        Raises `UnavailableError` if the append failed, because the event may be on the log anyway.
         """
         if not (self._outcome or self._failed):
-            # A future of its own: a task that is cancelled cancels what it waits for.
+            # A future for each caller, because a cancelled task cancels the future it awaits.
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
+            self._waiters.append(waiter)
             await waiter
         if self._outcome is None:
-            raise LogUnavailableError("The append failed; it may be done.")
+            raise UnavailableError(
+                UnavailableReason.OUTCOME_UNKNOWN,
+                "The append failed, and the event may be on the log all the same. "
+                "Send the command again: repeating is safe.",
+            )
         return self._outcome
 
     def _wake(self) -> None:
-        for waiter in self._waiting:
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
 
-def appending(event: KnownEvent, topic: str, partition: int) -> AbstractContextManager[Span]:
-    """The span of an append: from the hand-over to Kafka until it was read back.
+def append_span(event: KnownEvent, topic: str, partition: int) -> AbstractContextManager[Span]:
+    """The span of an append, from its hand-over to Kafka until this replica reads it back.
 
-    Within the request or the entry that led to it; of what time led to, in the job's trace.
+    Its parent is the current span, which is a request's or an entry's. A timer has no span: then
+    the parent is the job's own.
     """
-    # A run may say every second, for a day, how far it is.
+    # A run may report its progress every second for a day.
     if not tracing.is_on() or isinstance(event, Progressed):
         return tracing.NO_SPAN
     return tracing.span(

@@ -1,6 +1,7 @@
-"""A time limit that each command has: one timer looks after all of them.
+"""The time limit of commands. One timer serves all of them.
 
-A timer each, as `asyncio.timeout` sets it, is a tenth of what a command costs beside Kafka.
+`asyncio.timeout` sets a timer for each command, which is a tenth of what a command costs beside
+Kafka.
 """
 
 import asyncio
@@ -9,27 +10,27 @@ from typing import Any
 
 
 class Deadline:
-    """So many seconds for each block that is entered by it, as `asyncio.timeout` gives them."""
+    """Makes time limits of the same length; each behaves as `asyncio.timeout` does."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        #: When each block that is under way is late, in the loop's time; the first comes first.
+        #: The loop's time at which each block in progress is late, the earliest first.
         self._late_at: dict[Limit, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def limit(self) -> "Limit":
-        """For one block: whatever it awaits when it is late ends with `TimeoutError`."""
+        """A time limit for one `with` block: when it is late, its await raises `TimeoutError`."""
         return Limit(self)
 
     def begin(self, limit: "Limit") -> None:
-        """The block is entered."""
+        """Starts the time of a block that is entered."""
         loop = asyncio.get_running_loop()
         late_at = self._late_at[limit] = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_at(late_at, self._end_late)
 
     def end(self, limit: "Limit") -> None:
-        """The block is over."""
+        """Stops the time of a block that is left."""
         self._late_at.pop(limit, None)
 
     def _end_late(self) -> None:
@@ -44,7 +45,7 @@ class Deadline:
 
 
 class Limit:
-    """One block's."""
+    """The time limit of one `with` block."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -64,12 +65,12 @@ class Limit:
         _: TracebackType | None,
     ) -> None:
         self._deadline.end(self)
-        # Somebody else may have cancelled the task too: then it is cancelled.
+        # The task stays cancelled if somebody else cancelled it too.
         ours = self._expired and self._task.uncancel() <= self._cancelling
         if ours and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """The block is late."""
+        """Cancels what the block awaits, because the block is late."""
         self._expired = True
         self._task.cancel()

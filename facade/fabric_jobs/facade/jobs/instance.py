@@ -1,6 +1,6 @@
-"""A job's place and payload, and the hash that tells a repeated create from a conflicting one.
+"""A job instance's identity, and the hash that tells a repeated create from a conflicting one.
 
-The hash is in every job's state, so what goes into it never changes.
+Every job's state holds the hash, so what goes into the hash never changes.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 
 
 class Instance(NamedTuple):
-    """The parts of a job's place; over HTTP a stored job is only shown to the very same."""
+    """The parts that identify a job instance; HTTP shows a job only if all of them match."""
 
     tenant_id: str
     workspace_id: str
@@ -26,7 +26,7 @@ class Instance(NamedTuple):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """The job's."""
+        """The identity of a stored job."""
         state = job.state
         return cls(
             tenant_id=state.tenant_id,
@@ -37,22 +37,22 @@ class Instance(NamedTuple):
             job_id=job.job_id,
         )
 
-    def owns(self, job: Job) -> bool:
-        """Whether the job is this one in every part."""
+    def matches(self, job: Job) -> bool:
+        """Whether the job has this identity in every part."""
         return self == Instance.of(job)
 
     def request_hash(self, content_hash: str) -> str:
-        """The same for the same content, whichever API it came by."""
+        """The SHA-256 of identity and payload, in hex; it does not depend on the API called."""
         return hashlib.sha256("\n".join((*self, content_hash)).encode()).hexdigest()
 
 
 def content_hash(payload: object) -> str:
-    """The same for the same decoded payload, however it was written."""
+    """The SHA-256 of a decoded payload, in hex; the order of keys and spaces do not change it."""
     return hashlib.sha256(_canonical.encode(payload)).hexdigest()
 
 
-def again(job: Job, new_job_id: str) -> Request:
-    """The request for another job with the place, the types and the payload of this one."""
+def retry_request(job: Job, new_job_id: str) -> Request:
+    """The request for a new job with the identity and payload of an old one, but a new id."""
     instance = Instance.of(job)._replace(job_id=new_job_id)
     payload_hash = content_hash(msgspec.json.decode(job.payload))
     return Request(

@@ -1,4 +1,9 @@
-"""The rule of the writer and the rule of the reader, over the log and its replica."""
+"""Executes commands on jobs and reads jobs, over the log and the replica.
+
+A command is decided on the state that this replica has applied. Its event is appended, and the
+answer is what the fold made of that event once this replica has read it back.
+A read of a job that is not final first brings the replica up to date with the log.
+"""
 
 import asyncio
 import uuid
@@ -6,9 +11,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fabric_jobs.contract import events
-from fabric_jobs.facade.jobs.appends import Append, appending
+from fabric_jobs.facade.jobs.appends import Append, append_span
 from fabric_jobs.facade.jobs.deadline import Deadline
-from fabric_jobs.facade.jobs.turns import Turns
+from fabric_jobs.facade.jobs.errors import (
+    RefusedError,
+    UnavailableError,
+    UnavailableReason,
+    map_log_errors,
+)
+from fabric_jobs.facade.jobs.turns import Turn, Turns
 from fabric_jobs.facade.lifecycle import (
     Command,
     Decision,
@@ -25,25 +36,18 @@ from fabric_jobs.facade.replica import Filter, Replica, StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.runtime.kafka.partitions import partition_of
 
-#: How often a decision that lost its race is made again.
+#: Decisions for one command; another follows only if the event lost a race.
 MAX_ROUNDS = 5
-#: How long ago the log's end may have been confirmed for an answer that is not final, in seconds.
+#: For an answer that is not final, seconds since the log's end was last confirmed.
 FRESH_S = 1.0
 _HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 
 
-class RefusedError(Exception):
-    """The command was decided against."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
-        self.reason = refusal.reason
-
-
 class Jobs:
-    """What HTTP and gRPC ask of the jobs. Nothing that is answered here is ever taken back."""
+    """Commands and reads for HTTP, gRPC, timers and leases. No answer is ever taken back."""
 
     def __init__(self, log: Log, replica: Replica, source: str, deadline_s: float) -> None:
+        """`source` is this facade's name in its events."""
         self._log = log
         self._replica = replica
         self._source = source
@@ -51,116 +55,126 @@ class Jobs:
         self._turns = Turns()
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
-        """Decides, appends, reads back: the job with the command's effect.
+        """Decides, appends and reads back; returns the job with the command's effect.
 
         `read_to` is the position in the job's partition that the command is based on.
-        Raises `RefusedError`, and `LogUnavailableError` where the outcome is unknown.
+        Raises `RefusedError` and `UnavailableError`.
         """
-        turn = self._turns.enter(command.job_id)
-        try:
-            with self._deadline.limit():
-                async with turn.lock:
-                    # An append that timed out may still arrive: it goes first.
-                    if turn.unresolved:
-                        await asyncio.wait([turn.unresolved])
-                    return await self._execute(command, read_to)
-        except TimeoutError as error:
-            raise _too_late("The log did not confirm it in time.") from error
-        finally:
-            self._turns.leave(command.job_id)
+        with map_log_errors():
+            turn = self._turns.enter(command.job_id)
+            try:
+                with self._deadline.limit():
+                    async with turn.lock:
+                        # An append that timed out may still arrive: its outcome comes first.
+                        if turn.unresolved:
+                            await asyncio.wait([turn.unresolved])
+                        return await self._execute(command, read_to)
+            except TimeoutError as error:
+                raise _timeout(turn) from error
+            finally:
+                self._turns.leave(command.job_id)
 
     async def _execute(self, command: Command, read_to: int | None) -> StoredJob:
         partition = partition_of(command.job_id, self._log.partitions)
         caught_up = False
         for _ in range(MAX_ROUNDS):
-            decision, entry = self._decide(command)
+            decision, stored = self._decide(command)
             if isinstance(decision, Refusal) and not (decision.conclusive or caught_up):
                 if read_to is None or isinstance(command, ReportStopped):
-                    # A cancel stands anywhere behind the grant that a stopped run names.
+                    # A stopped run names its grant, and the cancel comes later on the log.
                     await self._log.read_to_end()
                 else:
                     await self._log.read_to(partition, read_to)
                 caught_up = True
-                decision, entry = self._decide(command)
+                decision, stored = self._decide(command)
             if isinstance(decision, Refusal):
                 raise RefusedError(decision)
             if isinstance(decision, Undecidable):
-                raise LogUnavailableError(
+                raise UnavailableError(
+                    UnavailableReason.NEWER_VERSION,
                     f"The job's last event, {decision.job.event_type}, is of a later version. "
-                    "Ask a replica of that version."
+                    "Ask a facade of that version.",
                 )
             if isinstance(decision, Settled):
-                assert entry is not None
-                return entry
-            append = Append(command, entry.job if entry else None, decision)
-            with appending(decision, self._log.topic, partition) as span:
+                assert stored is not None
+                return stored
+            append = Append(command, stored.job if stored else None, decision)
+            with append_span(decision, self._log.topic, partition) as span:
                 verdict, applied = await self._append(append, partition)
                 span.set_attribute("fabric_jobs.verdict", verdict.value)
             if verdict is Verdict.APPLIED and applied:
                 return applied
-        raise LogUnavailableError("Others changed the job at the same time, again and again.")
+        raise UnavailableError(
+            UnavailableReason.CONTENDED,
+            f"Other writers changed the job {MAX_ROUNDS} times before this command. "
+            "Send the command again: repeating is safe.",
+        )
 
     def _decide(self, command: Command) -> tuple[Decision, StoredJob | None]:
-        """The decision on what was read up to now, and the job that it was made on."""
-        entry = self._replica.get(command.job_id)
-        return decide(entry.job if entry else None, command, self._stamp()), entry
+        """The decision on the state that is applied here, and the job that it was made on."""
+        stored = self._replica.get(command.job_id)
+        return decide(stored.job if stored else None, command, self._stamp()), stored
 
-    def known(self, job_id: str) -> bool:
-        """Whether the job was read here; another replica may know more."""
+    def is_known(self, job_id: str) -> bool:
+        """Whether this replica has read the job; another replica may have read more."""
         return self._replica.get(job_id) is not None
 
     async def read(self, job_id: str) -> StoredJob | None:
-        """The job as of now, or none where the log has none.
+        """The job as it is now, or None if the log does not hold it.
 
-        Raises `LogUnavailableError` where an unknown id can't be told from one not yet read.
+        Raises `UnavailableError` if the job is unknown here and the log's end can't be read.
         """
-        entry = self._replica.get(job_id)
-        if entry is None:
-            try:
-                with self._deadline.limit():
-                    await self._log.read_to_end()
-            except TimeoutError as error:
-                raise _too_late("The log's end can't be read.") from error
-        elif not entry.job.final:
+        stored = self._replica.get(job_id)
+        if stored is None:
+            with map_log_errors():
+                try:
+                    with self._deadline.limit():
+                        await self._log.read_to_end()
+                except TimeoutError as error:
+                    raise UnavailableError(
+                        UnavailableReason.LOG_UNREACHABLE,
+                        "The log's end was not read in time. Ask again after a moment.",
+                    ) from error
+        elif not stored.job.final:
             await self.freshen()
         else:
-            return entry
+            return stored
         return self._replica.get(job_id)
 
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None
     ) -> tuple[Sequence[StoredJob], dict[int, int]]:
-        """Jobs, the newest first, as of now; and each partition's position that they reflect."""
+        """Jobs as they are now, the newest first, and each partition's position behind them."""
         await self.freshen()
-        # Taken with the question: while it is answered, more is read.
+        # Copied before the query, because the replica reads on during the query.
         positions = dict(self._log.positions)
         return await self._replica.list(which, limit, before), positions
 
     def position(self, job_id: str) -> tuple[int, int]:
-        """The job's partition, and the position up to which it was read."""
+        """The job's partition, and the offset of the next record that is read there."""
         partition = partition_of(job_id, self._log.partitions)
         return partition, self._log.positions[partition]
 
     async def freshen(self) -> None:
-        """Reads to the log's end unless that was done just now; without Kafka, it is as it is."""
+        """Reads to the log's end, unless `FRESH_S` has not passed or Kafka does not answer."""
         if not self._log.is_confirmed_within(FRESH_S):
             try:
                 async with asyncio.timeout(FRESH_S):
                     await self._log.read_to_end()
             except (LogUnavailableError, TimeoutError):
-                pass  # an older answer is better than none, and a final state never goes back
+                pass  # An older answer is better than none, and a final state never changes.
 
     async def _append(self, append: Append, partition: int) -> Outcome:
         event = append.event
-        self._replica.expect(event.id, append.read_back)
+        self._replica.expect(event.id, append.resolve)
         try:
-            acknowledged = await self._log.append(
+            acknowledgement = await self._log.append(
                 partition, event.subject.encode(), events.encode(event), _HEADERS
             )
         except BaseException:
             self._replica.forget(event.id)
             raise
-        acknowledged.add_done_callback(append.acknowledged)
+        acknowledgement.add_done_callback(append.acknowledge)
         try:
             return await self._outcome(append)
         except asyncio.CancelledError:
@@ -170,7 +184,7 @@ class Jobs:
     async def _outcome(self, append: Append) -> Outcome:
         try:
             return await append.outcome()
-        except LogUnavailableError:
+        except UnavailableError:
             self._replica.forget(append.event.id)
             raise
 
@@ -178,5 +192,15 @@ class Jobs:
         return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=datetime.now(UTC))
 
 
-def _too_late(message: str) -> LogUnavailableError:
-    return LogUnavailableError(f"{message} Send it again: repeating is safe.")
+def _timeout(turn: Turn) -> UnavailableError:
+    """The error of a command that reached its deadline; an event of its job may be in flight."""
+    if turn.unresolved:
+        return UnavailableError(
+            UnavailableReason.OUTCOME_UNKNOWN,
+            "An event of the job was not read back in time, and may still take effect. "
+            "Send the command again: repeating is safe.",
+        )
+    return UnavailableError(
+        UnavailableReason.LOG_UNREACHABLE,
+        "Kafka did not answer in time. Send the command again: repeating is safe.",
+    )

@@ -1,42 +1,44 @@
-"""The commands under way in a replica: so many at most, those of one job one after the other."""
+"""The commands in progress in a replica: a bounded number, and one at a time for each job."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 
-#: Commands that are under way, and those of one job; more are told to come again.
+#: Commands in progress, in all and for one job; the next one is answered with OVERLOADED.
 MAX_COMMANDS = 4096
 MAX_COMMANDS_OF_A_JOB = 256
 
 
 class Turn:
-    """What is under way for one job."""
+    """The commands in progress for one job."""
 
     def __init__(self) -> None:
-        #: Held by the command whose turn it is.
+        #: Held by the one command that may decide and append now.
         self.lock = asyncio.Lock()
-        #: An append that its command did not wait for: it may still arrive.
+        #: An append whose command no longer waits for it; the event may still arrive on the log.
         self.unresolved: asyncio.Task[Any] | None = None
         self.commands = 0
 
 
 class Turns:
-    """The jobs that something is under way for."""
+    """A `Turn` for each job that has a command in progress."""
 
     def __init__(self) -> None:
         self._of_job: dict[str, Turn] = {}
         self._commands = 0
 
     def enter(self, job_id: str) -> Turn:
-        """Counts a command that begins. Raises `LogUnavailableError` where there is no room."""
+        """Counts a command that begins. Raises `UnavailableError` if a bound is reached."""
         turn = self._of_job.get(job_id)
         if turn is None:
             turn = Turn()
         if self._commands >= MAX_COMMANDS or turn.commands >= MAX_COMMANDS_OF_A_JOB:
-            raise LogUnavailableError(
-                "Too many commands are under way in this replica. Send it again after a moment."
+            raise UnavailableError(
+                UnavailableReason.OVERLOADED,
+                "Too many commands are in progress in this replica. "
+                "Send the command again after a moment.",
             )
         self._of_job[job_id] = turn
         self._commands += 1
@@ -44,7 +46,7 @@ class Turns:
         return turn
 
     def leave(self, job_id: str) -> None:
-        """A command is over."""
+        """Stops counting a command that is over."""
         turn = self._of_job[job_id]
         self._commands -= 1
         turn.commands -= 1
@@ -52,16 +54,16 @@ class Turns:
             del self._of_job[job_id]
 
     def leave_unresolved(self, job_id: str, resolving: Coroutine[Any, Any, Any]) -> None:
-        """A command is over whose append is not: it counts until that is resolved."""
+        """Counts an append, whose command is over, as a command until `resolving` returns."""
         turn = self._of_job[job_id]
         self._commands += 1
         turn.commands += 1
         turn.unresolved = asyncio.create_task(resolving, name="resolve an append")
-        turn.unresolved.add_done_callback(lambda task: self._resolved(job_id, task))
+        turn.unresolved.add_done_callback(lambda task: self._finish_unresolved(job_id, task))
 
-    def _resolved(self, job_id: str, task: asyncio.Task[Any]) -> None:
+    def _finish_unresolved(self, job_id: str, task: asyncio.Task[Any]) -> None:
         if not task.cancelled():
-            task.exception()  # nobody waits for it any more
+            task.exception()  # Nobody awaits the task: mark its exception as retrieved.
         turn = self._of_job[job_id]
         if turn.unresolved is task:
             turn.unresolved = None

@@ -1,4 +1,7 @@
-"""Fires what time alone decides: backoffs that are over, and deadlines. Any replica may."""
+"""Timers: sends the command that a job's state sets for a time, once that time has come.
+
+Such times are the end of a backoff and the deadlines of a job and its run.
+"""
 
 import asyncio
 import logging
@@ -8,25 +11,26 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
+from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
+from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Command, FailUnstarted, Job, next_deadline
-from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import concerning
 
-log = logging.getLogger("fabric_jobs.keeper")
+log = logging.getLogger("fabric_jobs.timers")
 
+#: Seconds between two looks for jobs that are due.
 TICK_S = 0.25
-#: How much later each facade fires than the one before it in rank: mostly, one alone does.
-RANK = timedelta(seconds=1)
-#: Jobs that are looked after in one tick; the rest is due still in the next.
+#: How much longer a facade waits than the one before it in rank, so that mostly one of them acts.
+RANK_DELAY = timedelta(seconds=1)
+#: Jobs that one look handles; the next look finds the others.
 MAX_JOBS = 100
 
 
 class Timers:
-    """Looks for jobs that are due, for as long as it runs."""
+    """Fires the jobs that are due."""
 
     def __init__(
         self, jobs: Jobs, replica: Replica, roster: Roster, ready: Callable[[], bool]
@@ -37,34 +41,39 @@ class Timers:
         self._ready = ready
 
     async def run(self) -> None:
-        """Fires until cancelled. Replicas that fire the same race in the log, and one wins."""
+        """Fires until cancelled. If two facades fire the same job, one wins in the log."""
         while True:
             await asyncio.sleep(TICK_S)
-            # A replica that is behind would fire what others have done.
-            if self._ready():
-                until = datetime.now(UTC) - self._roster.rank() * RANK
-                job_ids = self._replica.due_job_ids(until, MAX_JOBS)
-                await asyncio.gather(*(self._fire(job_id, until) for job_id in job_ids))
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Fires each job that is due now, if this replica is ready."""
+        # A replica that is behind the log would fire jobs that others have fired.
+        if not self._ready():
+            return
+        until = datetime.now(UTC) - self._roster.rank() * RANK_DELAY
+        job_ids = self._replica.due_job_ids(until, MAX_JOBS)
+        await asyncio.gather(*(self._fire(job_id, until) for job_id in job_ids))
 
     async def _fire(self, job_id: str, until: datetime) -> None:
-        entry = self._replica.get(job_id)
-        what = next_deadline(entry.job) if entry else None
-        if entry is None or what is None or what.time > until:
-            return  # another replica was first, and what is due next is not due yet
-        command, state = self._informed(what.command, entry.job), entry.job.state
+        stored = self._replica.get(job_id)
+        deadline = next_deadline(stored.job) if stored else None
+        if stored is None or deadline is None or deadline.time > until:
+            return  # Another facade fired the job first.
+        command, state = self._add_last_served(deadline.command, stored.job), stored.job.state
         with (
             concerning(job=job_id, ActivityId=state.activity_id, RequestId=state.request_id),
-            tracing.continued(entry.job.traceparent),
+            tracing.continued(stored.job.traceparent),
         ):
             try:
-                entry = await self._jobs.execute(command)
-            except (RefusedError, LogUnavailableError) as error:
-                log.warning("%s: %s", type(command).__name__, error)
+                stored = await self._jobs.execute(command)
+            except (RefusedError, UnavailableError) as error:
+                log.warning("%s failed: %s", type(command).__name__, error)
             else:
-                log.info("%s: the job is %s", type(command).__name__, entry.job.state.phase)
+                log.info("%s: the job is %s", type(command).__name__, stored.job.state.phase)
 
-    def _informed(self, command: Command, job: Job) -> Command:
-        """The command with what only the executors' heartbeats tell."""
+    def _add_last_served(self, command: Command, job: Job) -> Command:
+        """Adds to `FailUnstarted` when an executor for the job was last alive."""
         if not isinstance(command, FailUnstarted):
             return command
         kind = JobKind(job.state.item_type, job.state.job_type)

@@ -10,7 +10,7 @@ from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
-from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.facade.jobs.errors import UnavailableError
 from fabric_jobs.facade.monitor.render import PATH, Renderer
 
 log = logging.getLogger("fabric_jobs.monitor")
@@ -43,7 +43,7 @@ class Errors:
                 # What the framework raises of itself says no more than the status.
                 if message in (HTTPStatus(status).phrase, ""):
                     message = _ADVICE.get(status, HTTPStatus(status).description)
-            case HTTPException(status_code=503) | LogUnavailableError():
+            case HTTPException(status_code=503) | UnavailableError():
                 status, message = 503, str(getattr(error, "detail", error))
             case _:
                 log.error("%s %s failed", request.method, path, exc_info=error)

@@ -87,7 +87,7 @@ class Service:
 
     def doubts(self) -> Sequence[str]:
         """Why this replica may not know what there is to see; nothing where all is well."""
-        return self._health.unready(FRESH_S)
+        return self._health.unready_reasons(FRESH_S)
 
 
 class Listed(NamedTuple):

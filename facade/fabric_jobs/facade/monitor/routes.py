@@ -12,7 +12,8 @@ from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 
 from fabric_jobs.contract.topics import canonical_job_id
-from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
+from fabric_jobs.facade.jobs.errors import RefusedError
+from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor.access import MonitorRole
 from fabric_jobs.facade.monitor.guards import Guards

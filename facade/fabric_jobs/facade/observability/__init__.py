@@ -1,1 +1,1 @@
-"""What operators are told: health and gauges."""
+"""Observability: health for the probes, and the gauges among the metrics."""

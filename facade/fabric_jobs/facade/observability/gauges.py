@@ -1,4 +1,4 @@
-"""What can only be measured by looking: at the replica, at the log, and at who is there."""
+"""The gauges: values that are read every few seconds from the replica, the log and the roster."""
 
 import asyncio
 from collections import Counter
@@ -12,14 +12,14 @@ from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 
-#: How old a gauge may be, in seconds: not those who ask decide how often the replica is read.
+#: Seconds between two readings. Scrapes cause no reading, so they cannot load the replica.
 TICK_S = 5.0
 _UNFINISHED = (JobInstanceStatus.NOT_STARTED, JobInstanceStatus.IN_PROGRESS)
 _VERDICTS = (*(verdict.value for verdict in Verdict), "poison", "remnant")
 
 
 class Gauges:
-    """Looks every few seconds, for as long as it runs."""
+    """Sets the gauges."""
 
     def __init__(self, log: Log, replica: Replica, roster: Roster, health: ReplicaHealth) -> None:
         self._log = log
@@ -29,30 +29,30 @@ class Gauges:
         self._queued: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Looks until cancelled."""
+        """Sets the gauges every `TICK_S` seconds until cancelled."""
         while True:
             await self.tick()
             await asyncio.sleep(TICK_S)
 
     async def tick(self) -> None:
-        """Looks once."""
+        """Sets every gauge once."""
         backlog = await self._replica.backlog()
         for status in _UNFINISHED:
             metrics.UNFINISHED_JOBS.set(backlog.by_status[status], status)
         since, now = backlog.not_started_since, datetime.now(UTC)
         age_s = (now - since).total_seconds() if since else 0.0
         metrics.OLDEST_NOT_STARTED_SECONDS.set(max(0.0, age_s))
-        self._tell_queued(backlog.queued)
+        self._set_queued(backlog.queued)
         for verdict in _VERDICTS:
             metrics.RECORDS.set(self._replica.counts[verdict], verdict)
         metrics.FOLD_LAG_SECONDS.set(self._log.lag_s)
-        executors = [heard.heartbeat for heard in self._roster.executors()]
+        executors = [last.heartbeat for last in self._roster.executors()]
         metrics.EXECUTORS.set(len(executors))
         metrics.FREE_SLOTS.set(sum(executor.free_slots for executor in executors))
         metrics.READY.set(int(self._health.ready()))
 
-    def _tell_queued(self, queued: Counter[str]) -> None:
-        # Those that were there and are no more have none now.
+    def _set_queued(self, queued: Counter[str]) -> None:
+        # A job type whose last job has left the queue must be set to 0.
         labelled = Counter(dict.fromkeys(self._queued, 0))
         for job_type, count in queued.items():
             labelled[metrics.job_type_label(job_type)] += count

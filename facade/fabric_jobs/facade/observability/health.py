@@ -1,4 +1,4 @@
-"""Whether a replica lives, and whether it is to be sent requests."""
+"""The health of a replica: whether its process must be restarted, and whether it is ready."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -6,44 +6,48 @@ from collections.abc import Collection, Sequence
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.roster import Roster
 
-#: How old the last sight of the log's end may be for a replica to be sent requests, in seconds.
+#: Seconds since the log's end was last confirmed, for a replica to be ready.
 READY_S = 30.0
 
 
 class ReplicaHealth:
-    """What the probes are told, and those who act only in a replica that is ready."""
+    """Answers the probes, and those parts that act only while the replica is ready."""
 
     def __init__(self, log: Log, roster: Roster) -> None:
         self._log = log
         self._roster = roster
         self._draining = False
-        #: What the replica can't live without; one that has ended has taken the replica along.
+        #: Essential tasks. If one of them ends, the replica must be restarted.
         self.tasks: Collection[asyncio.Task[None]] = ()
 
     def drain(self) -> None:
-        """It is about to stop."""
+        """Makes the replica not ready for the rest of its life."""
         self._draining = True
 
     def ready(self) -> bool:
-        """Whether it is to be sent requests."""
-        return not self.unready()
+        """Whether the replica is ready for requests."""
+        return not self.unready_reasons()
 
-    def unready(self, fresh_s: float = READY_S) -> Sequence[str]:
-        """Why it is to be sent none; nothing where all is well.
+    def unready_reasons(self, fresh_s: float = READY_S) -> Sequence[str]:
+        """Why the replica is not ready, each with what to do; empty if it is ready.
 
-        `fresh_s` is how old the last sight of the log's end may be, in seconds.
+        `fresh_s` is how long ago the log's end may have been confirmed, in seconds.
         """
         reasons = {
-            "It is stopping: go to another replica.": self._draining,
-            f"The log's end was not seen for {fresh_s:.0f} s: look whether Kafka is well.": (
+            "This facade is stopping: use another one.": self._draining,
+            f"The end of the log was not confirmed for {fresh_s:.0f} s: check Kafka.": (
                 self._log.lag_s > fresh_s
             ),
-            "This machine's clock is not the broker's: set the clock.": (
+            "This machine's clock differs from the broker's: set the clock.": (
                 not self._roster.clock_is_right
             ),
         }
-        return [reason for reason, holds in reasons.items() if holds]
+        return [reason for reason, applies in reasons.items() if applies]
 
-    def dead(self) -> Sequence[str]:
-        """Why it should be started anew; nothing while it lives."""
-        return [f"{task.get_name()} has ended" for task in self.tasks if task.done()]
+    def failures(self) -> Sequence[str]:
+        """Why the replica must be restarted; empty while it works."""
+        return [
+            f"The task {task.get_name()!r} has ended: restart this facade."
+            for task in self.tasks
+            if task.done()
+        ]

@@ -8,7 +8,7 @@ from fabric_jobs.contract.wire import (
     time_to_proto,
 )
 from fabric_jobs.facade.lifecycle import Job
-from fabric_jobs.facade.roster import Heard
+from fabric_jobs.facade.roster import LastHeartbeat
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
@@ -43,9 +43,9 @@ def job_to_proto(job: Job) -> pb.Job:
     )
 
 
-def executor_to_proto(heard: Heard) -> pb.Executor:
+def executor_to_proto(last: LastHeartbeat) -> pb.Executor:
     """The executor's message."""
-    heartbeat = heard.heartbeat
+    heartbeat = last.heartbeat
     return pb.Executor(
         executor_id=heartbeat.executor_id,
         pool=heartbeat.pool,
@@ -55,5 +55,5 @@ def executor_to_proto(heard: Heard) -> pb.Executor:
         ],
         slots=heartbeat.slots,
         free_slots=heartbeat.free_slots,
-        heartbeat_time=time_to_proto(heard.time),
+        heartbeat_time=time_to_proto(last.time),
     )

@@ -4,7 +4,8 @@ from opentelemetry.trace import SpanKind
 
 from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.contract.wire import error_from_proto, policy_from_proto, progress_from_proto
-from fabric_jobs.facade.jobs.jobs import Jobs, RefusedError
+from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
+from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import (
     Claim,
     Command,
@@ -15,7 +16,6 @@ from fabric_jobs.facade.lifecycle import (
     ReportProgress,
     ReportStopped,
 )
-from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -77,8 +77,9 @@ async def _decided(jobs: Jobs, entry_id: int, command: Command, record: pb.Recor
     except RefusedError as refused:
         refusal = pb.Refusal(reason=_REASONS[refused.reason], message=refused.reason.value)
         return pb.Answer(entry_id=entry_id, refused=refusal)
-    except LogUnavailableError as error:
-        return pb.Answer(entry_id=entry_id, undecided=pb.Undecided(message=str(error)))
+    except UnavailableError as error:
+        undecided = pb.Undecided(reason=error.reason, message=str(error))
+        return pb.Answer(entry_id=entry_id, undecided=undecided)
     accepted = pb.Record(
         event_id=entry.job.event_id, partition=entry.partition, offset=entry.offset
     )

@@ -9,9 +9,8 @@ from google.protobuf.any_pb2 import Any as AnyProto
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from fabric_jobs.facade.jobs.jobs import RefusedError
+from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.lifecycle import Reason
-from fabric_jobs.facade.log import LogUnavailableError
 
 DOMAIN = "fabric-jobs"
 #: What a caller of the unary methods can be refused for.
@@ -58,10 +57,10 @@ async def abort_invalid(context: Context, reason: str, message: str) -> NoReturn
 
 @asynccontextmanager
 async def answered(context: Context) -> AsyncIterator[None]:
-    """Turns what jobs and log raise into its answer."""
+    """Ends the call with the status of an error that a command or a read raises."""
     try:
         yield
     except RefusedError as refused:
         await abort_refused(context, refused.reason)
-    except LogUnavailableError as error:
-        await abort(context, grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE", str(error))
+    except UnavailableError as error:
+        await abort(context, grpc.StatusCode.UNAVAILABLE, error.reason, str(error))

@@ -8,7 +8,7 @@ import grpc
 from fabric_jobs.contract import events
 from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.contract.wire import time_to_proto
-from fabric_jobs.facade.jobs.instance import again
+from fabric_jobs.facade.jobs.instance import retry_request
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Reason, RequestCancel, RequestRetry
 from fabric_jobs.facade.replica import Change, Replica
@@ -103,7 +103,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             await abort_invalid(context, "INVALID_JOB_ID", "new_job_id must be another job's.")
         async with answered(context):
             ended = await self._jobs.execute(RequestRetry(job_id=job_id))
-            entry = await self._jobs.execute(again(ended.job, new_job_id))
+            entry = await self._jobs.execute(retry_request(ended.job, new_job_id))
         return pb.RetryJobResponse(job=job_to_proto(entry.job), position=self._position(new_job_id))
 
     async def ListExecutors(

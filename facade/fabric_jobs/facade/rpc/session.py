@@ -125,7 +125,7 @@ class Session:
 
     async def _beat(self, heartbeat: pb.Heartbeat) -> None:
         for beat in self._beats(heartbeat):
-            await self._roster.beat(beat)
+            await self._roster.publish(beat)
 
     def _beats(self, heartbeat: pb.Heartbeat) -> Iterator[ExecutorHeartbeat]:
         """The heartbeat for the other replicas, in parts that fit a record."""

@@ -1,1 +1,1 @@
-"""Start-up: the composition of a replica, and what its settings must fulfil."""
+"""Start-up: builds a replica from its parts, and checks what its settings and Kafka must fulfil."""

@@ -1,4 +1,4 @@
-"""How long the certificates hold that settings name."""
+"""The validity periods of the certificates in the files that the settings name."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,50 +9,50 @@ from cryptography import x509
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import SettingsError, variable
 
-#: Each of these certificates is shown to others, and must hold.
+#: Files with the facade's own certificates: every certificate in them must be valid.
 _OWN = ("grpc_tls_cert_file", "kafka_ssl_cert_file")
-#: Of these authorities, one that holds is enough: while they change, there are two.
+#: Files with authorities: one valid certificate is enough, because a change of authority needs two.
 _TRUSTED = ("grpc_tls_client_ca_file", "kafka_ssl_ca_file")
-#: What is left of its life when a certificate is overdue for renewal.
-_LATE = 0.1
+#: The part of its validity period that is left when a certificate should be renewed.
+_RENEWAL_SHARE = 0.1
 
 
-class Term(NamedTuple):
-    """From when and until when a file's certificates hold."""
+class Validity(NamedTuple):
+    """The time in which the certificates of a file are valid."""
 
     setting: str
     path: Path
     begin: datetime
     end: datetime
 
-    def holds(self, now: datetime) -> bool:
-        """Whether they do."""
+    def covers(self, now: datetime) -> bool:
+        """Whether the certificates are valid now."""
         return self.begin <= now <= self.end
 
-    def is_late(self, now: datetime) -> bool:
-        """Whether they should have been renewed by now."""
-        return self.end - now < (self.end - self.begin) * _LATE
+    def needs_renewal(self, now: datetime) -> bool:
+        """Whether less than a tenth of the validity period is left."""
+        return self.end - now < (self.end - self.begin) * _RENEWAL_SHARE
 
-    def told(self, now: datetime) -> str:
-        """In a sentence."""
+    def describe(self, now: datetime) -> str:
+        """One line for an operator, which names the setting, the file and the time."""
         if now < self.begin:
-            return f"{variable(self.setting)}={self.path} does not hold before {self.begin}."
+            return f"{variable(self.setting)}={self.path} is not valid before {self.begin}."
         if now > self.end:
-            return f"{variable(self.setting)}={self.path} ended at {self.end}: renew it."
+            return f"{variable(self.setting)}={self.path} expired at {self.end}: renew it."
         days = (self.end - now) / timedelta(days=1)
-        return f"{variable(self.setting)}={self.path} holds for {days:.1f} days"
+        return f"{variable(self.setting)}={self.path} is valid for {days:.1f} days"
 
 
-def terms(settings: FacadeSettings) -> list[Term]:
-    """Of each file that is set. Raises `SettingsError` for one that can't be read."""
+def validities(settings: FacadeSettings) -> list[Validity]:
+    """The validity of each file that is set. Raises `SettingsError` if a file can't be read."""
     return [
-        _term(setting, path)
+        _validity(setting, path)
         for setting in (*_OWN, *_TRUSTED)
         if (path := getattr(settings, setting))
     ]
 
 
-def _term(setting: str, path: Path) -> Term:
+def _validity(setting: str, path: Path) -> Validity:
     try:
         found = x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -60,4 +60,4 @@ def _term(setting: str, path: Path) -> Term:
     if setting in _TRUSTED:
         found = [max(found, key=lambda one: one.not_valid_after_utc)]
     begin = max(one.not_valid_before_utc for one in found)
-    return Term(setting, path, begin, min(one.not_valid_after_utc for one in found))
+    return Validity(setting, path, begin, min(one.not_valid_after_utc for one in found))

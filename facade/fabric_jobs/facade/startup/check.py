@@ -1,4 +1,4 @@
-"""`python -m fabric_jobs.facade check`: what a deployment needs, tried before it takes traffic."""
+"""`python -m fabric_jobs.facade check`: tests what a deployment needs before it takes traffic."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from fabric_jobs.facade.log import (
 from fabric_jobs.facade.roster import MAX_SKEW, skew
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
-from fabric_jobs.facade.startup.certificates import terms
+from fabric_jobs.facade.startup.certificates import validities
 from fabric_jobs.facade.startup.security import (
     authenticator,
     grpc_address,
@@ -36,54 +36,54 @@ from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_argument
 from fabric_jobs.runtime.settings import SettingsError, from_env, misspelled
 from fabric_jobs.runtime.telemetry import providers
 
-#: How long one thing is tried, in seconds.
+#: Seconds that one check of Kafka may take.
 TRY_S = 10.0
 
 
 class CheckStatus(StrEnum):
-    """What came of one thing that was tried."""
+    """The result of one check."""
 
     OK = "ok"
-    #: The facade would run; what it would be like is for the reader to judge.
+    #: The facade would run; the reader decides whether it would run well enough.
     WARNING = "warning"
-    #: The facade would not start, or not be ready.
+    #: The facade would not start, or would not become ready.
     FAILED = "failed"
 
 
 class Finding(NamedTuple):
-    """One line of the report; a text of several lines says what to do in the later ones."""
+    """One line of the report; further lines of the text say what to do."""
 
-    verdict: CheckStatus
+    status: CheckStatus
     subject: str
     text: str
 
     def __str__(self) -> str:
         first, *more = self.text.splitlines()
         return "\n".join(
-            [f"{self.verdict:<8} {self.subject:<10} {first}", *(f"{'':20}{line}" for line in more)]
+            [f"{self.status:<8} {self.subject:<10} {first}", *(f"{'':20}{line}" for line in more)]
         )
 
 
-def report(environ: Mapping[str, str], *, create: bool) -> int:
-    """Prints each finding as it is made; the exit code is 1 if anything failed.
+def print_report(environ: Mapping[str, str], *, create: bool) -> int:
+    """Prints each finding as soon as it is made. Returns exit code 1 if any check failed, else 0.
 
-    `create` makes the topics that are missing.
+    `create` makes the check create the topics that are missing.
     """
-    # Whatever a library would say of a failure, the finding says better.
+    # A finding says more about a failure than a library's log lines do.
     logging.disable()
 
-    async def printed() -> bool:
-        good = True
+    async def print_findings() -> bool:
+        passed = True
         async for finding in check(environ, create=create):
             print(finding, flush=True)
-            good &= finding.verdict is not CheckStatus.FAILED
-        return good
+            passed &= finding.status is not CheckStatus.FAILED
+        return passed
 
-    return 0 if asyncio.run(printed()) else 1
+    return 0 if asyncio.run(print_findings()) else 1
 
 
 async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Finding]:
-    """Tries one thing after the other, and goes on after a failure."""
+    """Makes one check after the other, also after a failed one; unusable settings end it."""
     for text in misspelled(FacadeSettings, environ):
         yield Finding(CheckStatus.WARNING, "settings", text)
     try:
@@ -97,97 +97,101 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         yield Finding(CheckStatus.FAILED, "settings", str(error))
         return
     yield Finding(CheckStatus.OK, "settings", "each can be used")
-    for finding in _certificates(settings):
+    for finding in _check_certificates(settings):
         yield finding
-    yield _state(settings)
-    yield await _authority(settings)
-    async for finding in _kafka(settings, create=create or settings.create_topics):
+    yield _check_state(settings)
+    yield await _check_authority(settings)
+    async for finding in _check_kafka(settings, create=create or settings.create_topics):
         yield finding
 
 
-def _certificates(settings: FacadeSettings) -> Iterator[Finding]:
+def _check_certificates(settings: FacadeSettings) -> Iterator[Finding]:
     now = datetime.now(UTC)
     try:
-        found = terms(settings)
+        found = validities(settings)
     except SettingsError as error:
         yield Finding(CheckStatus.FAILED, "tls", str(error))
         return
-    for term in found:
-        verdict = CheckStatus.OK
-        if not term.holds(now):
-            verdict = CheckStatus.FAILED
-        elif term.is_late(now):
-            verdict = CheckStatus.WARNING
-        yield Finding(verdict, "tls", term.told(now))
+    for validity in found:
+        status = CheckStatus.OK
+        if not validity.covers(now):
+            status = CheckStatus.FAILED
+        elif validity.needs_renewal(now):
+            status = CheckStatus.WARNING
+        yield Finding(status, "tls", validity.describe(now))
 
 
-def _state(settings: FacadeSettings) -> Finding:
+def _check_state(settings: FacadeSettings) -> Finding:
     try:
         file = settings.state_file()
     except SettingsError as error:
         return Finding(CheckStatus.FAILED, "state", str(error))
-    kept = f"is kept in {file}" if file else "is kept in memory, and read anew at each start"
-    return Finding(CheckStatus.OK, "state", kept)
+    text = (
+        f"is kept in {file}" if file else "is kept in memory, so each start reads the whole topic"
+    )
+    return Finding(CheckStatus.OK, "state", text)
 
 
-async def _authority(settings: FacadeSettings) -> Finding:
+async def _check_authority(settings: FacadeSettings) -> Finding:
     try:
-        trusted = authenticator(settings)
-        if trusted is None:
-            text = "authentication is off: whoever reaches the port may do everything"
+        checker = authenticator(settings)
+        if checker is None:
+            text = "authentication is off: any client that can connect may call the HTTP API"
             return Finding(CheckStatus.WARNING, "authority", text)
-        count = await trusted.keys.fetch()
+        count = await checker.keys.fetch()
     except (SettingsError, AuthorityError) as error:
         return Finding(CheckStatus.FAILED, "authority", str(error))
     if not count:
-        text = f"{settings.authority} publishes no RSA key: name another in FABRIC_JOBS_AUTHORITY."
+        text = (
+            f"{settings.authority} publishes no RSA key. Set another one in FABRIC_JOBS_AUTHORITY."
+        )
         return Finding(CheckStatus.FAILED, "authority", text)
     return Finding(CheckStatus.OK, "authority", f"{count} keys from {settings.authority}")
 
 
-async def _kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Finding]:
+async def _check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Finding]:
     try:
         async with asyncio.timeout(TRY_S), open_admin_client(settings) as admin:
             brokers = len((await admin.describe_cluster())["brokers"])
     except (LogError, KafkaRefusedError, TimeoutError) as error:
-        told = str(error) or (
-            f"Nobody answers at {settings.kafka_bootstrap_servers} within {TRY_S:.0f} s. Set "
+        text = str(error) or (
+            f"No broker answers at {settings.kafka_bootstrap_servers} within {TRY_S:.0f} s. Set "
             "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
         )
-        yield Finding(CheckStatus.FAILED, "kafka", told)
+        yield Finding(CheckStatus.FAILED, "kafka", text)
         return
     yield Finding(
         CheckStatus.OK, "kafka", f"brokers={brokers} by {settings.kafka_bootstrap_servers}"
     )
     if not settings.broker.topic_admin:
-        text = "the embedded broker keeps nothing, and its topics can't be looked at"
+        text = "the embedded broker keeps nothing, and its topics can't be checked"
         yield Finding(CheckStatus.WARNING, "topic", text)
         return
     for spec in (topics.events(settings), topics.heartbeats(settings)):
-        finding = await _topic(settings, replace(spec, create=create))
+        finding = await _check_topic(settings, replace(spec, create=create))
         yield finding
-    # Not to a missing one: a broker that makes topics on first use would make it as it likes.
-    if finding.verdict is not CheckStatus.FAILED:
-        yield await _append(settings)
+    # A write to a missing topic could create it, with whatever configuration the broker has.
+    if finding.status is not CheckStatus.FAILED:
+        yield await _check_append(settings)
 
 
-async def _topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
+async def _check_topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     the_log = Log(settings, spec)
     try:
         await the_log.connect(within_s=TRY_S)
         found = await _replication(settings, spec.name)
     except (LogError, KafkaRefusedError) as error:
         return Finding(CheckStatus.FAILED, "topic", str(error))
-    told = (
+    text = (
         f"{spec.name}: partitions={the_log.partitions} replicas={found.replicas} "
         f"min.insync.replicas={found.min_in_sync}"
     )
-    verdict = CheckStatus.OK
+    status = CheckStatus.OK
     if found.faults:
-        verdict = CheckStatus.FAILED
+        status = CheckStatus.FAILED
     elif found.risks:
-        verdict = CheckStatus.WARNING
-    return Finding(verdict, "topic", "\n".join([told, *found.faults, *found.risks]))
+        status = CheckStatus.WARNING
+    return Finding(status, "topic", "\n".join([text, *found.faults, *found.risks]))
 
 
 @retry(
@@ -201,8 +205,8 @@ async def _replication(settings: FacadeSettings, topic: str) -> Replication:
         return await describe_replication(admin, topic, settings)
 
 
-async def _append(settings: FacadeSettings) -> Finding:
-    """By a record among the heartbeats that is none, and is passed over by all who read them."""
+async def _check_append(settings: FacadeSettings) -> Finding:
+    """Writes a record to the heartbeats topic. Every reader skips it, as it is no heartbeat."""
     topic = settings.heartbeats_topic
     written = datetime.now(UTC)
     try:
@@ -211,10 +215,11 @@ async def _append(settings: FacadeSettings) -> Finding:
     except KafkaRefusedError as error:
         return Finding(CheckStatus.FAILED, "append", str(error))
     except (LogError, TimeoutError):
-        text = f"{topic} took no record within {TRY_S:.0f} s: look at its brokers."
+        text = f"{topic} took no record within {TRY_S:.0f} s. Check its brokers."
         return Finding(CheckStatus.FAILED, "append", text)
-    off = skew(written, recorded, datetime.now(UTC))
-    told = f"{topic} took a record; this machine's clock is {off.total_seconds():.0f} s off"
-    if off > MAX_SKEW:
-        return Finding(CheckStatus.FAILED, "append", f"{told}: set it and the brokers' by NTP.")
-    return Finding(CheckStatus.OK, "append", told)
+    difference = skew(written, recorded, datetime.now(UTC))
+    seconds = difference.total_seconds()
+    text = f"{topic} took a record; this machine's clock is {seconds:.0f} s from the broker's"
+    if difference > MAX_SKEW:
+        return Finding(CheckStatus.FAILED, "append", f"{text}. Set both clocks by NTP.")
+    return Finding(CheckStatus.OK, "append", text)

@@ -1,4 +1,4 @@
-"""The composition: one log, one replica, two servers, in one loop."""
+"""Builds a replica from its parts, and runs it: two logs, one replica, two servers, one loop."""
 
 import asyncio
 import uuid
@@ -17,7 +17,7 @@ from fabric_jobs.facade.rpc import RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.security import (
-    admission,
+    admission_rules,
     authenticator,
     grpc_address,
     grpc_security,
@@ -28,82 +28,85 @@ from fabric_jobs.runtime.telemetry import tracing
 
 
 async def serve(settings: FacadeSettings) -> None:
-    """Runs a replica until cancelled, then drains it; prints one line once it is ready.
+    """Runs a replica until cancelled, then drains it. Prints one line once it is ready.
 
     Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError` and `StateInUseError`.
     """
     tracing.turn_on()
     security = grpc_security(settings)
-    http_at, grpc_at = http_address(settings), grpc_address(settings, security)
-    seen_by = monitor_access(settings)
+    http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
+    access = monitor_access(settings)
     state_file = settings.state_file()
-    trusted = authenticator(settings)
-    if trusted:
-        await trusted.keys.start()
-    the_log = Log(settings, topics.events(settings))
-    beats = Log(settings, topics.heartbeats(settings))
-    await the_log.connect()
-    await beats.connect()
+    authentication = authenticator(settings)
+    if authentication:
+        await authentication.keys.start()
+    event_log = Log(settings, topics.events(settings))
+    heartbeat_log = Log(settings, topics.heartbeats(settings))
+    await event_log.connect()
+    await heartbeat_log.connect()
     store = Store(state_file)
     try:
         store.adopt(
             Identity(
-                cluster_id=the_log.cluster_id,
+                cluster_id=event_log.cluster_id,
                 topic=settings.events_topic,
-                partitions=the_log.partitions,
+                partitions=event_log.partitions,
             )
         )
         replica = Replica(store)
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
-        jobs = Jobs(the_log, replica, name, settings.append_deadline_s)
+        jobs = Jobs(event_log, replica, name, settings.append_deadline_s)
         record_time = settings.broker.record_time
-        roster = Roster(beats, name, settings.lease_s, record_time=record_time)
-        health = ReplicaHealth(the_log, roster)
-        leases = Leases(beats, jobs, replica.held_runs, roster.rank, health.ready, settings.lease_s)
-        roster.listeners.add(leases.hear)
+        roster = Roster(heartbeat_log, name, settings.lease_s, record_time=record_time)
+        health = ReplicaHealth(event_log, roster)
+        leases = Leases(
+            heartbeat_log, jobs, replica.held_runs, roster.rank, health.ready, settings.lease_s
+        )
+        roster.listeners.add(leases.renew)
         async with asyncio.TaskGroup() as tasks:
             background = [
-                tasks.create_task(the_log.run(replica), name="run the log"),
-                tasks.create_task(beats.run(roster), name="run the heartbeats"),
-                tasks.create_task(roster.run(), name="be heard of"),
+                tasks.create_task(event_log.run(replica), name="events log"),
+                tasks.create_task(heartbeat_log.run(roster), name="heartbeats log"),
+                tasks.create_task(roster.run(), name="heartbeat"),
             ]
-            if trusted:
-                refreshing = trusted.keys.run()
-                background.append(tasks.create_task(refreshing, name="refresh the keys"))
-            await the_log.catch_up()
+            if authentication:
+                refresh = authentication.keys.run()
+                background.append(tasks.create_task(refresh, name="key refresh"))
+            await event_log.catch_up()
             await replica.index_for_lists()
+            rules = admission_rules(settings)
             app = http_app(
-                Operations(jobs, AdmissionControl(trusted, admission(settings), replica.has_room)),
+                Operations(jobs, AdmissionControl(authentication, rules, replica.has_room)),
                 settings.base_path,
                 settings.body_limit_bytes,
                 health,
                 settings.docs,
             )
             monitor = None
-            if seen_by:
-                monitor = Monitor(settings, seen_by, jobs, replica, roster, health)
+            if access:
+                monitor = Monitor(settings, access, jobs, replica, roster, health)
                 app = monitor.beside(app)
-            rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_at, security)
-            http = HttpServer(app, *http_at)
-            keeper = Timers(jobs, replica, roster, health.ready)
-            gauges = Gauges(the_log, replica, roster, health)
+            rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
+            http = HttpServer(app, *http_host_port)
+            timers = Timers(jobs, replica, roster, health.ready)
+            gauges = Gauges(event_log, replica, roster, health)
             background += [
-                tasks.create_task(keeper.run(), name="keep the times"),
-                tasks.create_task(leases.run(), name="keep the leases"),
-                tasks.create_task(rpc.offers.run(), name="offer what waits"),
-                tasks.create_task(rpc.health.run(), name="tell of health"),
-                tasks.create_task(gauges.run(), name="look at the gauges"),
+                tasks.create_task(timers.run(), name="timers"),
+                tasks.create_task(leases.run(), name="leases"),
+                tasks.create_task(rpc.offers.run(), name="offers"),
+                tasks.create_task(rpc.health.run(), name="gRPC health"),
+                tasks.create_task(gauges.run(), name="gauges"),
             ]
             health.tasks = background
             await rpc.start()
             root = f"http://{http.address}"
-            seen_at = f" monitor={root}{PATH}" if monitor else ""
-            ready = f"http={root}{settings.base_path} grpc={rpc.address}{seen_at}"
+            monitor_url = f" monitor={root}{PATH}" if monitor else ""
+            ready = f"http={root}{settings.base_path} grpc={rpc.address}{monitor_url}"
             print(f"facade ready {ready}", flush=True)
             try:
                 await http.serve()
             finally:
-                # What has been asked is answered, while everybody goes to another replica.
+                # Requests in progress are answered while clients move to another replica.
                 health.drain()
                 if monitor:
                     monitor.stop()

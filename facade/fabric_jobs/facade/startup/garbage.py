@@ -1,14 +1,14 @@
-"""When Python looks for reference cycles: seldom, since requests and records leave hardly any."""
+"""How often Python looks for reference cycles: seldom, because requests and records leave few."""
 
 import gc
 
-#: New objects between two looks at the youngest, looks between two at the next older, and of these
-#: between two at all. With Python's own (700, 10, 10), a fifth of a facade's time goes by in it.
+#: Thresholds of the garbage collector for generations 0, 1 and 2. With Python's own, which are
+#: 700, 10 and 10, the collector takes a fifth of a facade's time.
 THRESHOLDS = (50_000, 20, 10)
 
 
-def collect_seldom() -> None:
-    """Sets it for the process; what is there by now is never looked at again."""
+def tune_garbage_collection() -> None:
+    """Sets the thresholds for the process, and exempts the objects that exist now."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -1,4 +1,4 @@
-"""Who may reach a replica, as its settings say it: what is half said is refused."""
+"""Who may call a replica, by its settings. Settings that contradict each other are refused."""
 
 import logging
 import ssl
@@ -14,13 +14,16 @@ from fabric_jobs.runtime.tls import mutual_tls
 
 log = logging.getLogger("fabric_jobs.facade")
 
-#: Of what people sign in to the monitor with; nobody should guess it.
+#: The least length of a monitor token, so that nobody can guess it.
 MIN_TOKEN_CHARS = 16
 _GRPC_FILES = ("grpc_tls_client_ca_file", "grpc_tls_cert_file", "grpc_tls_key_file")
 
 
 def http_address(settings: FacadeSettings) -> tuple[str, int]:
-    """Where to bind HTTP. Raises `SettingsError` beyond loopback without authentication."""
+    """The host and port of the HTTP server.
+
+    Raises `SettingsError` if the host is not on loopback and authentication is off.
+    """
     host, port = host_port(settings.http_address)
     if settings.authentication == "off" and not is_loopback(host):
         raise SettingsError(
@@ -31,7 +34,10 @@ def http_address(settings: FacadeSettings) -> tuple[str, int]:
 
 
 def grpc_address(settings: FacadeSettings, security: RpcSecurity | None) -> tuple[str, int]:
-    """Where to bind gRPC. Raises `SettingsError` beyond loopback without security."""
+    """The host and port of the gRPC server.
+
+    Raises `SettingsError` if the host is not on loopback and there is no `security`.
+    """
     host, port = host_port(settings.grpc_address)
     if security is None and not is_loopback(host):
         raise SettingsError(
@@ -42,35 +48,41 @@ def grpc_address(settings: FacadeSettings, security: RpcSecurity | None) -> tupl
 
 
 def grpc_security(settings: FacadeSettings) -> RpcSecurity | None:
-    """Who may call gRPC; none where everybody on loopback may. Raises `SettingsError`."""
+    """The TLS files and the client names of gRPC; None if gRPC has no TLS.
+
+    Raises `SettingsError` if only some of the settings of mutual TLS are set.
+    """
     ca, cert, key = _GRPC_FILES
     files = mutual_tls(ssl.Purpose.CLIENT_AUTH, settings, ca=ca, cert=cert, key=key)
     names = {role: frozenset[str](getattr(settings, f"grpc_{role}")) for role in RpcRole}
-    named = any(names.values())
-    if files and not named:
+    has_names = any(names.values())
+    if files and not has_names:
         raise SettingsError(
-            f"gRPC has mutual TLS, and nobody may call it: name clients in "
+            "gRPC has mutual TLS, and no client may call it. Set certificate names in "
             f"{', '.join(variable(f'grpc_{role}') for role in RpcRole)}."
         )
-    if named and not files:
+    if has_names and not files:
         raise SettingsError(
-            "gRPC knows clients by their certificates: set "
+            "gRPC identifies clients by their certificates. Set "
             f"{', '.join(map(variable, _GRPC_FILES))}."
         )
     return RpcSecurity(files, names) if files else None
 
 
 def authenticator(settings: FacadeSettings) -> Authenticator | None:
-    """Whom to trust; none where authentication is off. Raises `SettingsError`."""
+    """The check of Fabric's tokens; None if authentication is off.
+
+    Raises `SettingsError` if authentication is on and a setting for it is missing.
+    """
     if settings.authentication == "off":
-        log.warning("authentication is off: whoever reaches a port may do everything")
+        log.warning("authentication is off: any client that can connect may call the HTTP API")
         return None
     needed = ("publisher_tenant_id", "audience", "client_id")
     missing = [f"{PREFIX}{name.upper()}" for name in needed if not getattr(settings, name)]
     if missing:
         raise SettingsError(
-            f"Authentication needs {' and '.join(missing)}: take them from the workload's Entra "
-            f"app. To try things on loopback, set {PREFIX}AUTHENTICATION=off."
+            f"Authentication needs {' and '.join(missing)}. Take the values from the workload's "
+            f"Entra app. For development on loopback, set {PREFIX}AUTHENTICATION=off."
         )
     return Authenticator(
         Trust(
@@ -85,40 +97,48 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
 
 
 def monitor_access(settings: FacadeSettings) -> MonitorAccess | None:
-    """Who may see the job monitor; none where it is not served. Raises `SettingsError`."""
-    given = {
+    """The tokens of the job monitor's users; None if the monitor is off.
+
+    Raises `SettingsError` if the tokens do not keep strangers out.
+    """
+    tokens = {
         role: secret
         for role in MonitorRole
         if (secret := getattr(settings, f"monitor_{role}_token"))
     }
     names = " or ".join(variable(f"monitor_{role}_token") for role in MonitorRole)
     if not settings.monitor:
-        if given:
-            raise SettingsError(f"{names} is set, and no monitor: set {variable('monitor')}=true.")
+        if tokens:
+            raise SettingsError(
+                f"{names} is set, and the job monitor is off. Set {variable('monitor')}=true."
+            )
         return None
     if f"{settings.base_path}/".startswith(f"{PATH}/"):
         raise SettingsError(
-            f"{variable('base_path')}={settings.base_path} is the job monitor's: choose another."
+            f"{variable('base_path')}={settings.base_path} is the job monitor's path. "
+            "Choose another."
         )
     host, _ = host_port(settings.http_address)
-    if not given and not is_loopback(host):
+    if not tokens and not is_loopback(host):
         raise SettingsError(
-            f"{variable('monitor')}=true, {settings.http_address} is not on loopback, and nobody "
-            f"can sign in: set {names}, or leave the monitor out."
+            f"{variable('monitor')}=true, {settings.http_address} is not on loopback, and the "
+            f"monitor has no sign-in. Set {names}, or turn the monitor off."
         )
-    for role, secret in given.items():
+    for role, secret in tokens.items():
         if len(secret.reveal()) < MIN_TOKEN_CHARS:
             raise SettingsError(
                 f"{variable(f'monitor_{role}_token')} is shorter than {MIN_TOKEN_CHARS} "
-                "characters: `openssl rand -base64 24` makes one that would do."
+                "characters. `openssl rand -base64 24` makes a good one."
             )
-    if len(set(given.values())) < len(given):
-        raise SettingsError(f"{names.replace(' or ', ' and ')} are the same: give each its own.")
-    return MonitorAccess(given)
+    if len(set(tokens.values())) < len(tokens):
+        raise SettingsError(
+            f"{names.replace(' or ', ' and ')} are the same. Give each role its own token."
+        )
+    return MonitorAccess(tokens)
 
 
-def admission(settings: FacadeSettings) -> AdmissionRules:
-    """What is let in, beside who."""
+def admission_rules(settings: FacadeSettings) -> AdmissionRules:
+    """Which creates are accepted from a caller that is authenticated."""
     return AdmissionRules(
         subject_required=frozenset(settings.subject_token_required),
         item_types=frozenset(settings.item_types),

@@ -326,10 +326,12 @@ class Refusal(_message.Message):
     def __init__(self, reason: _Optional[_Union[RefusalReason, str]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Undecided(_message.Message):
-    __slots__ = ("message",)
+    __slots__ = ("message", "reason")
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     message: str
-    def __init__(self, message: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, message: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Offer(_message.Message):
     __slots__ = ("job", "record", "payload")

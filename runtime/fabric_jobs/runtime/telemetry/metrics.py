@@ -11,6 +11,8 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 
 OTHER = "other"
+#: The buckets' upper bounds of a run's duration, in seconds: a tenth of a second to one day.
+RUN_BOUNDS_S = (0.1, 1, 10, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400)
 
 
 class Metric(NamedTuple):

@@ -1,4 +1,4 @@
-"""Fabric's door: what is let in, and how much of it."""
+"""Admission control: callers, accepted types, and limits per tenant."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -21,15 +21,15 @@ USER = Caller(TENANT, has_subject=True)
 NO_USER = Caller(TENANT, has_subject=False)
 
 
-def door(
-    has_room: Callable[[str, int], bool] = lambda *_: True, **admitted: Any
+def admission(
+    has_room: Callable[[str, int], bool] = lambda *_: True, **rules: Any
 ) -> AdmissionControl:
-    """A door that believes who calls."""
-    return AdmissionControl(None, AdmissionRules(**admitted), has_room)
+    """Admission control by these rules, without authentication."""
+    return AdmissionControl(None, AdmissionRules(**rules), has_room)
 
 
 def instance(item_type: str = "A.Item", job_type: str = "quick") -> Instance:
-    """A job's place."""
+    """A job instance with these types."""
     guid = str(UUID(int=1))
     return instance_of(TENANT, guid, item_type, guid, job_type, guid)
 
@@ -42,7 +42,7 @@ def request(*tenants: str) -> Request[Any, Any, Any]:
 
 
 class Refusal(NamedTuple):
-    """How a request was refused."""
+    """The answer to a request that is refused."""
 
     code: str
     status: int
@@ -50,7 +50,7 @@ class Refusal(NamedTuple):
 
 
 def refusal(check: Callable[[], None]) -> Refusal | None:
-    """The answer to what is refused; none if it is let in."""
+    """The answer of a check that refuses; None if the check passes."""
     try:
         check()
     except HttpError as error:
@@ -64,7 +64,7 @@ TOO_MANY = Refusal("TooManyRequests", 429, False)
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets so many seconds pass."""
+    """Moves the clock on by so many seconds."""
     now = [1000.0]
     monkeypatch.setattr(
         "fabric_jobs.facade.http.admission.time", SimpleNamespace(monotonic=lambda: now[0])
@@ -76,25 +76,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return pass_
 
 
-async def test_without_authentication_the_tenant_header_is_believed() -> None:
-    """In any letter case, and as if a user stood behind it."""
+async def test_caller_without_authentication_is_the_tenant_of_the_header() -> None:
+    """The GUID may be in any letter case, and the caller counts as having a user's token."""
     name = "c0000000-0000-4000-8000-00000000000a"
 
-    assert await door().caller(request(name.upper())) == Caller(name, has_subject=True)
+    assert await admission().caller(request(name.upper())) == Caller(name, has_subject=True)
 
 
 @pytest.mark.parametrize("tenants", [(), ("contoso",), ("",), (TENANT, TENANT), ("é",)])
-async def test_without_authentication_a_tenant_must_be_named_all_the_same(
+async def test_caller_without_authentication_malformed_tenant_header_is_refused(
     tenants: tuple[str, ...],
 ) -> None:
-    """Exactly once, by a GUID."""
+    """There must be exactly one header, with a GUID."""
     with pytest.raises(AuthError, match="x-ms-client-tenant-id"):
-        await door().caller(request(*tenants))
+        await admission().caller(request(*tenants))
 
 
-def test_an_empty_list_serves_every_type() -> None:
-    """Nothing is refused that was not said to be."""
-    assert refusal(lambda: door().check_served(instance("Any.Item", "any"))) is None
+def test_check_served_empty_lists_accept_every_type() -> None:
+    """An empty list is no limit."""
+    assert refusal(lambda: admission().check_served(instance("Any.Item", "any"))) is None
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,11 @@ def test_an_empty_list_serves_every_type() -> None:
         ("C.Item", "other", "ItemTypeNotServed"),
     ],
 )
-def test_only_listed_types_are_served(item_type: str, job_type: str, code: str | None) -> None:
-    """By their whole name, letter by letter; the item's type is told first."""
-    listed = door(
+def test_check_served_type_not_listed_is_refused(
+    item_type: str, job_type: str, code: str | None
+) -> None:
+    """The whole name must be equal, also in letter case; the item type is checked first."""
+    listed = admission(
         item_types=frozenset({"A.Item", "B.Item"}), job_types=frozenset({"quick", "slow"})
     )
     answer = refusal(lambda: listed.check_served(instance(item_type, job_type)))
@@ -126,109 +128,115 @@ def test_only_listed_types_are_served(item_type: str, job_type: str, code: str |
     ids=["none", "Manual", "Manual and Scheduled", "all"],
 )
 @pytest.mark.parametrize("invoke_type", list(InvokeType))
-def test_a_user_stands_behind_the_invoke_types_that_require_one(
+def test_check_subject_invoke_type_that_requires_a_user_is_refused_without_one(
     invoke_type: InvokeType, required: set[InvokeType]
 ) -> None:
-    """Who brings a subject token is let in always, who brings none where none is required."""
-    policy = door(subject_required=frozenset(required))
+    """With a subject token, and for other invoke types, the create passes."""
+    control = admission(subject_required=frozenset(required))
     expected = Refusal("AuthError", 401, True) if invoke_type in required else None
 
-    assert refusal(lambda: policy.check_subject(USER, invoke_type)) is None
-    assert refusal(lambda: policy.check_subject(NO_USER, invoke_type)) == expected
+    assert refusal(lambda: control.check_subject(USER, invoke_type)) is None
+    assert refusal(lambda: control.check_subject(NO_USER, invoke_type)) == expected
 
 
-def test_without_limits_nobody_is_counted() -> None:
-    """Neither jobs nor creates."""
+def test_check_limits_no_limits_counts_neither_jobs_nor_creates() -> None:
+    """The number of unfinished jobs is not even looked up."""
 
-    def counted(tenant: str, most: int) -> bool:
+    def fail(tenant: str, most: int) -> bool:
         raise AssertionError
 
-    unlimited = door(counted)
+    unlimited = admission(fail)
 
     assert [refusal(lambda: unlimited.check_limits(TENANT)) for _ in range(100)] == [None] * 100
 
 
-def _let_in(door: AdmissionControl, times: int, tenant: str = TENANT) -> list[bool]:
-    """Whether each of these creates is."""
-    answers = [refusal(lambda: door.check_limits(tenant)) for _ in range(times)]
+def _create(control: AdmissionControl, times: int, tenant: str = TENANT) -> list[bool]:
+    """Whether each of so many creates passes."""
+    answers = [refusal(lambda: control.check_limits(tenant)) for _ in range(times)]
     assert set(answers) <= {None, TOO_MANY}
     return [answer is None for answer in answers]
 
 
-def test_a_tenant_sends_a_second_s_worth_at_once_and_then_its_rate(
+def test_check_limits_rate_allows_the_creates_of_one_second_at_once_and_then_the_rate(
     clock: Callable[[float], None],
 ) -> None:
-    """The bucket is full at first, and fills up as time passes."""
-    limited = door(tenant_creates_per_s=4)
+    """The token bucket is full at first, and fills up as time passes."""
+    limited = admission(tenant_creates_per_s=4)
 
-    assert _let_in(limited, 6) == [True] * 4 + [False] * 2
+    assert _create(limited, 6) == [True] * 4 + [False] * 2
     clock(0.25)
-    assert _let_in(limited, 2) == [True, False]
+    assert _create(limited, 2) == [True, False]
     clock(0.5)
-    assert _let_in(limited, 3) == [True, True, False]
+    assert _create(limited, 3) == [True, True, False]
 
 
-def test_the_bucket_holds_no_more_than_a_second_s_worth(clock: Callable[[float], None]) -> None:
-    """A tenant that was quiet for an hour does not flood."""
-    limited = door(tenant_creates_per_s=3)
-    assert _let_in(limited, 1) == [True]
+def test_check_limits_tenant_quiet_for_an_hour_has_the_creates_of_one_second(
+    clock: Callable[[float], None],
+) -> None:
+    """The bucket holds no more."""
+    limited = admission(tenant_creates_per_s=3)
+    assert _create(limited, 1) == [True]
     clock(3600)
 
-    assert _let_in(limited, 5) == [True] * 3 + [False] * 2
+    assert _create(limited, 5) == [True] * 3 + [False] * 2
 
 
-def test_a_rate_below_one_lets_one_in(clock: Callable[[float], None]) -> None:
-    """One at once, and the next when its time has come."""
-    limited = door(tenant_creates_per_s=0.5)
-
-    assert _let_in(limited, 2) == [True, False]
-    clock(1.75)
-    assert _let_in(limited, 1) == [False]
-    clock(0.25)
-    assert _let_in(limited, 2) == [True, False]
-
-
-def test_what_was_refused_costs_nothing(clock: Callable[[float], None]) -> None:
-    """A tenant that hammers is let in as soon as one that waits."""
-    limited = door(tenant_creates_per_s=1)
-    assert _let_in(limited, 1) == [True]
-    for _ in range(8):
-        assert _let_in(limited, 1) == [False]
-        clock(0.125)
-
-    assert _let_in(limited, 2) == [True, False]
-
-
-def test_each_tenant_has_its_own_bucket(clock: Callable[[float], None]) -> None:
-    """One that sends too much takes nothing from another."""
-    limited = door(tenant_creates_per_s=2)
-    assert _let_in(limited, 3) == [True, True, False]
-
-    assert _let_in(limited, 3, OTHER_TENANT) == [True, True, False]
-
-
-def test_a_tenant_has_so_many_unfinished_jobs() -> None:
-    """The limit itself is too many for one more; another tenant's jobs do not count."""
-    jobs = {TENANT: 2, OTHER_TENANT: 0}
-    limited = door(lambda tenant, most: jobs[tenant] < most, tenant_unfinished_jobs=3)
-
-    assert _let_in(limited, 1) == [True]
-    jobs[TENANT] = 3
-    assert _let_in(limited, 1) == [False]
-    assert _let_in(limited, 1, OTHER_TENANT) == [True]
-    jobs[TENANT] = 2
-    assert _let_in(limited, 1) == [True]
-
-
-def test_one_unfinished_job_too_many_takes_nothing_from_the_bucket(
+def test_check_limits_rate_below_one_allows_one_create_at_once(
     clock: Callable[[float], None],
 ) -> None:
-    """Both limits hold, each for itself."""
+    """The next one passes once the rate allows it."""
+    limited = admission(tenant_creates_per_s=0.5)
+
+    assert _create(limited, 2) == [True, False]
+    clock(1.75)
+    assert _create(limited, 1) == [False]
+    clock(0.25)
+    assert _create(limited, 2) == [True, False]
+
+
+def test_check_limits_refused_creates_take_no_token(clock: Callable[[float], None]) -> None:
+    """A tenant that keeps sending is accepted as soon as one that waits."""
+    limited = admission(tenant_creates_per_s=1)
+    assert _create(limited, 1) == [True]
+    for _ in range(8):
+        assert _create(limited, 1) == [False]
+        clock(0.125)
+
+    assert _create(limited, 2) == [True, False]
+
+
+def test_check_limits_tenant_over_its_rate_leaves_others_theirs(
+    clock: Callable[[float], None],
+) -> None:
+    """Each tenant has its own bucket."""
+    limited = admission(tenant_creates_per_s=2)
+    assert _create(limited, 3) == [True, True, False]
+
+    assert _create(limited, 3, OTHER_TENANT) == [True, True, False]
+
+
+def test_check_limits_tenant_at_its_unfinished_jobs_is_refused_until_one_ends() -> None:
+    """Another tenant's jobs do not count."""
+    jobs = {TENANT: 2, OTHER_TENANT: 0}
+    limited = admission(lambda tenant, most: jobs[tenant] < most, tenant_unfinished_jobs=3)
+
+    assert _create(limited, 1) == [True]
+    jobs[TENANT] = 3
+    assert _create(limited, 1) == [False]
+    assert _create(limited, 1, OTHER_TENANT) == [True]
+    jobs[TENANT] = 2
+    assert _create(limited, 1) == [True]
+
+
+def test_check_limits_create_refused_for_unfinished_jobs_takes_no_token(
+    clock: Callable[[float], None],
+) -> None:
+    """Both limits apply, and neither uses up the other."""
     unfinished = [1]
-    limited = door(
+    limited = admission(
         lambda tenant, most: unfinished[0] < most, tenant_unfinished_jobs=1, tenant_creates_per_s=1
     )
-    assert _let_in(limited, 3) == [False] * 3
+    assert _create(limited, 3) == [False] * 3
     unfinished[0] = 0
 
-    assert _let_in(limited, 2) == [True, False]
+    assert _create(limited, 2) == [True, False]

@@ -1,23 +1,23 @@
-"""The body of a request, as a server hands it over."""
+"""The reading of a request's body from the messages of the ASGI server."""
 
 from typing import Any
 
 from litestar import Litestar, Request, post
 from litestar.response.base import ASGIResponse
 
-from fabric_jobs.facade.http.bodies import body_of
+from fabric_jobs.facade.http.bodies import read_body
 
-MOST = 10
+MAX_BYTES = 10
 
 
 async def answer(*received: dict[str, Any]) -> tuple[int, bytes]:
-    """What a handler that gives the body back answers to these messages."""
+    """Status and body of the answer of an echo, to a request of these messages."""
 
     @post("/", status_code=200)
     async def echo(request: Request[Any, Any, Any]) -> ASGIResponse:
-        return ASGIResponse(body=await body_of(request))
+        return ASGIResponse(body=await read_body(request))
 
-    app = Litestar([echo], request_max_body_size=MOST, logging_config=None)
+    app = Litestar([echo], request_max_body_size=MAX_BYTES, logging_config=None)
     messages, sent = iter(received), list[Any]()
 
     async def receive() -> Any:
@@ -32,25 +32,25 @@ async def answer(*received: dict[str, Any]) -> tuple[int, bytes]:
 
 
 def part(body: bytes, *, more: bool) -> dict[str, Any]:
-    """A part of a body."""
+    """The ASGI message with a part of a body."""
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-async def test_a_body_may_come_in_parts() -> None:
-    """Or whole, or not at all."""
+async def test_read_body_in_parts_whole_or_absent_is_read() -> None:
+    """An absent body is empty."""
     assert await answer(part(b"whole", more=False)) == (200, b"whole")
     parts = part(b"in ", more=True), part(b"", more=True), part(b"parts", more=False)
     assert await answer(*parts) == (200, b"in parts")
     assert await answer({"type": "http.request"}) == (200, b"")
 
 
-async def test_a_body_is_read_up_to_its_bound_and_no_further() -> None:
-    """Without the part that would follow."""
-    assert (await answer(part(b"x" * MOST, more=False)))[0] == 200
-    assert (await answer(part(b"x" * MOST, more=True), part(b"x", more=True)))[0] == 413
+async def test_read_body_longer_than_the_limit_is_413() -> None:
+    """The part that follows is not received. A body of exactly the limit is read."""
+    assert (await answer(part(b"x" * MAX_BYTES, more=False)))[0] == 200
+    assert (await answer(part(b"x" * MAX_BYTES, more=True), part(b"x", more=True)))[0] == 413
 
 
-async def test_a_connection_that_ends_within_a_body_is_its_callers_fault() -> None:
-    """Nothing is logged as a fault of ours."""
+async def test_read_body_connection_ended_within_it_is_400() -> None:
+    """It is no fault of the facade."""
     status, _ = await answer(part(b"x", more=True), {"type": "http.disconnect"})
     assert status == 400

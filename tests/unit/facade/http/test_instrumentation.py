@@ -1,4 +1,4 @@
-"""Requests as metrics and as spans; the probes' answers."""
+"""Requests as metrics and as spans; the answers of the probes."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,9 +10,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from fabric_jobs.facade.http import AdmissionControl, AdmissionRules, Operations, http_app
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Request
-from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from tests.support.spans import only
 
@@ -30,40 +30,40 @@ HEADERS = {
 }
 
 
-class Away:
-    """Jobs of a log that can't be reached; they remember what was asked."""
+class AwayJobs:
+    """Jobs over a log that can't be reached; they keep each command."""
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.commands: list[Any] = []
 
-    def known(self, job_id: str) -> bool:
-        """None is."""
+    def is_known(self, job_id: str) -> bool:
+        """No job is known."""
         return False
 
     async def read(self, job_id: str) -> None:
-        """There is no such job."""
+        """No job is found."""
 
     async def execute(self, command: Any) -> None:
-        """The outcome is unknown."""
-        self.asked.append(command)
-        raise LogUnavailableError("The log is away.")
+        """Keeps the command."""
+        self.commands.append(command)
+        raise UnavailableError(UnavailableReason.LOG_UNREACHABLE, "Kafka is away.")
 
 
-class Sick(ReplicaHealth):
-    """A replica with a state of the test's own."""
+class FakeHealth(ReplicaHealth):
+    """A replica's health with these reasons against it."""
 
     def __init__(self, *reasons: str) -> None:
         self._reasons = reasons
 
-    def unready(self, fresh_s: float = 0) -> tuple[str, ...]:
-        """What the test says."""
+    def unready_reasons(self, fresh_s: float = 0) -> tuple[str, ...]:
+        """The reasons."""
         return self._reasons
 
-    dead = unready
+    failures = unready_reasons
 
 
-def client(jobs: Away, health: ReplicaHealth) -> TestClient[Any]:
-    """A client of the application."""
+def client(jobs: AwayJobs, health: ReplicaHealth) -> TestClient[Any]:
+    """A client of the application over these jobs."""
     operations = Operations(
         cast("Jobs", jobs), AdmissionControl(None, AdmissionRules(), lambda *_: True)
     )
@@ -71,7 +71,7 @@ def client(jobs: Away, health: ReplicaHealth) -> TestClient[Any]:
 
 
 @pytest.fixture
-def seen(measured: Callable[[str], list[dict[str, str]]]) -> list[dict[str, str]]:
+def labels(measured: Callable[[str], list[dict[str, str]]]) -> list[dict[str, str]]:
     """The labels of each measurement."""
     return measured("REQUEST_SECONDS")
 
@@ -86,32 +86,32 @@ def seen(measured: Callable[[str], list[dict[str, str]]]) -> list[dict[str, str]
         ("DELETE", PATH, "none", "405"),
     ],
 )
-def test_a_request_is_measured_by_its_operation_and_status(
-    seen: list[dict[str, str]], method: str, path: str, operation: str, status: str
+def test_instrument_request_is_measured_by_operation_and_status(
+    labels: list[dict[str, str]], method: str, path: str, operation: str, status: str
 ) -> None:
-    """Whatever its path holds: labels are bounded."""
+    """A request that reaches no operation has the label `none`, so labels are bounded."""
     body = {"invokeType": "Manual"} if method == "POST" else None
-    client(Away(), Sick()).request(method, path, headers=HEADERS, json=body)
+    client(AwayJobs(), FakeHealth()).request(method, path, headers=HEADERS, json=body)
 
-    assert seen == [{"operation": operation, "status": status}]
+    assert labels == [{"operation": operation, "status": status}]
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
-def test_a_probe_is_neither_measured_nor_traced(
-    seen: list[dict[str, str]], exported: InMemorySpanExporter, path: str
+def test_instrument_probe_is_neither_measured_nor_traced(
+    labels: list[dict[str, str]], exported: InMemorySpanExporter, path: str
 ) -> None:
-    """It comes every few seconds, and is no request of Fabric's."""
-    answer = client(Away(), Sick()).get(path)
+    """An orchestrator sends probes every few seconds."""
+    answer = client(AwayJobs(), FakeHealth()).get(path)
 
     assert answer.status_code == 200
-    assert (seen, exported.get_finished_spans()) == ([], ())
+    assert (labels, exported.get_finished_spans()) == ([], ())
 
 
-def test_a_request_is_a_span_by_its_route_in_the_trace_of_its_caller(
+def test_instrument_request_is_a_span_of_its_route_in_the_caller_s_trace(
     exported: InMemorySpanExporter,
 ) -> None:
-    """With its status and Fabric's ids; a 4xx is no error of ours."""
-    client(Away(), Sick()).get(PATH, headers=HEADERS)
+    """The span has the status and Fabric's ids. A 4xx status is no error of a server span."""
+    client(AwayJobs(), FakeHealth()).get(PATH, headers=HEADERS)
     span = only(exported)
     attributes = span.attributes or {}
 
@@ -124,18 +124,20 @@ def test_a_request_is_a_span_by_its_route_in_the_trace_of_its_caller(
     assert span.status.status_code is StatusCode.UNSET
 
 
-def test_a_5xx_is_an_error(exported: InMemorySpanExporter) -> None:
-    """Of the span, too."""
-    client(Away(), Sick()).post(PATH, headers=HEADERS, json={"invokeType": "Manual"})
+def test_instrument_5xx_answer_makes_the_span_an_error(exported: InMemorySpanExporter) -> None:
+    """A 5xx status is the server's own fault."""
+    client(AwayJobs(), FakeHealth()).post(PATH, headers=HEADERS, json={"invokeType": "Manual"})
 
     assert only(exported).status.status_code is StatusCode.ERROR
 
 
-def test_a_job_s_context_is_that_of_the_request_s_span(exported: InMemorySpanExporter) -> None:
-    """So that what is done for the job stands within the request that created it."""
-    jobs = Away()
-    client(jobs, Sick()).post(PATH, headers=HEADERS, json={"invokeType": "Manual"})
-    (command,) = jobs.asked
+def test_create_tracing_on_passes_the_span_of_the_request_to_the_job(
+    exported: InMemorySpanExporter,
+) -> None:
+    """Every later span of the job lies within the request that created it."""
+    jobs = AwayJobs()
+    client(jobs, FakeHealth()).post(PATH, headers=HEADERS, json={"invokeType": "Manual"})
+    (command,) = jobs.commands
 
     assert isinstance(command, Request)
     assert command.traceparent == f"00-{TRACE_ID}-{only(exported).context.span_id:016x}-01"
@@ -144,27 +146,29 @@ def test_a_job_s_context_is_that_of_the_request_s_span(exported: InMemorySpanExp
 @pytest.mark.parametrize(
     ("sent", "kept"), [(HEADERS["traceparent"], HEADERS["traceparent"]), ("00-not-one", None)]
 )
-def test_where_tracing_is_off_a_job_s_context_is_its_request_s(sent: str, kept: str | None) -> None:
-    """As it came; what is none is dropped."""
-    jobs = Away()
+def test_create_tracing_off_passes_the_traceparent_of_the_request_to_the_job(
+    sent: str, kept: str | None
+) -> None:
+    """A malformed traceparent is dropped."""
+    jobs = AwayJobs()
     headers = HEADERS | {"traceparent": sent}
-    client(jobs, Sick()).post(PATH, headers=headers, json={"invokeType": "Manual"})
+    client(jobs, FakeHealth()).post(PATH, headers=headers, json={"invokeType": "Manual"})
 
-    assert jobs.asked[0].traceparent == kept
+    assert jobs.commands[0].traceparent == kept
 
 
 @pytest.mark.parametrize("probe", ["/livez", "/readyz"])
-def test_a_probe_says_what_is_wrong(probe: str) -> None:
-    """503, with all reasons."""
-    answer = client(Away(), Sick("the tail has ended", "and more")).get(probe)
+def test_probe_something_wrong_is_503_with_every_reason(probe: str) -> None:
+    """The reasons are in the body."""
+    answer = client(AwayJobs(), FakeHealth("the log is away", "and more")).get(probe)
 
     assert answer.status_code == 503
-    assert answer.json() == {"ok": False, "reasons": ["the tail has ended", "and more"]}
+    assert answer.json() == {"ok": False, "reasons": ["the log is away", "and more"]}
 
 
-def test_metrics_are_in_the_form_that_every_prometheus_reads() -> None:
-    """With those of the process."""
-    answer = client(Away(), Sick()).get("/metrics")
+def test_metrics_endpoint_has_prometheus_text_format_with_process_metrics() -> None:
+    """Version 0.0.4 is the one that every Prometheus reads."""
+    answer = client(AwayJobs(), FakeHealth()).get("/metrics")
 
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "# TYPE process_resident_memory_bytes gauge" in answer.text

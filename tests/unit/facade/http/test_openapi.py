@@ -1,4 +1,4 @@
-"""The published description, against the facts of Fabric's contract."""
+"""The OpenAPI description that the facade publishes, against Fabric's contract."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -11,10 +11,10 @@ from fabric_jobs.facade.observability.health import ReplicaHealth
 from tests.support.fabric_contract import (
     BASE,
     BODIES,
+    ENUMERATIONS,
     FACTS,
     GUID,
     INSTANCE,
-    NAMES,
     TEXT,
     Fact,
     ref,
@@ -24,14 +24,14 @@ Client = TestClient[Any]
 
 
 def client(*, docs: bool) -> Client:
-    """A client of the application; nothing here comes as far as an operation."""
+    """A client of the application; no test here reaches an operation."""
     operations, health = cast("Operations", object()), cast("ReplicaHealth", object())
     return TestClient(http_app(operations, BASE, 1024, health, docs))
 
 
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
-    """As it is published."""
+    """The published description."""
     answer = client(docs=False).get("/schema/openapi.json")
     found: dict[str, Any] = answer.json()
     return found
@@ -39,40 +39,42 @@ def description() -> dict[str, Any]:
 
 @pytest.fixture(params=FACTS, ids=lambda key: FACTS[key].operation_id)
 def pair(request: pytest.FixtureRequest, description: dict[str, Any]) -> tuple[Fact, Any]:
-    """What the contract says of an operation, and what is published."""
+    """An operation in the contract, and in the published description."""
     method, path = request.param
     return FACTS[request.param], description["paths"][path][method]
 
 
 def bare(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without its prose."""
+    """A schema without its title and description."""
     return {key: value for key, value in schema.items() if key not in ("description", "title")}
 
 
 def parameters(operation: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Those of a path, of the headers, of the query."""
+    """An operation's parameters in a place: path, header or query."""
     return ((one["name"], one) for one in operation["parameters"] if one["in"] == place)
 
 
-def test_the_contract_s_operations_are_described_and_no_others(
+def test_description_has_exactly_the_operations_of_the_contract(
     description: dict[str, Any],
 ) -> None:
-    """Method and path, the base path in front."""
+    """Each has its method, and its path after the base path."""
     found = {(method, path) for path, item in description["paths"].items() for method in item}
 
     assert found == set(FACTS)
 
 
-def test_operations_have_the_contract_s_ids(pair: tuple[Fact, Any]) -> None:
-    """A client that is generated from either description has the same names."""
+def test_description_operation_has_the_id_of_the_contract(pair: tuple[Fact, Any]) -> None:
+    """Clients generated from Fabric's description and from ours have the same names."""
     fact, operation = pair
 
     assert operation["operationId"] == fact.operation_id
     assert operation["tags"] == [fact.operation_id.split("_")[0]]
 
 
-def test_the_parts_of_paths_have_the_contract_s_names_and_formats(pair: tuple[Fact, Any]) -> None:
-    """In its order; all of them are needed."""
+def test_description_path_parameters_have_names_and_formats_of_the_contract(
+    pair: tuple[Fact, Any],
+) -> None:
+    """They have the contract's order, and each is required."""
     fact, operation = pair
     found = dict(parameters(operation, "path"))
 
@@ -81,8 +83,10 @@ def test_the_parts_of_paths_have_the_contract_s_names_and_formats(pair: tuple[Fa
     assert all(one["required"] for one in found.values())
 
 
-def test_headers_are_what_is_read_and_nothing_is_read_of_the_query(pair: tuple[Fact, Any]) -> None:
-    """The tenant must be there; Fabric's ids always are, but are not insisted on."""
+def test_description_headers_are_those_that_are_read_and_the_query_is_empty(
+    pair: tuple[Fact, Any],
+) -> None:
+    """The tenant is required. Fabric always sends its ids, but the facade does not require them."""
     _, operation = pair
     found = {
         name: (one["required"], bare(one["schema"]))
@@ -97,8 +101,8 @@ def test_headers_are_what_is_read_and_nothing_is_read_of_the_query(pair: tuple[F
     assert dict(parameters(operation, "query")) == {}
 
 
-def test_requests_have_the_contract_s_bodies(pair: tuple[Fact, Any]) -> None:
-    """In JSON, with further fields allowed; where the contract has none, none is described."""
+def test_description_request_body_is_that_of_the_contract(pair: tuple[Fact, Any]) -> None:
+    """It is JSON with further fields allowed; an operation without a body describes none."""
     fact, operation = pair
     if not fact.body:
         assert "requestBody" not in operation
@@ -114,8 +118,8 @@ def test_requests_have_the_contract_s_bodies(pair: tuple[Fact, Any]) -> None:
     assert tuple(schema["required"]) == fact.required
 
 
-def test_answers_have_the_contract_s_bodies(pair: tuple[Fact, Any]) -> None:
-    """202 has none; every status that is no success has an `ErrorResponse`."""
+def test_description_answer_bodies_are_those_of_the_contract(pair: tuple[Fact, Any]) -> None:
+    """202 has no body; every error status has an `ErrorResponse`."""
     fact, operation = pair
     found = {
         int(status): {kind: body["schema"] for kind, body in answer.get("content", {}).items()}
@@ -129,21 +133,23 @@ def test_answers_have_the_contract_s_bodies(pair: tuple[Fact, Any]) -> None:
     }
 
 
-def test_bodies_of_answers_have_the_contract_s_fields(description: dict[str, Any]) -> None:
-    """In camelCase, with no field more, and none that is null."""
+def test_description_answer_schemas_have_the_fields_of_the_contract(
+    description: dict[str, Any],
+) -> None:
+    """Fields are in camelCase; no other field is allowed, and none may be null."""
     schemas = description["components"]["schemas"]
 
-    assert set(schemas) == {*BODIES, *NAMES}
+    assert set(schemas) == {*BODIES, *ENUMERATIONS}
     for name, (properties, required) in BODIES.items():
         schema = schemas[name]
         assert {key: bare(one) for key, one in schema["properties"].items()} == properties
         assert set(schema["required"]) == set(required)
         assert schema["additionalProperties"] is False
-    assert {name: schemas[name]["enum"] for name in NAMES} == NAMES
+    assert {name: schemas[name]["enum"] for name in ENUMERATIONS} == ENUMERATIONS
 
 
-def test_every_operation_needs_the_two_tokens(description: dict[str, Any]) -> None:
-    """They come in one header, in a form that no standard scheme has."""
+def test_description_every_operation_needs_the_two_tokens(description: dict[str, Any]) -> None:
+    """They come in one header, in a form for which OpenAPI has no scheme."""
     (name,) = (name for needed in description["security"] for name in needed)
     scheme = description["components"]["securitySchemes"][name]
 
@@ -155,8 +161,8 @@ def test_every_operation_needs_the_two_tokens(description: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("path", ["", "/", "/scalar", "/swagger", "/redoc", "/elements", "/any"])
-def test_without_docs_no_page_is_served(path: str) -> None:
-    """What answers is the description itself or an `ErrorResponse`: nothing loads a script."""
+def test_schema_without_docs_serves_no_web_page(path: str) -> None:
+    """The answer is the description or an `ErrorResponse`, and loads no script."""
     answer = client(docs=False).get(f"/schema{path}")
 
     assert answer.headers["content-type"].endswith("json")
@@ -164,23 +170,23 @@ def test_without_docs_no_page_is_served(path: str) -> None:
     assert ("errorCode" in answer.json()) == (answer.status_code == 404)
 
 
-def test_with_docs_a_page_is_served_beside_the_description() -> None:
-    """At the description's address, for a person's browser."""
+def test_schema_with_docs_serves_a_web_page_beside_the_description() -> None:
+    """The page is at `/schema`."""
     with_docs = client(docs=True)
 
     assert with_docs.get("/schema").headers["content-type"].startswith("text/html")
     assert with_docs.get("/schema/openapi.json").json()["openapi"].startswith("3.")
 
 
-ASKED: dict[str, Callable[[Client], Any]] = {
+REQUESTS: dict[str, Callable[[Client], Any]] = {
     "by OPTIONS": lambda one: one.options(INSTANCE),
     "by a wrong method": lambda one: one.put(INSTANCE),
 }
 
 
-@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED.keys())
-def test_allow_names_every_method_of_a_path(ask: Callable[[Client], Any]) -> None:
-    """Whichever way it is asked for."""
-    answer = ask(client(docs=False))
+@pytest.mark.parametrize("send", REQUESTS.values(), ids=REQUESTS.keys())
+def test_allow_header_names_every_method_of_a_path(send: Callable[[Client], Any]) -> None:
+    """OPTIONS and a wrong method get the same header."""
+    answer = send(client(docs=False))
 
     assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "OPTIONS"}

@@ -1,4 +1,4 @@
-"""The HTTP server: what leaves it, and in how many pieces."""
+"""The HTTP server: how often it writes to the transport."""
 
 import asyncio
 from typing import Any
@@ -10,38 +10,39 @@ from fabric_jobs.facade.http.server import HttpProtocol
 
 
 class Wire:
-    """A transport that keeps each piece that was handed to it."""
+    """A transport that keeps each piece that is written to it."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.closed = asyncio.Event()
 
     def write(self, data: bytes) -> None:
-        """Takes a piece."""
+        """Keeps a piece."""
         assert not self.closed.is_set()
         self.pieces.append(data)
 
     def close(self) -> None:
-        """Hangs up."""
+        """Closes the connection."""
         self.closed.set()
 
     def is_closing(self) -> bool:
-        """Whether it has."""
+        """Whether the connection is closed."""
         return self.closed.is_set()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Nothing is known of the peer."""
+        """The default: nothing is known about the peer."""
         return default
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
-    """An answer with a head and a body."""
+    """An application that sends an answer with a head and a body."""
     headers = [(b"content-length", b"5")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-async def test_an_answer_leaves_in_one_piece_before_the_server_hangs_up() -> None:
+async def test_http_protocol_answer_with_head_and_body_is_one_write() -> None:
+    """The write comes before the server closes the connection."""
     config = uvicorn.Config(hello, http=HttpProtocol, log_config=None, server_header=False)
     config.load()
     wire: Any = Wire()

@@ -1,4 +1,4 @@
-"""An append, and who waits for its outcome."""
+"""One append of an event, and the commands that wait for its outcome."""
 
 import asyncio
 import uuid
@@ -7,43 +7,46 @@ import pytest
 
 from fabric_jobs.contract.events import KnownEvent
 from fabric_jobs.facade.jobs.appends import Append
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import Verdict
-from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica.replica import Outcome
 from tests.support.lifecycle import decide_event, request, stamp
 
 
 @pytest.fixture
 def append() -> Append:
-    """One that was handed over a moment ago."""
+    """An append that was handed to Kafka and is not read back."""
     command = request(str(uuid.uuid4()))
     event = decide_event(None, command, stamp("event"))
     assert isinstance(event, KnownEvent)
     return Append(command, None, event)
 
 
-async def test_who_leaves_ends_the_wait_of_nobody_else(append: Append) -> None:
-    """A cancelled command leaves the append to the one behind it."""
+async def test_append_one_waiter_cancelled_leaves_the_others_waiting(append: Append) -> None:
+    """A cancelled command leaves the append to the next one."""
     first, second = (asyncio.create_task(append.outcome()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    append.read_back(outcome := (Verdict.LOST, None))
+    append.resolve(outcome := (Verdict.LOST, None))
 
     assert await second == outcome
     assert await append.outcome() == outcome
 
 
-async def test_an_append_that_kafka_did_not_take_may_be_done(append: Append) -> None:
-    """So whoever waits is told that it can't be known; what is read back after all, is."""
+async def test_append_refused_by_kafka_has_an_unknown_outcome_until_it_is_read_back(
+    append: Append,
+) -> None:
+    """The event may be on the log all the same."""
     waiting: asyncio.Task[Outcome] = asyncio.create_task(append.outcome())
     await asyncio.sleep(0)
-    gone: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    gone.cancel()
-    append.acknowledged(gone)
-    with pytest.raises(LogUnavailableError):
+    acknowledgement: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    acknowledgement.cancel()
+    append.acknowledge(acknowledgement)
+    with pytest.raises(UnavailableError) as raised:
         await waiting
-    append.read_back((Verdict.LOST, None))
+    append.resolve((Verdict.LOST, None))
 
+    assert raised.value.reason is UnavailableReason.OUTCOME_UNKNOWN
     assert await append.outcome() == (Verdict.LOST, None)

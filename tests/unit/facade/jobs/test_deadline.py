@@ -1,4 +1,4 @@
-"""The time limit of commands: as `asyncio.timeout` has it, for many at once."""
+"""The time limit of commands, which behaves as `asyncio.timeout` does."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ SOON_S = 0.01
 FAR_S = 3600
 
 
-async def test_what_is_late_ends_with_a_timeout() -> None:
-    """Each that is, one after the other; the task goes on, and is cancelled by nobody."""
+async def test_deadline_several_late_blocks_each_end_with_a_timeout() -> None:
+    """They end in their order, and their tasks are not cancelled afterwards."""
     deadline, ended = Deadline(SOON_S), list[int]()
 
     async def wait(number: int) -> None:
@@ -28,27 +28,27 @@ async def test_what_is_late_ends_with_a_timeout() -> None:
     assert ended == [*range(5)]
 
 
-async def test_what_is_in_time_is_left_alone() -> None:
-    """Also when the timer that was set for it comes; and what began later still ends in time."""
+async def test_deadline_block_in_time_is_not_cancelled_and_a_later_one_still_is() -> None:
+    """The timer of the first block finds nothing late, and is set for the next block."""
     deadline = Deadline(SOON_S)
     with deadline.limit():
         await asyncio.sleep(0)
     with pytest.raises(TimeoutError), deadline.limit():
         await asyncio.Event().wait()
-    # And once nothing was under way at all.
+    # The timer is set again after a time without any block.
     with pytest.raises(TimeoutError), deadline.limit():
         await asyncio.Event().wait()
 
 
-async def test_an_error_is_passed_on() -> None:
-    """It is the block's own."""
+async def test_deadline_error_in_a_block_is_raised() -> None:
+    """A time limit that is not over changes no error."""
     with pytest.raises(KeyError), Deadline(FAR_S).limit():
         raise KeyError
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_who_is_cancelled_is_cancelled(*, late: bool) -> None:
-    """By somebody else, also where the block is late in the same turn of the loop."""
+async def test_deadline_task_cancelled_by_another_stays_cancelled(*, late: bool) -> None:
+    """The block may be late in the same turn of the event loop."""
     limit = Deadline(FAR_S).limit()
     entered = asyncio.Event()
 

@@ -1,9 +1,9 @@
-"""The hash of a request, which is in every job's state on the topic."""
+"""A job instance's identity, and the request hash in every job's state on the topic."""
 
 import msgspec
 import pytest
 
-from fabric_jobs.facade.jobs.instance import Instance, again, content_hash
+from fabric_jobs.facade.jobs.instance import Instance, content_hash, retry_request
 from tests.support.lifecycle import JOB, drive, request
 
 NEW = "44444444-4444-4444-4444-444444444444"
@@ -27,13 +27,15 @@ INSTANCE = Instance(
         ("null", "0ee63003d6f96089894b9653f821de3e64ff2db1f586987c779f5585512bf227"),
     ],
 )
-def test_the_hash_is_what_it_always_was(payload: str, expected: str) -> None:
-    """A create that is repeated to a later version is still the same; written once by hand."""
+def test_request_hash_known_payload_is_the_hash_of_earlier_versions(
+    payload: str, expected: str
+) -> None:
+    """A create repeated to a later version must not conflict; the hashes were written by hand."""
     assert INSTANCE.request_hash(content_hash(msgspec.json.decode(payload))) == expected
 
 
-def test_the_same_payload_written_otherwise_has_the_same_hash() -> None:
-    """Neither the order of its fields nor its spaces count; its values do."""
+def test_content_hash_ignores_key_order_and_spaces_but_not_values() -> None:
+    """JSON of the same content has the same hash."""
     one, two, other = (
         content_hash(msgspec.json.decode(text))
         for text in ('{"a":1,"b":[2]}', '{ "b": [2], "a": 1 }', '{"a":1,"b":[3]}')
@@ -42,15 +44,15 @@ def test_the_same_payload_written_otherwise_has_the_same_hash() -> None:
     assert one != other
 
 
-def test_another_job_of_the_same_content_differs_in_its_id_alone() -> None:
-    """Place, types and payload are the old job's; the correlation of the old request is not."""
+def test_retry_request_of_a_job_differs_in_its_id_alone() -> None:
+    """Identity, invoke type and payload are the old job's; its correlation ids are left out."""
     job = drive([request()])
-    asked = again(job, NEW)
+    retry = retry_request(job, NEW)
 
-    assert asked.job_id == NEW != JOB
-    assert Instance.of(drive([asked])) == Instance.of(job)._replace(job_id=NEW)
-    assert (asked.invoke_type, asked.payload) == (job.state.invoke_type, job.payload)
-    assert (asked.activity_id, asked.request_id, asked.traceparent) == (None, None, None)
-    assert asked.request_hash == Instance.of(job)._replace(job_id=NEW).request_hash(
+    assert retry.job_id == NEW != JOB
+    assert Instance.of(drive([retry])) == Instance.of(job)._replace(job_id=NEW)
+    assert (retry.invoke_type, retry.payload) == (job.state.invoke_type, job.payload)
+    assert (retry.activity_id, retry.request_id, retry.traceparent) == (None, None, None)
+    assert retry.request_hash == Instance.of(job)._replace(job_id=NEW).request_hash(
         content_hash({"rows": [1, 2, 3]})
     )

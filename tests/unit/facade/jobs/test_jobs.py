@@ -1,76 +1,230 @@
-"""The bounds on what a replica has under way."""
+"""Commands and reads that can't be answered now: their reasons, and the bounds on commands."""
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from opentelemetry.metrics import CallbackOptions
 
+from fabric_jobs.facade import metrics
 from fabric_jobs.facade.jobs import turns
-from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
+from fabric_jobs.facade.jobs.jobs import MAX_ROUNDS, Jobs
 from fabric_jobs.facade.jobs.turns import MAX_COMMANDS_OF_A_JOB
-from fabric_jobs.facade.lifecycle import RequestCancel
+from fabric_jobs.facade.lifecycle import Command, Job, RequestCancel, Verdict
 from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.facade.replica import StoredJob
+from fabric_jobs.facade.replica.replica import Outcome
+from fabric_jobs.runtime.telemetry.metrics import Values
+from tests.support.lifecycle import JOB, drive, request
+
+FAR_S = 60.0
+SOON_S = 0.01
 
 
-class Away:
-    """A log whose end is never read, and a replica that knows no job."""
+class FakeLog:
+    """A log whose reads never end, and whose appends are neither acknowledged nor read back."""
 
     partitions = 4
+    topic = "events"
+
+    def __init__(self) -> None:
+        #: Raised by reads and appends, if set.
+        self.error: Exception | None = None
+        #: Called after each append.
+        self.on_append: Callable[[], None] = lambda: None
+        self.appends = 0
 
     async def read_to_end(self) -> None:
-        """Takes for ever."""
+        """Never ends."""
+        if self.error:
+            raise self.error
         await asyncio.Event().wait()
 
-    def get(self, job_id: str) -> Any:
-        """Nothing."""
+    async def append(self, *record: object) -> asyncio.Future[object]:
+        """Takes the record."""
+        if self.error:
+            raise self.error
+        self.appends += 1
+        self.on_append()
+        return asyncio.get_running_loop().create_future()
+
+
+class FakeReplica:
+    """A replica that knows at most one job."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self._expected: dict[str, Callable[[Outcome], None]] = {}
+
+    def get(self, job_id: str) -> StoredJob | None:
+        """The job, if there is one."""
+        return StoredJob(self.job, partition=0, offset=0, first_ms=0) if self.job else None
+
+    def expect(self, event_id: str, read_back: Callable[[Outcome], None]) -> None:
+        """Keeps the callback."""
+        self._expected[event_id] = read_back
+
+    def forget(self, event_id: str) -> None:
+        """Drops the callback."""
+        del self._expected[event_id]
+
+    def lose(self) -> None:
+        """Reads back every event that is expected; each has lost its race."""
+        for event_id in tuple(self._expected):
+            self._expected.pop(event_id)((Verdict.LOST, None))
+
+
+class World:
+    """Jobs over a log that a test makes fail."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self.log = FakeLog()
+        self.replica = FakeReplica()
+        log: Any = self.log
+        replica: Any = self.replica
+        self.jobs = Jobs(log, replica, "/test", deadline_s)
+
+    async def reason(self, command: Command) -> UnavailableReason:
+        """Why the command can't be answered."""
+        with pytest.raises(UnavailableError) as raised:
+            await self.jobs.execute(command)
+        return raised.value.reason
 
 
 @pytest.fixture
-def away() -> Jobs:
-    """Commands that wait for a log that does not come."""
-    log = Away()
-    return Jobs(log, log, "/test", 60.0)  # type: ignore[arg-type]
+def world() -> World:
+    """Jobs whose commands have all the time that a test takes."""
+    return World(FAR_S)
 
 
-async def begun(waiting: Jobs, *job_ids: str) -> list[asyncio.Task[Any]]:
-    """A command for each, under way."""
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, float]]:
+    """The metric from now on, by reason."""
+    values = Values(("reason",))
+    monkeypatch.setattr(metrics, "UNAVAILABLE", values)
+
+    def read() -> dict[str, float]:
+        return {
+            str(dict(one.attributes or {})["reason"]): one.value
+            for one in values.observe(CallbackOptions())
+        }
+
+    return read
+
+
+async def start(world: World, *job_ids: str) -> list[asyncio.Task[Any]]:
+    """Starts a command for each id; it waits for the log's end."""
     tasks = [
-        asyncio.create_task(waiting.execute(RequestCancel(job_id=job_id))) for job_id in job_ids
+        asyncio.create_task(world.jobs.execute(RequestCancel(job_id=job_id))) for job_id in job_ids
     ]
     await asyncio.sleep(0)
     return tasks
 
 
-async def ended(tasks: list[asyncio.Task[Any]]) -> None:
-    """Those who asked leave."""
+async def cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancels the commands."""
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
 
 
-async def test_a_job_has_so_many_commands_under_way_and_no_more(away: Jobs) -> None:
-    """The next one is told at once; another job's is not concerned, and there is room again."""
+async def test_jobs_bound_of_one_job_reached_is_overloaded_for_that_job_alone(
+    world: World,
+) -> None:
+    """Another job's command still begins, and the job's own once others are over."""
     one, other = str(uuid.uuid4()), str(uuid.uuid4())
-    tasks = await begun(away, *[one] * MAX_COMMANDS_OF_A_JOB)
-    with pytest.raises(LogUnavailableError, match="again after a moment"):
-        await away.execute(RequestCancel(job_id=one))
-    tasks += await begun(away, other)
+    tasks = await start(world, *[one] * MAX_COMMANDS_OF_A_JOB)
+    assert await world.reason(RequestCancel(job_id=one)) is UnavailableReason.OVERLOADED
+    tasks += await start(world, other)
     assert not tasks[-1].done()
-    await ended(tasks)
-    (again,) = await begun(away, one)
+    await cancel(tasks)
+    (again,) = await start(world, one)
 
     assert not again.done()
-    await ended([again])
+    await cancel([again])
 
 
-async def test_a_replica_has_so_many_commands_under_way_and_no_more(
-    away: Jobs, monkeypatch: pytest.MonkeyPatch
+async def test_jobs_bound_of_the_replica_reached_is_overloaded(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of whichever jobs."""
+    """The commands are of different jobs."""
     monkeypatch.setattr(turns, "MAX_COMMANDS", 10)
-    tasks = await begun(away, *(str(uuid.uuid4()) for _ in range(10)))
-    with pytest.raises(LogUnavailableError, match="Too many commands"):
-        await away.execute(RequestCancel(job_id=str(uuid.uuid4())))
+    tasks = await start(world, *(str(uuid.uuid4()) for _ in range(10)))
+    reason = await world.reason(RequestCancel(job_id=str(uuid.uuid4())))
 
-    await ended(tasks)
+    assert reason is UnavailableReason.OVERLOADED
+    await cancel(tasks)
+
+
+async def test_jobs_log_silent_past_the_deadline_is_unreachable() -> None:
+    """A command and a read wait for the log's end, and nothing was appended."""
+    world = World(SOON_S)
+    with pytest.raises(UnavailableError) as raised:
+        await world.jobs.read(JOB)
+
+    assert await world.reason(RequestCancel(job_id=JOB)) is UnavailableReason.LOG_UNREACHABLE
+    assert raised.value.reason is UnavailableReason.LOG_UNREACHABLE
+    assert world.log.appends == 0
+
+
+async def test_jobs_error_of_the_log_is_unreachable_with_its_message(world: World) -> None:
+    """The log's own error reaches no caller, from a command, an append or a read."""
+    world.log.error = LogUnavailableError("The log's end can't be reached.")
+    with pytest.raises(UnavailableError, match=r"^The log's end can't be reached\.$") as raised:
+        await world.jobs.read(JOB)
+
+    assert raised.value.reason is UnavailableReason.LOG_UNREACHABLE
+    assert await world.reason(RequestCancel(job_id=JOB)) is UnavailableReason.LOG_UNREACHABLE
+    assert await world.reason(request()) is UnavailableReason.LOG_UNREACHABLE
+
+
+async def test_jobs_event_not_read_back_in_time_has_an_unknown_outcome() -> None:
+    """It has for the next command of the job too, which waits for the event and appends nothing."""
+    world = World(SOON_S)
+
+    assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
+    assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
+    assert world.log.appends == 1
+
+
+async def test_jobs_last_event_of_a_later_version_is_newer_version(world: World) -> None:
+    """The message names the event."""
+    world.replica.job = replace(drive([request()]), decidable=False, event_type="job.paused")
+    with pytest.raises(UnavailableError, match=r"job\.paused, is of a later version") as raised:
+        await world.jobs.execute(RequestCancel(job_id=JOB))
+
+    assert raised.value.reason is UnavailableReason.NEWER_VERSION
+
+
+async def test_jobs_every_race_lost_is_contended(world: World) -> None:
+    """The command is decided a bounded number of times."""
+    loop = asyncio.get_running_loop()
+    world.log.on_append = lambda: loop.call_soon(world.replica.lose)  # type: ignore[assignment]
+
+    assert await world.reason(request()) is UnavailableReason.CONTENDED
+    assert world.log.appends == MAX_ROUNDS
+
+
+async def test_jobs_unavailable_is_counted_once_by_its_reason(
+    world: World, counted: Callable[[], dict[str, float]]
+) -> None:
+    """An error of the log and one of the jobs themselves are counted alike."""
+    world.log.error = LogUnavailableError("Kafka is away.")
+    await world.reason(RequestCancel(job_id=JOB))
+    with pytest.raises(UnavailableError):
+        await world.jobs.read(JOB)
+    world.replica.job = replace(drive([request()]), decidable=False)
+    await world.reason(RequestCancel(job_id=JOB))
+
+    assert counted() == {"LOG_UNREACHABLE": 2, "NEWER_VERSION": 1}
+
+
+def test_unavailable_metric_has_a_series_for_every_reason_from_the_start() -> None:
+    """Prometheus misses the first increase of a series that it has not seen before."""
+    observations = metrics.UNAVAILABLE.observe(CallbackOptions())
+
+    assert {dict(one.attributes or {})["reason"] for one in observations} == set(UnavailableReason)

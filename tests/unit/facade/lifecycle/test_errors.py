@@ -18,7 +18,7 @@ from fabric_jobs.contract.jobs import (
     NameValuePair,
     Policy,
 )
-from fabric_jobs.facade.startup.topics import EVENT_REST_BYTES
+from fabric_jobs.facade.startup.topics import MAX_EVENT_REST_BYTES
 from tests.support.lifecycle import (
     PAYLOAD,
     WAYS,
@@ -166,4 +166,4 @@ def test_largest_event_without_payload_fits_event_rest_bytes() -> None:
         ):
             largest = max(largest, len(events.encode(decide_event(job, last, stamp("e" * 36)))))
         job = drive([report_failed(attempt, error=LARGEST), retry(attempt)], job)
-    assert 2 * 8_192 < largest - len(PAYLOAD) <= EVENT_REST_BYTES
+    assert 2 * 8_192 < largest - len(PAYLOAD) <= MAX_EVENT_REST_BYTES

@@ -1,11 +1,13 @@
-"""Whose silence counts, and from when."""
+"""Leases: which runs a facade takes from silent executors, and when."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import LoseLease
 from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.maintenance import leases
@@ -17,62 +19,77 @@ OTHER = Run("other", 1)
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that the test moves on."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def monotonic(self) -> float:
-        """The time."""
+        """As `time.monotonic`."""
         return self.now
 
 
-class World:
-    """A log of heartbeats and jobs that remember what was asked of them."""
+class FakeLog:
+    """The heartbeats topic."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self) -> None:
+        #: Whether the topic's end was confirmed a moment ago.
         self.fresh = True
         self.readable = True
-        self.unread: list[ExecutorHeartbeat] = []
-        self.rank = 0
-        self.runs: dict[Run, str] = {RUN: "executor"}
-        self.asked: list[LoseLease] = []
-        self.leases = Leases(
-            self,  # type: ignore[arg-type]
-            self,  # type: ignore[arg-type]
-            self.running,
-            lambda: self.rank,
-            lambda: True,
-            LEASE_S,
-        )
-
-    def running(self) -> Sequence[tuple[Run, str]]:
-        """What executors hold."""
-        return list(self.runs.items())
+        #: Called when the topic is read to its end.
+        self.on_read: Callable[[], None] = lambda: None
 
     def is_confirmed_within(self, seconds: float) -> bool:
-        """Whether the end of the heartbeats was seen just now."""
+        """Whether the end was confirmed a moment ago."""
         return self.fresh
 
     async def read_to_end(self) -> None:
-        """Hands out what was not read yet."""
+        """Reads what was not read yet."""
         if not self.readable:
-            raise LogUnavailableError("away")
-        for heartbeat in self.unread:
-            self.hear(*heartbeat.runs)
+            raise LogUnavailableError("Kafka is away.")
+        self.on_read()
+
+
+class FakeJobs:
+    """Jobs that keep each command and do not answer it, so that the run stays where it is."""
+
+    def __init__(self) -> None:
+        self.commands: list[LoseLease] = []
+        self.executed = asyncio.Event()
 
     async def execute(self, command: LoseLease) -> Any:
-        """Remembers the command."""
-        self.asked.append(command)
-        raise LogUnavailableError("enough")
+        """Keeps the command."""
+        self.commands.append(command)
+        self.executed.set()
+        raise UnavailableError(UnavailableReason.LOG_UNREACHABLE, "Kafka is away.")
 
-    def hear(self, *runs: Run) -> None:
-        """A heartbeat is read."""
-        self.leases.hear(ExecutorHeartbeat(executor_id="executor", runs=runs))
+
+class World:
+    """A facade that sees one run, of an executor from which it has read no heartbeat."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.log = FakeLog()
+        self.jobs = FakeJobs()
+        self.rank = 0
+        self.ready = True
+        self.runs: dict[Run, str] = {RUN: "executor"}
+        log: Any = self.log
+        jobs: Any = self.jobs
+        self.leases = Leases(
+            log, jobs, self.list_runs, lambda: self.rank, lambda: self.ready, LEASE_S
+        )
+
+    def list_runs(self) -> Sequence[tuple[Run, str]]:
+        """The runs of all executors."""
+        return list(self.runs.items())
+
+    def read_heartbeat(self, *runs: Run) -> None:
+        """Reads a heartbeat that lists these runs."""
+        self.leases.renew(ExecutorHeartbeat(executor_id="executor", runs=runs))
 
     async def pass_time(self, seconds: float) -> None:
-        """Ticks once a second."""
+        """Moves the clock on, and ticks once a second."""
         for _ in range(int(seconds)):
             self.clock.now += 1
             await self.leases.tick()
@@ -80,75 +97,114 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """One run, of an executor that has not been heard of yet."""
+    """A facade on a clock of the test's own."""
     clock = Clock()
     monkeypatch.setattr(leases, "time", clock)
     return World(clock)
 
 
-async def test_a_run_is_taken_after_a_lease_of_silence(world: World) -> None:
-    """From when this replica first saw it, and not before."""
+async def test_leases_executor_silent_for_a_lease_loses_its_run(world: World) -> None:
+    """The lease begins when this facade first sees the run."""
     await world.pass_time(LEASE_S)
-    assert world.asked == []
+    assert world.jobs.commands == []
     await world.pass_time(2)
 
-    assert world.asked[0] == LoseLease(job_id="job", attempt=1, executor_id="executor")
+    assert world.jobs.commands[0] == LoseLease(job_id="job", attempt=1, executor_id="executor")
 
 
-async def test_a_run_that_is_listed_is_left_alone(world: World) -> None:
-    """For as long as its executor lists it; another that it does not list is an orphan."""
+async def test_leases_run_not_listed_by_its_executor_is_taken_and_a_listed_one_is_kept(
+    world: World,
+) -> None:
+    """An executor that is alive can still have lost a run."""
     world.runs[OTHER] = "executor"
     for _ in range(10):
         await world.pass_time(10)
-        world.hear(RUN)
+        world.read_heartbeat(RUN)
 
-    assert {command.job_id for command in world.asked} == {"other"}
+    assert {command.job_id for command in world.jobs.commands} == {"other"}
 
 
-async def test_a_deaf_replica_takes_nothing_before_a_lease_after_it_hears_again(
+async def test_leases_replica_not_ready_takes_nothing_and_then_begins_all_leases_anew(
     world: World,
 ) -> None:
-    """While its tail is behind, the silence may be its own."""
-    await world.pass_time(LEASE_S)
-    world.fresh = False
+    """A replica that is not ready knows nothing about anybody's silence."""
+    world.ready = False
     await world.pass_time(5 * LEASE_S)
-    world.fresh = True
+    world.ready = True
     await world.pass_time(LEASE_S)
+    assert world.jobs.commands == []
+    await world.pass_time(2)
 
-    assert world.asked == []
+    assert world.jobs.commands != []
 
 
-async def test_a_replica_that_stood_still_begins_all_leases_anew(world: World) -> None:
-    """A stopped process, or a machine asleep, heard nobody."""
+async def test_leases_replica_behind_the_topic_begins_all_leases_anew(world: World) -> None:
+    """The heartbeats may be among the records that it has not read."""
+    await world.pass_time(LEASE_S)
+    world.log.fresh = False
+    await world.pass_time(5 * LEASE_S)
+    world.log.fresh = True
+    await world.pass_time(LEASE_S)
+    assert world.jobs.commands == []
+    await world.pass_time(2)
+
+    assert world.jobs.commands != []
+
+
+async def test_leases_loop_that_stood_still_begins_all_leases_anew(world: World) -> None:
+    """A stopped process, or a machine asleep, reads no heartbeats."""
     await world.pass_time(LEASE_S)
     world.clock.now += 10 * LEASE_S
     await world.leases.tick()
     await world.pass_time(LEASE_S - 1)
+    assert world.jobs.commands == []
+    await world.pass_time(3)
 
-    assert world.asked == []
+    assert world.jobs.commands != []
 
 
-async def test_a_heartbeat_that_waits_to_be_read_saves_the_run(world: World) -> None:
-    """The end of the topic is read before anything is taken."""
-    world.unread = [ExecutorHeartbeat(executor_id="executor", runs=(RUN,))]
+async def test_leases_heartbeat_still_unread_saves_the_run(world: World) -> None:
+    """A facade reads the topic to its end before it takes a run."""
+    world.log.on_read = lambda: world.read_heartbeat(RUN)
     await world.pass_time(LEASE_S + 2)
 
-    assert world.asked == []
+    assert world.jobs.commands == []
 
 
-async def test_nothing_is_taken_where_the_end_can_t_be_read(world: World) -> None:
-    """Silence that can't be looked up is no silence."""
-    world.readable = False
+async def test_leases_end_of_the_topic_unreadable_takes_nothing(world: World) -> None:
+    """The silence cannot be confirmed; it can once the topic is readable."""
+    world.log.readable = False
     await world.pass_time(LEASE_S + 10)
-
-    assert world.asked == []
-
-
-async def test_the_second_facade_leaves_it_to_the_first(world: World) -> None:
-    """It takes the run a second later, where the first did not."""
-    world.rank = 1
-    await world.pass_time(LEASE_S + 2)
-    assert world.asked == []
+    assert world.jobs.commands == []
+    world.log.readable = True
     await world.pass_time(1)
 
-    assert len(world.asked) == 1
+    assert world.jobs.commands != []
+
+
+async def test_leases_facade_of_rank_1_takes_the_run_a_second_later(world: World) -> None:
+    """The facade of rank 0 has mostly taken it by then."""
+    world.rank = 1
+    await world.pass_time(LEASE_S + 2)
+    # The lease began at the first tick, and the facade of rank 0 would have taken the run.
+    assert world.jobs.commands == []
+    await world.pass_time(1)
+
+    assert len(world.jobs.commands) == 1
+
+
+async def test_leases_running_tick_until_they_are_cancelled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` takes a run without a call of `tick` from outside."""
+    await world.pass_time(LEASE_S)
+    world.clock.now += 2
+    monkeypatch.setattr(leases, "TICK_S", 0)
+    running = asyncio.create_task(world.leases.run())
+    async with asyncio.timeout(10):
+        await world.jobs.executed.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert world.jobs.commands[0].job_id == "job"

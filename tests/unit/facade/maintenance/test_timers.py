@@ -1,71 +1,195 @@
-"""What is fired when a time is over, and what is not."""
+"""Timers: which jobs are fired, when, and with which command."""
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs.facade.lifecycle import Command, Job, Retry
+from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
+from fabric_jobs.facade.lifecycle import (
+    Command,
+    FailUnstarted,
+    Job,
+    Reason,
+    Refusal,
+    Retry,
+    next_deadline,
+)
 from fabric_jobs.facade.maintenance import timers
-from fabric_jobs.facade.maintenance.timers import Timers
+from fabric_jobs.facade.maintenance.timers import RANK_DELAY, Timers
 from fabric_jobs.facade.replica import StoredJob
 from tests.support.lifecycle import JOB, WAYS, drive
 
+#: Less than the delay of one rank, in seconds.
+SOON_S = RANK_DELAY.total_seconds() / 2
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
-class World:
-    """A replica that found a job due, and jobs that remember what was asked of them."""
 
-    def __init__(self, way: str) -> None:
-        made_now = drive(WAYS[way])
-        state = replace(made_now.state, create_time=datetime.now(UTC))
-        self.job: Job = replace(made_now, state=state)
-        self.asked: list[Command] = []
-        self.looked = asyncio.Event()
-        self._looks = 0
+class FakeReplica:
+    """A replica with one job."""
 
-    def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
-        """The job, at the first look; at the second, what came of the first is done."""
-        self._looks += 1
-        if self._looks == 2:
-            self.looked.set()
-        return [JOB] if self._looks == 1 else []
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        #: The jobs that `due_job_ids` returns; None for the ones that are due.
+        self.found: list[str] | None = None
 
-    def rank(self) -> int:
-        """The first: it fires at once."""
-        return 0
+    def due_job_ids(self, until: datetime, most: int) -> Sequence[str]:
+        """The job, if it is due by then."""
+        if self.found is not None:
+            return self.found
+        found = next_deadline(self.job)
+        return [JOB] if found and found.time <= until else []
 
     def get(self, job_id: str) -> StoredJob:
         """The job as it is now."""
         return StoredJob(self.job, partition=0, offset=0, first_ms=0)
 
+
+class FakeRoster:
+    """A roster that knows this facade's rank, and when an executor for a job was last alive."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+
+    def rank(self) -> int:
+        """The number of facades before this one."""
+        return self._rank
+
+    def last_served(self, kind: JobKind) -> datetime:
+        """The same time for every kind."""
+        return LONG_AGO
+
+
+class FakeJobs:
+    """Jobs that keep the commands, and raise `error` if it is set."""
+
+    def __init__(self, replica: FakeReplica) -> None:
+        self._replica = replica
+        self.commands: list[Command] = []
+        self.executed = asyncio.Event()
+        self.error: Exception | None = None
+
     async def execute(self, command: Command) -> Any:
-        """Remembers the command."""
-        self.asked.append(command)
-        return self.get(command.job_id)
+        """Keeps the command."""
+        self.commands.append(command)
+        self.executed.set()
+        if self.error:
+            raise self.error
+        return self._replica.get(command.job_id)
 
 
-async def fired(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Command]:
-    """What the keeper asked after one look."""
-    monkeypatch.setattr(timers, "TICK_S", 0)
-    running = asyncio.create_task(Timers(world, world, world, lambda: True).run())  # type: ignore[arg-type]
-    async with asyncio.timeout(10):
-        await world.looked.wait()
-    running.cancel()
-    return world.asked
+class World:
+    """Timers over a job, in a facade of this rank."""
+
+    def __init__(self, job: Job, *, rank: int = 0) -> None:
+        self.ready = True
+        self.replica = FakeReplica(job)
+        self.jobs = FakeJobs(self.replica)
+        roster: Any = FakeRoster(rank)
+        jobs: Any = self.jobs
+        replica: Any = self.replica
+        self.timers = Timers(jobs, replica, roster, lambda: self.ready)
 
 
-async def test_a_backoff_that_is_over_is_fired(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waiting job's next attempt is asked for."""
-    asked = await fired(World("waiting"), monkeypatch)
+def waiting(seconds_due: float) -> Job:
+    """A job that waits for its second attempt, which was due so many seconds ago."""
+    job, now = drive(WAYS["waiting"]), datetime.now(UTC)
+    times = {"create_time": now, "due_time": now - timedelta(seconds=seconds_due)}
+    return replace(job, state=replace(job.state, **times))
 
-    assert asked == [Retry(job_id=JOB, attempt=1)]
+
+async def test_timers_backoff_over_asks_for_the_next_attempt() -> None:
+    """The facade of rank 0 asks at once."""
+    world = World(waiting(SOON_S))
+    await world.timers.tick()
+
+    assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)]
 
 
-async def test_a_job_that_went_on_since_it_was_found_due_is_left_alone(
+async def test_timers_backoff_not_over_fires_nothing() -> None:
+    """The job is due in an hour."""
+    world = World(waiting(-3600))
+    await world.timers.tick()
+
+    assert world.jobs.commands == []
+
+
+async def test_timers_replica_not_ready_fires_nothing() -> None:
+    """A replica that is behind the log would fire what others have fired; ready again, it fires."""
+    world = World(waiting(3600))
+    world.ready = False
+    await world.timers.tick()
+    assert world.jobs.commands == []
+    world.ready = True
+    await world.timers.tick()
+
+    assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)]
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+async def test_timers_later_rank_fires_that_much_later(rank: int) -> None:
+    """Each facade waits a second longer than the one before it, which mostly fires first."""
+    delay_s = rank * RANK_DELAY.total_seconds()
+    early, late = World(waiting(delay_s - SOON_S), rank=rank), World(waiting(delay_s), rank=rank)
+    await early.timers.tick()
+    await late.timers.tick()
+
+    assert early.jobs.commands == []
+    assert late.jobs.commands == [Retry(job_id=JOB, attempt=1)]
+
+
+async def test_timers_job_changed_after_it_was_found_due_fires_nothing() -> None:
+    """Another facade fired the retry: the next due time, the end of the job's life, is far."""
+    job = drive(WAYS["queued again"])
+    world = World(replace(job, state=replace(job.state, create_time=datetime.now(UTC))))
+    world.replica.found = [JOB]
+    await world.timers.tick()
+
+    assert world.jobs.commands == []
+
+
+async def test_timers_job_never_started_fails_with_the_last_time_of_an_executor() -> None:
+    """The error can then say whether an executor for the job was there at all."""
+    job = drive(WAYS["queued"])
+    created = datetime.now(UTC) - timedelta(hours=2)
+    world = World(replace(job, state=replace(job.state, create_time=created)))
+    await world.timers.tick()
+
+    assert world.jobs.commands == [FailUnstarted(job_id=JOB, last_served=LONG_AGO)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError(Refusal(Reason.FINAL, conclusive=True)),
+        UnavailableError(UnavailableReason.LOG_UNREACHABLE, "Kafka is away."),
+    ],
+)
+async def test_timers_command_that_fails_is_tried_again_at_the_next_look(error: Exception) -> None:
+    """The failure ends neither this look nor the timers."""
+    world = World(waiting(SOON_S))
+    world.jobs.error = error
+    await world.timers.tick()
+    await world.timers.tick()
+
+    assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)] * 2
+
+
+async def test_timers_running_look_until_they_are_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another replica fired its retry first: what is due next, its end of life, is a day away."""
-    assert await fired(World("queued again"), monkeypatch) == []
+    """`run` fires what is due without a call of `tick` from outside."""
+    monkeypatch.setattr(timers, "TICK_S", 0)
+    world = World(waiting(SOON_S))
+    running = asyncio.create_task(world.timers.run())
+    async with asyncio.timeout(10):
+        await world.jobs.executed.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert set(world.jobs.commands) == {Retry(job_id=JOB, attempt=1)}

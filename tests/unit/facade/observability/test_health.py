@@ -1,4 +1,4 @@
-"""What the probes say of a replica."""
+"""The health of a replica: ready, not ready and why, failed and why."""
 
 import asyncio
 from types import SimpleNamespace
@@ -12,15 +12,15 @@ from fabric_jobs.facade.roster import Roster
 
 
 def health(*, lag_s: float = 0.0, clock_is_right: bool = True) -> ReplicaHealth:
-    """Of a replica that is so far behind, with such a clock."""
+    """The health of a replica with this lag and clock."""
     log = cast("Log", SimpleNamespace(lag_s=lag_s))
     return ReplicaHealth(log, cast("Roster", SimpleNamespace(clock_is_right=clock_is_right)))
 
 
-def test_a_replica_that_is_well_is_ready() -> None:
-    """No reason says otherwise."""
+def test_health_nothing_wrong_is_ready() -> None:
+    """There is no reason against it; a lag of exactly the bound is no reason either."""
     assert health().ready()
-    assert health(lag_s=READY_S).unready() == []
+    assert health(lag_s=READY_S).unready_reasons() == []
 
 
 @pytest.mark.parametrize(
@@ -31,29 +31,31 @@ def test_a_replica_that_is_well_is_ready() -> None:
         (health(clock_is_right=False), "clock"),
     ],
 )
-def test_a_replica_that_is_not_ready_says_why(sick: ReplicaHealth, reason: str) -> None:
-    """And what to look at."""
-    (said,) = sick.unready()
+def test_health_one_fault_is_not_ready_with_its_reason(sick: ReplicaHealth, reason: str) -> None:
+    """The reason names what to check."""
+    (found,) = sick.unready_reasons()
 
     assert not sick.ready()
-    assert reason in said
+    assert reason in found
 
 
-def test_all_reasons_are_said_at_once() -> None:
+def test_health_several_faults_are_all_listed() -> None:
     """A stopping replica may be behind as well."""
     sick = health(lag_s=60, clock_is_right=False)
     sick.drain()
 
-    assert len(sick.unready()) == 3
+    assert len(sick.unready_reasons()) == 3
 
 
-async def test_a_replica_lives_while_all_of_its_tasks_do() -> None:
-    """One that has ended is named, however it ended."""
-    one = health()
-    going = asyncio.create_task(asyncio.Event().wait(), name="tail the log")
-    one.tasks = [cast("asyncio.Task[None]", going)]
-    alive = one.dead()
-    going.cancel()
-    await asyncio.wait([going])
+async def test_health_task_ended_is_a_failure_with_its_name() -> None:
+    """While every task runs there is no failure; a cancelled task counts as ended."""
+    replica = health()
+    task = asyncio.create_task(asyncio.Event().wait(), name="events log")
+    replica.tasks = [cast("asyncio.Task[None]", task)]
+    before = replica.failures()
+    task.cancel()
+    await asyncio.wait([task])
+    after = replica.failures()
 
-    assert (alive, one.dead()) == ([], ["tail the log has ended"])
+    assert before == []
+    assert after == ["The task 'events log' has ended: restart this facade."]

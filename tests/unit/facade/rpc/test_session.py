@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
-from fabric_jobs.facade.jobs.jobs import RefusedError
+from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
 from fabric_jobs.facade.rpc.session import MAX_BEAT_RUNS, MAX_WORKING, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -33,7 +33,7 @@ class Facade:
     def get(self, job_id: str) -> None:
         """Nothing is known."""
 
-    async def beat(self, heartbeat: ExecutorHeartbeat) -> None:
+    async def publish(self, heartbeat: ExecutorHeartbeat) -> None:
         """Remembers it."""
         self.beats.append(heartbeat)
 

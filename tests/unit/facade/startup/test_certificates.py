@@ -1,4 +1,4 @@
-"""How long certificates hold."""
+"""The validity periods of the certificates that settings name."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.facade.settings import FacadeSettings
-from fabric_jobs.facade.startup.certificates import Term, terms
+from fabric_jobs.facade.startup.certificates import Validity, validities
 from tests.support.certificates import Authority
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 PATH = Path("cert.pem")
 
 
-def term(begin_days: float, end_days: float) -> Term:
-    """A term so many days from now."""
+def validity(begin_days: float, end_days: float) -> Validity:
+    """A validity period that begins and ends so many days from now."""
     begin, end = NOW + timedelta(days=begin_days), NOW + timedelta(days=end_days)
-    return Term("grpc_tls_cert_file", PATH, begin, end)
+    return Validity("grpc_tls_cert_file", PATH, begin, end)
 
 
 @pytest.mark.parametrize(
-    ("begin", "end", "holds", "late"),
+    ("begin", "end", "covers", "needs_renewal"),
     [
         (-80, 20, True, False),
         (-91, 9, True, True),
@@ -29,31 +29,35 @@ def term(begin_days: float, end_days: float) -> Term:
         (1, 100, False, False),
     ],
 )
-def test_a_certificate_is_late_in_the_last_tenth_of_its_life(
-    begin: float, end: float, holds: bool, late: bool
+def test_validity_less_than_a_tenth_left_needs_renewal(
+    begin: float, end: float, covers: bool, needs_renewal: bool
 ) -> None:
-    """So one of a day is not overdue all day, nor one of a year noticed on its last."""
-    found = term(begin, end)
+    """The share fits certificates of a day as well as those of a year."""
+    found = validity(begin, end)
 
-    assert (found.holds(NOW), found.is_late(NOW)) == (holds, late)
-
-
-def test_what_is_told_names_the_setting_and_what_to_do() -> None:
-    """By the file, with the time."""
-    ended = f"FABRIC_JOBS_GRPC_TLS_CERT_FILE=cert.pem ended at {NOW - timedelta(days=1)}: renew it."
-
-    assert term(-9, -1).told(NOW) == ended
-    assert term(-1, 2.5).told(NOW) == "FABRIC_JOBS_GRPC_TLS_CERT_FILE=cert.pem holds for 2.5 days"
-    assert "does not hold before" in term(1, 2).told(NOW)
+    assert (found.covers(NOW), found.needs_renewal(NOW)) == (covers, needs_renewal)
 
 
-def test_each_file_that_is_set_has_its_term(tmp_path: Path) -> None:
-    """Of its own chain, the first to end counts; of the authorities, the last."""
+def test_validity_described_names_setting_file_and_time() -> None:
+    """An expired certificate also gets the advice to renew it."""
+    file = "FABRIC_JOBS_GRPC_TLS_CERT_FILE=cert.pem"
+
+    assert validity(-9, -1).describe(NOW) == (
+        f"{file} expired at {NOW - timedelta(days=1)}: renew it."
+    )
+    assert validity(-1, 2.5).describe(NOW) == f"{file} is valid for 2.5 days"
+    assert validity(1, 2).describe(NOW) == (
+        f"{file} is not valid before {NOW + timedelta(days=1)}."
+    )
+
+
+def test_validities_files_set_have_one_each(tmp_path: Path) -> None:
+    """Of a chain the first end counts, of several authorities the last."""
     authority, other = Authority(tmp_path / "one"), Authority(tmp_path / "two")
     server = authority.server()
     both = tmp_path / "both.pem"
     both.write_bytes(authority.ca.read_bytes() + other.ca.read_bytes())
-    found = terms(FacadeSettings(grpc_tls_cert_file=server.cert, kafka_ssl_ca_file=both))
+    found = validities(FacadeSettings(grpc_tls_cert_file=server.cert, kafka_ssl_ca_file=both))
 
     assert [one.setting for one in found] == ["grpc_tls_cert_file", "kafka_ssl_ca_file"]
-    assert all(one.holds(datetime.now(UTC)) for one in found)
+    assert all(one.covers(datetime.now(UTC)) for one in found)

@@ -1,4 +1,4 @@
-"""Who may reach a replica: settings that are half said are refused by name."""
+"""Who may call a replica: the settings, and the errors for settings that contradict."""
 
 import logging
 from itertools import combinations
@@ -17,7 +17,7 @@ from fabric_jobs.facade.monitor import MonitorAccess
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup.security import (
-    admission,
+    admission_rules,
     authenticator,
     grpc_address,
     grpc_security,
@@ -46,7 +46,7 @@ BEYOND = [
 
 @pytest.fixture
 def tls(tmp_path: Path) -> dict[str, Any]:
-    """The settings of a facade that has all three files."""
+    """The three files of mutual TLS, as settings."""
     authority = Authority(tmp_path)
     server = authority.server()
     return {
@@ -56,8 +56,8 @@ def tls(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_nothing_said_is_authentication_on_and_refused() -> None:
-    """A replica that was not told whom to trust does not start."""
+def test_authenticator_no_settings_is_refused_because_authentication_is_on() -> None:
+    """A facade that does not know whom to trust does not start."""
     with pytest.raises(SettingsError, match="Authentication needs") as raised:
         authenticator(from_env(FacadeSettings, {}))
 
@@ -69,8 +69,10 @@ def test_nothing_said_is_authentication_on_and_refused() -> None:
     [names for count in (1, 2, 3) for names in combinations(NEEDED, count)],
     ids=" and ".join,
 )
-def test_what_is_missing_is_named_and_nothing_else(missing: tuple[str, ...]) -> None:
-    """By the variable, with what to do."""
+def test_authenticator_settings_missing_error_names_exactly_those(
+    missing: tuple[str, ...],
+) -> None:
+    """It names each variable, and says what to do."""
     with pytest.raises(SettingsError, match="FABRIC_JOBS_AUTHENTICATION=off") as raised:
         authenticator(replace(WHOLE, **dict.fromkeys(missing, "")))
 
@@ -80,31 +82,33 @@ def test_what_is_missing_is_named_and_nothing_else(missing: tuple[str, ...]) -> 
 
 @pytest.mark.parametrize("text", ["contoso", "1", "api://de000000", PUBLISHER_TENANT + "0"])
 @pytest.mark.parametrize("name", ["publisher_tenant_id", "client_id"])
-def test_what_is_no_guid_is_refused_by_its_variable(name: str, text: str) -> None:
-    """The message shows what it holds."""
+def test_settings_malformed_guid_error_names_variable_and_value(name: str, text: str) -> None:
+    """A GUID with a digit too many is malformed too."""
     with pytest.raises(SettingsError, match=f"^{NEEDED[name]}='{text}' is not a GUID"):
         from_env(FacadeSettings, {NEEDED[name]: text})
 
 
-def test_an_app_id_of_fabric_that_is_no_guid_is_refused() -> None:
-    """Also as one of several."""
+def test_settings_malformed_guid_in_a_list_error_names_variable_and_value() -> None:
+    """The other ids of the list are well-formed."""
     ids = f"{CLIENT_ID},Fabric"
     with pytest.raises(SettingsError, match=f"^FABRIC_JOBS_FABRIC_APP_IDS='{ids}' is not a GUID"):
         from_env(FacadeSettings, {"FABRIC_JOBS_FABRIC_APP_IDS": ids})
 
 
-async def test_an_authority_may_end_with_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked at one address, however it was written."""
+async def test_authenticator_authority_with_a_final_slash_is_asked_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The URL of the request has one slash there."""
     monkeypatch.setattr("fabric_jobs.facade.auth.keys.START_S", 0.1)
-    trusted = authenticator(replace(WHOLE, authority="http://127.0.0.1:1/"))
-    assert trusted is not None
+    made = authenticator(replace(WHOLE, authority="http://127.0.0.1:1/"))
+    assert made is not None
 
     with pytest.raises(AuthorityError, match=r"from http://127\.0\.0\.1:1/common/"):
-        await trusted.keys.start()
+        await made.keys.start()
 
 
-def test_the_whole_settings_make_an_authenticator() -> None:
-    """GUIDs in any letter case."""
+def test_authenticator_complete_settings_is_made() -> None:
+    """The GUIDs may be in any letter case."""
     capitals = replace(
         WHOLE, publisher_tenant_id=PUBLISHER_TENANT.upper(), client_id=CLIENT_ID.upper()
     )
@@ -113,16 +117,18 @@ def test_the_whole_settings_make_an_authenticator() -> None:
     assert isinstance(authenticator(capitals), Authenticator)
 
 
-def test_fabric_s_two_app_ids_are_the_default() -> None:
-    """As Microsoft publishes them."""
+def test_settings_fabric_app_ids_default_is_the_two_that_microsoft_publishes() -> None:
+    """Fabric's tokens come from either app."""
     assert {UUID(text) for text in FacadeSettings().fabric_app_ids} == {
         UUID("00000009-0000-0000-c000-000000000000"),
         UUID("d2450708-699c-41e3-8077-b0c8341509aa"),
     }
 
 
-def test_authentication_off_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody is asked who it is, and the log warns."""
+def test_authenticator_authentication_off_is_none_and_warns(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Every caller counts as Fabric, and the log says so."""
     with caplog.at_level(logging.WARNING, "fabric_jobs.facade"):
         assert authenticator(FacadeSettings(authentication="off")) is None
 
@@ -130,15 +136,15 @@ def test_authentication_off_is_said_aloud(caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.mark.parametrize("word", ["ON", "true", "none", "0"])
-def test_authentication_is_on_or_off(word: str) -> None:
-    """A word that is neither is not taken for either."""
+def test_settings_authentication_neither_on_nor_off_is_refused(word: str) -> None:
+    """No other word stands for one of the two."""
     with pytest.raises(SettingsError, match=f"^FABRIC_JOBS_AUTHENTICATION='{word}'"):
         from_env(FacadeSettings, {"FABRIC_JOBS_AUTHENTICATION": word})
 
 
 @pytest.mark.parametrize("address", BEYOND)
-def test_http_beyond_loopback_without_authentication_is_refused(address: str) -> None:
-    """Both variables are named: the one to change, or the other."""
+def test_http_address_beyond_loopback_without_authentication_is_refused(address: str) -> None:
+    """The error names both variables, because a change of either one helps."""
     settings = FacadeSettings(authentication="off", http_address=address)
 
     with pytest.raises(SettingsError, match=r"^FABRIC_JOBS_HTTP_ADDRESS=") as raised:
@@ -148,16 +154,16 @@ def test_http_beyond_loopback_without_authentication_is_refused(address: str) ->
 
 
 @pytest.mark.parametrize("address", [*LOOPBACK, *BEYOND])
-def test_http_with_authentication_binds_anywhere(address: str) -> None:
-    """Whoever calls must be Fabric."""
+def test_http_address_with_authentication_may_be_any(address: str) -> None:
+    """Only Fabric can call."""
     host, port = http_address(replace(WHOLE, http_address=address))
 
     assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
 
 
 @pytest.mark.parametrize("address", LOOPBACK)
-def test_http_on_loopback_needs_no_authentication(address: str) -> None:
-    """For development."""
+def test_http_address_on_loopback_without_authentication_is_allowed(address: str) -> None:
+    """This is for development."""
     host, port = http_address(FacadeSettings(authentication="off", http_address=address))
 
     assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
@@ -165,8 +171,10 @@ def test_http_on_loopback_needs_no_authentication(address: str) -> None:
 
 @pytest.mark.parametrize("authentication", ["on", "off"])
 @pytest.mark.parametrize("address", BEYOND)
-def test_grpc_beyond_loopback_is_refused(address: str, authentication: str) -> None:
-    """Without certificates it authenticates nobody, whatever HTTP does."""
+def test_grpc_address_beyond_loopback_without_tls_is_refused(
+    address: str, authentication: str
+) -> None:
+    """HTTP's authentication does not protect gRPC."""
     environ = {
         "FABRIC_JOBS_GRPC_ADDRESS": address,
         "FABRIC_JOBS_AUTHENTICATION": authentication,
@@ -179,16 +187,16 @@ def test_grpc_beyond_loopback_is_refused(address: str, authentication: str) -> N
 
 
 @pytest.mark.parametrize("address", [*LOOPBACK, *BEYOND])
-def test_grpc_with_mutual_tls_binds_anywhere(address: str, tls: dict[str, Any]) -> None:
-    """Whoever calls must have a certificate, and a role."""
+def test_grpc_address_with_mutual_tls_may_be_any(address: str, tls: dict[str, Any]) -> None:
+    """A client needs a certificate and a role."""
     settings = FacadeSettings(grpc_address=address, grpc_readers=("reader",), **tls)
     host, port = grpc_address(settings, grpc_security(settings))
 
     assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
 
 
-def test_grpc_s_clients_have_the_roles_that_the_settings_give(tls: dict[str, Any]) -> None:
-    """A name may have several."""
+def test_grpc_security_names_set_have_their_roles(tls: dict[str, Any]) -> None:
+    """A name may have several roles."""
     environ = {f"FABRIC_JOBS_{name.upper()}": str(path) for name, path in tls.items()} | {
         "FABRIC_JOBS_GRPC_EXECUTORS": "one, two",
         "FABRIC_JOBS_GRPC_OPERATORS": "two",
@@ -205,42 +213,44 @@ def test_grpc_s_clients_have_the_roles_that_the_settings_give(tls: dict[str, Any
     )
 
 
-def test_grpc_without_tls_knows_nobody() -> None:
-    """On loopback, whoever calls may do everything."""
+def test_grpc_security_without_tls_is_none() -> None:
+    """On loopback, every client may call every method."""
     assert grpc_security(FacadeSettings()) is None
 
 
 @pytest.mark.parametrize("role", RpcRole)
-def test_a_role_without_tls_is_refused(role: RpcRole) -> None:
-    """Whoever set it believes that it holds."""
+def test_grpc_security_role_without_tls_is_refused(role: RpcRole) -> None:
+    """The role would have no effect."""
     with pytest.raises(SettingsError, match="FABRIC_JOBS_GRPC_TLS_CLIENT_CA_FILE"):
         grpc_security(from_env(FacadeSettings, {f"FABRIC_JOBS_GRPC_{role.upper()}": "one"}))
 
 
-def test_tls_without_a_role_is_refused(tls: dict[str, Any]) -> None:
-    """Nobody could call."""
-    with pytest.raises(SettingsError, match=r"nobody may call it: .*FABRIC_JOBS_GRPC_EXECUTORS"):
+def test_grpc_security_tls_without_a_role_is_refused(tls: dict[str, Any]) -> None:
+    """No client could call a method."""
+    with pytest.raises(
+        SettingsError, match=r"no client may call it\. .*FABRIC_JOBS_GRPC_EXECUTORS"
+    ):
         grpc_security(FacadeSettings(**tls))
 
 
-def test_tls_that_is_half_said_is_refused(tls: dict[str, Any]) -> None:
-    """Never is a part of it passed over."""
+def test_grpc_security_one_file_missing_is_refused(tls: dict[str, Any]) -> None:
+    """The error names the missing file's variable."""
     del tls["grpc_tls_client_ca_file"]
     with pytest.raises(SettingsError, match="set FABRIC_JOBS_GRPC_TLS_CLIENT_CA_FILE too"):
         grpc_security(FacadeSettings(grpc_readers=("reader",), **tls))
 
 
 @pytest.mark.parametrize("address", LOOPBACK)
-def test_grpc_on_loopback_is_taken(address: str) -> None:
-    """By number or name."""
+def test_grpc_address_on_loopback_without_tls_is_allowed(address: str) -> None:
+    """The host may be a number or a name."""
     host, port = grpc_address(FacadeSettings(grpc_address=address), None)
 
     assert f"{host}:{port}" == address.replace("[", "").replace("]", "")
 
 
-def test_admission_is_what_the_settings_say() -> None:
-    """Unsaid, a user stands behind what was asked for by hand, and nothing else is limited."""
-    assert admission(FacadeSettings()) == AdmissionRules(
+def test_admission_rules_default_and_set_follow_the_settings() -> None:
+    """By default a manual create needs a subject token, and nothing else is limited."""
+    assert admission_rules(FacadeSettings()) == AdmissionRules(
         subject_required=frozenset({InvokeType.MANUAL})
     )
     environ = {
@@ -250,7 +260,7 @@ def test_admission_is_what_the_settings_say() -> None:
         "FABRIC_JOBS_TENANT_CREATES_PER_S": "0.5",
         "FABRIC_JOBS_TENANT_UNFINISHED_JOBS": "3",
     }
-    assert admission(from_env(FacadeSettings, environ)) == AdmissionRules(
+    assert admission_rules(from_env(FacadeSettings, environ)) == AdmissionRules(
         subject_required=frozenset({InvokeType.MANUAL, InvokeType.SCHEDULED}),
         item_types=frozenset({"A.Item", "B.Item"}),
         job_types=frozenset({"quick"}),
@@ -260,43 +270,43 @@ def test_admission_is_what_the_settings_say() -> None:
 
 
 def monitor(**settings: Any) -> MonitorAccess | None:
-    """Who sees the monitor by these settings."""
-    given: dict[str, Any] = {
+    """The access to the monitor by these settings."""
+    values: dict[str, Any] = {
         name: Secret(value) if name.endswith("_token") else value
         for name, value in settings.items()
     }
-    return monitor_access(FacadeSettings(**given))
+    return monitor_access(FacadeSettings(**values))
 
 
-def test_the_monitor_is_off_unless_it_is_asked_for() -> None:
-    """A token alone does not ask for it: whoever set it believes that it holds."""
+def test_monitor_access_monitor_off_is_none_and_a_token_is_refused() -> None:
+    """The token would have no effect."""
     assert monitor() is None
     with pytest.raises(SettingsError, match="FABRIC_JOBS_MONITOR=true"):
         monitor(monitor_reader_token="r" * 16)
 
 
 @pytest.mark.parametrize("address", BEYOND)
-def test_the_monitor_beyond_loopback_needs_a_sign_in(address: str) -> None:
-    """Whichever of the two."""
+def test_monitor_access_beyond_loopback_needs_a_token(address: str) -> None:
+    """One token of either role is enough."""
     with pytest.raises(SettingsError, match="FABRIC_JOBS_MONITOR_OPERATOR_TOKEN"):
         monitor(monitor=True, http_address=address)
 
-    seen_by = monitor(monitor=True, http_address=address, monitor_reader_token="r" * 16)
-    assert seen_by
-    assert not seen_by.is_open
+    access = monitor(monitor=True, http_address=address, monitor_reader_token="r" * 16)
+    assert access
+    assert not access.is_open
 
 
 @pytest.mark.parametrize("base_path", ["/monitor", "/monitor/jobs"])
-def test_the_monitor_s_path_is_not_fabric_s(base_path: str) -> None:
-    """One of them would be served in the other's place."""
+def test_monitor_access_base_path_under_the_monitor_is_refused(base_path: str) -> None:
+    """One of the two would hide the other."""
     with pytest.raises(SettingsError, match="FABRIC_JOBS_BASE_PATH"):
         monitor(monitor=True, base_path=base_path)
 
     assert monitor(monitor=True, base_path="/monitored")
 
 
-def test_the_monitor_on_loopback_needs_none() -> None:
-    """Unless there is one."""
+def test_monitor_access_on_loopback_is_open_without_a_token_and_closed_with_one() -> None:
+    """An open monitor has no sign-in."""
     open_to_all = monitor(monitor=True)
     closed = monitor(monitor=True, monitor_operator_token="o" * 16)
     assert open_to_all
@@ -307,7 +317,7 @@ def test_the_monitor_on_loopback_needs_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "told"),
+    ("tokens", "message"),
     [
         ({"monitor_reader_token": "short"}, "MONITOR_READER_TOKEN is shorter than 16"),
         ({"monitor_operator_token": "o" * 15}, "MONITOR_OPERATOR_TOKEN is shorter than 16"),
@@ -317,9 +327,9 @@ def test_the_monitor_on_loopback_needs_none() -> None:
         ),
     ],
 )
-def test_tokens_of_the_monitor_that_keep_nobody_out_are_refused(
-    tokens: dict[str, str], told: str
+def test_monitor_access_short_or_equal_tokens_are_refused(
+    tokens: dict[str, str], message: str
 ) -> None:
-    """Those that might be guessed, and those that make every reader an operator."""
-    with pytest.raises(SettingsError, match=told):
+    """A short token can be guessed; equal tokens make every reader an operator."""
+    with pytest.raises(SettingsError, match=message):
         monitor(monitor=True, **tokens)

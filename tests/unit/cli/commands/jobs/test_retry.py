@@ -26,7 +26,7 @@ def test_retry_with_an_unknown_outcome_names_the_id_for_the_next_try(stub: StubF
     """A second try with the same id starts no second job."""
 
     def fail(_: object) -> None:
-        raise Failure(grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE", "The log is away.")
+        raise Failure(grpc.StatusCode.UNAVAILABLE, "LOG_UNREACHABLE", "The log is away.")
 
     stub.answer = fail
     result = stub.run("jobs", "retry", JOB)

@@ -99,7 +99,7 @@ def test_watch_of_a_job_on_a_facade_that_stays_away_is_exit_code_2(
 
     def answer_once(_: object) -> pb.GetJobResponse:
         if not answers:
-            raise Failure(grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE", "The log is away.")
+            raise Failure(grpc.StatusCode.UNAVAILABLE, "LOG_UNREACHABLE", "The log is away.")
         return answers.pop()
 
     monkeypatch.setattr(watch, "MAX_OUTAGE_S", 0)

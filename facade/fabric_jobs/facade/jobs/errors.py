@@ -1,0 +1,61 @@
+"""What a command or a read raises: it was refused for good, or can't be answered now."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from fabric_jobs.facade import metrics
+from fabric_jobs.facade.lifecycle import Refusal
+from fabric_jobs.facade.log import LogUnavailableError
+
+
+class RefusedError(Exception):
+    """The job's state rules the command out; sending the same command again cannot help."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.reason = refusal.reason
+
+
+class UnavailableReason(StrEnum):
+    """Why a facade can't answer now; callers over HTTP and gRPC and the metric get these words."""
+
+    #: Kafka did not answer in time: the log's end was not read, or an event was not appended.
+    LOG_UNREACHABLE = "LOG_UNREACHABLE"
+    #: An event of the job was handed to Kafka and was not read back: it may still take effect.
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    #: As many commands are in progress as this replica accepts, in all or for the job.
+    OVERLOADED = "OVERLOADED"
+    #: A later version of the facade wrote the job's last event; this version can't decide on it.
+    NEWER_VERSION = "NEWER_VERSION"
+    #: Other writers changed the job each time this replica had decided.
+    CONTENDED = "CONTENDED"
+    #: The keys that verify Fabric's tokens can't be fetched from the authority; over HTTP only.
+    AUTHORITY_UNREACHABLE = "AUTHORITY_UNREACHABLE"
+
+
+# Prometheus sees a counter grow only if its series was there before.
+for _reason in UnavailableReason:
+    metrics.UNAVAILABLE.add(0, _reason)
+
+
+class UnavailableError(Exception):
+    """A facade can't answer now. Sending the same command again is safe, and may help."""
+
+    def __init__(self, reason: UnavailableReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@contextmanager
+def map_log_errors() -> Iterator[None]:
+    """Raises `UnavailableError` for the log's own error, and counts each one by its reason."""
+    try:
+        yield
+    except LogUnavailableError as error:
+        reason = UnavailableReason.LOG_UNREACHABLE
+        metrics.UNAVAILABLE.add(1, reason)
+        raise UnavailableError(reason, str(error)) from error
+    except UnavailableError as error:
+        metrics.UNAVAILABLE.add(1, error.reason)
+        raise
