@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test chaos bench unit check proto docs lock build clean
+.PHONY: demo test chaos bench unit coverage check proto docs lock build clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -19,6 +19,9 @@ bench: .venv/ready .venv-bench/ready  ## what is measured, against its peers: do
 
 unit: .venv/ready  ## the tests that need no network
 	$(BIN)/pytest -q tests/unit
+
+coverage: .venv/ready  ## lines and branches of the product that the unit tests run
+	$(BIN)/pytest -q tests/unit --cov --cov-report=term:skip-covered $(ARGS)
 
 check: .venv/ready  ## style and types
 	$(BIN)/ruff check .
