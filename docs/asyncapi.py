@@ -1,6 +1,6 @@
-"""Writes what tools read about the topic, from the contract's types: `make docs`.
+"""Writes the descriptions of the topic that tools read, from the contract's types: `make docs`.
 
-`events.schema.json` has a JSON Schema for each event, `asyncapi.yaml` the topic that carries them.
+`events.schema.json` has a JSON Schema for each event. `asyncapi.yaml` describes the topic.
 """
 
 import inspect
@@ -29,7 +29,7 @@ _KEY = {"type": "string", "format": "uuid", "description": "The job instance id,
 
 
 def documents() -> dict[str, str]:
-    """The text of each file, by its name."""
+    """The text of each generated file, by the file's name."""
     asyncapi = yaml.safe_dump(_asyncapi(), sort_keys=False, allow_unicode=True, width=100)
     return {
         SCHEMA: json.dumps(_schema(), indent=2, ensure_ascii=False) + "\n",
@@ -50,15 +50,15 @@ def _schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": _GENERATED,
         "title": "The job events",
-        "description": "The value of a record. One of a type that is none of these, as a later "
-        "version may write, is an UnknownEvent: count its sequence, and take its state.",
+        "description": "The value of a record. A later version may write other types. Such an "
+        "event is an UnknownEvent: count its sequence, and take its state.",
         "oneOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in KINDS],
         "$defs": definitions,
     }
 
 
 def _describe(kind: type[Struct], properties: dict[str, dict[str, Any]]) -> None:
-    """Adds what the contract's `#:` comments say of the fields."""
+    """Adds the contract's `#:` comments to the properties as descriptions."""
     comments: dict[str, str] = {}
     for one in kind.__mro__[: kind.__mro__.index(Struct)]:
         words: list[str] = []
@@ -82,9 +82,9 @@ def _asyncapi() -> dict[str, Any]:
         "info": {
             "title": "fabric-jobs",
             "version": version("fabric-jobs"),
-            "description": "The jobs of a Microsoft Fabric workload, as events. Duplicates and "
-            "losers of races lie on the topic too: a subscriber keeps one number per job, as "
-            "subscribe.md says.",
+            "description": "The jobs of a Microsoft Fabric workload, as events. The topic also "
+            "holds duplicates and events that lost a race. A subscriber keeps one number per job "
+            "to skip them: see subscribe.md.",
         },
         "defaultContentType": events.CONTENT_TYPE,
         "servers": {
@@ -93,9 +93,9 @@ def _asyncapi() -> dict[str, Any]:
         "channels": {
             "events": {
                 "address": EVENTS_TOPIC,
-                "description": "All events of a job lie in one partition, in order: its id is the "
-                "key, and Kafka's default partitioner (murmur2) chooses the partition by it. "
-                "Records are deleted by age and never compacted.",
+                "description": "All events of a job are in one partition, in order: the key is the "
+                "job's id, and Kafka's default partitioner (murmur2) chooses the partition by the "
+                "key. Records are deleted by age and never compacted.",
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
                 "bindings": {
                     "kafka": {
@@ -111,15 +111,15 @@ def _asyncapi() -> dict[str, Any]:
             },
             "heartbeats": {
                 "address": HEARTBEATS_TOPIC,
-                "description": "Internal: by it the facades tell each other who is there. Its form "
-                "may change at any time. Ask `ListExecutors` over gRPC.",
+                "description": "Internal: the heartbeats of executors and facades. The form of the "
+                "records may change at any time. Call `ListExecutors` over gRPC instead.",
             },
         },
         "operations": {
             "publishEvents": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/events"},
-                "summary": "A facade accepted a job, or something became of one.",
+                "summary": "A facade accepted a job, or a job's state changed.",
             }
         },
         "components": {"messages": messages, "messageTraits": {"event": _trait()}},
@@ -137,7 +137,7 @@ def _message(kind: type[KnownEvent]) -> dict[str, Any]:
 
 
 def _trait() -> dict[str, Any]:
-    """What all events have in common."""
+    """The message trait that all events share."""
     return {
         "contentType": events.CONTENT_TYPE,
         "headers": {
@@ -154,7 +154,7 @@ def _trait() -> dict[str, Any]:
 
 
 def _name(kind: type[KnownEvent]) -> str:
-    """`attemptFailed` for `AttemptFailed`."""
+    """The message's name: the class name with a small first letter, as `attemptFailed`."""
     return kind.__name__[0].lower() + kind.__name__[1:]
 
 

@@ -20,17 +20,23 @@ PAGE = Path(__file__).with_suffix(".md")
 OPENING = """\
 # Settings
 
-Each program reads its settings from the environment when it starts; an empty value stands for
-the default.
+Each program reads its settings from the environment when it starts. An empty value means the
+default.
 
-Any of them may come from a file instead, as secrets do: `FABRIC_JOBS_POOL_FILE=/run/secrets/pool`
-gives what `FABRIC_JOBS_POOL` would, without the file's last line break. Both at once are refused.
+**From a file.** Every setting may come from a file, which is useful for secrets:
+`FABRIC_JOBS_POOL_FILE=/run/secrets/pool` sets what `FABRIC_JOBS_POOL` would set, without the file's
+last line break. It is an error to set both.
 
-A value that can't be used ends the program with one line, which names the variable and a value that
-would do, and with exit code 1 (facade) or 2 (executor). A variable whose name is close to that of a
-setting, and is none, is a warning in the log. `fabric-jobs check` finds both before.
+**Errors.** If a value can't be used, the program ends with one line that names the variable and a
+value that would be accepted. The exit code is 1 (facade) or 2 (executor). If a variable looks like
+a misspelt setting, the program logs a warning. `fabric-jobs check` finds both in advance.
 
-This page is written by `make docs`, from the settings in the code.
+Microsoft documents the tokens that the facade verifies:
+[Backend authentication and authorization overview][tokens].
+
+`make docs` writes this page from the settings in the code.
+
+[tokens]: https://learn.microsoft.com/fabric/workload-development-kit/back-end-authentication
 """
 SECTIONS = [
     ("Both programs", None, KafkaSettings),
@@ -42,7 +48,7 @@ _HEAD = "| variable | default | may be | meaning |\n|---|---|---|---|\n"
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of docs/settings.md."""
     parts = [OPENING]
     for title, command, settings in SECTIONS:
         rows = [
@@ -55,7 +61,7 @@ def page() -> str:
 
 
 def meanings(settings: type[Struct]) -> dict[str, str]:
-    """By field of the class, the `#:` comment above it, in one line."""
+    """The `#:` comment above each field of the class, in one line, by the field's name."""
     found: dict[str, str] = {}
     comment: list[str] = []
     for line in inspect.getsource(settings).splitlines():

@@ -19,7 +19,7 @@ from fabric_jobs.runtime.settings import value_types, variables
 from tests.conftest import no_apache_kafka
 from tests.support import apache_kafka
 from tests.support.compose import SERVICES, Stack, built, why_unavailable
-from tests.support.pages import Shown, shown
+from tests.support.pages import ShownCommand, find_commands
 from tests.support.paths import ROOT
 from tests.support.programs import Fabric, Program, new_id
 
@@ -119,8 +119,10 @@ def test_what_is_mounted_and_copied_is_there() -> None:
     assert [name for name in files + sources if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("line", shown("docker"), ids=lambda line: f"{line.page}: {line.command}")
-def test_a_docker_line_of_the_docs_names_what_there_is(line: Shown) -> None:
+@pytest.mark.parametrize(
+    "line", find_commands("docker"), ids=lambda line: f"{line.page}: {line.command}"
+)
+def test_a_docker_line_of_the_docs_names_what_there_is(line: ShownCommand) -> None:
     """Profiles and services of compose.yaml, the variables that it asks for, and its image."""
     ((_, tool, *words),) = line.parts
     if tool == "build":

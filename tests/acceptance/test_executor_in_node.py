@@ -11,13 +11,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import SERVERS, Cluster
 from tests.support.certificates import Authority
-from tests.support.pages import shown
+from tests.support.pages import find_commands
 from tests.support.programs import Fabric, Program, addresses, facade, new_id, program, status_api
 
 ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
 #: As the page says: where npm installs what the lock names, and what runs then.
-((_, FOLDER),) = (one.parts[0] for one in shown("npm"))
-((_, SCRIPT),) = {tuple(one.parts[0]) for one in shown("node")}
+((_, FOLDER),) = (one.parts[0] for one in find_commands("npm"))
+((_, SCRIPT),) = {tuple(one.parts[0]) for one in find_commands("node")}
 #: More rows than any test waits for.
 ENDLESS = {"rows": 1_000_000}
 

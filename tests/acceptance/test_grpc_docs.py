@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Cluster, missing
 from tests.support.command import run
-from tests.support.pages import Shown, shown
+from tests.support.pages import ShownCommand, find_commands
 from tests.support.paths import ROOT
 from tests.support.programs import Fabric, Program, executor, facade
 
@@ -21,7 +21,7 @@ HANDLERS = "tests.support.handlers:executor"
 ADDRESS = "localhost:5001"
 (JOB_ID,) = set(re.findall(r'"job_id": "([0-9a-f-]{36})"', PAGE))
 SETTINGS = dict(re.findall(r"^\$ export (\w+)=(\S+)$", PAGE, re.M))
-CALLS = shown("grpcurl")
+CALLS = find_commands("grpcurl")
 
 pytestmark = pytest.mark.timeout(600)  # where grpcurl has yet to be built
 
@@ -45,7 +45,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def folder(tools: str, tmp_path: Path) -> Path:
     """The page's certificates, made as it says."""
-    for one in shown("openssl", "for"):
+    for one in find_commands("openssl", "for"):
         subprocess.run(["bash", "-ec", one.command], cwd=tmp_path, capture_output=True, check=True)
     return tmp_path
 
@@ -79,11 +79,11 @@ async def test_grpcurl_works_as_the_page_shows_it(
 
     assert len(CALLS) == 5
     for call, seen in zip(CALLS, printed, strict=True):
-        assert call.is_what(seen), f"{call.command}\n{seen}"
+        assert call.matches(seen), f"{call.command}\n{seen}"
     assert listed.stdout == [JOB_ID]
 
 
-def _called(call: Shown, replica: Program, plain: Program, tools: str) -> str:
+def _called(call: ShownCommand, replica: Program, plain: Program, tools: str) -> str:
     """What the line prints, at the facade that it is meant for."""
     address = (plain if "-plaintext" in call.command else replica).ready["grpc"]
     done = subprocess.run(

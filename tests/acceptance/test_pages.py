@@ -10,17 +10,23 @@ import pytest
 
 from tests.conftest import missing
 from tests.support.command import COMMAND, dev
-from tests.support.pages import Shown, blocks, shown
+from tests.support.pages import ShownCommand, command_blocks, find_commands
 
 #: What ends the output of a command.
 MARK = "\x1e"
-WHOLE = [block for block in blocks() if any(one in shown("curl", "kcat", "jq") for one in block)]
+WHOLE = [
+    block
+    for block in command_blocks()
+    if any(one in find_commands("curl", "kcat", "jq") for one in block)
+]
 
 
 @pytest.mark.parametrize("block", WHOLE, ids=lambda block: block[0].page)
-async def test_a_block_prints_what_the_page_shows(block: list[Shown], tmp_path: Path) -> None:
+async def test_a_block_prints_what_the_page_shows(
+    block: list[ShownCommand], tmp_path: Path
+) -> None:
     """From its first line to its last, on `fabric-jobs dev`."""
-    for program in sorted(set().union(*(one.words for one in block)) - {"fabric-jobs"}):
+    for program in sorted(set().union(*(one.programs for one in block)) - {"fabric-jobs"}):
         if shutil.which(program) is None:
             missing(program, f"no {program} on PATH: install it")
     async with dev() as running:
@@ -45,4 +51,4 @@ async def test_a_block_prints_what_the_page_shows(block: list[Shown], tmp_path: 
 
     printed = done.stdout.split(MARK)[:-1]
     for one, seen in zip(block, printed, strict=True):
-        assert one.is_what(seen), f"{one.command}\n{seen}\n{done.stderr}"
+        assert one.matches(seen), f"{one.command}\n{seen}\n{done.stderr}"

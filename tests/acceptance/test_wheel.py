@@ -18,7 +18,7 @@ from msgspec import Struct
 from tests.conftest import Cluster, missing
 from tests.support import node_examples
 from tests.support.command import ENVIRONMENT
-from tests.support.pages import shown
+from tests.support.pages import find_commands
 from tests.support.paths import ROOT
 from tests.support.programs import Fabric, facade, new_id, program
 
@@ -158,7 +158,7 @@ def full(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     folder = tmp_path_factory.mktemp("full")
     environment = Environment.create(folder / "environment")
     environment.install("--require-hashes", "-r", ROOT / "requirements.lock")
-    (command,) = shown("pip")
+    (command,) = find_commands("pip")
     (words,) = command.parts
     arguments = [re.sub(r"/path/to/[^[]+", str(wheel), word) for word in words]
     assert (arguments[:2], arguments.count(f"{wheel}[cli]")) == (["pip", "install"], 1)

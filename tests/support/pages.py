@@ -1,6 +1,6 @@
-"""The commands that README.md, a new project's README.md and docs/ show, each with what it prints.
+"""The pages of the documentation: their commands, with the output that they show, and their tables.
 
-They stand in fenced blocks of `console`, behind `$ `. None may stand there that no test knows of.
+Commands stand in fenced blocks of `console`, behind `$ `. Each must be known to a test.
 """
 
 import re
@@ -12,27 +12,35 @@ from typing import NamedTuple
 from tests.support.paths import ROOT
 
 TEMPLATE = ROOT / "cli" / "fabric_jobs" / "cli" / "template" / "README.md"
-PAGES = [ROOT / "README.md", TEMPLATE, *sorted((ROOT / "docs").glob("*.md"))]
-#: By a command's first word, the tests that run all that are shown, or hold them to what there is.
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    TEMPLATE,
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "tests" / "chaos" / "README.md",
+]
+#: By a command's first word, the test file that runs every such command, or checks it.
 TESTS = {
-    "cd": "tests/unit/docs/test_docs.py",
+    "cd": "tests/unit/docs/test_commands.py",
     "curl": "tests/acceptance/test_pages.py",
     "docker": "tests/acceptance/test_compose.py",
-    "export": "tests/unit/docs/test_docs.py",
+    "export": "tests/unit/docs/test_commands.py",
     "fabric-jobs": "tests/unit/docs/test_cli_page.py",
     "for": "tests/acceptance/test_grpc_docs.py",
+    "git": "tests/unit/docs/test_contributing_page.py",
     "grpcurl": "tests/acceptance/test_grpc_docs.py",
     "jq": "tests/acceptance/test_pages.py",
     "kafka-acls.sh": "tests/unit/runtime/kafka/test_clients.py",
     "kcat": "tests/acceptance/test_pages.py",
-    "make": "tests/unit/docs/test_docs.py",
+    "make": "tests/unit/docs/test_commands.py",
     "node": "tests/acceptance/test_executor_in_node.py",
     "npm": "tests/acceptance/test_executor_in_node.py",
     "openssl": "tests/acceptance/test_grpc_docs.py",
     "pip": "tests/acceptance/test_wheel.py",
+    "pre-commit": "tests/unit/docs/test_contributing_page.py",
     "pytest": "tests/unit/cli/commands/test_new.py",
-    "python": "tests/unit/docs/test_docs.py",
-    "source": "tests/unit/docs/test_docs.py",
+    "python": "tests/unit/docs/test_commands.py",
+    "source": "tests/unit/docs/test_commands.py",
     "xargs": "tests/unit/docs/test_cli_page.py",
 }
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
@@ -40,20 +48,20 @@ _COMMAND = re.compile(r"^\$ (.*; do\n(?:.*\n)*?  done|.*)\n((?:(?!\$ ).*\n)*)", 
 _INLINE = re.compile(r"`((?:docker|make|python) [^`]+)`")
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"
-#: What another run prints otherwise, and all that it may print there.
+#: What differs from run to run in an output, and the pattern of what may stand there.
 _ANY = {_ID: _ID, _TIME: _TIME, "…": ".*"}
 
 
-class Shown(NamedTuple):
-    """A command, with what stands below it; that is nothing for one inside a sentence."""
+class ShownCommand(NamedTuple):
+    """A command on a page, with the output below it; a command inside a sentence has no output."""
 
     page: str
     command: str
-    printed: str = ""
+    output: str = ""
 
     @property
     def parts(self) -> list[list[str]]:
-        """The words of each part of the first line, by pipes and `&&`, without assignments."""
+        """The words of each part of the first line; pipes and `&&` separate the parts."""
         lexer = shlex.shlex(self.command.partition("\n")[0], posix=True, punctuation_chars="|&")
         lexer.whitespace_split = True
         found: list[list[str]] = [[]]
@@ -65,32 +73,60 @@ class Shown(NamedTuple):
         return [part for part in found if part]
 
     @property
-    def words(self) -> set[str]:
+    def programs(self) -> set[str]:
         """The name of the program of each part."""
         return {Path(part[0]).name for part in self.parts}
 
-    def is_what(self, seen: str) -> bool:
-        """Whether a run printed this, where … stands for anything, and ids and times for others."""
+    def matches(self, output: str) -> bool:
+        """Whether a run's output is the one on the page; `…`, ids and times stand for others."""
         pattern = "".join(
             next((wide for one, wide in _ANY.items() if re.fullmatch(one, piece)), re.escape(piece))
-            for piece in re.split(f"({'|'.join(_ANY)})", self.printed.rstrip("\n"))
+            for piece in re.split(f"({'|'.join(_ANY)})", self.output.rstrip("\n"))
         )
-        return re.fullmatch(pattern, seen.rstrip("\n"), re.S) is not None
+        return re.fullmatch(pattern, output.rstrip("\n"), re.S) is not None
 
 
-def blocks() -> Iterator[list[Shown]]:
-    """The commands of each block."""
+def command_blocks() -> Iterator[list[ShownCommand]]:
+    """The commands of each console block, page by page."""
     for page in PAGES:
         for block in _BLOCK.findall(page.read_text()):
-            yield [Shown(str(page.relative_to(ROOT)), *found) for found in _COMMAND.findall(block)]
+            yield [ShownCommand(name_of(page), *found) for found in _COMMAND.findall(block)]
 
 
-def shown(*words: str) -> list[Shown]:
-    """The commands that begin with one of these words, or have a part that does."""
-    inside = [
-        Shown(str(page.relative_to(ROOT)), command)
+def find_commands(*programs: str) -> list[ShownCommand]:
+    """The commands, in blocks and in sentences, that have a part which runs one of the programs."""
+    inline = [
+        ShownCommand(name_of(page), command)
         for page in PAGES
         for command in _INLINE.findall(re.sub(_BLOCK, "", page.read_text()))
     ]
-    found = [one for block in blocks() for one in block]
-    return [one for one in found + inside if one.words & set(words)]
+    in_blocks = [one for block in command_blocks() for one in block]
+    return [one for one in in_blocks + inline if one.programs & set(programs)]
+
+
+def name_of(page: Path) -> str:
+    """The page's path in the repository."""
+    return str(page.relative_to(ROOT))
+
+
+def section(page: str, heading: str) -> str:
+    """The text of a section: from its heading to the next heading of its level or above."""
+    text = (ROOT / page).read_text()
+    begin = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.M)
+    assert begin, f"{page} has no section {heading!r}"
+    rest = text[begin.end() :]
+    end = re.search(rf"^#{{1,{len(begin[1])}}} ", rest, re.M)
+    return rest[: end.start()] if end else rest
+
+
+def table(text: str) -> list[list[str]]:
+    """The rows of the first table in a text, cell by cell, without its two head rows."""
+    (lines, *_) = re.findall(r"(?:^\|.*\|\n)+", text, re.M)
+    rows = [line.strip("| ").split(" | ") for line in lines.splitlines()]
+    return rows[2:]
+
+
+def limits(page: str, heading: str) -> list[int]:
+    """Every number in the second column of a section's table, from top to bottom."""
+    cells = [row[1] for row in table(section(page, heading))]
+    return [int(text.replace(",", "")) for cell in cells for text in re.findall(r"[\d,]*\d", cell)]

@@ -1,4 +1,4 @@
-"""The alert rules."""
+"""The alert rules in deploy/alerts.yaml."""
 
 import re
 import shutil
@@ -19,13 +19,13 @@ RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]
 ]
 DECLARED = {metric.name: metric for meters in (FACADE, EXECUTOR) for metric in meters.declared}
-#: What Prometheus makes of a histogram.
+#: A series of ours in an expression, with its matchers; a histogram has three series.
 SERIES = re.compile(r"(fabric_jobs_\w+?)(?:_bucket|_count|_sum)?(?:\{(.*?)\})?[ \[)]")
-#: Of each alert, what goes wrong at the sixth minute, as Prometheus writes series in tests, and the
-#: minute in which it fires.
+#: For each alert: series in which something goes wrong in the sixth minute, in the notation of
+#: Prometheus' tests, and the minute in which the alert fires.
 FIRING: dict[str, tuple[dict[str, str], int]] = {
     "FabricJobsForked": ({'fabric_jobs_records_total{verdict="forked"}': "0x5 1x9"}, 6),
-    # Nor is there any that could say so.
+    # The series ends: no facade is left to report that it is not ready.
     "FabricJobsNoReplicaReady": ({"fabric_jobs_ready": "1x5 stale"}, 7),
     "FabricJobsReplicaNotReady": (
         {
@@ -37,9 +37,9 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
     "FabricJobsNotStarted": ({"fabric_jobs_oldest_not_started_seconds": "900x5 901x9"}, 11),
     "FabricJobsNoExecutor": ({"fabric_jobs_executors": "1x5 0x9"}, 11),
     "FabricJobsExecutorDisconnected": ({"fabric_jobs_executor_connected": "1x5 0x9"}, 8),
-    # The fourth in 15 minutes.
+    # The fourth lost lease in 15 minutes.
     "FabricJobsLeasesLost": ({"fabric_jobs_leases_lost_total": "0x5 1+1x9"}, 9),
-    # One in 31 of the last five minutes', then one in 16.
+    # One in 31 of the requests of the last five minutes, then one in 16.
     "FabricJobsErrors": (
         {
             'fabric_jobs_request_seconds_count{status="202"}': "0+60x20",
@@ -47,7 +47,7 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         },
         12,
     ),
-    # 60 of 130, then 90 of 170.
+    # 60 of 130 requests, then 90 of 170.
     "FabricJobsUnauthorized": (
         {
             'fabric_jobs_request_seconds_count{status="202"}': "0+10x30",
@@ -64,7 +64,7 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         16,
     ),
     "FabricJobsPoison": ({'fabric_jobs_records_total{verdict="poison"}': "0x5 1x9"}, 6),
-    # 64 of 130, then 72 of 140.
+    # 64 of 130 jobs of the type, then 72 of 140.
     "FabricJobsFailing": (
         {
             'fabric_jobs_events_total{type="fabric.jobs.requested",job_type="bad"}': "0+10x30",
@@ -77,8 +77,8 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
 }
 
 
-def test_each_alert_fires_in_prometheus_and_no_minute_sooner(tmp_path: Path) -> None:
-    """Once: its series, by Prometheus' own tool for such tests."""
+def test_alert_fires_in_prometheus_at_its_minute_and_not_before(tmp_path: Path) -> None:
+    """Prometheus' own test tool evaluates every rule on its series; each fires once."""
     if shutil.which("promtool") is None:
         missing("promtool", "no promtool on PATH: install Prometheus")
     cases = [
@@ -107,8 +107,8 @@ def test_each_alert_fires_in_prometheus_and_no_minute_sooner(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_a_rule_asks_for_metrics_that_there_are(rule: dict[str, Any]) -> None:
-    """By labels that they have."""
+def test_rule_uses_declared_metrics_and_their_labels(rule: dict[str, Any]) -> None:
+    """Every series in the expression is a declared metric, matched by labels that it has."""
     found = SERIES.findall(f"{rule['expr']} ")
 
     assert found
@@ -118,17 +118,17 @@ def test_a_rule_asks_for_metrics_that_there_are(rule: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_a_rule_says_what_is_wrong_and_what_to_do(rule: dict[str, Any]) -> None:
-    """Each a sentence, and how grave it is."""
-    said = rule["annotations"]
+def test_rule_has_summary_action_and_severity(rule: dict[str, Any]) -> None:
+    """Summary and action are sentences; the severity is critical or warning."""
+    annotations = rule["annotations"]
 
-    assert re.fullmatch(r"[A-Z].{20,}\.", said["summary"])
-    assert re.fullmatch(r"[A-Z].{40,}\.", said["action"])
+    assert re.fullmatch(r"[A-Z].{20,}\.", annotations["summary"])
+    assert re.fullmatch(r"[A-Z].{40,}\.", annotations["action"])
     assert rule["labels"]["severity"] in ("critical", "warning")
 
 
-def test_a_fork_is_alerted() -> None:
-    """It can't happen in a healthy log."""
+def test_forked_log_fires_a_critical_alert() -> None:
+    """A single forked record is enough, because a healthy log has none."""
     (rule,) = (rule for rule in RULES if rule["alert"] == "FabricJobsForked")
 
     assert rule["expr"] == 'max(fabric_jobs_records_total{verdict="forked"}) > 0'

@@ -1,6 +1,8 @@
-"""The published schemas say what the contract's types say."""
+"""The published schemas accept and refuse what the contract's types do."""
 
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,38 +10,38 @@ import jsonschema_rs
 import pytest
 
 from docs import asyncapi
-from fabric_jobs.contract import events
+from fabric_jobs.contract import events, jobs
 from tests.unit.contract.test_events import KINDS, LATER, changed, golden, without
 
 DOCS = Path(asyncapi.__file__).parent
 SCHEMA: dict[str, Any] = json.loads((DOCS / asyncapi.SCHEMA).read_text())
 VALIDATOR = jsonschema_rs.validator_for(SCHEMA, validate_formats=True)
-#: Any event, also of a type that is not known.
+#: Accepts any event, also one of an unknown type.
 ANY = jsonschema_rs.validator_for({**SCHEMA, "oneOf": [{"$ref": "#/$defs/UnknownEvent"}]})
 
 
 @pytest.mark.parametrize("name", asyncapi.documents())
-def test_the_published_files_are_those_of_today_s_types(name: str) -> None:
-    """`make docs` would change nothing."""
+def test_published_file_equals_the_generated_one(name: str) -> None:
+    """`make docs` changes nothing."""
     assert (DOCS / name).read_text() == asyncapi.documents()[name]
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_golden_record_fits_the_schema_of_its_type_and_no_other(name: str) -> None:
-    """`oneOf` holds for exactly one."""
+def test_golden_record_matches_exactly_one_schema(name: str) -> None:
+    """`oneOf` accepts the record only if exactly one of its schemas does."""
     assert VALIDATOR.is_valid(json.loads(golden(name)))
     assert ANY.is_valid(json.loads(golden(name)))
 
 
-def test_a_later_type_fits_the_schema_of_any_event_alone() -> None:
-    """So a subscriber can check what it does not know."""
+def test_event_of_a_later_type_matches_only_the_unknown_event() -> None:
+    """A subscriber can validate events of types that it does not know."""
     assert not VALIDATOR.is_valid(json.loads(golden(LATER)))
     assert ANY.is_valid(json.loads(golden(LATER)))
 
 
 @pytest.mark.parametrize("name", ["requested", "requeued"])
-def test_later_fields_and_values_fit(name: str) -> None:
-    """The schemas are as open as the compatibility rule."""
+def test_record_with_later_fields_and_values_matches(name: str) -> None:
+    """The schemas allow the changes that the compatibility rule allows."""
     assert VALIDATOR.is_valid(json.loads(golden(name, "later")))
 
 
@@ -55,17 +57,27 @@ def test_later_fields_and_values_fit(name: str) -> None:
         without("requeued", "data.reason"),
     ],
 )
-def test_what_does_not_decode_does_not_fit(value: bytes) -> None:
+def test_record_that_does_not_decode_does_not_match(value: bytes) -> None:
     """The schemas refuse what the decoder refuses."""
     with pytest.raises(events.NotAnEventError):
         events.decode(value)
     assert not VALIDATOR.is_valid(json.loads(value))
 
 
-def test_the_fields_are_described() -> None:
-    """By the comments that stand beside them in the contract, also where they are inherited."""
-    definitions = SCHEMA["$defs"]
+@pytest.mark.parametrize(
+    ("definition", "field", "declared_in"),
+    [
+        ("RequeuedData", "reason", events.RequeuedData),
+        ("RequeuedData", "sequence", events.EventData),
+        ("JobState", "attempt", jobs.JobState),
+    ],
+)
+def test_field_has_the_comment_of_the_contract_as_description(
+    definition: str, field: str, declared_in: type
+) -> None:
+    """The `#:` comment above the field is its description, also in a class that inherits it."""
+    source = inspect.getsource(declared_in)
+    (comment,) = re.findall(rf"((?: +#: .*\n)+) +{field}:", source)
+    words = " ".join(re.findall(r"#: (.*)", comment))
 
-    assert definitions["Requeued"]["properties"]["subject"]["description"]
-    assert "more each time" in definitions["RequeuedData"]["properties"]["sequence"]["description"]
-    assert "fences" in definitions["JobState"]["properties"]["attempt"]["description"]
+    assert SCHEMA["$defs"][definition]["properties"][field]["description"] == words

@@ -1,4 +1,4 @@
-"""docs/cli.md names the commands and options that there are."""
+"""docs/cli.md lists the commands and options of the command line."""
 
 import re
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ import pytest
 from click.testing import CliRunner
 
 from fabric_jobs.cli.main import main
-from tests.support.pages import shown
+from tests.support.pages import find_commands
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
-#: What a reader may type, on whichever page.
-LINES = [one.command for one in shown("fabric-jobs", "xargs")]
+#: Every command line on any page that runs `fabric-jobs`.
+LINES = [one.command for one in find_commands("fabric-jobs", "xargs")]
 
 
 def commands(command: click.Command = main, name: str = "fabric-jobs") -> Iterator[tuple[str, str]]:
-    """The names of all commands, each with its options: of groups, those of their commands."""
+    """Each command with its groups, as a reader types it, and its options, sorted."""
     if isinstance(command, click.Group):
         for each, child in command.commands.items():
             yield from commands(child, f"{name} {each}")
@@ -32,22 +32,22 @@ SECTIONS = {
 }
 
 
-def test_every_command_has_a_section_and_every_section_a_command() -> None:
-    """None is left out, and what was renamed or removed is gone."""
+def test_cli_page_sections_equal_the_commands() -> None:
+    """Every command has a section, and no section has another name."""
     assert sorted(SECTIONS) == sorted(name for name, _ in commands())
 
 
 @pytest.mark.parametrize(("name", "options"), [*commands()])
-def test_the_options_of_a_section_are_those_of_its_command(name: str, options: str) -> None:
-    """In its words, beside the examples."""
+def test_options_in_section_equal_the_options_of_its_command(name: str, options: str) -> None:
+    """The text of the section, without its examples, names every option and no other."""
     named = set(re.findall(r"`(--[a-z-]+)`", SECTIONS[name]))
 
     assert " ".join(sorted(named)) == options
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_the_options_of_an_example_exist(line: str) -> None:
-    """A reader can type every example."""
+def test_options_in_example_exist(line: str) -> None:
+    """Every option of a command line on a page is an option of that command."""
     for part in re.findall(r"fabric-jobs [^|]*", line):
         command: click.Command = main
         words = part.split()[1:]
@@ -58,8 +58,8 @@ def test_the_options_of_an_example_exist(line: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["fabric-jobs", "fabric-jobs jobs", *dict(commands())])
-def test_every_command_has_help(name: str) -> None:
-    """It says what the command does and what its options mean."""
+def test_command_with_help_option_prints_its_usage(name: str) -> None:
+    """`--help` prints the usage and the options, and exits with 0."""
     result = CliRunner().invoke(main, [*name.split()[1:], "--help"])
 
     assert result.exit_code == 0

@@ -15,7 +15,7 @@ from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import variables
 from tests.support.command import COMMAND
-from tests.support.pages import shown
+from tests.support.pages import find_commands
 from tests.support.paths import ROOT
 
 NAME = "daily-sales-2"
@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_new_project_passes_its_own_tests(project: Path) -> None:
     """The command is the one that the pages show."""
-    (command,) = {one.command for one in shown("pytest")}
+    (command,) = {one.command for one in find_commands("pytest")}
     done = subprocess.run(
         [sys.executable, "-m", *command.split(), "-q"],
         cwd=project,

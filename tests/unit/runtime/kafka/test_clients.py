@@ -21,7 +21,7 @@ from fabric_jobs.runtime.kafka.clients import (
 )
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError, from_env
 from tests.support.certificates import Authority
-from tests.support.pages import shown
+from tests.support.pages import find_commands
 
 SASL = {
     "FABRIC_JOBS_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
@@ -147,6 +147,6 @@ def test_a_denial_names_the_acl_that_is_missing(error: KafkaError, named: str) -
 def test_the_docs_show_the_command_that_a_denial_names() -> None:
     """To the letter, for the facade."""
     facade = replace(settings(), kafka_bootstrap_servers="…", kafka_sasl_username="facade")
-    (command,) = {one.command for one in shown("kafka-acls.sh")}
+    (command,) = {one.command for one in find_commands("kafka-acls.sh")}
 
     assert str(not_allowed(facade, "Read", EVENTS_TOPIC)).endswith(f" Allow it: {command}")

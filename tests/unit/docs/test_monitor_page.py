@@ -1,0 +1,28 @@
+"""The limits of the job monitor on docs/monitor.md and docs/security.md are those of the code."""
+
+from fabric_jobs.facade.monitor import access, live, pages, timeline
+from fabric_jobs.facade.startup.security import MIN_TOKEN_CHARS
+from tests.support.pages import limits
+
+
+def test_monitor_limits_table_has_the_numbers_of_the_code() -> None:
+    """Each number of the table, from top to bottom."""
+    assert limits("docs/monitor.md", "Limits") == [
+        pages.PAGE_ROWS,
+        timeline.MAX_RECORDS,
+        timeline.MAX_READ_S,
+        timeline.MAX_ROWS,
+        1 / live.PERIOD_S,
+        pages.LIST_SHARE * 100,
+        live.MAX_VIEWERS,
+        pages.FRESH_S,
+    ]
+
+
+def test_sign_in_limits_table_has_the_numbers_of_the_code() -> None:
+    """Each number of the table, from top to bottom."""
+    assert limits("docs/security.md", "The job monitor") == [
+        MIN_TOKEN_CHARS,
+        access.SESSION_S / 3600,
+        access.MAX_WRONG_TOKENS,
+    ]

@@ -1,0 +1,41 @@
+"""docs/subscribe.md has the event types of the code, and the examples that the tests run."""
+
+import re
+
+import pytest
+
+from fabric_jobs.contract.events import KnownEvent
+from fabric_jobs.facade.replica import JOB_RETENTION
+from fabric_jobs.facade.startup.topics import RETENTION_MS
+from tests.support.pages import section
+from tests.support.paths import ROOT
+
+PAGE = "docs/subscribe.md"
+
+
+@pytest.mark.parametrize("example", ["subscribe.py", "subscribe.mjs"])
+def test_example_on_page_equals_the_file_that_the_tests_run(example: str) -> None:
+    """The page shows the whole file."""
+    shown = re.findall(r"```(?:python|javascript)\n(.*?)```", (ROOT / PAGE).read_text(), re.S)
+
+    assert (ROOT / "examples" / example).read_text() in shown
+
+
+def test_event_table_lists_every_type_and_no_other() -> None:
+    """The types are those of `KnownEvent`."""
+    rows = re.findall(r"^\| (`fabric\.jobs\..*?) \|", section(PAGE, "The records"), re.M)
+    named = [f"fabric.jobs{name}" for row in rows for name in re.findall(r"(\.[a-z-]+)`", row)]
+
+    assert sorted(named) == sorted(str(kind.__struct_config__.tag) for kind in KnownEvent.__args__)
+
+
+def test_periods_on_page_are_those_of_the_code() -> None:
+    """How long a job is known and how long its records are kept, in days."""
+    rule = section(PAGE, "One number per job")
+    days = {"eight": 8, "nine": 9}
+
+    assert {days[word] for word in re.findall(r"(\w+)\s+days (?:after|is)", rule)} == {
+        JOB_RETENTION.days
+    }
+    assert {days[word] for word in re.findall(r"(\w+) days back", rule)} == {JOB_RETENTION.days + 1}
+    assert re.findall(r"(\d+) days", rule) == [str(RETENTION_MS // (24 * 60 * 60 * 1000))]
