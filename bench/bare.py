@@ -105,7 +105,7 @@ async def serve(settings: FacadeSettings) -> None:
 if __name__ == "__main__":
     tune_garbage_collection()
     with (
-        providers.running("bare", os.environ, scraped=True),
+        providers.export_telemetry("bare", os.environ, prometheus=True),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(serve(from_env(FacadeSettings, os.environ)))

@@ -79,7 +79,7 @@ def _row(variable: Variable, meaning: str) -> str:
     cells = [
         f"`{variable.name}`",
         f"`{default}`" if default else "",
-        value_types.words(variable.type),
+        value_types.describe(variable.type),
     ]
     return f"| {' | '.join([*cells, meaning])} |\n"
 

@@ -9,7 +9,7 @@ from playwright.async_api import async_playwright
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from tests.support.chromium import ARGUMENTS, is_live, opened, served
-from tests.support.monitor import EXECUTOR, Fold, monitor
+from tests.support.monitor import EXECUTOR, FoldedJobs, make_monitor
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -34,39 +34,39 @@ RUNNING = [
 ]
 
 
-def busy() -> Fold:
+def busy() -> FoldedJobs:
     """An hour's jobs."""
-    fold = Fold()
+    fold = FoldedJobs()
     for minutes, job_type, item, took_s, code in ENDED:
         job_id = started(fold, minutes * 60, job_type, item)
         fold.progress(job_id, 0.6)
-        fold.ago -= timedelta(seconds=took_s)
+        fold.age -= timedelta(seconds=took_s)
         if code:
             fold.fail(job_id, "It did not work out.", code)
         else:
             fold.complete(job_id)
-    fold.ago = timedelta(minutes=5)
+    fold.age = timedelta(minutes=5)
     fold.cancel(create(fold, "train", "Model"))
     runs = []
     for seconds, job_type, item, fraction in RUNNING:
         runs.append(started(fold, seconds, job_type, item))
         fold.progress(runs[-1], fraction)
-    fold.ago = timedelta(seconds=4)
+    fold.age = timedelta(seconds=4)
     create(fold, "refresh", "Report")
     held = tuple(Run(job_id, 1) for job_id in runs)
-    fold.hear(ExecutorHeartbeat(executor_id=EXECUTOR, slots=10, free_slots=7, runs=held))
+    fold.add_executor(ExecutorHeartbeat(executor_id=EXECUTOR, slots=10, free_slots=7, runs=held))
     return fold
 
 
-def started(fold: Fold, seconds: float, job_type: str, item: str) -> str:
+def started(fold: FoldedJobs, seconds: float, job_type: str, item: str) -> str:
     """A job that an executor took at once, so long ago; its id."""
-    fold.ago = timedelta(seconds=seconds)
+    fold.age = timedelta(seconds=seconds)
     job_id = create(fold, job_type, item)
     fold.start(job_id)
     return job_id
 
 
-def create(fold: Fold, job_type: str, item: str) -> str:
+def create(fold: FoldedJobs, job_type: str, item: str) -> str:
     """A new job on an item of its own; its id."""
     item_id = str(uuid.uuid4())
     return fold.create(job_type=job_type, item_type=f"Contoso.Sales.{item}", item_id=item_id)
@@ -74,7 +74,7 @@ def create(fold: Fold, job_type: str, item: str) -> str:
 
 async def main() -> None:
     """Takes both."""
-    made, app = monitor(busy())
+    made, app = make_monitor(busy())
     async with served(app) as url, async_playwright() as driver:
         chromium = shutil.which("chromium")
         browser = await driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)

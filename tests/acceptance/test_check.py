@@ -153,7 +153,8 @@ def test_a_setting_that_cannot_be_used_is_all_that_is_told() -> None:
     assert report.verdicts("settings") == ["warning", "failed"]
     assert len(report.lines) == 2
     assert (
-        "FABRIC_JOBS_LEASE_S='soon' is not a number from 1 to 3600; 30.0 would do." in report.text
+        "FABRIC_JOBS_LEASE_S='soon' is not a number from 1 to 3600, for example 30.0."
+        in report.text
     )
 
 

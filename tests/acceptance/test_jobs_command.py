@@ -85,7 +85,7 @@ async def test_running_job_is_watched_cancelled_and_then_retried(
         other = await jobs(replicas[0], "cancel", new)
 
     assert refused.exit_code == 2
-    assert refused.stderr.startswith("Error: The job has not ended. Cancel it, ")
+    assert refused.stderr.startswith("Error: The job is not final. Cancel it ")
     assert refused.stderr.count("\n") == 1
     assert cancelled.exit_code == 0
     assert cancelled.stdout in (["InProgress"], ["Cancelled"])

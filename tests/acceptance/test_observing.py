@@ -13,8 +13,8 @@ import pytest_asyncio
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
-from fabric_jobs.executor.metrics import METERS as EXECUTOR
-from fabric_jobs.facade.metrics import METERS as FACADE
+from fabric_jobs.executor.metrics import REGISTRY as EXECUTOR
+from fabric_jobs.facade.metrics import REGISTRY as FACADE
 from fabric_jobs.runtime.telemetry.metrics import Metric
 from tests.support.apache_kafka import reserve_port
 from tests.support.collector import Collector, Seen, collecting, tree
@@ -182,7 +182,7 @@ async def test_every_metric_has_the_labels_that_are_declared(
 ) -> None:
     """And nothing is shown under a name of ours that is not declared."""
     declared: dict[str, Metric] = {
-        metric.name: metric for meters in (FACADE, EXECUTOR) for metric in meters.declared
+        metric.name: metric for registry in (FACADE, EXECUTOR) for metric in registry.metrics
     }
     async with httpx.AsyncClient() as client:
         pages = [
@@ -199,7 +199,7 @@ async def test_every_metric_has_the_labels_that_are_declared(
     assert families
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        assert family.documentation == declared[name].meaning
+        assert family.documentation == declared[name].description
         for sample in family.samples:
             assert sample.labels.keys() - {"le"} == set(declared[name].labels), name
 

@@ -18,7 +18,7 @@ from fabric_jobs.contract.events import Requested
 from fabric_jobs.facade.monitor import live
 from fabric_jobs.facade.monitor.pages import PAGE_ROWS
 from tests.support.chromium import is_live, opened, served
-from tests.support.monitor import OPERATOR, Fold, monitor
+from tests.support.monitor import OPERATOR, FoldedJobs, make_monitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,20 +32,20 @@ class Here(msgspec.Struct):
     """Where a monitor is, and the jobs in it."""
 
     url: str
-    fold: Fold
+    fold: FoldedJobs
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def here() -> AsyncIterator[Here]:
     """A monitor that is open to this machine."""
-    fold = Fold()
-    made, app = monitor(fold)
+    fold = FoldedJobs()
+    made, app = make_monitor(fold)
     async with served(app) as url:
         yield Here(f"{url}/monitor", fold)
         made.stop()
 
 
-def many(fold: Fold, count: int) -> None:
+def many(fold: FoldedJobs, count: int) -> None:
     """So many jobs that wait, one a millisecond; the type says which."""
     events = []
     fold.replica.listeners.add(lambda change: events.append(change.event))
@@ -209,8 +209,8 @@ async def test_everything_can_be_read_and_done_without_javascript(
         await page.get_by_role("link", name=job_id[:8]).click()
         await expect(page.get_by_role("heading", level=1)).to_contain_text(job_id)
         await expect(page.locator("pre")).to_contain_text('"region": "north"')
-        await page.get_by_role("link", name="Read them from the log").click()
-        await expect(page.locator("#timeline")).to_contain_text("Kafka gave no answer")
+        await page.get_by_role("link", name="Read the events from the log").click()
+        await expect(page.locator("#timeline")).to_contain_text("Kafka did not answer")
         await page.locator("#cancel summary").click()
         await page.get_by_role("button", name="Cancel the job").click()
         await expect(page.locator("#state .status")).to_have_text("Cancelled")
@@ -218,7 +218,7 @@ async def test_everything_can_be_read_and_done_without_javascript(
         await page.get_by_role("button", name="Find").click()
         await page.wait_for_url(f"**/jobs/{job_id}")
         await page.get_by_role("link", name="Executors").click()
-        await expect(page.get_by_text("No executor was heard of")).to_be_visible()
+        await expect(page.get_by_text("No executor is connected")).to_be_visible()
 
 
 async def test_the_keyboard_reaches_everything_and_keeps_its_place(
@@ -253,7 +253,7 @@ async def test_the_table_is_one_for_a_screen_reader_too(browser: Browser, here: 
     here.fold.progress(job_id, 0.5)
     async with opened(browser, here.url) as page:
         row = page.get_by_role("row", name=job_id[:8])
-        await expect(page.get_by_role("table", name="The newest jobs first")).to_be_visible()
+        await expect(page.get_by_role("table", name="Jobs, newest first")).to_be_visible()
         await expect(page.get_by_role("columnheader")).to_have_count(10)
         await expect(row.get_by_role("rowheader")).to_have_text(job_id[:8])
         bar = row.get_by_role("progressbar", name=f"Progress of job {job_id[:8]}")
@@ -283,14 +283,14 @@ async def test_every_text_stands_out_from_its_ground(
 
 async def test_a_person_signs_in_and_out(browser: Browser) -> None:
     """And is led to where they wanted to go."""
-    fold = Fold()
+    fold = FoldedJobs()
     job_id = fold.create()
-    made, app = monitor(fold, signed_in=True)
+    made, app = make_monitor(fold, tokens=True)
     async with served(app) as url, opened(browser, f"{url}/monitor/jobs/{job_id}") as page:
-        await page.get_by_label("Token of a reader or an operator").fill("a guess")
+        await page.get_by_label("Reader or operator token").fill("a guess")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("alert")).to_contain_text("neither the readers")
-        await page.get_by_label("Token of a reader or an operator").fill(OPERATOR)
+        await page.get_by_label("Reader or operator token").fill(OPERATOR)
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url(f"**/jobs/{job_id}")
         await is_live(page)

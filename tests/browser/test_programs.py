@@ -11,7 +11,7 @@ import pytest_asyncio
 from msgspec import Struct
 from playwright.async_api import Browser, Page, expect
 
-from fabric_jobs.facade.monitor.advice import OF_CODE
+from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
 from tests.conftest import Cluster
 from tests.support.chromium import is_live, opened
 from tests.support.programs import Fabric, Program, addresses, executor, facade, new_id
@@ -120,7 +120,7 @@ async def test_an_error_is_told_with_where_it_was_and_what_to_do(
     async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
         failure = page.locator("#state .failure")
         await expect(failure).to_contain_text("HandlerError ValueError: no such region")
-        await expect(failure).to_contain_text(OF_CODE["HandlerError"])
+        await expect(failure).to_contain_text(ADVICE_BY_CODE["HandlerError"])
         await expect(page.locator("#timeline tbody tr").last).to_contain_text(
             'raise ValueError("no such region")'
         )

@@ -1,4 +1,4 @@
-"""What a client is told whom brokers that are there will not have."""
+"""The errors of clients that running brokers refuse."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,13 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
-from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments, start, stopped
+from fabric_jobs.runtime.kafka.clients import (
+    STOP_TIMEOUT_S,
+    KafkaRefusedError,
+    client_arguments,
+    connect_client,
+    stop_within,
+)
 from fabric_jobs.runtime.settings import KafkaSettings, Secret
 from tests.support.apache_kafka import HOST, reserve_port
 from tests.support.certificates import Authority
@@ -16,14 +22,14 @@ from tests.support.secured_kafka import PASSWORD, SecuredKafka
 
 
 async def connect(**settings: Any) -> None:
-    """Starts a client, and stops it."""
+    """Starts a client and stops it."""
     kafka = KafkaSettings(**settings)
     client = AIOKafkaAdminClient(**client_arguments(kafka))
     try:
-        await start(client, kafka)
+        await connect_client(client, kafka)
     finally:
-        await stopped(client.close())
-        # Clients don't wait for TLS to say goodbye, and a test's loop ends with the test.
+        await stop_within(STOP_TIMEOUT_S, client.close())
+        # Clients do not wait for the end of TLS, but the test's loop must end without transports.
         loop: Any = asyncio.get_running_loop()
         async with asyncio.timeout(40):
             while any(transport._sock for transport in loop._transports.values()):
@@ -32,7 +38,7 @@ async def connect(**settings: Any) -> None:
 
 @pytest.fixture
 def sasl(secured: SecuredKafka) -> dict[str, Any]:
-    """The settings of a user that is known."""
+    """Returns the settings of a Kafka user that exists."""
     return {
         "kafka_bootstrap_servers": secured.sasl_servers,
         "kafka_security_protocol": "SASL_SSL",
@@ -44,7 +50,7 @@ def sasl(secured: SecuredKafka) -> dict[str, Any]:
 
 @pytest.fixture
 def tls(secured: SecuredKafka) -> dict[str, Any]:
-    """The settings of a client that is known by its certificate."""
+    """Returns the settings of a client whose certificate Kafka trusts."""
     client = secured.authority.client("client")
     return {
         "kafka_bootstrap_servers": secured.ssl_servers,
@@ -56,22 +62,22 @@ def tls(secured: SecuredKafka) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-async def test_a_user_that_is_known_is_let_in(sasl: dict[str, Any], mechanism: str) -> None:
-    """By each of the mechanisms."""
+async def test_client_with_a_known_user_connects(sasl: dict[str, Any], mechanism: str) -> None:
+    """Each SASL mechanism works."""
     await connect(**sasl | {"kafka_sasl_mechanism": mechanism})
 
 
-async def test_a_certificate_that_is_known_is_let_in(tls: dict[str, Any]) -> None:
-    """Without a password."""
+async def test_client_with_a_trusted_certificate_connects(tls: dict[str, Any]) -> None:
+    """It needs no password."""
     await connect(**tls)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 @pytest.mark.parametrize("wrong", ["kafka_sasl_username", "kafka_sasl_password"])
-async def test_a_wrong_user_is_told_what_to_set(
+async def test_client_with_a_wrong_user_or_password_gets_an_error_that_names_the_settings(
     sasl: dict[str, Any], mechanism: str, wrong: str
 ) -> None:
-    """And the password is not shown."""
+    """The error does not show the password."""
     value: Any = Secret("wrong") if wrong == "kafka_sasl_password" else "wrong"
     with pytest.raises(KafkaRefusedError, match="set FABRIC_JOBS_KAFKA_SASL_USERNAME") as raised:
         await connect(**sasl | {"kafka_sasl_mechanism": mechanism, wrong: value})
@@ -79,21 +85,21 @@ async def test_a_wrong_user_is_told_what_to_set(
     assert PASSWORD not in str(raised.value)
 
 
-async def test_brokers_of_another_authority_are_not_trusted(
+async def test_client_of_brokers_with_an_untrusted_certificate_gets_an_error_that_names_the_setting(
     sasl: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Neither by another file nor by the system's authorities."""
+    """The authority is neither in another file nor among the system's authorities."""
     for file in (Authority(tmp_path).ca, None):
         with pytest.raises(KafkaRefusedError, match="set FABRIC_JOBS_KAFKA_SSL_CA_FILE"):
             await connect(**sasl | {"kafka_ssl_ca_file": file})
 
 
-async def test_a_certificate_that_is_missing_or_unknown_is_told_of(
+async def test_client_without_a_trusted_certificate_gets_an_error_that_names_the_setting(
     tls: dict[str, Any], tmp_path: Path
 ) -> None:
-    """By the setting that would have it."""
-    stranger = Authority(tmp_path).client("client")
-    unknown = {"kafka_ssl_cert_file": stranger.cert, "kafka_ssl_key_file": stranger.key}
+    """The certificate is missing, or Kafka does not trust its authority."""
+    untrusted = Authority(tmp_path).client("client")
+    unknown = {"kafka_ssl_cert_file": untrusted.cert, "kafka_ssl_key_file": untrusted.key}
     for changes in (unknown, dict.fromkeys(unknown)):
         with pytest.raises(KafkaRefusedError, match="set FABRIC_JOBS_KAFKA_SSL_CERT_FILE"):
             await connect(**tls | changes)
@@ -112,10 +118,10 @@ async def test_a_certificate_that_is_missing_or_unknown_is_told_of(
         ("SASL_PLAINTEXT", "SASL_SSL"),
     ],
 )
-async def test_another_protocol_than_the_listener_s_is_told_of(
+async def test_client_with_another_protocol_than_the_listener_gets_an_error_that_names_both(
     secured: SecuredKafka, sasl: dict[str, Any], protocol: str, listener: str
 ) -> None:
-    """With the one that it speaks."""
+    """The error names the setting and the listener's protocol."""
     servers = {
         "PLAINTEXT": secured.bootstrap_servers,
         "SSL": secured.ssl_servers,
@@ -133,16 +139,18 @@ async def test_another_protocol_than_the_listener_s_is_told_of(
         await connect(**settings)
 
 
-async def test_brokers_that_are_away_refuse_nobody(sasl: dict[str, Any]) -> None:
-    """An outage is waited for, whatever else may be wrong."""
+async def test_client_of_unreachable_brokers_gets_a_connection_error_and_no_refusal(
+    sasl: dict[str, Any],
+) -> None:
+    """A program waits for the end of an outage, but not for the end of a refusal."""
     with reserve_port() as nobody:
         away = f"{HOST}:{nobody.getsockname()[1]}"
         with pytest.raises(KafkaConnectionError):
             await connect(**sasl | {"kafka_bootstrap_servers": away})
 
 
-async def test_one_broker_that_lets_a_client_in_is_enough(sasl: dict[str, Any]) -> None:
-    """As where brokers are replaced one after the other."""
+async def test_client_with_one_of_two_brokers_unreachable_connects(sasl: dict[str, Any]) -> None:
+    """Brokers are replaced one after the other in a rolling upgrade."""
     with reserve_port() as nobody:
         away = f"{HOST}:{nobody.getsockname()[1]}"
         servers = f"{away},{sasl['kafka_bootstrap_servers']}"

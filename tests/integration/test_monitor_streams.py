@@ -1,4 +1,4 @@
-"""The monitor's streams on a real socket: how many there are, and how they end."""
+"""The monitor's streams on a real socket: their number, and how they end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,47 +12,47 @@ from msgspec import Struct
 from fabric_jobs.facade.monitor import Monitor, MonitorAccess
 from fabric_jobs.facade.monitor.live import MAX_VIEWERS
 from tests.support.chromium import served
-from tests.support.monitor import Fold, monitor
+from tests.support.monitor import FoldedJobs, make_monitor
 
 
 class Here(Struct):
-    """A monitor that is open to this machine, and a client of it."""
+    """A monitor without tokens, and a client of it."""
 
-    fold: Fold
+    fold: FoldedJobs
     monitor: Monitor
     client: httpx.AsyncClient
 
 
 @pytest_asyncio.fixture
 async def here() -> AsyncIterator[Here]:
-    """With no job."""
-    fold = Fold()
-    made, app = monitor(fold)
+    """Runs a monitor without jobs."""
+    fold = FoldedJobs()
+    monitor, app = make_monitor(fold)
     limits = httpx.Limits(max_connections=MAX_VIEWERS + 8)
     async with (
         served(app) as url,
         httpx.AsyncClient(base_url=f"{url}/monitor", limits=limits, timeout=10) as client,
     ):
-        yield Here(fold, made, client)
-        made.stop()
+        yield Here(fold, monitor, client)
+        monitor.stop()
 
 
-async def test_a_viewer_is_sent_everything_and_then_what_changes(here: Here) -> None:
-    """Each part once, then a sign of life; then only the part that changed."""
+async def test_stream_sends_every_part_and_then_only_changed_parts(here: Here) -> None:
+    """A sign of life follows the first parts."""
     job_id = here.fold.create()
     async with here.client.stream("GET", "/live") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
         seen = _events(answer)
-        assert [await anext(seen) for _ in range(4)] == ["doubts", "summary", "list", "alive"]
+        assert [await anext(seen) for _ in range(4)] == ["warnings", "summary", "list", "alive"]
         here.fold.start(job_id)
         assert [await anext(seen) for _ in range(2)] in (["summary", "list"], ["list", "alive"])
 
 
-async def test_there_are_so_many_viewers_and_then_no_more(here: Here) -> None:
-    """One that goes makes room for another; a page is shown all the same."""
+async def test_stream_beyond_the_bound_of_viewers_is_refused_until_one_leaves(here: Here) -> None:
+    """Pages are served without a stream meanwhile."""
     async with AsyncExitStack() as viewers:
-        # Held: a reader that nobody holds is closed, and its connection with it.
+        # Kept in a list, because a discarded generator closes its connection.
         seen = []
         for _ in range(MAX_VIEWERS):
             answer = await viewers.enter_async_context(here.client.stream("GET", "/live"))
@@ -65,8 +65,8 @@ async def test_there_are_so_many_viewers_and_then_no_more(here: Here) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_stopping_facade_ends_the_streams_and_begins_none(here: Here) -> None:
-    """From its side: who looks goes to another replica."""
+async def test_stream_of_a_stopping_facade_ends_and_no_new_one_starts(here: Here) -> None:
+    """Browsers then reconnect to another replica."""
     async with here.client.stream("GET", "/live") as answer:
         seen = _events(answer)
         await anext(seen)
@@ -77,8 +77,10 @@ async def test_a_stopping_facade_ends_the_streams_and_begins_none(here: Here) ->
     assert (await here.client.get("/live")).status_code == 503
 
 
-async def test_a_stream_ends_with_the_sign_in(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the connection would last."""
+async def test_stream_of_an_expired_session_ends(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The facade ends it, although the connection still works."""
     async with here.client.stream("GET", "/executors/live") as answer:
         seen = _events(answer)
         while await anext(seen) != "alive":
@@ -91,7 +93,7 @@ async def test_a_stream_ends_with_the_sign_in(here: Here, monkeypatch: pytest.Mo
 
 
 async def _events(answer: httpx.Response) -> AsyncIterator[str]:
-    """The names of the events, as they come."""
+    """Yields the names of the events as they arrive."""
     async for line in answer.aiter_lines():
         if line.startswith("event: "):
             yield line.removeprefix("event: ")

@@ -1,4 +1,4 @@
-"""Mutual TLS and roles over real sockets."""
+"""Mutual TLS and roles of the gRPC server, on real sockets."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,12 +10,12 @@ import pytest
 from fabric_jobs.executor.session import Session, StreamEndedError
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.rpc.authorization import ROLES
-from fabric_jobs.runtime.channels import open_channel, remedy
+from fabric_jobs.runtime.channels import connection_advice, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.certificates import Authority
-from tests.support.rpc_kit import channel, reason, serving
+from tests.support.rpc_kit import connect, error_info, serve
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 NAMES = {
@@ -27,13 +27,13 @@ NAMES = {
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    """It signs everybody's certificate."""
+    """Returns the authority that signs all certificates."""
     return Authority(tmp_path / "authority")
 
 
 @pytest.fixture
 def security(authority: Authority) -> RpcSecurity:
-    """Three clients, each with one role."""
+    """Returns the server's files, and three client names with one role each."""
     server = authority.server()
     return RpcSecurity(PemFiles(authority.ca, server.cert, server.key), NAMES)
 
@@ -43,8 +43,7 @@ async def _session(stub: Any) -> None:
 
 
 async def _list(stub: Any) -> None:
-    # Of a connection that fails, no stream tells for sure: gRPC's client cancels one that it can't
-    # write to any more.
+    # Not a stream: if the connection fails, gRPC's client may cancel a stream instead.
     await stub.ListJobs(pb.ListJobsRequest())
 
 
@@ -65,22 +64,22 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
 }
 
 
-def test_every_method_has_its_roles() -> None:
-    """A method that is added to the service and not to the table fails here."""
+def test_roles_name_every_method_of_the_service() -> None:
+    """A method that is added to the service needs an entry in the table."""
     methods = pb.DESCRIPTOR.services_by_name["JobStatusService"].methods_by_name
     assert set(ROLES) == set(CALLS) == set(methods)
 
 
 @pytest.mark.parametrize("method", CALLS)
 @pytest.mark.parametrize("role", RpcRole)
-async def test_a_client_may_do_what_its_role_allows(
+async def test_call_is_allowed_if_and_only_if_the_client_has_a_role_of_the_method(
     authority: Authority, security: RpcSecurity, role: RpcRole, method: str
 ) -> None:
-    """A call that is allowed reaches the service; any other is told what to do."""
+    """A refusal names the settings that allow the call."""
     name = role.removesuffix("s")
     async with (
-        serving(security) as rpc,
-        channel(rpc, authority, authority.client(name)) as client,
+        serve(security) as rpc,
+        connect(rpc, authority, authority.client(name)) as client,
     ):
         stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
         try:
@@ -90,12 +89,12 @@ async def test_a_client_may_do_what_its_role_allows(
             refused = error
 
     if role in ROLES[method]:
-        # Nothing is known there, so some calls end with the service's own error.
-        assert refused is None or reason(refused) in {"JOB_NOT_FOUND", "INVALID_JOB_ID"}
+        # The facade has no jobs, so some calls end with the service's own error.
+        assert refused is None or error_info(refused).reason in {"JOB_NOT_FOUND", "INVALID_JOB_ID"}
     else:
         assert refused is not None
         assert refused.code() is grpc.StatusCode.PERMISSION_DENIED
-        assert reason(refused) == "NOT_ALLOWED"
+        assert error_info(refused).reason == "NOT_ALLOWED"
         details = refused.details()
         assert details
         assert details.startswith(f"{method} is not allowed to {name}: add")
@@ -104,41 +103,41 @@ async def test_a_client_may_do_what_its_role_allows(
         ]
 
 
-async def test_a_client_is_known_by_its_alternative_names_before_its_common_name(
+async def test_client_with_alternative_names_is_not_known_by_its_common_name(
     authority: Authority, security: RpcSecurity
 ) -> None:
-    """As everywhere in TLS: with alternative names, the common name counts for nothing."""
+    """TLS ignores the common name of a certificate that has subject alternative names."""
     known = authority.client("one", common="anybody", dns=["executor.example.org"])
     unknown = authority.client("two", common="executor", dns=["other.example.org"])
-    async with serving(security) as rpc:
-        async with channel(rpc, authority, known) as client:
+    async with serve(security) as rpc:
+        async with connect(rpc, authority, known) as client:
             await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
-        async with channel(rpc, authority, unknown) as client:
+        async with connect(rpc, authority, unknown) as client:
             with pytest.raises(grpc.aio.AioRpcError, match=r"allowed to other\.example\.org"):
                 await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
 
 
-async def test_a_certificate_without_a_name_is_nobody(
+async def test_client_whose_certificate_has_no_name_is_unauthenticated(
     authority: Authority, security: RpcSecurity
 ) -> None:
-    """It is signed as it must be, and says nothing."""
+    """The right authority has signed the certificate, but it names nobody."""
     nameless = authority.client("nameless", common="")
-    async with serving(security) as rpc, channel(rpc, authority, nameless) as client:
+    async with serve(security) as rpc, connect(rpc, authority, nameless) as client:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
 
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    assert reason(raised.value) == "NO_NAME"
+    assert error_info(raised.value).reason == "NO_NAME"
 
 
-async def test_a_certificate_of_another_authority_makes_no_connection(
+async def test_client_with_a_certificate_of_another_authority_cannot_connect(
     authority: Authority, security: RpcSecurity, tmp_path: Path
 ) -> None:
-    """Whatever name it has."""
+    """The name in the certificate does not matter."""
     other = Authority(tmp_path / "other")
     async with (
-        serving(security) as rpc,
-        channel(rpc, authority, other.client("executor")) as client,
+        serve(security) as rpc,
+        connect(rpc, authority, other.client("executor")) as client,
     ):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await _list(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
@@ -147,32 +146,32 @@ async def test_a_certificate_of_another_authority_makes_no_connection(
 
 
 @pytest.mark.parametrize("certificate", [False, True], ids=["plain", "TLS without certificate"])
-async def test_who_shows_no_certificate_makes_no_connection(
+async def test_client_without_a_certificate_cannot_connect(
     authority: Authority, security: RpcSecurity, certificate: bool
 ) -> None:
-    """Neither in plain text nor by TLS that tells nothing."""
+    """Neither plain text nor TLS without a client certificate is accepted."""
     credentials = grpc.ssl_channel_credentials(authority.ca.read_bytes())
-    async with serving(security) as rpc:
-        opened = (
+    async with serve(security) as rpc:
+        unauthenticated = (
             grpc.aio.secure_channel(rpc.address, credentials)
             if certificate
             else grpc.aio.insecure_channel(rpc.address)
         )
-        async with opened as client:
+        async with unauthenticated as client:
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await _list(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
 
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_certificates_are_changed_without_a_restart(
+async def test_server_with_changed_certificate_files_uses_them_for_new_connections(
     authority: Authority, security: RpcSecurity, tmp_path: Path
 ) -> None:
-    """New connections are held to the new files; one that is open goes on."""
+    """An open connection goes on with the old certificates."""
     new = Authority(tmp_path / "new")
     async with (
-        serving(security) as rpc,
-        channel(rpc, authority, authority.client("reader")) as old_client,
+        serve(security) as rpc,
+        connect(rpc, authority, authority.client("reader")) as old_client,
     ):
         old = JobStatusServiceStub(old_client)  # type: ignore[no-untyped-call]
         await old.ListJobs(pb.ListJobsRequest())
@@ -182,83 +181,86 @@ async def test_certificates_are_changed_without_a_restart(
             *zip((security.files.cert, security.files.key), (server.cert, server.key), strict=True),
         ):
             changed.write_bytes(by.read_bytes())
-        async with channel(rpc, new, new.client("reader")) as client:
+        async with connect(rpc, new, new.client("reader")) as client:
             stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
             await stub.ListJobs(pb.ListJobsRequest())
         await old.ListJobs(pb.ListJobsRequest())
-        async with channel(rpc, new, authority.client("reader")) as client:
+        async with connect(rpc, new, authority.client("reader")) as client:
             stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
             with pytest.raises(grpc.aio.AioRpcError):
                 await stub.ListJobs(pb.ListJobsRequest())
 
 
-async def test_certificates_that_can_not_be_read_change_nothing(
+async def test_server_with_unreadable_certificate_files_keeps_the_old_certificates(
     authority: Authority, security: RpcSecurity, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A rotation that is half done shuts nobody out, and the log says so."""
+    """A half-finished rotation refuses no client. The log reports it."""
     ca = Authority(authority.ca.parent.parent / "copy")
     ca.ca.write_bytes(authority.ca.read_bytes())
-    async with serving(security) as rpc:
+    async with serve(security) as rpc:
         security.files.key.unlink()
-        async with channel(rpc, ca, authority.client("reader")) as client:
+        async with connect(rpc, ca, authority.client("reader")) as client:
             stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
             await stub.ListJobs(pb.ListJobsRequest())
 
-    assert "the old ones stay" in caplog.text
+    assert "the old ones stay in use" in caplog.text
 
 
-async def test_what_is_wrong_with_a_connection_is_told_by_what_would_do(
+async def test_connection_advice_for_each_fault_names_the_setting_to_change(
     authority: Authority, security: RpcSecurity, tmp_path: Path
 ) -> None:
-    """In gRPC's own words it is a handshake that failed, or a socket that was closed."""
+    """gRPC's own message says only that a handshake failed or a socket was closed."""
     other = Authority(tmp_path / "other")
-    known, stranger = authority.client("reader"), other.client("reader")
+    known, unknown = authority.client("reader"), other.client("reader")
     elsewhere = authority.client("elsewhere", dns=["elsewhere.example.org"])
     misnamed = RpcSecurity(PemFiles(authority.ca, elsewhere.cert, elsewhere.key), NAMES)
-    mine = PemFiles(authority.ca, known.cert, known.key)
-    told = [
-        await _told(served, tls)
-        for served, tls in (
-            (security, mine),
+    right = PemFiles(authority.ca, known.cert, known.key)
+    advice = [
+        await _connection_advice(server_security, tls)
+        for server_security, tls in (
+            (security, right),
             (security, None),
-            (security, PemFiles(authority.ca, stranger.cert, stranger.key)),
+            (security, PemFiles(authority.ca, unknown.cert, unknown.key)),
             (security, PemFiles(other.ca, known.cert, known.key)),
-            (misnamed, mine),
-            (None, mine),
+            (misnamed, right),
+            (None, right),
         )
     ]
 
-    assert [remedy.partition(":")[0] for remedy in told[:3]] == [
+    certificate_advice = (
+        "The facade may require a certificate from an authority that it trusts: set "
+        "FABRIC_JOBS_FACADES_TLS_CERT_FILE."
+    )
+    assert advice == [
         "",
-        "It may ask for a certificate of an authority that it knows",
-        "It may ask for a certificate of an authority that it knows",
-    ]
-    assert told[3:] == [
-        "Name its authority in FABRIC_JOBS_FACADES_TLS_CA_FILE.",
-        "Call it by a name that its certificate has.",
-        "It speaks no TLS: leave FABRIC_JOBS_FACADES_TLS_CERT_FILE empty.",
+        certificate_advice,
+        certificate_advice,
+        "The facade's certificate is not trusted: set FABRIC_JOBS_FACADES_TLS_CA_FILE to the "
+        "authority that signed it.",
+        "Connect by a host name that the facade's certificate contains.",
+        "The facade does not use TLS: leave FABRIC_JOBS_FACADES_TLS_CERT_FILE empty.",
     ]
 
 
-async def _told(security: RpcSecurity | None, tls: PemFiles | None) -> str:
-    """What a client is told; nothing where its call is answered."""
-    own = [("grpc.use_local_subchannel_pool", 1)]
-    async with serving(security) as rpc, open_channel(rpc.address, tls, own) as client:
+async def _connection_advice(security: RpcSecurity | None, tls: PemFiles | None) -> str:
+    """Returns the advice for a client's failed call, or an empty text if the call succeeds."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with serve(security) as rpc, open_channel(rpc.address, tls, options) as client:
         try:
             await JobStatusServiceStub(client).ListJobs(  # type: ignore[no-untyped-call]
                 pb.ListJobsRequest()
             )
         except grpc.aio.AioRpcError as error:
-            return remedy(error.details() or "")
+            return connection_advice(error.details() or "")
         return ""
 
 
-async def test_an_executor_without_the_role_says_what_would_do(
+async def test_executor_without_the_role_gets_the_refusal_of_the_facade(
     authority: Authority, security: RpcSecurity
 ) -> None:
-    """Its stream ends with the facade's word, and goes to the next facade."""
+    """Its stream ends with an error that names the refusal, so it tries the next facade."""
     reader = authority.client("reader")
-    async with serving(security) as rpc:
+    async with serve(security) as rpc:
         session = Session(
             pb.Hello(executor_id="one"),
             [rpc.address],
@@ -266,21 +268,21 @@ async def test_an_executor_without_the_role_says_what_would_do(
             tls=PemFiles(authority.ca, reader.cert, reader.key),
         )
         with pytest.raises(StreamEndedError, match="PERMISSION_DENIED Session is not allowed to"):
-            await session.connect(Idle())
+            await session.connect(IdleExecutor())
 
 
-class Idle:
-    """An executor that holds nothing."""
+class IdleExecutor:
+    """An executor without runs."""
 
     def heartbeat(self) -> pb.Heartbeat:
-        """It holds nothing."""
+        """Returns a heartbeat without runs."""
         return pb.Heartbeat()
 
     def cancel(self, job_id: str, attempt: int) -> None:
-        """Nothing can be cancelled."""
+        """Does nothing."""
 
     def stop(self, job_id: str, attempt: int) -> None:
-        """Nothing can be stopped."""
+        """Does nothing."""
 
     def offer(self, offer: pb.Offer) -> None:
-        """It takes nothing."""
+        """Does nothing."""

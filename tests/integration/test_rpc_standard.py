@@ -1,4 +1,4 @@
-"""The standard services and the bounds of the gRPC server, over real sockets."""
+"""The gRPC server's standard services and bounds, on real sockets."""
 
 import asyncio
 from typing import Any
@@ -11,19 +11,19 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from fabric_jobs.facade.rpc.authorization import SERVICE
+from fabric_jobs.facade.rpc.interceptor import SERVICE
 from fabric_jobs.facade.rpc.server import MAX_MESSAGE_BYTES, MAX_STREAMS
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from tests.support.rpc_kit import serving
+from tests.support.rpc_kit import serve
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
-async def test_health_follows_readiness() -> None:
-    """For the server and for its service, and whoever watches is told."""
+async def test_health_service_reports_the_readiness_of_the_replica() -> None:
+    """The status is the same for the server and for its service. A watch receives each change."""
     ready = False
-    async with serving(None, lambda: ready) as rpc:
+    async with serve(None, lambda: ready) as rpc:
         running = asyncio.create_task(rpc.health.run())
         async with grpc.aio.insecure_channel(rpc.address) as client, asyncio.timeout(20):
             health: Any = HealthStub(client)
@@ -31,7 +31,7 @@ async def test_health_follows_readiness() -> None:
             before = await watch.read()
             ready = True
             after = await watch.read()
-            checked = [await health.Check(HealthCheckRequest(service=n)) for n in ("", SERVICE)]
+            checks = [await health.Check(HealthCheckRequest(service=n)) for n in ("", SERVICE)]
             await rpc.drain()
             draining = await watch.read()
             watch.cancel()
@@ -42,20 +42,20 @@ async def test_health_follows_readiness() -> None:
         SERVING,
         NOT_SERVING,
     ]
-    assert [answer.status for answer in checked] == [SERVING, SERVING]
+    assert [answer.status for answer in checks] == [SERVING, SERVING]
 
 
-async def test_the_api_is_learnt_by_reflection() -> None:
-    """The service is listed, and the file that describes it is the .proto's."""
-    async with serving(None) as rpc, grpc.aio.insecure_channel(rpc.address) as client:
+async def test_reflection_lists_the_services_and_returns_the_proto_file() -> None:
+    """A client can learn the API from the server."""
+    async with serve(None) as rpc, grpc.aio.insecure_channel(rpc.address) as client:
         stub: Any = ServerReflectionStub(client)  # type: ignore[arg-type]
-        asking = stub.ServerReflectionInfo()
-        await asking.write(ServerReflectionRequest(list_services=""))
-        listed: Any = await asking.read()
-        await asking.write(ServerReflectionRequest(file_containing_symbol=SERVICE))
-        found: Any = await asking.read()
-        await asking.done_writing()
-        assert await asking.read() is grpc.aio.EOF
+        stream = stub.ServerReflectionInfo()
+        await stream.write(ServerReflectionRequest(list_services=""))
+        listed: Any = await stream.read()
+        await stream.write(ServerReflectionRequest(file_containing_symbol=SERVICE))
+        found: Any = await stream.read()
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
 
     assert {service.name for service in listed.list_services_response.service} == {
         SERVICE,
@@ -66,9 +66,9 @@ async def test_the_api_is_learnt_by_reflection() -> None:
     assert file.name == pb.DESCRIPTOR.name
 
 
-async def test_a_message_above_the_bound_is_refused() -> None:
-    """With a code that tells, before it is read."""
-    async with serving(None) as rpc, grpc.aio.insecure_channel(rpc.address) as client:
+async def test_server_refuses_a_message_above_the_bound() -> None:
+    """The code is RESOURCE_EXHAUSTED."""
+    async with serve(None) as rpc, grpc.aio.insecure_channel(rpc.address) as client:
         stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stub.ListJobs(pb.ListJobsRequest(job_type="x" * MAX_MESSAGE_BYTES))
@@ -76,11 +76,11 @@ async def test_a_message_above_the_bound_is_refused() -> None:
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_connection_has_so_many_streams_at_a_time() -> None:
-    """One more waits at the client, while other connections are answered."""
+async def test_connection_with_the_most_streams_lets_a_further_call_wait_at_the_client() -> None:
+    """Other connections are served meanwhile."""
     own_connection = [("grpc.use_local_subchannel_pool", 1)]
     async with (
-        serving(None) as rpc,
+        serve(None) as rpc,
         asyncio.timeout(30),
         grpc.aio.insecure_channel(rpc.address) as client,
         grpc.aio.insecure_channel(rpc.address, own_connection) as other_client,

@@ -1,33 +1,33 @@
-"""Watching over a real socket: a reader that falls behind."""
+"""`WatchJobs` on a real socket, with a client that is too slow."""
 
 import asyncio
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
 from fabric_jobs.facade.replica import Change, StoredJob
 from fabric_jobs.facade.rpc import RpcServer
-from fabric_jobs.facade.rpc.service import WATCH_BUFFER
+from fabric_jobs.facade.rpc.service import MAX_WATCH_BACKLOG
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from tests.integration.test_replica import request
+from tests.support.lifecycle import request
+from tests.support.rpc_kit import error_info
 
 
-class Changes:
-    """A replica that only has listeners."""
+class FakeReplica:
+    """A replica that has listeners and no jobs."""
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
 
     def apply(self, offset: int) -> None:
-        """Another job was accepted."""
+        """Tells the listeners that another job was accepted."""
         stamp = Stamp(event_id=f"event {offset}", source="/test", time=datetime.now(UTC))
-        event: Any = decide(None, request(), stamp)
+        event: Any = decide(None, request(str(uuid.uuid4())), stamp)
         _, job = fold(None, event)
         assert job
         for listener in tuple(self.listeners):
@@ -35,14 +35,14 @@ class Changes:
 
 
 async def read_into(seen: list[int], watch: Any) -> None:
-    """Reads the positions of events until the watch ends."""
+    """Appends the offset of each event's position, until the watch ends."""
     while response := await watch.read():
         seen.append(response.position.offset)
 
 
-async def test_a_watcher_that_does_not_read_is_cut_with_a_word_where_to_resume() -> None:
-    """The error names the offset after the last event that was sent; what was sent is complete."""
-    replica: Any = Changes()
+async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resume_from() -> None:
+    """The error names the offset after the last event sent. No event before it is missing."""
+    replica: Any = FakeReplica()
     rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
     await rpc.start()
     try:
@@ -50,8 +50,8 @@ async def test_a_watcher_that_does_not_read_is_cut_with_a_word_where_to_resume()
             stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
             watch = stub.WatchJobs(pb.WatchJobsRequest())
             await watch.read()
-            # gRPC holds some thousands itself before the service sees that nobody reads.
-            for offset in range(5 * WATCH_BUFFER):
+            # gRPC buffers thousands of messages before the service notices that nobody reads.
+            for offset in range(5 * MAX_WATCH_BACKLOG):
                 replica.apply(offset)
                 if offset % 100 == 0:
                     await asyncio.sleep(0)
@@ -61,11 +61,7 @@ async def test_a_watcher_that_does_not_read_is_cut_with_a_word_where_to_resume()
     finally:
         await rpc.stop()
 
-    status, info = Status(), ErrorInfo()
-    metadata = raised.value.trailing_metadata()
-    assert metadata is not None
-    status.ParseFromString(dict(metadata)["grpc-status-details-bin"])
-    status.details[0].Unpack(info)
+    info = error_info(raised.value)
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert info.reason == "WATCHER_BEHIND"
     assert seen == list(range(1, len(seen) + 1))

@@ -1,4 +1,4 @@
-"""The job monitor on a replica without a log: what is decided is folded at once."""
+"""The job monitor on a replica without a log: each command's event is applied at once."""
 
 import uuid
 from collections.abc import Sequence
@@ -40,36 +40,36 @@ EXECUTOR = "5e1f0c7a-3b1d-4c55-9a51-2f8f0f0a6a11"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-class Fold:
-    """Jobs, as the application asks for them, and commands that make them what a test needs."""
+class FoldedJobs:
+    """Stands for `Jobs`, on a real replica, and has a method for each step of a job's life."""
 
     def __init__(self) -> None:
         store = Store(None)
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
         self.replica = Replica(store)
         self.roster = Roster(cast("Any", None), "/facade/m", 30.0, record_time=False)
-        #: How long ago it is that things happen.
-        self.ago = timedelta()
+        #: How long before the current time the next events happen.
+        self.age = timedelta()
         self._offset = 0
 
     async def freshen(self) -> None:
-        """All was read."""
+        """Does nothing, because every event is applied at once."""
 
     async def read(self, job_id: str) -> StoredJob | None:
-        """The job."""
+        """Returns the job."""
         return self.replica.get(job_id)
 
     async def execute(self, command: Command) -> StoredJob:
-        """The job after the command."""
+        """Returns the job after the command."""
         return self.do(command)
 
     def do(self, *commands: Command) -> StoredJob:
-        """Folds what each command leads to; the job after the last."""
+        """Applies the event of each command. Returns the job after the last command."""
         for command in commands:
-            entry = self.replica.get(command.job_id)
-            time = datetime.now(UTC) - self.ago
+            stored = self.replica.get(command.job_id)
+            time = datetime.now(UTC) - self.age
             stamp = Stamp(event_id=str(uuid.uuid4()), source="/test", time=time)
-            event = decide(entry.job if entry else None, command, stamp)
+            event = decide(stored.job if stored else None, command, stamp)
             if isinstance(event, Refusal):
                 raise RefusedError(event)
             if isinstance(event, events.KnownEvent):
@@ -80,48 +80,48 @@ class Fold:
         assert after
         return after
 
-    def apply(self, found: Sequence[events.Event]) -> None:
-        """Reads the events as one batch of records."""
+    def apply(self, applied: Sequence[events.Event]) -> None:
+        """Applies the events as one batch of records."""
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         records = [
             Record(0, self._offset + number, now_ms, events.encode(event))
-            for number, event in enumerate(found)
+            for number, event in enumerate(applied)
         ]
         self._offset += len(records)
         self.replica.apply(records, {0: self._offset})
 
     def create(self, **fields: Any) -> str:
-        """A new job; its id."""
+        """Creates a job with these fields. Returns its id."""
         request = replace(_REQUEST, job_id=str(uuid.uuid4()), **fields)
         return self.do(request).job.job_id
 
     def start(self, job_id: str, **policy: Any) -> None:
-        """An executor takes it."""
-        entry = self.replica.get(job_id)
-        assert entry
+        """Grants the job to an executor, with this policy."""
+        stored = self.replica.get(job_id)
+        assert stored
         self.do(
             Claim(
                 job_id=job_id,
-                attempt=entry.job.state.attempt,
+                attempt=stored.job.state.attempt,
                 executor_id=EXECUTOR,
-                dispatch_id=entry.job.dispatch_id,
+                dispatch_id=stored.job.dispatch_id,
                 policy=Policy(**policy),
             )
         )
 
     def progress(self, job_id: str, fraction: float, message: str = "") -> None:
-        """Its run says how far it is."""
-        said = Progress(fraction, message)
-        self.do(ReportProgress(job_id=job_id, attempt=1, executor_id=EXECUTOR, progress=said))
+        """Reports progress of the job's first attempt."""
+        progress = Progress(fraction, message)
+        self.do(ReportProgress(job_id=job_id, attempt=1, executor_id=EXECUTOR, progress=progress))
 
     def complete(self, job_id: str) -> None:
-        """Its handler returns."""
+        """Reports that the job's first attempt is completed."""
         self.do(ReportCompleted(job_id=job_id, attempt=1, executor_id=EXECUTOR))
 
     def fail(
         self, job_id: str, message: str, code: str = "HandlerError", traceback: str = ""
     ) -> None:
-        """Its run fails."""
+        """Reports that the job's first attempt failed."""
         error = ErrorResponse(error_code=code, message=message, source=ErrorSource.SYSTEM)
         self.do(
             ReportFailed(
@@ -130,11 +130,11 @@ class Fold:
         )
 
     def cancel(self, job_id: str) -> None:
-        """Somebody wants it cancelled."""
+        """Requests a cancel of the job."""
         self.do(RequestCancel(job_id=job_id))
 
-    def hear(self, heartbeat: ExecutorHeartbeat) -> None:
-        """An executor is there."""
+    def add_executor(self, heartbeat: ExecutorHeartbeat) -> None:
+        """Adds an executor with this heartbeat to the roster."""
         self.roster.apply([Record(0, 0, 0, heartbeats.encode(heartbeat))], {})
 
 
@@ -152,49 +152,49 @@ _REQUEST = Request(
 )
 
 
-class Well(ReplicaHealth):
-    """A replica's health, as the test says."""
+class FixedHealth(ReplicaHealth):
+    """The health of a replica with a fixed list of reasons why it is not ready."""
 
     def __init__(self, *reasons: str) -> None:
         self.reasons = reasons
 
     def unready_reasons(self, fresh_s: float = 0) -> Sequence[str]:
-        """What the test says."""
+        """Returns the fixed reasons."""
         return self.reasons
 
 
-def monitor(
-    fold: Fold, *, signed_in: bool = False, health: ReplicaHealth | None = None, **settings: Any
+def make_monitor(
+    fold: FoldedJobs, *, tokens: bool = False, health: ReplicaHealth | None = None, **settings: Any
 ) -> tuple[Monitor, ASGIApp]:
-    """The monitor, and an application that it is beside of. `signed_in` asks for tokens."""
+    """Returns a monitor, and an application that has it mounted. `tokens` requires a sign-in."""
     secrets = (
         {MonitorRole.READER: Secret(READER), MonitorRole.OPERATOR: Secret(OPERATOR)}
-        if signed_in
+        if tokens
         else {}
     )
-    made = Monitor(
-        # Nobody answers there.
+    monitor = Monitor(
+        # No broker listens at this address.
         FacadeSettings(kafka_bootstrap_servers="127.0.0.1:1", **settings),
         MonitorAccess(secrets),
         cast("Any", fold),
         fold.replica,
         fold.roster,
-        health or Well(),
+        health or FixedHealth(),
     )
-    return made, made.beside(_nothing)
+    return monitor, monitor.mount_on(_refuse)
 
 
-def browser(app: Any, base_url: str = "http://localhost:5000") -> httpx.AsyncClient:
-    """A browser's client, which keeps cookies; on this machine unless an address says otherwise."""
+def browser_client(app: Any, base_url: str = "http://localhost:5000") -> httpx.AsyncClient:
+    """Returns a client that keeps cookies, as a browser does. Its default host is localhost."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
 
 
-async def signed_in(client: httpx.AsyncClient, token: str, **sent: str) -> httpx.Response:
-    """The answer to a sign-in."""
+async def sign_in(client: httpx.AsyncClient, token: str, **fields: str) -> httpx.Response:
+    """Sends the sign-in form. Returns the response."""
     return await client.post(
-        "/monitor/sign-in", data={"token": token} | sent, headers={"origin": str(client.base_url)}
+        "/monitor/sign-in", data={"token": token} | fields, headers={"origin": str(client.base_url)}
     )
 
 
-async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    raise AssertionError(f"not for the monitor: {scope}")
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError(f"a request outside the monitor: {scope}")

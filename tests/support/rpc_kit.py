@@ -1,48 +1,64 @@
-"""A gRPC server over a real socket, behind which nothing is known, and clients of it."""
+"""A gRPC server without jobs on a real socket, its clients, and a request with every filter."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from fabric_jobs.facade.rpc import RpcSecurity, RpcServer
 from fabric_jobs.runtime.channels import open_channel
 from fabric_jobs.runtime.tls import PemFiles
+from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.certificates import Authority, Certificate
 
+GUID = "0F9D2C3E-5B7A-4C1D-8E6F-A0B1C2D3E4F5"
+START, END = Timestamp(seconds=1_800_000_000), Timestamp(seconds=1_800_000_060)
+#: A request that sets every filter.
+FULL_LIST_REQUEST = pb.ListJobsRequest(
+    statuses=[pb.JOB_INSTANCE_STATUS_FAILED, pb.JOB_INSTANCE_STATUS_COMPLETED],
+    job_type="job",
+    item_type="item",
+    workspace_id=GUID,
+    item_id=GUID,
+    exhausted=True,
+    start_create_time=START,
+    end_create_time=END,
+)
 
-class Nothing:
-    """Jobs, replica and roster in one, of a facade that nobody has told anything."""
+
+class EmptyFacade:
+    """Stands for the jobs, the replica and the roster of a facade without jobs and executors."""
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
 
     async def read(self, job_id: str) -> None:
-        """No job is known."""
+        """Returns no job."""
 
     async def execute(self, command: object) -> Any:
-        """Nothing can be done."""
+        """Fails, as a fault in the service does."""
         raise NotImplementedError
 
     async def list(self, *_: object) -> tuple[Sequence[Any], dict[int, int]]:
-        """There are no jobs."""
+        """Returns no jobs and no positions."""
         return [], {}
 
     def executors(self) -> Sequence[Any]:
-        """There are no executors."""
+        """Returns no executors."""
         return []
 
 
 @asynccontextmanager
-async def serving(
+async def serve(
     security: RpcSecurity | None, ready: Callable[[], bool] = lambda: True
 ) -> AsyncIterator[RpcServer]:
-    """The server on a free port."""
-    nothing: Any = Nothing()
-    rpc = RpcServer(nothing, nothing, nothing, ready, "127.0.0.1", 0, security)
+    """Runs the server of an empty facade on a free port."""
+    facade: Any = EmptyFacade()
+    rpc = RpcServer(facade, facade, facade, ready, "127.0.0.1", 0, security)
     await rpc.start()
     try:
         yield rpc
@@ -51,20 +67,21 @@ async def serving(
 
 
 @asynccontextmanager
-async def channel(
+async def connect(
     rpc: RpcServer, authority: Authority, certificate: Certificate
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """A client's connection of its own."""
+    """Opens a channel with this client certificate, on a connection of its own."""
     files = PemFiles(authority.ca, certificate.cert, certificate.key)
-    # Else channels to one address share a connection, and with it a client's name.
-    async with open_channel(rpc.address, files, [("grpc.use_local_subchannel_pool", 1)]) as opened:
-        yield opened
+    # Without this option, channels to one address share a connection and its certificate.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with open_channel(rpc.address, files, options) as channel:
+        yield channel
 
 
-def reason(error: grpc.aio.AioRpcError) -> str:
-    """The reason that stands in the error."""
+def error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:
+    """Returns the `ErrorInfo` of a failed call."""
     status, info = Status(), ErrorInfo()
     metadata = dict(error.trailing_metadata() or ())
     status.ParseFromString(metadata["grpc-status-details-bin"])
     status.details[0].Unpack(info)
-    return str(info.reason)
+    return info

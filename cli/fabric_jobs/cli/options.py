@@ -9,7 +9,7 @@ import click
 from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT
 from fabric_jobs.cli.dev.defaults import GRPC_ADDRESS, ISSUER_ADDRESS
 from fabric_jobs.runtime.settings import SettingsError, host_port
-from fabric_jobs.runtime.times import moment
+from fabric_jobs.runtime.times import parse_time
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ class Time(click.ParamType[datetime]):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         try:
-            return moment(value, datetime.now(UTC))
+            return parse_time(value, datetime.now(UTC))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

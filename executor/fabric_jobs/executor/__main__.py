@@ -50,7 +50,7 @@ def main() -> None:
         configure(settings.log_format)
 
         scraped = settings.metrics_address is not None
-        with providers.running("fabric-jobs-executor", os.environ, scraped=scraped):
+        with providers.export_telemetry("fabric-jobs-executor", os.environ, prometheus=scraped):
             executor = load(sys.argv[1])
             kinds = ",".join(
                 "/".join(quote(name, safe="") for name in kind) for kind in executor.handlers

@@ -59,7 +59,7 @@ def of_record(partition: int, offset: int, value: bytes | None) -> Dispatched | 
         item_type=state.item_type,
         item_id=state.item_id,
         job_type=state.job_type,
-        invoke_type=InvokeType.of(state.invoke_type),
+        invoke_type=InvokeType.parse(state.invoke_type),
         # A copy: `Raw` would keep the whole record alive for as long as the run.
         payload=bytes(event.data.dispatch.payload),
         activity_id=state.activity_id,
@@ -83,7 +83,7 @@ def of_offer(offer: pb.Offer) -> Dispatched:
         item_type=job.item_type,
         item_id=job.item_id,
         job_type=job.job_type,
-        invoke_type=InvokeType.of(job.invoke_type),
+        invoke_type=InvokeType.parse(job.invoke_type),
         payload=offer.payload,
         activity_id=job.activity_id or None,
         request_id=job.request_id or None,

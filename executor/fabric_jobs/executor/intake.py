@@ -26,7 +26,11 @@ from fabric_jobs.executor.dispatches import Dispatched, of_record
 from fabric_jobs.executor.offsets import Offsets
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.runtime.kafka.clients import client_arguments, naming_denials, start
+from fabric_jobs.runtime.kafka.clients import (
+    client_arguments,
+    connect_client,
+    map_authorization_errors,
+)
 
 log = logging.getLogger("fabric_jobs.executor")
 
@@ -59,8 +63,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         loops: set[asyncio.Task[None]] = set()
         try:
             settings = self._settings
-            with naming_denials(settings, "Read", settings.events_topic, group=settings.pool):
-                await start(self._consumer, settings)
+            with map_authorization_errors(
+                settings, "Read", settings.events_topic, group=settings.pool
+            ):
+                await connect_client(self._consumer, settings)
                 for loop in (self._poll_on(), self._take_as_slots_free(), self._commit_regularly()):
                     loops.add(asyncio.create_task(loop, name="intake"))
                 failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)

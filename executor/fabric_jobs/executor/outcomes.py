@@ -4,7 +4,7 @@ import asyncio
 import traceback
 from contextlib import suppress
 
-from fabric_jobs.contract.jobs import ErrorResponse, bounded_traceback
+from fabric_jobs.contract.jobs import ErrorResponse, truncate_traceback
 from fabric_jobs.contract.wire import error_to_proto, utf8_text
 from fabric_jobs.executor.errors import JobFailed, JobStopped
 from fabric_jobs.executor.tracebacks import authored
@@ -19,7 +19,7 @@ def outcome_of(raised: BaseException | None, *, cancel_requested: bool) -> pb.Re
     if cancel_requested and isinstance(raised, asyncio.CancelledError | JobStopped):
         return pb.Report(stopped=pb.Stopped())
     # Bounded here too: an oversized message would break the stream each time it is sent.
-    failed = error_to_proto(_response(raised).bounded())
+    failed = error_to_proto(_response(raised).truncate())
     return pb.Report(failed=failed, traceback=_traceback(raised))
 
 
@@ -28,7 +28,7 @@ def _traceback(raised: BaseException) -> str:
     if isinstance(raised, JobFailed) and raised.__cause__ is None:
         return ""
     lines = traceback.format_exception(authored(raised))
-    return bounded_traceback(utf8_text("".join(lines)))
+    return truncate_traceback(utf8_text("".join(lines)))
 
 
 def _response(raised: BaseException) -> ErrorResponse:

@@ -16,7 +16,7 @@ from fabric_jobs.executor.outcomes import outcome_of
 from fabric_jobs.executor.progress import ProgressFeed
 from fabric_jobs.executor.session import Accepted, Decider, Refused
 from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.runtime.telemetry.logs import concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
@@ -58,14 +58,14 @@ class Run:
         """Claims, handles and reports; every line logged on the way says which job it is about."""
         dispatched = self._dispatched
         with (
-            concerning(
+            bind_ids(
                 job=dispatched.job_id,
                 attempt=str(dispatched.attempt),
                 ActivityId=dispatched.activity_id,
                 RequestId=dispatched.request_id,
             ),
             # The request's trace goes on here, and in what the handler calls, traced or not.
-            tracing.continued(dispatched.traceparent),
+            tracing.continue_trace(dispatched.traceparent),
             spans.running(dispatched),
         ):
             await self._run()

@@ -32,7 +32,7 @@ async def serve(
     Where Kafka refuses it, it drains too, and then raises `KafkaRefusedError`. Raises
     `SettingsError` at once.
     """
-    tracing.turn_on()
+    tracing.enable()
     client_arguments(settings)
     executor_id = "-".join(filter(None, (settings.executor_name, str(uuid4()))))
     hello = pb.Hello(

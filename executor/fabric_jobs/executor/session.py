@@ -19,7 +19,7 @@ from tenacity import retry, retry_if_exception_type, wait_random_exponential
 
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.outbox import Outbox
-from fabric_jobs.runtime.channels import open_channel, remedy
+from fabric_jobs.runtime.channels import connection_advice, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -136,7 +136,9 @@ class Session:
                 await self._converse(stream, holder)
             except grpc.aio.AioRpcError as error:
                 details = error.details() or ""
-                told = f"facade {address}: {error.code().name} {details} {remedy(details)}"
+                told = (
+                    f"facade {address}: {error.code().name} {details} {connection_advice(details)}"
+                )
                 raise StreamEndedError(told.rstrip()) from error
             except TimeoutError as error:
                 raise StreamEndedError(f"facade {address}: no answer") from error

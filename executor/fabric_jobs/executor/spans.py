@@ -20,19 +20,19 @@ def running(dispatched: Dispatched) -> AbstractContextManager[Span]:
         "fabric_jobs.job_type": dispatched.job_type,
     }
     name, earlier = f"run {dispatched.job_type}", dispatched.earlier_traceparent
-    return tracing.span(name, SpanKind.CONSUMER, attributes, after=earlier)
+    return tracing.span(name, SpanKind.CONSUMER, attributes, link=earlier)
 
 
 def sending(entry: pb.Claim | pb.Report) -> AbstractContextManager[Span]:
     """A claim, or a last report; the facade's spans about it come within."""
-    return _sending(entry) if tracing.is_on() else tracing.NO_SPAN
+    return _sending(entry) if tracing.is_enabled() else tracing.NO_SPAN
 
 
 @contextmanager
 def _sending(entry: pb.Claim | pb.Report) -> Iterator[Span]:
     outcome = "claim" if isinstance(entry, pb.Claim) else f"report {entry.WhichOneof('outcome')}"
     with tracing.span(outcome, SpanKind.CLIENT) as span:
-        entry.traceparent = tracing.current() or ""
+        entry.traceparent = tracing.current_traceparent() or ""
         yield span
 
 

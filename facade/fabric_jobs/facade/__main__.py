@@ -57,7 +57,7 @@ def run() -> int:
         configure(settings.log_format)
         tune_garbage_collection()
         with (
-            providers.running("fabric-jobs-facade", os.environ, scraped=True),
+            providers.export_telemetry("fabric-jobs-facade", os.environ, prometheus=True),
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             runner.run(_serve_until_signalled(settings))

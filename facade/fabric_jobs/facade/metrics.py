@@ -6,91 +6,91 @@ A counter or histogram covers what this facade did: sum it over all facades. A g
 
 from fabric_jobs.contract.events import KnownEvent, Requeued, RequeueReason, Started, type_of
 from fabric_jobs.facade.lifecycle import Command, Job, LoseLease, Verdict
-from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, Bounded, Meters
+from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, BoundedLabel, MetricRegistry
 
-METERS = Meters("fabric_jobs.facade")
-#: The label of a job type. Bounded, because job types come from Fabric's paths in any number.
-job_type_label = Bounded(100)
+REGISTRY = MetricRegistry("fabric_jobs.facade")
+#: The label of a job type. BoundedLabel, because job types come from Fabric's paths in any number.
+job_type_label = BoundedLabel(100)
 
 _ANSWER_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _START_BOUNDS_S = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
 
-REQUEST_SECONDS = METERS.histogram(
+REQUEST_SECONDS = REGISTRY.histogram(
     "fabric_jobs_request_seconds",
     "Duration of HTTP requests; the count by status includes the outcomes of creates.",
     *("operation", "status"),
     bounds=_ANSWER_BOUNDS_S,
 )
-RPC_SECONDS = METERS.histogram(
+RPC_SECONDS = REGISTRY.histogram(
     "fabric_jobs_rpc_seconds",
     "Duration of unary gRPC calls, by gRPC status code.",
     *("method", "code"),
     bounds=_ANSWER_BOUNDS_S,
 )
-UNAVAILABLE = METERS.counter(
+UNAVAILABLE = REGISTRY.counter(
     "fabric_jobs_unavailable_total",
     "Commands and reads that this facade could not answer at the time, by reason.",
     "reason",
 )
-APPEND_SECONDS = METERS.histogram(
+APPEND_SECONDS = REGISTRY.histogram(
     "fabric_jobs_append_seconds",
     "Time from handing an event to Kafka until this facade has read it back.",
     bounds=_ANSWER_BOUNDS_S,
 )
-EVENTS = METERS.counter(
+EVENTS = REGISTRY.counter(
     "fabric_jobs_events_total",
     "Events that this facade appended and that applied: jobs accepted, started, ended.",
     *("type", "job_type"),
 )
-LOST_RACES = METERS.counter(
+LOST_RACES = REGISTRY.counter(
     "fabric_jobs_lost_races_total",
     "Events that this facade appended after another writer's; it then decided again.",
 )
-REDISPATCHES = METERS.counter(
+REDISPATCHES = REGISTRY.counter(
     "fabric_jobs_redispatches_total",
     "Further attempts that this facade dispatched: retries, lost leases, runs handed back.",
     "reason",
 )
-LEASES_LOST = METERS.counter(
+LEASES_LOST = REGISTRY.counter(
     "fabric_jobs_leases_lost_total",
     "Runs that this facade took from executors that were silent for a lease.",
 )
-START_SECONDS = METERS.histogram(
+START_SECONDS = REGISTRY.histogram(
     "fabric_jobs_start_seconds",
     "Time from a job's acceptance to its first start.",
     "job_type",
     bounds=_START_BOUNDS_S,
 )
-RUN_SECONDS = METERS.histogram(
+RUN_SECONDS = REGISTRY.histogram(
     "fabric_jobs_run_seconds",
     "Time from an attempt's start to its end, by the event that ended it.",
     *("job_type", "type"),
     bounds=RUN_BOUNDS_S,
 )
-RECORDS = METERS.counter(
+RECORDS = REGISTRY.counter(
     "fabric_jobs_records_total",
     "Records that were read from the topic, by the fold's verdict.",
     "verdict",
 )
-FOLD_LAG_SECONDS = METERS.gauge(
+FOLD_LAG_SECONDS = REGISTRY.gauge(
     "fabric_jobs_fold_lag_seconds",
     "Seconds since this facade last confirmed that it had read the whole log; normally below 10.",
 )
-UNFINISHED_JOBS = METERS.gauge(
+UNFINISHED_JOBS = REGISTRY.gauge(
     "fabric_jobs_unfinished_jobs", "Jobs that are not final, by Fabric's status.", "status"
 )
-OLDEST_NOT_STARTED_SECONDS = METERS.gauge(
+OLDEST_NOT_STARTED_SECONDS = REGISTRY.gauge(
     "fabric_jobs_oldest_not_started_seconds",
     "Age of the oldest job that no executor has started; 0 if there is none.",
 )
-QUEUED_JOBS = METERS.gauge(
+QUEUED_JOBS = REGISTRY.gauge(
     "fabric_jobs_queued_jobs", "Jobs that wait for an executor's claim.", "job_type"
 )
-EXECUTORS = METERS.gauge(
+EXECUTORS = REGISTRY.gauge(
     "fabric_jobs_executors", "Executors whose last heartbeat is at most one lease old."
 )
-FREE_SLOTS = METERS.gauge("fabric_jobs_free_slots", "Free slots of those executors.")
-READY = METERS.gauge("fabric_jobs_ready", "1 if this facade is ready for requests, else 0.")
+FREE_SLOTS = REGISTRY.gauge("fabric_jobs_free_slots", "Free slots of those executors.")
+READY = REGISTRY.gauge("fabric_jobs_ready", "1 if this facade is ready for requests, else 0.")
 
 # Prometheus sees a counter grow only if its series was there before.
 LOST_RACES.add(0)

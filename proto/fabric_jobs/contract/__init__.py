@@ -1,1 +1,4 @@
-"""The contract: what the facade, the executors and every subscriber of the topics share."""
+"""The contract that the facade, the executors and every subscriber of the topics share.
+
+It is types, names and keys: no module here loads a Kafka client, gRPC or settings.
+"""

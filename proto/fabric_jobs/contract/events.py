@@ -1,11 +1,11 @@
-"""The events on the topic: CloudEvents 1.0 in structured JSON, a tagged union by `type`.
+"""The job events: CloudEvents 1.0 in structured JSON, a union of types that `type` tells apart.
 
-Three things never change form between versions, so that replicas of different versions fold
-alike: `sequence` with `follows`, the job's `state` after the event, and `dispatch` on events that
-dispatch. An event of a type that this version does not know decodes as `UnknownEvent`, with those.
+Four fields of `data` keep their form in every version, so that replicas of different versions fold
+alike: `sequence`, `follows`, `state` and, on events that dispatch an attempt, `dispatch`. An event
+of a type that this version does not know decodes as `UnknownEvent`, with these four fields.
 
-docs/subscribe.md says what else may change. A field whose values may grow in number is a text here:
-a value of a later version must not make a record that cannot be folded.
+docs/subscribe.md says what a later version may change. A field that may get new values later is a
+plain text here, because a replica must be able to fold a record with an unknown value.
 """
 
 from enum import StrEnum
@@ -20,82 +20,87 @@ CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 
 
 class Dispatch(Struct, frozen=True, rename="camel"):
-    """What an executor needs to run the job, beside its state."""
+    """What an executor needs to run the job, in addition to the job's state."""
 
-    #: The creation payload, as JSON; `null` where the request had none.
+    #: The creation payload as JSON; `null` if the request had none.
     payload: Raw
 
 
 class EventData(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What every event carries."""
+    """The data of every event."""
 
-    #: 1 for a job's first event, then one more each time: the log's compare-and-swap.
+    #: The number of the event among the job's events, from 1. An event applies only if its sequence
+    #: is the job's current one plus one, so the sequence works as a compare-and-swap.
     sequence: int
-    #: The id of the event it was decided on; none for the first.
+    #: The id of the job's event before this one; `null` for the first.
     follows: str | None
+    #: The job's state after the event.
     state: JobState
-    #: Present exactly where the event dispatches an attempt.
+    #: Present if, and only if, the event dispatches an attempt.
     dispatch: Dispatch | UnsetType = UNSET
 
 
 class FailedData(EventData, frozen=True, kw_only=True, rename="camel"):
-    """A failure, for those who wrote the handler; the state's error is for its users."""
+    """The data of an event that reports a failure; `state.error` is what users see."""
 
-    #: Where the handler raised, as its language prints it, at most 8 KiB from its end; absent where
-    #: nothing was raised, or not told. Fabric is not told either.
+    #: The handler's traceback, for the handler's developers: the last 8 KiB at most. Absent if the
+    #: handler raised nothing or the executor sent no traceback. Fabric does not receive it.
     traceback: str | UnsetType = UNSET
 
 
 class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):
-    """The state's due time says when the next attempt is dispatched."""
+    """The data of `AttemptFailed`; `state.dueTime` says when the next attempt is dispatched."""
 
+    #: The error of the attempt that failed.
     error: ErrorResponse
 
 
 class RequeueReason(StrEnum):
-    """Why an attempt was dispatched again; a later version may have more reasons."""
+    """Why a further attempt was dispatched. A later version may have more reasons."""
 
     #: The backoff after a failed attempt is over.
     RETRY_DUE = "RetryDue"
-    #: The executor gave the run back, as at its drain; no failure is counted.
+    #: The executor gave the run back, for example because it stops. This is not a failure.
     HANDED_BACK = "HandedBack"
-    #: The executor was not heard of for a lease; counts as a failure.
+    #: The executor sent no heartbeat for the length of a lease. This counts as a failure.
     LEASE_LOST = "LeaseLost"
 
 
 class RequeuedData(EventData, frozen=True, kw_only=True, rename="camel"):
-    """A further attempt, dispatched."""
+    """The data of `Requeued`."""
 
-    #: A `RequeueReason`, or a later version's.
+    #: Why the attempt was dispatched: a `RequeueReason`, or a reason of a later version.
     reason: Annotated[str, Meta(examples=list(RequeueReason))]
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):
-    """CloudEvents 1.0 attributes, in its JSON spelling."""
+    """The CloudEvents 1.0 attributes."""
 
+    #: The id of the event.
     id: str
-    #: The replica that decided, as a URI reference.
+    #: The facade replica that decided the event, as a URI reference.
     source: str
-    #: The job instance id.
+    #: The job instance id, a GUID in lower case.
     subject: str
-    #: The deciding replica's clock; the record's own time is the broker's.
+    #: When the event was decided, by the clock of the replica in `source`. The record's own time is
+    #: the broker's.
     time: Timestamp
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: Literal["application/json"] = "application/json"
-    #: W3C Trace Context of the request that created the job, where there was one.
+    #: The W3C Trace Context of the request that created the job; absent if it had none.
     traceparent: str | UnsetType = UNSET
 
 
 class Requested(
     _Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.requested"
 ):
-    """A job was accepted, and its first attempt dispatched."""
+    """A job was accepted and its first attempt dispatched."""
 
     data: EventData
 
 
 class Started(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.started"):
-    """The current attempt was granted to an executor; the state says which, and its policy."""
+    """The current attempt was granted to the executor that `state.executorId` names."""
 
     data: EventData
 
@@ -103,7 +108,7 @@ class Started(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabri
 class Progressed(
     _Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.progressed"
 ):
-    """The run said how far it is."""
+    """The running attempt reported its progress."""
 
     data: EventData
 
@@ -111,7 +116,7 @@ class Progressed(
 class AttemptFailed(
     _Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.attempt-failed"
 ):
-    """An attempt failed and another will follow: not final."""
+    """An attempt failed and another attempt will follow. The job is not final."""
 
     data: AttemptFailedData
 
@@ -125,7 +130,7 @@ class Requeued(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabr
 class CancelRequested(
     _Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.cancel-requested"
 ):
-    """A running job was asked to stop."""
+    """A cancel was requested for a running job."""
 
     data: EventData
 
@@ -133,13 +138,13 @@ class CancelRequested(
 class Completed(
     _Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.completed"
 ):
-    """Final: the handler returned."""
+    """The job is final: its handler returned."""
 
     data: EventData
 
 
 class Failed(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.failed"):
-    """Final: `state.error` says why."""
+    """The job is final: it failed, and `state.error` says why."""
 
     data: FailedData
 
@@ -147,14 +152,18 @@ class Failed(_Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric
 class Cancelled(
     _Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.cancelled"
 ):
-    """Final: cancelled before it ran, or stopped while it ran."""
+    """The job is final: it was cancelled before or while it ran."""
 
     data: EventData
 
 
 class UnknownEvent(_Envelope, frozen=True, kw_only=True):
-    """An event of a later version's type: it advances the job, and is decided upon elsewhere."""
+    """An event of a type of a later version. It advances the job's sequence and state.
 
+    Only a replica that knows the type decides about the job after it.
+    """
+
+    #: The CloudEvents type.
     type: str
     data: EventData
 
@@ -174,11 +183,11 @@ Event = KnownEvent | UnknownEvent
 
 
 class NotAnEventError(ValueError):
-    """The record is no event of this contract: skip and count it, it must stop no reader."""
+    """A record's value is not an event of this contract. A reader skips and counts the record."""
 
 
 class _Types:
-    """The tags that this version knows, with the decoders made once."""
+    """The event types that this version knows, and decoders that are built once."""
 
     known: ClassVar[dict[str, type]] = {
         str(kind.__struct_config__.tag): kind for kind in KnownEvent.__args__
@@ -190,12 +199,12 @@ class _Types:
 
 
 def encode(event: Event) -> bytes:
-    """The record's value."""
+    """Returns the value of the event's record."""
     return _Types.encoder.encode(event)
 
 
 def decode(value: bytes | None) -> Event:
-    """The event in a record's value. Raises `NotAnEventError`."""
+    """Returns the event in a record's value. Raises `NotAnEventError`."""
     try:
         return _Types.union.decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -210,5 +219,5 @@ def decode(value: bytes | None) -> Event:
 
 
 def type_of(event: Event) -> str:
-    """The event's CloudEvents type."""
+    """Returns the CloudEvents type of the event."""
     return event.type if isinstance(event, UnknownEvent) else _Types.tags[type(event)]

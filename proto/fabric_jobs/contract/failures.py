@@ -92,7 +92,7 @@ def _count_failure(state: JobState, error: ErrorResponse) -> dict[str, Any]:
     return {
         "failures": state.failures + 1,
         "failed_attempt": state.attempt,
-        "error": _with_earlier_errors(error, state).bounded(),
+        "error": _with_earlier_errors(error, state).truncate(),
     }
 
 

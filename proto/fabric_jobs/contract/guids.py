@@ -1,21 +1,21 @@
-"""GUIDs as Fabric writes them."""
+"""GUIDs as Fabric writes them: 32 hexadecimal digits, with hyphens, in any letter case."""
 
 import re
 from uuid import UUID
 
-_FORM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def canonical(text: str) -> str:
-    """The one spelling of a GUID that is written in any letter case. Raises `ValueError`."""
-    if not _FORM.fullmatch(text):
+def canonical_guid(text: str) -> str:
+    """Returns a GUID in lower case. Raises `ValueError` if the text is not a GUID."""
+    if not _GUID.fullmatch(text):
         raise ValueError("not a GUID")
     return text.lower()
 
 
-def guid(text: str) -> UUID:
-    """The GUID in a text, in any letter case. Raises `ValueError`.
+def parse_guid(text: str) -> UUID:
+    """Returns the GUID that a text spells. Raises `ValueError` if the text is not a GUID.
 
-    `UUID` alone takes much that is none, such as a sign, a blank or `0x` in place of digits.
+    `UUID` alone is too lenient: it accepts a sign, a blank or `0x` in place of digits.
     """
-    return UUID(canonical(text))
+    return UUID(canonical_guid(text))

@@ -1,4 +1,7 @@
-"""Fabric's words for a job, and the state of one as every event carries it."""
+"""A job in Fabric's terms, and the job's state as every event carries it.
+
+"WDK" in a docstring names the type of Fabric's Workload Development Kit.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,21 +11,24 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+#: Bounds of an error: its message, its code, the entries of each list in it, and the whole as JSON.
 MAX_MESSAGE_CHARS = 2048
 MAX_CODE_CHARS = 128
-MAX_LISTED = 16
+MAX_LIST_ITEMS = 16
 MAX_ERROR_BYTES = 16 * 1024
+#: The bound of a progress message.
 MAX_PROGRESS_CHARS = 1024
+#: The bound of a traceback as a JSON text.
 MAX_TRACEBACK_BYTES = 8 * 1024
 
-#: An instant in UTC; RFC 3339 on the wire.
+#: A time with its zone; RFC 3339 on the wire.
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
 
 class JobInstanceStatus(StrEnum):
-    """What Fabric shows of a job (WDK `JobInstanceStatus`); the last three are final.
+    """The status of a job in Fabric (WDK `JobInstanceStatus`); the last three are final.
 
-    Never has more members: an older fold takes no other.
+    It never gets more members, because an older replica cannot fold an unknown one.
     """
 
     NOT_STARTED = "NotStarted"
@@ -33,37 +39,37 @@ class JobInstanceStatus(StrEnum):
 
 
 class JobPhase(StrEnum):
-    """Where a job is inside the service; finer than Fabric's status.
+    """The state of a job inside the service, finer than Fabric's status.
 
-    Never has more members: an older fold takes no other.
+    It never gets more members, because an older replica cannot fold an unknown one.
     """
 
-    #: Dispatched: a record on the topic waits for an executor's claim.
+    #: An attempt is dispatched: its record on the topic waits for an executor's claim.
     QUEUED = "Queued"
     #: The current attempt is granted to an executor.
     RUNNING = "Running"
-    #: Granted, and a cancel is pending.
+    #: The current attempt is granted, and a cancel is pending.
     STOPPING = "Stopping"
-    #: The last attempt failed; the next is dispatched at the due time.
+    #: The last attempt failed. The next attempt is dispatched at the due time.
     WAITING = "Waiting"
-    #: Final.
+    #: The job is final.
     ENDED = "Ended"
 
 
-#: Made once: in Python 3.11, to look a member up by its class costs more than to compare it.
+#: A constant, because in Python 3.11 looking up an enum member costs more than comparing it.
 _HELD = (JobPhase.RUNNING, JobPhase.STOPPING)
 
 
 class InvokeType(StrEnum):
-    """Who asked for the job (WDK `JobInvokeType`); a later version may know more."""
+    """Who requested the job (WDK `JobInvokeType`). A later version may know more values."""
 
     MANUAL = "Manual"
     SCHEDULED = "Scheduled"
     UNKNOWN_FUTURE_VALUE = "UnknownFutureValue"
 
     @classmethod
-    def of(cls, name: str) -> "InvokeType":
-        """The invoke type of this name, which a later version may have written."""
+    def parse(cls, name: str) -> "InvokeType":
+        """Returns the invoke type of this name; `UNKNOWN_FUTURE_VALUE` for an unknown name."""
         try:
             return cls(name)
         except ValueError:
@@ -71,9 +77,10 @@ class InvokeType(StrEnum):
 
 
 class ErrorSource(StrEnum):
-    """Whose fault an error is (WDK `ErrorSource`).
+    """Who caused an error (WDK `ErrorSource`).
 
-    Never has more members: Fabric is told these, and an older fold takes no other.
+    It never gets more members, because Fabric knows these three only, and an older replica cannot
+    fold an unknown one.
     """
 
     SYSTEM = "System"
@@ -82,7 +89,7 @@ class ErrorSource(StrEnum):
 
 
 class NameValuePair(Struct, frozen=True, rename="camel"):
-    """A named value beside an error (WDK `NameValuePair`)."""
+    """A named value in the details of an error (WDK `NameValuePair`)."""
 
     name: str
     value: str
@@ -91,32 +98,42 @@ class NameValuePair(Struct, frozen=True, rename="camel"):
 class ErrorExtendedInformation(
     Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
 ):
-    """A further error behind the first (WDK `ErrorExtendedInformation`)."""
+    """A further error in the details of an error (WDK `ErrorExtendedInformation`)."""
 
+    #: A stable name of the kind of error.
     error_code: str
+    #: What happened, for people.
     message: str
+    #: Values that the message names.
     message_parameters: tuple[str, ...] = ()
+    #: Named values, such as the number of the attempt that failed.
     additional_parameters: tuple[NameValuePair, ...] = ()
 
 
 class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What went wrong and what to do (WDK `ErrorResponse`): an HTTP error's body, a job's error."""
+    """An error (WDK `ErrorResponse`): of a job, or the body of an HTTP error."""
 
+    #: A stable name of the kind of error, at most 128 characters in an event.
     error_code: str
+    #: What happened and what to do, for people; at most 2,048 characters in an event.
     message: str
+    #: Who caused the error.
     source: ErrorSource
+    #: Whether another try can't succeed.
     is_permanent: bool | None = None
+    #: Values that the message names, at most 16 in an event.
     message_parameters: tuple[str, ...] = ()
+    #: Further errors, such as those of earlier attempts; at most 16 in an event.
     more_details: tuple[ErrorExtendedInformation, ...] = ()
 
-    def bounded(self) -> "ErrorResponse":
-        """The same error, cut so that its event fits: texts first, then the last details."""
+    def truncate(self) -> "ErrorResponse":
+        """Returns the error cut to its bounds: first the texts and lists, then the last details."""
         error = replace(
             self,
             error_code=self.error_code[:MAX_CODE_CHARS],
             message=self.message[:MAX_MESSAGE_CHARS],
-            message_parameters=self.message_parameters[:MAX_LISTED],
-            more_details=self.more_details[:MAX_LISTED],
+            message_parameters=self.message_parameters[:MAX_LIST_ITEMS],
+            more_details=self.more_details[:MAX_LIST_ITEMS],
         )
         while len(msgspec.json.encode(error)) > MAX_ERROR_BYTES:
             if error.more_details:
@@ -126,90 +143,113 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
         return error
 
 
-def bounded_traceback(text: str) -> str:
-    """Its end, cut so that its event fits: what was raised stands last."""
+def truncate_traceback(text: str) -> str:
+    """Returns the end of a traceback, at most `MAX_TRACEBACK_BYTES` as a JSON text.
+
+    The end is kept, because it names the exception.
+    """
     text = text[-MAX_TRACEBACK_BYTES:]
     while (excess := len(msgspec.json.encode(text)) - MAX_TRACEBACK_BYTES) > 0:
-        # A character takes 6 bytes at most, in JSON.
+        # A character takes at most 6 bytes in JSON.
         text = text[excess // 6 + 1 :]
     return text
 
 
 class Progress(Struct, frozen=True, rename="camel"):
-    """How far a run is: a fraction of 1, and a text for people."""
+    """The progress of a run."""
 
+    #: The part that is done, from 0 to 1.
     fraction: Annotated[float, Meta(ge=0, le=1)]
+    #: What the run does now, for people; at most 1,024 characters.
     message: str = ""
 
 
 class Policy(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What decides when the executor is dead: it travels in the claim, `started` records it."""
+    """What facades do about a run: retries, timeout and cancel. The claim carries it.
 
-    #: Attempts that may fail before the job does; 1 means no retry.
+    `Started` records it in the state, so facades can decide after the executor has died.
+    """
+
+    #: How many attempts may fail: the job fails with the last of them; 1 means no retry.
     max_attempts: Annotated[int, Meta(ge=1)] = 1
-    #: Seconds before the second attempt.
+    #: Seconds from the first failure to the second attempt.
     initial_backoff_s: Annotated[float, Meta(ge=0)] = 1.0
-    #: What each further backoff is multiplied by.
+    #: The factor by which each further backoff is longer than the one before.
     backoff_multiplier: Annotated[float, Meta(ge=1)] = 2.0
-    #: Seconds that no backoff exceeds.
+    #: The longest backoff, in seconds.
     max_backoff_s: Annotated[float, Meta(ge=0)] = 60.0
-    #: The fraction of a backoff by which it may be shortened, so that retries do not fall together.
+    #: The largest fraction by which a backoff is shortened, so that retries of many jobs spread.
     jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
-    #: Seconds that an attempt may run; none means the job's longest life.
+    #: Seconds that an attempt may run; `null` means until the job's longest life ends.
     run_timeout_s: Annotated[float, Meta(gt=0)] | None = None
-    #: Seconds that a cancelled run may take to stop.
+    #: Seconds that a run may take to stop after a cancel.
     cancel_grace_s: Annotated[float, Meta(ge=0)] = 60.0
 
 
 class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A job's public state after an event. Its form never changes; new fields have defaults."""
+    """The public state of a job after an event. No field is removed; new fields have defaults."""
 
+    #: The customer's tenant, a GUID.
     tenant_id: str
+    #: The workspace of the item, a GUID.
     workspace_id: str
+    #: The type of the item, as the workload's manifest names it.
     item_type: str
+    #: The item that the job works on, a GUID.
     item_id: str
+    #: The type of the job, as the workload's manifest names it.
     job_type: str
-    #: An `InvokeType`, or a later version's.
+    #: Who requested the job: an `InvokeType`, or a value of a later version.
     invoke_type: Annotated[str, Meta(examples=list(InvokeType))]
-    #: SHA-256 of the canonical request: tells a repeated create from a conflicting one.
+    #: SHA-256 of the canonical create request. A repeated create has the same hash, a conflicting
+    #: one has another.
     request_hash: str
-    #: Fabric's correlation ids of the request that created the job: `ActivityId`, `RequestId`.
+    #: Fabric's `ActivityId` of the request that created the job.
     activity_id: str | None = None
+    #: Fabric's `RequestId` of the request that created the job.
     request_id: str | None = None
+    #: When the job was accepted.
     create_time: Timestamp
+    #: The status that Fabric shows.
     status: JobInstanceStatus
+    #: The state inside the service.
     phase: JobPhase
-    #: Rises with every dispatch, and fences: a report of an earlier attempt changes nothing.
+    #: The number of the current attempt, from 1. Every dispatch raises it. A report of an earlier
+    #: attempt changes nothing.
     attempt: int
-    #: What a retry policy counts; a hand-back does not raise it.
+    #: The number of failed attempts that a retry policy counts. A run that was handed back is not
+    #: counted.
     failures: int = 0
-    #: Who was granted the current attempt, while and after it runs.
+    #: The executor process that got the current attempt; it stays after the attempt ends.
     executor_id: str | None = None
-    #: W3C Trace Context of the last claim that was granted, where it was traced.
+    #: The W3C Trace Context of the last granted claim; `null` if the claim was not traced.
     claim_traceparent: str | None = None
-    #: The policy that the grant of the current attempt recorded.
+    #: The policy in the claim of the current attempt.
     policy: Policy | None = None
-    #: The first start of any attempt.
+    #: When the first attempt started.
     start_time: Timestamp | None = None
-    #: The start of the current attempt, while and after it runs.
+    #: When the current attempt started; it stays after the attempt ends.
     attempt_start_time: Timestamp | None = None
-    #: When the running job was asked to stop.
+    #: When a cancel was requested while the job ran.
     cancel_time: Timestamp | None = None
-    #: When the waiting job's next attempt is due.
+    #: When the next attempt is dispatched, while the job waits for it.
     due_time: Timestamp | None = None
-    #: When the current attempt was dispatched; none for the first, which was so at `create_time`.
+    #: When the current attempt was dispatched; `null` for the first, which was dispatched at
+    #: `createTime`.
     dispatch_time: Timestamp | None = None
+    #: When the job became final.
     end_time: Timestamp | None = None
+    #: The last progress that was reported since an attempt started.
     progress: Progress | None = None
-    #: The error of the last attempt that failed; the earlier ones stand in its details.
+    #: The error of the last failed attempt. Its details hold the errors of earlier attempts.
     error: ErrorResponse | None = None
-    #: Which attempt that was.
+    #: The number of the attempt that `error` belongs to.
     failed_attempt: int | None = None
-    #: Failed because every attempt that the policy allows has failed, be it one: the same content
-    #: may succeed another time. A permanent error or a deadline exhausts nothing.
+    #: Whether the job failed because all attempts that its policy allows have failed. A retry may
+    #: succeed then. It is false after a permanent error or a missed deadline.
     exhausted: bool = False
 
     @property
     def held(self) -> bool:
-        """Whether an executor holds the job: it runs, or is to stop."""
+        """Whether an executor holds the current attempt: the phase is Running or Stopping."""
         return self.phase in _HELD

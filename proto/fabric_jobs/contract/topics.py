@@ -1,13 +1,13 @@
-"""The topic of job events: its name and its key."""
+"""The topic of the job events: its name, and its key, which is the job instance id."""
 
-from fabric_jobs.contract.guids import canonical
+from fabric_jobs.contract.guids import canonical_guid
 
 EVENTS_TOPIC = "fabric.jobs.events"
 
 
 def canonical_job_id(text: str) -> str:
-    """The one spelling of a job instance id: lower-case GUID; ids arrive in any letter case.
+    """Returns the lower-case form of a job instance id, which arrives in any letter case.
 
-    Raises `ValueError` where the text is no GUID.
+    Raises `ValueError` if the text is not a GUID.
     """
-    return canonical(text)
+    return canonical_guid(text)

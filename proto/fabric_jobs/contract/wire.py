@@ -1,4 +1,4 @@
-"""The contract's values as protobuf messages and back, for both ends of the status API."""
+"""Converts the contract's values to protobuf messages and back, for both ends of the status API."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -41,12 +41,12 @@ PHASE_NAMES = {number: phase for phase, number in PHASES.items()}
 
 
 class InvalidMessageError(ValueError):
-    """A message holds what the contract forbids; the text says what."""
+    """A protobuf message holds a value that the contract forbids. The error's text names it."""
 
 
 @lru_cache
 def policy_to_proto(policy: Policy) -> pb.Policy:
-    """The message of a policy: the same each time, so copy it, as a message does with its parts."""
+    """Returns the message of a policy. Equal policies share one message: do not change it."""
     return pb.Policy(
         max_attempts=policy.max_attempts,
         initial_backoff=_duration(policy.initial_backoff_s),
@@ -59,11 +59,14 @@ def policy_to_proto(policy: Policy) -> pb.Policy:
 
 
 def policy_from_proto(message: pb.Policy) -> Policy:
-    """The policy in a message; what is absent has its default. Raises `InvalidMessageError`."""
+    """Returns the policy in a message, with defaults for absent fields.
+
+    Raises `InvalidMessageError`.
+    """
     return _policy_of(message.SerializeToString())
 
 
-@lru_cache  # each claim carries its handler's
+@lru_cache  # each claim carries the policy of its handler
 def _policy_of(serialized: bytes) -> Policy:
     message = pb.Policy.FromString(serialized)
     if not (isfinite(message.backoff_multiplier) and isfinite(message.jitter)):
@@ -89,22 +92,22 @@ def _policy_of(serialized: bytes) -> Policy:
 
 
 def progress_to_proto(progress: Progress) -> pb.Progress:
-    """The message of a run's progress."""
+    """Returns the message of a run's progress."""
     return pb.Progress(
         fraction=progress.fraction, message=utf8_text(progress.message[:MAX_PROGRESS_CHARS])
     )
 
 
 def progress_from_proto(message: pb.Progress) -> Progress:
-    """The progress in a message, its text cut to bounds. Raises `InvalidMessageError`."""
-    # Also refuses NaN, which compares as false.
+    """Returns the progress in a message, with its text truncated. Raises `InvalidMessageError`."""
+    # This comparison is false for NaN too.
     if not 0 <= message.fraction <= 1:
         raise InvalidMessageError(f"The fraction {message.fraction} is not between 0 and 1.")
     return Progress(message.fraction, message.message[:MAX_PROGRESS_CHARS])
 
 
 def error_to_proto(error: ErrorResponse) -> pb.Error:
-    """The message of an error."""
+    """Returns the message of an error."""
     return pb.Error(
         error_code=utf8_text(error.error_code),
         message=utf8_text(error.message),
@@ -127,12 +130,12 @@ def error_to_proto(error: ErrorResponse) -> pb.Error:
 
 
 def error_from_proto(message: pb.Error) -> ErrorResponse:
-    """The error in a message. Raises `InvalidMessageError`."""
+    """Returns the error in a message. Raises `InvalidMessageError`."""
     try:
         source = ErrorSource(message.source)
     except ValueError as error:
         raise InvalidMessageError(
-            f"The error's source {message.source!r} is none of {', '.join(ErrorSource)}."
+            f"The error's source {message.source!r} is not one of {', '.join(ErrorSource)}."
         ) from error
     return ErrorResponse(
         error_code=message.error_code,
@@ -156,7 +159,7 @@ def error_from_proto(message: pb.Error) -> ErrorResponse:
 
 
 def time_to_proto(time: datetime | None) -> Timestamp | None:
-    """The message of a time; none where there is none."""
+    """Returns the message of a time, or None for None."""
     if time is None:
         return None
     timestamp = Timestamp()
@@ -171,7 +174,10 @@ def _duration(seconds: float) -> Duration:
 
 
 def utf8_text(text: str) -> str:
-    """The text as UTF-8 can say it: a lone surrogate, as in a file's name, fails an encoder."""
+    """Returns the text with `?` in place of lone surrogates, which UTF-8 cannot encode.
+
+    A file name can contain lone surrogates.
+    """
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,1 +1,1 @@
-"""What the facade, the executor and the command line share at run time, beside the contract."""
+"""Code that the facade, the executor and the command line share, in addition to the contract."""

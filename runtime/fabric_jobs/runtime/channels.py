@@ -1,4 +1,4 @@
-"""A client's way to a facade's gRPC: plain, or by mutual TLS."""
+"""gRPC channels from a client to a facade, in plain text or with mutual TLS."""
 
 import ssl
 from collections.abc import Sequence
@@ -9,25 +9,29 @@ from fabric_jobs.runtime.settings import ClientSettings, variable
 from fabric_jobs.runtime.tls import PemFiles, mutual_tls
 
 _FILES = {part: f"facades_tls_{part}_file" for part in ("ca", "cert", "key")}
-#: What gRPC says of a connection that is not made, and what would do.
-_REMEDIES = {
-    "CERTIFICATE_VERIFY_FAILED": f"Name its authority in {variable(_FILES['ca'])}.",
-    "Hostname Verification": "Call it by a name that its certificate has.",
-    "WRONG_VERSION_NUMBER": f"It speaks no TLS: leave {variable(_FILES['cert'])} empty.",
-    "Socket closed": "It may ask for a certificate of an authority that it knows: set "
+#: What to change, by a phrase that gRPC's error has when a connection fails.
+_ADVICE = {
+    "CERTIFICATE_VERIFY_FAILED": "The facade's certificate is not trusted: set "
+    f"{variable(_FILES['ca'])} to the authority that signed it.",
+    "Hostname Verification": "Connect by a host name that the facade's certificate contains.",
+    "WRONG_VERSION_NUMBER": f"The facade does not use TLS: leave {variable(_FILES['cert'])} empty.",
+    "Socket closed": "The facade may require a certificate from an authority that it trusts: set "
     f"{variable(_FILES['cert'])}.",
 }
 
 
 def facade_tls(settings: ClientSettings) -> PemFiles | None:
-    """What proves to facades who we are; none where gRPC is plain. Raises `SettingsError`."""
+    """Returns the files for mutual TLS with facades, or None if gRPC is in plain text.
+
+    Raises `SettingsError`.
+    """
     return mutual_tls(ssl.Purpose.SERVER_AUTH, settings, **_FILES)
 
 
 def open_channel(
     address: str, tls: PemFiles | None, options: Sequence[tuple[str, int]]
 ) -> grpc.aio.Channel:
-    """A channel; it has what the files hold now. Raises `OSError` where they are gone."""
+    """Opens a channel with the current content of the files. Raises `OSError` if one is gone."""
     if tls is None:
         return grpc.aio.insecure_channel(address, options)
     ca, cert, key = tls.read()
@@ -35,6 +39,9 @@ def open_channel(
     return grpc.aio.secure_channel(address, credentials, options)
 
 
-def remedy(details: str) -> str:
-    """What would do, by gRPC's word of why there is no connection; empty where it has none."""
-    return next((what for word, what in _REMEDIES.items() if word in details), "")
+def connection_advice(details: str) -> str:
+    """Returns what to change when a connection fails with these gRPC error details.
+
+    Returns an empty text for details that this module does not know.
+    """
+    return next((advice for phrase, advice in _ADVICE.items() if phrase in details), "")

@@ -1,4 +1,4 @@
-"""TLS by PEM files that settings name: what is half said, or can't be used, is refused by name."""
+"""TLS from PEM files that settings name. Incomplete or unusable files are refused at start."""
 
 import ssl
 from pathlib import Path
@@ -9,25 +9,27 @@ from fabric_jobs.runtime.settings import SettingsError, variable
 
 
 class PemFiles(Struct, frozen=True):
-    """The files of one side of a mutual TLS connection; they may change while they are used."""
+    """The files of one side of a mutual TLS connection. Their content may change at run time."""
 
-    #: The authorities that sign the other side's certificate.
+    #: The certificates of the authorities that sign the other side's certificate.
     ca: Path
-    #: This side's certificate, and its key.
+    #: This side's certificate.
     cert: Path
+    #: The private key of `cert`.
     key: Path
 
     def read(self) -> tuple[bytes, bytes, bytes]:
-        """What `ca`, `cert` and `key` hold now. Raises `OSError`."""
+        """Returns the current content of `ca`, `cert` and `key`. Raises `OSError`."""
         return self.ca.read_bytes(), self.cert.read_bytes(), self.key.read_bytes()
 
 
 def mutual_tls(
     purpose: ssl.Purpose, settings: Struct, *, ca: str, cert: str, key: str
 ) -> PemFiles | None:
-    """The files that the fields of these names hold; none where none is set.
+    """Returns the files that three settings name, or None if none of the three is set.
 
-    Raises `SettingsError` where some are missing, or can't be used.
+    `ca`, `cert` and `key` are names of fields of `settings`. Raises `SettingsError` if only some
+    of the three are set, or if a file cannot be used.
     """
     paths = {name: getattr(settings, name) for name in (ca, cert, key)}
     missing = [variable(name) for name, path in paths.items() if not path]
@@ -44,9 +46,10 @@ def mutual_tls(
 def tls_context(
     purpose: ssl.Purpose, settings: Struct, *, ca: str, cert: str, key: str
 ) -> ssl.SSLContext:
-    """A context of the files that the fields of these names hold, where they are set.
+    """Returns a TLS context made from the files that the settings name.
 
-    Raises `SettingsError`.
+    `ca`, `cert` and `key` are names of fields of `settings`. Without `ca`, the context trusts the
+    system's authorities. Raises `SettingsError` if a file cannot be used.
     """
     ca_file, cert_file, key_file = (getattr(settings, name) for name in (ca, cert, key))
     if key_file and not cert_file:
@@ -57,7 +60,7 @@ def tls_context(
         raise SettingsError(f"{variable(ca)}={ca_file} can't be used: {error}.") from error
     if cert_file:
         try:
-            # An empty passphrase: without one, OpenSSL asks for it at the terminal.
+            # With no password argument, OpenSSL would ask for the passphrase at the terminal.
             context.load_cert_chain(cert_file, key_file, password="")
         except OSError as error:
             raise SettingsError(

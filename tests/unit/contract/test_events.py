@@ -1,7 +1,7 @@
-"""The events on the wire, against files that were written once and are never regenerated.
+"""The events on the wire, checked against golden files that are never regenerated.
 
-`golden` has a folder for each version: what it writes. A release gets one more, and changes none.
-`later` holds what a version to come may write.
+`golden` has a folder for each released version, with one event of each type that it writes. A
+release adds a folder and changes none. `later` holds events that a future version may write.
 """
 
 import json
@@ -44,7 +44,7 @@ KINDS: dict[str, type[KnownEvent]] = {
 }
 LATER = "paused"
 WRITTEN = sorted(GOLDEN.glob("*/*.json"))
-#: The enumerations that the fold reads: their members, for ever.
+#: The members of the enumerations that the fold reads. They never change.
 CLOSED = {
     JobInstanceStatus: "NotStarted InProgress Completed Failed Cancelled",
     JobPhase: "Queued Running Stopping Waiting Ended",
@@ -54,13 +54,13 @@ ATTRIBUTES = {"id", "source", "subject", "time", "type", "specversion", "datacon
 
 
 def golden(name: str, version: str = "") -> bytes:
-    """The record's value as the file has it, without the line's end."""
+    """Returns the record value in a golden file, without the line break at its end."""
     version = version or ("later" if name == LATER else VERSION)
     return (GOLDEN / version / f"fabric.jobs.{name}.json").read_bytes().removesuffix(b"\n")
 
 
 def lacks(known: Any, value: Any) -> list[str]:
-    """Where the one value lacks what the other one knows, as `data.state.phase`."""
+    """Returns the paths, such as `data.state.phase`, of what `known` has and `value` lacks."""
     if isinstance(known, dict) and isinstance(value, dict):
         return [
             ".".join(filter(None, (key, rest)))
@@ -73,7 +73,7 @@ def lacks(known: Any, value: Any) -> list[str]:
 
 
 def changed(name: str, path: str, value: object) -> bytes:
-    """The golden record with one field, as `data.state.phase`, set to another value."""
+    """Returns a golden record with one field, such as `data.state.phase`, set to another value."""
     whole: Any = json.loads(golden(name))
     part = whole
     *parents, last = path.split(".")
@@ -84,7 +84,7 @@ def changed(name: str, path: str, value: object) -> bytes:
 
 
 def without(name: str, path: str) -> bytes:
-    """The golden record without one field."""
+    """Returns a golden record without one field."""
     whole: Any = json.loads(golden(name))
     part = whole
     *parents, last = path.split(".")
@@ -94,8 +94,8 @@ def without(name: str, path: str) -> bytes:
     return json.dumps(whole).encode()
 
 
-def test_todays_version_has_one_golden_file_for_each_type() -> None:
-    """A type added to the contract needs a file, a release a folder; none goes unnoticed."""
+def test_golden_files_of_the_current_version_cover_every_event_type() -> None:
+    """A new event type needs a golden file, and a release needs a folder."""
     assert set(KINDS.values()) == set(KnownEvent.__args__)
     assert {path.stem for path in (GOLDEN / VERSION).iterdir()} == {
         f"fabric.jobs.{name}" for name in KINDS
@@ -103,8 +103,8 @@ def test_todays_version_has_one_golden_file_for_each_type() -> None:
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_what_any_version_wrote_is_read_and_all_that_is_known_of_it_is_kept(path: Path) -> None:
-    """Of an earlier version everything; of a later one, its fields alone are passed by."""
+def test_record_of_any_version_decodes_and_keeps_every_field_of_this_version(path: Path) -> None:
+    """Of a record of a later version, only the new fields are lost."""
     value = path.read_bytes()
     event = decode(value)
     assert events.type_of(event) == path.stem
@@ -118,8 +118,8 @@ def test_what_any_version_wrote_is_read_and_all_that_is_known_of_it_is_kept(path
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_golden_record_decodes_to_its_kind_and_encodes_to_the_same_bytes(name: str) -> None:
-    """What was once written to the topic is read, and would be written so today."""
+def test_golden_record_decodes_to_its_type_and_encodes_to_the_same_bytes(name: str) -> None:
+    """This version writes the same bytes as when the file was made."""
     event = decode(golden(name))
     assert type(event) is KINDS[name]
     assert events.type_of(event) == f"fabric.jobs.{name}"
@@ -127,8 +127,8 @@ def test_a_golden_record_decodes_to_its_kind_and_encodes_to_the_same_bytes(name:
 
 
 @pytest.mark.parametrize("name", [*KINDS, LATER])
-def test_a_record_is_a_cloudevent(name: str) -> None:
-    """CloudEvents 1.0 in structured JSON, its subject the job's canonical id."""
+def test_record_is_a_cloudevent_with_the_job_id_as_subject(name: str) -> None:
+    """It is CloudEvents 1.0 in structured JSON."""
     envelope = json.loads(golden(name))
     assert envelope.keys() >= ATTRIBUTES | {"data"}
     assert envelope["specversion"] == "1.0"
@@ -137,13 +137,13 @@ def test_a_record_is_a_cloudevent(name: str) -> None:
     assert envelope["subject"] == "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
     assert datetime.fromisoformat(envelope["time"]).tzinfo == UTC
     assert events.CONTENT_TYPE.startswith("application/cloudevents+json")
-    # CloudEvents: attribute names are lower-case letters and digits.
+    # By CloudEvents, attribute names are lower-case letters and digits.
     assert all(key.isalnum() and key == key.lower() for key in envelope)
 
 
 @pytest.mark.parametrize("name", [*KINDS, LATER])
-def test_every_event_carries_what_never_changes_form(name: str) -> None:
-    """Sequence, follows and the state are there; a dispatch where, and only where, one is made."""
+def test_event_has_the_fields_that_never_change(name: str) -> None:
+    """Every event has sequence, follows and state. Only an event that dispatches has a dispatch."""
     event = decode(golden(name))
     assert event.data.sequence >= 1
     assert (event.data.follows is None) == (event.data.sequence == 1)
@@ -151,8 +151,8 @@ def test_every_event_carries_what_never_changes_form(name: str) -> None:
     assert (event.data.dispatch is not UNSET) == (name in ("requested", "requeued"))
 
 
-def test_a_later_type_with_later_fields_decodes_as_unknown_with_all_that_a_fold_needs() -> None:
-    """Fields that this version doesn't know are passed by, in the envelope, data and state."""
+def test_record_of_an_unknown_type_decodes_as_unknown_event_with_what_a_fold_needs() -> None:
+    """Unknown fields in the envelope, the data and the state are ignored."""
     event = decode(golden(LATER))
     assert isinstance(event, UnknownEvent)
     assert (event.type, events.type_of(event)) == ("fabric.jobs.paused",) * 2
@@ -161,30 +161,33 @@ def test_a_later_type_with_later_fields_decodes_as_unknown_with_all_that_a_fold_
     assert event.traceparent is not UNSET
 
 
-def test_a_known_type_with_later_fields_is_still_that_type() -> None:
-    """A later version may add fields; this one reads the rest."""
+def test_record_of_a_known_type_with_unknown_fields_decodes_without_them() -> None:
+    """A later version may add fields."""
     event = decode(changed("started", "data.state.priority", "high"))
     assert event == decode(golden("started"))
 
 
-def test_values_of_a_later_version_are_kept_where_they_may_grow_in_number() -> None:
-    """The event is of its kind and folds; an executor takes the invoke type for the future one."""
+def test_record_with_an_unknown_reason_and_invoke_type_keeps_both() -> None:
+    """The event decodes to its type. An executor sees the invoke type as UNKNOWN_FUTURE_VALUE."""
     event = decode(golden("requeued", "later"))
     assert isinstance(event, events.Requeued)
     assert (event.data.reason, event.data.state.invoke_type) == ("Preempted", "OnDemand")
     assert decode(encode(event)) == event
-    assert InvokeType.of(event.data.state.invoke_type) is InvokeType.UNKNOWN_FUTURE_VALUE
-    assert InvokeType.of("Scheduled") is InvokeType.SCHEDULED
+    assert InvokeType.parse(event.data.state.invoke_type) is InvokeType.UNKNOWN_FUTURE_VALUE
+    assert InvokeType.parse("Scheduled") is InvokeType.SCHEDULED
 
 
 @pytest.mark.parametrize("enumeration", CLOSED, ids=lambda kind: kind.__name__)
-def test_what_the_fold_reads_never_has_more_values(enumeration: type[StrEnum]) -> None:
-    """To an older replica another one is no event, and every one behind it a fork: use a field."""
+def test_enumeration_that_the_fold_reads_never_changes(enumeration: type[StrEnum]) -> None:
+    """An older replica cannot decode a new member, and would see a fork after it.
+
+    Add a new field instead.
+    """
     assert " ".join(enumeration) == CLOSED[enumeration]
 
 
-def test_the_payload_passes_through_byte_for_byte() -> None:
-    """Neither spaces nor the spelling of numbers change between creation and executor."""
+def test_payload_passes_through_an_event_byte_for_byte() -> None:
+    """Blanks and the spelling of numbers are the same in the request and at the executor."""
     spelled = b'{ "n": 1.50e3,\n "big": 123456789012345678901234567890 }'
     event = decode(golden("requested").replace(b'{"rows":[1,2,3]}', spelled))
     assert event.data.dispatch is not UNSET
@@ -194,14 +197,14 @@ def test_the_payload_passes_through_byte_for_byte() -> None:
 
 JUNK: dict[str, bytes | None] = {
     "a tombstone": None,
-    "nothing": b"",
-    "no JSON": b"job started",
-    "no UTF-8": b"\xff\xfe",
-    "no UTF-8 in a text": golden("started").replace(b"executor-a", b"executor-\xff"),
-    "no object": b"[]",
+    "an empty value": b"",
+    "not JSON": b"job started",
+    "not UTF-8": b"\xff\xfe",
+    "not UTF-8 in a text": golden("started").replace(b"executor-a", b"executor-\xff"),
+    "not an object": b"[]",
     "an empty object": b"{}",
     "cut off": golden("started")[:-1],
-    "more behind it": golden("started") + b"x",
+    "bytes after the object": golden("started") + b"x",
     "a byte order mark": b"\xef\xbb\xbf" + golden("started"),
     "deep lists": b"[" * 100_000,
     "deep objects": b'{"a":' * 100_000,
@@ -213,22 +216,22 @@ JUNK: dict[str, bytes | None] = {
     "no id": without("started", "id"),
     "no subject": without("started", "subject"),
     "a time without a zone": changed("started", "time", "2026-01-01T00:00:00"),
-    "a time that is none": changed("started", "time", "2026-02-31T00:00:00Z"),
+    "a day that does not exist": changed("started", "time", "2026-02-31T00:00:00Z"),
     "no data": without("started", "data"),
     "data that is a text": changed("started", "data", "later"),
     "no sequence": without("started", "data.sequence"),
     "a sequence that is a text": changed("started", "data.sequence", "2"),
     "a sequence that is a fraction": changed("started", "data.sequence", 2.5),
-    "a sequence beyond numbers": golden("started").replace(
+    "a sequence above 64 bits": golden("started").replace(
         b'"sequence":2', b'"sequence":' + b"9" * 5_000
     ),
     "no follows": without("started", "data.follows"),
     "no state": without("started", "data.state"),
-    "a phase of nobody's": changed("started", "data.state.phase", "Sleeping"),
-    "a status of nobody's": changed("started", "data.state.status", "Deduped"),
+    "an unknown phase": changed("started", "data.state.phase", "Sleeping"),
+    "an unknown status": changed("started", "data.state.status", "Deduped"),
     "progress above one": changed("progressed", "data.state.progress.fraction", 1.5),
-    "no error where one is due": without("attempt-failed", "data.error"),
-    "no reason where one is due": without("requeued", "data.reason"),
+    "a missing error": without("attempt-failed", "data.error"),
+    "a missing reason": without("requeued", "data.reason"),
     "an unknown type without state": without(LATER, "data.state"),
     "an unknown type without sequence": without(LATER, "data.sequence"),
     "an unknown type with bad state": changed(LATER, "data.state.attempt", "two"),
@@ -236,15 +239,17 @@ JUNK: dict[str, bytes | None] = {
 
 
 @pytest.mark.parametrize("value", JUNK.values(), ids=JUNK)
-def test_what_is_no_event_is_refused_with_one_error(value: bytes | None) -> None:
-    """Whatever lies on the topic, a reader has a single error to skip and count."""
+def test_decode_of_a_value_that_is_not_an_event_raises_not_an_event_error(
+    value: bytes | None,
+) -> None:
+    """A reader has one error to catch for every kind of bad record."""
     with pytest.raises(NotAnEventError) as refused:
         decode(value)
     assert str(refused.value)
 
 
-def test_a_known_type_with_bad_data_is_not_taken_for_an_unknown_one() -> None:
-    """The error names the field that is wrong, so that the record can be found out about."""
+def test_decode_of_a_known_type_with_bad_data_raises_an_error_that_names_the_field() -> None:
+    """Such a record does not decode as an unknown event."""
     with pytest.raises(NotAnEventError, match=r"data\.reason"):
         decode(changed("requeued", "data.reason", 7))
 
@@ -256,10 +261,10 @@ def test_a_known_type_with_bad_data_is_not_taken_for_an_unknown_one() -> None:
     length=st.integers(0, 4),
     noise=st.binary(max_size=4),
 )
-def test_a_damaged_record_is_an_event_or_is_refused_and_nothing_else(
+def test_decode_of_a_damaged_record_returns_an_event_or_raises_not_an_event_error(
     name: str, at: int, length: int, noise: bytes
 ) -> None:
-    """A few bytes overwritten anywhere never lead to any other error."""
+    """Overwriting a few bytes anywhere never leads to another error."""
     value = golden(name)
     damaged = value[:at] + noise + value[at + length :]
     try:

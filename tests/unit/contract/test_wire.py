@@ -1,4 +1,4 @@
-"""The contract's values on the wire: what goes in comes out, and nonsense is refused."""
+"""Conversion of the contract's values to protobuf messages and back."""
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -30,13 +30,13 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
         Policy(max_attempts=5, initial_backoff_s=0, jitter=0, run_timeout_s=0.25, cancel_grace_s=0),
     ],
 )
-def test_a_policy_survives_the_wire(policy: Policy) -> None:
-    """Zero is not mistaken for absent."""
+def test_policy_converted_to_proto_and_back_is_the_same(policy: Policy) -> None:
+    """A duration of zero is kept, although it differs from an absent one."""
     assert policy_from_proto(policy_to_proto(policy)) == policy
 
 
-def test_what_a_policy_leaves_out_has_its_default() -> None:
-    """But for the jitter, whose absence and zero are one on the wire."""
+def test_policy_from_empty_proto_has_the_defaults() -> None:
+    """The jitter is the exception, because an absent number is 0 on the wire."""
     assert policy_from_proto(pb.Policy()) == Policy(jitter=0)
 
 
@@ -52,14 +52,16 @@ def test_what_a_policy_leaves_out_has_its_default() -> None:
         pb.Policy(cancel_grace=Duration(seconds=-1)),
     ],
 )
-def test_a_policy_outside_its_bounds_is_refused(message: pb.Policy) -> None:
-    """No replica has to decide with it."""
+def test_policy_from_proto_outside_its_bounds_raises_invalid_message_error(
+    message: pb.Policy,
+) -> None:
+    """No replica ever decides by such a policy."""
     with pytest.raises(InvalidMessageError):
         policy_from_proto(message)
 
 
-def test_an_error_survives_the_wire() -> None:
-    """Its named values are sorted by name."""
+def test_error_converted_to_proto_and_back_is_the_same() -> None:
+    """Its named values come back sorted by name."""
     names = (NameValuePair("attempt", "1"), NameValuePair("executor", "one"))
     detail = ErrorExtendedInformation(
         error_code="Inner", message="why", message_parameters=("a",), additional_parameters=names
@@ -76,21 +78,21 @@ def test_an_error_survives_the_wire() -> None:
     assert error_from_proto(error_to_proto(error)) == error
 
 
-def test_an_error_from_an_unknown_source_is_refused() -> None:
-    """The message names those there are."""
+def test_error_from_proto_with_unknown_source_raises_invalid_message_error() -> None:
+    """The message names the known sources."""
     with pytest.raises(InvalidMessageError, match="System, User, External"):
         error_from_proto(pb.Error(source="Nobody"))
 
 
-def test_progress_survives_the_wire_cut_to_its_bound() -> None:
-    """In characters, and in what UTF-8 can say."""
+def test_progress_to_proto_truncates_the_message_and_replaces_lone_surrogates() -> None:
+    """Progress within the bounds is the same after a conversion to proto and back."""
     assert progress_from_proto(progress_to_proto(Progress(0.5, "half"))) == Progress(0.5, "half")
     assert len(progress_to_proto(Progress(0, "x" * 5000)).message) == 1024
     assert progress_to_proto(Progress(0, "\ud800")).message == "?"
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
-def test_progress_that_is_no_fraction_is_refused(fraction: float) -> None:
-    """Also what compares with nothing."""
+def test_progress_from_proto_outside_0_to_1_raises_invalid_message_error(fraction: float) -> None:
+    """NaN is refused too."""
     with pytest.raises(InvalidMessageError):
         progress_from_proto(pb.Progress(fraction=fraction))

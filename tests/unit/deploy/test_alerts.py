@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fabric_jobs.executor.metrics import METERS as EXECUTOR
-from fabric_jobs.facade.metrics import METERS as FACADE
+from fabric_jobs.executor.metrics import REGISTRY as EXECUTOR
+from fabric_jobs.facade.metrics import REGISTRY as FACADE
 from tests.conftest import missing
 from tests.support.paths import ROOT
 
@@ -18,7 +18,7 @@ FILE = ROOT / "deploy/alerts.yaml"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]
 ]
-DECLARED = {metric.name: metric for meters in (FACADE, EXECUTOR) for metric in meters.declared}
+DECLARED = {metric.name: metric for registry in (FACADE, EXECUTOR) for metric in registry.metrics}
 #: A series of ours in an expression, with its matchers; a histogram has three series.
 SERIES = re.compile(r"(fabric_jobs_\w+?)(?:_bucket|_count|_sum)?(?:\{(.*?)\})?[ \[)]")
 #: For each alert: series in which something goes wrong in the sixth minute, in the notation of

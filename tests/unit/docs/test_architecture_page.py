@@ -47,9 +47,9 @@ def test_bounds_table_has_the_numbers_of_the_code() -> None:
     assert limits(PAGE, "Bounds") == [
         *(turns.MAX_COMMANDS, turns.MAX_COMMANDS_OF_A_JOB),
         *(memory.MAX_PENDING, memory.MAX_PENDING_BYTES // 1024**2),
-        session.MAX_WORKING,
-        service.WATCH_BUFFER,
+        session.MAX_PENDING_ENTRIES,
+        service.MAX_WATCH_BACKLOG,
         timeline.MAX_ROWS,
-        1 / live.PERIOD_S,
+        1 / live.UPDATE_INTERVAL_S,
         1 / progress.INTERVAL_S,
     ]

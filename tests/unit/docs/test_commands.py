@@ -10,7 +10,7 @@ from opentelemetry.sdk import environment_variables as sdk_variables
 
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.settings import FacadeSettings
-from fabric_jobs.runtime.settings import FILE, variables
+from fabric_jobs.runtime.settings import FILE_SUFFIX, variables
 from tests.support.pages import PAGES, TESTS, command_blocks, find_commands, name_of
 from tests.support.paths import ROOT
 
@@ -20,7 +20,7 @@ SETTINGS = {
 #: The environment variables that a page may name: ours, and OpenTelemetry's.
 VARIABLES = (
     SETTINGS
-    | {name + FILE for name in SETTINGS}
+    | {name + FILE_SUFFIX for name in SETTINGS}
     | vars(environment_variables).keys()
     | vars(sdk_variables).keys()
 )

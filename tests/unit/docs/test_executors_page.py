@@ -11,11 +11,11 @@ def test_limits_table_has_the_numbers_of_the_code() -> None:
         *(1, sessions.MAX_ID_CHARS),
         sessions.MAX_NAME_CHARS,
         sessions.MAX_JOB_TYPES,
-        session.MAX_WORKING,
+        session.MAX_PENDING_ENTRIES,
         server.MAX_MESSAGE_BYTES // 1024**2,
         offers.MAX_ROUND_BYTES // 1024**2,
         jobs.MAX_PROGRESS_CHARS,
         *(jobs.MAX_CODE_CHARS, jobs.MAX_MESSAGE_CHARS),
-        *(jobs.MAX_LISTED, jobs.MAX_ERROR_BYTES // 1024),
+        *(jobs.MAX_LIST_ITEMS, jobs.MAX_ERROR_BYTES // 1024),
         jobs.MAX_TRACEBACK_BYTES // 1024,
     ]

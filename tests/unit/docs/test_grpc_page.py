@@ -24,6 +24,6 @@ def test_limits_table_has_the_numbers_of_the_code() -> None:
         server.MAX_MESSAGE_BYTES // 1024**2,
         server.MAX_STREAMS,
         10,  # seconds: gRPC's minimum interval of pings, in the server's options
-        session.MAX_WORKING,
-        service.WATCH_BUFFER,
+        session.MAX_PENDING_ENTRIES,
+        service.MAX_WATCH_BACKLOG,
     ]

@@ -12,10 +12,10 @@ def test_monitor_limits_table_has_the_numbers_of_the_code() -> None:
         timeline.MAX_RECORDS,
         timeline.MAX_READ_S,
         timeline.MAX_ROWS,
-        1 / live.PERIOD_S,
-        pages.LIST_SHARE * 100,
+        1 / live.UPDATE_INTERVAL_S,
+        pages.MAX_LIST_SHARE * 100,
         live.MAX_VIEWERS,
-        pages.FRESH_S,
+        pages.MAX_AGE_S,
     ]
 
 

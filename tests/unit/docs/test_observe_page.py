@@ -2,8 +2,8 @@
 
 import re
 
-from fabric_jobs.executor.metrics import METERS as EXECUTOR
-from fabric_jobs.facade.metrics import METERS as FACADE
+from fabric_jobs.executor.metrics import REGISTRY as EXECUTOR
+from fabric_jobs.facade.metrics import REGISTRY as FACADE
 from tests.support.pages import section
 
 
@@ -16,7 +16,7 @@ def test_metric_tables_equal_the_declarations() -> None:
     )
 
     assert rows == [
-        (metric.name, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
-        for meters in (FACADE, EXECUTOR)
-        for metric in meters.declared
+        (metric.name, ", ".join(f"`{label}`" for label in metric.labels), metric.description)
+        for registry in (FACADE, EXECUTOR)
+        for metric in registry.metrics
     ]

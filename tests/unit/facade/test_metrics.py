@@ -15,7 +15,7 @@ from fabric_jobs.facade.observability.gauges import Gauges
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Identity, Replica, Store
 from fabric_jobs.facade.roster import Roster
-from fabric_jobs.runtime.telemetry.metrics import OTHER, Bounded, Values
+from fabric_jobs.runtime.telemetry.metrics import OTHER, BoundedLabel, MetricValues
 from tests.support.lifecycle import (
     WAYS,
     claim,
@@ -47,14 +47,14 @@ class Recorder:
 def _reset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every metric starts without values."""
     for name, value in vars(metrics).items():
-        if isinstance(value, Values):
-            monkeypatch.setattr(metrics, name, Values(value.labels))
+        if isinstance(value, MetricValues):
+            monkeypatch.setattr(metrics, name, MetricValues(value.labels))
         elif name.endswith("_SECONDS"):
             monkeypatch.setattr(metrics, name, Recorder())
-    monkeypatch.setattr(metrics, "job_type_label", Bounded(2))
+    monkeypatch.setattr(metrics, "job_type_label", BoundedLabel(2))
 
 
-def read(values: Values) -> dict[tuple[Any, ...], float]:
+def read(values: MetricValues) -> dict[tuple[Any, ...], float]:
     """The metric's values, by the values of its labels."""
     found = values.observe(CallbackOptions())
     return {tuple((one.attributes or {}).values()): one.value for one in found}

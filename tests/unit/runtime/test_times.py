@@ -1,10 +1,10 @@
-"""Times as people type them."""
+"""Times that a person typed."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from fabric_jobs.runtime.times import moment, to_seconds
+from fabric_jobs.runtime.times import format_time, parse_time
 
 NOW = datetime(2026, 11, 23, 20, 14, 1, tzinfo=UTC)
 
@@ -24,15 +24,15 @@ NOW = datetime(2026, 11, 23, 20, 14, 1, tzinfo=UTC)
         ("2026-11-23T20:14:01+02:00", "2026-11-23T18:14:01Z"),
     ],
 )
-def test_a_time_is_an_instant_or_how_long_ago_it_was(text: str, expected: str) -> None:
-    """In UTC, where it names no zone."""
-    assert to_seconds(moment(text, NOW)) == expected
+def test_parse_time_of_a_time_or_an_age_returns_the_time(text: str, expected: str) -> None:
+    """A time without a zone is in UTC."""
+    assert format_time(parse_time(text, NOW)) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2 h", "-2h", "h", "2y", "٢h", "20:14", "2026-13-01", "9" * 12 + "d"]
 )
-def test_what_is_no_time_is_refused(text: str) -> None:
-    """Rather than taken for another."""
+def test_parse_time_of_another_text_raises_value_error(text: str) -> None:
+    """The message shows the accepted forms."""
     with pytest.raises(ValueError, match="is neither a time"):
-        moment(text, NOW)
+        parse_time(text, NOW)

@@ -1,4 +1,4 @@
-"""Mutual TLS by the files that settings name."""
+"""Mutual TLS from the files that settings name."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.certificates import Authority
 
 
 def files(folder: Path) -> dict[str, Any]:
-    """The settings of a client that has all three."""
+    """Returns the settings of a client that has all three files."""
     authority = Authority(folder)
     client = authority.client("client")
     return {
@@ -28,21 +28,27 @@ def files(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_three_files_are_mutual_tls_and_none_is_none(tmp_path: Path) -> None:
-    """Their content is read anew each time."""
+def test_mutual_tls_with_three_files_reads_their_current_content(tmp_path: Path) -> None:
+    """A changed file has an effect without a restart."""
     named = files(tmp_path)
     found = facade_tls(ClientSettings(**named))
 
     assert found == PemFiles(*named.values())
     named["facades_tls_ca_file"].write_bytes(b"changed")
     assert found.read()[0] == b"changed"
+
+
+def test_mutual_tls_without_files_is_none() -> None:
+    """gRPC is then in plain text."""
     assert facade_tls(ClientSettings()) is None
 
 
 @pytest.mark.parametrize("kept", [1, 2])
 @pytest.mark.parametrize("first", [0, 1, 2])
-def test_files_go_together(tmp_path: Path, first: int, kept: int) -> None:
-    """Those that are missing are named, and no other as missing."""
+def test_mutual_tls_with_some_of_the_files_raises_error_that_names_the_missing_ones(
+    tmp_path: Path, first: int, kept: int
+) -> None:
+    """The error names no other file as missing."""
     named = list(files(tmp_path).items())
     some = dict((named * 2)[first : first + kept])
     with pytest.raises(SettingsError, match="go together: set ") as raised:
@@ -54,22 +60,24 @@ def test_files_go_together(tmp_path: Path, first: int, kept: int) -> None:
     ]
 
 
-def _no_file(path: Path) -> None:
+def _delete(path: Path) -> None:
     path.unlink()
 
 
-def _no_pem(path: Path) -> None:
-    path.write_text("no PEM")
+def _overwrite(path: Path) -> None:
+    path.write_text("not PEM")
 
 
-def _other(path: Path) -> None:
+def _replace_key(path: Path) -> None:
     path.write_bytes(Authority(path.parent / "other").client("other").key.read_bytes())
 
 
-@pytest.mark.parametrize("spoil", [_no_file, _no_pem])
+@pytest.mark.parametrize("spoil", [_delete, _overwrite])
 @pytest.mark.parametrize("part", ["ca", "cert", "key"])
-def test_a_file_that_can_not_be_used_is_named(tmp_path: Path, part: str, spoil: Any) -> None:
-    """At once, and not when it is needed."""
+def test_mutual_tls_with_an_unusable_file_raises_error_that_names_it(
+    tmp_path: Path, part: str, spoil: Any
+) -> None:
+    """The error comes at start, not at the first connection."""
     named = files(tmp_path)
     spoil(named[f"facades_tls_{part}_file"])
     with pytest.raises(SettingsError, match="can't be used") as raised:
@@ -78,16 +86,16 @@ def test_a_file_that_can_not_be_used_is_named(tmp_path: Path, part: str, spoil: 
     assert str(named[f"facades_tls_{part}_file"]) in str(raised.value)
 
 
-def test_another_key_than_the_certificate_s_is_refused(tmp_path: Path) -> None:
-    """Nobody could prove the name with it."""
+def test_mutual_tls_with_the_key_of_another_certificate_raises_error(tmp_path: Path) -> None:
+    """The message has OpenSSL's reason."""
     named = files(tmp_path)
-    _other(named["facades_tls_key_file"])
+    _replace_key(named["facades_tls_key_file"])
     with pytest.raises(SettingsError, match="KEY_VALUES_MISMATCH"):
         facade_tls(ClientSettings(**named))
 
 
-def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(tmp_path: Path) -> None:
-    """A program has nobody at a terminal."""
+def test_mutual_tls_with_an_encrypted_key_raises_error_without_a_prompt(tmp_path: Path) -> None:
+    """A service has no terminal at which somebody could type a passphrase."""
     named = files(tmp_path)
     key = named["facades_tls_key_file"]
     secret = load_pem_private_key(key.read_bytes(), None).private_bytes(

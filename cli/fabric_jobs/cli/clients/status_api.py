@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 from fabric_jobs.cli.clients.limits import TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.cli.run import run_or_exit
-from fabric_jobs.runtime.channels import facade_tls, open_channel, remedy
+from fabric_jobs.runtime.channels import connection_advice, facade_tls, open_channel
 from fabric_jobs.runtime.settings import ClientSettings, SettingsError, from_env
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -129,7 +129,7 @@ class StatusApi:
         if reason:
             kind = UnavailableError if code is grpc.StatusCode.UNAVAILABLE else StatusApiError
             return kind(f"{details} {_REMEDIES.get(reason, '')}")
-        if code is grpc.StatusCode.UNAVAILABLE and (what := remedy(details)):
+        if code is grpc.StatusCode.UNAVAILABLE and (what := connection_advice(details)):
             return UnavailableError(f"{self.address} accepts no connection. {what}")
         if code is grpc.StatusCode.UNAVAILABLE:
             return UnavailableError(

@@ -9,13 +9,13 @@ from aiokafka.errors import KafkaError
 from fabric_jobs.cli.clients.status_api import StatusApi
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
-from fabric_jobs.runtime.kafka.history import Logged, NoSuchLogError, history
+from fabric_jobs.runtime.kafka.history import HistoryEvent, NoSuchLogError, read_history
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError
 
 
 async def read_events(
     address: str, settings: KafkaSettings, job_id: str, *, include_ignored: bool
-) -> list[Logged]:
+) -> list[HistoryEvent]:
     """Returns the job's events that were applied, and on request those that were ignored.
 
     The facade at the gRPC address names the job's partition and first offset. Raises
@@ -26,8 +26,8 @@ async def read_events(
     async with StatusApi(address) as api:
         got = await api.get(job_id)
     created, position = got.job.create_time.ToDatetime(UTC), got.position
-    reading = history(settings, got.job.job_id, created, position.partition, position.offset)
-    found = list[Logged]()
+    reading = read_history(settings, got.job.job_id, created, position.partition, position.offset)
+    found = list[HistoryEvent]()
     try:
         async with aclosing(reading) as batches:
             async for batch in batches:

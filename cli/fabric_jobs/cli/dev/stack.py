@@ -11,7 +11,7 @@ from fabric_jobs.cli.dev.issuer import Issuer
 from fabric_jobs.cli.dev.programs import STDERR, Program
 from fabric_jobs.cli.errors import CommandError, InputError
 from fabric_jobs.runtime.settings import (
-    FILE,
+    FILE_SUFFIX,
     KafkaSettings,
     SettingsError,
     host_port,
@@ -144,7 +144,7 @@ class Stack:
 
 def _read_kafka(environ: Mapping[str, str]) -> str | None:
     """Returns the bootstrap servers that the environment names, directly or in a file."""
-    if not (environ.get(KAFKA_VARIABLE) or environ.get(KAFKA_VARIABLE + FILE)):
+    if not (environ.get(KAFKA_VARIABLE) or environ.get(KAFKA_VARIABLE + FILE_SUFFIX)):
         return None
     (servers,) = (each for each in variables(KafkaSettings) if each.name == KAFKA_VARIABLE)
     try:

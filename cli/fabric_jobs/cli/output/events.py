@@ -10,18 +10,18 @@ from fabric_jobs.cli.output.tables import new_table, plain_text, shorten
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Event, type_of
 from fabric_jobs.contract.jobs import ErrorResponse
-from fabric_jobs.runtime.kafka.history import Logged
-from fabric_jobs.runtime.times import to_seconds
+from fabric_jobs.runtime.kafka.history import HistoryEvent
+from fabric_jobs.runtime.times import format_time
 
 
-def events_table(logged: Sequence[Logged]) -> Table:
+def events_table(logged: Sequence[HistoryEvent]) -> Table:
     """Returns a table with a row for each event, in the order of the topic."""
     table = new_table("#", "TIME", "EVENT", "STATUS", "DETAIL")
     for one in logged:
         data = one.event.data
         table.add_row(
             str(data.sequence),
-            to_seconds(one.event.time),
+            format_time(one.event.time),
             plain_text(event_name(type_of(one.event))),
             Text(data.state.status, style=STYLES[data.state.status]),
             plain_text(_detail(one.event) if one.applied else "ignored: a duplicate, or too late"),
@@ -38,7 +38,7 @@ def _detail(event: Event) -> str:
         case events.Progressed() if state.progress:
             return progress_line(state.progress.fraction, state.progress.message)
         case events.AttemptFailed() if state.due_time:
-            return f"{_error_line(event.data.error)} Next at {to_seconds(state.due_time)}"
+            return f"{_error_line(event.data.error)} Next at {format_time(state.due_time)}"
         case events.Requeued():
             return f"attempt {state.attempt}, {event.data.reason}"
         case events.Failed() if state.error:

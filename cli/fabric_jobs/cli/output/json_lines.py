@@ -5,7 +5,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from msgspec import Raw
 
-from fabric_jobs.runtime.kafka.history import Logged
+from fabric_jobs.runtime.kafka.history import HistoryEvent
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
@@ -22,7 +22,7 @@ def job_json(got: pb.GetJobResponse) -> str:
     return msgspec.json.encode(job).decode()
 
 
-def event_json(logged: Logged) -> str:
+def event_json(logged: HistoryEvent) -> str:
     """Returns the event's partition and offset, whether it was applied, and the event itself."""
     record = logged.record
     line = {

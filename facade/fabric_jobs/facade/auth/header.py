@@ -50,6 +50,6 @@ def tenant(values: list[str]) -> UUID:
 def guid(text: str, name: str) -> UUID:
     """The GUID in a text. Raises `AuthError`, whose message calls the text `name`."""
     try:
-        return guids.guid(text)
+        return guids.parse_guid(text)
     except ValueError:
         raise AuthError(f"{name} is not a GUID.") from None

@@ -3,7 +3,7 @@
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from fabric_jobs.runtime.telemetry.logs import about, concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids, bound_ids
 
 #: The names in log lines, by the lower-case names of the headers.
 _IDS = {b"activityid": "ActivityId", b"requestid": "RequestId"}
@@ -29,7 +29,7 @@ def add_correlation_ids(app: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message["headers"], *headers]
             await send(message)
 
-        with concerning(**ids):
+        with bind_ids(**ids):
             await app(scope, receive, send_with_ids)
 
     return call
@@ -37,9 +37,9 @@ def add_correlation_ids(app: ASGIApp) -> ASGIApp:
 
 def activity_id() -> str | None:
     """The current request's ActivityId: Fabric's id of one interaction of a user."""
-    return about().get("ActivityId")
+    return bound_ids().get("ActivityId")
 
 
 def request_id() -> str | None:
     """The current request's RequestId: Fabric's id of this request."""
-    return about().get("RequestId")
+    return bound_ids().get("RequestId")

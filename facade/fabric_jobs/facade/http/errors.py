@@ -17,7 +17,7 @@ from fabric_jobs.contract.jobs import (
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.auth import AuthError, AuthorityError
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
-from fabric_jobs.runtime.telemetry.logs import about
+from fabric_jobs.runtime.telemetry.logs import bound_ids
 
 log = logging.getLogger("fabric_jobs.http")
 
@@ -84,7 +84,7 @@ class HttpError(Exception):
 
 def _request_ids() -> tuple[ErrorExtendedInformation, ...]:
     """The detail with the correlation ids of the current request; empty if it has none."""
-    ids = tuple(NameValuePair(name, value) for name, value in about().items())
+    ids = tuple(NameValuePair(name, value) for name, value in bound_ids().items())
     if not ids:
         return ()
     return (

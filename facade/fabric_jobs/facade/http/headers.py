@@ -18,4 +18,4 @@ def header_values(scope: Mapping[str, Any], name: str) -> list[str]:
 def traceparent_of(scope: Mapping[str, Any]) -> str | None:
     """The request's W3C Trace Context; None if it has none, or a malformed one."""
     values = header_values(scope, "traceparent")
-    return tracing.checked(values[0]) if values else None
+    return tracing.parse_traceparent(values[0]) if values else None

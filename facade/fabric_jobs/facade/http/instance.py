@@ -1,6 +1,6 @@
 """Validates the parts of a job instance's identity in a request."""
 
-from fabric_jobs.contract.guids import canonical
+from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.facade.http.errors import Code, HttpError
 from fabric_jobs.facade.jobs.instance import Instance
 
@@ -31,6 +31,6 @@ def _check_length(name: str, text: str, most: int) -> None:
 
 def _canonical(name: str, text: str) -> str:
     try:
-        return canonical(text)
+        return canonical_guid(text)
     except ValueError:
         raise HttpError(Code.INVALID_REQUEST, f"{name} is not a GUID.") from None

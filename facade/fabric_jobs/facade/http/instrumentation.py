@@ -10,7 +10,7 @@ from fabric_jobs.facade import metrics
 from fabric_jobs.facade.http.headers import traceparent_of
 from fabric_jobs.facade.http.probes import PROBES
 from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.runtime.telemetry.logs import about
+from fabric_jobs.runtime.telemetry.logs import bound_ids
 
 #: The `operation` label of a request that reached none of Fabric's operations.
 NO_OPERATION = "none"
@@ -32,10 +32,10 @@ def instrument(app: ASGIApp) -> ASGIApp:
                 status = message["status"]
             await send(message)
 
-        traceparent = traceparent_of(scope) if tracing.is_on() else None
-        with tracing.span(scope["method"], SpanKind.SERVER, of=traceparent) as span:
+        traceparent = traceparent_of(scope) if tracing.is_enabled() else None
+        with tracing.span(scope["method"], SpanKind.SERVER, traceparent=traceparent) as span:
             await app(scope, receive, send_and_note_status)
-            if tracing.is_on():
+            if tracing.is_enabled():
                 _describe(span, scope, status)
         operation = getattr(scope.get("route_handler"), "operation_id", None) or NO_OPERATION
         metrics.REQUEST_SECONDS.record(
@@ -59,7 +59,7 @@ def _describe(span: Span, scope: HTTPScope, status: int) -> None:
             "http.request.method": scope["method"],
             "url.path": scope["path"],
             "http.response.status_code": status,
-            **{f"fabric.{name}": value for name, value in about().items()},
+            **{f"fabric.{name}": value for name, value in bound_ids().items()},
         }
     )
     if status >= 500:

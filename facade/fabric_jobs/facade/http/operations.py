@@ -17,7 +17,7 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Job, RequestCancel
 from fabric_jobs.facade.lifecycle import Request as RequestJob
 from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.runtime.telemetry.logs import concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 
 class Operations:
@@ -48,10 +48,10 @@ class Operations:
             activity_id=activity_id(),
             request_id=request_id(),
             # If tracing is on, this is our own span, which is in the trace that Fabric began.
-            traceparent=tracing.current() or traceparent_of(request.scope),
+            traceparent=tracing.current_traceparent() or traceparent_of(request.scope),
         )
         try:
-            with concerning(job=instance.job_id):
+            with bind_ids(job=instance.job_id):
                 return (await self._jobs.execute(command)).job
         except RefusedError:
             raise HttpError(
@@ -70,7 +70,7 @@ class Operations:
         """Asks the job to stop; returns the job after that."""
         await self.state(instance)
         try:
-            with concerning(job=instance.job_id):
+            with bind_ids(job=instance.job_id):
                 return (await self._jobs.execute(RequestCancel(job_id=instance.job_id))).job
         except RefusedError:
             raise _not_found() from None

@@ -71,7 +71,7 @@ def append_span(event: KnownEvent, topic: str, partition: int) -> AbstractContex
     the parent is the job's own.
     """
     # A run may report its progress every second for a day.
-    if not tracing.is_on() or isinstance(event, Progressed):
+    if not tracing.is_enabled() or isinstance(event, Progressed):
         return tracing.NO_SPAN
     return tracing.span(
         f"append {type_of(event)}",
@@ -85,5 +85,5 @@ def append_span(event: KnownEvent, topic: str, partition: int) -> AbstractContex
             "fabric_jobs.job_id": event.subject,
             "fabric_jobs.attempt": event.data.state.attempt,
         },
-        of=event.traceparent or None,
+        traceparent=event.traceparent or None,
     )

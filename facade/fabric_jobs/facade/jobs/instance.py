@@ -60,5 +60,5 @@ def retry_request(job: Job, new_job_id: str) -> Request:
         invoke_type=job.state.invoke_type,
         request_hash=instance.request_hash(payload_hash),
         payload=job.payload,
-        traceparent=tracing.current(),
+        traceparent=tracing.current_traceparent(),
     )

@@ -17,7 +17,7 @@ from fabric_jobs.contract.jobs import (
     JobState,
     Policy,
     Progress,
-    bounded_traceback,
+    truncate_traceback,
 )
 from fabric_jobs.facade.lifecycle.commands import (
     HandBack,
@@ -123,10 +123,10 @@ def _decide_completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decis
 
 
 def _decide_failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
-    failure = fail_attempt(job, command.error.bounded(), stamp)
+    failure = fail_attempt(job, command.error.truncate(), stamp)
     if not command.traceback or not isinstance(failure, events.AttemptFailed | events.Failed):
         return failure
-    traceback = bounded_traceback(command.traceback)
+    traceback = truncate_traceback(command.traceback)
     return replace(failure, data=replace(failure.data, traceback=traceback))
 
 

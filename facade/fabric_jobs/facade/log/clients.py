@@ -14,7 +14,12 @@ from tenacity import (
 )
 
 from fabric_jobs.facade.log.errors import LogUnavailableError
-from fabric_jobs.runtime.kafka.clients import client_arguments, start, stopped
+from fabric_jobs.runtime.kafka.clients import (
+    STOP_TIMEOUT_S,
+    client_arguments,
+    connect_client,
+    stop_within,
+)
 from fabric_jobs.runtime.settings import KafkaSettings
 
 
@@ -36,9 +41,9 @@ async def start_client(settings: KafkaSettings, make: Callable[..., C], **argume
     async def attempt() -> C:
         client = make(**client_arguments(settings), **arguments)
         try:
-            await start(client, settings)
+            await connect_client(client, settings)
         except BaseException:
-            await stopped(client.stop())
+            await stop_within(STOP_TIMEOUT_S, client.stop())
             raise
         return client
 
@@ -59,7 +64,7 @@ async def open_admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAd
     """
     admin = AIOKafkaAdminClient(**client_arguments(settings))
     try:
-        await start(admin, settings)
+        await connect_client(admin, settings)
         yield admin
     except KafkaError as error:
         raise LogUnavailableError(
@@ -67,4 +72,4 @@ async def open_admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAd
             "set FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
         ) from error
     finally:
-        await stopped(admin.close())
+        await stop_within(STOP_TIMEOUT_S, admin.close())

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.facade.log.producer import Appender
 from fabric_jobs.facade.log.topic import describe_config, new_topic_error
-from fabric_jobs.runtime.kafka.clients import naming_denials
+from fabric_jobs.runtime.kafka.clients import map_authorization_errors
 from fabric_jobs.runtime.settings import KafkaSettings
 
 
@@ -86,7 +86,7 @@ async def read_broker_time(settings: KafkaSettings, topic: str, value: bytes) ->
         await asyncio.wait([running, appending], return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()  # raises the error that ended the appender
-        with naming_denials(settings, "Write", topic):
+        with map_authorization_errors(settings, "Write", topic):
             metadata = appending.result()
     finally:
         running.cancel()

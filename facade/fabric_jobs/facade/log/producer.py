@@ -8,7 +8,12 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from fabric_jobs.facade.log.clients import start_client
 from fabric_jobs.facade.log.errors import LogUnavailableError
-from fabric_jobs.runtime.kafka.clients import naming_denials, not_allowed, stopped
+from fabric_jobs.runtime.kafka.clients import (
+    STOP_TIMEOUT_S,
+    map_authorization_errors,
+    missing_acl_error,
+    stop_within,
+)
 from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
@@ -52,7 +57,7 @@ class Appender:
                 # The outcome of these appends stays unknown; their callers must not wait for ever.
                 for acknowledged in self._outstanding.copy():
                     acknowledged.cancel()
-        raise not_allowed(self._settings, "Write", self._topic)
+        raise missing_acl_error(self._settings, "Write", self._topic)
 
     async def append(
         self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
@@ -81,7 +86,7 @@ class Appender:
         return acknowledged
 
     async def _start_producer(self) -> AIOKafkaProducer:
-        with naming_denials(self._settings, "Write", self._topic):
+        with map_authorization_errors(self._settings, "Write", self._topic):
             return await start_client(
                 self._settings,
                 AIOKafkaProducer,
@@ -106,7 +111,7 @@ class Appender:
 
 async def _stop_producer(producer: AIOKafkaProducer) -> None:
     """Flushes and stops the producer; if that takes too long, drops the records it holds."""
-    if not await stopped(producer.stop()):
+    if not await stop_within(STOP_TIMEOUT_S, producer.stop()):
         # `stop` waits for brokers that are away, and aiokafka has no public way to skip the wait.
-        await stopped(producer._sender.close())
-        await stopped(producer.client.close())
+        await stop_within(STOP_TIMEOUT_S, producer._sender.close())
+        await stop_within(STOP_TIMEOUT_S, producer.client.close())

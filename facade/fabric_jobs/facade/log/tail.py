@@ -15,11 +15,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.runtime.kafka.clients import (
+    STOP_TIMEOUT_S,
     KafkaRefusedError,
     client_arguments,
-    naming_denials,
-    start,
-    stopped,
+    connect_client,
+    map_authorization_errors,
+    stop_within,
 )
 from fabric_jobs.runtime.settings import KafkaSettings
 
@@ -140,10 +141,10 @@ class Tail:
             auto_offset_reset="none",  # an offset out of range must raise, not skip records
             fetch_max_wait_ms=self._broker.fetch_max_wait_ms,
         )
-        await start(consumer, self._settings)
+        await connect_client(consumer, self._settings)
         try:
             consumer.assign(self._assignment)
-            with naming_denials(self._settings, "Read", self._topic):
+            with map_authorization_errors(self._settings, "Read", self._topic):
                 await self._resume(consumer)
                 while True:
                     await self._poll(consumer)
@@ -151,7 +152,7 @@ class Tail:
             self._handle_out_of_range(error)
             raise
         finally:
-            await stopped(consumer.stop())
+            await stop_within(STOP_TIMEOUT_S, consumer.stop())
 
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to the reader's checkpoints, or to the beginning if the log is another one."""

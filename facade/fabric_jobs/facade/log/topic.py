@@ -8,7 +8,7 @@ from aiokafka.errors import TopicAuthorizationFailedError, for_code
 from msgspec import Struct
 
 from fabric_jobs.facade.log.errors import LogUnavailableError, TopicError
-from fabric_jobs.runtime.kafka.clients import not_allowed
+from fabric_jobs.runtime.kafka.clients import missing_acl_error
 from fabric_jobs.runtime.settings import KafkaSettings
 
 # Kafka's error codes.
@@ -71,7 +71,7 @@ async def _count_partitions(
     if code == UNKNOWN_TOPIC:
         return None
     if code == NOT_ALLOWED:
-        raise not_allowed(settings, "Describe", name)
+        raise missing_acl_error(settings, "Describe", name)
     if code:
         raise LogUnavailableError(
             f"Kafka can't describe the topic {name}: {for_code(code).__name__}."
@@ -98,7 +98,7 @@ async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSe
     response = await admin.create_topics([topic])
     for _, code, message in response.topic_errors:
         if code == NOT_ALLOWED:
-            raise not_allowed(settings, "Create", spec.name)
+            raise missing_acl_error(settings, "Create", spec.name)
         if code and code != ALREADY_EXISTS:
             raise TopicError(f"The topic {spec.name} can't be created: {message}")
 
@@ -142,7 +142,7 @@ async def describe_config(
     (response,) = await admin.describe_configs([resource])
     ((code, message, _, _, configs),) = response.resources
     if code == NOT_ALLOWED:
-        raise not_allowed(settings, "DescribeConfigs", topic)
+        raise missing_acl_error(settings, "DescribeConfigs", topic)
     if code:
         raise LogUnavailableError(f"Kafka can't describe the configuration of {topic}: {message}")
     return {config[0]: config[1] for config in configs}

@@ -18,7 +18,7 @@ from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import LoseLease
 from fabric_jobs.facade.log import Log, LogUnavailableError
-from fabric_jobs.runtime.telemetry.logs import concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.leases")
 
@@ -100,7 +100,7 @@ class Leases:
 
     async def _take(self, run: Run, executor_id: str) -> None:
         command = LoseLease(job_id=run.job_id, attempt=run.attempt, executor_id=executor_id)
-        with concerning(job=run.job_id, attempt=str(run.attempt)):
+        with bind_ids(job=run.job_id, attempt=str(run.attempt)):
             try:
                 stored = await self._jobs.execute(command)
             except (RefusedError, UnavailableError) as error:

@@ -17,7 +17,7 @@ from fabric_jobs.facade.lifecycle import Command, FailUnstarted, Job, next_deadl
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.runtime.telemetry.logs import concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.timers")
 
@@ -62,8 +62,8 @@ class Timers:
             return  # Another facade fired the job first.
         command, state = self._add_last_served(deadline.command, stored.job), stored.job.state
         with (
-            concerning(job=job_id, ActivityId=state.activity_id, RequestId=state.request_id),
-            tracing.continued(stored.job.traceparent),
+            bind_ids(job=job_id, ActivityId=state.activity_id, RequestId=state.request_id),
+            tracing.continue_trace(stored.job.traceparent),
         ):
             try:
                 stored = await self._jobs.execute(command)

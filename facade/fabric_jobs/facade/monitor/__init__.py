@@ -1,4 +1,4 @@
-"""The job monitor: pages for a browser, rendered here, and kept up to date by the same fold."""
+"""The job monitor: HTML pages, rendered from the replica and updated as the replica changes."""
 
 from fabric_jobs.facade.monitor.access import MonitorAccess, MonitorRole
 from fabric_jobs.facade.monitor.app import Monitor

@@ -1,4 +1,4 @@
-"""Who may see the monitor: two secrets, and the signed cookie that stands for one of them."""
+"""Sign-in to the monitor: a token for each role, and a signed cookie for the session."""
 
 import hmac
 import logging
@@ -12,71 +12,72 @@ from fabric_jobs.runtime.settings import Secret
 
 log = logging.getLogger("fabric_jobs.monitor")
 
-#: Seconds for which a sign-in holds.
+#: Seconds that a session lasts after its sign-in.
 SESSION_S = 12 * 60 * 60
-#: Wrong secrets a minute that a replica takes for mistakes.
+#: Wrong tokens a minute that a replica treats as typing errors. From the next one on, it refuses.
 MAX_WRONG_TOKENS = 10
 _MINUTE_S = 60
 
 
 class MonitorRole(StrEnum):
-    """What somebody may do."""
+    """What a person may do in the monitor."""
 
+    #: Sees every page.
     READER = "reader"
-    #: Also cancel jobs.
+    #: Sees every page, and may cancel jobs.
     OPERATOR = "operator"
 
 
 class TooManyTriesError(Exception):
-    """A secret is wrong, as were too many before it within a minute."""
+    """A token is wrong, and more than `MAX_WRONG_TOKENS` were wrong in this minute."""
 
 
 class MonitorAccess:
-    """Takes secrets for sessions.
+    """Exchanges tokens for sessions, and verifies sessions.
 
-    A session is signed by a key that comes from its role's secret: it is good on every replica
-    that has the same, outlives a restart, and ends when the secret is changed.
+    A session is signed with a key that is derived from its role's token. It is valid on every
+    replica with the same token and after a restart, and it becomes invalid when the token changes.
     """
 
-    def __init__(self, secrets: Mapping[MonitorRole, Secret]) -> None:
-        """Without any secret, whoever comes is an operator."""
-        self._secrets = {role: _digest(secret.reveal()) for role, secret in secrets.items()}
-        # Slow on purpose: who has a cookie could else try secrets on it as fast as hashes go.
+    def __init__(self, tokens: Mapping[MonitorRole, Secret]) -> None:
+        """Without any token, no sign-in is needed and everybody is an operator."""
+        self._tokens = {role: _digest(token.reveal()) for role, token in tokens.items()}
+        # A slow key derivation, because somebody with a cookie can test tokens against it offline.
         self._keys = {
             role: scrypt(
-                secret.reveal().encode(), salt=b"fabric-jobs monitor session", n=2**14, r=8, p=1
+                token.reveal().encode(), salt=b"fabric-jobs monitor session", n=2**14, r=8, p=1
             )
-            for role, secret in secrets.items()
+            for role, token in tokens.items()
         }
         self._wrong, self._wrong_since = 0, -math.inf
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has to sign in."""
-        return not self._secrets
+        """Whether no sign-in is needed."""
+        return not self._tokens
 
-    def sign_in(self, secret: str) -> str | None:
-        """A new session, or none for a wrong secret. Raises `TooManyTriesError`."""
-        given = _digest(secret)
-        for role, digest in self._secrets.items():
+    def sign_in(self, token: str) -> str | None:
+        """Returns a new session, or None for a wrong token. Raises `TooManyTriesError`."""
+        given = _digest(token)
+        for role, digest in self._tokens.items():
             if hmac.compare_digest(given, digest):
-                said = f"{role}.{int(time.time()) + SESSION_S}"
-                return f"{said}.{self._signature(role, said)}"
+                claims = f"{role}.{int(time.time()) + SESSION_S}"
+                return f"{claims}.{self._signature(role, claims)}"
         self._count_wrong()
         return None
 
     def role(self, session: str | None) -> MonitorRole | None:
-        """Whose session it is; none where it is over or not ours."""
+        """Returns the role of a session, or None if the session is missing, forged or expired."""
         if self.is_open:
             return MonitorRole.OPERATOR
-        said, _, signature = (session or "").rpartition(".")
-        name, _, until = said.partition(".")
+        claims, _, signature = (session or "").rpartition(".")
+        name, _, expires = claims.partition(".")
         role = next((role for role in self._keys if role == name), None)
         if role is None or not hmac.compare_digest(
-            signature.encode(), self._signature(role, said).encode()
+            signature.encode(), self._signature(role, claims).encode()
         ):
             return None
-        return role if time.time() < int(until) else None
+        return role if time.time() < int(expires) else None
 
     def _count_wrong(self) -> None:
         now = time.monotonic()
@@ -85,7 +86,8 @@ class MonitorAccess:
         self._wrong += 1
         if self._wrong == MAX_WRONG_TOKENS + 1:
             log.warning(
-                "more than %d wrong tokens came in a minute: who guesses?", MAX_WRONG_TOKENS
+                "more than %d wrong monitor tokens in one minute: somebody may be guessing",
+                MAX_WRONG_TOKENS,
             )
         if self._wrong > MAX_WRONG_TOKENS:
             raise TooManyTriesError
@@ -94,6 +96,6 @@ class MonitorAccess:
         return hmac.digest(self._keys[role], text.encode(), "sha256").hex()
 
 
-def _digest(secret: str) -> bytes:
-    """Of one length, whatever the secret's is."""
-    return sha256(secret.encode()).digest()
+def _digest(token: str) -> bytes:
+    """Returns a digest whose length does not depend on the token's, for a comparison."""
+    return sha256(token.encode()).digest()

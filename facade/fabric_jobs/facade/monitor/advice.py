@@ -1,25 +1,27 @@
-"""What to do about a job's error."""
+"""Advice about a job's error, for the people who operate the service."""
 
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
 
-#: By the code of an error of ours; a handler may choose any other.
-OF_CODE = {
-    "HandlerError": "The handler raised it: its event, and the executor's log, have the traceback.",
-    "PayloadInvalid": "The payload is not what the handler takes: mend the caller, or the "
-    "handler's payload type.",
-    "JobNotStarted": "See Executors for who has a handler for this job type, and a free slot.",
+#: The advice for each error code that fabric-jobs itself uses. A handler may use any other code.
+ADVICE_BY_CODE = {
+    "HandlerError": "The handler raised this error. Its traceback is in the job's events and in "
+    "the executor's log.",
+    "PayloadInvalid": "The payload does not fit the handler's payload type. Fix the caller or the "
+    "payload type.",
+    "JobNotStarted": "Look at the page Executors: does an executor have a handler for this job "
+    "type, and a free slot?",
     "RunTimedOut": "Find out what the handler waited for, or raise its run timeout.",
-    "JobExpired": "Split the work: no job may take longer.",
-    "ExecutorLost": "Look for that executor's end: killed, out of memory, or cut off from the "
-    "facades.",
+    "JobExpired": "No job may take longer. Split the work into several jobs.",
+    "ExecutorLost": "Find out how this executor ended: it was killed, ran out of memory, or lost "
+    "its connection to the facades.",
 }
-_OF_SOURCE = {
-    ErrorSource.SYSTEM: "The executor's log says more.",
-    ErrorSource.USER: "Whoever asked for the job must change what was asked.",
+_ADVICE_BY_SOURCE = {
+    ErrorSource.SYSTEM: "The executor's log has details.",
+    ErrorSource.USER: "The person who requested the job must change the request.",
     ErrorSource.EXTERNAL: "Look at the service that the handler called.",
 }
 
 
 def advice(error: ErrorResponse) -> str:
-    """A sentence for whoever looks after the jobs."""
-    return OF_CODE.get(error.error_code, _OF_SOURCE[error.source])
+    """Returns what to do about the error, in one or two sentences."""
+    return ADVICE_BY_CODE.get(error.error_code, _ADVICE_BY_SOURCE[error.source])

@@ -1,4 +1,4 @@
-"""The monitor: an application of its own beside Fabric's, with its own errors and headers."""
+"""The monitor as an application beside Fabric's HTTP API, with its own errors and headers."""
 
 from litestar import Litestar, Router
 from litestar.datastructures import CacheControlHeader
@@ -9,27 +9,27 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.monitor.access import MonitorAccess
-from fabric_jobs.facade.monitor.errors import Errors
+from fabric_jobs.facade.monitor.errors import ErrorPages
 from fabric_jobs.facade.monitor.guards import Guards
-from fabric_jobs.facade.monitor.headers import protected
-from fabric_jobs.facade.monitor.live import Live
-from fabric_jobs.facade.monitor.pages import Service
+from fabric_jobs.facade.monitor.headers import add_security_headers
+from fabric_jobs.facade.monitor.live import LiveUpdates
+from fabric_jobs.facade.monitor.pages import MonitorData
 from fabric_jobs.facade.monitor.render import PATH, STATIC, Renderer
 from fabric_jobs.facade.monitor.routes import page_routes
 from fabric_jobs.facade.monitor.sign_in import sign_in_routes
-from fabric_jobs.facade.monitor.timeline import Histories
+from fabric_jobs.facade.monitor.timeline import HistoryReader
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.settings import FacadeSettings
 
-#: A sign-in's form, the only body that is taken, in bytes.
-_BODY_LIMIT = 4096
+#: Bound of a request's body, in bytes. The largest body is the form of a sign-in.
+_MAX_BODY_BYTES = 4096
 _YEAR_S = 365 * 24 * 60 * 60
 
 
 class Monitor:
-    """The pages, on one replica."""
+    """The monitor of one replica."""
 
     def __init__(
         self,
@@ -42,10 +42,11 @@ class Monitor:
     ) -> None:
         renderer = Renderer(settings.monitor_trace_url, signed_in=not access.is_open)
         guards = Guards(access)
-        service = Service(replica, roster, health)
-        self._live = Live(replica, renderer.part)
-        pages = page_routes(jobs, service, Histories(settings), self._live, renderer, guards)
-        errors = Errors(renderer)
+        data = MonitorData(replica, roster, health)
+        self._live = LiveUpdates(replica, renderer.render_part)
+        history = HistoryReader(settings)
+        pages = page_routes(jobs, data, history, self._live, renderer, guards)
+        errors = ErrorPages(renderer)
         files = create_static_files_router(
             "/static",
             [STATIC],
@@ -64,21 +65,22 @@ class Monitor:
                 )
             ],
             exception_handlers={Exception: errors.respond, HTTPException: errors.respond},
-            request_max_body_size=_BODY_LIMIT,
+            request_max_body_size=_MAX_BODY_BYTES,
             openapi_config=None,
             logging_config=None,
         )
-        self._protected = protected(self.app)
+        self._secured = add_security_headers(self.app)
 
-    def beside(self, app: ASGIApp) -> ASGIApp:
-        """The application, and the monitor under its path."""
+    def mount_on(self, app: ASGIApp) -> ASGIApp:
+        """Returns the application with the monitor mounted under `PATH`."""
 
         async def call(scope: Scope, receive: Receive, send: Send) -> None:
-            ours = scope["type"] == ScopeType.HTTP and f"{scope['path']}/".startswith(f"{PATH}/")
-            await (self._protected if ours else app)(scope, receive, send)
+            is_http = scope["type"] == ScopeType.HTTP
+            for_monitor = is_http and f"{scope['path']}/".startswith(f"{PATH}/")
+            await (self._secured if for_monitor else app)(scope, receive, send)
 
         return call
 
     def stop(self) -> None:
-        """Ends the streams, so that who looks goes to another replica."""
+        """Ends the streams, so that browsers reconnect to another replica."""
         self._live.stop()

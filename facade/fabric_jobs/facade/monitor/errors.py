@@ -1,4 +1,4 @@
-"""Every answer that is no success, as a page."""
+"""Error pages: every failed request of the monitor gets one."""
 
 import logging
 from http import HTTPStatus
@@ -15,39 +15,39 @@ from fabric_jobs.facade.monitor.render import PATH, Renderer
 
 log = logging.getLogger("fabric_jobs.monitor")
 
-_ADVICE = {
-    404: "There is no such page.",
-    405: "This page does not take that.",
-    413: "That is too much for a sign-in.",
+_MESSAGES = {
+    404: "This page does not exist.",
+    405: "This page does not support this method.",
+    413: "The form is too large.",
 }
 
 
-class Errors:
-    """Makes pages of errors."""
+class ErrorPages:
+    """Renders exceptions as error pages."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
     def respond(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        """The page for whatever was raised; who is not signed in is led there."""
-        # Not `request.url`, which can't be made of every Host and query that are sent.
+        """Returns the error page of an exception, or a redirect to the sign-in if it is missing."""
+        # Not `request.url`, which fails for some Host headers and queries.
         path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
         match error:
             case HTTPException(status_code=401) if not path.endswith("/live"):
-                wanted = f"{path}?{query}" if query else path
-                # What was sent by a form is not sent again.
-                asked = urlencode({"next": wanted if request.method == "GET" else PATH})
-                return Redirect(f"{PATH}/sign-in?{asked}", status_code=303)
+                page_url = f"{path}?{query}" if query else path
+                # A form is not sent again after the sign-in, so a POST leads to the first page.
+                target = urlencode({"next": page_url if request.method == "GET" else PATH})
+                return Redirect(f"{PATH}/sign-in?{target}", status_code=303)
             case HTTPException(status_code=status) if status < 500:
                 message = error.detail
-                # What the framework raises of itself says no more than the status.
+                # An error of the framework itself repeats the status only.
                 if message in (HTTPStatus(status).phrase, ""):
-                    message = _ADVICE.get(status, HTTPStatus(status).description)
+                    message = _MESSAGES.get(status, HTTPStatus(status).description)
             case HTTPException(status_code=503) | UnavailableError():
                 status, message = 503, str(getattr(error, "detail", error))
             case _:
                 log.error("%s %s failed", request.method, path, exc_info=error)
-                status, message = 500, "This is a fault of the service, and was logged."
+                status, message = 500, "The service has a fault. Its log has the details."
         title = HTTPStatus(status).phrase
-        page = self._renderer.page("error.html", title=title, message=message)
+        page = self._renderer.render_page("error.html", title=title, message=message)
         return Response(page, status_code=status, media_type=MediaType.HTML)

@@ -1,4 +1,4 @@
-"""How values are written on a page. All times are in UTC."""
+"""Formats values for a page. All times are in UTC."""
 
 from datetime import UTC, date, datetime
 
@@ -11,28 +11,28 @@ _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
 
 def today() -> date:
-    """The day, in UTC."""
+    """Returns the current day in UTC."""
     return datetime.now(UTC).date()
 
 
-def instant(time: datetime) -> Markup:
-    """The time to the second."""
+def format_time(time: datetime) -> Markup:
+    """Returns the date and time to the second."""
     text = time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return Markup('<time datetime="{}">{}</time>').format(_exact(time), text)
+    return Markup('<time datetime="{}">{}</time>').format(_to_milliseconds(time), text)
 
 
-def short_time(time: datetime) -> Markup:
-    """The time of a day to the second; the day, too, where that is not today."""
+def format_short_time(time: datetime) -> Markup:
+    """Returns the time to the second, with the date only if it is not today's."""
     day = time.astimezone(UTC).date()
     if day != today():
-        return instant(time)
+        return format_time(time)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        _exact(time), day.isoformat(), time.astimezone(UTC).strftime("%H:%M:%S")
+        _to_milliseconds(time), day.isoformat(), time.astimezone(UTC).strftime("%H:%M:%S")
     )
 
 
-def duration(seconds: float) -> str:
-    """The time in its two largest units; `monitor.js` writes it alike."""
+def format_duration(seconds: float) -> str:
+    """Returns the duration in its two largest units. `monitor.js` has the same function."""
     whole = max(0, int(seconds))
     if whole >= _DAY_S:
         return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
@@ -43,25 +43,28 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def elapsed(since: datetime, until: datetime | None = None) -> Markup:
-    """How long it took; without an end, how long it is by now, which the browser counts on."""
+def format_elapsed(since: datetime, until: datetime | None = None) -> Markup:
+    """Returns the duration from `since` to `until`.
+
+    Without `until`, it is the duration up to now, which the browser updates every second.
+    """
     if until:
         seconds = max(0.0, (until - since).total_seconds())
-        # What is quick is told apart.
-        return Markup("{}").format(f"{seconds:.1f} s" if seconds < 10 else duration(seconds))
-    text = duration((datetime.now(UTC) - since).total_seconds())
-    return Markup('<span data-since="{}">{}</span>').format(_exact(since), text)
+        # Short durations differ by fractions of a second.
+        return Markup("{}").format(f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds))
+    text = format_duration((datetime.now(UTC) - since).total_seconds())
+    return Markup('<span data-since="{}">{}</span>').format(_to_milliseconds(since), text)
 
 
-def _exact(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def payload(job: Job) -> str:
-    """The creation payload, indented; numbers and texts are as they were sent."""
+def format_payload(job: Job) -> str:
+    """Returns the creation payload as indented JSON, with numbers and texts as they were sent."""
     return msgspec.json.format(job.payload, indent=2).decode()
 
 
 def trace_id(traceparent: str) -> str:
-    """Of a W3C Trace Context."""
+    """Returns the trace id in a W3C `traceparent`."""
     return traceparent.split("-")[1]
+
+
+def _to_milliseconds(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Who is let in to the pages, and from where."""
+"""Guards of the monitor's routes: the role of the user, and the origin of the request."""
 
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -11,44 +11,48 @@ from fabric_jobs.facade.monitor.access import MonitorAccess, MonitorRole
 from fabric_jobs.runtime.settings import is_loopback
 
 COOKIE = "fabric-jobs-monitor"
-_READING = ("GET", "HEAD")
-#: What proxies and tunnels add: behind one, anybody may have sent what comes from this machine.
-_PASSED_ON = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host")
+_READ_METHODS = ("GET", "HEAD")
+#: Headers that proxies and tunnels add: with one, the request may come from another machine.
+_PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host")
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class Guards:
-    """The framework's guards: they raise what an error is made of."""
+    """Guards as Litestar calls them; they raise HTTP exceptions."""
 
     def __init__(self, access: MonitorAccess) -> None:
         self._access = access
 
     def role(self, connection: Connection) -> MonitorRole | None:
-        """Of whoever is signed in."""
+        """Returns the role of the signed-in user, or None if nobody is signed in."""
         return self._access.role(connection.cookies.get(COOKIE))
 
     def check_role(self, connection: Connection, _: BaseRouteHandler) -> None:
-        """Who does not read must be an operator."""
+        """Requires a sign-in, and the operator's role for any method that changes something."""
         role = self.role(connection)
         if role is None:
             raise NotAuthorizedException("Sign in first.")
-        if connection.scope.get("method") not in _READING and role is not MonitorRole.OPERATOR:
-            raise PermissionDeniedException("Only an operator may do this: sign in as one.")
+        if connection.scope.get("method") not in _READ_METHODS and role is not MonitorRole.OPERATOR:
+            raise PermissionDeniedException(
+                "Only an operator may do this. Sign in with the operators' token."
+            )
 
     def check_origin(self, connection: Connection, _: BaseRouteHandler) -> None:
-        """Another site's pages neither send anything here nor read what is open to this machine."""
-        if connection.scope.get("method") not in _READING and _is_from_elsewhere(connection):
-            raise PermissionDeniedException("Another site's page sent this: go to the monitor.")
-        if self._access.is_open and not _is_from_here(connection):
+        """Refuses changes from another site's page and, without a sign-in, remote requests."""
+        if connection.scope.get("method") not in _READ_METHODS and _is_cross_site(connection):
             raise PermissionDeniedException(
-                "Without a sign-in the monitor is for this machine, under the name of localhost "
-                "and through no proxy. Set FABRIC_JOBS_MONITOR_OPERATOR_TOKEN to have one."
+                "A page of another site sent this request. Open the monitor itself."
+            )
+        if self._access.is_open and not _is_local(connection):
+            raise PermissionDeniedException(
+                "Without a sign-in, the monitor serves this machine only, by the name localhost "
+                "and without a proxy. Set FABRIC_JOBS_MONITOR_OPERATOR_TOKEN to require a sign-in."
             )
 
 
-def _is_from_elsewhere(connection: Connection) -> bool:
-    """A browser says it of every such request, by either of two headers."""
+def _is_cross_site(connection: Connection) -> bool:
+    """Returns whether a page of another site sent the request, by the browser's two headers."""
     site = connection.headers.get("sec-fetch-site")
     if site is not None:
         return site != "same-origin"
@@ -56,15 +60,18 @@ def _is_from_elsewhere(connection: Connection) -> bool:
     return origin is not None and _split(origin).netloc != connection.headers.get("host")
 
 
-def _is_from_here(connection: Connection) -> bool:
-    """The name counts by which the browser knows us: anybody may give one to 127.0.0.1."""
+def _is_local(connection: Connection) -> bool:
+    """Returns whether the request comes from this machine, under a name of loopback.
+
+    The name is checked because an attacker's domain can resolve to 127.0.0.1.
+    """
     headers = connection.headers
     name = _split(f"//{headers.get('host', '')}").hostname or ""
-    return is_loopback(name) and not any(passed in headers for passed in _PASSED_ON)
+    return is_loopback(name) and not any(name in headers for name in _PROXY_HEADERS)
 
 
 def _split(url: str) -> SplitResult:
-    """A text that is no URL has no parts."""
+    """Returns the parts of a URL; they are empty if the text is not a URL."""
     try:
         return urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The stream of server-sent events that keeps a page up to date."""
+"""The stream of server-sent events that keeps a page in the browser up to date."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ from fabric_jobs.facade.monitor.formatting import today
 from fabric_jobs.facade.monitor.pages import Page
 from fabric_jobs.facade.replica import Change, Replica
 
-#: Streams at a time: rendering for them takes its share of the loop that everything runs in.
+#: Bound of the streams of a replica. Rendering for them shares the replica's only event loop.
 MAX_VIEWERS = 32
-#: A page is brought up to date no more often, however many changes come; in seconds.
-PERIOD_S = 0.5
-#: How often it is looked at where no job changes, and the viewer is told that all is well.
-TICK_S = 1.0
-#: How soon a browser connects again, in milliseconds.
+#: Seconds between two updates of a page, however many changes come.
+UPDATE_INTERVAL_S = 0.5
+#: Seconds without a change after which a page is checked again and a sign of life is sent.
+CHECK_INTERVAL_S = 1.0
+#: Milliseconds after which a browser reconnects.
 _RETRY_MS = 1000
 
 
@@ -27,20 +27,21 @@ class _Viewer(NamedTuple):
     changed: asyncio.Event
 
 
-class Live:
-    """Tells each viewer what has changed on its page: what is not yet sent is not kept."""
+class LiveUpdates:
+    """Streams the changed parts of their page to all viewers."""
 
-    def __init__(self, replica: Replica, render: Callable[[str, object], str]) -> None:
-        """`render` makes a part of what it shows, by the name of its template."""
-        self._render = render
+    def __init__(self, replica: Replica, render_part: Callable[[str, object], str]) -> None:
+        """`render_part` renders the content of a part, which it gets by name."""
+        self._render_part = render_part
         self._viewers: set[_Viewer] = set()
         self._stopping = False
-        self._turn = asyncio.Lock()
-        replica.listeners.add(self._hear)
+        #: Held while a page is rendered: one viewer's at a time.
+        self._rendering = asyncio.Lock()
+        replica.listeners.add(self._on_change)
 
     @property
     def has_room(self) -> bool:
-        """Whether one more may look."""
+        """Whether one more viewer may connect."""
         return not self._stopping and len(self._viewers) < MAX_VIEWERS
 
     def stop(self) -> None:
@@ -50,49 +51,56 @@ class Live:
             viewer.changed.set()
 
     async def stream(
-        self, page: Page, may_look: Callable[[], bool]
+        self, page: Page, may_read: Callable[[], bool]
     ) -> AsyncGenerator[ServerSentEventMessage, None]:
-        """The parts of the page, and each again when it has changed, while one may look."""
-        # Others may have come since there was room.
+        """Yields every part of the page once, then each part that has changed.
+
+        The stream ends when `may_read` returns False, or when the facade stops.
+        """
+        # Other viewers may have connected since the caller checked.
         if not self.has_room:
             return
         viewer = _Viewer(page, asyncio.Event())
         self._viewers.add(viewer)
-        following = asyncio.create_task(page.follow(viewer.changed.set), name="follow for a viewer")
+        background = asyncio.create_task(
+            page.run_background(viewer.changed.set), name="work of a monitor page"
+        )
         sent = dict[str, object]()
         try:
-            while may_look() and not self._stopping:
+            while may_read() and not self._stopping:
                 viewer.changed.clear()
-                async with self._turn:
-                    news = await self._news(page, sent)
-                    # One rendering a round of the loop: whatever else is due comes between.
+                async with self._rendering:
+                    messages = await self._render_changes(page, sent)
+                    # Other work of the event loop runs between two renderings.
                     await asyncio.sleep(0)
-                for message in news:
+                for message in messages:
                     yield message
                 now_ms = int(time.time() * 1000)
                 yield ServerSentEventMessage(now_ms, event="alive", retry=_RETRY_MS)
-                await asyncio.sleep(PERIOD_S)
+                await asyncio.sleep(UPDATE_INTERVAL_S)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(viewer.changed.wait(), TICK_S)
+                    await asyncio.wait_for(viewer.changed.wait(), CHECK_INTERVAL_S)
         finally:
             self._viewers.discard(viewer)
-            following.cancel()
+            background.cancel()
 
-    async def _news(self, page: Page, sent: dict[str, object]) -> list[ServerSentEventMessage]:
-        """The parts that are not as they were sent, from now on taken for sent."""
-        parts = await page.parts()
-        # What is of today is written without its day, so at midnight every part is another.
+    async def _render_changes(
+        self, page: Page, sent: dict[str, object]
+    ) -> list[ServerSentEventMessage]:
+        """Renders the parts whose content differs from `sent`, and notes them there as sent."""
+        parts = await page.load_parts()
+        # The day belongs to the comparison, because a time of today is shown without its date.
         day = today()
-        news = {
+        changed = {
             name: content for name, content in parts.items() if sent.get(name) != (day, content)
         }
-        sent |= {name: (day, content) for name, content in news.items()}
+        sent |= {name: (day, content) for name, content in changed.items()}
         return [
-            ServerSentEventMessage(self._render(name, content), event=name)
-            for name, content in news.items()
+            ServerSentEventMessage(self._render_part(name, content), event=name)
+            for name, content in changed.items()
         ]
 
-    def _hear(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         for viewer in self._viewers:
-            if viewer.page.hears(change):
+            if viewer.page.note_change(change):
                 viewer.changed.set()

@@ -1,4 +1,4 @@
-"""The pages, each of parts that are rendered again when what they show has changed."""
+"""The pages of the monitor. A page has parts; a part is rendered again when its content changes."""
 
 import asyncio
 import math
@@ -13,54 +13,58 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.events import Event
 from fabric_jobs.facade.lifecycle import Job
-from fabric_jobs.facade.monitor.query import Place, Query
-from fabric_jobs.facade.monitor.timeline import MAX_ROWS, Histories, Row, Timeline
+from fabric_jobs.facade.monitor.query import Query
+from fabric_jobs.facade.monitor.timeline import MAX_ROWS, HistoryReader, Row, Timeline
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Change, Replica, StoredJob
-from fabric_jobs.facade.replica.filter import created_us
+from fabric_jobs.facade.replica.paging import Cursor, cursor_of, cut_page
 from fabric_jobs.facade.replica.queries import Backlog
 from fabric_jobs.facade.roster import Roster
 
-#: Rows of a list.
+#: Jobs on a page of the list.
 PAGE_ROWS = 50
-#: The share of the time in which a page's list is looked up at most, where changes never end.
-LIST_SHARE = 0.05
-#: How old the counts may be, in seconds: not those who look decide how often jobs are counted.
-COUNTED_S = 1.0
-#: How long without news of the log a page may be before it says so, in seconds.
-FRESH_S = 10.0
+#: Bound of the share of time in which a page's list is queried, while changes never end.
+MAX_LIST_SHARE = 0.05
+#: Seconds between two counts of the jobs. All viewers share one count.
+COUNT_INTERVAL_S = 1.0
+#: Seconds without news of the log after which a page warns that it may be old.
+MAX_AGE_S = 10.0
 
 
 class Page(ABC):
     """What a viewer looks at."""
 
-    #: The template of the whole.
+    #: The file name of the page's template.
     template: ClassVar[str]
 
     @abstractmethod
-    async def parts(self) -> Mapping[str, object]:
-        """By the name of its template, what each part shows now; equal while it is the same."""
+    async def load_parts(self) -> Mapping[str, object]:
+        """Returns the current content of each part, by the name of the part's template.
 
-    def hears(self, change: Change) -> bool:
-        """Whether something that the page shows may have changed by it."""
+        The content of a part compares equal as long as the part looks the same.
+        """
+
+    def note_change(self, change: Change) -> bool:
+        """Takes note of a change of a job. Returns whether the page may look different now."""
         return False
 
-    async def follow(self, told: Callable[[], None]) -> None:  # noqa: B027 - most need nothing
-        """What is to be done beside, for as long as somebody looks; tells of what comes of it."""
+    async def run_background(self, notify: Callable[[], None]) -> None:  # noqa: B027 - few have any
+        """Does the page's background work for one viewer; calls `notify` when the page changes."""
 
 
 class Summary(NamedTuple):
-    """How the service is doing, in a line."""
+    """The line at the top of a page: counts of jobs, executors and slots."""
 
     by_status: Counter[str]
+    #: When the oldest job that has not started was created.
     not_started_since: datetime | None
     executors: int
     slots: int
     free_slots: int
 
 
-class Service:
-    """What the pages are made of: jobs, counts of them, and who runs them."""
+class MonitorData:
+    """What pages show: the replica's jobs and their counts, the executors, and warnings."""
 
     def __init__(self, replica: Replica, roster: Roster, health: ReplicaHealth) -> None:
         self.replica = replica
@@ -71,112 +75,115 @@ class Service:
         self._counting = asyncio.Lock()
 
     async def summary(self) -> Summary:
-        """As of at most a second ago."""
+        """Returns the summary; its counts of jobs are at most `COUNT_INTERVAL_S` old."""
         async with self._counting:
-            if time.monotonic() - self._counted_at >= COUNTED_S:
+            if time.monotonic() - self._counted_at >= COUNT_INTERVAL_S:
                 self._backlog = await self.replica.backlog()
                 self._counted_at = time.monotonic()
-        there = [heard.heartbeat for heard in self.roster.executors()]
+        executors = [last.heartbeat for last in self.roster.executors()]
         return Summary(
             by_status=self._backlog.by_status,
             not_started_since=self._backlog.not_started_since,
-            executors=len(there),
-            slots=sum(executor.slots for executor in there),
-            free_slots=sum(executor.free_slots for executor in there),
+            executors=len(executors),
+            slots=sum(executor.slots for executor in executors),
+            free_slots=sum(executor.free_slots for executor in executors),
         )
 
-    def doubts(self) -> Sequence[str]:
-        """Why this replica may not know what there is to see; nothing where all is well."""
-        return self._health.unready_reasons(FRESH_S)
+    def warnings(self) -> Sequence[str]:
+        """Returns why this replica's data may be old; an empty list if they are not."""
+        return self._health.unready_reasons(MAX_AGE_S)
 
 
-class Listed(NamedTuple):
-    """A page of the list, and where its neighbours are."""
+class JobList(NamedTuple):
+    """A page of the job list, with links to its neighbours."""
 
     jobs: Sequence[Job]
+    #: The URL query of the first page; None on the first page.
     newest: str | None
+    #: The URL query of the next page; None on the last page.
     older: str | None
+    #: Whether filters are set.
     filtered: bool
 
 
 class JobsPage(Page):
-    """The list."""
+    """The job list."""
 
     template = "jobs.html"
 
-    def __init__(self, service: Service, query: Query) -> None:
-        self._service = service
+    def __init__(self, data: MonitorData, query: Query) -> None:
+        self._data = data
         self.query = query
-        self._listed: Listed | None = None
-        #: Whether it is to be looked up, and when it may be, on the monotonic clock.
+        self._list: JobList | None = None
+        #: Whether the list must be queried again.
         self._changed = True
+        #: When the list may be queried again, on the monotonic clock.
         self._due_at = -math.inf
-        #: The rows' jobs; none while they are looked up, when any change may concern them.
+        #: The ids of the jobs in the list; None during a query, when any change may matter.
         self._shown: frozenset[str] | None = None
-        #: The place of the last row, where more rows follow.
-        self._last: Place | None = None
+        #: The place of the last job if more jobs follow, else None.
+        self._end: Cursor | None = None
 
-    async def parts(self) -> Mapping[str, object]:
-        """What is in doubt, the counts and the rows."""
+    async def load_parts(self) -> Mapping[str, object]:
+        """Returns the warnings, the summary and the list."""
         now = time.monotonic()
         if self._changed and now >= self._due_at:
             self._changed, self._shown = False, None
-            self._listed = await self._list()
-            self._due_at = now + (time.monotonic() - now) / LIST_SHARE
-        service = self._service
+            self._list = await self._query_list()
+            self._due_at = now + (time.monotonic() - now) / MAX_LIST_SHARE
         return {
-            "doubts": service.doubts(),
-            "summary": await service.summary(),
-            "list": self._listed,
+            "warnings": self._data.warnings(),
+            "summary": await self._data.summary(),
+            "list": self._list,
         }
 
-    def hears(self, change: Change) -> bool:
-        """A row, or a job that fits and whose place would be among them."""
+    def note_change(self, change: Change) -> bool:
+        """Notes a change of a job that is in the list, or that belongs there."""
         self._changed = self._changed or self._concerns(change.stored.job)
         return self._changed
 
     def _concerns(self, job: Job) -> bool:
         if self._shown is None or job.job_id in self._shown:
             return True
-        place, before = _place(job), self.query.before
-        among = (before is None or place < before) and (self._last is None or place > self._last)
-        return among and self.query.which.fits(job)
+        place, before = cursor_of(job), self.query.before
+        is_on_page = (before is None or place < before) and (self._end is None or place > self._end)
+        return is_on_page and self.query.job_filter.fits(job)
 
-    async def _list(self) -> Listed:
-        query = self.query
-        found = await self._service.replica.list(query.which, PAGE_ROWS + 1, query.before)
-        # Payloads are not shown in a list, and may be large: none is held for as long as one looks.
-        jobs = [replace(entry.job, payload=b"") for entry in found[:PAGE_ROWS]]
+    async def _query_list(self) -> JobList:
+        query, replica = self.query, self._data.replica
+        found = await replica.list(query.job_filter, PAGE_ROWS + 1, query.before)
+        page = cut_page(found, PAGE_ROWS)
+        # The list shows no payloads. They may be large, so the page does not keep them.
+        jobs = [replace(stored.job, payload=b"") for stored in page.jobs]
         self._shown = frozenset(job.job_id for job in jobs)
-        self._last = _place(jobs[-1]) if len(found) > PAGE_ROWS else None
-        return Listed(
+        self._end = page.end
+        return JobList(
             jobs,
-            newest=query.text(None) if query.before else None,
-            older=query.text(self._last) if self._last else None,
+            newest=query.url_query(None) if query.before else None,
+            older=query.url_query(page.end) if page.end else None,
             filtered=bool(query.typed),
         )
 
 
 class ExecutorsPage(Page):
-    """Who is there to run jobs."""
+    """The executors."""
 
     template = "executors.html"
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, data: MonitorData) -> None:
+        self._data = data
 
-    async def parts(self) -> Mapping[str, object]:
-        """What is in doubt, the counts and the executors."""
-        service = self._service
+    async def load_parts(self) -> Mapping[str, object]:
+        """Returns the warnings, the summary and the executors."""
         return {
-            "doubts": service.doubts(),
-            "summary": await service.summary(),
-            "executors": service.roster.executors(),
+            "warnings": self._data.warnings(),
+            "summary": await self._data.summary(),
+            "executors": self._data.roster.executors(),
         }
 
 
-class Told(NamedTuple):
-    """The timeline as it is now."""
+class TimelineView(NamedTuple):
+    """The content of a timeline at one time."""
 
     rows: Sequence[Row]
     note: str
@@ -184,65 +191,62 @@ class Told(NamedTuple):
 
 
 class JobPage(Page):
-    """All that is known of one job."""
+    """One job."""
 
     template = "job.html"
 
     def __init__(
-        self, service: Service, histories: Histories, entry: StoredJob, *, operator: bool
+        self, data: MonitorData, history: HistoryReader, stored: StoredJob, *, operator: bool
     ) -> None:
-        self._service = service
-        self._histories = histories
-        self._entry = entry
+        """`operator` says whether the viewer may cancel the job."""
+        self._data = data
+        self._history = history
+        self._stored = stored
         self._operator = operator
         self._timeline = Timeline()
-        #: Events that were applied since, which the timeline takes once it has those before.
-        self._later: deque[Event] = deque(maxlen=MAX_ROWS)
-        self._read = False
+        #: Events that applied since the page was opened. The timeline takes them after the history.
+        self._new_events: deque[Event] = deque(maxlen=MAX_ROWS)
+        self._history_read = False
 
     @property
     def job(self) -> Job:
-        """The job as it was read last."""
-        return self._entry.job
+        """The job as the page last saw it."""
+        return self._stored.job
 
-    async def parts(self) -> Mapping[str, object]:
-        """What is in doubt, the state, what may be done, and what happened."""
-        self._look()
-        if self._read:
-            for event in self._later:
+    async def load_parts(self) -> Mapping[str, object]:
+        """Returns the warnings, the job's state, the actions and the timeline."""
+        self._refresh_job()
+        if self._history_read:
+            for event in self._new_events:
                 self._timeline.add(event)
-            self._later.clear()
+            self._new_events.clear()
         timeline = self._timeline
         cancellable = self._operator and not self.job.final and not self.job.state.cancel_time
         return {
-            "doubts": self._service.doubts(),
+            "warnings": self._data.warnings(),
             "state": self.job,
             "actions": self.job.job_id if cancellable else None,
-            "timeline": Told(timeline.rows, timeline.note, self.job.job_id),
+            "timeline": TimelineView(timeline.rows, timeline.note, self.job.job_id),
         }
 
-    def hears(self, change: Change) -> bool:
-        """The job's own events."""
+    def note_change(self, change: Change) -> bool:
+        """Keeps an event of this job for the timeline."""
         if change.stored.job.job_id != self.job.job_id:
             return False
-        self._later.append(change.event)
+        self._new_events.append(change.event)
         return True
 
-    async def read(self) -> None:
-        """Reads the job's events from the log, unless others are being read."""
-        await self._histories.read_now(self._entry, self._timeline)
+    async def read_history(self) -> None:
+        """Reads the job's events from the log, unless another page is reading."""
+        await self._history.read_now(self._stored, self._timeline)
 
-    async def follow(self, told: Callable[[], None]) -> None:
-        """Reads the job's events from the log, up to the first that is heard."""
-        self._look()
-        await self._histories.read(self._entry, self._timeline, told)
-        self._read = True
-        told()
+    async def run_background(self, notify: Callable[[], None]) -> None:
+        """Reads the job's events from the log; later events come by `note_change`."""
+        self._refresh_job()
+        await self._history.read(self._stored, self._timeline, notify)
+        self._history_read = True
+        notify()
 
-    def _look(self) -> None:
-        """The job as it is by now; one that the replica forgot meanwhile, as it was."""
-        self._entry = self._service.replica.get(self.job.job_id) or self._entry
-
-
-def _place(job: Job) -> Place:
-    return created_us(job), job.job_id
+    def _refresh_job(self) -> None:
+        """Looks the job up again. A job that the replica has dropped stays as it was."""
+        self._stored = self._data.replica.get(self.job.job_id) or self._stored

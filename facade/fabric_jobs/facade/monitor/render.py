@@ -1,4 +1,4 @@
-"""Pages and parts of pages as HTML: whatever a value is, it is escaped."""
+"""Renders pages and their parts as HTML. Every value is escaped."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -11,16 +11,16 @@ from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.monitor import formatting
 from fabric_jobs.facade.monitor.advice import advice
 
-#: Where the monitor is, on the HTTP address.
+#: The monitor's path on the HTTP address.
 PATH = "/monitor"
 STATIC = Path(__file__).with_name("static")
 
 
 class Renderer:
-    """The templates, with what all of them know."""
+    """The templates, with the values that all of them use."""
 
     def __init__(self, trace_url: str, *, signed_in: bool) -> None:
-        """`signed_in` says whether whoever sees a page had to sign in, and may sign out."""
+        """`signed_in` says whether viewers had to sign in, and so can sign out."""
         self._templates = Environment(
             loader=PackageLoader("fabric_jobs.facade.monitor"),
             autoescape=True,
@@ -29,37 +29,37 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "elapsed": formatting.elapsed,
-            "instant": formatting.instant,
-            "short_time": formatting.short_time,
+            "format_elapsed": formatting.format_elapsed,
+            "format_short_time": formatting.format_short_time,
+            "format_time": formatting.format_time,
         }
         self._templates.globals |= {
             "advice": advice,
-            "payload": formatting.payload,
+            "format_payload": formatting.format_payload,
             "path": PATH,
             "signed_in": signed_in,
             "statuses": tuple(JobInstanceStatus),
             "trace_id": formatting.trace_id,
             "trace_url": trace_url,
-            # In the names of the files, so that browsers may keep them.
-            "version": _digest(),
+            # Part of the static files' URLs, so that browsers may keep the files.
+            "version": _static_digest(),
         }
 
-    def part(self, name: str, content: object) -> Markup:
-        """A part of a page, by the name of its template."""
+    def render_part(self, name: str, content: object) -> Markup:
+        """Returns a part of a page, by the name of its template."""
         template = self._templates.get_template(f"parts/{name}.html")
-        return Markup(template.render(content=content))  # noqa: S704 - made by a template
+        return Markup(template.render(content=content))  # noqa: S704 - the template escapes
 
-    def page(
+    def render_page(
         self, template: str, parts: Mapping[str, object] | None = None, **values: object
     ) -> str:
-        """A whole page."""
-        rendered = {name: self.part(name, content) for name, content in (parts or {}).items()}
-        return self._templates.get_template(template).render(parts=rendered, **values)
+        """Returns a whole page, by the file name of its template."""
+        html = {name: self.render_part(name, content) for name, content in (parts or {}).items()}
+        return self._templates.get_template(template).render(parts=html, **values)
 
 
-def _digest() -> str:
-    """Of all static files: another for other contents."""
+def _static_digest() -> str:
+    """Returns a digest of all static files, which changes when a file changes."""
     digest = sha256()
     for file in sorted(STATIC.rglob("*.*")):
         digest.update(file.read_bytes())

@@ -1,4 +1,4 @@
-"""The pages, their streams, and the one thing that can be done on them."""
+"""The routes of the pages, of their streams, and of the cancel of a job."""
 
 import logging
 from datetime import UTC, datetime
@@ -17,97 +17,102 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor.access import MonitorRole
 from fabric_jobs.facade.monitor.guards import Guards
-from fabric_jobs.facade.monitor.live import Live
-from fabric_jobs.facade.monitor.pages import ExecutorsPage, JobPage, JobsPage, Page, Service
+from fabric_jobs.facade.monitor.live import LiveUpdates
+from fabric_jobs.facade.monitor.pages import ExecutorsPage, JobPage, JobsPage, MonitorData, Page
 from fabric_jobs.facade.monitor.query import Query, QueryError
 from fabric_jobs.facade.monitor.render import PATH, Renderer
-from fabric_jobs.facade.monitor.timeline import Histories
+from fabric_jobs.facade.monitor.timeline import HistoryReader
 from fabric_jobs.facade.replica import JOB_RETENTION
-from fabric_jobs.runtime.telemetry.logs import concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.monitor")
 
-Asked = Request[Any, Any, Any]
+AnyRequest = Request[Any, Any, Any]
 
 
 def page_routes(
     jobs: Jobs,
-    service: Service,
-    histories: Histories,
-    live: Live,
+    data: MonitorData,
+    history: HistoryReader,
+    live: LiveUpdates,
     renderer: Renderer,
     guards: Guards,
 ) -> list[HTTPRouteHandler]:
-    """The handlers of all pages."""
+    """Returns the handlers of all pages, streams and actions."""
 
-    async def rendered(page: Page, live_at: str) -> Response[str]:
-        html = renderer.page(
-            page.template, await page.parts(), page=page, live_at=live_at, now=datetime.now(UTC)
+    async def render(page: Page, live_url: str) -> Response[str]:
+        html = renderer.render_page(
+            page.template,
+            await page.load_parts(),
+            page=page,
+            live_url=live_url,
+            now=datetime.now(UTC),
         )
         return Response(html, media_type=MediaType.HTML)
 
-    def stream(request: Asked, page: Page) -> ServerSentEvent:
+    def stream(request: AnyRequest, page: Page) -> ServerSentEvent:
         if not live.has_room:
-            raise HTTPException("Too many look at the monitor here.", status_code=503)
-        # A sign-in may be over while one looks.
+            raise HTTPException("Too many pages of this monitor are open.", status_code=503)
+        # The session may end while the page is open.
         return ServerSentEvent(live.stream(page, lambda: guards.role(request) is not None))
 
-    async def job_page(request: Asked, job_id: str) -> JobPage:
-        entry = await jobs.read(_known_form(job_id))
-        if entry is None:
+    async def job_page(request: AnyRequest, job_id: str) -> JobPage:
+        stored = await jobs.read(_parse_job_id(job_id))
+        if stored is None:
             raise HTTPException(
-                "No such job is known: it never existed, or it is older than "
+                "No such job is known. It never existed, or it is older than "
                 f"{JOB_RETENTION.days} days.",
                 status_code=404,
             )
         operator = guards.role(request) is MonitorRole.OPERATOR
-        return JobPage(service, histories, entry, operator=operator)
+        return JobPage(data, history, stored, operator=operator)
 
     @get("/")
-    async def show_jobs(request: Asked) -> Response[str]:
-        query = _query(request)
+    async def show_jobs(request: AnyRequest) -> Response[str]:
+        query = _parse_query(request)
         await jobs.freshen()
-        return await rendered(JobsPage(service, query), f"{PATH}/live{query.text(query.before)}")
+        live_url = f"{PATH}/live{query.url_query(query.before)}"
+        return await render(JobsPage(data, query), live_url)
 
     @get("/live")
-    async def watch_jobs(request: Asked) -> ServerSentEvent:
-        return stream(request, JobsPage(service, _query(request)))
+    async def watch_jobs(request: AnyRequest) -> ServerSentEvent:
+        return stream(request, JobsPage(data, _parse_query(request)))
 
     @get("/executors")
     async def show_executors() -> Response[str]:
-        return await rendered(ExecutorsPage(service), f"{PATH}/executors/live")
+        return await render(ExecutorsPage(data), f"{PATH}/executors/live")
 
     @get("/executors/live")
-    async def watch_executors(request: Asked) -> ServerSentEvent:
-        return stream(request, ExecutorsPage(service))
+    async def watch_executors(request: AnyRequest) -> ServerSentEvent:
+        return stream(request, ExecutorsPage(data))
 
     @get("/find")
-    async def find_job(request: Asked) -> Redirect:
-        job_id = _known_form(request.query_params.get("id", "").strip())
+    async def find_job(request: AnyRequest) -> Redirect:
+        job_id = _parse_job_id(request.query_params.get("id", "").strip())
         return Redirect(f"{PATH}/jobs/{job_id}", status_code=303)
 
     @get("/jobs/{job_id:str}")
-    async def show_job(request: Asked, job_id: FromPath[str]) -> Response[str]:
+    async def show_job(request: AnyRequest, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
-        return await rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return await render(page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/events")
-    async def show_events(request: Asked, job_id: FromPath[str]) -> Response[str]:
+    async def show_events(request: AnyRequest, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
-        await page.read()
-        return await rendered(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        await page.read_history()
+        return await render(page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/live")
-    async def watch_job(request: Asked, job_id: FromPath[str]) -> ServerSentEvent:
+    async def watch_job(request: AnyRequest, job_id: FromPath[str]) -> ServerSentEvent:
         return stream(request, await job_page(request, job_id))
 
     @post("/jobs/{job_id:str}/cancel")
     async def cancel_job(job_id: FromPath[str]) -> Redirect:
-        command = RequestCancel(job_id=_known_form(job_id))
+        command = RequestCancel(job_id=_parse_job_id(job_id))
         try:
-            with concerning(job=command.job_id):
-                entry = await jobs.execute(command)
-                log.info("cancel from the monitor: the job is %s", entry.job.state.phase)
+            with bind_ids(job=command.job_id):
+                stored = await jobs.execute(command)
+                log.info("cancel from the monitor: the job is %s", stored.job.state.phase)
         except RefusedError:
             raise HTTPException("No such job is known.", status_code=404) from None
         return Redirect(f"{PATH}/jobs/{command.job_id}", status_code=303)
@@ -125,17 +130,17 @@ def page_routes(
     ]
 
 
-def _query(request: Asked) -> Query:
+def _parse_query(request: AnyRequest) -> Query:
     try:
-        return Query.of(request.query_params)
+        return Query.parse(request.query_params)
     except QueryError as error:
         raise HTTPException(str(error), status_code=400) from None
 
 
-def _known_form(job_id: str) -> str:
+def _parse_job_id(job_id: str) -> str:
     try:
         return canonical_job_id(job_id)
     except ValueError:
         raise HTTPException(
-            f"{job_id!r} is not the id of a job, which is a GUID.", status_code=400
+            f"{job_id!r} is not a job id: a job id is a GUID.", status_code=400
         ) from None

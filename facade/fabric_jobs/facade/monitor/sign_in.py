@@ -1,4 +1,4 @@
-"""The way in and out."""
+"""The routes that sign a user in and out."""
 
 from typing import Any
 
@@ -12,42 +12,45 @@ from fabric_jobs.facade.monitor.access import SESSION_S, MonitorAccess, TooManyT
 from fabric_jobs.facade.monitor.guards import COOKIE, Guards
 from fabric_jobs.facade.monitor.render import PATH, Renderer
 
-_WRONG = "That is neither the readers' nor the operators' token."
+_WRONG = "This is neither the readers' nor the operators' token."
 
 
 def sign_in_routes(
     access: MonitorAccess, guards: Guards, renderer: Renderer
 ) -> list[HTTPRouteHandler]:
-    """The form, what takes it, and what ends a session."""
+    """Returns the handlers of the sign-in form, of the sign-in and of the sign-out."""
 
-    def form(next_page: str, problem: str = "", status: int = 200) -> Response[str]:
-        page = renderer.page("sign_in.html", next_page=next_page, problem=problem)
+    def show_form(next_page: str, problem: str = "", status: int = 200) -> Response[str]:
+        page = renderer.render_page("sign_in.html", next_page=next_page, problem=problem)
         return Response(page, status_code=status, media_type=MediaType.HTML)
 
     @get("/sign-in")
     async def sign_in_form(request: Request[Any, Any, Any]) -> Response[Any]:
-        next_page = _ours(request.query_params.get("next", ""))
-        return Redirect(next_page, status_code=303) if guards.role(request) else form(next_page)
+        next_page = _monitor_page(request.query_params.get("next", ""))
+        if guards.role(request):
+            return Redirect(next_page, status_code=303)
+        return show_form(next_page)
 
     @post("/sign-in")
     async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
         sent = await request.form()
-        next_page = _ours(str(sent.get("next", "")))
+        next_page = _monitor_page(str(sent.get("next", "")))
         try:
             session = access.sign_in(str(sent.get("token", "")))
         except TooManyTriesError:
-            return form(next_page, f"{_WRONG} Too many wrong ones came in this minute.", 429)
+            problem = f"{_WRONG} There were too many wrong tokens in this minute."
+            return show_form(next_page, problem, 429)
         if session is None:
-            return form(next_page, _WRONG, 403)
+            return show_form(next_page, _WRONG, 403)
         cookie = Cookie(
             key=COOKIE,
             value=session,
             path=PATH,
             max_age=SESSION_S,
             httponly=True,
-            # Also with a link that somebody shared: whatever changes something is a POST.
+            # "lax" sends it with a link from another site too. Every change needs a POST.
             samesite="lax",
-            # As the browser came: a proxy ends HTTPS before us.
+            # By the browser's own URL, because a proxy may end HTTPS before the facade.
             secure=request.headers.get("origin", "").startswith("https:"),
         )
         return Redirect(next_page, status_code=303, cookies=[cookie])
@@ -61,6 +64,6 @@ def sign_in_routes(
     return [sign_in_form, sign_in, sign_out]
 
 
-def _ours(page: str) -> str:
-    """The page to go on to, if it is one of the monitor's."""
+def _monitor_page(page: str) -> str:
+    """Returns the page if it is one of the monitor's, else the monitor's first page."""
     return page if page.startswith((f"{PATH}/", f"{PATH}?")) else PATH

@@ -1,4 +1,4 @@
-"""What happened to one job: its events, read from the log on demand, and then as they come."""
+"""The events of one job: read from the log on demand, then added as they apply."""
 
 import asyncio
 import time
@@ -15,136 +15,142 @@ from fabric_jobs.contract.events import Event, type_of
 from fabric_jobs.contract.jobs import ErrorResponse, JobState
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
-from fabric_jobs.runtime.kafka.history import NoSuchLogError, history
+from fabric_jobs.runtime.kafka.history import NoSuchLogError, read_history
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError
 
-#: A reading ends after so many records of the job's partition, or seconds.
+#: Bounds of one reading: records of the job's partition, and seconds.
 MAX_RECORDS = 200_000
 MAX_READ_S = 10.0
-#: Seconds after which it is given up, where Kafka keeps it waiting.
-LONGEST_S = MAX_READ_S + 2
-#: Rows that a timeline holds: the last.
+#: Seconds after which a reading is cancelled, because Kafka does not answer.
+READ_TIMEOUT_S = MAX_READ_S + 2
+#: Bound of a timeline: the last rows are kept.
 MAX_ROWS = 200
-#: The note of a reading that waits.
-WAITS = "Waits for another reading to end: reload the page if nothing comes."
-#: Between two batches, for whatever else the loop has to do, in seconds.
+#: The note of a reading that waits for another one to end.
+WAITING_NOTE = "Waits until another reading ends. Reload the page if nothing appears."
+#: Seconds between two batches, in which the event loop does other work.
 _PAUSE_S = 0.005
 
 
 class Row(NamedTuple):
-    """An event, or several in a row that only told of progress."""
+    """A row of a timeline: one event, or several consecutive events of progress."""
 
-    #: Their sequence numbers.
+    #: The sequence of the first event.
     first: int
+    #: The sequence of the last event.
     last: int
     time: datetime
+    #: The event's CloudEvents type, without `fabric.jobs.`.
     kind: str
+    #: The job's state after the event.
     state: JobState
+    #: Why an attempt was dispatched again.
     reason: str | None
     error: ErrorResponse | None
-    #: Where the handler raised.
+    #: The handler's traceback.
     traceback: str | None
 
 
 class Timeline:
-    """The rows of one job, in order, and how far they are to be believed."""
+    """The rows of one job, and a note about how complete they are."""
 
     def __init__(self) -> None:
         self._rows: deque[Row] = deque(maxlen=MAX_ROWS)
-        #: What is to be said of the reading; nothing once all was read.
+        #: What the page says about the reading; empty once every event was read.
         self.note = ""
-        #: The last event's sequence.
+        #: The sequence of the last event.
         self.sequence = 0
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The rows as of now."""
+        """The rows, in the order of the events."""
         return tuple(self._rows)
 
     def add(self, event: Event) -> None:
-        """Takes an event that was applied, unless it was there before."""
+        """Adds an applied event. An event that the timeline already has is ignored."""
         data = event.data
         if data.sequence <= self.sequence:
             return
         if data.sequence > self.sequence + 1 and not self.note:
             self.note = (
-                f"What came between events {self.sequence} and {data.sequence} was not read: "
-                "reload the page."
+                f"The events between {self.sequence} and {data.sequence} were not read. Reload the "
+                "page."
             )
-        row = _row(event)
-        if self._rows and _goes_on(self._rows[-1], row):
+        row = _row_of(event)
+        if self._rows and _continues(self._rows[-1], row):
             row = row._replace(first=self._rows.pop().first)
         self._rows.append(row)
         self.sequence = data.sequence
 
 
-class Histories:
-    """Reads jobs' events by a consumer of its own, for one reader at a time."""
+class HistoryReader:
+    """Reads jobs' events from the log with a consumer for each reading, one reading at a time."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def read_now(self, entry: StoredJob, timeline: Timeline) -> None:
-        """As `read`, or says that another reading is under way."""
-        if self._turn.locked():
-            timeline.note = WAITS
+    async def read_now(self, stored: StoredJob, timeline: Timeline) -> None:
+        """Reads as `read` does. During another reading, it only sets the timeline's note."""
+        if self._lock.locked():
+            timeline.note = WAITING_NOTE
         else:
-            await self.read(entry, timeline)
+            await self.read(stored, timeline)
 
     async def read(
-        self, entry: StoredJob, timeline: Timeline, told: Callable[[], None] = lambda: None
+        self, stored: StoredJob, timeline: Timeline, notify: Callable[[], None] = lambda: None
     ) -> None:
-        """Fills the timeline up to the job as it is in the entry, or says why it can't.
+        """Fills the timeline up to the last event of `stored`, or sets a note that says why not.
 
-        `told` is called when there is more to see.
+        Calls `notify` whenever the timeline has changed.
         """
-        timeline.note = WAITS if self._turn.locked() else "Reading the log."
-        told()
-        async with self._turn:
+        timeline.note = WAITING_NOTE if self._lock.locked() else "Reading the log."
+        notify()
+        async with self._lock:
             try:
-                async with asyncio.timeout(LONGEST_S):
-                    timeline.note = await self._read(entry, timeline, told)
+                async with asyncio.timeout(READ_TIMEOUT_S):
+                    timeline.note = await self._read(stored, timeline, notify)
             except (KafkaRefusedError, SettingsError) as error:
                 timeline.note = str(error)
             except NoSuchLogError:
-                timeline.note = "The topic does not reach as far as this job: was it made anew?"
+                timeline.note = (
+                    "The topic ends before this job's last event. It may have been created again."
+                )
             except (KafkaError, TimeoutError) as error:
                 timeline.note = (
-                    f"Kafka gave no answer ({type(error).__name__}). Reload the page to try again."
+                    f"Kafka did not answer ({type(error).__name__}). Reload the page to try again."
                 )
-        told()
+        notify()
 
-    async def _read(self, entry: StoredJob, timeline: Timeline, told: Callable[[], None]) -> str:
-        """What is to be said of it in the end."""
-        begun, took_s, records = time.monotonic(), 0.0, 0
-        job = entry.job
-        reading = history(
-            self._settings, job.job_id, job.state.create_time, entry.partition, entry.offset + 1
+    async def _read(self, stored: StoredJob, timeline: Timeline, notify: Callable[[], None]) -> str:
+        """Reads the events. Returns the timeline's final note."""
+        start, took_s, records = time.monotonic(), 0.0, 0
+        job = stored.job
+        history = read_history(
+            self._settings, job.job_id, job.state.create_time, stored.partition, stored.offset + 1
         )
-        async with aclosing(reading) as batches:
+        async with aclosing(history) as batches:
             async for batch in batches:
-                for logged in batch.events:
-                    if logged.applied:
-                        timeline.add(logged.event)
+                for one in batch.events:
+                    if one.applied:
+                        timeline.add(one.event)
                 records += batch.records
-                took_s = time.monotonic() - begun
+                took_s = time.monotonic() - start
                 if records >= MAX_RECORDS or took_s >= MAX_READ_S:
                     break
                 timeline.note = f"Reading the log: {records:,} records so far."
-                told()
+                notify()
                 await asyncio.sleep(_PAUSE_S)
         if timeline.sequence >= job.sequence:
             return ""
         if not timeline.sequence and records < MAX_RECORDS and took_s < MAX_READ_S:
             return "The topic no longer holds the job's first events."
         return (
-            f"Stopped after {took_s:.0f} s and {records:,} records, at event "
-            f"{timeline.sequence} of {job.sequence}: `fabric-jobs jobs events` reads on."
+            f"Reading stopped after {took_s:.0f} s and {records:,} records, at event "
+            f"{timeline.sequence} of {job.sequence}. `fabric-jobs jobs events` shows all of them."
         )
 
 
-def _row(event: Event) -> Row:
+def _row_of(event: Event) -> Row:
     state, sequence = event.data.state, event.data.sequence
     kind = type_of(event).removeprefix("fabric.jobs.")
     row = Row(sequence, sequence, event.time, kind, state, None, None, None)
@@ -158,6 +164,6 @@ def _row(event: Event) -> Row:
     return row
 
 
-def _goes_on(before: Row, row: Row) -> bool:
-    """Whether both only tell of the same run's progress."""
+def _continues(before: Row, row: Row) -> bool:
+    """Returns whether the rows are consecutive events of progress."""
     return before.kind == row.kind == "progressed" and before.last + 1 == row.first

@@ -1,4 +1,4 @@
-"""The gRPC status API: decode, call, encode. No decision about a job's state is made here."""
+"""The gRPC status API. It decodes, calls and encodes; it decides nothing about a job's state."""
 
 from fabric_jobs.facade.rpc.authorization import RpcRole
 from fabric_jobs.facade.rpc.server import RpcSecurity, RpcServer

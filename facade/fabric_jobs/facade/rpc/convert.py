@@ -1,5 +1,6 @@
-"""Jobs as gRPC messages."""
+"""Converts jobs, changes and executors to gRPC messages."""
 
+from fabric_jobs.contract import events
 from fabric_jobs.contract.wire import (
     PHASES,
     STATUSES,
@@ -8,12 +9,13 @@ from fabric_jobs.contract.wire import (
     time_to_proto,
 )
 from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.facade.replica import Change
 from fabric_jobs.facade.roster import LastHeartbeat
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
 def job_to_proto(job: Job) -> pb.Job:
-    """The job's message."""
+    """Returns the message of a job."""
     state = job.state
     return pb.Job(
         job_id=job.job_id,
@@ -43,8 +45,20 @@ def job_to_proto(job: Job) -> pb.Job:
     )
 
 
+def change_to_proto(change: Change) -> pb.WatchJobsResponse:
+    """Returns the message of an applied event and the job after it."""
+    stored = change.stored
+    return pb.WatchJobsResponse(
+        job=job_to_proto(stored.job),
+        event_id=change.event.id,
+        event_type=events.type_of(change.event),
+        position=pb.Position(partition=stored.partition, offset=stored.offset + 1),
+        event_time=time_to_proto(change.event.time),
+    )
+
+
 def executor_to_proto(last: LastHeartbeat) -> pb.Executor:
-    """The executor's message."""
+    """Returns the message of an executor, from its last heartbeat."""
     heartbeat = last.heartbeat
     return pb.Executor(
         executor_id=heartbeat.executor_id,

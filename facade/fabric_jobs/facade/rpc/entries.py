@@ -1,4 +1,4 @@
-"""The answer to one claim or report."""
+"""Decides one entry of a session, which is a claim or a report, and builds its answer."""
 
 from opentelemetry.trace import SpanKind
 
@@ -26,8 +26,8 @@ _REASONS = {
     Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
 }
-#: Outcomes that say no more than that.
-_ENDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
+#: The commands of the outcomes that carry no value.
+_COMMANDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
     "completed": ReportCompleted,
     "stopped": ReportStopped,
     "handed_back": HandBack,
@@ -35,7 +35,7 @@ _ENDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
 
 
 async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answer:
-    """Granted, refused, or undecided."""
+    """Returns the answer to a claim: granted, refused or undecided."""
     try:
         command = Claim(
             job_id=canonical_job_id(claim.job_id),
@@ -43,37 +43,37 @@ async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answ
             executor_id=executor_id,
             dispatch_id=claim.record.event_id,
             policy=policy_from_proto(claim.policy),
-            traceparent=tracing.checked(claim.traceparent),
+            traceparent=tracing.parse_traceparent(claim.traceparent),
         )
     except ValueError as error:
-        return _invalid(claim.entry_id, error)
+        return _refuse_invalid(claim.entry_id, error)
     return await _answer(jobs, "claim", claim, command, claim.record)
 
 
 async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.Answer:
-    """Applied, refused, or undecided."""
+    """Returns the answer to a report: applied, refused or undecided."""
     try:
-        command = _report(executor_id, report)
+        command = _command_of(executor_id, report)
     except ValueError as error:
-        return _invalid(report.entry_id, error)
+        return _refuse_invalid(report.entry_id, error)
     return await _answer(jobs, "report", report, command, report.grant)
 
 
 async def _answer(
     jobs: Jobs, name: str, entry: pb.Claim | pb.Report, command: Command, record: pb.Record
 ) -> pb.Answer:
-    """The answer, and a span of that name; where its executor makes none, the append is enough."""
+    """Executes the entry's command, inside a span of this name if the executor traces the entry."""
     if not entry.traceparent:
-        return await _decided(jobs, entry.entry_id, command, record)
-    with tracing.span(name, SpanKind.SERVER, of=entry.traceparent) as answering:
-        answer = await _decided(jobs, entry.entry_id, command, record)
-        answering.set_attribute("fabric_jobs.answer", str(answer.WhichOneof("result")))
+        return await _execute(jobs, entry.entry_id, command, record)
+    with tracing.span(name, SpanKind.SERVER, traceparent=entry.traceparent) as span:
+        answer = await _execute(jobs, entry.entry_id, command, record)
+        span.set_attribute("fabric_jobs.answer", str(answer.WhichOneof("result")))
         return answer
 
 
-async def _decided(jobs: Jobs, entry_id: int, command: Command, record: pb.Record) -> pb.Answer:
+async def _execute(jobs: Jobs, entry_id: int, command: Command, record: pb.Record) -> pb.Answer:
     try:
-        entry = await jobs.execute(command, read_to=record.offset + 1)
+        stored = await jobs.execute(command, read_to=record.offset + 1)
     except RefusedError as refused:
         refusal = pb.Refusal(reason=_REASONS[refused.reason], message=refused.reason.value)
         return pb.Answer(entry_id=entry_id, refused=refusal)
@@ -81,16 +81,17 @@ async def _decided(jobs: Jobs, entry_id: int, command: Command, record: pb.Recor
         undecided = pb.Undecided(reason=error.reason, message=str(error))
         return pb.Answer(entry_id=entry_id, undecided=undecided)
     accepted = pb.Record(
-        event_id=entry.job.event_id, partition=entry.partition, offset=entry.offset
+        event_id=stored.job.event_id, partition=stored.partition, offset=stored.offset
     )
     return pb.Answer(entry_id=entry_id, accepted=accepted)
 
 
-def _report(executor_id: str, report: pb.Report) -> Command:
+def _command_of(executor_id: str, report: pb.Report) -> Command:
+    """Returns the command of a report. Raises `ValueError`."""
     job_id, attempt = canonical_job_id(report.job_id), report.attempt
     outcome = report.WhichOneof("outcome") or ""
-    if kind := _ENDS.get(outcome):
-        return kind(job_id=job_id, attempt=attempt, executor_id=executor_id)
+    if command := _COMMANDS.get(outcome):
+        return command(job_id=job_id, attempt=attempt, executor_id=executor_id)
     if outcome == "progress":
         progress = progress_from_proto(report.progress)
         return ReportProgress(
@@ -105,9 +106,9 @@ def _report(executor_id: str, report: pb.Report) -> Command:
             error=error,
             traceback=report.traceback,
         )
-    raise ValueError("the report says nothing")
+    raise ValueError("the report has no outcome")
 
 
-def _invalid(entry_id: int, error: Exception) -> pb.Answer:
+def _refuse_invalid(entry_id: int, error: Exception) -> pb.Answer:
     refusal = pb.Refusal(reason=pb.REFUSAL_REASON_INVALID, message=str(error))
     return pb.Answer(entry_id=entry_id, refused=refusal)

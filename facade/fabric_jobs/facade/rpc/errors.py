@@ -1,4 +1,4 @@
-"""gRPC errors: a canonical code with a reason, as `google.rpc.ErrorInfo`."""
+"""gRPC errors: a canonical code, and a `google.rpc.ErrorInfo` with a reason."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,18 +13,18 @@ from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.lifecycle import Reason
 
 DOMAIN = "fabric-jobs"
-#: What a caller of the unary methods can be refused for.
+#: The error for each reason for which a unary method refuses a call.
 _REFUSALS = {
     Reason.NOT_FOUND: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", "No such job is known."),
     Reason.NOT_FINAL: (
         grpc.StatusCode.FAILED_PRECONDITION,
         "JOB_NOT_FINAL",
-        "The job has not ended. Cancel it, or wait for its end, and retry it then.",
+        "The job is not final. Cancel it or wait for its end, then retry it.",
     ),
     Reason.CONFLICT: (
         grpc.StatusCode.ALREADY_EXISTS,
         "JOB_CONFLICT",
-        "A job of the new id exists with other content. Choose another id.",
+        "A job with the new id and other content exists. Choose another id.",
     ),
 }
 
@@ -38,7 +38,7 @@ async def abort(
     message: str,
     metadata: Mapping[str, str] | None = None,
 ) -> NoReturn:
-    """Ends the call with the code, and the reason where clients look for it."""
+    """Ends the call with a code and a message, and with an `ErrorInfo` of this reason."""
     detail = AnyProto()
     detail.Pack(ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
     status = Status(code=code.value[0], message=message, details=[detail])
@@ -46,18 +46,18 @@ async def abort(
 
 
 async def abort_refused(context: Context, reason: Reason) -> NoReturn:
-    """Ends the call because of what the job is."""
+    """Ends the call that the job's state refuses."""
     await abort(context, *_REFUSALS[reason])
 
 
 async def abort_invalid(context: Context, reason: str, message: str) -> NoReturn:
-    """Ends the call because its request is wrong; the message says what would be right."""
+    """Ends the call because its request is wrong; the message says what is right."""
     await abort(context, grpc.StatusCode.INVALID_ARGUMENT, reason, message)
 
 
 @asynccontextmanager
-async def answered(context: Context) -> AsyncIterator[None]:
-    """Ends the call with the status of an error that a command or a read raises."""
+async def map_errors(context: Context) -> AsyncIterator[None]:
+    """Ends the call with the gRPC error of what `Jobs` raises inside the block."""
     try:
         yield
     except RefusedError as refused:

@@ -1,17 +1,17 @@
-"""The filters of a request to list jobs."""
+"""The filters of a `ListJobs` request."""
 
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from fabric_jobs.contract.guids import canonical
+from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.contract.wire import STATUS_NAMES
 from fabric_jobs.facade.replica import Filter
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
 def filter_of(request: pb.ListJobsRequest) -> Filter:
-    """The filter of the request. Raises `ValueError`, saying which field is wrong and how."""
+    """Returns the filter of the request. Raises `ValueError`, which names the wrong field."""
     start, end = (_time(request, name) for name in ("start_create_time", "end_create_time"))
     if start and end and start >= end:
         raise ValueError("start_create_time must be before end_create_time")
@@ -33,7 +33,7 @@ def filter_of(request: pb.ListJobsRequest) -> Filter:
 def _guid(request: pb.ListJobsRequest, name: str) -> str:
     text: str = getattr(request, name)
     try:
-        return canonical(text) if text else ""
+        return canonical_guid(text) if text else ""
     except ValueError:
         raise ValueError(f"{name} is not a GUID") from None
 
@@ -45,4 +45,4 @@ def _time(request: pb.ListJobsRequest, name: str) -> datetime | None:
     try:
         return time.ToDatetime(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{name} is no time of a calendar") from None
+        raise ValueError(f"{name} is not a time from year 1 to 9999") from None

@@ -1,7 +1,8 @@
-"""Offers: a job that the fast path left behind is shown to an executor with a free slot.
+"""Offers jobs that no executor has claimed to executors with a free slot.
 
-Kafka is the fast path, not the promise: a partition may stand behind a full executor, or an offset
-be lost. The answer to an offer is an ordinary claim, so one too many costs no more than a refusal.
+Executors normally find jobs on the Kafka topic. A job can be stuck there, because its partition
+belongs to a full executor or because an offset was lost. An executor answers an offer with an
+ordinary claim, so an unnecessary offer only leads to a refused claim.
 """
 
 import asyncio
@@ -15,61 +16,64 @@ from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
-TICK_S = 1.0
-#: How long a dispatched job waits for the fast path, and an offered one for its claim.
-PATIENCE_S = 5.0
-#: Payloads of one round and stream, in bytes: below what gRPC clients take in one message.
+#: Seconds between two rounds of offers.
+ROUND_INTERVAL_S = 1.0
+#: Seconds that a dispatched job waits before its first offer, and then before each further one.
+OFFER_AFTER_S = 5.0
+#: Bound of the payloads offered on one stream in one round, in bytes. It is below the size of a
+#: message that gRPC clients accept by default.
 MAX_ROUND_BYTES = 1024 * 1024
 
 
-class Offers:
-    """Looks for jobs that were left behind, for as long as it runs."""
+class OfferLoop:
+    """Offers waiting jobs on the sessions of this replica, in one round a second."""
 
     def __init__(self, replica: Replica, sessions: Sessions, ready: Callable[[], bool]) -> None:
         self._replica = replica
         self._sessions = sessions
         self._ready = ready
+        #: When each attempt was last offered, on the monotonic clock.
         self._offered: dict[tuple[str, int], float] = {}
 
     async def run(self) -> None:
-        """Offers until cancelled."""
+        """Makes offers until cancelled."""
         while True:
-            await asyncio.sleep(TICK_S)
-            # A replica that is behind would offer what was taken.
+            await asyncio.sleep(ROUND_INTERVAL_S)
+            # A replica that has not read the log to its end would offer jobs that are claimed.
             if self._ready():
-                self.tick()
+                self.run_round()
 
-    def tick(self) -> None:
-        """Offers once, to each executor of this replica as much as it has room for."""
+    def run_round(self) -> None:
+        """Offers each session with free slots the jobs that have waited longest."""
         now = time.monotonic()
-        self._offered = {run: at for run, at in self._offered.items() if now - at < PATIENCE_S}
-        for session in self._sessions.open():
-            if session.free_slots > 0 and session.wanted:
-                self._offer(session, now)
+        self._offered = {run: at for run, at in self._offered.items() if now - at < OFFER_AFTER_S}
+        for session in self._sessions.open_sessions():
+            if session.free_slots > 0 and session.accepted_kinds:
+                self._offer_on(session, now)
 
-    def _offer(self, session: Session, now: float) -> None:
-        before = datetime.now(UTC) - timedelta(seconds=PATIENCE_S)
+    def _offer_on(self, session: Session, now: float) -> None:
+        dispatched_before = datetime.now(UTC) - timedelta(seconds=OFFER_AFTER_S)
         room = MAX_ROUND_BYTES
-        # Those that others were offered a moment ago may come first.
-        most = session.free_slots + len(self._offered)
-        for entry in self._replica.queued_jobs(session.wanted, before, most):
-            run = entry.job.job_id, entry.job.state.attempt
+        # Jobs that were offered a moment ago may come first in the result.
+        limit = session.free_slots + len(self._offered)
+        for stored in self._replica.queued_jobs(session.accepted_kinds, dispatched_before, limit):
+            run = stored.job.job_id, stored.job.state.attempt
             if run in self._offered:
                 continue
-            session.offer(self._message(entry))
+            session.offer(_offer_of(stored))
             self._offered[run] = now
-            room -= len(entry.job.payload)
+            room -= len(stored.job.payload)
             if not session.free_slots or room < 0:
                 return
 
-    @staticmethod
-    def _message(entry: StoredJob) -> pb.Offer:
-        job = entry.job
-        return pb.Offer(
-            job=job_to_proto(job),
-            # A job that waits was dispatched by its last event.
-            record=pb.Record(
-                event_id=job.dispatch_id, partition=entry.partition, offset=entry.offset
-            ),
-            payload=job.payload,
-        )
+
+def _offer_of(stored: StoredJob) -> pb.Offer:
+    job = stored.job
+    return pb.Offer(
+        job=job_to_proto(job),
+        # The last event of a job that waits for a claim is the one that dispatched it.
+        record=pb.Record(
+            event_id=job.dispatch_id, partition=stored.partition, offset=stored.offset
+        ),
+        payload=job.payload,
+    )

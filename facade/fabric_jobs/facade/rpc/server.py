@@ -1,4 +1,4 @@
-"""The gRPC server of a replica, in the loop that everything else runs in."""
+"""The gRPC server of a replica. It runs in the replica's only event loop."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -10,10 +10,11 @@ from msgspec import Struct
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
-from fabric_jobs.facade.rpc.authorization import SERVICE, AuthorizationInterceptor, RpcRole
+from fabric_jobs.facade.rpc.authorization import AuthorizationInterceptor, RpcRole
 from fabric_jobs.facade.rpc.health import HealthService
 from fabric_jobs.facade.rpc.instrumentation import InstrumentationInterceptor
-from fabric_jobs.facade.rpc.offers import Offers
+from fabric_jobs.facade.rpc.interceptor import SERVICE
+from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.facade.rpc.tls import server_credentials
@@ -21,16 +22,16 @@ from fabric_jobs.runtime.settings import address_of
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 
-#: How long calls may go on once the server stops, in seconds.
+#: Seconds that calls may go on after the server has begun to stop.
 GRACE_S = 5.0
-#: The largest message that is taken, in bytes.
+#: Bound of a received message, in bytes.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-#: Calls and streams of one connection at a time; more wait at the client.
+#: Bound of the calls and streams of one connection at the same time; more wait at the client.
 MAX_STREAMS = 100
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    # Executors ping every 20 s; gRPC would take more than one in 5 minutes for an attack.
+    # Executors ping every 20 s. The default of gRPC ends a connection with more than one in 5 min.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.so_reuseport", 0),
@@ -38,7 +39,7 @@ _OPTIONS = [
 
 
 class RpcSecurity(Struct, frozen=True):
-    """Mutual TLS, and the names of those who may call."""
+    """The files for mutual TLS, and the client names that have each role."""
 
     files: PemFiles
     names: Mapping[RpcRole, Collection[str]]
@@ -57,18 +58,19 @@ class RpcServer:
         port: int,
         security: RpcSecurity | None,
     ) -> None:
-        """Binds at once; without security, everybody may do everything.
+        """Binds the address at once. Without `security`, any client may call any method.
 
-        Raises `RuntimeError` where the address can't be had, and `OSError` without its files.
+        Raises `RuntimeError` if the address cannot be bound, and `OSError` if a TLS file cannot be
+        read.
         """
         sessions = Sessions(jobs, replica, roster)
-        self.offers = Offers(replica, sessions, ready)
+        self.offers = OfferLoop(replica, sessions, ready)
         self._service = JobStatusService(jobs, replica, roster, sessions)
-        guards = [AuthorizationInterceptor(security.names)] if security else []
+        authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
-            options=_OPTIONS, interceptors=[InstrumentationInterceptor(), *guards]
+            options=_OPTIONS, interceptors=[InstrumentationInterceptor(), *authorization]
         )
-        # Generated without annotations.
+        # The generated code has no annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]
             self._service, self._server
         )
@@ -84,16 +86,16 @@ class RpcServer:
         self.address = address_of(host, bound)
 
     async def start(self) -> None:
-        """Begins to answer."""
-        await self.health.look()
+        """Begins to serve."""
+        await self.health.update()
         await self._server.start()
 
     async def drain(self) -> None:
-        """Ends the streams from this side: their clients go to another replica."""
+        """Ends all streams, so that their clients connect to another replica."""
         await self.health.drain()
         self._service.stop()
 
     async def stop(self) -> None:
-        """Lets calls finish, and stops."""
+        """Drains, lets calls finish for `GRACE_S`, and stops."""
         await self.drain()
         await self._server.stop(GRACE_S)

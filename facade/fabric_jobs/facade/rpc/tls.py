@@ -1,4 +1,4 @@
-"""The gRPC server's side of mutual TLS, with certificates that may change while it runs."""
+"""The gRPC server's side of mutual TLS. Certificate files may change while the server runs."""
 
 import logging
 
@@ -10,28 +10,28 @@ log = logging.getLogger("fabric_jobs.facade")
 
 
 def server_credentials(files: PemFiles) -> grpc.ServerCredentials:
-    """Credentials that take each new connection by what the files hold then.
+    """Returns credentials that use, for each new connection, the current content of the files.
 
-    Raises `OSError` where they can't be read.
+    Raises `OSError` if a file cannot be read.
     """
     current = files.read()
 
-    def changed() -> grpc.ServerCertificateConfiguration | None:
+    def read_change() -> grpc.ServerCertificateConfiguration | None:
         nonlocal current
         try:
             found = files.read()
         except OSError as error:
-            log.error("the certificates can't be read again, the old ones stay: %s", error)
+            log.error("the certificates can't be read again, the old ones stay in use: %s", error)
             return None
         if found == current:
             return None
         current = found
-        log.info("the certificates have changed, new connections get the new ones")
+        log.info("the certificates have changed, new connections use the new ones")
         return _configuration(*found)
 
     return grpc.dynamic_ssl_server_credentials(
         _configuration(*current),
-        changed,  # type: ignore[arg-type] # none for no change, which the stubs do not know
+        read_change,  # type: ignore[arg-type] # the stubs forbid None, which means "no change"
         require_client_authentication=True,
     )
 

@@ -33,7 +33,7 @@ from fabric_jobs.facade.startup.security import (
     monitor_access,
 )
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
-from fabric_jobs.runtime.settings import SettingsError, from_env, misspelled
+from fabric_jobs.runtime.settings import SettingsError, find_misspellings, from_env
 from fabric_jobs.runtime.telemetry import providers
 
 #: Seconds that one check of Kafka may take.
@@ -84,7 +84,7 @@ def print_report(environ: Mapping[str, str], *, create: bool) -> int:
 
 async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Finding]:
     """Makes one check after the other, also after a failed one; unusable settings end it."""
-    for text in misspelled(FacadeSettings, environ):
+    for text in find_misspellings(FacadeSettings, environ):
         yield Finding(CheckStatus.WARNING, "settings", text)
     try:
         settings = from_env(FacadeSettings, environ)
@@ -92,7 +92,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         grpc_address(settings, grpc_security(settings))
         monitor_access(settings)
         client_arguments(settings)
-        providers.signals(environ)
+        providers.exported_signals(environ)
     except SettingsError as error:
         yield Finding(CheckStatus.FAILED, "settings", str(error))
         return

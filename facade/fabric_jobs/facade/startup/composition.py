@@ -32,7 +32,7 @@ async def serve(settings: FacadeSettings) -> None:
 
     Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError` and `StateInUseError`.
     """
-    tracing.turn_on()
+    tracing.enable()
     security = grpc_security(settings)
     http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
     access = monitor_access(settings)
@@ -85,7 +85,7 @@ async def serve(settings: FacadeSettings) -> None:
             monitor = None
             if access:
                 monitor = Monitor(settings, access, jobs, replica, roster, health)
-                app = monitor.beside(app)
+                app = monitor.mount_on(app)
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
             http = HttpServer(app, *http_host_port)
             timers = Timers(jobs, replica, roster, health.ready)

@@ -3,7 +3,7 @@
 import logging
 import ssl
 
-from fabric_jobs.contract.guids import canonical, guid
+from fabric_jobs.contract.guids import canonical_guid, parse_guid
 from fabric_jobs.facade.auth import Authenticator, Trust
 from fabric_jobs.facade.http import AdmissionRules
 from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
@@ -87,10 +87,10 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
     return Authenticator(
         Trust(
             authority=settings.authority.rstrip("/"),
-            publisher_tenant=guid(settings.publisher_tenant_id),
+            publisher_tenant=parse_guid(settings.publisher_tenant_id),
             audience=settings.audience,
-            client_id=canonical(settings.client_id),
-            fabric_app_ids=frozenset(map(guid, settings.fabric_app_ids)),
+            client_id=canonical_guid(settings.client_id),
+            fabric_app_ids=frozenset(map(parse_guid, settings.fabric_app_ids)),
             skew_s=settings.clock_skew_s,
         )
     )

@@ -26,10 +26,11 @@ if _version_not_supported:
 
 
 class JobStatusServiceStub:
-    """Reads jobs, watches, cancels and retries them, and connects executors to the log.
+    """The internal API of the facade: it reads, watches, cancels and retries jobs, and it connects the
+    executors.
 
-    Errors carry a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means that
-    this replica can't know now; the same call may be repeated, here or at another replica.
+    An error has a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means
+    that this replica cannot answer now: the caller may repeat the call, here or at another replica.
     """
 
     def __init__(self, channel):
@@ -76,24 +77,26 @@ class JobStatusServiceStub:
 
 
 class JobStatusServiceServicer:
-    """Reads jobs, watches, cancels and retries them, and connects executors to the log.
+    """The internal API of the facade: it reads, watches, cancels and retries jobs, and it connects the
+    executors.
 
-    Errors carry a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means that
-    this replica can't know now; the same call may be repeated, here or at another replica.
+    An error has a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means
+    that this replica cannot answer now: the caller may repeat the call, here or at another replica.
     """
 
     def Session(self, request_iterator, context):
-        """Connects one executor process: claims, reports and heartbeats go up; answers, cancels, stops and
-        offers come down, many entries in one message. The first message carries `hello`. An entry that
-        was not answered when the stream broke is sent again, on a stream to any replica; repeating is
-        safe. The server ends the stream when it stops: connect to another replica.
+        """Connects one executor process. Claims, reports and heartbeats go up; answers, cancels, stops
+        and offers come down, many in one message. The first message carries `hello`. When the stream
+        breaks, the executor sends entries without an answer again, on a stream to any replica;
+        repeating an entry is safe. A replica that stops ends the stream: connect to another replica.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Returns one job. `NOT_FOUND` only after reading the job's partition to its end.
+        """Returns one job. `NOT_FOUND` is returned only after the replica has read the job's partition to
+        its end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,35 +110,34 @@ class JobStatusServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchJobs(self, request, context):
-        """Streams the events that this replica applies from now on, each once and in the order of its job.
-        The stream ends with `RESOURCE_EXHAUSTED` for a reader that falls behind: list, then watch again;
-        the metadata of its `ErrorInfo` has the offset after the last event that was sent, by partition.
+        """Streams the events that this replica applies from now on, each once, in the order of its job. A
+        client that is too slow gets `RESOURCE_EXHAUSTED`: list the jobs, then watch again. For each
+        partition, the metadata of the `ErrorInfo` holds the offset after the last event that was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExecutors(self, request, context):
-        """Lists the executors that were heard of within a lease, by whichever replica, as the heartbeats
-        tell them.
+        """Lists the executors whose last heartbeat, to any replica, is not older than a lease.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Cancels a job: at once where nobody runs it, else by asking its executor to stop. Returns the
-        state that follows; a final job stays what it was. Repeating is safe.
+        """Cancels a job. A job that does not run is cancelled at once. For a running job, its executor is
+        told to stop it. A final job does not change. Repeating the call is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Starts an ended job's content again, as a new job of the id that the caller chose; the ended one
-        stays what it was. Repeating is safe: the same two ids name the same new job.
-        `FAILED_PRECONDITION` while the job is not final, `ALREADY_EXISTS` where another content has the
-        new id.
+        """Starts the content of a final job again, as a new job whose id the caller chooses. The final
+        job does not change. Repeating the call is safe: the same two ids name the same new job.
+        Errors: `FAILED_PRECONDITION` if the job is not final, `ALREADY_EXISTS` if a job with other
+        content has the new id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,10 +190,11 @@ def add_JobStatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobStatusService:
-    """Reads jobs, watches, cancels and retries them, and connects executors to the log.
+    """The internal API of the facade: it reads, watches, cancels and retries jobs, and it connects the
+    executors.
 
-    Errors carry a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means that
-    this replica can't know now; the same call may be repeated, here or at another replica.
+    An error has a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means
+    that this replica cannot answer now: the caller may repeat the call, here or at another replica.
     """
 
     @staticmethod

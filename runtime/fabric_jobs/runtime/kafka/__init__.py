@@ -1,1 +1,1 @@
-"""Kafka: clients, what refuses them, and what a broker can do."""
+"""Kafka: clients, errors that explain a refused connection, broker capabilities, partitions."""

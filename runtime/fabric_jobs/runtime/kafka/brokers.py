@@ -1,23 +1,24 @@
-"""What a broker can do: one table, asked wherever Apache Kafka and the embedded broker differ."""
+"""The capabilities of each kind of broker: the only place where the two kinds differ."""
 
 from msgspec import Struct
 
 
 class Broker(Struct, frozen=True, kw_only=True):
-    """The capabilities of a kind of broker, and what its clients are set to because of them."""
+    """The capabilities of a kind of broker, and the client settings that they require."""
 
     name: str
-    #: Topics can be made, and their configuration read: without it, topics appear on first use.
+    #: Topics can be created and their configuration read. Otherwise a topic appears on first use.
     topic_admin: bool
-    #: Records carry the broker's time, and offsets can be asked by it.
+    #: Records carry the broker's time, and offsets can be looked up by time.
     record_time: bool
-    #: What was written stays for the topic's retention; without it, old records vanish unasked.
+    #: Records are kept for the topic's retention time. Otherwise old records vanish earlier.
     keeps_log: bool
-    #: More than one member can join a consumer group.
+    #: A consumer group can have more than one member.
     shared_pools: bool
-    #: Milliseconds that a fetch may wait; the embedded broker doesn't wake a waiting one.
+    #: How long a fetch waits for records, in milliseconds.
     fetch_max_wait_ms: int
-    #: Milliseconds of silence after which a group's member is gone; also bounds a rebalance.
+    #: Milliseconds without a heartbeat after which the broker removes a member from its group. The
+    #: same time bounds a rebalance.
     session_timeout_ms: int
 
 
@@ -31,15 +32,17 @@ APACHE = Broker(
     session_timeout_ms=30_000,
 )
 
-#: The mock cluster in librdkafka: the real protocol on a loopback port, forgotten when it stops.
+#: The mock cluster of librdkafka. It speaks the real Kafka protocol on a loopback port and loses
+#: everything when it stops.
 EMBEDDED = Broker(
     name="embedded",
     topic_admin=False,
     record_time=False,
     keeps_log=False,
     shared_pools=False,
+    # A new record does not wake a waiting fetch, so a longer wait would delay every record.
     fetch_max_wait_ms=10,
-    # Its first join takes 3 s, and a member with a shorter session is gone before that.
+    # The first join takes 3 s. A member with a shorter session would be removed before that.
     session_timeout_ms=6_000,
 )
 

@@ -1,4 +1,4 @@
-"""How every client of ours reaches Kafka, and what becomes of it where Kafka says no."""
+"""Configures, starts and stops Kafka clients, and explains why Kafka refuses one."""
 
 import ssl
 from asyncio import timeout
@@ -14,27 +14,30 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from fabric_jobs.runtime.kafka.refusals import why_refused
+from fabric_jobs.runtime.kafka.refusals import explain_refusal
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError, variable
 from fabric_jobs.runtime.tls import tls_context
 
-#: Seconds that a client's end may take.
-STOP_S = 5.0
+#: Seconds that a client may take to stop.
+STOP_TIMEOUT_S = 5.0
 
 
 class KafkaRefusedError(Exception):
-    """Kafka is there and says no, and will until somebody mends what the message names."""
+    """Kafka runs and refuses this program. The message names the setting or ACL to change."""
 
 
 class Client(Protocol):
-    """A client of aiokafka's."""
+    """A consumer, producer or admin client of aiokafka."""
 
     async def start(self) -> None:
-        """Finds the brokers."""
+        """Connects to the brokers."""
 
 
 def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
-    """What each client is made with; the files are read anew. Raises `SettingsError`."""
+    """Returns the connection arguments of every aiokafka client, with the TLS files read now.
+
+    Raises `SettingsError`.
+    """
     protocol = settings.kafka_security_protocol
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
@@ -42,45 +45,48 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
     }
     if protocol.startswith("SASL"):
         arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        arguments["sasl_plain_username"] = _needed(settings, "kafka_sasl_username")
-        arguments["sasl_plain_password"] = _needed(settings, "kafka_sasl_password").reveal()
+        arguments["sasl_plain_username"] = _require(settings, "kafka_sasl_username")
+        arguments["sasl_plain_password"] = _require(settings, "kafka_sasl_password").reveal()
     else:
-        _unused(settings, "SASL_SSL", "kafka_sasl_username", "kafka_sasl_password")
+        _refuse_unused(settings, "SASL_SSL", "kafka_sasl_username", "kafka_sasl_password")
     files = {part: f"kafka_ssl_{part}_file" for part in ("ca", "cert", "key")}
     if protocol.endswith("SSL"):
         arguments["ssl_context"] = tls_context(ssl.Purpose.SERVER_AUTH, settings, **files)
     else:
-        _unused(settings, "SSL or SASL_SSL", *files.values())
+        _refuse_unused(settings, "SSL or SASL_SSL", *files.values())
     return arguments
 
 
-async def start(client: Client, settings: KafkaSettings) -> None:
-    """Starts a client. Raises `KafkaRefusedError`, or aiokafka's error where Kafka is away."""
+async def connect_client(client: Client, settings: KafkaSettings) -> None:
+    """Connects a client to the brokers.
+
+    Raises `KafkaRefusedError` if the brokers refuse the client, and aiokafka's
+    `KafkaConnectionError` if no broker is reachable.
+    """
     try:
         await client.start()
     except KafkaConnectionError as error:
-        # It says that no broker would have us, and not why.
-        if reason := await why_refused(settings, client_arguments(settings)):
+        if reason := await explain_refusal(settings, client_arguments(settings)):
             raise KafkaRefusedError(reason) from error
         raise
 
 
-async def stopped(stopping: Awaitable[None]) -> bool:
-    """Waits for a client's end, and tells whether it came.
+async def stop_within(seconds: float, stopping: Awaitable[None]) -> bool:
+    """Awaits the end of a client for a limited time. Returns whether the client ended in time.
 
-    A client waits for brokers that are away, and for the other side of TLS to say goodbye.
+    Without a limit, a client waits for unreachable brokers and for the other side of TLS.
     """
     with suppress(TimeoutError, KafkaError):
-        async with timeout(STOP_S):
+        async with timeout(seconds):
             await stopping
             return True
     return False
 
 
-def not_allowed(
+def missing_acl_error(
     settings: KafkaSettings, operation: str, topic: str = "", *, group: str = ""
 ) -> KafkaRefusedError:
-    """The error for an ACL that is missing, with the command that adds it."""
+    """Returns the error for a missing ACL. Its message has the command that adds the ACL."""
     kind, name = ("group", group) if group else ("topic", topic)
     user = "ANONYMOUS"
     if settings.kafka_security_protocol.startswith("SASL"):
@@ -95,20 +101,20 @@ def not_allowed(
 
 
 @contextmanager
-def naming_denials(
+def map_authorization_errors(
     settings: KafkaSettings, operation: str, topic: str, *, group: str = ""
 ) -> Iterator[None]:
-    """Raises `KafkaRefusedError` for what Kafka does not allow inside."""
+    """Turns authorization errors of aiokafka inside the block into `KafkaRefusedError`."""
     try:
         yield
-    # Of the cluster's operations we need one, an idempotent producer's, which Write implies.
+    # An idempotent producer needs one operation on the cluster, which Write on the topic implies.
     except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
-        raise not_allowed(settings, operation, topic) from error
+        raise missing_acl_error(settings, operation, topic) from error
     except GroupAuthorizationFailedError as error:
-        raise not_allowed(settings, operation, group=group) from error
+        raise missing_acl_error(settings, operation, group=group) from error
 
 
-def _needed(settings: KafkaSettings, name: str) -> Any:
+def _require(settings: KafkaSettings, name: str) -> Any:
     value = getattr(settings, name)
     if not value:
         raise SettingsError(
@@ -118,8 +124,8 @@ def _needed(settings: KafkaSettings, name: str) -> Any:
     return value
 
 
-def _unused(settings: KafkaSettings, needs: str, *names: str) -> None:
-    """Refuses what would be passed over: whoever set it believes that it holds."""
+def _refuse_unused(settings: KafkaSettings, needs: str, *names: str) -> None:
+    """Refuses settings that the protocol ignores, because their author expects them to work."""
     for name in names:
         if getattr(settings, name):
             raise SettingsError(

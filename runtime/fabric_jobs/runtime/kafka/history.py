@@ -1,4 +1,4 @@
-"""A job's events, read from the topic as any subscriber reads them."""
+"""Reads the events of one job from the topic, as any subscriber can."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -11,114 +11,123 @@ from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.contract.events import Event, NotAnEventError, decode
 from fabric_jobs.contract.jobs import JobPhase
-from fabric_jobs.runtime.kafka.clients import client_arguments, naming_denials, start, stopped
+from fabric_jobs.runtime.kafka.clients import (
+    STOP_TIMEOUT_S,
+    client_arguments,
+    connect_client,
+    map_authorization_errors,
+    stop_within,
+)
 from fabric_jobs.runtime.settings import KafkaSettings
 
-#: Seconds that Kafka may be silent.
-ANSWER_S = 10.0
-#: Records that are looked through at a time.
-BATCH = 500
-#: A facade's clock may be so far from the broker's, and a bit: where reading begins.
-CLOCKS = timedelta(seconds=60)
+#: Seconds to wait for each answer of Kafka.
+ANSWER_TIMEOUT_S = 10.0
+MAX_BATCH_RECORDS = 500
+#: A job's first record may carry a broker time that is this much before the job's create time.
+#: Facades refuse to work when their clock is 30 s from the broker's.
+CLOCK_TOLERANCE = timedelta(seconds=60)
 
 
 class NoSuchLogError(Exception):
-    """The topic is not there, or ends before the job."""
+    """The topic does not exist, or it ends before the job's last event."""
 
 
-class Logged(NamedTuple):
-    """An event of the job, where it stands, and whether it is one that made the job what it is."""
+class HistoryEvent(NamedTuple):
+    """An event of the job, and the record that holds it."""
 
     record: ConsumerRecord
     event: Event
-    #: A duplicate or the loser of a race is not.
+    #: Whether the event applied. A duplicate and the loser of a race did not.
     applied: bool
 
 
 class EventBatch(NamedTuple):
-    """Records that were looked through: how many, and the job's events among them."""
+    """The result of reading one batch of records."""
 
+    #: The number of records read, of all jobs.
     records: int
-    events: list[Logged]
+    #: The events of the job among these records.
+    events: list[HistoryEvent]
 
 
-class NumberedJob:
-    """The rule of the topic: one number a job, and an event counts if its sequence is the next."""
+class JobSequence:
+    """The subscriber's rule: an event applies if its sequence is the job's current one plus one."""
 
     def __init__(self) -> None:
         self.sequence = 0
         self._final = False
 
-    def takes(self, event: Event) -> bool:
-        """Whether the event is the job's next one."""
-        takes = not self._final and event.data.sequence == self.sequence + 1
-        if takes:
+    def accept(self, event: Event) -> bool:
+        """Returns whether the event applies, and counts it if it does."""
+        applies = not self._final and event.data.sequence == self.sequence + 1
+        if applies:
             self.sequence = event.data.sequence
             self._final = event.data.state.phase is JobPhase.ENDED
-        return takes
+        return applies
 
 
-async def history(
+async def read_history(
     settings: KafkaSettings, job_id: str, created: datetime, partition: int, end: int
 ) -> AsyncGenerator[EventBatch, None]:
-    """The job's events before the offset `end` of its partition, batch by batch.
+    """Yields the job's events before the offset `end` of its partition, batch by batch.
 
-    Raises `NoSuchLogError`, `SettingsError`, `KafkaRefusedError`, and `KafkaError` or
-    `TimeoutError` where Kafka gives no answer.
+    `created` is the job's create time. Raises `NoSuchLogError`, `SettingsError`,
+    `KafkaRefusedError`, and `KafkaError` or `TimeoutError` if Kafka does not answer.
     """
-    job = NumberedJob()
-    async with _consumer(settings) as consumer:
-        await _begin(consumer, TopicPartition(settings.events_topic, partition), created, end)
-        async with aclosing(_batches(consumer, end)) as batches:
+    sequence = JobSequence()
+    async with _open_consumer(settings) as consumer:
+        position = TopicPartition(settings.events_topic, partition)
+        await _seek_to_first_event(consumer, position, created, end)
+        async with aclosing(_read_batches(consumer, end)) as batches:
             async for batch in batches:
-                found = list[Logged]()
+                events = list[HistoryEvent]()
                 for record in batch:
                     if record.key == job_id.encode():
                         with suppress(NotAnEventError):
                             event = decode(record.value)
-                            found.append(Logged(record, event, job.takes(event)))
-                yield EventBatch(len(batch), found)
+                            events.append(HistoryEvent(record, event, sequence.accept(event)))
+                yield EventBatch(len(batch), events)
 
 
 @asynccontextmanager
-async def _consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+async def _open_consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(**client_arguments(settings), auto_offset_reset="none")
     try:
-        with naming_denials(settings, "Read", settings.events_topic):
-            await asyncio.wait_for(start(consumer, settings), ANSWER_S)
+        with map_authorization_errors(settings, "Read", settings.events_topic):
+            await asyncio.wait_for(connect_client(consumer, settings), ANSWER_TIMEOUT_S)
             yield consumer
     finally:
-        await stopped(consumer.stop())
+        await stop_within(STOP_TIMEOUT_S, consumer.stop())
 
 
-async def _begin(
+async def _seek_to_first_event(
     consumer: AIOKafkaConsumer, partition: TopicPartition, created: datetime, end: int
 ) -> None:
-    """Takes up the job's partition, at or before the job's first event."""
-    # Asked for first: to name a topic that is not there may make it.
-    there = partition.topic in await asyncio.wait_for(consumer.topics(), ANSWER_S)
-    if there:
+    """Assigns the job's partition and seeks to an offset at or before the job's first event."""
+    # Checked first, because a request that names a missing topic may create it.
+    exists = partition.topic in await asyncio.wait_for(consumer.topics(), ANSWER_TIMEOUT_S)
+    if exists:
         consumer.assign([partition])
-        ends = await asyncio.wait_for(consumer.end_offsets([partition]), ANSWER_S)
-    if not there or ends[partition] < end:
+        ends = await asyncio.wait_for(consumer.end_offsets([partition]), ANSWER_TIMEOUT_S)
+    if not exists or ends[partition] < end:
         raise NoSuchLogError
-    since_ms = int((created - CLOCKS).timestamp() * 1000)
-    asked = consumer.offsets_for_times({partition: since_ms})
-    first = (await asyncio.wait_for(asked, ANSWER_S))[partition]
+    since_ms = int((created - CLOCK_TOLERANCE).timestamp() * 1000)
+    lookup = consumer.offsets_for_times({partition: since_ms})
+    first = (await asyncio.wait_for(lookup, ANSWER_TIMEOUT_S))[partition]
     if first:
         consumer.seek(partition, first.offset)
-    else:  # the embedded broker knows no times
-        await asyncio.wait_for(consumer.seek_to_beginning(partition), ANSWER_S)
+    else:  # the embedded broker keeps no record times
+        await asyncio.wait_for(consumer.seek_to_beginning(partition), ANSWER_TIMEOUT_S)
 
 
-async def _batches(
+async def _read_batches(
     consumer: AIOKafkaConsumer, end: int
 ) -> AsyncGenerator[list[ConsumerRecord], None]:
-    """The records of the one partition, up to that offset."""
+    """Yields the records of the assigned partition before the offset `end`."""
     (partition,) = consumer.assignment()
     while (position := await consumer.position(partition)) < end:
         polled = await consumer.getmany(
-            partition, timeout_ms=int(ANSWER_S * 1000), max_records=BATCH
+            partition, timeout_ms=int(ANSWER_TIMEOUT_S * 1000), max_records=MAX_BATCH_RECORDS
         )
         yield polled.get(partition, [])
         if await consumer.position(partition) == position:

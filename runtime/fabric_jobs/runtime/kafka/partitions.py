@@ -5,8 +5,8 @@ from functools import lru_cache
 from aiokafka.partitioner import murmur2
 
 
-@lru_cache(10_000)  # murmur2 is written in Python, and each event of a job asks
+@lru_cache(10_000)  # murmur2 is written in Python, and each event of a job needs it
 def partition_of(job_id: str, partitions: int) -> int:
-    """The partition that holds all of the job's events: Kafka's default partitioner."""
+    """Returns the partition of a job's events, as Kafka's default partitioner (murmur2) does."""
     positive: int = murmur2(job_id.encode()) & 0x7FFFFFFF
     return positive % partitions

@@ -1,4 +1,4 @@
-"""Settings: declared as structs, read from the environment or from files."""
+"""Settings: declared as msgspec structs, read from environment variables or from files."""
 
 from fabric_jobs.runtime.settings.addresses import (
     address_of,
@@ -8,11 +8,11 @@ from fabric_jobs.runtime.settings.addresses import (
     is_loopback,
 )
 from fabric_jobs.runtime.settings.declaration import (
-    FILE,
+    FILE_SUFFIX,
     PREFIX,
     Variable,
+    find_misspellings,
     from_env,
-    misspelled,
     variable,
     variables,
 )
@@ -31,7 +31,7 @@ from fabric_jobs.runtime.settings.shared import (
 )
 
 __all__ = [
-    "FILE",
+    "FILE_SUFFIX",
     "PREFIX",
     "Address",
     "Addresses",
@@ -48,10 +48,10 @@ __all__ = [
     "address_of",
     "addresses",
     "family_of",
+    "find_misspellings",
     "from_env",
     "host_port",
     "is_loopback",
-    "misspelled",
     "variable",
     "variables",
 ]

@@ -1,4 +1,4 @@
-"""Addresses of sockets, as settings spell them."""
+"""Socket addresses, as settings spell them: `HOST:PORT`, with an IPv6 host in brackets."""
 
 import ipaddress
 import socket
@@ -7,7 +7,7 @@ from fabric_jobs.runtime.settings.errors import SettingsError
 
 
 def host_port(address: str) -> tuple[str, int]:
-    """The parts of `HOST:PORT`. Raises `SettingsError`."""
+    """Returns the host, without brackets, and the port of `HOST:PORT`. Raises `SettingsError`."""
     host, colon, port = address.rpartition(":")
     host = host.strip("[]")
     number = int(port) if port.isascii() and port.isdigit() else None
@@ -17,17 +17,17 @@ def host_port(address: str) -> tuple[str, int]:
 
 
 def address_of(host: str, port: int) -> str:
-    """`HOST:PORT` of the parts, as `host_port` takes it apart."""
+    """Returns `HOST:PORT`: the inverse of `host_port`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Which kind of socket binds it."""
+    """Returns the address family of a socket that binds to this host: IPv6 or IPv4."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what is bound to it."""
+    """Returns whether a socket bound to this host is reachable from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -35,7 +35,10 @@ def is_loopback(host: str) -> bool:
 
 
 def addresses(text: str) -> tuple[str, ...]:
-    """Each of the `HOST:PORT` that commas separate, at least one. Raises `SettingsError`."""
+    """Returns the `HOST:PORT` addresses in a comma-separated text.
+
+    Raises `SettingsError` for a bad address, or if the text holds none.
+    """
     found = tuple(word.strip() for word in text.split(",") if word.strip())
     for address in found or [text]:
         host_port(address)

@@ -1,4 +1,8 @@
-"""Settings from the environment: `FABRIC_JOBS_` and the field's name in capitals, or from files."""
+"""Reads settings from environment variables or files.
+
+The variable of a field is `FABRIC_JOBS_` and the field's name in capitals. With `_FILE` appended,
+the variable holds the path of a file that holds the value.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -15,19 +19,18 @@ from fabric_jobs.runtime.settings.errors import SettingsError
 log = logging.getLogger("fabric_jobs.settings")
 
 PREFIX = "FABRIC_JOBS_"
-#: After a variable's name: the path of a file that holds the value.
-FILE = "_FILE"
-#: How alike a name must be to that of a setting to be taken for it misspelled.
-CLOSE = 0.94
+FILE_SUFFIX = "_FILE"
+#: The similarity, from 0 to 1, from which on an unknown name counts as a misspelt setting.
+MISSPELLING_SIMILARITY = 0.94
 
 
 def variable(field: str) -> str:
-    """The environment variable of a setting."""
+    """Returns the name of a setting's environment variable."""
     return PREFIX + field.upper()
 
 
 class Variable(NamedTuple):
-    """The environment variable of a setting."""
+    """A setting and its environment variable."""
 
     name: str
     field: str
@@ -36,39 +39,43 @@ class Variable(NamedTuple):
 
     @property
     def example(self) -> str:
-        """A value that would do."""
+        """A valid value, as text."""
         return value_types.example(self.type) or value_types.write(self.default)
 
     def read(self, environ: Mapping[str, str]) -> Any:
-        """The value, or the default where none is given. Raises `SettingsError`."""
-        text, path = environ.get(self.name), environ.get(self.name + FILE)
+        """Returns the setting's value, or its default if it is not set. Raises `SettingsError`."""
+        text, path = environ.get(self.name), environ.get(self.name + FILE_SUFFIX)
         if text and path:
-            raise SettingsError(f"{self.name} and {self.name}{FILE} are both set: leave one out.")
+            raise SettingsError(
+                f"{self.name} and {self.name}{FILE_SUFFIX} are both set: set only one of them."
+            )
         if path:
-            # What it holds may be a secret, and isn't shown.
-            text, told = self._content(path), f"What {self.name}{FILE}={path!r} holds"
+            # The content may be a secret, so no error shows it.
+            text, source = self._read_file(path), f"What {self.name}{FILE_SUFFIX}={path!r} holds"
         elif text:
-            told = f"{self.name}={text!r}"
+            source = f"{self.name}={text!r}"
         else:
             return self.default
         try:
             return value_types.read(self.type, text)
         except ValueError as error:
             raise SettingsError(
-                f"{told} is not {value_types.words(self.type)}; {self.example} would do."
+                f"{source} is not {value_types.describe(self.type)}, for example {self.example}."
             ) from error
 
-    def _content(self, path: str) -> str:
+    def _read_file(self, path: str) -> str:
         try:
             text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "no text"
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise SettingsError(
-                f"{self.name}{FILE}={path!r} can't be read ({why}): name a file that holds the "
-                "value, such as /run/secrets/value."
+                f"{self.name}{FILE_SUFFIX}={path!r} can't be read ({why}): name a file that holds "
+                "the value, such as /run/secrets/value."
             ) from error
         if not text:
-            raise SettingsError(f"{self.name}{FILE}={path!r} is empty: write the value into it.")
+            raise SettingsError(
+                f"{self.name}{FILE_SUFFIX}={path!r} is empty: write the value into that file."
+            )
         return text
 
 
@@ -76,7 +83,7 @@ T = TypeVar("T", bound=Struct)
 
 
 def variables(settings: type[Struct]) -> list[Variable]:
-    """The variables of a program's settings, in the order of its fields."""
+    """Returns the variables of a settings struct, in the order of its fields."""
     return [
         Variable(variable(field.name), field.name, field.type, field.default)
         for field in msgspec.structs.fields(settings)
@@ -84,23 +91,27 @@ def variables(settings: type[Struct]) -> list[Variable]:
 
 
 def from_env(settings: type[T], environ: Mapping[str, str]) -> T:
-    """The settings with what the environment says; an empty value stands for the default.
+    """Returns the settings that the environment gives. An empty value means the default.
 
-    The values of a list are separated by commas. Raises `SettingsError`, naming the variable and
-    a value that would do.
+    Commas separate the values of a list. Logs a warning for each misspelt variable. Raises
+    `SettingsError`, whose message names the variable and a valid value.
     """
-    for warning in misspelled(settings, environ):
+    for warning in find_misspellings(settings, environ):
         log.warning(warning)
     return settings(**{each.field: each.read(environ) for each in variables(settings)})
 
 
-def misspelled(settings: type[Struct], environ: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable that is all but one of these settings.
+def find_misspellings(settings: type[Struct], environ: Mapping[str, str]) -> list[str]:
+    """Returns a warning for each variable whose name is almost that of a setting.
 
-    Other programs share the prefix, so what is merely unknown is not told of.
+    A variable that is merely unknown gets no warning, because other programs share the prefix.
     """
     names = {each.name for each in variables(settings)}
-    known = names | {name + FILE for name in names}
+    known = names | {name + FILE_SUFFIX for name in names}
     others = sorted(name for name in environ.keys() - known if name.startswith(PREFIX))
-    close = {name: get_close_matches(name, known, 1, CLOSE) for name in others}
-    return [f"{name} is no setting: {meant[0]} is one" for name, meant in close.items() if meant]
+    matches = {name: get_close_matches(name, known, 1, MISSPELLING_SIMILARITY) for name in others}
+    return [
+        f"{name} is not a setting. Did you mean {match[0]}?"
+        for name, match in matches.items()
+        if match
+    ]

@@ -1,5 +1,5 @@
-"""The error of a setting that can't be used."""
+"""The error that every unusable setting raises."""
 
 
 class SettingsError(ValueError):
-    """A setting can't be used; the message names it."""
+    """A setting cannot be used. The message names its environment variable and what to change."""

@@ -1,8 +1,8 @@
-"""A text that no log, error or traceback shows."""
+"""A secret text that logs, errors and tracebacks do not show."""
 
 
 class Secret:
-    """Holds a password; only `reveal` gives it away."""
+    """Holds a password or token. Only `reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -10,7 +10,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text, for whoever must send it."""
+        """Returns the secret text."""
         return self._text
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from fabric_jobs.contract.guids import guid
+from fabric_jobs.contract.guids import parse_guid
 from fabric_jobs.contract.topics import EVENTS_TOPIC
 from fabric_jobs.runtime.kafka.brokers import BROKERS, Broker
 from fabric_jobs.runtime.settings.addresses import addresses, host_port
@@ -19,7 +19,11 @@ Addresses = Annotated[
 ]
 Guid = Annotated[
     str,
-    Meta(title="a GUID", examples=["0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"], extra={"check": guid}),
+    Meta(
+        title="a GUID",
+        examples=["0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"],
+        extra={"check": parse_guid},
+    ),
 ]
 PemFile = Annotated[
     Path | None, Meta(title="the path of a PEM file", examples=["/etc/fabric-jobs/tls.pem"])
@@ -32,42 +36,44 @@ Topic = Annotated[
 
 
 class KafkaSettings(Struct, frozen=True, kw_only=True):
-    """How both programs find the log."""
+    """How the facade, the executor and the command line connect to Kafka."""
 
-    #: Where one or more of the brokers are.
+    #: The addresses of one or more Kafka brokers.
     kafka_bootstrap_servers: Addresses = "127.0.0.1:9092"
-    #: The kind of broker: `embedded` is the one that `fabric-jobs dev` carries.
+    #: The kind of broker: `apache`, or `embedded` for the broker inside `fabric-jobs dev`.
     kafka_broker: Literal["apache", "embedded"] = "apache"
-    #: How brokers are spoken to, in Kafka's words.
+    #: Kafka's `security.protocol`: with `SSL` the connection is encrypted, with `SASL` the program
+    #: authenticates by a user name and a password.
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    #: How the program says who it is, where the protocol has SASL.
+    #: Kafka's `sasl.mechanism`; used only if the protocol has `SASL`.
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     #: The program's Kafka user.
     kafka_sasl_username: str = ""
-    #: The user's password.
+    #: The password of the Kafka user.
     kafka_sasl_password: Secret | None = None
-    #: The authorities that sign the brokers' certificates; the system's if empty.
+    #: The authorities that sign the brokers' certificates. Empty means the system's authorities.
     kafka_ssl_ca_file: PemFile = None
-    #: The program's own certificate, where brokers ask for one.
+    #: The program's own certificate, if the brokers require one.
     kafka_ssl_cert_file: PemFile = None
-    #: That certificate's key, without a passphrase; if empty, it is in the certificate's file.
+    #: The private key of that certificate, without a passphrase. Empty means that the certificate's
+    #: file holds the key too.
     kafka_ssl_key_file: PemFile = None
     #: The topic of the job events.
     events_topic: Topic = EVENTS_TOPIC
 
     @property
     def broker(self) -> Broker:
-        """The capabilities of the kind of broker."""
+        """The capabilities of this kind of broker."""
         return BROKERS[self.kafka_broker]
 
 
 class ClientSettings(KafkaSettings, frozen=True, kw_only=True):
-    """How an executor and the command find the log, and prove to facades who they are."""
+    """How executors and the command line connect to Kafka and to the facades' gRPC API."""
 
-    #: The authorities that sign the facades' certificates. The three files go
-    #: together; without them gRPC is plain.
+    #: The authorities that sign the facades' certificates. Set all three files for mutual TLS, or
+    #: none for gRPC in plain text.
     facades_tls_ca_file: PemFile = None
-    #: The certificate by which facades know this client.
+    #: The certificate by which facades identify this client.
     facades_tls_cert_file: PemFile = None
-    #: That certificate's key, without a passphrase.
+    #: The private key of that certificate, without a passphrase.
     facades_tls_key_file: PemFile = None

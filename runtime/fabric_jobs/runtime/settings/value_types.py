@@ -1,7 +1,8 @@
-"""What a setting may be: read from text, and told of in errors and in docs/settings.md.
+"""The types of settings: how a value is read from text, and how errors and the docs describe it.
 
-It follows from the field's type. A `Meta` adds what the type can't say: `title` for the words,
-`examples`, and in `extra` a `check` that is called with the value and raises `ValueError`.
+The field's type decides. A `Meta` annotation adds what the type cannot express: `title` (the
+description), `examples`, and in `extra` a function `check` that raises `ValueError` for a bad
+value.
 """
 
 import math
@@ -14,25 +15,25 @@ from msgspec import inspect
 
 from fabric_jobs.runtime.settings.secrets import Secret
 
-_SEVERAL = ", or several separated by commas"
+_OR_SEVERAL = ", or several separated by commas"
 
 
 def read(kind: Any, text: str) -> Any:
-    """The value that a text gives. Raises `ValueError`."""
+    """Returns the value of type `kind` that a text spells. Raises `ValueError`."""
     info = inspect.type_info(kind)
-    listed = isinstance(info, inspect.VarTupleType)
-    words = [word.strip() for word in text.split(",")] if listed else text
-    value = msgspec.convert(words, kind, strict=False, dec_hook=_built)
+    is_list = isinstance(info, inspect.VarTupleType)
+    words = [word.strip() for word in text.split(",")] if is_list else text
+    value = msgspec.convert(words, kind, strict=False, dec_hook=_construct)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("no number to reckon with")
-    check = _check(info)
-    for one in value if listed else [value]:
+        raise ValueError("the number is not finite")
+    check = _check_of(info)
+    for one in value if is_list else [value]:
         check(one)
     return value
 
 
 def write(value: Any) -> str:
-    """The text that gives the value; empty for none."""
+    """Returns the text that spells the value; an empty text for None."""
     match value:
         case None:
             return ""
@@ -44,7 +45,7 @@ def write(value: Any) -> str:
 
 
 def example(kind: Any) -> str | None:
-    """A text that would do, if the kind has one."""
+    """Returns the text of a valid value, or None if the type declares no example."""
     info = inspect.type_info(kind)
     if isinstance(info, inspect.VarTupleType):
         info = info.item_type
@@ -52,27 +53,27 @@ def example(kind: Any) -> str | None:
     return str(examples[0]) if examples else None
 
 
-def words(kind: Any) -> str:
-    """What is wanted, such as `a whole number from 1 to 10`."""
-    return _words(inspect.type_info(kind))
+def describe(kind: Any) -> str:
+    """Returns a description of the valid values, such as `a whole number from 1 to 10`."""
+    return _describe(inspect.type_info(kind))
 
 
-def _words(info: inspect.Type) -> str:
+def _describe(info: inspect.Type) -> str:
     if title := _schema(info).get("title"):
         return str(title)
     match info:
         case inspect.Metadata(type=inner):
-            return _words(inner)
+            return _describe(inner)
         case inspect.UnionType(types=(inner, inspect.NoneType())):
-            return _words(inner)
+            return _describe(inner)
         case inspect.VarTupleType(item_type=item):
-            return _words(item) + _SEVERAL
+            return _describe(item) + _OR_SEVERAL
         case inspect.BoolType():
             return "true or false"
         case inspect.IntType():
-            return "a whole number" + _bounds(info)
+            return "a whole number" + _range(info)
         case inspect.FloatType():
-            return "a number" + _bounds(info)
+            return "a number" + _range(info)
         case inspect.EnumType(cls=cls):
             return _choice([str(member.value) for member in cls])
         case inspect.LiteralType(values=values):
@@ -83,10 +84,10 @@ def _words(info: inspect.Type) -> str:
             return "a text"
         case inspect.CustomType(cls=cls) if cls is Secret:
             return "a text"
-    raise TypeError(f"no words for {info}")
+    raise TypeError(f"settings of type {info} have no description")
 
 
-def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
+def _range(info: inspect.IntType | inspect.FloatType) -> str:
     if info.ge is not None and info.le is not None:
         return f" from {info.ge} to {info.le}"
     if info.ge is not None:
@@ -102,20 +103,20 @@ def _schema(info: inspect.Type) -> dict[str, Any]:
     return (info.extra_json_schema or {}) if isinstance(info, inspect.Metadata) else {}
 
 
-def _check(info: inspect.Type) -> Callable[[Any], object]:
-    """What each value must pass."""
+def _check_of(info: inspect.Type) -> Callable[[Any], object]:
+    """Returns the function that raises `ValueError` for a bad value of this type."""
     match info:
         case inspect.Metadata(extra={"check": check}):
             return cast(Callable[[Any], object], check)
         case inspect.Metadata(type=inner):
-            return _check(inner)
+            return _check_of(inner)
         case inspect.UnionType(types=(inner, inspect.NoneType())):
-            return _check(inner)
+            return _check_of(inner)
         case inspect.VarTupleType(item_type=item):
-            return _check(item)
+            return _check_of(item)
     return lambda value: value
 
 
-def _built(kind: type, text: Any) -> Any:
-    """A value of a type that msgspec leaves to us, such as a path."""
+def _construct(kind: type, text: Any) -> Any:
+    """Builds a value of a type that msgspec does not know: `Path` or `Secret`."""
     return kind(text)

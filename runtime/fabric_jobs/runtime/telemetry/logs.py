@@ -1,4 +1,4 @@
-"""Log lines that carry the ids of what they are about, for people or as JSON."""
+"""Logging for people or as JSON. Every line carries the ids of the job and request it concerns."""
 
 import json
 import logging
@@ -13,43 +13,43 @@ from opentelemetry import trace
 
 from fabric_jobs.runtime.settings import LogFormat
 
-_about: ContextVar[dict[str, str]] = ContextVar("about")
-#: What every record has; anything else in one is its author's `extra`.
+_bound: ContextVar[dict[str, str]] = ContextVar("bound_ids")
+#: The attributes of every log record. Any other attribute comes from the caller's `extra`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
 
 
 @contextmanager
-def concerning(**ids: str | None) -> Iterator[None]:
-    """Every line that is logged inside, by whatever library, carries these ids."""
-    token = _about.set(about() | {name: value for name, value in ids.items() if value})
+def bind_ids(**ids: str | None) -> Iterator[None]:
+    """Adds these ids to every line that any library logs inside the block; skips empty ids."""
+    token = _bound.set(bound_ids() | {name: value for name, value in ids.items() if value})
     try:
         yield
     finally:
-        _about.reset(token)
+        _bound.reset(token)
 
 
-def about() -> dict[str, str]:
-    """The ids that a line logged here would carry, beside those of the trace."""
-    return _about.get({})
+def bound_ids() -> dict[str, str]:
+    """Returns the ids of the enclosing `bind_ids` blocks, without those of the trace."""
+    return _bound.get({})
 
 
 def configure(log_format: LogFormat) -> None:
-    """Logs to standard error, each line with its ids."""
+    """Configures the root logger: standard error, from INFO on, each line with its ids."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[log_format]())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # They tell each step of joining a group, each request, and each phase of a start.
+    # At INFO these libraries log each step of a group join, each request and each start phase.
     for name in ("aiokafka", "httpx", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It tells each try to send what it tells again once it is lost.
+    # At WARNING the exporter logs each retry; at ERROR it logs the final loss only.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
 
 
-def _ids() -> dict[str, str]:
+def _all_ids() -> dict[str, str]:
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
-        return about()
-    return about() | {
+        return bound_ids()
+    return bound_ids() | {
         "trace_id": trace.format_trace_id(span.trace_id),
         "span_id": trace.format_span_id(span.span_id),
     }
@@ -60,7 +60,7 @@ class _ConsoleFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        ids = "".join(f" {name}={value}" for name, value in _ids().items())
+        ids = "".join(f" {name}={value}" for name, value in _all_ids().items())
         return super().formatMessage(record) + ids
 
 
@@ -71,22 +71,24 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **_ids(),
+            **_all_ids(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = record.stack_info
         hidden = _STANDARD | line.keys()
-        extra = {name: _plain(said) for name, said in vars(record).items() if name not in hidden}
+        extra = {
+            name: _json_value(value) for name, value in vars(record).items() if name not in hidden
+        }
         return json.dumps(line | extra)
 
 
-def _plain(said: object) -> object:
-    """A value of an `extra` as JSON can say it."""
-    if isinstance(said, float):
-        return said if isfinite(said) else str(said)
-    return said if said is None or isinstance(said, bool | int | str) else str(said)
+def _json_value(value: object) -> object:
+    """Returns a value of `extra` as JSON supports it; an unsupported value becomes a text."""
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {

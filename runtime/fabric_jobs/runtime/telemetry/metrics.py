@@ -1,7 +1,7 @@
-"""Metrics by OpenTelemetry's API, each declared once; they go nowhere until the SDK is started.
+"""Metrics through OpenTelemetry's API, each declared once. Without the SDK they are not exported.
 
-A metric has one name everywhere, which is how Prometheus spells it: with its unit, and `_total`
-where it only grows.
+A metric's name is its Prometheus name everywhere: it ends with the unit, or with `_total` for a
+counter.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,18 @@ RUN_BOUNDS_S = (0.1, 1, 10, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400)
 
 
 class Metric(NamedTuple):
-    """What is said of a metric: in the documentation, and beside its values."""
+    """A declared metric, as the documentation and Prometheus describe it."""
 
     name: str
     labels: tuple[str, ...]
-    meaning: str
+    description: str
 
 
-class Values:
-    """Numbers, each with the values of its labels in their order.
+class MetricValues:
+    """The values of a counter or gauge: one number for each combination of label values.
 
-    To change one is as cheap as a dictionary: they are read when metrics are collected, in whatever
-    thread that is.
+    A change costs no more than a dictionary update. OpenTelemetry reads the numbers when it
+    collects metrics, possibly in another thread.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -35,65 +35,66 @@ class Values:
         self._numbers: dict[tuple[str, ...], float] = {}
 
     def add(self, number: float, *labels: str) -> None:
-        """The number grows by so much."""
+        """Adds to the number of these label values, given in the order of the labels."""
         self._numbers[labels] = self._numbers.get(labels, 0) + number
 
     def set(self, number: float, *labels: str) -> None:
-        """The number is this."""
+        """Sets the number of these label values, given in the order of the labels."""
         self._numbers[labels] = number
 
     def observe(self, options: CallbackOptions) -> Iterable[Observation]:
-        """All of them, as OpenTelemetry asks."""
+        """Returns every number with its labels; OpenTelemetry calls this."""
         return [
             Observation(number, dict(zip(self.labels, labels, strict=True)))
             for labels, number in self._numbers.copy().items()
         ]
 
 
-class Meters:
-    """Declares the metrics of a program."""
+class MetricRegistry:
+    """Declares the metrics of a program, and lists them."""
 
     def __init__(self, scope: str) -> None:
+        """`scope` is the OpenTelemetry instrumentation scope."""
         self._meter = metrics.get_meter(scope)
-        self.declared: list[Metric] = []
+        self.metrics: list[Metric] = []
 
-    def counter(self, name: str, meaning: str, *labels: str) -> Values:
-        """What only grows."""
-        values = self._values(name, meaning, labels)
-        self._meter.create_observable_counter(name, [values.observe], description=meaning)
+    def counter(self, name: str, description: str, *labels: str) -> MetricValues:
+        """Declares a number that only increases."""
+        values = self._declare(name, description, labels)
+        self._meter.create_observable_counter(name, [values.observe], description=description)
         return values
 
-    def gauge(self, name: str, meaning: str, *labels: str) -> Values:
-        """What goes up and down."""
-        values = self._values(name, meaning, labels)
-        self._meter.create_observable_gauge(name, [values.observe], description=meaning)
+    def gauge(self, name: str, description: str, *labels: str) -> MetricValues:
+        """Declares a number that increases and decreases."""
+        values = self._declare(name, description, labels)
+        self._meter.create_observable_gauge(name, [values.observe], description=description)
         return values
 
     def histogram(
-        self, name: str, meaning: str, *labels: str, bounds: Sequence[float]
+        self, name: str, description: str, *labels: str, bounds: Sequence[float]
     ) -> Histogram:
-        """How often what took how long; `bounds` are the buckets' upper bounds, in seconds."""
-        self.declared.append(Metric(name, labels, meaning))
+        """Declares a histogram of durations. `bounds` are the buckets' upper limits in seconds."""
+        self.metrics.append(Metric(name, labels, description))
         return self._meter.create_histogram(
-            name, "s", meaning, explicit_bucket_boundaries_advisory=bounds
+            name, "s", description, explicit_bucket_boundaries_advisory=bounds
         )
 
-    def _values(self, name: str, meaning: str, labels: tuple[str, ...]) -> Values:
-        self.declared.append(Metric(name, labels, meaning))
-        return Values(labels)
+    def _declare(self, name: str, description: str, labels: tuple[str, ...]) -> MetricValues:
+        self.metrics.append(Metric(name, labels, description))
+        return MetricValues(labels)
 
 
-class Bounded:
-    """Keeps the first so many values of a label, and calls any further one `other`."""
+class BoundedLabel:
+    """Bounds the number of values of a label: the first ones are kept, every other is `other`."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: set[str] = set()
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
+        self._kept: set[str] = set()
 
     def __call__(self, value: str) -> str:
-        """The value, or `other`."""
-        if value not in self._known:
-            if len(self._known) == self._most:
+        """Returns the value if it is kept, else `other`."""
+        if value not in self._kept:
+            if len(self._kept) == self._max_values:
                 return OTHER
-            self._known.add(value)
+            self._kept.add(value)
         return value

@@ -1,10 +1,11 @@
-"""The providers of OpenTelemetry's SDK. It comes with the extra `otel`, as nothing else does."""
+"""Installs the providers of OpenTelemetry's SDK. Only this module needs the extra `otel`."""
 
 import uuid
 from collections.abc import Callable
 from importlib.metadata import version
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics as metrics_api
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -17,10 +18,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from fabric_jobs.runtime.settings import SettingsError
 
 
-def start(service: str, *, traced: bool, pushed: bool, scraped: bool) -> Callable[[], None]:
-    """Sets the global providers, and returns what sends the last of theirs.
+def start(service: str, *, traces: bool, metrics: bool, prometheus: bool) -> Callable[[], None]:
+    """Installs the global providers. Returns a function that exports what is left and stops them.
 
-    Raises `SettingsError`.
+    `traces` and `metrics` are exported by OTLP; `prometheus` makes metrics available to a scrape.
+    Raises `SettingsError` for a bad variable of OpenTelemetry.
     """
     resource = Resource.create(
         {
@@ -33,24 +35,24 @@ def start(service: str, *, traced: bool, pushed: bool, scraped: bool) -> Callabl
     readers: list[MetricReader] = []
     tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
     try:
-        if traced:
+        if traces:
             tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
             trace.set_tracer_provider(tracers)
-        if pushed:
+        if metrics:
             readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
     except ValueError as error:
         raise SettingsError(f"A variable of OpenTelemetry can't be used: {error}") from error
-    if scraped:
-        # The scope would be one more label of every series, with one value.
+    if prometheus:
+        # With scope info, every series would have one more label, always with the same value.
         readers.append(PrometheusMetricReader(scope_info_enabled=False))
     meters = MeterProvider(
         readers,
         resource,
         shutdown_on_exit=False,
-        # Prometheus would show no exemplars, and to look for one costs at each measurement.
+        # Prometheus does not show exemplars here, and collecting them slows every measurement.
         exemplar_filter=AlwaysOffExemplarFilter(),
     )
-    metrics.set_meter_provider(meters)
+    metrics_api.set_meter_provider(meters)
 
     def stop() -> None:
         tracers.shutdown()

@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK, switched on by its own environment variables; off without them."""
+"""Starts OpenTelemetry's SDK if its own environment variables ask for an export by OTLP."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -6,67 +6,76 @@ from contextlib import contextmanager
 
 from fabric_jobs.runtime.settings import SettingsError
 
-#: What else than `otlp` may be named: then nothing is sent. `/metrics` needs no variable.
-_UNSENT = {"TRACES": {"none"}, "METRICS": {"none", "prometheus"}}
+#: Values of `OTEL_<signal>_EXPORTER` without an export by OTLP. `/metrics` needs no variable.
+_NOT_EXPORTED = {"TRACES": {"none"}, "METRICS": {"none", "prometheus"}}
 _PROTOCOL = "http/protobuf"
-#: Seconds that the last spans and metrics may take, when the program ends.
-FLUSH_S = 3.0
+#: Seconds that the export of the last spans and metrics may take when the program ends.
+FLUSH_TIMEOUT_S = 3.0
 
 
 @contextmanager
-def running(service: str, environ: Mapping[str, str], *, scraped: bool) -> Iterator[None]:
-    """In the block, what the environment asks for; `scraped` is whether Prometheus will ask, too.
+def export_telemetry(
+    service: str, environ: Mapping[str, str], *, prometheus: bool
+) -> Iterator[None]:
+    """Exports traces and metrics inside the block, as the environment asks.
 
-    `service` is the name unless the environment has another. Raises `SettingsError`.
+    `service` is the service name unless the environment sets another. `prometheus` says whether the
+    program also serves metrics to Prometheus. Raises `SettingsError`.
     """
-    sent = signals(environ)
-    if not (sent or scraped):
+    exported = exported_signals(environ)
+    if not (exported or prometheus):
         yield
         return
     try:
         from fabric_jobs.runtime.telemetry import opentelemetry_sdk
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"There is no {error.name}, without which there are no metrics and no traces: pip "
-            "install 'fabric-jobs[otel]', or leave the variables unset that ask for them."
+            f"The module {error.name} is missing, and metrics and traces need it: pip install "
+            "'fabric-jobs[otel]', or unset the variables that ask for metrics or traces."
         ) from error
     stop = opentelemetry_sdk.start(
-        service, traced="TRACES" in sent, pushed="METRICS" in sent, scraped=scraped
+        service, traces="TRACES" in exported, metrics="METRICS" in exported, prometheus=prometheus
     )
     try:
         yield
     finally:
-        # In a thread that the process does not wait for: a collector that is away must not hold it.
-        flushing = threading.Thread(target=stop, name="flush telemetry", daemon=True)
-        flushing.start()
-        flushing.join(FLUSH_S)
+        # A daemon thread, because an unreachable collector must not keep the program alive.
+        flush = threading.Thread(target=stop, name="flush telemetry", daemon=True)
+        flush.start()
+        flush.join(FLUSH_TIMEOUT_S)
 
 
-def signals(environ: Mapping[str, str]) -> list[str]:
-    """What the environment says is to go out by OTLP. Raises `SettingsError`."""
-    return [signal for signal in _UNSENT if _is_sent(signal, environ)]
+def exported_signals(environ: Mapping[str, str]) -> list[str]:
+    """Returns the signals, of `TRACES` and `METRICS`, that the environment exports by OTLP.
+
+    Raises `SettingsError` for a variable that asks for an unsupported exporter or protocol.
+    """
+    return [signal for signal in _NOT_EXPORTED if _is_exported(signal, environ)]
 
 
-def _is_sent(signal: str, environ: Mapping[str, str]) -> bool:
-    """Whether a signal goes out by OTLP: a place to send it to is named, or that it is sent."""
+def _is_exported(signal: str, environ: Mapping[str, str]) -> bool:
+    """Returns whether the environment names an OTLP endpoint or exporter for the signal."""
 
-    def said(name: str) -> tuple[str, str]:
-        """A variable and its value; that of the signal's own before the common one."""
+    def find(name: str) -> tuple[str, str]:
+        """Returns the variable that is set and its value; the signal's own variable wins."""
         names = (f"OTEL_EXPORTER_OTLP_{signal}_{name}", f"OTEL_EXPORTER_OTLP_{name}")
         return next(((one, environ[one]) for one in names if environ.get(one)), ("", ""))
 
     variable = f"OTEL_{signal}_EXPORTER"
     exporter = environ.get(variable, "")
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter in _UNSENT[signal]:
+    disabled = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if disabled or exporter in _NOT_EXPORTED[signal]:
         return False
     if exporter not in ("", "otlp"):
-        raise SettingsError(f"{variable}={exporter}: only otlp can be sent; or set it to none.")
-    if not (exporter or said("ENDPOINT")[1]):
+        raise SettingsError(
+            f"{variable}={exporter}: the only supported exporter is otlp; set it to otlp or none."
+        )
+    if not (exporter or find("ENDPOINT")[1]):
         return False
-    variable, protocol = said("PROTOCOL")
+    variable, protocol = find("PROTOCOL")
     if protocol not in ("", _PROTOCOL):
         raise SettingsError(
-            f"{variable}={protocol}: only {_PROTOCOL} is spoken, which collectors take at port "
-            "4318. Unset it."
+            f"{variable}={protocol}: the only supported protocol is {_PROTOCOL}, which collectors "
+            "accept at port 4318. Unset the variable."
         )
     return True

@@ -1,6 +1,7 @@
-"""Spans, where tracing is on: what is done for a job is one trace, whichever program does it.
+"""Tracing by OpenTelemetry. All work for a job belongs to one trace, whichever program does it.
 
-Where it is off, nothing here makes an object, and the context of a job's request passes through.
+While tracing is disabled, no function here creates a span, and a request's trace context is still
+passed on to what a handler calls.
 """
 
 import re
@@ -17,24 +18,24 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 _HEADER = "traceparent"
-_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _w3c = TraceContextTextMapPropagator()
 _tracer: Tracer | None = None
-#: What stands for a span that is not made; what is said of it is lost.
+#: Stands for every span while tracing is disabled. It ignores attributes and status.
 NO_SPAN: AbstractContextManager[Span] = nullcontext(trace.INVALID_SPAN)
-_NOTHING: AbstractContextManager[None] = nullcontext()
+_NO_CONTEXT: AbstractContextManager[None] = nullcontext()
 
 
-def turn_on() -> None:
-    """Makes spans from now on, if a provider is set that takes them."""
+def enable() -> None:
+    """Enables tracing if a tracer provider is installed."""
     global _tracer
     provider = trace.get_tracer_provider()
     if not isinstance(provider, trace.ProxyTracerProvider):
         _tracer = provider.get_tracer("fabric_jobs")
 
 
-def is_on() -> bool:
-    """Whether spans are made."""
+def is_enabled() -> bool:
+    """Returns whether spans are created."""
     return _tracer is not None
 
 
@@ -43,33 +44,34 @@ def span(
     kind: SpanKind,
     attributes: "Mapping[str, AttributeValue] | None" = None,
     *,
-    of: str | None = None,
-    after: str | None = None,
+    traceparent: str | None = None,
+    link: str | None = None,
 ) -> AbstractContextManager[Span]:
-    """A span within the current one, and itself the current one until the block ends.
+    """Starts a span that is the current span inside the block.
 
-    `of` is the W3C Trace Context of what asked for it: its parent where no span is current, and
-    linked to it where the current one is of another trace. So is what it comes `after`.
+    `traceparent` is the W3C Trace Context of the request that caused the work. Without a current
+    span, it is the parent. With a current span of another trace, the new span links to it. `link`
+    is the W3C Trace Context of an earlier span that the new span links to.
     """
     if _tracer is None:
         return NO_SPAN
-    here = trace.get_current_span().get_span_context()
-    asked, earlier = _context_of(of), _context_of(after)
-    context, links = None, [Link(earlier)] if earlier else []
-    if asked and not here.is_valid:
-        context = trace.set_span_in_context(trace.NonRecordingSpan(asked))
-    elif asked and here.trace_id != asked.trace_id:
-        links.append(Link(asked))
+    current = trace.get_current_span().get_span_context()
+    cause, linked = _span_context(traceparent), _span_context(link)
+    context, links = None, [Link(linked)] if linked else []
+    if cause and not current.is_valid:
+        context = trace.set_span_in_context(trace.NonRecordingSpan(cause))
+    elif cause and current.trace_id != cause.trace_id:
+        links.append(Link(cause))
     return _tracer.start_as_current_span(name, context, kind, attributes, links)
 
 
-def continued(traceparent: str | None) -> AbstractContextManager[None]:
-    """What is done in the block belongs to this W3C Trace Context, where there is one."""
-    return _continued(traceparent) if traceparent else _NOTHING
+def continue_trace(traceparent: str | None) -> AbstractContextManager[None]:
+    """Makes this W3C Trace Context, if there is one, the current one inside the block."""
+    return _attach(traceparent) if traceparent else _NO_CONTEXT
 
 
 @contextmanager
-def _continued(traceparent: str) -> Iterator[None]:
+def _attach(traceparent: str) -> Iterator[None]:
     token = attach(_w3c.extract({_HEADER: traceparent}))
     try:
         yield
@@ -77,13 +79,13 @@ def _continued(traceparent: str) -> Iterator[None]:
         detach(token)
 
 
-def checked(text: str) -> str | None:
-    """A W3C Trace Context that came from outside; none where it is not of that form."""
-    return text if _FORM.fullmatch(text) else None
+def parse_traceparent(text: str) -> str | None:
+    """Returns the text if it is a well-formed W3C `traceparent`, else None."""
+    return text if _TRACEPARENT.fullmatch(text) else None
 
 
-def current() -> str | None:
-    """The current span as W3C Trace Context; none where tracing is off."""
+def current_traceparent() -> str | None:
+    """Returns the current span as a W3C `traceparent`, or None while tracing is disabled."""
     if _tracer is None:
         return None
     carrier: dict[str, str] = {}
@@ -91,8 +93,8 @@ def current() -> str | None:
     return carrier.get(_HEADER)
 
 
-def _context_of(traceparent: str | None) -> SpanContext | None:
-    """The span that a W3C Trace Context names; none where it names none."""
+def _span_context(traceparent: str | None) -> SpanContext | None:
+    """Returns the span that a W3C `traceparent` names, or None if it names no valid span."""
     if not traceparent:
         return None
     named = trace.get_current_span(_w3c.extract({_HEADER: traceparent})).get_span_context()

@@ -10,7 +10,7 @@ from fabric_jobs.cli.output.json_lines import event_json
 from fabric_jobs.cli.output.tables import print_table
 from fabric_jobs.contract.events import Event, encode
 from fabric_jobs.contract.jobs import Policy
-from fabric_jobs.runtime.kafka.history import Logged
+from fabric_jobs.runtime.kafka.history import HistoryEvent
 from tests.support.lifecycle import (
     JOB,
     A,
@@ -45,7 +45,7 @@ def story() -> list[Event]:
     )
 
 
-def logged(event: Event, *, taken: bool = True, value: bytes | None = None) -> Logged:
+def logged(event: Event, *, taken: bool = True, value: bytes | None = None) -> HistoryEvent:
     """The event in a record of the topic."""
     record: Any = ConsumerRecord(
         topic="t",
@@ -60,7 +60,7 @@ def logged(event: Event, *, taken: bool = True, value: bytes | None = None) -> L
         serialized_value_size=0,
         headers=(),
     )
-    return Logged(record, event, taken)
+    return HistoryEvent(record, event, taken)
 
 
 def test_events_table_has_a_row_with_details_for_each_event(capsys: Any) -> None:

@@ -11,8 +11,8 @@ from fabric_jobs.facade import metrics
 from fabric_jobs.facade.auth import AuthorityError
 from fabric_jobs.facade.http.errors import to_response
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
-from fabric_jobs.runtime.telemetry.logs import concerning
-from fabric_jobs.runtime.telemetry.metrics import Values
+from fabric_jobs.runtime.telemetry.logs import bind_ids
+from fabric_jobs.runtime.telemetry.metrics import MetricValues
 
 
 def answer(error: Exception) -> tuple[int, dict[str, str], Any]:
@@ -51,7 +51,7 @@ def test_to_response_authority_away_is_503_with_its_reason_and_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No command was executed, so it is counted here."""
-    values = Values(("reason",))
+    values = MetricValues(("reason",))
     monkeypatch.setattr(metrics, "UNAVAILABLE", values)
     status, headers, body = answer(AuthorityError("The authority is away."))
     (counted,) = values.observe(CallbackOptions())
@@ -65,7 +65,7 @@ def test_to_response_authority_away_is_503_with_its_reason_and_is_counted(
 def test_to_response_unavailable_keeps_the_request_s_ids_beside_the_reason() -> None:
     """Support asks for the ids, a program for the reason."""
     error = UnavailableError(UnavailableReason.OVERLOADED, "The facade is busy.")
-    with concerning(ActivityId="one", RequestId="two"):
+    with bind_ids(ActivityId="one", RequestId="two"):
         _, _, body = answer(error)
     reason, ids = body["moreDetails"]
 

@@ -14,7 +14,7 @@ from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Request
 from fabric_jobs.facade.observability.health import ReplicaHealth
-from tests.support.spans import only
+from tests.support.spans import only_span
 
 ONE = UUID(int=1)
 PATH = f"/base/workspaces/{ONE}/items/A.Item/{ONE}/jobTypes/quick/instances/{ONE}"
@@ -112,7 +112,7 @@ def test_instrument_request_is_a_span_of_its_route_in_the_caller_s_trace(
 ) -> None:
     """The span has the status and Fabric's ids. A 4xx status is no error of a server span."""
     client(AwayJobs(), FakeHealth()).get(PATH, headers=HEADERS)
-    span = only(exported)
+    span = only_span(exported)
     attributes = span.attributes or {}
 
     assert span.name == f"GET {ROUTE}"
@@ -128,7 +128,7 @@ def test_instrument_5xx_answer_makes_the_span_an_error(exported: InMemorySpanExp
     """A 5xx status is the server's own fault."""
     client(AwayJobs(), FakeHealth()).post(PATH, headers=HEADERS, json={"invokeType": "Manual"})
 
-    assert only(exported).status.status_code is StatusCode.ERROR
+    assert only_span(exported).status.status_code is StatusCode.ERROR
 
 
 def test_create_tracing_on_passes_the_span_of_the_request_to_the_job(
@@ -140,7 +140,7 @@ def test_create_tracing_on_passes_the_span_of_the_request_to_the_job(
     (command,) = jobs.commands
 
     assert isinstance(command, Request)
-    assert command.traceparent == f"00-{TRACE_ID}-{only(exported).context.span_id:016x}-01"
+    assert command.traceparent == f"00-{TRACE_ID}-{only_span(exported).context.span_id:016x}-01"
 
 
 @pytest.mark.parametrize(

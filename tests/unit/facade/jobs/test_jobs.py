@@ -18,7 +18,7 @@ from fabric_jobs.facade.lifecycle import Command, Job, RequestCancel, Verdict
 from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
-from fabric_jobs.runtime.telemetry.metrics import Values
+from fabric_jobs.runtime.telemetry.metrics import MetricValues
 from tests.support.lifecycle import JOB, drive, request
 
 FAR_S = 60.0
@@ -104,7 +104,7 @@ def world() -> World:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, float]]:
     """The metric from now on, by reason."""
-    values = Values(("reason",))
+    values = MetricValues(("reason",))
     monkeypatch.setattr(metrics, "UNAVAILABLE", values)
 
     def read() -> dict[str, float]:

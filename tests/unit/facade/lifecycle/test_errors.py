@@ -100,12 +100,12 @@ def test_lost_lease_error_is_a_system_error_that_names_the_executor() -> None:
 
 def test_bounded_cuts_the_error_to_its_bounds() -> None:
     """Code, message and the whole error are bounded; an error within the bounds is unchanged."""
-    bounded = LARGEST.bounded()
+    bounded = LARGEST.truncate()
     assert bounded.error_code == "\x00" * MAX_CODE_CHARS
     assert bounded.message == "\x00" * MAX_MESSAGE_CHARS
     assert len(msgspec.json.encode(bounded)) <= MAX_ERROR_BYTES
-    assert bounded.bounded() == bounded
-    assert failure().bounded() == failure()
+    assert bounded.truncate() == bounded
+    assert failure().truncate() == failure()
 
 
 def test_bounded_cuts_10000_details_within_a_second() -> None:
@@ -113,7 +113,7 @@ def test_bounded_cuts_10000_details_within_a_second() -> None:
     detail = ErrorExtendedInformation(error_code="E", message="m")
     error = replace(LARGEST, message_parameters=(), more_details=(detail,) * 10_000)
     begun = process_time()
-    error.bounded()
+    error.truncate()
     assert process_time() - begun < 1
 
 
@@ -129,7 +129,7 @@ def test_bounded_drops_the_last_details_before_message_parameters() -> None:
         message_parameters=("p",),
         more_details=details,
     )
-    bounded = error.bounded()
+    bounded = error.truncate()
     assert bounded.message_parameters == ("p",)
     assert 10 < len(bounded.more_details) < 30
     assert bounded.more_details == details[: len(bounded.more_details)]

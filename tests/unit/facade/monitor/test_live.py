@@ -1,4 +1,4 @@
-"""When a page is brought up to date: by which changes, and how often."""
+"""When a page is updated: by which changes, and how often."""
 
 import time
 from datetime import timedelta
@@ -8,15 +8,15 @@ import pytest
 
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.monitor import formatting, live
-from fabric_jobs.facade.monitor.live import Live
-from fabric_jobs.facade.monitor.pages import LIST_SHARE, JobsPage, Listed, Page, Service
+from fabric_jobs.facade.monitor.live import LiveUpdates
+from fabric_jobs.facade.monitor.pages import MAX_LIST_SHARE, JobList, JobsPage, MonitorData, Page
 from fabric_jobs.facade.monitor.query import Query
 from fabric_jobs.facade.replica import Filter
-from tests.support.monitor import Fold, Well
+from tests.support.monitor import FixedHealth, FoldedJobs
 
 
-class Clock:
-    """The monotonic clock, which stands still."""
+class FixedClock:
+    """A monotonic clock that stands still until a test changes `now`."""
 
     def __init__(self) -> None:
         self.now = time.monotonic()
@@ -26,103 +26,107 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """In place of the machine's."""
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FixedClock:
+    """Replaces the monotonic clock."""
+    clock = FixedClock()
     monkeypatch.setattr(time, "monotonic", clock)
     return clock
 
 
 @pytest.fixture
-def fold() -> Fold:
-    """A replica with no job."""
-    return Fold()
+def fold() -> FoldedJobs:
+    """Returns a replica without jobs."""
+    return FoldedJobs()
 
 
-def jobs_page(fold: Fold, **which: Any) -> JobsPage:
-    """The list's first page."""
-    service = Service(fold.replica, fold.roster, Well())
-    return JobsPage(service, Query(Filter(**which), None, ()))
+def jobs_page(fold: FoldedJobs, **which: Any) -> JobsPage:
+    """Returns the first page of the list, with these filters."""
+    data = MonitorData(fold.replica, fold.roster, FixedHealth())
+    return JobsPage(data, Query(Filter(**which), None, ()))
 
 
-def hearing(page: Page, fold: Fold) -> list[bool]:
-    """Whether it heard something, for each change from now on."""
-    heard = list[bool]()
-    fold.replica.listeners.add(lambda change: heard.append(page.hears(change)))
-    return heard
+def note_changes(page: Page, fold: FoldedJobs) -> list[bool]:
+    """Passes each later change to the page. Returns a list of what `note_change` returned."""
+    noted = list[bool]()
+    fold.replica.listeners.add(lambda change: noted.append(page.note_change(change)))
+    return noted
 
 
-async def listed(page: JobsPage) -> list[str]:
-    """The ids of the jobs on it."""
-    shown = (await page.parts())["list"]
-    assert isinstance(shown, Listed)
+async def load_ids(page: JobsPage) -> list[str]:
+    """Loads the page. Returns the ids of its jobs."""
+    shown = (await page.load_parts())["list"]
+    assert isinstance(shown, JobList)
     return [job.job_id for job in shown.jobs]
 
 
-async def test_a_filtered_list_hears_of_what_fits_and_of_its_rows(fold: Fold, clock: Clock) -> None:
-    """Nothing else makes it look: looking may take long."""
+async def test_jobs_page_with_a_filter_changes_only_by_jobs_that_match_or_are_shown(
+    fold: FoldedJobs, clock: FixedClock
+) -> None:
+    """Other changes cause no query, because a query may be slow."""
     page = jobs_page(fold, job_type="nightly")
-    assert await listed(page) == []
-    heard = hearing(page, fold)
+    assert await load_ids(page) == []
+    noted = note_changes(page, fold)
     fold.create(job_type="hourly")
     wanted = fold.create(job_type="nightly")
 
-    assert await listed(page) == [wanted]
+    assert await load_ids(page) == [wanted]
     fold.create(job_type="hourly")
     fold.start(wanted)
-    assert heard == [False, True, False, True]
+    assert noted == [False, True, False, True]
 
 
-async def test_a_list_that_takes_long_is_looked_up_less_often(
-    fold: Fold, clock: Clock, monkeypatch: pytest.MonkeyPatch
+async def test_jobs_page_with_a_slow_query_is_queried_less_often(
+    fold: FoldedJobs, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile it is as it was; what changed then is not forgotten."""
-    page, took_s, look = jobs_page(fold), 0.25, fold.replica.list
+    """Until then the list stays as it was. Its changes are not forgotten."""
+    page, took_s, query = jobs_page(fold), 0.25, fold.replica.list
 
-    async def slow(*asked: Any) -> Any:
+    async def query_slowly(*arguments: Any) -> Any:
         clock.now += took_s
-        return await look(*asked)
+        return await query(*arguments)
 
-    monkeypatch.setattr(fold.replica, "list", slow)
-    begun = clock.now
-    assert await listed(page) == []
-    heard = hearing(page, fold)
+    monkeypatch.setattr(fold.replica, "list", query_slowly)
+    start = clock.now
+    assert await load_ids(page) == []
+    noted = note_changes(page, fold)
     job_id = fold.create()
-    clock.now = begun + took_s / LIST_SHARE - 0.001
-    assert await listed(page) == []
+    clock.now = start + took_s / MAX_LIST_SHARE - 0.001
+    assert await load_ids(page) == []
     clock.now += 0.002
 
-    assert await listed(page) == [job_id]
-    assert heard == [True]
+    assert await load_ids(page) == [job_id]
+    assert noted == [True]
 
 
-async def test_what_changes_while_a_list_is_looked_up_is_not_missed(
-    fold: Fold, clock: Clock, monkeypatch: pytest.MonkeyPatch
+async def test_jobs_page_with_a_change_during_its_query_is_queried_again(
+    fold: FoldedJobs, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list that comes does not show it yet, and its rows are not known before it comes."""
-    page, look = jobs_page(fold, statuses=(JobInstanceStatus.NOT_STARTED,)), fold.replica.list
+    """The running query does not show the change, and its rows are not known yet."""
+    page, query = jobs_page(fold, statuses=(JobInstanceStatus.NOT_STARTED,)), fold.replica.list
     job_id = fold.create()
-    heard = hearing(page, fold)
+    noted = note_changes(page, fold)
 
-    async def overtaken(*asked: Any) -> Any:
-        found = await look(*asked)
+    async def query_then_change(*arguments: Any) -> Any:
+        found = await query(*arguments)
         fold.start(job_id)
         return found
 
-    monkeypatch.setattr(fold.replica, "list", overtaken)
-    assert await listed(page) == [job_id]
-    monkeypatch.setattr(fold.replica, "list", look)
+    monkeypatch.setattr(fold.replica, "list", query_then_change)
+    assert await load_ids(page) == [job_id]
+    monkeypatch.setattr(fold.replica, "list", query)
 
-    assert heard == [True]
-    assert await listed(page) == []
+    assert noted == [True]
+    assert await load_ids(page) == []
 
 
-async def test_at_midnight_all_is_sent_anew(fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was of today is then written with its day."""
-    monkeypatch.setattr(live, "PERIOD_S", 0)
-    monkeypatch.setattr(live, "TICK_S", 0.01)
-    stream = Live(fold.replica, lambda name, _: name).stream(jobs_page(fold), lambda: True)
-    names = ["doubts", "summary", "list", "alive"]
+async def test_live_updates_at_midnight_send_every_part_again(
+    fold: FoldedJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times of yesterday are then shown with their date."""
+    monkeypatch.setattr(live, "UPDATE_INTERVAL_S", 0)
+    monkeypatch.setattr(live, "CHECK_INTERVAL_S", 0.01)
+    stream = LiveUpdates(fold.replica, lambda name, _: name).stream(jobs_page(fold), lambda: True)
+    names = ["warnings", "summary", "list", "alive"]
     assert [(await anext(stream)).event for _ in names] == names
     assert (await anext(stream)).event == "alive"
     tomorrow = formatting.today() + timedelta(days=1)
@@ -132,13 +136,13 @@ async def test_at_midnight_all_is_sent_anew(fold: Fold, monkeypatch: pytest.Monk
     await stream.aclose()
 
 
-async def test_there_is_no_room_for_two_who_come_at_a_time(
-    fold: Fold, monkeypatch: pytest.MonkeyPatch
+async def test_live_updates_with_room_for_one_viewer_refuse_the_second_of_two_at_once(
+    fold: FoldedJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though there was some when they asked."""
+    """There was room when both asked."""
     monkeypatch.setattr(live, "MAX_VIEWERS", 1)
-    here = Live(fold.replica, lambda name, _: name)
-    first, second = (here.stream(jobs_page(fold), lambda: True) for _ in "12")
+    updates = LiveUpdates(fold.replica, lambda name, _: name)
+    first, second = (updates.stream(jobs_page(fold), lambda: True) for _ in "12")
     await anext(first)
 
     assert [message async for message in second] == []

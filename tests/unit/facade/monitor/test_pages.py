@@ -1,4 +1,4 @@
-"""What the pages show, and that nothing which came from outside becomes markup."""
+"""What the pages show, and that no text from outside becomes markup."""
 
 import re
 import uuid
@@ -11,66 +11,74 @@ from litestar.types import ASGIApp
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.lifecycle import RequestCancel
-from fabric_jobs.facade.monitor.advice import OF_CODE
-from tests.support.monitor import TRACEPARENT, Fold, Well, browser, monitor
+from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
+from tests.support.monitor import (
+    TRACEPARENT,
+    FixedHealth,
+    FoldedJobs,
+    browser_client,
+    make_monitor,
+)
 
 _LINKS = ("href", "src", "action", "formaction", "sse-connect")
 EVIL = "<script>alert(1)</script>'\"&javascript:alert(2)<img src=x onerror=alert(3)>"
 
 
 @pytest.fixture
-def fold() -> Fold:
-    """A replica with no job."""
-    return Fold()
+def fold() -> FoldedJobs:
+    """Returns a replica without jobs."""
+    return FoldedJobs()
 
 
 async def get(app: ASGIApp, path: str) -> str:
-    """The page, which must be there."""
-    async with browser(app) as client:
+    """Returns the page, which must exist."""
+    async with browser_client(app) as client:
         answer = await client.get(path)
     assert answer.status_code == 200, answer.text
     return answer.text
 
 
 def text_of(html: str) -> str:
-    """What a person reads."""
+    """Returns the text that a person reads."""
     return unescape(" ".join(re.sub(r"<[^>]*>", " ", html).split()))
 
 
-async def test_the_list_tells_what_each_job_does(fold: Fold) -> None:
-    """Status, progress, type, item, attempt, times and executor; and the counts above it."""
+async def test_jobs_page_shows_each_job_and_the_summary(fold: FoldedJobs) -> None:
+    """A row has status, progress, type, item, attempt, times and executor."""
     waits, runs, failed = (fold.create() for _ in range(3))
     fold.start(runs)
     fold.progress(runs, 0.25, "a quarter")
     fold.start(failed)
     fold.fail(failed, "no")
-    fold.hear(ExecutorHeartbeat(executor_id="executor-a", slots=4, free_slots=3))
-    _, app = monitor(fold)
+    fold.add_executor(ExecutorHeartbeat(executor_id="executor-a", slots=4, free_slots=3))
+    _, app = make_monitor(fold)
     html = await get(app, "/monitor")
 
     rows = {row[:36]: text_of(row) for row in re.findall(r'<tr id="job-(.*?)</tr>', html, re.S)}
     assert rows.keys() == {waits, runs, failed}
-    assert re.search(r"NotStarted refresh Report 00000000 1 \S+ waits 0 s", rows[waits])
+    assert re.search(r"NotStarted refresh Report 00000000 1 \S+ waiting 0 s", rows[waits])
     assert re.search(r"InProgress 25 % refresh .* 0 s 5e1f0c7a", rows[runs])
-    assert re.search(r"Failed attempts used up refresh .* 0\.0 s 5e1f0c7a", rows[failed])
+    assert re.search(r"Failed all attempts failed refresh .* 0\.0 s 5e1f0c7a", rows[failed])
     assert '<progress max="1" value="0.25"' in html
     assert "NotStarted 1 InProgress 1 Oldest waiting 0 s Executors 1 Free slots 3 of 4" in (
         text_of(html)
     )
 
 
-async def test_a_job_s_page_tells_all_that_is_known_of_it(fold: Fold) -> None:
-    """The payload as it was sent, the error and what to do, the trace, and where it belongs."""
+async def test_job_page_shows_payload_error_advice_and_trace(fold: FoldedJobs) -> None:
+    """Numbers and texts of the payload are as they were sent."""
     number = b'{"big": 12345678901234567890123, "text": "caf\xc3\xa9"}'
     job_id = fold.create(payload=number)
     fold.start(job_id)
     fold.fail(job_id, "The region is closed.")
-    _, app = monitor(fold, monitor_trace_url="https://traces.test/t/{trace_id}")
+    _, app = make_monitor(fold, monitor_trace_url="https://traces.test/t/{trace_id}")
     html = await get(app, f"/monitor/jobs/{job_id.upper()}")
 
     assert "12345678901234567890123" in html
     assert "café" in html
-    assert "HandlerError The region is closed. System " + OF_CODE["HandlerError"] in text_of(html)
+    assert "HandlerError The region is closed. System " + ADVICE_BY_CODE["HandlerError"] in text_of(
+        html
+    )
     assert f"fabric-jobs jobs retry {job_id}" in html
     assert f'href="https://traces.test/t/{TRACEPARENT.split("-")[1]}"' in html
     assert f"/monitor/jobs/{job_id}/cancel" not in html
@@ -79,8 +87,10 @@ async def test_a_job_s_page_tells_all_that_is_known_of_it(fold: Fold) -> None:
 @pytest.mark.parametrize(
     "path", ["", "?status=Failed", "/executors", "/jobs/{}", "/jobs/{}/events"]
 )
-async def test_whatever_a_text_holds_it_stays_a_text(fold: Fold, path: str) -> None:
-    """Names, messages, payloads and executors' ids, on every page."""
+async def test_page_with_markup_in_its_values_shows_the_markup_as_text(
+    fold: FoldedJobs, path: str
+) -> None:
+    """Every page escapes names, messages, payloads and executor ids."""
     job_id = fold.create(
         item_type=EVIL, job_type=EVIL, payload=msgspec.json.encode({EVIL: EVIL}), activity_id=EVIL
     )
@@ -88,11 +98,11 @@ async def test_whatever_a_text_holds_it_stays_a_text(fold: Fold, path: str) -> N
     fold.progress(job_id, 0.5, EVIL)
     fold.fail(job_id, EVIL, code=EVIL)
     kind = JobKind(EVIL, EVIL)
-    fold.hear(ExecutorHeartbeat(executor_id=EVIL, pool=EVIL, job_kinds=(kind,), slots=1))
-    _, app = monitor(fold)
+    fold.add_executor(ExecutorHeartbeat(executor_id=EVIL, pool=EVIL, job_kinds=(kind,), slots=1))
+    _, app = make_monitor(fold)
     html = await get(app, f"/monitor{path.format(job_id)}")
 
-    found = Markup()
+    found = ParsedPage()
     found.feed(html)
 
     assert EVIL in found.texts | found.values
@@ -103,8 +113,8 @@ async def test_whatever_a_text_holds_it_stays_a_text(fold: Fold, path: str) -> N
     assert all(not text.strip() for text in found.code)
 
 
-class Markup(HTMLParser):
-    """What a browser makes of a page."""
+class ParsedPage(HTMLParser):
+    """The tags, attributes, texts and scripts of a page, as a browser parses them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,12 +141,12 @@ class Markup(HTMLParser):
             self.code.append(data)
 
 
-async def test_the_filters_are_in_the_form_as_they_were_typed(fold: Fold) -> None:
-    """And only what fits is in the list; the next page keeps them."""
+async def test_jobs_page_with_filters_shows_them_and_only_matching_jobs(fold: FoldedJobs) -> None:
+    """The form has the values as they were typed. The link to the next page keeps the filters."""
     for _ in range(51):
         fold.create(job_type="nightly")
     other = fold.create(job_type="hourly")
-    _, app = monitor(fold)
+    _, app = make_monitor(fold)
     html = await get(app, '/monitor?job_type=nightly&since=2h&item_type="><b>')
     assert 'name="item_type" value="&#34;&gt;&lt;b&gt;"' in html
     html = await get(app, "/monitor?job_type=nightly&status=NotStarted&since=2h")
@@ -152,50 +162,50 @@ async def test_the_filters_are_in_the_form_as_they_were_typed(fold: Fold) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "told"),
+    ("path", "status", "message"),
     [
         ("?status=Paused", 400, "status must be one of NotStarted"),
         ("?item=7", 400, "item &#39;7&#39; is not a GUID."),
         ("?since=yesterday", 400, "since: &#39;yesterday&#39; is neither a time"),
         ("?since=1h&until=2h", 400, "since must be a time before until."),
-        ("?before=x.y", 400, "That page can&#39;t be found"),
-        (f"?before={'9' * 30}.{uuid.UUID(int=1)}", 400, "That page can&#39;t be found"),
-        ("/jobs/7", 400, "is not the id of a job"),
+        ("?before=x.y", 400, "This page does not exist"),
+        (f"?before={'9' * 30}.{uuid.UUID(int=1)}", 400, "This page does not exist"),
+        ("/jobs/7", 400, "is not a job id"),
         ("/find?id=<b>", 400, "&lt;b&gt;"),
         (f"/jobs/{uuid.UUID(int=1)}", 404, "No such job is known"),
-        ("/nowhere", 404, "There is no such page."),
-        ("/static/../app.py", 404, "There is no such page."),
+        ("/nowhere", 404, "This page does not exist."),
+        ("/static/../app.py", 404, "This page does not exist."),
     ],
 )
-async def test_what_can_t_be_shown_is_a_page_that_says_why(
-    fold: Fold, path: str, status: int, told: str
+async def test_invalid_request_shows_an_error_page_with_the_reason(
+    fold: FoldedJobs, path: str, status: int, message: str
 ) -> None:
-    """With what would do, and nothing of what was typed as markup."""
-    _, app = monitor(fold)
-    async with browser(app) as client:
+    """The user's input is escaped."""
+    _, app = make_monitor(fold)
+    async with browser_client(app) as client:
         answer = await client.get(f"/monitor{path}")
 
     assert (answer.status_code, answer.headers["content-type"]) == (
         status,
         "text/html; charset=utf-8",
     )
-    assert told in answer.text
+    assert message in answer.text
 
 
-async def test_a_job_is_found_by_its_id(fold: Fold) -> None:
-    """However it is typed."""
+async def test_find_with_a_job_id_redirects_to_the_job_page(fold: FoldedJobs) -> None:
+    """Blanks and letter case do not matter."""
     job_id = fold.create()
-    _, app = monitor(fold)
-    async with browser(app) as client:
+    _, app = make_monitor(fold)
+    async with browser_client(app) as client:
         answer = await client.get("/monitor/find", params={"id": f" {job_id.upper()} "})
 
     assert answer.headers["location"] == f"/monitor/jobs/{job_id}"
 
 
-async def test_executors_are_listed_with_their_runs(fold: Fold) -> None:
-    """And what they have handlers for."""
+async def test_executors_page_shows_slots_runs_and_handlers(fold: FoldedJobs) -> None:
+    """A run is shown by the start of its job's id."""
     job_id = fold.create()
-    fold.hear(
+    fold.add_executor(
         ExecutorHeartbeat(
             executor_id="executor-a",
             pool="blue",
@@ -205,35 +215,37 @@ async def test_executors_are_listed_with_their_runs(fold: Fold) -> None:
             runs=(Run(job_id, 1),),
         )
     )
-    _, app = monitor(fold)
+    _, app = make_monitor(fold)
     html = await get(app, "/monitor/executors")
 
     assert re.search(rf"executor-a blue 3 of 4 \S+ {job_id[:8]} Report refresh", text_of(html))
 
 
 @pytest.mark.parametrize("path", ["", "/executors", "/jobs/{}"])
-async def test_a_replica_that_may_not_know_says_so(fold: Fold, path: str) -> None:
-    """On every page: what it shows may be old."""
-    _, app = monitor(fold, health=Well("The log's end was not seen for 30 s."))
+async def test_page_of_a_replica_that_is_not_ready_shows_a_warning(
+    fold: FoldedJobs, path: str
+) -> None:
+    """Every page shows it, with the reason."""
+    _, app = make_monitor(fold, health=FixedHealth("The log's end was not seen for 30 s."))
 
-    assert "What is shown may be old. The log's end was not seen" in (
+    assert "This page may be old. The log's end was not seen" in (
         text_of(await get(app, f"/monitor{path.format(fold.create())}"))
     )
 
 
-async def test_the_events_page_says_why_there_are_none(fold: Fold) -> None:
-    """Here, Kafka gives no answer."""
+async def test_events_page_without_kafka_shows_a_note(fold: FoldedJobs) -> None:
+    """The rest of the page is shown."""
     job_id = fold.create()
-    _, app = monitor(fold)
+    _, app = make_monitor(fold)
 
-    assert "Kafka gave no answer" in await get(app, f"/monitor/jobs/{job_id}/events")
+    assert "Kafka did not answer" in await get(app, f"/monitor/jobs/{job_id}/events")
 
 
-async def test_a_job_may_be_cancelled_until_it_is(fold: Fold) -> None:
-    """The button goes with the possibility."""
+async def test_job_page_after_a_cancel_has_no_cancel_button(fold: FoldedJobs) -> None:
+    """Before the cancel, the page has the button."""
     job_id = fold.create()
     fold.start(job_id)
-    _, app = monitor(fold)
+    _, app = make_monitor(fold)
     assert f"/monitor/jobs/{job_id}/cancel" in await get(app, f"/monitor/jobs/{job_id}")
     fold.do(RequestCancel(job_id=job_id))
 

@@ -1,17 +1,21 @@
-"""Who sees the monitor, and who may change something."""
+"""The sign-in to the monitor, and what each role may do."""
 
-import time
 import uuid
 from logging import LogRecord
 
 import httpx
 import pytest
 
-from fabric_jobs.facade.monitor import MonitorAccess, MonitorRole
-from fabric_jobs.facade.monitor.access import MAX_WRONG_TOKENS, SESSION_S, TooManyTriesError
-from fabric_jobs.runtime.settings import Secret
-from fabric_jobs.runtime.telemetry.logs import about
-from tests.support.monitor import OPERATOR, READER, Fold, browser, monitor, signed_in
+from fabric_jobs.facade.monitor.access import MAX_WRONG_TOKENS, SESSION_S
+from fabric_jobs.runtime.telemetry.logs import bound_ids
+from tests.support.monitor import (
+    OPERATOR,
+    READER,
+    FoldedJobs,
+    browser_client,
+    make_monitor,
+    sign_in,
+)
 
 JOB = str(uuid.UUID(int=7))
 HERE = "http://monitor.test"
@@ -27,43 +31,43 @@ STREAMS = ["/live", "/executors/live", f"/jobs/{JOB}/live"]
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_who_is_not_signed_in_is_led_to_the_form_and_back(page: str) -> None:
-    """Whatever the page: nothing of it is shown."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
+async def test_page_without_a_session_redirects_to_the_sign_in_and_back(page: str) -> None:
+    """Nothing of the page is shown before the sign-in."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
         answer = await client.get(f"/monitor{page}")
         assert answer.status_code == 303
         assert answer.headers["location"].startswith("/monitor/sign-in?next=%2Fmonitor")
         form = await client.get(answer.headers["location"])
         assert form.status_code == 200
         next_page = httpx.QueryParams(answer.headers["location"].partition("?")[2])["next"]
-        answer = await signed_in(client, READER, next=next_page)
+        answer = await sign_in(client, READER, next=next_page)
 
     assert answer.headers["location"].rstrip("/") == f"/monitor{page}".rstrip("/")
 
 
-async def test_what_a_form_sent_before_the_sign_in_is_not_sent_again() -> None:
-    """Who signs in looks first."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
+async def test_form_without_a_session_redirects_to_the_sign_in_and_then_to_the_first_page() -> None:
+    """The form is not sent again after the sign-in."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
         answer = await client.post(f"/monitor/jobs/{JOB}/cancel", headers={"origin": HERE})
 
     assert answer.headers["location"] == "/monitor/sign-in?next=%2Fmonitor"
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-async def test_who_is_not_signed_in_hears_nothing(stream: str) -> None:
-    """A stream isn't led anywhere."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
+async def test_stream_without_a_session_is_refused(stream: str) -> None:
+    """A stream is not redirected to the sign-in."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
         assert (await client.get(f"/monitor{stream}")).status_code == 401
 
 
-async def test_every_route_but_the_way_in_is_behind_the_sign_in() -> None:
-    """Also one that is made later."""
-    made, _ = monitor(Fold(), signed_in=True)
+async def test_routes_that_need_a_session_are_all_but_the_sign_in() -> None:
+    """A route that is added later must be added to the tests of this file."""
+    monitor, _ = make_monitor(FoldedJobs(), tokens=True)
 
-    paths = {route.path for route in made.app.routes} - {"/monitor/sign-in", "/monitor/sign-out"}
+    paths = {route.path for route in monitor.app.routes} - {"/monitor/sign-in", "/monitor/sign-out"}
     shown = {path for path in paths if "/static/" not in path}
     known = {f"/monitor{page.partition('?')[0]}".rstrip("/") for page in PAGES + STREAMS}
     assert {path.replace("{job_id:str}", JOB) for path in shown} == known | {
@@ -71,26 +75,28 @@ async def test_every_route_but_the_way_in_is_behind_the_sign_in() -> None:
     }
 
 
-async def test_a_reader_reads_and_an_operator_cancels(caplog: pytest.LogCaptureFixture) -> None:
-    """The button is the operator's, and so is what is behind it; a cancel is logged."""
+async def test_cancel_is_refused_to_a_reader_and_allowed_to_an_operator(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Only an operator sees the button. A cancel is logged with the job's id."""
     caplog.set_level("INFO", "fabric_jobs.monitor")
     logged = list[dict[str, str]]()
 
     def note(_: LogRecord) -> bool:
-        logged.append(about())
+        logged.append(bound_ids())
         return True
 
     caplog.handler.addFilter(note)
-    fold = Fold()
+    fold = FoldedJobs()
     job_id = fold.create()
-    _, app = monitor(fold, signed_in=True)
+    _, app = make_monitor(fold, tokens=True)
     path = f"/monitor/jobs/{job_id}"
-    async with browser(app, HERE) as client:
-        await signed_in(client, READER)
+    async with browser_client(app, HERE) as client:
+        await sign_in(client, READER)
         assert f"{path}/cancel" not in (await client.get(path)).text
         refused = await client.post(f"{path}/cancel", headers={"origin": HERE})
         assert (refused.status_code, fold.replica.get(job_id).job.final) == (403, False)  # type: ignore[union-attr]
-        await signed_in(client, OPERATOR)
+        await sign_in(client, OPERATOR)
         assert f"{path}/cancel" in (await client.get(path)).text
         done = await client.post(f"{path}/cancel", headers={"origin": HERE})
 
@@ -100,10 +106,12 @@ async def test_a_reader_reads_and_an_operator_cancels(caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
-async def test_the_cookie_is_for_this_site_and_no_script(scheme: str, secure: bool) -> None:
-    """And for HTTPS alone, where the browser came by that: a proxy ends it before us."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
+async def test_session_cookie_is_limited_to_the_monitor_and_hidden_from_scripts(
+    scheme: str, secure: bool
+) -> None:
+    """It is Secure if the browser's URL has HTTPS, even if a proxy ends HTTPS."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
         answer = await client.post(
             "/monitor/sign-in",
             data={"token": READER},
@@ -115,96 +123,49 @@ async def test_the_cookie_is_for_this_site_and_no_script(scheme: str, secure: bo
     assert ("secure" in parts) is secure
 
 
-async def test_signing_out_ends_the_session_in_the_browser() -> None:
-    """The next page asks again."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
-        await signed_in(client, READER)
+async def test_sign_out_removes_the_session_from_the_browser() -> None:
+    """The next page redirects to the sign-in."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
+        await sign_in(client, READER)
         assert (await client.get("/monitor/executors")).status_code == 200
         await client.post("/monitor/sign-out", headers={"origin": HERE})
         assert (await client.get("/monitor/executors")).status_code == 303
 
 
 @pytest.mark.parametrize("next_page", ["https://evil.test/", "//evil.test", "/monitorx", "\\", ""])
-async def test_a_sign_in_leads_nowhere_else(next_page: str) -> None:
-    """Whatever the link said that led there."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
-        answer = await signed_in(client, READER, next=next_page)
+async def test_sign_in_with_a_foreign_next_page_redirects_to_the_monitor(next_page: str) -> None:
+    """A link cannot use the sign-in to send the user to another site."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
+        answer = await sign_in(client, READER, next=next_page)
 
     assert answer.headers["location"] == "/monitor"
 
 
-async def test_a_wrong_token_is_refused_and_so_are_many(caplog: pytest.LogCaptureFixture) -> None:
-    """That somebody guesses is logged once; the right one gets in all the same."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
+async def test_sign_in_with_many_wrong_tokens_is_refused_with_429(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One warning is logged. The right token still works."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
         for _ in range(MAX_WRONG_TOKENS):
-            answer = await signed_in(client, "guess")
+            answer = await sign_in(client, "guess")
             assert answer.status_code == 403
             assert "neither the readers" in answer.text
         assert not caplog.records
         for _ in range(2):
-            assert (await signed_in(client, "guess")).status_code == 429
-        assert (await signed_in(client, OPERATOR)).status_code == 303
+            assert (await sign_in(client, "guess")).status_code == 429
+        assert (await sign_in(client, OPERATOR)).status_code == 303
         assert (await client.get("/monitor/executors")).status_code == 200
 
     assert [record.getMessage() for record in caplog.records] == [
-        f"more than {MAX_WRONG_TOKENS} wrong tokens came in a minute: who guesses?"
+        f"more than {MAX_WRONG_TOKENS} wrong monitor tokens in one minute: somebody may be guessing"
     ]
 
 
-def test_after_a_minute_wrong_tokens_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few are mistakes again."""
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    access = MonitorAccess({MonitorRole.READER: Secret(READER)})
-    for _ in range(MAX_WRONG_TOKENS):
-        assert access.sign_in("guess") is None
-    with pytest.raises(TooManyTriesError):
-        access.sign_in("guess")
-    now += 60
-
-    assert access.sign_in("guess") is None
-
-
-def test_a_session_is_good_on_every_replica_until_it_is_over_or_the_secret_changes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It says nothing that its reader could change."""
-    one, two = (
-        MonitorAccess({MonitorRole.READER: Secret(READER), MonitorRole.OPERATOR: Secret(OPERATOR)})
-        for _ in "12"
-    )
-    other = MonitorAccess(
-        {MonitorRole.READER: Secret("another secret"), MonitorRole.OPERATOR: Secret(OPERATOR)}
-    )
-    session = one.sign_in(READER)
-    assert session
-
-    assert two.role(session) is MonitorRole.READER
-    assert other.role(session) is None
-    assert one.role(session.replace("reader", "operator")) is None
-    assert one.role(session[:-1]) is None
-    for forged in (
-        None,
-        "",
-        ".",
-        "..",
-        "reader",
-        "reader.9999999999.",
-        "reader.x.y",
-        "nobody.1.2",
-        "é",
-    ):
-        assert one.role(forged) is None
-    later = time.time() + SESSION_S + 1
-    monkeypatch.setattr(time, "time", lambda: later)
-    assert one.role(session) is None
-
-
-async def test_a_body_that_is_no_sign_in_is_refused() -> None:
-    """Before it is read."""
-    _, app = monitor(Fold(), signed_in=True)
-    async with browser(app, HERE) as client:
-        assert (await signed_in(client, "x" * 10_000)).status_code == 413
+async def test_sign_in_with_a_body_above_the_bound_is_refused_with_413() -> None:
+    """No form of the monitor is that large."""
+    _, app = make_monitor(FoldedJobs(), tokens=True)
+    async with browser_client(app, HERE) as client:
+        assert (await sign_in(client, "x" * 10_000)).status_code == 413

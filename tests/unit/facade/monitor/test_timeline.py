@@ -1,15 +1,16 @@
-"""A job's events in rows, and the times in them."""
+"""The timeline of a job, and the readings of the log that fill it."""
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.contract.events import Event
-from fabric_jobs.executor.errors import HANDLER_ERROR, PAYLOAD_INVALID
-from fabric_jobs.facade.monitor.advice import OF_CODE, advice
-from fabric_jobs.facade.monitor.formatting import duration, elapsed, instant, short_time
-from fabric_jobs.facade.monitor.timeline import MAX_ROWS, Timeline
+from fabric_jobs.facade.monitor import timeline as timeline_module
+from fabric_jobs.facade.monitor.timeline import MAX_ROWS, WAITING_NOTE, Timeline
+from fabric_jobs.runtime.kafka.history import EventBatch
 from tests.support.lifecycle import (
     A,
     apply_event,
@@ -27,10 +28,11 @@ from tests.support.lifecycle import (
     stamp,
     unknown_event,
 )
+from tests.support.monitor import FoldedJobs, browser_client, make_monitor
 
 
 def story() -> list[Event]:
-    """A job that failed once, was handed back, and completed, with progress all along."""
+    """Returns the events of a job that failed once, was handed back once, and completed."""
     return events_of(
         (
             request(),
@@ -48,8 +50,8 @@ def story() -> list[Event]:
     )
 
 
-def test_progress_in_a_row_is_one_row() -> None:
-    """With the last of it; every other event has a row of its own, whoever tells it twice."""
+def test_timeline_with_consecutive_progress_shows_one_row_for_it() -> None:
+    """The row has the last progress. Every other event has one row, even if it is added twice."""
     timeline = Timeline()
     for event in story():
         timeline.add(event)
@@ -74,8 +76,8 @@ def test_progress_in_a_row_is_one_row() -> None:
     assert rows[-1].error is None
 
 
-def test_a_failure_s_row_has_the_traceback() -> None:
-    """Of an attempt as of the last, where the handler raised."""
+def test_timeline_row_of_a_failure_has_the_traceback() -> None:
+    """Both a failed attempt and a failed job show it."""
     job = drive([request(), claim(1, A, "e1")])
     raised = replace(report_failed(), traceback="Traceback: here")
     permanent = replace(raised, error=failure(permanent=True))
@@ -89,10 +91,10 @@ def test_a_failure_s_row_has_the_traceback() -> None:
     ]
 
 
-def test_what_was_not_read_is_left_out_and_not_made_up() -> None:
-    """Its numbers are missing, also between two events of progress; nothing goes back.
+def test_timeline_with_a_gap_leaves_the_missing_events_out_and_has_a_note() -> None:
+    """Rows of progress do not join over a gap, and an older event is ignored.
 
-    The first gap is told of, and told how to be filled.
+    The note names the first gap.
     """
     events = story()
     timeline = Timeline()
@@ -100,11 +102,11 @@ def test_what_was_not_read_is_left_out_and_not_made_up() -> None:
         timeline.add(event)
 
     assert [(row.first, row.last) for row in timeline.rows] == [(1, 1), (3, 3), (5, 5)]
-    assert timeline.note == "What came between events 1 and 3 was not read: reload the page."
+    assert timeline.note == "The events between 1 and 3 were not read. Reload the page."
 
 
-def test_a_timeline_has_an_end() -> None:
-    """The last rows are kept."""
+def test_timeline_with_more_rows_than_its_bound_keeps_the_last() -> None:
+    """An event of an unknown type has a row too."""
     timeline = Timeline()
     job = None
     for number in range(1, MAX_ROWS + 11):
@@ -117,44 +119,48 @@ def test_a_timeline_has_an_end() -> None:
     assert timeline.rows[-1].kind == "paused"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-3, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 min 0 s"),
-        (3_599, "59 min 59 s"),
-        (3_600, "1 h 0 min"),
-        (86_399, "23 h 59 min"),
-        (90_000, "1 d 1 h"),
-    ],
-)
-def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
-    """It never runs backwards."""
-    assert duration(seconds) == text
+class StalledHistory:
+    """Stands for `read_history`: it yields an empty batch after `finish` was set."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.finish = asyncio.Event()
+
+    async def __call__(self, *_: Any) -> AsyncIterator[EventBatch]:
+        self.started.set()
+        await self.finish.wait()
+        yield EventBatch(0, [])
 
 
-def test_what_is_over_is_measured_and_what_runs_counts_on() -> None:
-    """The browser is told since when."""
-    since = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-    assert elapsed(since, since + timedelta(milliseconds=440)) == "0.4 s"
-    assert elapsed(since, since + timedelta(seconds=61)) == "1 min 1 s"
-    assert elapsed(since).startswith('<span data-since="2026-01-01T12:00:00.000Z">')
-
-
-def test_a_time_says_its_day_where_that_is_not_today() -> None:
-    """To the second; the machine's form is exact."""
-    now = datetime.now(UTC).replace(hour=7, minute=8, second=9, microsecond=123_456)
-
-    assert ">07:08:09</time>" in short_time(now)
-    assert f"{now:%Y-%m-%dT}07:08:09.123Z" in short_time(now)
-    assert short_time(now - timedelta(days=1)) == instant(now - timedelta(days=1))
-    assert ">2026-01-01 00:00:00</time>" in instant(datetime(2026, 1, 1, tzinfo=UTC))
+@pytest.fixture
+def stalled(monkeypatch: pytest.MonkeyPatch) -> StalledHistory:
+    """Replaces the reading of the log."""
+    stalled = StalledHistory()
+    monkeypatch.setattr(timeline_module, "read_history", stalled)
+    return stalled
 
 
-def test_there_is_advice_for_every_error() -> None:
-    """Of ours by its code; of any other by whose fault it is."""
-    assert {HANDLER_ERROR, PAYLOAD_INVALID} < OF_CODE.keys()
-    assert advice(failure("RunTimedOut")) == OF_CODE["RunTimedOut"]
-    assert advice(failure("Anything")) == "Look at the service that the handler called."
+async def test_history_reading_that_takes_too_long_is_cancelled(
+    stalled: StalledHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next reading can start after it."""
+    monkeypatch.setattr(timeline_module, "READ_TIMEOUT_S", 0.01)
+    fold = FoldedJobs()
+    path = f"/monitor/jobs/{fold.create()}/events"
+    async with browser_client(make_monitor(fold)[1]) as client:
+        for _ in range(2):
+            assert "Kafka did not answer (TimeoutError)" in (await client.get(path)).text
+
+
+async def test_history_reading_during_another_one_is_refused_with_a_note(
+    stalled: StalledHistory,
+) -> None:
+    """The page does not wait for the other reading."""
+    fold = FoldedJobs()
+    path = f"/monitor/jobs/{fold.create()}/events"
+    async with browser_client(make_monitor(fold)[1]) as client:
+        first = asyncio.create_task(client.get(path))
+        await stalled.started.wait()
+        assert WAITING_NOTE in (await client.get(path)).text
+        stalled.finish.set()
+        assert WAITING_NOTE not in (await first).text

@@ -1,4 +1,4 @@
-"""The gRPC answers to commands that can't be answered now."""
+"""The gRPC errors and answers for commands that the facade cannot execute now."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from google.rpc.status_pb2 import Status
 
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.rpc.entries import answer_claim
-from fabric_jobs.facade.rpc.errors import answered
+from fabric_jobs.facade.rpc.errors import map_errors
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
@@ -46,13 +46,13 @@ class BusyJobs:
 
 
 @pytest.mark.parametrize("reason", UnavailableReason)
-async def test_answered_unavailable_ends_the_call_with_its_reason(
+async def test_map_errors_of_an_unavailable_error_ends_the_call_with_its_reason(
     reason: UnavailableReason,
 ) -> None:
     """The code is UNAVAILABLE; `google.rpc.ErrorInfo` has the reason."""
     context: Any = FakeContext()
     with pytest.raises(AbortedError):
-        async with answered(context):
+        async with map_errors(context):
             await BusyJobs(reason).execute(object())
     (detail,) = context.status.details
     info = ErrorInfo()
@@ -64,7 +64,7 @@ async def test_answered_unavailable_ends_the_call_with_its_reason(
 
 
 @pytest.mark.parametrize("reason", UnavailableReason)
-async def test_answer_claim_unavailable_is_undecided_with_its_reason(
+async def test_answer_claim_during_an_unavailable_error_is_undecided_with_its_reason(
     reason: UnavailableReason,
 ) -> None:
     """The executor sends the claim again, and logs why."""

@@ -1,32 +1,32 @@
-"""Progress that comes too fast, on its way to the log."""
+"""The throttle of progress reports."""
 
 import asyncio
 
 import pytest
 
 from fabric_jobs.facade.rpc import progress
-from fabric_jobs.facade.rpc.progress import ProgressGate
+from fabric_jobs.facade.rpc.progress import ProgressThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 GRANT = pb.Record(event_id="grant", partition=1, offset=7)
 
 
-class Log:
-    """Remembers the fractions that came through."""
+class FakeLog:
+    """Appends reports, and remembers their fractions."""
 
     def __init__(self) -> None:
-        self.seen: list[float] = []
-        self.came = asyncio.Event()
+        self.fractions: list[float] = []
+        self.appended = asyncio.Event()
 
-    async def answer(self, report: pb.Report) -> pb.Answer:
-        """Applied, by a record of its own."""
-        self.seen.append(report.progress.fraction)
-        self.came.set()
+    async def append(self, report: pb.Report) -> pb.Answer:
+        """Returns an accepted answer with a record of its own."""
+        self.fractions.append(report.progress.fraction)
+        self.appended.set()
         return pb.Answer(entry_id=report.entry_id, accepted=pb.Record(event_id="applied"))
 
 
 def report(entry_id: int, fraction: float, job_id: str = "job") -> pb.Report:
-    """A run's progress."""
+    """Returns a progress report of a run."""
     return pb.Report(
         entry_id=entry_id,
         job_id=job_id,
@@ -36,44 +36,44 @@ def report(entry_id: int, fraction: float, job_id: str = "job") -> pb.Report:
     )
 
 
-async def test_the_first_goes_through_and_the_next_are_held() -> None:
-    """Each is answered at once, by its own entry id; other runs are not concerned."""
-    log = Log()
-    gate = ProgressGate(log.answer)
-    first = await gate.answer(report(1, 0.1))
-    held = await gate.answer(report(2, 0.2))
-    await gate.answer(report(3, 0.1, "other"))
+async def test_progress_throttle_forwards_the_first_report_and_holds_the_next() -> None:
+    """Each report is answered at once with its own entry id. Other runs are throttled apart."""
+    log = FakeLog()
+    throttle = ProgressThrottle(log.append)
+    first = await throttle.answer(report(1, 0.1))
+    held = await throttle.answer(report(2, 0.2))
+    await throttle.answer(report(3, 0.1, "other"))
 
-    assert log.seen == [0.1, 0.1]
+    assert log.fractions == [0.1, 0.1]
     assert (first.entry_id, first.accepted.event_id) == (1, "applied")
     assert (held.entry_id, held.accepted) == (2, GRANT)
 
 
-async def test_the_latest_of_those_held_comes_when_the_second_is_over(
+async def test_progress_throttle_after_the_interval_forwards_the_latest_held_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One event for all of them."""
+    """The earlier held reports are dropped."""
     monkeypatch.setattr(progress, "INTERVAL_S", 0.05)
-    log = Log()
-    gate = ProgressGate(log.answer)
-    await gate.answer(report(1, 0.1))
-    log.came.clear()
+    log = FakeLog()
+    throttle = ProgressThrottle(log.append)
+    await throttle.answer(report(1, 0.1))
+    log.appended.clear()
     for entry_id in range(2, 50):
-        await gate.answer(report(entry_id, entry_id / 100))
+        await throttle.answer(report(entry_id, entry_id / 100))
     async with asyncio.timeout(10):
-        await log.came.wait()
+        await log.appended.wait()
 
-    assert log.seen == [0.1, 0.49]
+    assert log.fractions == [0.1, 0.49]
 
 
-async def test_a_run_that_ends_says_its_last_progress_first() -> None:
-    """And nothing is said of it afterwards."""
-    log = Log()
-    gate = ProgressGate(log.answer)
-    await gate.answer(report(1, 0.1))
-    await gate.answer(report(2, 0.9))
+async def test_progress_throttle_at_the_end_of_a_run_forwards_the_held_report_once() -> None:
+    """The final report finds the latest progress in the log before it."""
+    log = FakeLog()
+    throttle = ProgressThrottle(log.append)
+    await throttle.answer(report(1, 0.1))
+    await throttle.answer(report(2, 0.9))
     end = pb.Report(entry_id=3, job_id="job", attempt=1, completed=pb.Completed())
-    await gate.end(end)
-    await gate.end(end)
+    await throttle.end(end)
+    await throttle.end(end)
 
-    assert log.seen == [0.1, 0.9]
+    assert log.fractions == [0.1, 0.9]

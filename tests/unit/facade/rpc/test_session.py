@@ -1,4 +1,4 @@
-"""One stream's bounds, and what it says of the runs that its executor lists."""
+"""One executor's session: its bounds, its heartbeats, and the runs that it cancels."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from typing import Any
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
-from fabric_jobs.facade.rpc.session import MAX_BEAT_RUNS, MAX_WORKING, Session
+from fabric_jobs.facade.rpc.session import MAX_HEARTBEAT_RUNS, MAX_PENDING_ENTRIES, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
@@ -19,50 +19,52 @@ HELLO = pb.Hello(
 )
 
 
-class Facade:
-    """Jobs that are all refused, no job that is known, and a roster that remembers."""
+class FakeFacade:
+    """Jobs that refuse all commands, a replica without jobs, a roster that keeps heartbeats."""
 
     def __init__(self) -> None:
-        self.beats: list[ExecutorHeartbeat] = []
+        self.heartbeats: list[ExecutorHeartbeat] = []
         self.session = Session(HELLO, self, self, self)  # type: ignore[arg-type]
 
     async def execute(self, command: Command, read_to: int) -> Any:
-        """Decided against."""
+        """Refuses the command."""
         raise RefusedError(Refusal(Reason.NOT_FOUND, conclusive=True))
 
     def get(self, job_id: str) -> None:
-        """Nothing is known."""
+        """Returns no job."""
 
     async def publish(self, heartbeat: ExecutorHeartbeat) -> None:
-        """Remembers it."""
-        self.beats.append(heartbeat)
+        """Keeps the heartbeat."""
+        self.heartbeats.append(heartbeat)
 
 
-async def test_a_stream_that_nobody_reads_is_not_asked_for_more() -> None:
-    """What is not answered stays in the stream, until answers are taken."""
-    session = Facade().session
-    asked = 0
-    most = 3 * MAX_WORKING
+async def test_session_whose_answers_are_not_read_stops_reading_requests() -> None:
+    """The entries beyond the bound stay in the stream until answers are taken."""
+    session = FakeFacade().session
+    requested = 0
+    total = 3 * MAX_PENDING_ENTRIES
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
-        nonlocal asked
-        for asked in range(1, most + 1):
-            yield pb.SessionRequest(claims=[pb.Claim(entry_id=asked, job_id=JOB_ID, attempt=1)])
+        nonlocal requested
+        for requested in range(1, total + 1):
+            yield pb.SessionRequest(claims=[pb.Claim(entry_id=requested, job_id=JOB_ID, attempt=1)])
 
     reading = asyncio.create_task(session.read(pb.SessionRequest(hello=HELLO), requests()))
-    for _ in range(most):  # more turns than the whole would need
+    for _ in range(total):  # more turns of the loop than reading all requests would need
         await asyncio.sleep(0)
-    assert asked == MAX_WORKING + 1
-    answered = [answer.entry_id async for one in session.responses() for answer in one.answers]
+    assert requested == MAX_PENDING_ENTRIES + 1
+    answered = [
+        answer.entry_id async for response in session.responses() for answer in response.answers
+    ]
     await reading
 
-    assert sorted(answered) == list(range(1, most + 1))
+    assert sorted(answered) == list(range(1, total + 1))
 
 
-async def test_a_heartbeat_is_shared_with_what_the_executor_said_of_itself() -> None:
-    """In parts, where it lists more runs than a record holds; claims count as runs."""
-    facade = Facade()
-    runs = [pb.Run(job_id=f"job {number}", attempt=1) for number in range(MAX_BEAT_RUNS)]
+async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
+    """Each part says what the executor said of itself. Claims count as runs."""
+    facade = FakeFacade()
+    runs = [pb.Run(job_id=f"job {number}", attempt=1) for number in range(MAX_HEARTBEAT_RUNS)]
     claims = [pb.Run(job_id="claimed", attempt=2)]
     heartbeat = pb.Heartbeat(runs=runs, claims=claims, free_slots=2)
 
@@ -71,7 +73,7 @@ async def test_a_heartbeat_is_shared_with_what_the_executor_said_of_itself() -> 
 
     await facade.session.read(pb.SessionRequest(hello=HELLO, heartbeat=heartbeat), requests())
     assert [response async for response in facade.session.responses()] == []
-    first, second, empty = facade.beats
+    first, second, empty = facade.heartbeats
 
     assert (first.executor_id, first.pool, first.slots, first.free_slots) == (
         "executor",
@@ -80,14 +82,14 @@ async def test_a_heartbeat_is_shared_with_what_the_executor_said_of_itself() -> 
         2,
     )
     assert first.job_kinds == (JobKind("Item", "job"),)
-    assert len(first.runs) == MAX_BEAT_RUNS
+    assert len(first.runs) == MAX_HEARTBEAT_RUNS
     assert second.runs == (Run("claimed", 2),)
     assert empty.runs == ()
 
 
-async def test_a_run_is_told_to_stop_once_in_a_message() -> None:
-    """However often it is listed before the message goes down."""
-    session = Facade().session
+async def test_session_with_repeated_cancels_of_a_run_names_it_once_in_a_response() -> None:
+    """A run is repeated in a later response only."""
+    session = FakeFacade().session
     for _ in range(3):
         session.cancel(pb.Run(job_id=JOB_ID, attempt=1))
     session.end()
@@ -96,18 +98,18 @@ async def test_a_run_is_told_to_stop_once_in_a_message() -> None:
     assert [run.job_id for run in response.cancels] == [JOB_ID]
 
 
-async def test_what_an_executor_is_full_of_is_not_wanted_until_its_next_heartbeat() -> None:
-    """It would crowd out what that one has room for."""
-    session = Facade().session
-    kinds = session.wanted
+async def test_session_accepts_no_jobs_of_a_full_kind_until_the_next_heartbeat() -> None:
+    """Offers of that kind would crowd out offers of kinds for which the executor has room."""
+    session = FakeFacade().session
+    kinds = session.accepted_kinds
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
         yield pb.SessionRequest(heartbeat=pb.Heartbeat(full_job_types=HELLO.job_types))
-        full.append(session.wanted)
+        while_full.append(session.accepted_kinds)
         yield pb.SessionRequest(heartbeat=pb.Heartbeat())
 
-    full: list[tuple[JobKind, ...]] = []
+    while_full: list[tuple[JobKind, ...]] = []
     await session.read(pb.SessionRequest(hello=HELLO), requests())
 
-    assert full == [()]
-    assert session.wanted == kinds == (JobKind("Item", "job"),)
+    assert while_full == [()]
+    assert session.accepted_kinds == kinds == (JobKind("Item", "job"),)

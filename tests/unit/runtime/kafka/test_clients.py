@@ -1,4 +1,4 @@
-"""What each Kafka client is made with, and what is refused before any is made."""
+"""The arguments of Kafka clients, and the errors of unusable settings and missing ACLs."""
 
 import ssl
 from pathlib import Path
@@ -16,8 +16,8 @@ from fabric_jobs.contract.topics import EVENTS_TOPIC
 from fabric_jobs.runtime.kafka.clients import (
     KafkaRefusedError,
     client_arguments,
-    naming_denials,
-    not_allowed,
+    map_authorization_errors,
+    missing_acl_error,
 )
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError, from_env
 from tests.support.certificates import Authority
@@ -31,20 +31,20 @@ SASL = {
 
 
 def settings(**changes: str) -> KafkaSettings:
-    """Those of a user with a password, with changes."""
+    """Returns the settings of a user with a password, with these changes."""
     return from_env(KafkaSettings, SASL | {f"FABRIC_JOBS_{k}": v for k, v in changes.items()})
 
 
-def test_plain_is_the_default() -> None:
-    """Nothing is proved, and nothing is encrypted."""
+def test_client_arguments_by_default_are_plaintext() -> None:
+    """There is no authentication and no encryption."""
     assert client_arguments(KafkaSettings()) == {
         "bootstrap_servers": "127.0.0.1:9092",
         "security_protocol": "PLAINTEXT",
     }
 
 
-def test_a_user_is_named_with_its_password() -> None:
-    """By SCRAM, unless another mechanism is named."""
+def test_client_arguments_with_sasl_have_user_and_password() -> None:
+    """The mechanism is SCRAM-SHA-512 unless the settings name another."""
     assert client_arguments(settings()) == {
         "bootstrap_servers": "127.0.0.1:9092",
         "security_protocol": "SASL_PLAINTEXT",
@@ -56,8 +56,10 @@ def test_a_user_is_named_with_its_password() -> None:
 
 
 @pytest.mark.parametrize("ca", [True, False], ids=["own authority", "system's authorities"])
-def test_brokers_are_held_to_their_certificates(tmp_path: Path, ca: bool) -> None:
-    """Host name included, and never by a protocol of old."""
+def test_client_arguments_with_ssl_verify_certificate_and_host_name(
+    tmp_path: Path, ca: bool
+) -> None:
+    """TLS 1.2 is the lowest version."""
     file = str(Authority(tmp_path).ca) if ca else ""
     changed = settings(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SSL_CA_FILE=file)
     context = client_arguments(changed)["ssl_context"]
@@ -68,16 +70,16 @@ def test_brokers_are_held_to_their_certificates(tmp_path: Path, ca: bool) -> Non
     assert (len(context.get_ca_certs()) == 1) is ca
 
 
-def test_a_password_is_shown_nowhere() -> None:
-    """Neither by the settings nor by itself."""
-    shown = settings()
+def test_settings_with_a_password_do_not_show_it() -> None:
+    """Their text and the secret's text hide it, and they still compare by it."""
+    secret = settings()
 
-    assert "correct horse" not in f"{shown} {shown!r} {shown.kafka_sasl_password}"
-    assert shown == settings() != settings(KAFKA_SASL_PASSWORD="other")
+    assert "correct horse" not in f"{secret} {secret!r} {secret.kafka_sasl_password}"
+    assert secret == settings() != settings(KAFKA_SASL_PASSWORD="other")
 
 
-def test_a_password_comes_from_a_file(tmp_path: Path) -> None:
-    """As any setting may."""
+def test_client_arguments_with_a_password_file_have_its_content(tmp_path: Path) -> None:
+    """The line break at the end of the file is not part of the password."""
     file = tmp_path / "password"
     file.write_text("from a file\n")
     environ = SASL | {
@@ -118,8 +120,10 @@ def test_a_password_comes_from_a_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_half_said_is_refused_by_name(changes: dict[str, str], message: str) -> None:
-    """What would be passed over, too: whoever set it believes that it holds."""
+def test_client_arguments_with_incomplete_or_unused_settings_raise_error_that_names_them(
+    changes: dict[str, str], message: str
+) -> None:
+    """A setting that would have no effect is refused, because its author expects one."""
     with pytest.raises(SettingsError, match=message) as raised:
         client_arguments(settings(**changes))
 
@@ -135,18 +139,20 @@ def test_what_is_half_said_is_refused_by_name(changes: dict[str, str], message: 
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_denial_names_the_acl_that_is_missing(error: KafkaError, named: str) -> None:
-    """For the user that the program is."""
+def test_authorization_error_is_mapped_to_an_error_that_names_the_missing_acl(
+    error: KafkaError, named: str
+) -> None:
+    """The command in the message has the program's user."""
     with (
         pytest.raises(KafkaRefusedError, match=f"User:alice --operation Read {named}$"),
-        naming_denials(settings(), "Read", "jobs", group="pool"),
+        map_authorization_errors(settings(), "Read", "jobs", group="pool"),
     ):
         raise error
 
 
-def test_the_docs_show_the_command_that_a_denial_names() -> None:
-    """To the letter, for the facade."""
+def test_missing_acl_error_has_the_command_that_the_docs_show() -> None:
+    """The facade's command is the same, letter for letter."""
     facade = replace(settings(), kafka_bootstrap_servers="…", kafka_sasl_username="facade")
     (command,) = {one.command for one in find_commands("kafka-acls.sh")}
 
-    assert str(not_allowed(facade, "Read", EVENTS_TOPIC)).endswith(f" Allow it: {command}")
+    assert str(missing_acl_error(facade, "Read", EVENTS_TOPIC)).endswith(f" Allow it: {command}")

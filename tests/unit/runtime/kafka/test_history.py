@@ -1,6 +1,6 @@
-"""Which events of a job's history count."""
+"""Which events of a job's history apply."""
 
-from fabric_jobs.runtime.kafka.history import NumberedJob
+from fabric_jobs.runtime.kafka.history import JobSequence
 from tests.support.lifecycle import (
     A,
     cancel,
@@ -16,26 +16,26 @@ from tests.support.lifecycle import (
 )
 
 
-def test_event_that_is_not_the_next_of_its_job_does_not_count() -> None:
-    """Each event counts once and in order; a duplicate, a gap and the loser of a race do not."""
+def test_job_sequence_accepts_each_event_once_and_in_order() -> None:
+    """It does not accept a duplicate, an event after a gap, or the loser of a race."""
     events = events_of((request(), claim(1, A, "e1"), report_progress(), report_completed()))
     loser = decide_event(drive([request()]), cancel(), stamp("loser"))
-    job = NumberedJob()
+    sequence = JobSequence()
 
-    assert not job.takes(events[1])
+    assert not sequence.accept(events[1])
     for event in events:
-        assert job.takes(event)
-        assert not job.takes(events[0])
-        assert not job.takes(event)
-        assert job.sequence == 1 or not job.takes(loser)
-    assert job.sequence == len(events)
+        assert sequence.accept(event)
+        assert not sequence.accept(events[0])
+        assert not sequence.accept(event)
+        assert sequence.sequence == 1 or not sequence.accept(loser)
+    assert sequence.sequence == len(events)
 
 
-def test_event_after_the_final_one_does_not_count() -> None:
-    """The event has the next number, but its job has ended."""
-    job = NumberedJob()
-    assert job.takes(decide_event(None, request(), stamp("e1")))
-    assert job.takes(decide_event(drive([request()]), cancel(), stamp("e2")))
+def test_job_sequence_after_the_final_event_accepts_none() -> None:
+    """The refused event has the next sequence, but the job is final."""
+    sequence = JobSequence()
+    assert sequence.accept(decide_event(None, request(), stamp("e1")))
+    assert sequence.accept(decide_event(drive([request()]), cancel(), stamp("e2")))
 
-    assert not job.takes(unknown_event(drive([request(), cancel()])))
-    assert job.sequence == 2
+    assert not sequence.accept(unknown_event(drive([request(), cancel()])))
+    assert sequence.sequence == 2

@@ -1,4 +1,4 @@
-"""Log lines, as both programs write them."""
+"""The log lines of all programs."""
 
 import io
 import json
@@ -10,14 +10,14 @@ import pytest
 
 from fabric_jobs.runtime.settings import LogFormat
 from fabric_jobs.runtime.telemetry import logs, tracing
-from fabric_jobs.runtime.telemetry.logs import concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
 def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LogFormat], io.StringIO]]:
-    """Configures logging to a text; what it was comes back afterwards."""
+    """Returns a function that configures logging to a text. Restores logging afterwards."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
 
@@ -35,7 +35,7 @@ def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LogFormat], i
 
 @pytest.fixture
 def as_json(writing: Callable[[LogFormat], io.StringIO]) -> Callable[[], dict[str, Any]]:
-    """The last line that was logged."""
+    """Returns a function that returns the last logged line, decoded."""
     written = writing("json")
 
     def last() -> dict[str, Any]:
@@ -45,8 +45,10 @@ def as_json(writing: Callable[[LogFormat], io.StringIO]) -> Callable[[], dict[st
     return last
 
 
-def test_a_line_of_json_says_when_how_grave_and_who(as_json: Callable[[], dict[str, Any]]) -> None:
-    """Time in UTC, level, logger and the message with its arguments; no id where there is none."""
+def test_json_line_has_time_level_logger_and_message(
+    as_json: Callable[[], dict[str, Any]],
+) -> None:
+    """The time is in UTC. Without bound ids, the line has no others."""
     logging.getLogger("mine").warning("%d rows", 5)
     line = as_json()
 
@@ -54,9 +56,11 @@ def test_a_line_of_json_says_when_how_grave_and_who(as_json: Callable[[], dict[s
     assert line == {"level": "WARNING", "logger": "mine", "message": "5 rows"}
 
 
-def test_a_line_of_json_carries_the_ids(as_json: Callable[[], dict[str, Any]]) -> None:
-    """Those that were said, and those of the trace."""
-    with concerning(job="the job", attempt=None), tracing.continued(TRACE):
+def test_json_line_has_the_bound_ids_and_those_of_the_trace(
+    as_json: Callable[[], dict[str, Any]],
+) -> None:
+    """An id without a value is left out."""
+    with bind_ids(job="the job", attempt=None), tracing.continue_trace(TRACE):
         logging.getLogger("mine").info("working")
     line = as_json()
 
@@ -65,8 +69,10 @@ def test_a_line_of_json_carries_the_ids(as_json: Callable[[], dict[str, Any]]) -
     assert line["span_id"] == TRACE[36:52]
 
 
-def test_an_exception_is_one_line_with_its_traceback(as_json: Callable[[], dict[str, Any]]) -> None:
-    """Many lines of text stay one of the log."""
+def test_json_line_of_an_exception_has_its_traceback(
+    as_json: Callable[[], dict[str, Any]],
+) -> None:
+    """The traceback does not break the line."""
     try:
         raise ValueError("no such region")
     except ValueError:
@@ -82,40 +88,42 @@ def test_an_exception_is_one_line_with_its_traceback(as_json: Callable[[], dict[
     ("value", "shown"),
     [(5, 5), (0.5, 0.5), (True, True), (None, None), (float("nan"), "nan"), ({"a": 1}, "{'a': 1}")],
 )
-def test_what_an_author_adds_is_a_field(
+def test_json_line_with_extra_has_it_as_a_field(
     as_json: Callable[[], dict[str, Any]], value: object, shown: object
 ) -> None:
-    """As a number where JSON has it, else as text."""
+    """A value that JSON does not support becomes a text."""
     logging.getLogger("mine").info("working", extra={"rows": value})
 
     assert as_json()["rows"] == shown
 
 
-def test_what_an_author_adds_hides_no_id(as_json: Callable[[], dict[str, Any]]) -> None:
-    """A field that is ours stays ours."""
-    with concerning(job="the job"):
+def test_json_line_with_extra_of_a_standard_name_keeps_the_standard_value(
+    as_json: Callable[[], dict[str, Any]],
+) -> None:
+    """A caller cannot overwrite an id or the level."""
+    with bind_ids(job="the job"):
         logging.getLogger("mine").info("working", extra={"job": "another", "level": "x"})
     line = as_json()
 
     assert (line["job"], line["level"]) == ("the job", "INFO")
 
 
-def test_text_that_is_no_utf8_is_still_a_line(
+def test_json_line_with_a_lone_surrogate_escapes_it(
     writing: Callable[[LogFormat], io.StringIO],
 ) -> None:
-    """A lone surrogate, as in a file's name, is escaped."""
-    written = writing("json")  # in the test: pytest's own handlers would report the text as it is
+    """A file name can contain lone surrogates, which UTF-8 cannot encode."""
+    written = writing("json")  # here, because pytest's own handlers fail on the text
     logging.getLogger("mine").info("no file \udcff")
 
     assert json.loads(written.getvalue())["message"] == "no file \udcff"
 
 
-def test_a_line_for_people_ends_with_the_ids(
+def test_console_line_ends_with_the_bound_ids_and_those_of_the_trace(
     writing: Callable[[LogFormat], io.StringIO],
 ) -> None:
-    """Those of the trace, too."""
+    """Each id is shown as NAME=VALUE."""
     written = writing("console")
-    with concerning(job="the job"), tracing.continued(TRACE):
+    with bind_ids(job="the job"), tracing.continue_trace(TRACE):
         logging.getLogger("mine").info("working")
 
     ids = f"job=the job trace_id={TRACE[3:35]} span_id={TRACE[36:52]}"

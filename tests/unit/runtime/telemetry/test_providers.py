@@ -1,4 +1,4 @@
-"""When OpenTelemetry's SDK is started, by its own variables."""
+"""When OpenTelemetry's SDK is started, by its own environment variables."""
 
 import subprocess
 import sys
@@ -13,26 +13,26 @@ from fabric_jobs.runtime.telemetry import opentelemetry_sdk, providers
 from tests.support.paths import ROOT
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-TRACES = {"traced": True, "pushed": False, "scraped": False}
-METRICS = {"traced": False, "pushed": True, "scraped": False}
-BOTH = {"traced": True, "pushed": True, "scraped": False}
+TRACES = {"traces": True, "metrics": False, "prometheus": False}
+METRICS = {"traces": False, "metrics": True, "prometheus": False}
+BOTH = {"traces": True, "metrics": True, "prometheus": False}
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, bool]]:
-    """What was asked of the SDK."""
-    asked: list[dict[str, bool]] = []
+    """Replaces the SDK. Returns the arguments of each start."""
+    starts: list[dict[str, bool]] = []
 
-    def start(service: str, **what: bool) -> Callable[[], None]:
-        asked.append(what)
+    def start(service: str, **signals: bool) -> Callable[[], None]:
+        starts.append(signals)
         return lambda: None
 
     monkeypatch.setattr(opentelemetry_sdk, "start", start)
-    return asked
+    return starts
 
 
 @pytest.mark.parametrize(
-    ("environ", "asked"),
+    ("environ", "expected"),
     [
         ({}, []),
         ({ENDPOINT: ""}, []),
@@ -49,63 +49,73 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, bool]]:
         ({ENDPOINT: "http://x:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, [BOTH]),
     ],
 )
-def test_a_signal_is_sent_where_a_variable_of_opentelemetry_says_so(
-    started: list[dict[str, bool]], environ: dict[str, str], asked: list[dict[str, bool]]
+def test_export_telemetry_starts_the_sdk_for_the_signals_that_variables_ask_for(
+    started: list[dict[str, bool]], environ: dict[str, str], expected: list[dict[str, bool]]
 ) -> None:
-    """And nothing is started without one."""
-    with providers.running("a program", environ, scraped=False):
-        assert started == asked
+    """Without such a variable, the SDK is not started."""
+    with providers.export_telemetry("a program", environ, prometheus=False):
+        assert started == expected
 
 
-def test_what_prometheus_asks_needs_no_variable(started: list[dict[str, bool]]) -> None:
-    """The SDK is started, and nothing is sent."""
-    with providers.running("a program", {}, scraped=True):
-        assert started == [{"traced": False, "pushed": False, "scraped": True}]
+def test_export_telemetry_for_prometheus_starts_the_sdk_without_a_variable(
+    started: list[dict[str, bool]],
+) -> None:
+    """Nothing is exported by OTLP."""
+    with providers.export_telemetry("a program", {}, prometheus=True):
+        assert started == [{"traces": False, "metrics": False, "prometheus": True}]
 
 
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER=zipkin: only otlp"),
-        ({"OTEL_METRICS_EXPORTER": "console"}, "OTEL_METRICS_EXPORTER=console: only otlp"),
+        (
+            {"OTEL_TRACES_EXPORTER": "zipkin"},
+            "OTEL_TRACES_EXPORTER=zipkin: the only supported exporter is otlp",
+        ),
+        (
+            {"OTEL_METRICS_EXPORTER": "console"},
+            "OTEL_METRICS_EXPORTER=console: the only supported exporter is otlp",
+        ),
         (
             {ENDPOINT: "http://x:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc: only http/protobuf",
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc: the only supported protocol is http/protobuf",
         ),
         (
             {ENDPOINT: "http://x:4317", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json"},
-            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/json: only http/protobuf",
+            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/json: the only supported protocol",
         ),
     ],
 )
-def test_what_can_t_be_done_is_refused(
+def test_export_telemetry_with_an_unsupported_exporter_or_protocol_raises_settings_error(
     started: list[dict[str, bool]], environ: dict[str, str], message: str
 ) -> None:
-    """The variable is named, and what to do."""
+    """The message names the variable and what to do."""
     with (
         pytest.raises(SettingsError, match=message),
-        providers.running("a program", environ, scraped=True),
+        providers.export_telemetry("a program", environ, prometheus=True),
     ):
         pass
     assert started == []
 
 
-def test_a_collector_that_is_away_does_not_hold_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can't be sent in time is lost, and the program ends."""
-    away = threading.Event()
-    monkeypatch.setattr(providers, "FLUSH_S", 0.01)
-    monkeypatch.setattr(opentelemetry_sdk, "start", lambda *_, **__: away.wait)
-    with providers.running("a program", {}, scraped=True):
+def test_export_telemetry_with_an_unreachable_collector_ends_within_its_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The spans and metrics that cannot be exported in time are lost."""
+    unreachable = threading.Event()
+    monkeypatch.setattr(providers, "FLUSH_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(opentelemetry_sdk, "start", lambda *_, **__: unreachable.wait)
+    with providers.export_telemetry("a program", {}, prometheus=True):
         pass
 
-    (flushing,) = (one for one in threading.enumerate() if one.name == "flush telemetry")
-    assert flushing.daemon
-    away.set()
-    flushing.join()
+    (flush,) = (one for one in threading.enumerate() if one.name == "flush telemetry")
+    assert flush.daemon
+    unreachable.set()
+    flush.join()
 
 
 def run(program: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter."""
+    """Runs a program in a fresh interpreter."""
     return subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -117,25 +127,26 @@ def run(program: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_program_without_the_sdk_says_what_to_install() -> None:
-    """Where it is asked for; else it is not missed."""
+def test_export_telemetry_without_the_sdk_raises_error_that_names_the_extra() -> None:
+    """If no variable asks for an export, the SDK is not needed."""
     without = (
         "import sys; sys.modules['opentelemetry.sdk'] = None\n"
         "from fabric_jobs.runtime.telemetry import providers\n"
     )
-    asked = f"with providers.running('x', {{'{ENDPOINT}': 'http://x:4318'}}, scraped=False): pass"
-    found = run(without + asked)
+    block = "with providers.export_telemetry('x', {}, prometheus=False): pass"
+    exporting = block.replace("{}", f"{{'{ENDPOINT}': 'http://x:4318'}}")
+    found = run(without + exporting)
 
-    assert "SettingsError: There is no opentelemetry" in found.stderr
+    assert "SettingsError: The module opentelemetry.sdk" in found.stderr
     assert "pip install 'fabric-jobs[otel]'" in found.stderr
-    assert run(without + "with providers.running('x', {}, scraped=False): pass").returncode == 0
+    assert run(without + block).returncode == 0
 
 
-def test_a_bad_variable_of_the_sdk_is_named() -> None:
-    """In one line, as any other setting's."""
+def test_export_telemetry_with_a_bad_variable_of_the_sdk_raises_settings_error() -> None:
+    """The error has OpenTelemetry's reason."""
     program = (
         "import os; from fabric_jobs.runtime.telemetry import providers\n"
-        "with providers.running('x', os.environ, scraped=False): pass"
+        "with providers.export_telemetry('x', os.environ, prometheus=False): pass"
     )
     found = run(program, **{ENDPOINT: "http://x:4318", "OTEL_BSP_MAX_QUEUE_SIZE": "-1"})
 
@@ -150,8 +161,8 @@ def test_a_bad_variable_of_the_sdk_is_named() -> None:
         "fabric_jobs.runtime.telemetry.providers",
     ],
 )
-def test_the_sdk_is_loaded_by_none_that_may_lack_it(module: str) -> None:
-    """A light executor has OpenTelemetry's API and no more."""
+def test_module_that_works_without_the_sdk_does_not_load_it(module: str) -> None:
+    """The base install of an executor has OpenTelemetry's API only."""
     found = run(f"import {module}, sys; print(*sys.modules)")
     loaded: set[Any] = set(found.stdout.split())
 

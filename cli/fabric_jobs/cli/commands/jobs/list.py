@@ -14,7 +14,7 @@ from fabric_jobs.cli.output.json_lines import message_json
 from fabric_jobs.cli.output.tables import print_note, print_table
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.contract.wire import STATUSES, time_to_proto
-from fabric_jobs.runtime.times import to_seconds
+from fabric_jobs.runtime.times import format_time
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: The options that filter no jobs.
@@ -104,7 +104,7 @@ def _format_filters(context: click.Context) -> str:
         for value in values if isinstance(values, tuple) else (values,):
             words.append(option.opts[0])
             if isinstance(value, datetime):
-                words.append(to_seconds(value))
+                words.append(format_time(value))
             elif value is not True:
                 words.append(str(value))
     return shlex.join(words)

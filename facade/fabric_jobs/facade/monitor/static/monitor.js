@@ -1,16 +1,16 @@
-// What the pages do beside htmx: durations count on, and a lost connection is said to be lost.
+// Adds to htmx: running durations are updated every second, and a lost connection is shown.
 "use strict";
 (() => {
-  const SILENT_MS = 5_000; // Several times what lies between two signs of life.
+  const SILENT_MS = 5_000; // Several times the interval between two signs of life.
   const live = document.getElementById("live");
-  let aheadMs = 0; // How far the facade's clock is ahead of this one.
+  let aheadMs = 0; // By how much the facade's clock is ahead of this browser's.
   let aliveAt = Date.now();
   let lost = false;
 
   const now = () => Date.now() + aheadMs;
 
-  // As `duration` in shown.py.
-  function duration(seconds) {
+  // The same as `format_duration` in formatting.py.
+  function formatDuration(seconds) {
     const whole = Math.max(0, Math.floor(seconds));
     const [day, hour, minute] = [86400, 3600, 60];
     if (whole >= day) return `${Math.floor(whole / day)} d ${Math.floor((whole % day) / hour)} h`;
@@ -19,32 +19,32 @@
     return `${whole} s`;
   }
 
-  function say(state, text) {
+  function showConnection(state, text) {
     if (live.textContent === text) return;
     live.textContent = text;
     live.dataset.state = state;
   }
 
-  function lose() {
+  function setLost() {
     lost = true;
     const at = new Date(aliveAt + aheadMs).toISOString().slice(11, 19);
-    say("lost", `Not live since ${at} UTC: the connection is lost, and tried again. Reload the page if that lasts.`);
+    showConnection("lost", `Not live since ${at} UTC: the connection is lost. Reconnecting… Reload the page if this lasts.`);
   }
 
   document.body.addEventListener("htmx:sseMessage", ({ detail }) => {
     if (detail.type !== "alive") return;
-    // It comes behind what has changed: from here on the page is right again.
+    // This message follows all changed parts, so the page is up to date now.
     aliveAt = Date.now();
     aheadMs = Number(detail.data) - aliveAt;
     lost = false;
-    say("live", "Live");
+    showConnection("live", "Live");
   });
-  document.body.addEventListener("htmx:sseError", lose);
+  document.body.addEventListener("htmx:sseError", setLost);
   setInterval(() => {
-    if (Date.now() - aliveAt > SILENT_MS) lose();
-    if (lost) return; // Nobody knows whether what counts on here still runs.
+    if (Date.now() - aliveAt > SILENT_MS) setLost();
+    if (lost) return; // Without a connection, a run may have ended already.
     for (const node of document.querySelectorAll("[data-since]")) {
-      node.textContent = duration((now() - Date.parse(node.dataset.since)) / 1000);
+      node.textContent = formatDuration((now() - Date.parse(node.dataset.since)) / 1000);
     }
   }, 1000);
 })();

@@ -1,0 +1,61 @@
+"""The base of the server's interceptors: it runs code around each call of `JobStatusService`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Any, ClassVar
+
+import grpc
+
+from fabric_jobs.facade.rpc.errors import Context
+from fabric_jobs.status.v1.job_status_pb2 import DESCRIPTOR
+
+SERVICE = DESCRIPTOR.services_by_name["JobStatusService"].full_name
+
+Handler = Any  # gRPC's types describe the handlers of the blocking server only
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
+    """Runs `around` around each call. Calls of the standard services pass unchanged."""
+
+    #: Whether `around` runs around streams too.
+    wraps_streams: ClassVar[bool]
+
+    @abstractmethod
+    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+        """Returns the block in which a call of this method of `JobStatusService` runs."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Returns the handler of the called method, wrapped; gRPC calls this."""
+        handler = await continuation(handler_call_details)
+        service, _, method = handler_call_details.method.removeprefix("/").partition("/")
+        if handler is None or service != SERVICE:
+            return handler
+        if not handler.response_streaming:
+            return self._wrap_unary(handler, method)
+        return self._wrap_stream(handler, method) if self.wraps_streams else handler
+
+    def _wrap_unary(self, handler: Handler, method: str) -> Handler:
+        async def call(request: Any, context: Context) -> Any:
+            async with self.around(method, context):
+                return await handler.unary_unary(request, context)
+
+        codecs = (handler.request_deserializer, handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(call, *codecs)
+
+    def _wrap_stream(self, handler: Handler, method: str) -> Handler:
+        call = handler.stream_stream or handler.unary_stream
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with self.around(method, context), aclosing(call(request, context)) as responses:
+                async for response in responses:
+                    yield response
+
+        codecs = (handler.request_deserializer, handler.response_serializer)
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(stream, *codecs)
+        return grpc.unary_stream_rpc_method_handler(stream, *codecs)
