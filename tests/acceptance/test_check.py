@@ -164,7 +164,7 @@ def test_a_variable_of_opentelemetry_that_a_facade_refuses_fails() -> None:
 
     assert report.code == 1
     assert report.verdicts("settings") == ["failed"]
-    assert "OTEL_TRACES_EXPORTER=zipkin: only otlp" in report.text
+    assert "OTEL_TRACES_EXPORTER=zipkin: the only supported exporter is otlp" in report.text
 
 
 def test_a_state_folder_that_cannot_be_written_to_fails(

@@ -197,7 +197,7 @@ async def test_a_check_names_what_kafka_refuses(
         missing[operation] = await command.run("check", environment=environment)
 
     assert good.exit_code == 0, good.stdout
-    assert _failed(wrong, "kafka").startswith(f"Kafka at {secured.sasl_servers} refuses the user")
+    assert _failed(wrong, "kafka").startswith(f"Kafka at {secured.sasl_servers} rejects the user")
     assert "needs FABRIC_JOBS_KAFKA_SASL_PASSWORD" in _failed(unsaid, "settings")
     assert "does not allow this program Write" in _failed(missing["Write"], "append")
     assert "this program DescribeConfigs" in _failed(missing["DescribeConfigs"], "topic")

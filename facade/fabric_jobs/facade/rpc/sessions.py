@@ -52,7 +52,7 @@ class Sessions:
                 context,
                 grpc.StatusCode.UNAVAILABLE,
                 "STOPPING",
-                "This replica stops. Connect to another one.",
+                "This replica is stopping. Connect to another replica.",
             )
         first = await anext(aiter(requests), None)
         if first is None:
