@@ -134,7 +134,7 @@ async def test_an_acl_that_is_missing_is_named(
 
     if denied.user == "subscriber":  # Kafka hides from it that there is such a topic
         assert f"no topic {denied.name}" in told
-        assert "this user of Kafka may not Read it" in told
+        assert "the Kafka user may not Read this one" in told
     else:
         assert told.endswith(
             f"Kafka does not allow this program {denied.operation} on {denied.kind} "
