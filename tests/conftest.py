@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from confluent_kafka import Producer
 from msgspec import Struct
 
 from fabric_jobs.runtime.kafka.brokers import APACHE, EMBEDDED, Broker
 from tests.support import node_examples
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
+from tests.support.embedded_broker import run_embedded_broker
 from tests.support.secured_kafka import SecuredKafka
 
 SERVERS = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
@@ -72,10 +72,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Cluster]:
     """The embedded broker."""
-    owner = Producer({"bootstrap.servers": "ignored:1", "test.mock.num.brokers": 1, "log_level": 0})
-    (found,) = owner.list_topics(timeout=10).brokers.values()
-    yield Cluster(f"{found.host}:{found.port}", EMBEDDED)
-    owner.flush(1)
+    with run_embedded_broker() as address:
+        yield Cluster(address, EMBEDDED)
 
 
 @pytest.fixture(params=["embedded", "apache"])
