@@ -1,4 +1,4 @@
-// An executor, made from the .proto alone: docs/executors.md says what it must do, and why.
+// An executor in JavaScript that needs only the .proto. docs/executors.md describes the protocol.
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,11 +15,11 @@ const pool = setting("POOL", "node");
 const slots = Number(setting("SLOTS", 10));
 const drainMs = 1000 * Number(setting("DRAIN_S", 30));
 
-const ANSWER_MS = 30_000; // a stream that leaves an entry unanswered for so long is given up
-const CLEAN_UP_MS = 5_000;
-const LONGEST_LIFE_MS = 24 * 60 * 60 * 1000;
+const ANSWER_TIMEOUT_MS = 30_000; // a stream with an entry that is unanswered for longer is closed
+const CLEAN_UP_TIMEOUT_MS = 5_000; // for handlers, after the drain has cancelled them
+const MAX_LIFE_MS = 24 * 60 * 60 * 1000; // of a job
 
-// By item type and job type; a handler ends by throwing once its signal says so.
+// The keys are item type and job type. A handler throws once its signal is aborted.
 const handlers = {
   "Contoso.FinanceAnalytics.Forecast/countRows": async ({ rows = 3 }, { progress, signal }) => {
     for (let row = 1; row <= rows; row++) {
@@ -29,13 +29,13 @@ const handlers = {
   },
 };
 const policy = { maxAttempts: 3, initialBackoff: { seconds: 1 }, cancelGrace: { seconds: 60 } };
-const kindOf = ({ itemType, jobType }) => `${itemType}/${jobType}`;
+const handlerKey = ({ itemType, jobType }) => `${itemType}/${jobType}`;
 
-// --- The stream: an entry lives until it is answered, whichever streams that takes.
+// --- The stream. A claim or report is an entry: it is repeated on each new stream until answered.
 
 const executorId = randomUUID();
 const jobTypes = Object.keys(handlers)
-  .map((kind) => kind.split("/"))
+  .map((key) => key.split("/"))
   .map(([itemType, jobType]) => ({ itemType, jobType }));
 const proto = loadSync("fabric_jobs/status/v1/job_status.proto", {
   includeDirs: [fileURLToPath(new URL("../proto", import.meta.url))],
@@ -43,7 +43,7 @@ const proto = loadSync("fabric_jobs/status/v1/job_status.proto", {
   longs: Number,
 });
 const { JobStatusService } = grpc.loadPackageDefinition(proto).fabric_jobs.status.v1;
-// By certificate, as beyond loopback; plain without the files.
+// Mutual TLS if the variables name the PEM files, else plain text, which is for loopback only.
 const pem = (name) => readFileSync(setting(`FACADES_TLS_${name}_FILE`));
 const credentials = setting("FACADES_TLS_CA_FILE")
   ? grpc.credentials.createSsl(pem("CA"), pem("KEY"), pem("CERT"))
@@ -68,19 +68,19 @@ async function ask(kind, fields) {
 
 function send(entry) {
   entry.sentAt = Date.now();
-  stream?.write(entry.request); // where there is none, the next one sends it
+  stream?.write(entry.request); // without a stream, the next stream sends it
 }
 
-function take({ answers, cancels, stops, offers }) {
+function receive({ answers, cancels, stops, offers }) {
   for (const answer of answers) {
     unanswered.get(answer.entryId)?.resolve(answer);
     unanswered.delete(answer.entryId);
   }
   for (const run of cancels) runs.get(keyOf(run))?.end.abort("stopped");
-  for (const run of stops) runs.get(keyOf(run))?.end.abort("not ours");
+  for (const run of stops) runs.get(keyOf(run))?.end.abort("revoked");
   for (const { job, record, payload } of offers) {
-    const dispatch = { ...job, kind: kindOf(job), record, payload: JSON.parse(payload) };
-    if (dispatch.kind in handlers && freeSlots() > 0) start(dispatch);
+    const dispatch = { ...job, key: handlerKey(job), record, payload: JSON.parse(payload) };
+    if (dispatch.key in handlers && freeSlots() > 0) start(dispatch);
   }
 }
 
@@ -88,7 +88,7 @@ async function stayConnected() {
   for (let turn = 0; !stopped; turn++) {
     const address = facades[turn % facades.length];
     const client = new JobStatusService(address, credentials, keepalive);
-    stream = client.session().on("data", take).on("error", () => {}); // the status says it too
+    stream = client.session().on("data", receive).on("error", () => {}); // its status event follows
     stream.write({ hello: { executorId, pool, jobTypes, slots }, heartbeat: heartbeat() });
     unanswered.forEach(send);
     const ended = await new Promise((resolve) => stream.on("status", resolve));
@@ -101,11 +101,11 @@ async function stayConnected() {
 
 function beat() {
   const oldest = Math.min(...[...unanswered.values()].map(({ sentAt }) => sentAt));
-  if (oldest + ANSWER_MS < Date.now()) stream?.cancel();
+  if (oldest + ANSWER_TIMEOUT_MS < Date.now()) stream?.cancel();
   else stream?.write({ heartbeat: heartbeat() });
 }
 
-// --- The runs: one for each attempt, from its claim to the answer to its last report.
+// --- The runs. A run lasts from the claim of an attempt to the answer to its last report.
 
 const runs = new Map();
 let draining = false;
@@ -113,29 +113,29 @@ const keyOf = ({ jobId, attempt }) => `${jobId}/${attempt}`;
 const freeSlots = () => (draining ? 0 : slots - runs.size);
 
 function heartbeat() {
-  const held = [...runs.values()].filter(({ end }) => end.signal.reason !== "not ours");
+  const held = [...runs.values()].filter(({ end }) => end.signal.reason !== "revoked");
   const claims = held.filter(({ grant }) => !grant);
   return { runs: held.filter(({ grant }) => grant), claims, freeSlots: freeSlots() };
 }
 
-function start({ kind, jobId, attempt, record, payload }) {
+function start({ key, jobId, attempt, record, payload }) {
   const run = { jobId, attempt, grant: null, end: new AbortController() };
-  if (runs.has(keyOf(run))) return; // read again, or offered as well
+  if (runs.has(keyOf(run))) return; // the record was read again, or the attempt is offered too
   runs.set(keyOf(run), run);
   run.decided = ask("claims", { jobId, attempt, record, policy });
-  run.over = execute(run, handlers[kind], payload ?? {}).finally(() => runs.delete(keyOf(run)));
+  run.over = execute(run, handlers[key], payload ?? {}).finally(() => runs.delete(keyOf(run)));
 }
 
 async function execute(run, handler, payload) {
   const { jobId, attempt, end: { signal } } = run;
   const grant = (run.grant = (await run.decided).accepted);
-  if (!grant) return; // refused for good: it is another's, or over
+  if (!grant) return; // refused, which is final
   const report = (outcome) => ask("reports", { jobId, attempt, grant, ...outcome });
   const progress = async (fraction, message) => {
-    if (run.telling) return; // one at a time: at most one a second is kept
-    run.telling = true;
+    if (run.reporting) return; // one at a time, because the facade keeps at most one a second
+    run.reporting = true;
     await report({ progress: { fraction, message } });
-    run.telling = false;
+    run.reporting = false;
   };
   let outcome = { completed: {} };
   try {
@@ -145,14 +145,14 @@ async function execute(run, handler, payload) {
     else if (signal.reason === "handed back") outcome = { handedBack: {} };
     else outcome = { failed: { errorCode: "HandlerError", message: `${error}`, source: "System" } };
   }
-  if (signal.reason !== "not ours") await report(outcome);
+  if (signal.reason !== "revoked") await report(outcome);
 }
 
-// --- Kafka: a record is committed once its claim is decided, not once its job is done.
+// --- Kafka. A record is committed once its claim is decided, not once its job is done.
 
 async function takeBatch({ batch, resolveOffset, heartbeat, isRunning }) {
   const until = async (done) => {
-    while (isRunning() && !(await done())) await heartbeat(); // the group's, not the facade's
+    while (isRunning() && !(await done())) await heartbeat(); // to the consumer group
     return isRunning();
   };
   for (const message of batch.messages) {
@@ -168,18 +168,18 @@ async function takeBatch({ batch, resolveOffset, heartbeat, isRunning }) {
 }
 
 function dispatchOf(partition, { offset, timestamp, value }) {
-  if (Number(timestamp) + LONGEST_LIFE_MS < Date.now()) return null; // no job lives as long
+  if (Number(timestamp) + MAX_LIFE_MS < Date.now()) return null; // no job lives that long
   try {
     const { id: eventId, subject: jobId, data: { state, dispatch } } = JSON.parse(value);
-    if (!dispatch || !(kindOf(state) in handlers)) return null;
+    if (!dispatch || !(handlerKey(state) in handlers)) return null;
     const record = { eventId, partition, offset };
-    return { ...state, ...dispatch, kind: kindOf(state), jobId, record };
+    return { ...state, ...dispatch, key: handlerKey(state), jobId, record };
   } catch {
-    return null; // no event: it stops no reader
+    return null; // not an event: it is skipped
   }
 }
 
-// --- The process: SIGTERM drains.
+// --- The process. SIGTERM drains it.
 
 const kafka = new Kafka({ brokers: servers, logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({ groupId: pool });
@@ -188,14 +188,14 @@ setInterval(beat, 5_000);
 
 process.once("SIGTERM", async () => {
   draining = true;
-  await consumer.disconnect(); // its partitions go to others at once
+  await consumer.disconnect(); // other executors get its partitions at once
   const over = () => Promise.all([...runs.values()].map((run) => run.over));
   await Promise.race([over(), sleep(drainMs)]);
   for (const { end } of runs.values()) end.abort("handed back");
-  await Promise.race([over(), sleep(CLEAN_UP_MS)]);
-  stream?.end(); // the facade answers what it was asked, and ends the stream
+  await Promise.race([over(), sleep(CLEAN_UP_TIMEOUT_MS)]);
+  stream?.end(); // the facade answers the open entries, and then ends the stream
   [stream, stopped] = [null, true];
-  await Promise.race([connected, sleep(CLEAN_UP_MS)]);
+  await Promise.race([connected, sleep(CLEAN_UP_TIMEOUT_MS)]);
   process.exit(0);
 });
 consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || process.exit(1));

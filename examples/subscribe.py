@@ -1,4 +1,4 @@
-"""Follows every job on the topic, and prints a line for each event that applies."""
+"""Reads every job's events from the topic, and prints a line for each event that applies."""
 
 import asyncio
 import json
@@ -12,9 +12,9 @@ KEPT_MS = 8 * 24 * 60 * 60 * 1000
 
 
 async def main() -> None:
-    # By job, the oldest first: its number, whether it has ended, and when it began.
+    # By job id, the oldest job first: its last sequence, whether it has ended, and when it began.
     jobs: dict[str, tuple[int, bool, int]] = {}
-    # Without a group it reads every partition, from its first record.
+    # Without a consumer group it reads every partition from its first record.
     consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=SERVERS, auto_offset_reset="earliest")
     async with consumer:
         async for record in consumer:
@@ -23,11 +23,11 @@ async def main() -> None:
                 job_id, data = event["subject"], event["data"]
                 sequence, state = data["sequence"], data["state"]
             except (TypeError, ValueError, LookupError):
-                continue  # no event: it stops no reader
+                continue  # not an event: it is skipped
             while jobs and jobs[oldest := next(iter(jobs))][2] + KEPT_MS <= record.timestamp:
                 del jobs[oldest]
-            number, ended, begun_ms = jobs.get(job_id, (0, False, record.timestamp))
-            if sequence != number + 1 or ended:
+            last, ended, begun_ms = jobs.get(job_id, (0, False, record.timestamp))
+            if sequence != last + 1 or ended:
                 continue  # a duplicate, or the loser of a race
             jobs[job_id] = sequence, state["phase"] == "Ended", begun_ms
             print(job_id, sequence, event["type"], state["status"], flush=True)
