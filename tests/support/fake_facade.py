@@ -1,4 +1,4 @@
-"""A facade that does what the test says, and events as the log would carry them."""
+"""A facade whose answers a test scripts, and job events as they lie on the topic."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,127 +18,130 @@ from fabric_jobs.status.v1.job_status_pb2_grpc import (
 )
 
 ITEM_TYPE, JOB_TYPE = "Test.Item", "test"
-PATIENCE_S = 10
+#: Seconds after which a wait for something that must happen fails the test.
+WAIT_TIMEOUT_S = 10
 
 Entry = pb.Claim | pb.Report
+#: Returns the answer to an entry, or `None` for no answer.
 Script = Callable[[Entry], pb.Answer | None]
 
 
 def accept(entry: Entry) -> pb.Answer:
-    """The script of a facade that accepts everything."""
+    """A script that accepts every entry."""
     record = pb.Record(event_id=f"accepted-{entry.entry_id}")
     return pb.Answer(entry_id=entry.entry_id, accepted=record)
 
 
-def silent(entry: Entry) -> None:
-    """The script of a facade that answers nothing."""
+def answer_nothing(entry: Entry) -> None:
+    """A script that answers no entry."""
 
 
 def refuse(reason: pb.RefusalReason) -> Script:
-    """The script of a facade that refuses everything."""
+    """Returns a script that refuses every entry for this reason."""
     return lambda entry: pb.Answer(entry_id=entry.entry_id, refused=pb.Refusal(reason=reason))
 
 
 class FakeFacade(JobStatusServiceServicer):
-    """Keeps what it is told, over all streams, and answers by its script."""
+    """Records what executors send on all streams, and answers as its script says."""
 
     def __init__(self) -> None:
         self.script: Script = accept
-        #: Whether new streams are ended at once.
-        self.refuses = False
-        #: Set while what comes up is read.
-        self.reads = asyncio.Event()
-        self.reads.set()
+        #: If true, a new stream is ended at once.
+        self.refuses_streams = False
+        #: Cleared by a test in which the facade must stop reading its streams.
+        self.may_read = asyncio.Event()
+        self.may_read.set()
         self.requests: list[pb.SessionRequest] = []
-        self.streams = 0
+        #: The numbers of streams that were opened, half-closed by the client, and cancelled by it.
+        self.opened = 0
         self.half_closed = 0
         self.cancelled = 0
         self.address = ""
-        self._down: asyncio.Queue[pb.SessionResponse | None] = asyncio.Queue()
-        self._told = asyncio.Condition()
+        self._responses: asyncio.Queue[pb.SessionResponse | None] = asyncio.Queue()
+        self._received = asyncio.Condition()
 
     async def Session(  # noqa: N802 - gRPC's spelling
         self,
         request_iterator: AsyncIterator[pb.SessionRequest],
         context: grpc.aio.ServicerContext[pb.SessionRequest, pb.SessionResponse],
     ) -> AsyncIterator[pb.SessionResponse]:
-        """One stream; it ends when the client's side does, or when the test says so."""
-        self.streams += 1
-        if self.refuses:
+        """Serves one stream until the client half-closes it, or the test ends it."""
+        self.opened += 1
+        if self.refuses_streams:
             await context.abort(grpc.StatusCode.UNAVAILABLE)
-        down = self._down = asyncio.Queue()
-        reading = asyncio.create_task(self._read(request_iterator, down))
+        responses = self._responses = asyncio.Queue()
+        reader = asyncio.create_task(self._read(request_iterator, responses))
         try:
-            while (response := await down.get()) is not None:
+            while (response := await responses.get()) is not None:
                 yield response
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
-            reading.cancel()
+            reader.cancel()
 
     async def _read(
         self,
         requests: AsyncIterator[pb.SessionRequest],
-        down: asyncio.Queue[pb.SessionResponse | None],
+        responses: asyncio.Queue[pb.SessionResponse | None],
     ) -> None:
         async for request in requests:
-            await self.reads.wait()
+            await self.may_read.wait()
             entries: list[Entry] = [*request.claims, *request.reports]
             answers = [self.script(entry) for entry in entries]
             if any(answers):
-                down.put_nowait(pb.SessionResponse(answers=filter(None, answers)))
-            async with self._told:
+                responses.put_nowait(pb.SessionResponse(answers=filter(None, answers)))
+            async with self._received:
                 self.requests.append(request)
-                self._told.notify_all()
+                self._received.notify_all()
         self.half_closed += 1
-        down.put_nowait(None)
+        responses.put_nowait(None)
 
     @property
     def claims(self) -> list[pb.Claim]:
-        """All claims, repeated ones too."""
+        """All claims in the order of their arrival, including repeated ones."""
         return [claim for request in self.requests for claim in request.claims]
 
     @property
     def reports(self) -> list[pb.Report]:
-        """All reports, repeated ones too."""
+        """All reports in the order of their arrival, including repeated ones."""
         return [report for request in self.requests for report in request.reports]
 
     @property
     def outcomes(self) -> list[str | None]:
-        """The kinds of the reports, in order."""
+        """The outcome of each report, such as `completed`, in the order of their arrival."""
         return [report.WhichOneof("outcome") for report in self.reports]
 
     @property
     def heartbeats(self) -> list[pb.Heartbeat]:
-        """All heartbeats."""
+        """All heartbeats in the order of their arrival."""
         return [request.heartbeat for request in self.requests if request.HasField("heartbeat")]
 
-    async def until(self, fact: Callable[[], object]) -> None:
-        """Waits until the fact holds of what it was told."""
-        async with asyncio.timeout(PATIENCE_S), self._told:
-            await self._told.wait_for(lambda: bool(fact()))
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        """Waits until the condition is true. It is checked after each request."""
+        async with asyncio.timeout(WAIT_TIMEOUT_S), self._received:
+            await self._received.wait_for(lambda: bool(condition()))
 
-    async def until_beats(self, number: int) -> None:
-        """Waits for that many more heartbeats."""
-        already = len(self.heartbeats)
-        await self.until(lambda: len(self.heartbeats) >= already + number)
+    async def wait_for_heartbeats(self, number: int) -> None:
+        """Waits for this many further heartbeats."""
+        target = len(self.heartbeats) + number
+        await self.wait_until(lambda: len(self.heartbeats) >= target)
 
     def send(self, response: pb.SessionResponse) -> None:
-        """Sends down the stream."""
-        self._down.put_nowait(response)
+        """Sends a message on the newest stream."""
+        self._responses.put_nowait(response)
 
     def end_stream(self) -> None:
-        """Ends the stream, as a replica that stops."""
-        self._down.put_nowait(None)
+        """Ends the newest stream, as a replica that stops does."""
+        self._responses.put_nowait(None)
 
 
 @asynccontextmanager
-async def serving(facade: FakeFacade, port: int = 0) -> AsyncIterator[None]:
-    """The facade on a loopback port."""
+async def serve(facade: FakeFacade) -> AsyncIterator[None]:
+    """Serves the facade on a free loopback port, `facade.address`, until the block ends."""
     server = grpc.aio.server()
     add_JobStatusServiceServicer_to_server(facade, server)  # type: ignore[no-untyped-call]
-    facade.address = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    facade.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:
         yield
@@ -146,7 +149,7 @@ async def serving(facade: FakeFacade, port: int = 0) -> AsyncIterator[None]:
         await server.stop(0)
 
 
-def requested(
+def requested_event(
     job_id: str,
     payload: bytes = b"{}",
     *,
@@ -154,7 +157,7 @@ def requested(
     job_type: str = JOB_TYPE,
     traceparent: str | None = None,
 ) -> Requested:
-    """The event of a job that was accepted."""
+    """Returns the event of a new job, which dispatches its first attempt."""
     now = datetime.now(UTC)
     state = JobState(
         tenant_id="the tenant",
@@ -179,9 +182,9 @@ def requested(
     )
 
 
-def started(job_id: str) -> bytes:
-    """The record of a job that was granted: it dispatches nothing."""
-    event = requested(job_id)
+def started_record(job_id: str) -> bytes:
+    """Returns the value of a record that dispatches nothing: the grant of a job's first attempt."""
+    event = requested_event(job_id)
     data = EventData(sequence=2, follows=event.id, state=event.data.state)
     return events.encode(
         Started(id="started", source="/test", subject=job_id, time=event.time, data=data)

@@ -1,4 +1,4 @@
-"""Handlers for the acceptance tests, on the executor's public API."""
+"""Handlers for the acceptance tests. They use the public API of the executor only."""
 
 import asyncio
 import threading
@@ -15,23 +15,24 @@ executor = Executor()
 
 
 class Journal(msgspec.Struct):
-    """Where a run leaves a trace of itself, and when it may end."""
+    """A payload that says where the handler writes, and when and how it ends."""
 
+    #: The path of a file. The handler appends a line to it when it starts.
     journal: str
-    #: The run ends once this file is there.
+    #: The path of a file. The handler ends once it exists. Empty: it ends at once.
     until: str = ""
-    #: What it does when it is asked to stop.
+    #: What the handler does after a cancel.
     then: Literal["stop", "fail", "return"] = "stop"
 
 
 @executor.job("Test.Item", "quick")
 async def quick(job: Job[Any]) -> None:
-    """Ends at once."""
+    """Completes at once."""
 
 
 @executor.job("Test.Item", "journaled")
 async def journaled(job: Job[Journal]) -> None:
-    """Writes a line at its start, and waits for a file."""
+    """Appends its job id and attempt to the journal, and waits for the file `until`."""
     with Path(job.payload.journal).open("a") as journal:
         journal.write(f"{job.job_id} {job.attempt}\n")
     await job.progress(0.5, "half way")
@@ -41,20 +42,20 @@ async def journaled(job: Job[Journal]) -> None:
 
 @executor.job("Test.Item", "brief")
 async def brief(job: Job[Journal]) -> None:
-    """Does as `journaled`, and takes a little while: less than any drain."""
+    """Does the same as `journaled`, and takes 0.2 seconds longer, less than any drain."""
     await journaled(job)
     await asyncio.sleep(0.2)
 
 
 @executor.job("Test.Item", "raises")
 async def raises(job: Job[Any]) -> None:
-    """Fails by accident."""
+    """Raises an unexpected error."""
     raise ValueError("no such region")
 
 
 @executor.job("Test.Item", "fails")
 async def fails(job: Job[Any]) -> None:
-    """Fails as it wants to."""
+    """Raises a permanent error of its choice."""
     raise JobFailed(
         "The region is closed. Choose another.", code="RegionClosed", source="User", permanent=True
     )
@@ -62,7 +63,7 @@ async def fails(job: Job[Any]) -> None:
 
 @executor.job("Test.Item", "cancellable", retry=Retry(max_attempts=2, initial_s=0.1))
 async def cancellable(job: Job[Journal]) -> None:
-    """Does as `journaled`, and tells in its journal that it was asked to stop."""
+    """Does the same as `journaled`, and appends a line to the journal when it is cancelled."""
     try:
         await journaled(job)
     except asyncio.CancelledError:
@@ -76,7 +77,7 @@ async def cancellable(job: Job[Journal]) -> None:
 
 @executor.job("Test.Item", "reluctant")
 def reluctant(job: Job[Journal]) -> None:
-    """Runs until its file is there, and stops then if it was asked to."""
+    """Runs until the file `until` exists, also after a cancel, and then stops or completes."""
     while not Path(job.payload.until).exists():
         time.sleep(0.02)
     if job.cancel_requested:
@@ -85,13 +86,13 @@ def reluctant(job: Job[Journal]) -> None:
 
 @executor.job("Test.Item", "patient", retry=Retry(max_attempts=2, initial_s=3600, max_s=3600))
 async def patient(job: Job[Any]) -> None:
-    """Fails, and is tried again in an hour."""
+    """Fails, and is retried after an hour."""
     raise RuntimeError("not today")
 
 
 @executor.job("Test.Item", "flaky", retry=Retry(max_attempts=3, initial_s=0.2, factor=2))
 async def flaky(job: Job[Journal]) -> None:
-    """Writes a line, and succeeds at the third time."""
+    """Appends its job id and attempt to the journal, and succeeds at the third attempt."""
     with Path(job.payload.journal).open("a") as journal:
         journal.write(f"{job.job_id} {job.attempt}\n")
     if job.attempt < 3:
@@ -100,25 +101,25 @@ async def flaky(job: Job[Journal]) -> None:
 
 @executor.job("Test.Item", "retried", retry=Retry(max_attempts=2, initial_s=0.1))
 async def retried(job: Job[Journal]) -> None:
-    """Does as `journaled`, and may be tried again."""
+    """Does the same as `journaled`, and may be retried once."""
     await journaled(job)
 
 
 @executor.job("Test.Item", "hopeless", retry=Retry(max_attempts=2, initial_s=0.1))
 async def hopeless(job: Job[Any]) -> None:
-    """Never succeeds."""
+    """Fails at each of its two attempts."""
     raise RuntimeError(f"attempt {job.attempt}")
 
 
 @executor.job("Test.Item", "slow", run_timeout_s=0.5)
 async def slow(job: Job[Any]) -> None:
-    """Outlasts its timeout."""
+    """Exceeds its run timeout."""
     await asyncio.Event().wait()
 
 
 @executor.job("Test.Item", "synchronous")
 def synchronous(job: Job[Journal]) -> None:
-    """Runs in a thread."""
+    """Writes the name of its thread to the journal."""
     job.progress(0.5, threading.current_thread().name)
     Path(job.payload.journal).write_text(threading.current_thread().name)
 
@@ -131,13 +132,13 @@ async def endless(job: Job[Any]) -> None:
 
 @executor.job("Test.Item", "rare", slots=1)
 async def rare(job: Job[Journal]) -> None:
-    """Does as `journaled`, one at a time."""
+    """Does the same as `journaled`, with one slot for its type."""
     await journaled(job)
 
 
 @executor.job("Test.Item", "stubborn", cancel_grace_s=0.5, run_timeout_s=2)
 async def stubborn(job: Job[Any]) -> None:
-    """Swallows its first cancel."""
+    """Ignores its first cancel."""
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""A handler that logs, traces and fails, as the author of one would have it."""
+"""A handler that logs and traces with the usual libraries, for the tests of telemetry."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ tracer = trace.get_tracer("a library")
 
 @executor.job("Test.Item", "retry-once", retry=Retry(max_attempts=2, initial_s=0.1))
 def retry_once(job: Job[Any]) -> None:
-    """Runs in a thread, and fails at the first time."""
+    """Runs in a thread, logs a line in a span, and fails at its first attempt."""
     with tracer.start_as_current_span("a library's own span"):
         log.info("working", extra={"rows": 5})
     if job.attempt == 1:

@@ -13,14 +13,14 @@ MONTHS = 12
 
 
 class Forecast(msgspec.Struct):
-    """The payload of the request, checked before the handler is called."""
+    """The payload of the request. The executor decodes it before it calls the handler."""
 
     priority: str = "normal"
 
 
 @executor.job("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 async def calculate_forecast(job: Job[Forecast]) -> None:
-    """Takes a second or two, and says how far it is."""
+    """Waits for one or two seconds in all, and reports its progress after each month."""
     for month in range(MONTHS):
         await job.progress(month / MONTHS, f"month {month + 1} of {MONTHS}")
         await asyncio.sleep(0.1 if job.payload.priority == "high" else 0.2)
@@ -28,7 +28,7 @@ async def calculate_forecast(job: Job[Forecast]) -> None:
 
 @executor.job("Contoso.FinanceAnalytics.Forecast", "importActuals")
 async def import_actuals(job: Job[Any]) -> None:
-    """Fails as a handler should where trying again can't help."""
+    """Fails with a permanent error, because another attempt would fail too."""
     raise JobFailed(
         "The forecast has no source of actuals. Set one on the item.",
         code="SourceMissing",

@@ -1,4 +1,4 @@
-"""The executor: runs the handlers of jobs, and reports what becomes of them."""
+"""The executor: runs the handlers of jobs and reports the results to the facades."""
 
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor.api import Executor

@@ -1,4 +1,4 @@
-"""`python -m fabric_jobs.executor MODULE:NAME`: runs the executor of that name."""
+"""The program `python -m fabric_jobs.executor MODULE:NAME`, which runs an `Executor`."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ import traceback
 from urllib.parse import quote
 
 from fabric_jobs.executor import Executor, ExecutorSettings, NoHandlersError
-from fabric_jobs.executor.tracebacks import authored
+from fabric_jobs.executor.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
 from fabric_jobs.runtime.telemetry import providers
@@ -15,18 +15,21 @@ from fabric_jobs.runtime.telemetry.logs import configure
 
 
 class UsageError(Exception):
-    """The command line names no executor."""
+    """The command line does not name an executor."""
 
 
-USAGE = "usage: python -m fabric_jobs.executor MODULE:NAME, such as my_jobs:executor"
+USAGE = "usage: python -m fabric_jobs.executor MODULE:NAME, for example my_jobs:executor"
 
 
 def load(target: str) -> Executor:
-    """The executor that `MODULE:NAME` names. Raises `UsageError`, saying what is not there."""
+    """Imports and returns the executor that `MODULE:NAME` names.
+
+    Raises `UsageError` if there is no such module or no such executor in it.
+    """
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
-        raise UsageError(f"{target!r} is not MODULE:NAME, such as my_jobs:executor.")
-    # A program that is installed starts in its own folder's path, not in the current one's.
+        raise UsageError(f"{target!r} is not MODULE:NAME, for example my_jobs:executor.")
+    # An installed program does not have the current folder in its module path.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -42,7 +45,11 @@ def load(target: str) -> Executor:
 
 
 def main() -> None:
-    """The command."""
+    """Runs the program.
+
+    It exits with code 2 and one line for a wrong command line or setting, and with code 1 and a
+    traceback for any other error.
+    """
     try:
         if len(sys.argv) != 2:
             raise UsageError(USAGE)
@@ -52,20 +59,20 @@ def main() -> None:
         scraped = settings.metrics_address is not None
         with providers.export_telemetry("fabric-jobs-executor", os.environ, prometheus=scraped):
             executor = load(sys.argv[1])
-            kinds = ",".join(
-                "/".join(quote(name, safe="") for name in kind) for kind in executor.handlers
+            job_types = ",".join(
+                "/".join(quote(name, safe="") for name in key) for key in executor.handlers
             )
 
             def announce(executor_id: str) -> None:
                 ids = f"pool={settings.pool} executor_id={executor_id}"
-                print(f"executor ready {ids} job_types={kinds}", flush=True)
+                print(f"executor ready {ids} job_types={job_types}", flush=True)
 
             executor.run(settings, on_ready=announce)
     except (UsageError, SettingsError, NoHandlersError, KafkaRefusedError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except Exception as error:
-        traceback.print_exception(authored(error))
+        traceback.print_exception(strip_executor_frames(error))
         sys.exit(1)
 
 

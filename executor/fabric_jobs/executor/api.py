@@ -1,4 +1,4 @@
-"""What the author of handlers uses."""
+"""The public API: `Executor`, which registers handlers and runs their jobs."""
 
 import asyncio
 import os
@@ -10,25 +10,25 @@ from typing import Any, TypeVar
 
 from fabric_jobs.executor import service
 from fabric_jobs.executor.errors import HandlerDefinitionError, NoHandlersError
-from fabric_jobs.executor.handlers import DEFAULT_POLICY, Handler, handler_of
+from fabric_jobs.executor.event_loop import cancel_other_tasks, new_event_loop
+from fabric_jobs.executor.handlers import DEFAULT_POLICY, Handler, make_handler
 from fabric_jobs.executor.jobs import Job
-from fabric_jobs.executor.retry import NO_RETRY, Retry, policy_of
+from fabric_jobs.executor.retry import NO_RETRY, Retry, make_policy
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.executor.tasks import cancel_other_tasks
 
 F = TypeVar("F", bound=Callable[[Job[Any]], object])
 
 DEFAULT_SETTINGS = ExecutorSettings()
-#: Seconds that cancelled tasks may take to end before the process ends without them.
+#: Seconds that cancelled tasks may take to end. Then the process ends without them.
 END_S = 1.0
 
 
-def _ignore(executor_id: str) -> None:
-    """What is done when the executor is ready, unless something else is asked."""
+def _do_nothing(executor_id: str) -> None:
+    """The default of `on_ready`."""
 
 
 class Executor:
-    """A set of handlers, and the program that runs jobs with them.
+    """A set of job handlers, and the program that runs jobs with them.
 
     ```python
     executor = Executor()
@@ -44,7 +44,7 @@ class Executor:
 
     @property
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
-        """What was decorated, by item type and job type."""
+        """The registered handlers. Each key is a pair of item type and job type."""
         return self._handlers
 
     def job(
@@ -57,22 +57,31 @@ class Executor:
         cancel_grace_s: float = DEFAULT_POLICY.cancel_grace_s,
         slots: int | None = None,
     ) -> Callable[[F], F]:
-        """Makes a function the handler of a job type; the function itself stays what it was.
+        """Registers a function as the handler of a job type, and returns the function unchanged.
 
-        It takes the job, and is `async`, or is called in a thread. Returning completes the job,
-        raising fails it, and `retry` says whether it is tried again. `run_timeout_s` is how long an
-        attempt may run, in seconds; by default as long as the job may live. `cancel_grace_s` is how
-        long a cancelled run may take to clean up: then the job is Cancelled without it. `slots` is
-        how many jobs of the type this process runs at a time, beside the limit that all of its jobs
-        share; by default there is only that one. Raises `HandlerDefinitionError`.
+        The function takes one argument, a `Job`. An `async def` function runs in the event loop. A
+        `def` function runs in a thread of its own. The job completes when the function returns, and
+        fails when the function raises an exception; `JobFailed` chooses the error.
+
+        `item_type` and `job_type` are the names in the workload's manifest.
+        `retry` says how often a failed attempt is retried. The default is no retry.
+        `run_timeout_s` is the number of seconds after which a running attempt fails. The default,
+        `None`, is the longest life of a job: 24 hours.
+        `cancel_grace_s` is the number of seconds that the function may run after a cancel. Then the
+        job becomes Cancelled, whatever the function does. The default is 60.
+        `slots` is the number of jobs of this type that the process runs at a time, at least 1. The
+        default, `None`, is no limit besides `FABRIC_JOBS_SLOTS`, which all job types share.
+
+        Raises `HandlerDefinitionError` if the function can't be a handler, if a value is out of its
+        range, or if the job type has a handler already.
         """
 
         def register(function: F) -> F:
-            policy = policy_of(retry, run_timeout_s, cancel_grace_s)
-            handler = handler_of(item_type, job_type, function, policy, slots)
+            policy = make_policy(retry, run_timeout_s, cancel_grace_s)
+            handler = make_handler(item_type, job_type, function, policy, slots)
             if other := self._handlers.get((item_type, job_type)):
                 raise HandlerDefinitionError(
-                    f"{item_type} {job_type} has a handler: {other.function.__qualname__}."
+                    f"{item_type} {job_type} already has a handler: {other.function.__qualname__}."
                 )
             self._handlers[item_type, job_type] = handler
             return function
@@ -84,16 +93,24 @@ class Executor:
         settings: ExecutorSettings = DEFAULT_SETTINGS,
         *,
         stop: asyncio.Event | None = None,
-        on_ready: Callable[[str], None] = _ignore,
+        on_ready: Callable[[str], None] = _do_nothing,
     ) -> None:
-        """Runs jobs until `stop` is set: then it takes no more, and lets those that run end.
+        """Runs jobs until `stop` is set. Then it starts no more jobs, and drains.
 
-        `on_ready` is called once with the executor's id, when the first jobs can come. Cancelling
-        instead ends the handlers at once. Raises `NoHandlersError` and `SettingsError`, and
-        `KafkaRefusedError` once it has drained because Kafka has no place for it.
+        While it drains, running handlers have `settings.drain_s` seconds to end. Jobs whose
+        handlers have not ended by then are handed back, so that another executor runs them. To
+        cancel this call instead ends the handlers at once.
+
+        `on_ready` is called once, with the executor's id, when the executor is connected to a
+        facade and has joined its consumer group.
+
+        Raises `NoHandlersError` if no handler is registered, and `SettingsError` if a setting is
+        wrong. If Kafka refuses the executor, it drains and then raises `KafkaRefusedError`.
         """
         if not self._handlers:
-            raise NoHandlersError("The executor has no handler: decorate one with @executor.job.")
+            raise NoHandlersError(
+                "The executor has no handler: decorate a function with @executor.job."
+            )
         await service.serve(
             self._handlers, settings, stop=stop or asyncio.Event(), on_ready=on_ready
         )
@@ -102,13 +119,14 @@ class Executor:
         self,
         settings: ExecutorSettings = DEFAULT_SETTINGS,
         *,
-        on_ready: Callable[[str], None] = _ignore,
+        on_ready: Callable[[str], None] = _do_nothing,
     ) -> None:
-        """`serve` as a whole program: SIGTERM and SIGINT stop it, a second one ends it at once.
+        """Runs `serve` as a whole program, in an event loop of its own.
 
-        What then still runs ends with the process, whether or not it lets itself be cancelled.
+        The first SIGTERM or SIGINT stops the executor, which then drains. A second signal ends the
+        process at once. A handler that ignores its cancel ends with the process.
         """
-        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self._serve_until_signalled(settings, on_ready))
 
     async def _serve_until_signalled(
@@ -140,12 +158,3 @@ class Executor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, by which an executor takes a fifth less CPU; there is none for Windows."""
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return new_event_loop()

@@ -1,4 +1,4 @@
-"""An attempt that can be claimed: read from the topic, or offered on the stream."""
+"""An attempt that can be claimed: read from the topic, or offered by a facade on the stream."""
 
 from msgspec import UNSET, Struct
 
@@ -8,10 +8,11 @@ from fabric_jobs.contract.wire import policy_to_proto
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
-class Dispatched(Struct, frozen=True, kw_only=True):
-    """One attempt of a job, and the record that dispatches it."""
+class DispatchedAttempt(Struct, frozen=True, kw_only=True):
+    """One attempt of a job, and the record on the topic that dispatches it."""
 
     job_id: str
+    #: The number of the attempt, from 1.
     attempt: int
     tenant_id: str
     workspace_id: str
@@ -19,24 +20,25 @@ class Dispatched(Struct, frozen=True, kw_only=True):
     item_id: str
     job_type: str
     invoke_type: InvokeType
-    #: The creation payload, as JSON; `null` where the request had none.
+    #: The creation payload, as JSON. It is `null` if the request had no payload.
     payload: bytes
     activity_id: str | None
     request_id: str | None
+    #: W3C Trace Context of the request that created the job, if the request was traced.
     traceparent: str | None
-    #: Of the claim of the attempt before.
+    #: W3C Trace Context of the claim of the previous attempt, if that claim was traced.
     earlier_traceparent: str | None
     event_id: str
     partition: int
     offset: int
 
     @property
-    def kind(self) -> tuple[str, str]:
-        """Its item type and job type: what a handler is named by."""
+    def handler_key(self) -> tuple[str, str]:
+        """The key of the attempt's handler: item type and job type."""
         return self.item_type, self.job_type
 
     def claim(self, policy: Policy) -> pb.Claim:
-        """The entry that asks for it."""
+        """Returns the stream entry that claims this attempt."""
         return pb.Claim(
             job_id=self.job_id,
             attempt=self.attempt,
@@ -45,13 +47,18 @@ class Dispatched(Struct, frozen=True, kw_only=True):
         )
 
 
-def of_record(partition: int, offset: int, value: bytes | None) -> Dispatched | None:
-    """The attempt that a record dispatches, if it does. Raises `NotAnEventError`."""
+def attempt_from_record(
+    partition: int, offset: int, value: bytes | None
+) -> DispatchedAttempt | None:
+    """Returns the attempt that a record dispatches, or `None` if it dispatches no attempt.
+
+    Raises `NotAnEventError` if the value is no event.
+    """
     event = events.decode(value)
     if event.data.dispatch is UNSET:
         return None
     state = event.data.state
-    return Dispatched(
+    return DispatchedAttempt(
         job_id=event.subject,
         attempt=state.attempt,
         tenant_id=state.tenant_id,
@@ -59,8 +66,8 @@ def of_record(partition: int, offset: int, value: bytes | None) -> Dispatched | 
         item_type=state.item_type,
         item_id=state.item_id,
         job_type=state.job_type,
-        invoke_type=InvokeType.parse(state.invoke_type),
-        # A copy: `Raw` would keep the whole record alive for as long as the run.
+        invoke_type=InvokeType.of(state.invoke_type),
+        # A copy, because `Raw` would keep the whole record in memory until the run ends.
         payload=bytes(event.data.dispatch.payload),
         activity_id=state.activity_id,
         request_id=state.request_id,
@@ -72,10 +79,10 @@ def of_record(partition: int, offset: int, value: bytes | None) -> Dispatched | 
     )
 
 
-def of_offer(offer: pb.Offer) -> Dispatched:
-    """The attempt that a replica offers."""
+def attempt_from_offer(offer: pb.Offer) -> DispatchedAttempt:
+    """Returns the attempt that a facade offers."""
     job, record = offer.job, offer.record
-    return Dispatched(
+    return DispatchedAttempt(
         job_id=job.job_id,
         attempt=job.attempt,
         tenant_id=job.tenant_id,
@@ -83,7 +90,7 @@ def of_offer(offer: pb.Offer) -> Dispatched:
         item_type=job.item_type,
         item_id=job.item_id,
         job_type=job.job_type,
-        invoke_type=InvokeType.parse(job.invoke_type),
+        invoke_type=InvokeType.of(job.invoke_type),
         payload=offer.payload,
         activity_id=job.activity_id or None,
         request_id=job.request_id or None,

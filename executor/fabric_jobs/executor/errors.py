@@ -1,4 +1,4 @@
-"""The errors of the executor: what a handler may raise, and what its author got wrong."""
+"""The executor's errors: those that a handler may raise, and those of a wrong definition."""
 
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
 from fabric_jobs.contract.wire import utf8_text
@@ -8,25 +8,37 @@ PAYLOAD_INVALID = "PayloadInvalid"
 
 
 class ExecutorError(Exception):
-    """The base of this package's errors."""
+    """The base class of the executor's errors."""
 
 
 class HandlerDefinitionError(ExecutorError):
-    """Raised at decoration: the function can't be the handler of that job type."""
+    """Raised by `@executor.job` if the function can't be the handler of that job type."""
 
 
 class NoHandlersError(ExecutorError):
-    """Raised by `serve`: the executor has no handler, so there is nothing it could run."""
+    """Raised by `Executor.serve` if no handler is registered."""
 
 
-class JobStopped(ExecutorError):  # noqa: N818 - reads as what became of the job
-    """Raise it in a handler that sees `job.cancel_requested`: the job ends as cancelled."""
+class JobStopped(ExecutorError):  # noqa: N818 - its name states the result of the job
+    """Raise it in a handler whose `job.cancel_requested` is true: the job becomes Cancelled.
+
+    If no cancel was requested, the attempt fails, as with any other exception.
+    """
 
 
-class JobFailed(ExecutorError):  # noqa: N818 - reads as what became of the job
-    """Raise it in a handler to choose the error that Fabric shows.
+class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of the job
+    """Raise it in a handler to fail the attempt with the error that Fabric shows.
 
-    A permanent error ends the job; any other is tried again where the job's policy allows.
+    `message` is the text for people. Say what went wrong and what the user can do. Fabric gets at
+    most 2,048 characters of it.
+    `code` identifies the error for programs. The default is `HandlerError`. Fabric gets at most 128
+    characters of it.
+    `source` says whose fault the error is: `System` (the default), `User` or `External`. Any other
+    value raises `ValueError`.
+    `permanent` says that a retry can't help: the job fails at once. Otherwise, which is the
+    default, the attempt is retried if the handler's `retry` allows it.
+
+    The traceback is kept for the handler's author only if this exception was raised `from` another.
     """
 
     def __init__(
@@ -47,7 +59,10 @@ class JobFailed(ExecutorError):  # noqa: N818 - reads as what became of the job
 
 
 class PayloadInvalidError(JobFailed):
-    """Raised before the handler is called: the creation payload is not of its payload type."""
+    """Raised before the handler is called, if the payload is not of the handler's payload type.
+
+    The error is permanent, and its source is the user.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code=PAYLOAD_INVALID, source=ErrorSource.USER, permanent=True)

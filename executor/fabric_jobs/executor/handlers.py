@@ -1,4 +1,4 @@
-"""A handler: the function, the type of its payload, and how it is called."""
+"""A handler: the function that runs the jobs of one type, its payload type and its policy."""
 
 import asyncio
 import inspect
@@ -19,7 +19,7 @@ DEFAULT_POLICY = Policy()
 
 
 class Handler(Struct, frozen=True, kw_only=True):
-    """What runs the jobs of one type."""
+    """A function that was registered for a job type, and how the executor calls it."""
 
     item_type: str
     job_type: str
@@ -27,52 +27,62 @@ class Handler(Struct, frozen=True, kw_only=True):
     payload_decoder: msgspec.json.Decoder[Any]
     is_async: bool
     policy: Policy
-    #: How many runs of it the process holds at a time; none means as many as it has slots.
+    #: The number of jobs of this type that the process runs at a time. `None` means that only the
+    #: slots of the process limit it.
     slots: int | None
 
     def decode(self, payload: bytes) -> object:
-        """The payload as the handler's type. Raises `PayloadInvalidError`."""
+        """Decodes a JSON payload to the handler's payload type. No payload counts as `{}`.
+
+        Raises `PayloadInvalidError`.
+        """
         try:
             return self.payload_decoder.decode(b"{}" if payload in (b"", b"null") else payload)
         except RecursionError:
             raise PayloadInvalidError("The payload is nested too deeply.") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            # msgspec names every path but the root's.
+            # msgspec's message names the path of the wrong value, except the root's path.
             path = "" if " - at `$" in str(error) else " - at `$`"
             raise PayloadInvalidError(f"The payload: {error}{path}.") from None
 
     async def call(self, job: Job[Any]) -> None:
-        """Runs the handler to its end, in a thread where it is no `async` function."""
+        """Runs the handler to its end: in the event loop if it is `async def`, else in a thread.
+
+        Raises what the handler raises.
+        """
         try:
             if self.is_async:
-                await self.function(job)  # type: ignore[misc] # is_async says so
-            elif error := await _in_thread(self.function, job):
+                await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
+            elif error := await _call_in_thread(self.function, job):
                 raise error
         except (SystemExit, KeyboardInterrupt) as error:
-            # Out of a task it would end the event loop, and every other job with it.
+            # If a task raised it, the event loop would end, and every other job with it.
             raise RuntimeError(f"The handler raised {error!r}") from error
 
 
-def handler_of(
+def make_handler(
     item_type: str,
     job_type: str,
     function: Callable[[Job[Any]], object],
     policy: Policy = DEFAULT_POLICY,
     slots: int | None = None,
 ) -> Handler:
-    """The function as a handler. Raises `HandlerDefinitionError`."""
+    """Returns the handler for a function. Raises `HandlerDefinitionError`."""
     for name, value in (("item type", item_type), ("job type", job_type)):
         if not isinstance(value, str) or not value:
             raise HandlerDefinitionError(
-                f'The {name} must be a text: @executor.job("Item.Type", "jobType"), not {value!r}.'
+                f"The {name} must be a non-empty string, not {value!r}. "
+                'Example: @executor.job("Item.Type", "jobType").'
             )
     if not inspect.isroutine(function):
-        raise HandlerDefinitionError(f"{function!r} is no function.")
+        raise HandlerDefinitionError(f"{function!r} is not a function.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise HandlerDefinitionError(f"{function.__qualname__} is a generator: it can't yield.")
+        raise HandlerDefinitionError(
+            f"{function.__qualname__} is a generator function. A handler can't use `yield`."
+        )
     if slots is not None and (type(slots) is not int or slots < 1):
         raise HandlerDefinitionError(
-            f"{function.__qualname__}: slots must be a whole number from 1, not {slots!r}."
+            f"{function.__qualname__}: slots must be a whole number, at least 1, not {slots!r}."
         )
     payload_type = _payload_type(function)
     try:
@@ -82,8 +92,8 @@ def handler_of(
         raise HandlerDefinitionError(f"{function.__qualname__}: {error}.") from error
     if not usable:
         raise HandlerDefinitionError(
-            f"{function.__qualname__}: JSON can't be decoded to {payload_type!r}; "
-            "use a msgspec.Struct, a dataclass, a TypedDict or a built-in type."
+            f"{function.__qualname__}: JSON can't be decoded to {payload_type!r}. "
+            "Use a msgspec.Struct, a dataclass, a TypedDict or a built-in type."
         )
     return Handler(
         item_type=item_type,
@@ -121,16 +131,16 @@ def _payload_type(function: Callable[[Job[Any]], object]) -> Any:
     return Any if isinstance(payload_type, TypeVar) else payload_type
 
 
-def _in_thread(
+def _call_in_thread(
     function: Callable[[Job[Any]], object], job: Job[Any]
 ) -> asyncio.Future[BaseException | None]:
-    """Calls the function in a thread of its own; resolves to what it raised.
+    """Calls the function in a new thread. The future resolves to the exception that it raised.
 
-    The threads are daemons, unlike those of a pool: a handler that does not end when the executor
-    does can't hold the process. The slots bound their number.
+    The thread is a daemon, unlike the threads of a pool, so a handler that does not end can't keep
+    the process alive. The slots of the executor bound the number of threads.
     """
     loop = asyncio.get_running_loop()
-    # Not set_exception: a future refuses StopIteration, and would never resolve.
+    # The exception is the future's result, because a future can't raise StopIteration.
     raised: asyncio.Future[BaseException | None] = loop.create_future()
     context = copy_context()
 
@@ -138,17 +148,17 @@ def _in_thread(
         if not raised.done():
             raised.set_result(error)
 
-    def work() -> None:
+    def run() -> None:
         error: BaseException | None = None
         try:
             result = context.run(function, job)
             if inspect.iscoroutine(result):
                 result.close()
-                raise TypeError("The handler returned a coroutine: define it with `async def`.")
+                raise TypeError("The handler returned a coroutine. Define it with `async def`.")
         except BaseException as exception:
             error = exception
-        with suppress(RuntimeError):  # the loop is closed: the executor has ended before
+        with suppress(RuntimeError):  # the executor has ended, and its loop is closed
             loop.call_soon_threadsafe(settle, error)
 
-    threading.Thread(target=work, name=f"job {job.job_id}", daemon=True).start()
+    threading.Thread(target=run, name=f"job {job.job_id}", daemon=True).start()
     return raised

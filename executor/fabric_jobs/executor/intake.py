@@ -1,10 +1,12 @@
-"""Kafka in: reads the topic in the pool's consumer group, and starts a run for each dispatch.
+"""Reads the topic in the pool's consumer group, and starts a run for each dispatched attempt.
 
-Rule 1: the consumer is polled for as long as it lives, whatever the runs do.
-Rule 2: a record that finds no free slot is kept, with what was read behind it; its partition is
-paused until they are taken. Others go on.
+Rule 1: the consumer is polled for as long as it lives, however long the runs take.
+Rule 2: a record whose attempt finds no free slot waits in memory, with the records that were read
+after it on its partition. The partition is paused until these records are taken. Other partitions
+go on.
 Rule 3: a record is committed when its claim is decided, not when its job is done.
-Rule 4: whatever fails here, the consumer is made anew; what was read and not committed comes again.
+Rule 4: after any failure here the consumer is replaced. Records that were read but not committed
+are then read again.
 """
 
 import asyncio
@@ -14,61 +16,56 @@ from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.contract.events import NotAnEventError
 from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.executor import metrics
-from fabric_jobs.executor.dispatches import Dispatched, of_record
+from fabric_jobs.executor.consumer import make_consumer
+from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_record
 from fabric_jobs.executor.offsets import Offsets
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.runtime.kafka.clients import (
-    client_arguments,
-    connect_client,
-    map_authorization_errors,
-)
+from fabric_jobs.runtime.kafka.clients import naming_denials, start
 
 log = logging.getLogger("fabric_jobs.executor")
 
 POLL_MS = 500
 COMMIT_INTERVAL_S = 1.0
-#: Seconds that leaving may take; aiokafka's own stop waits for brokers that are away.
-STOP_S = 5.0
-POSITION_S = 10.0
+#: Seconds that leaving the group may take. Without a limit, aiokafka waits for absent brokers.
+STOP_TIMEOUT_S = 5.0
+SEEK_TIMEOUT_S = 10.0
 
 
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
-    """The pool's part of the topic that falls to this process."""
+    """The records of the partitions that the group assigns to this process."""
 
     def __init__(self, settings: ExecutorSettings, executor_id: str, runs: Runs) -> None:
         self._settings = settings
         self._executor_id = executor_id
         self._runs = runs
         self._offsets = Offsets()
-        self._kept: dict[TopicPartition, deque[ConsumerRecord]] = {}
-        #: Set while partitions are assigned, be they none.
+        #: By paused partition, the records that wait for a slot (rule 2).
+        self._waiting: dict[TopicPartition, deque[ConsumerRecord]] = {}
+        #: Set while the process has an assignment, also an empty one.
         self.assigned = asyncio.Event()
 
     async def consume(self) -> None:
-        """Joins the group and reads until it is cancelled, or the consumer fails.
+        """Joins the group, and reads records until it is cancelled or the consumer fails.
 
-        Raises `KafkaRefusedError` where it would fail again.
+        Raises `KafkaRefusedError` if Kafka refuses the consumer, and otherwise aiokafka's error.
         """
-        self._consumer = self._make_consumer()
+        self._consumer = make_consumer(self._settings, self._executor_id)
         self._consumer.subscribe([self._settings.events_topic], listener=self)
         loops: set[asyncio.Task[None]] = set()
         try:
             settings = self._settings
-            with map_authorization_errors(
-                settings, "Read", settings.events_topic, group=settings.pool
-            ):
-                await connect_client(self._consumer, settings)
-                for loop in (self._poll_on(), self._take_as_slots_free(), self._commit_regularly()):
-                    loops.add(asyncio.create_task(loop, name="intake"))
+            with naming_denials(settings, "Read", settings.events_topic, group=settings.pool):
+                await start(self._consumer, settings)
+                for loop in (self._poll_forever, self._resume_when_freed, self._commit_regularly):
+                    loops.add(asyncio.create_task(loop(), name=f"intake {loop.__name__}"))
                 failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
                 for task in failed:
                     task.result()
@@ -76,51 +73,32 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             for task in loops:
                 task.cancel()
             try:
-                async with asyncio.timeout(STOP_S):
+                async with asyncio.timeout(STOP_TIMEOUT_S):
                     await asyncio.gather(*loops, return_exceptions=True)
                     await self._commit()
                     await self._consumer.stop()
-            except Exception as error:  # in place of a cancel it would begin all anew
-                log.warning("intake: the brokers were not left in order: %r", error)
-            self._let_go()
+            # Not raised: if it replaced a cancel, the intake would be restarted.
+            except Exception as error:
+                log.warning("intake: it could not leave the consumer group: %r", error)
+            self._forget_partitions()
             self.assigned.clear()
 
-    def _make_consumer(self) -> AIOKafkaConsumer:
-        settings, broker = self._settings, self._settings.broker
-        name = settings.executor_name
-        return AIOKafkaConsumer(
-            **client_arguments(settings),
-            client_id=self._executor_id,
-            group_id=settings.pool,
-            # Only a name that outlives a restart: the group would wait for each one that does not.
-            group_instance_id=f"{settings.pool}.{name}" if name else None,
-            # More than one, and aiokafka joins the group once for each.
-            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=broker.session_timeout_ms,
-            rebalance_timeout_ms=broker.session_timeout_ms,
-            # A member learns from its heartbeat that another joins: all wait for the slowest.
-            heartbeat_interval_ms=min(3_000, broker.session_timeout_ms // 3),
-            fetch_max_wait_ms=broker.fetch_max_wait_ms,
-        )
-
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Only bookkeeping: a commit here can deadlock."""
-        self._let_go()
+        """Forgets the partitions. It does not commit, because a commit here can deadlock."""
+        self._forget_partitions()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Takes the partitions up, where the pool left them."""
+        """Starts to read the partitions at the positions that the pool committed."""
         self._offsets.assign(partition.partition for partition in assigned)
         if assigned and self._settings.broker.record_time:
             try:
-                async with asyncio.timeout(POSITION_S):
-                    await self._begin_uncommitted(assigned)
+                async with asyncio.timeout(SEEK_TIMEOUT_S):
+                    await self._seek_uncommitted(assigned)
             except (KafkaError, TimeoutError) as error:
-                log.warning("intake: begins at the earliest record: %r", error)
+                log.warning("intake: it starts at the earliest record: %r", error)
         self.assigned.set()
 
-    async def _begin_uncommitted(self, assigned: Collection[TopicPartition]) -> None:
+    async def _seek_uncommitted(self, assigned: Collection[TopicPartition]) -> None:
         partitions = list(assigned)
         committed = await asyncio.gather(*map(self._consumer.committed, partitions))
         fresh = [
@@ -130,7 +108,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         ]
         if not fresh:
             return
-        # Before the look-up by time: a record that comes between the two is not passed.
+        # Before the look-up by time: in the other order a record that is appended between the two
+        # requests would be skipped.
         ends = await self._consumer.end_offsets(fresh)
         # A job that was requested longer ago has started, or has failed by its start deadline.
         since_ms = int((time.time() - START_DEADLINE.total_seconds()) * 1000)
@@ -139,68 +118,71 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             at = found[partition]
             self._consumer.seek(partition, at.offset if at else ends[partition])
 
-    def _let_go(self) -> None:
+    def _forget_partitions(self) -> None:
         self._offsets.assign(())
-        self._kept.clear()
+        self._waiting.clear()
 
-    async def _poll_on(self) -> None:
+    async def _poll_forever(self) -> None:
         while True:
             await self._poll()
-            # With records at hand a poll does not wait, and nothing else would get a turn.
+            # A poll that has records does not yield, so other tasks would not run.
             await asyncio.sleep(0)
 
     async def _poll(self) -> None:
         if not self._runs.free_slots:
-            # What is read now is kept, and a paused partition is fetched again: wait a little.
+            # A record that is read now would pause its partition, and aiokafka fetches the records
+            # of a paused partition again later. To wait a little for a slot avoids that.
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_MS / 1000):
-                    await self._runs.freed()
+                    await self._runs.wait_for_freed_slot()
         free = self._runs.free_slots
         batches = await self._consumer.getmany(
             timeout_ms=POLL_MS if free else 0, max_records=max(free, 1)
         )
         for partition, records in batches.items():
-            waiting = self._take_from(deque(records))
+            waiting = self._take_in_order(deque(records))
             if waiting:
                 self._consumer.pause(partition)
-                self._kept[partition] = waiting
+                self._waiting[partition] = waiting
 
-    async def _take_as_slots_free(self) -> None:
+    async def _resume_when_freed(self) -> None:
         while True:
-            await self._runs.freed()
-            self._take_kept()
+            await self._runs.wait_for_freed_slot()
+            for partition, records in tuple(self._waiting.items()):
+                if not self._take_in_order(records):
+                    del self._waiting[partition]
+                    self._consumer.resume(partition)
 
-    def _take_kept(self) -> None:
-        for partition, records in tuple(self._kept.items()):
-            if not self._take_from(records):
-                del self._kept[partition]
-                self._consumer.resume(partition)
-
-    def _take_from(self, records: deque[ConsumerRecord]) -> deque[ConsumerRecord]:
-        """Takes them in their order; left are the first that finds no slot, and those behind it."""
+    def _take_in_order(self, records: deque[ConsumerRecord]) -> deque[ConsumerRecord]:
+        """Takes records up to the first one that finds no slot, and returns the rest."""
         while records and self._take(records[0]):
             records.popleft()
         return records
 
     def _take(self, record: ConsumerRecord) -> bool:
-        """Starts what the record asks for; false where that needs a slot and none is free."""
-        dispatched = self._dispatched_by(record)
+        """Starts a run if the record dispatches an attempt that this process wants.
+
+        Returns false, and takes nothing, if the run needs a slot and none is free.
+        """
+        dispatched = self._decode(record)
         if dispatched and self._runs.wants(dispatched):
             if not self._runs.has_slot(dispatched):
                 return False
             partition, offset = record.partition, record.offset
-            self._offsets.open(partition, offset)
-            self._runs.start(dispatched, decided=lambda: self._offsets.close(partition, offset))
-        self._offsets.read(record.partition, record.offset)
+            self._offsets.mark_undecided(partition, offset)
+            self._runs.start(
+                dispatched, on_decided=lambda: self._offsets.mark_decided(partition, offset)
+            )
+        self._offsets.mark_read(record.partition, record.offset)
         return True
 
-    def _dispatched_by(self, record: ConsumerRecord) -> Dispatched | None:
+    def _decode(self, record: ConsumerRecord) -> DispatchedAttempt | None:
         try:
-            return of_record(record.partition, record.offset, record.value)
+            return attempt_from_record(record.partition, record.offset, record.value)
         except NotAnEventError as error:
             metrics.POISON.add(1)
             log.warning(
-                "intake: partition %d offset %d is no event: %s",
+                "intake: the record at partition %d, offset %d is not an event: %s",
                 record.partition,
                 record.offset,
                 error,
@@ -213,7 +195,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             await self._commit()
 
     async def _commit(self) -> None:
-        positions = self._offsets.to_commit()
+        positions = self._offsets.positions_to_commit()
         if not positions:
             return
         topic = self._settings.events_topic
@@ -222,7 +204,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
                 {TopicPartition(topic, partition): at for partition, at in positions.items()}
             )
         except KafkaError as error:
-            # Such as after a rebalance: whoever reads the records again is refused or granted.
-            log.info("intake: not committed: %r", error)
+            # For example after a rebalance. It is harmless: if another executor reads the records
+            # again, its claims are decided like any others.
+            log.info("intake: the positions were not committed: %r", error)
         else:
-            self._offsets.commit(positions)
+            self._offsets.mark_committed(positions)

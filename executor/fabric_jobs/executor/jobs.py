@@ -9,63 +9,74 @@ from fabric_jobs.contract.jobs import InvokeType, Progress
 T = TypeVar("T")
 
 
-class _Turn:
-    """What `progress` returns: awaiting it gives the event loop a turn, ignoring it is fine."""
+class _YieldToLoop:
+    """An awaitable that lets the event loop run its other tasks once."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
 
 
-_TURN = _Turn()
+#: What `Job.progress` returns. A caller that does not await it gets no warning.
+_YIELD_TO_LOOP = _YieldToLoop()
 
 
-def _never() -> bool:
-    """Whether a run should end outside an executor."""
+def _not_cancelled() -> bool:
+    """The default of `cancel_requested`, for a test that creates a `Job` itself."""
     return False
 
 
-def _nowhere(progress: Progress) -> None:
-    """Where progress goes outside an executor, as in a test that calls a handler."""
+def _discard_progress(progress: Progress) -> None:
+    """The default of `progress`, for a test that creates a `Job` itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Generic[T]):
-    """One attempt of a job, handed to its handler."""
+    """One attempt of a job. The executor passes it to the handler."""
 
     #: The creation payload, decoded to the handler's payload type.
     payload: T
     #: The job instance id.
     job_id: str
-    #: From 1; rises each time that the job is dispatched.
+    #: The number of this attempt, from 1. It rises each time that the job is dispatched.
     attempt: int
-    #: The item's type, as the workload's manifest names it.
+    #: The item type, as the workload's manifest names it.
     item_type: str
-    #: The job's type, as the workload's manifest names it.
+    #: The job type, as the workload's manifest names it.
     job_type: str
     workspace_id: str
     item_id: str
     tenant_id: str
-    #: Who asked for the job.
+    #: Who asked for the job: a user (`MANUAL`) or a schedule (`SCHEDULED`).
     invoke_type: InvokeType = InvokeType.MANUAL
     #: Fabric's `ActivityId` and `RequestId` of the request that created the job.
     activity_id: str | None = None
     request_id: str | None = None
-    #: W3C Trace Context of the request that created the job, where there was one.
+    #: W3C Trace Context of the request that created the job. `None` if the request had none.
     traceparent: str | None = None
-    _is_cancelled: Callable[[], bool] = field(default=_never, repr=False)
-    _report: Callable[[Progress], None] = field(default=_nowhere, repr=False)
+    _is_cancelled: Callable[[], bool] = field(default=_not_cancelled, repr=False)
+    _report: Callable[[Progress], None] = field(default=_discard_progress, repr=False)
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether the run should end: a function that is not `async` asks now and then."""
+        """True if the handler should end now.
+
+        The reason is a user's cancel, a run timeout, the stop of the executor, or the loss of the
+        job to another executor. A `def` handler checks this property regularly and then raises
+        `JobStopped`. An `async def` handler gets `asyncio.CancelledError` instead.
+        """
         return self._is_cancelled()
 
     def progress(self, fraction: float, message: str = "") -> Awaitable[None]:
-        """Says how far the run is: a fraction, kept between 0 and 1, and a text for people.
+        """Reports how far the run is.
 
-        Await it in an `async` handler; call it plainly from any thread. It never fails a job:
-        the latest value wins, and at most one a second is sent.
+        `fraction` is a number from 0 to 1. A number outside this range becomes the nearer limit.
+        `message` is a text for people, cut to 1,024 characters. The job monitor and `fabric-jobs`
+        show both; Fabric does not.
+
+        The executor sends only the latest progress, and at most one a second. Await the result in
+        an `async def` handler, so that the event loop can run other tasks. A `def` handler calls
+        the method without awaiting, from any thread.
         """
-        # In this order of arguments NaN becomes 0.
+        # This order of arguments turns NaN into 0.
         self._report(Progress(min(1.0, max(0.0, float(fraction))), str(message)))
-        return _TURN
+        return _YIELD_TO_LOOP

@@ -1,29 +1,31 @@
-"""The executor's metrics; `docs/observe.md` has them too."""
+"""The executor's metrics. A test holds the table in `docs/observe.md` to them."""
 
-from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, MetricRegistry
+from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, Meters
 
-REGISTRY = MetricRegistry("fabric_jobs.executor")
+METERS = Meters("fabric_jobs.executor")
 
-CLAIMS = REGISTRY.counter(
+CLAIMS = METERS.counter(
     "fabric_jobs_executor_claims_total",
-    "Attempts that were asked for, and granted or refused.",
+    "Claims that were granted or refused.",
     *("job_type", "answer"),
 )
-HANDLER_SECONDS = REGISTRY.histogram(
+HANDLER_SECONDS = METERS.histogram(
     "fabric_jobs_executor_handler_seconds",
-    "How long handlers ran, by what became of the run.",
+    "Seconds that handlers ran, by the outcome of the run.",
     *("job_type", "outcome"),
     bounds=RUN_BOUNDS_S,
 )
-SLOTS = REGISTRY.gauge("fabric_jobs_executor_slots", "How many jobs this process runs at a time.")
-FREE_SLOTS = REGISTRY.gauge("fabric_jobs_executor_free_slots", "How many more it would run now.")
-CONNECTED = REGISTRY.gauge(
-    "fabric_jobs_executor_connected", "Whether a stream to a facade is open: 1 or 0."
+SLOTS = METERS.gauge("fabric_jobs_executor_slots", "Jobs that this process runs at a time at most.")
+FREE_SLOTS = METERS.gauge(
+    "fabric_jobs_executor_free_slots", "Jobs that this process can start now: its free slots."
 )
-POISON = REGISTRY.counter(
+CONNECTED = METERS.gauge(
+    "fabric_jobs_executor_connected", "1 while a stream to a facade is open, else 0."
+)
+POISON = METERS.counter(
     "fabric_jobs_executor_poison_records_total",
-    "Records of the topic that this process read and that are no events.",
+    "Records that this process read on the topic and that are not events.",
 )
 
-# Prometheus sees a series grow only if it was there before.
+# The series must exist before its first increase, because Prometheus would not see that increase.
 POISON.add(0)

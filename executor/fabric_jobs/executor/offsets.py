@@ -1,10 +1,11 @@
-"""Per partition, the position below which every record that was read is decided.
+"""Per partition, the position to commit: every record below it is decided.
 
-Rule 1: a record is open from when its claim is asked until that is decided: granted, or refused for
-good. A record that needs no claim is decided by reading it.
-Rule 2: a partition is committed up to its lowest open record, or else up to the last one read.
-Rule 3: records stay open across rebalances, so that one that is read again, while its claim is
-awaited, is not passed.
+Rule 1: a record that dispatches an attempt is undecided from when its claim is sent until the claim
+is granted or refused. Any other record is decided when it is read.
+Rule 2: the position of a partition is its lowest undecided record, or, if it has none, the record
+after the last one that was read.
+Rule 3: records stay undecided across rebalances. If such a record is read again, the position still
+does not pass it.
 """
 
 from collections import defaultdict
@@ -12,37 +13,37 @@ from collections.abc import Iterable
 
 
 class Offsets:
-    """The offsets of one topic."""
+    """The positions of the assigned partitions of one topic."""
 
     def __init__(self) -> None:
         self._next: dict[int, int] = {}
-        self._open: defaultdict[int, set[int]] = defaultdict(set)
+        self._undecided: defaultdict[int, set[int]] = defaultdict(set)
         self._committed: dict[int, int] = {}
         self._assigned: frozenset[int] = frozenset()
 
     def assign(self, partitions: Iterable[int]) -> None:
-        """Starts anew with these partitions; no other is committed."""
+        """Replaces the assignment. Nothing of it is read yet; other partitions get no position."""
         self._assigned = frozenset(partitions)
         self._next.clear()
         self._committed.clear()
 
-    def read(self, partition: int, offset: int) -> None:
-        """The record was read; it is decided unless it is open."""
+    def mark_read(self, partition: int, offset: int) -> None:
+        """Records that the record at this offset was read."""
         if partition in self._assigned:
             self._next[partition] = offset + 1
 
-    def open(self, partition: int, offset: int) -> None:
-        """The record's claim is asked."""
-        self._open[partition].add(offset)
+    def mark_undecided(self, partition: int, offset: int) -> None:
+        """Records that a claim was sent for the record at this offset."""
+        self._undecided[partition].add(offset)
 
-    def close(self, partition: int, offset: int) -> None:
-        """The record's claim is decided."""
-        self._open[partition].discard(offset)
+    def mark_decided(self, partition: int, offset: int) -> None:
+        """Records that the claim for the record at this offset was granted or refused."""
+        self._undecided[partition].discard(offset)
 
-    def to_commit(self) -> dict[int, int]:
-        """The positions that have changed since they were committed."""
+    def positions_to_commit(self) -> dict[int, int]:
+        """Returns, by partition, the positions that differ from the committed ones."""
         positions = {
-            partition: min(self._open[partition] | {position})
+            partition: min(self._undecided[partition] | {position})
             for partition, position in self._next.items()
         }
         return {
@@ -51,6 +52,6 @@ class Offsets:
             if self._committed.get(partition) != position
         }
 
-    def commit(self, positions: dict[int, int]) -> None:
-        """The positions were committed."""
+    def mark_committed(self, positions: dict[int, int]) -> None:
+        """Records that these positions, by partition, were committed."""
         self._committed.update(positions)

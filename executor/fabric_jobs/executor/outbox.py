@@ -1,4 +1,4 @@
-"""The entries of the stream that are not answered: those to send, and those that were sent."""
+"""The entries of the stream that have no answer yet: claims and reports, sent or still to send."""
 
 import asyncio
 from itertools import count
@@ -7,53 +7,60 @@ from msgspec import Struct
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
-#: Bytes of entries after which a message is full; below what gRPC takes (4 MiB).
-FULL_MESSAGE_BYTES = 1024 * 1024
+#: A message gets no further entry once its entries have this many bytes. The largest entry more is
+#: still below gRPC's limit of 4 MiB for a message.
+TARGET_MESSAGE_BYTES = 1024 * 1024
 
 
-class _Asked(Struct):
+class _PendingEntry(Struct):
     entry: pb.Claim | pb.Report
     answer: asyncio.Future[pb.Answer]
-    #: When it began to wait for the stream that is open now.
-    since: float
+    #: The loop's time at which it began to wait for an answer on the current stream.
+    waiting_since: float
 
 
 class Outbox:
-    """Claims and reports on their way up; each keeps its entry id until it is answered."""
+    """The unanswered entries of a session. An entry keeps its entry id until it is answered."""
 
     def __init__(self) -> None:
         self._ids = count(1)
-        #: By entry id, the one that waits longest first.
-        self._asked: dict[int, _Asked] = {}
+        #: By entry id. The entry that waits longest comes first.
+        self._pending: dict[int, _PendingEntry] = {}
         self._to_send: dict[int, pb.Claim | pb.Report] = {}
-        #: Set while there is something to send.
-        self.filled = asyncio.Event()
+        #: Set while there are entries to send.
+        self.has_entries = asyncio.Event()
 
     async def ask(self, entry: pb.Claim | pb.Report) -> pb.Answer:
-        """The answer to the entry, on whichever stream it comes; cancelling withdraws the entry."""
+        """Queues an entry for sending, and returns its answer, whichever stream brings it.
+
+        An entry without an entry id gets one. To cancel this call withdraws the entry.
+        """
         if not entry.entry_id:
             entry.entry_id = next(self._ids)
         entry_id = entry.entry_id
         answer: asyncio.Future[pb.Answer] = asyncio.get_running_loop().create_future()
-        self._asked[entry_id] = _Asked(entry, answer, _now())
+        self._pending[entry_id] = _PendingEntry(entry, answer, _now())
         self._to_send[entry_id] = entry
-        self.filled.set()
+        self.has_entries.set()
         try:
             return await answer
         finally:
-            del self._asked[entry_id]
+            del self._pending[entry_id]
             self._to_send.pop(entry_id, None)
 
-    def waited_s(self) -> float:
-        """Seconds that the oldest entry has waited for its answer on this stream."""
-        longest = next(iter(self._asked.values()), None)
-        return _now() - longest.since if longest else 0
+    def longest_wait_s(self) -> float:
+        """Returns the seconds that the oldest entry has waited for its answer on this stream."""
+        oldest = next(iter(self._pending.values()), None)
+        return _now() - oldest.waiting_since if oldest else 0
 
-    def take(self) -> pb.SessionRequest:
-        """Everything that waits to be sent, in one message, up to its bound."""
+    def next_message(self) -> pb.SessionRequest:
+        """Removes entries from the queue, up to the size of a message, and returns that message.
+
+        The message is empty if the queue is.
+        """
         request = pb.SessionRequest()
         size = 0
-        while self._to_send and size < FULL_MESSAGE_BYTES:
+        while self._to_send and size < TARGET_MESSAGE_BYTES:
             entry = self._to_send.pop(next(iter(self._to_send)))
             size += entry.ByteSize()
             if isinstance(entry, pb.Claim):
@@ -61,21 +68,24 @@ class Outbox:
             else:
                 request.reports.append(entry)
         if not self._to_send:
-            self.filled.clear()
+            self.has_entries.clear()
         return request
 
-    def reopen(self) -> None:
-        """A new stream: what the last one left unanswered is sent again, the oldest first."""
-        for asked in self._asked.values():
-            asked.since = _now()
-        self._to_send = {entry_id: asked.entry for entry_id, asked in sorted(self._asked.items())}
+    def resend_all(self) -> None:
+        """Queues every unanswered entry for a new stream, the oldest first."""
+        for pending in self._pending.values():
+            pending.waiting_since = _now()
+        self._to_send = {
+            entry_id: pending.entry for entry_id, pending in sorted(self._pending.items())
+        }
         if self._to_send:
-            self.filled.set()
+            self.has_entries.set()
 
-    def answer(self, answer: pb.Answer) -> None:
-        """Hands an answer to whoever asked; nobody asks any more for a withdrawn entry."""
-        if (asked := self._asked.get(answer.entry_id)) and not asked.answer.done():
-            asked.answer.set_result(answer)
+    def resolve(self, answer: pb.Answer) -> None:
+        """Passes an answer to the caller of `ask`. An answer to a withdrawn entry is ignored."""
+        pending = self._pending.get(answer.entry_id)
+        if pending and not pending.answer.done():
+            pending.answer.set_result(answer)
 
 
 def _now() -> float:

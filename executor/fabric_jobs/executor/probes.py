@@ -1,6 +1,7 @@
-"""What an orchestrator and Prometheus ask of an executor, of anybody, on a port of its own.
+"""`/livez` and `/metrics` of an executor, for an orchestrator and Prometheus, on a port of its own.
 
-It answers from threads, so that it can say that the event loop does not.
+Threads answer the requests, so that `/livez` can report a blocked event loop. There is no
+authentication.
 """
 
 import asyncio
@@ -15,19 +16,26 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from fabric_jobs.runtime.settings import PREFIX, SettingsError, family_of, host_port
 
-#: Seconds that the event loop may take to answer.
-ANSWER_S = 5.0
+#: Seconds that the event loop may take to answer. Then it counts as blocked.
+LOOP_TIMEOUT_S = 5.0
+#: Seconds that the server may take to notice that it should stop.
+STOP_POLL_S = 0.5
 
 
 @asynccontextmanager
-async def answering(address: str) -> AsyncIterator[None]:
-    """Answers `/livez` and `/metrics` on `HOST:PORT`. Raises `SettingsError`."""
-    handler = partial(_Handler, asyncio.get_running_loop())
+async def serve_probes(address: str) -> AsyncIterator[None]:
+    """Serves `/livez` and `/metrics` on `HOST:PORT` until the block ends.
+
+    Raises `SettingsError` if the address can't be used.
+    """
+    handler = partial(_RequestHandler, asyncio.get_running_loop())
     try:
         server = _Server(host_port(address), handler)
     except OSError as error:
         raise SettingsError(f"{PREFIX}METRICS_ADDRESS={address}: {error.strerror}.") from error
-    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, args=(STOP_POLL_S,), name="probes", daemon=True
+    ).start()
     try:
         yield
     finally:
@@ -36,13 +44,14 @@ async def answering(address: str) -> AsyncIterator[None]:
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, address: tuple[str, int], handler: Callable[..., "_Handler"]) -> None:
+    def __init__(self, address: tuple[str, int], handler: Callable[..., "_RequestHandler"]) -> None:
         self.address_family = family_of(address[0])
         super().__init__(address, handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    _one_at_a_time = threading.Lock()
+class _RequestHandler(BaseHTTPRequestHandler):
+    #: prometheus_client asks for at most one collection at a time.
+    _metrics_lock = threading.Lock()
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *args: Any) -> None:
         self._loop = loop
@@ -51,24 +60,24 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
             case "/livez":
-                if self._loop_answers():
-                    self._answer(200, b'{"ok": true, "reasons": []}')
+                if self._does_loop_answer():
+                    self._respond(200, b'{"ok": true, "reasons": []}')
                 else:
-                    self._answer(503, b'{"ok": false, "reasons": ["The event loop is blocked."]}')
+                    self._respond(503, b'{"ok": false, "reasons": ["The event loop is blocked."]}')
             case "/metrics":
-                with self._one_at_a_time:  # the exporter's own wish
+                with self._metrics_lock:
                     text = generate_latest()
-                self._answer(200, text, CONTENT_TYPE_PLAIN_0_0_4)
+                self._respond(200, text, CONTENT_TYPE_PLAIN_0_0_4)
             case _:
-                self._answer(404, b"", "text/plain")
+                self._respond(404, b"", "text/plain")
 
-    def _loop_answers(self) -> bool:
+    def _does_loop_answer(self) -> bool:
         answered = threading.Event()
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(answered.set)
-        return answered.wait(ANSWER_S)
+        return answered.wait(LOOP_TIMEOUT_S)
 
-    def _answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+    def _respond(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -76,4 +85,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """A probe is no news."""
+        """Logs nothing: a probe comes every few seconds."""

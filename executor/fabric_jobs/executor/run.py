@@ -1,4 +1,4 @@
-"""One run: an attempt that is claimed, handled and reported."""
+"""One run: it claims an attempt, calls the handler, and reports the result."""
 
 import asyncio
 import logging
@@ -9,169 +9,156 @@ from typing import Any
 from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.contract.wire import progress_to_proto
 from fabric_jobs.executor import metrics, spans
-from fabric_jobs.executor.dispatches import Dispatched
+from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.final_report import make_final_report
+from fabric_jobs.executor.handler_task import HandlerTask
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.jobs import Job
-from fabric_jobs.executor.outcomes import outcome_of
-from fabric_jobs.executor.progress import ProgressFeed
-from fabric_jobs.executor.session import Accepted, Decider, Refused
+from fabric_jobs.executor.progress_sender import ProgressSender
+from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
 from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.runtime.telemetry.logs import bind_ids
+from fabric_jobs.runtime.telemetry.logs import concerning
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
 
-#: Seconds that a handler may take to clean up once its run is over.
-CLEAN_UP_S = 5.0
-
 
 class Run:
-    """From the claim of an attempt to the answer to its final report."""
+    """The work on one attempt, from sending its claim to the answer to its final report."""
 
     def __init__(
         self,
-        dispatched: Dispatched,
+        dispatched: DispatchedAttempt,
         handler: Handler,
-        session: Decider,
-        decided: Callable[[], None],
+        client: StatusClient,
+        on_decided: Callable[[], None],
     ) -> None:
+        """`on_decided` is called once the claim is granted or refused."""
         self.job_id = dispatched.job_id
         self.attempt = dispatched.attempt
         self._dispatched = dispatched
         self._handler = handler
-        self._session = session
-        self._decided = decided
+        self._client = client
+        self._on_decided = on_decided
         self._cancel_requested = False
-        self._handling: asyncio.Task[None] | None = None
         self._handing_back = False
-        #: Done once there is nothing more to wait for in the handler.
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        #: The record that granted it; none while the claim is awaited.
+        self._handler_task: HandlerTask | None = None
+        #: The record that grants the attempt to this run. `None` while the claim is undecided.
         self.grant: pb.Record | None = None
-        #: It is no longer ours: nothing is reported of it.
+        #: True once the attempt is over for the facades, or granted to another executor. The run
+        #: then reports nothing more.
         self.revoked = False
 
     def __str__(self) -> str:
         return f"job {self.job_id} attempt {self.attempt}"
 
     async def run(self) -> None:
-        """Claims, handles and reports; every line logged on the way says which job it is about."""
+        """Claims the attempt, calls the handler, and reports the result.
+
+        Every line that is logged during the call carries the job's id.
+        """
         dispatched = self._dispatched
         with (
-            bind_ids(
+            concerning(
                 job=dispatched.job_id,
                 attempt=str(dispatched.attempt),
                 ActivityId=dispatched.activity_id,
                 RequestId=dispatched.request_id,
             ),
-            # The request's trace goes on here, and in what the handler calls, traced or not.
-            tracing.continue_trace(dispatched.traceparent),
-            spans.running(dispatched),
+            # Also without a span here, what the handler calls belongs to the request's trace.
+            tracing.continued(dispatched.traceparent),
+            spans.run_span(dispatched),
         ):
             await self._run()
 
     async def _run(self) -> None:
         answer = await self._claim()
-        self._decided()
+        self._on_decided()
         if isinstance(answer, Refused):
             log.debug("%s: claim refused: %s", self, answer)
             return
         self.grant = answer.record
-        # Not an attribute: it knows the run, and neither would go before a look for cycles.
-        feed = ProgressFeed(self._report_progress)
-        begun = time.monotonic()
+        # Not an attribute, because it refers to the run: a cycle would keep both in memory until
+        # the garbage collector runs.
+        progress = ProgressSender(self._report_progress)
+        begin = time.monotonic()
         try:
-            outcome = await self._handle(feed)
-            if self._handing_back and not outcome.HasField("completed"):
-                outcome = pb.Report(handed_back=pb.HandedBack())
-            self._measure(outcome, time.monotonic() - begun)
-            # Its progress first, so that the reports of a run keep their order.
+            report = await self._call_handler(progress)
+            if self._handing_back and not report.HasField("completed"):
+                report = pb.Report(handed_back=pb.HandedBack())
+            self._measure(report, time.monotonic() - begin)
+            # The last progress goes first, so that the reports of a run keep their order.
             if not self.revoked:
-                await feed.close()
+                await progress.close()
             if not self.revoked:
-                await self._report_end(outcome)
+                await self._report_end(report)
         finally:
-            feed.cancel()
+            progress.cancel()
+
+    def cancel(self) -> None:
+        """Requests the handler to stop. Further calls do nothing, so it can clean up in peace."""
+        if not self._cancel_requested:
+            self._cancel_requested = True
+            if self._handler_task:
+                self._handler_task.cancel()
+
+    def hand_back(self) -> None:
+        """Requests the handler to stop, so that another executor gets the job.
+
+        The report then says `handed_back`, unless the handler completes the job.
+        """
+        self._handing_back = True
+        self.cancel()
+
+    def revoke(self) -> None:
+        """Ends the handler, because the attempt is over or belongs to another executor."""
+        if not self.revoked:
+            self.revoked = self._cancel_requested = True
+            if self._handler_task:
+                self._handler_task.end()
+
+    def abandon_handler(self) -> bool:
+        """Stops waiting for the handler. Returns false if no handler is running."""
+        return self._handler_task is not None and self._handler_task.abandon()
 
     async def _claim(self) -> Accepted | Refused:
         claim = self._dispatched.claim(self._handler.policy)
-        with spans.sending(claim):
-            answer = await self._session.claim(claim)
-        said = "refused" if isinstance(answer, Refused) else "granted"
-        metrics.CLAIMS.add(1, self._dispatched.job_type, said)
+        with spans.entry_span(claim):
+            answer = await self._client.claim(claim)
+        result = "refused" if isinstance(answer, Refused) else "granted"
+        metrics.CLAIMS.add(1, self._dispatched.job_type, result)
         return answer
 
     def _measure(self, report: pb.Report, seconds: float) -> None:
         outcome = "revoked" if self.revoked else str(report.WhichOneof("outcome"))
         labels = {"job_type": self._dispatched.job_type, "outcome": outcome}
         metrics.HANDLER_SECONDS.record(seconds, labels)
-        spans.ended(outcome, report.failed.error_code)
+        spans.set_outcome(outcome, report.failed.error_code)
 
-    def cancel(self) -> None:
-        """The job was asked to stop; asking again doesn't disturb a handler that cleans up."""
-        if not self._cancel_requested:
-            self._cancel_requested = True
-            if self._handling and self._handler.is_async:
-                self._handling.cancel()
-
-    def hand_back(self) -> None:
-        """The executor ends: the handler may clean up, and another attempt takes its place."""
-        self._handing_back = True
-        self.cancel()
-
-    def revoke(self) -> None:
-        """The run is no longer ours: the handler is ended, and nothing reported."""
-        if not self.revoked:
-            self.revoked = self._cancel_requested = True
-            self._end_handler()
-
-    def leave(self) -> bool:
-        """Leaves a handler that does not end to itself, and its slot; false where there is none."""
-        if self._handling is None or self._handling.done():
-            return False
-        self._go_on()
-        return True
-
-    def _go_on(self, handling: asyncio.Task[None] | None = None) -> None:
-        """The handler has ended, or is left to itself."""
-        if not self._over.done():
-            self._over.set_result(None)
-
-    def _end_handler(self, tries: int = 1) -> None:
-        """Cancels the handler, after its time to clean up again, until it ends."""
-        if self._handling is None or self._handling.done() or self._over.done():
-            return
-        if tries == 2:
-            log.warning("%s: its handler goes on all the same, and keeps its slot", self)
-        if self._handler.is_async:
-            self._handling.cancel()
-        loop = asyncio.get_running_loop()
-        loop.call_later(CLEAN_UP_S, self._end_handler, tries + 1)
-
-    async def _handle(self, feed: ProgressFeed) -> pb.Report:
+    async def _call_handler(self, progress: ProgressSender) -> pb.Report:
         if self._cancel_requested:
-            return outcome_of(asyncio.CancelledError(), cancel_requested=True)
-        name = f"{self}, handler {self._handler.function.__qualname__}"
-        self._handling = asyncio.create_task(self._call_handler(feed), name=name)
-        self._handling.add_done_callback(self._go_on)
+            return make_final_report(asyncio.CancelledError(), cancel_requested=True)
+        task = self._handler_task = HandlerTask(
+            self._decode_and_call(progress),
+            is_async=self._handler.is_async,
+            run_name=str(self),
+            handler_name=self._handler.function.__qualname__,
+        )
         try:
-            await self._over
+            raised = await task.wait()
         except asyncio.CancelledError:
-            # The executor ends: the handler may clean up, a thread is left to itself.
             self._cancel_requested = True
-            self._handling.cancel()
-            await asyncio.wait({self._handling}, timeout=CLEAN_UP_S)
+            await task.cancel_and_wait()
             raise
-        raised = _end_of(self._handling)
-        outcome = outcome_of(raised, cancel_requested=self._cancel_requested)
-        if outcome.HasField("failed") and not self.revoked:
-            told = raised if outcome.traceback else None
-            log.warning("%s: %s", self, outcome.failed.message, exc_info=told)
-        return outcome
+        report = make_final_report(raised, cancel_requested=self._cancel_requested)
+        if report.HasField("failed") and not self.revoked:
+            logged = raised if report.traceback else None
+            log.warning("%s: %s", self, report.failed.message, exc_info=logged)
+        return report
 
-    async def _call_handler(self, feed: ProgressFeed) -> None:
+    async def _decode_and_call(self, progress: ProgressSender) -> None:
         dispatched = self._dispatched
-        with spans.handling(dispatched):
+        with spans.handler_span(dispatched):
             job: Job[Any] = Job(
                 payload=self._handler.decode(dispatched.payload),
                 job_id=dispatched.job_id,
@@ -186,32 +173,25 @@ class Run:
                 request_id=dispatched.request_id,
                 traceparent=dispatched.traceparent,
                 _is_cancelled=lambda: self._cancel_requested,
-                _report=feed.put,
+                _report=progress.put,
             )
             await self._handler.call(job)
 
     async def _report_progress(self, progress: Progress) -> None:
         answer = await self._report(pb.Report(progress=progress_to_proto(progress)))
         if isinstance(answer, Refused) and answer.reason != pb.REFUSAL_REASON_INVALID:
-            log.warning("%s is no longer ours: %s", self, answer)
+            log.warning("%s: ended, because its progress was refused: %s", self, answer)
             self.revoke()
 
-    async def _report_end(self, outcome: pb.Report) -> None:
-        with spans.sending(outcome):
-            answer = await self._report(outcome)
+    async def _report_end(self, report: pb.Report) -> None:
+        with spans.entry_span(report):
+            answer = await self._report(report)
         if isinstance(answer, Refused):
-            log.warning("%s: %s refused: %s", self, outcome.WhichOneof("outcome"), answer)
+            log.warning("%s: %s refused: %s", self, report.WhichOneof("outcome"), answer)
 
     async def _report(self, report: pb.Report) -> Accepted | Refused:
         assert self.grant is not None
         report.job_id = self.job_id
         report.attempt = self.attempt
         report.grant.CopyFrom(self.grant)
-        return await self._session.report(report)
-
-
-def _end_of(handling: asyncio.Task[None]) -> BaseException | None:
-    """What the handler raised; one that was left to itself counts as cancelled."""
-    if not handling.done() or handling.cancelled():
-        return asyncio.CancelledError()
-    return handling.exception()
+        return await self._client.report(report)

@@ -1,6 +1,6 @@
-"""The runs of this process: one for each attempt, at most as many as there are slots.
+"""The runs of this process: one for each attempt, and at most as many as there are slots.
 
-A run takes a slot from its claim until its final report is answered and its handler has ended.
+A run occupies a slot from its claim until its final report is answered and its handler has ended.
 """
 
 import asyncio
@@ -9,104 +9,117 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from fabric_jobs.executor import metrics
-from fabric_jobs.executor.dispatches import Dispatched, of_offer
+from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_offer
+from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
-from fabric_jobs.executor.run import CLEAN_UP_S, Run
-from fabric_jobs.executor.session import Session
+from fabric_jobs.executor.run import Run
+from fabric_jobs.executor.status_client import StatusClient
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
 
-#: Seconds that the answers may take to the reports of runs whose handlers are left to themselves.
-HAND_BACK_S = 5.0
+#: Seconds that the facade may take to answer the reports of runs whose handlers were abandoned.
+REPORT_TIMEOUT_S = 5.0
 
-#: The handler of each item type and job type.
+#: The handlers. Each key is a pair of item type and job type.
 Handlers = Mapping[tuple[str, str], Handler]
 
 
 class Runs:
-    """Starts runs in a task group; the session's holder."""
+    """Starts runs in a task group. It is the `SessionDelegate` of the session."""
 
     def __init__(
-        self, handlers: Handlers, session: Session, slots: int, group: asyncio.TaskGroup
+        self, handlers: Handlers, client: StatusClient, slots: int, group: asyncio.TaskGroup
     ) -> None:
         self._handlers = handlers
-        self._session = session
+        self._client = client
         self._slots = slots
         self._group = group
-        #: By the record that dispatches them: one that lost a race names the same attempt as the
-        #: one that won, and either is claimed, so that neither is passed for the other.
+        #: By the event id of the dispatching record. Two records may dispatch the same attempt, if
+        #: one of them lost a race. Each is claimed, because only the facades know the winner.
         self._runs: dict[str, Run] = {}
-        self._held: Counter[tuple[str, str]] = Counter()
+        self._held_by_type: Counter[tuple[str, str]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._freed = asyncio.Event()
+        self._slot_freed = asyncio.Event()
         self._draining = False
         metrics.SLOTS.set(slots)
         metrics.FREE_SLOTS.set(slots)
 
     @property
     def free_slots(self) -> int:
-        """How many more runs it would take now."""
+        """The number of runs that can start now. It is 0 while the process drains."""
         return 0 if self._draining else self._slots - len(self._runs)
 
-    async def freed(self) -> None:
-        """Waits until a run ends."""
-        await self._freed.wait()
+    async def wait_for_freed_slot(self) -> None:
+        """Waits until the next run ends."""
+        await self._slot_freed.wait()
 
-    def wants(self, dispatched: Dispatched) -> bool:
-        """Whether there is a handler for it, and no run of it yet."""
-        return dispatched.kind in self._handlers and dispatched.event_id not in self._runs
+    def wants(self, dispatched: DispatchedAttempt) -> bool:
+        """Returns true if there is a handler for the attempt, and no run of its record yet."""
+        return dispatched.handler_key in self._handlers and dispatched.event_id not in self._runs
 
-    def has_slot(self, dispatched: Dispatched) -> bool:
-        """Whether a slot is free for what is wanted: one of the process, and one of its type."""
-        return self.free_slots > 0 and not self._is_full(dispatched.kind)
+    def has_slot(self, dispatched: DispatchedAttempt) -> bool:
+        """Returns true if a slot of the process and a slot of the attempt's job type are free."""
+        return self.free_slots > 0 and not self._is_full(dispatched.handler_key)
 
-    def _is_full(self, kind: tuple[str, str]) -> bool:
-        limit = self._handlers[kind].slots
-        return limit is not None and self._held[kind] >= limit
+    def _is_full(self, handler_key: tuple[str, str]) -> bool:
+        limit = self._handlers[handler_key].slots
+        return limit is not None and self._held_by_type[handler_key] >= limit
 
-    def start(self, dispatched: Dispatched, decided: Callable[[], None]) -> None:
-        """Starts a run that is wanted, in a slot that is free; tells when its claim is decided."""
-        run = Run(dispatched, self._handlers[dispatched.kind], self._session, decided)
+    def start(self, dispatched: DispatchedAttempt, on_decided: Callable[[], None]) -> None:
+        """Starts a run. `wants` and `has_slot` must be true for the attempt.
+
+        `on_decided` is called once the claim is granted or refused.
+        """
+        handler = self._handlers[dispatched.handler_key]
+        run = Run(dispatched, handler, self._client, on_decided)
         self._runs[dispatched.event_id] = run
-        self._held[dispatched.kind] += 1
+        self._held_by_type[dispatched.handler_key] += 1
         metrics.FREE_SLOTS.set(self.free_slots)
-        task = self._group.create_task(self._keep(run, dispatched), name=str(run))
+        task = self._group.create_task(self._run_in_slot(run, dispatched), name=str(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def drain(self, timeout: float) -> None:
-        """Takes no more runs, lets those that are held end, and hands back what is left.
+    async def drain(self, timeout_s: float) -> None:
+        """Starts no more runs, lets the handlers end, and hands back the jobs that are left.
 
-        A run that is granted only now is handed back as it is. So is one whose handler does not
-        end even when it is cancelled: the handler is left to itself.
+        Handlers have `timeout_s` seconds to end. Then they are cancelled, and have
+        `CLEAN_UP_TIMEOUT_S` seconds to clean up. A handler that has not ended by then is abandoned,
+        and its job is handed back. A job that is granted during the drain is handed back at once.
         """
         self._draining = True
         metrics.FREE_SLOTS.set(self.free_slots)
         for run in self._runs.values():
             if run.grant is None:
                 run.hand_back()
-        await self._wait(timeout)
+        await self._wait(timeout_s)
         if self._tasks:
-            log.warning("%d runs did not end in %.0f s: handed back", len(self._tasks), timeout)
+            log.warning(
+                "drain: %d runs did not end in %.0f s. They are handed back",
+                len(self._tasks),
+                timeout_s,
+            )
             for run in self._runs.values():
                 run.hand_back()
-            await self._wait(CLEAN_UP_S)
-        if left := sum(run.leave() for run in self._runs.values()):
-            log.warning("%d handlers did not end even so: left to themselves", left)
-            await self._wait(HAND_BACK_S)
+            await self._wait(CLEAN_UP_TIMEOUT_S)
+        if abandoned := sum(run.abandon_handler() for run in self._runs.values()):
+            log.warning("drain: %d handlers ignored the cancel. They are abandoned", abandoned)
+            await self._wait(REPORT_TIMEOUT_S)
         if self._tasks:
-            log.warning("%d runs without an answer: their leases will end", len(self._tasks))
+            log.warning(
+                "drain: no facade answered about %d runs. Their leases will expire",
+                len(self._tasks),
+            )
             for task in self._tasks:
                 task.cancel()
             await self._wait(None)
 
-    async def _wait(self, timeout: float | None) -> None:
+    async def _wait(self, timeout_s: float | None) -> None:
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+            await asyncio.wait(self._tasks, timeout=timeout_s)
 
     def heartbeat(self) -> pb.Heartbeat:
-        """What is held, for the session."""
+        """Returns the runs that are held, the claims that are awaited, and the free slots."""
         beat = pb.Heartbeat(free_slots=self.free_slots)
         for item_type, job_type in filter(self._is_full, self._handlers):
             beat.full_job_types.add(item_type=item_type, job_type=job_type)
@@ -118,36 +131,37 @@ class Runs:
         return beat
 
     def cancel(self, job_id: str, attempt: int) -> None:
-        """The job was asked to stop."""
-        for run in self._of(job_id, attempt):
+        """Requests the handler of an attempt to stop. Does nothing if there is no such run."""
+        for run in self._find(job_id, attempt):
             run.cancel()
 
     def stop(self, job_id: str, attempt: int) -> None:
-        """The run is no longer ours."""
-        for run in self._of(job_id, attempt):
-            log.warning("%s: stopped, it is no longer ours", run)
+        """Ends the run of an attempt without a report. Does nothing if there is no such run."""
+        for run in self._find(job_id, attempt):
+            log.warning("%s: stopped, because a facade says that it no longer holds the job", run)
             run.revoke()
 
     def offer(self, offer: pb.Offer) -> None:
-        """Takes the attempt where a slot is free; an offer that is not taken is made again."""
-        dispatched = of_offer(offer)
+        """Claims the offered attempt if a slot is free. Otherwise the offer will be repeated."""
+        dispatched = attempt_from_offer(offer)
         if self.wants(dispatched) and self.has_slot(dispatched):
-            self.start(dispatched, decided=lambda: None)
+            self.start(dispatched, on_decided=lambda: None)
 
-    def _of(self, job_id: str, attempt: int) -> list[Run]:
-        """The run of the attempt, and claims of it that are awaited."""
+    def _find(self, job_id: str, attempt: int) -> list[Run]:
+        """Returns the runs of an attempt, including those whose claims are undecided."""
         runs = self._runs.values()
         return [run for run in runs if (run.job_id, run.attempt) == (job_id, attempt)]
 
-    async def _keep(self, run: Run, dispatched: Dispatched) -> None:
+    async def _run_in_slot(self, run: Run, dispatched: DispatchedAttempt) -> None:
         try:
             await run.run()
         except Exception:
-            # A defect of ours must cost this run, whose lease then ends, and not all the others.
-            log.exception("%s ended by a defect of the executor", run)
+            # A defect of the executor ends this run, whose lease then expires. Without this
+            # handler it would end the task group, and so all other runs.
+            log.exception("%s: ended by a defect of the executor", run)
         finally:
             del self._runs[dispatched.event_id]
-            self._held[dispatched.kind] -= 1
+            self._held_by_type[dispatched.handler_key] -= 1
             metrics.FREE_SLOTS.set(self.free_slots)
-            freed, self._freed = self._freed, asyncio.Event()
+            freed, self._slot_freed = self._slot_freed, asyncio.Event()
             freed.set()

@@ -1,4 +1,4 @@
-"""The composition of an executor: what runs, in which order it starts and stops."""
+"""Composes an executor from its parts, and starts and stops them in order."""
 
 import asyncio
 import logging
@@ -7,11 +7,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import uuid4
 
 from fabric_jobs.executor.intake import Intake
+from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.runs import Handlers, Runs
 from fabric_jobs.executor.session import Session
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.executor.supervision import supervise
-from fabric_jobs.executor.watchdog import watching
+from fabric_jobs.executor.watchdog import watch_event_loop
 from fabric_jobs.runtime.channels import facade_tls
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
 from fabric_jobs.runtime.telemetry import tracing
@@ -29,8 +29,8 @@ async def serve(
 ) -> None:
     """Runs jobs until `stop` is set, then drains.
 
-    Where Kafka refuses it, it drains too, and then raises `KafkaRefusedError`. Raises
-    `SettingsError` at once.
+    Raises `SettingsError` at once if a setting is wrong. If Kafka refuses the executor, it drains,
+    and then raises `KafkaRefusedError`.
     """
     tracing.enable()
     client_arguments(settings)
@@ -46,21 +46,25 @@ async def serve(
     facades = settings.facade_addresses
     session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))
     refused: KafkaRefusedError | None = None
-    async with watching(), _probed(settings.metrics_address), asyncio.TaskGroup() as group:
+    async with (
+        watch_event_loop(),
+        _serve_probes(settings.metrics_address),
+        asyncio.TaskGroup() as group,
+    ):
         runs = Runs(handlers, session, settings.slots, group)
         intake = Intake(settings, executor_id, runs)
         connection = group.create_task(
-            supervise("session", lambda: session.connect(runs)), name="session"
+            run_with_restarts("session", lambda: session.connect(runs)), name="session"
         )
 
         async def consume() -> None:
             nonlocal refused
             try:
-                await supervise("intake", intake.consume)
+                await run_with_restarts("intake", intake.consume)
             except KafkaRefusedError as error:
                 log.error("intake: %s", error)
                 refused = error
-                stop.set()  # the runs that are held may still end
+                stop.set()  # not raised here, because it would cancel the running handlers
 
         consumption = group.create_task(consume(), name="intake")
 
@@ -72,19 +76,21 @@ async def serve(
         announcement = group.create_task(announce(), name="ready")
         await stop.wait()
         announcement.cancel()
-        # The partitions move to others at once, while the runs that are held may still end.
+        # The consumer leaves the group first, so that other executors get its partitions while the
+        # running handlers end.
         consumption.cancel()
         await runs.drain(settings.drain_s)
         await asyncio.wait({consumption})
-        # Last: it carries the reports of the runs that ended.
+        # The session is closed last, because it carries the reports of the runs.
         connection.cancel()
     if refused:
         raise refused
 
 
-def _probed(address: str | None) -> AbstractAsyncContextManager[None]:
+def _serve_probes(address: str | None) -> AbstractAsyncContextManager[None]:
     if address is None:
         return nullcontext()
-    from fabric_jobs.executor.probes import answering  # needs the extra `otel`
+    # Imported only if it is used, because it needs the extra `otel`.
+    from fabric_jobs.executor.probes import serve_probes
 
-    return answering(address)
+    return serve_probes(address)

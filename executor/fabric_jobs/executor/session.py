@@ -1,9 +1,15 @@
-"""The stream to a facade: claims, reports and heartbeats up; answers, cancels, stops, offers down.
+"""The stream to a facade.
 
-Rule 1: there is one stream at a time, to one of the facades in turn; its loss stops no run.
-Rule 2: an entry lives until it is answered, whichever streams that takes, under one entry id.
-Rule 3: what waits goes in one message; what comes to wait while it is written goes in the next.
-Rule 4: a stream on which an entry stays unanswered is given up, and the next one carries it again.
+The executor sends claims, reports and heartbeats. The facade sends answers, cancels, stops and
+offers.
+
+Rule 1: there is one stream at a time, to one facade. When it ends, the next facade gets a new
+stream. No run stops because of it.
+Rule 2: an entry is repeated under the same entry id, on as many streams as needed, until it is
+answered.
+Rule 3: one message carries all the entries that wait. Entries that arrive while it is written go
+into the next message.
+Rule 4: a stream on which an entry stays unanswered for too long is closed.
 """
 
 import asyncio
@@ -14,12 +20,12 @@ from itertools import cycle
 from typing import Protocol
 
 import grpc
-from msgspec import Struct
-from tenacity import retry, retry_if_exception_type, wait_random_exponential
+from tenacity import retry, retry_if_result, wait_random_exponential
 
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.outbox import Outbox
-from fabric_jobs.runtime.channels import connection_advice, open_channel
+from fabric_jobs.executor.status_client import Accepted, Refused
+from fabric_jobs.runtime.channels import open_channel, remedy
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -30,72 +36,47 @@ CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A message of offers carries their payloads; the service bounds it, not the client.
+    # The facade bounds the size of a message, which carries the payloads of offers.
     ("grpc.max_receive_message_length", -1),
-    # Our own backoff decides when to connect, not one that channels share.
+    # A channel of its own has its own backoff; gRPC would share the backoff between channels.
     ("grpc.use_local_subchannel_pool", 1),
 )
-CONNECT_S = 5.0
-#: Seconds that a facade may take to answer; it decides, or says that it can't, in far less.
-ANSWER_S = 30.0
-#: Seconds that the server may take to end a stream after we have ended our side.
-CLOSE_S = 2.0
+CONNECT_TIMEOUT_S = 5.0
+#: Seconds that a facade may take to answer an entry. It answers "undecided" much earlier than that.
+ANSWER_TIMEOUT_S = 30.0
+#: Seconds that the server may take to end a stream after the client has closed its direction.
+CLOSE_TIMEOUT_S = 2.0
 
 Stream = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
 
 
-class Accepted(Struct, frozen=True):
-    """The claim is granted, or the report applied; the record says so on the topic."""
-
-    record: pb.Record
-
-
-class Refused(Struct, frozen=True):
-    """Decided against, for good."""
-
-    reason: pb.RefusalReason
-    message: str
-
-    def __str__(self) -> str:
-        return f"{pb.RefusalReason.Name(self.reason)} {self.message}"
-
-
-class Decider(Protocol):
-    """Who decides about the claims and reports of runs."""
-
-    async def claim(self, claim: pb.Claim) -> Accepted | Refused:
-        """Asks for an attempt until that is decided."""
-
-    async def report(self, report: pb.Report) -> Accepted | Refused:
-        """Says what became of a run until that is decided."""
-
-
-class RunHolder(Protocol):
-    """Who holds the runs that the stream speaks of."""
+class SessionDelegate(Protocol):
+    """Supplies the heartbeats of a session, and handles what facades send on it."""
 
     def heartbeat(self) -> pb.Heartbeat:
-        """What it holds now."""
+        """Returns the runs that are held, the claims that are awaited, and the free slots."""
 
     def cancel(self, job_id: str, attempt: int) -> None:
-        """The job was asked to stop."""
+        """Handles a cancel: somebody asked for the job of this attempt to stop."""
 
     def stop(self, job_id: str, attempt: int) -> None:
-        """The run is no longer ours."""
+        """Handles a stop: the run no longer counts, so it ends without a report."""
 
     def offer(self, offer: pb.Offer) -> None:
-        """The attempt waits for an executor."""
+        """Handles an offer of an attempt, which the delegate may claim."""
 
 
 class StreamEndedError(Exception):
-    """The facade ended the stream, or it can't be reached: connect again."""
+    """The facade ended the stream, or can't be reached. The next facade may be available."""
 
 
-class _UndecidedError(Exception):
-    """No replica's fault, and no decision: ask again after a moment."""
+def _is_undecided(answer: pb.Answer) -> bool:
+    """Returns true if the entry must be sent again, also for a result of a later version."""
+    return answer.WhichOneof("result") not in ("accepted", "refused")
 
 
 class Session:
-    """One executor process's connection to the facades."""
+    """The connection of an executor to the facades. It is the `StatusClient` of its runs."""
 
     def __init__(
         self,
@@ -113,40 +94,39 @@ class Session:
         self.connected = asyncio.Event()
 
     async def claim(self, claim: pb.Claim) -> Accepted | Refused:
-        """Asks for an attempt until that is decided."""
+        """Sends a claim, again if necessary, until a facade has granted or refused it."""
         return await self._ask(claim)
 
     async def report(self, report: pb.Report) -> Accepted | Refused:
-        """Says what became of a run until that is decided."""
+        """Sends a report, again if necessary, until a facade has applied or refused it."""
         return await self._ask(report)
 
-    async def connect(self, holder: RunHolder) -> None:
-        """Keeps a stream to the next facade until it ends. Raises `StreamEndedError`.
+    async def connect(self, delegate: SessionDelegate) -> None:
+        """Opens a stream to the next facade, and uses it until it ends.
 
-        Cancelling it ends our side, lets the server end the stream, and then returns.
+        Always raises: `StreamEndedError` when the stream has ended. To cancel this call closes the
+        stream in order: the client half-closes, and the server ends the stream.
         """
         address = next(self._facades)
         async with open_channel(address, self._tls, CHANNEL_OPTIONS) as channel:
             stream: Stream = JobStatusServiceStub(channel).Session()  # type: ignore[no-untyped-call] # generated
             try:
-                async with asyncio.timeout(CONNECT_S):
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     await stream.wait_for_connection()
                 log.info("session: connected to facade %s", address)
                 metrics.CONNECTED.set(1)
-                await self._converse(stream, holder)
+                await self._use_stream(stream, delegate)
             except grpc.aio.AioRpcError as error:
                 details = error.details() or ""
-                told = (
-                    f"facade {address}: {error.code().name} {details} {connection_advice(details)}"
-                )
-                raise StreamEndedError(told.rstrip()) from error
+                text = f"facade {address}: {error.code().name} {details} {remedy(details)}"
+                raise StreamEndedError(text.rstrip()) from error
             except TimeoutError as error:
                 raise StreamEndedError(f"facade {address}: no answer") from error
         raise StreamEndedError(f"facade {address} ended the stream")
 
     async def _ask(self, entry: pb.Claim | pb.Report) -> Accepted | Refused:
         answer = await self._outbox.ask(entry)
-        if answer.WhichOneof("result") not in ("accepted", "refused"):
+        if _is_undecided(answer):
             name, undecided = entry.DESCRIPTOR.name.lower(), answer.undecided
             log.warning(
                 "the %s of job %s, attempt %d, is undecided and will be sent again: %s %s",
@@ -157,73 +137,76 @@ class Session:
             return Accepted(answer.accepted)
         return Refused(answer.refused.reason, answer.refused.message)
 
-    # Apart from the first time, since a retrying call costs more than all the rest of it.
+    # `_ask` sends an entry for the first time, because each call through `retry` is expensive.
     @retry(
-        retry=retry_if_exception_type(_UndecidedError),
+        retry=retry_if_result(_is_undecided),
         wait=wait_random_exponential(multiplier=0.1, max=5),
     )
     async def _ask_again(self, entry: pb.Claim | pb.Report, known: list[pb.Answer]) -> pb.Answer:
-        """The decision, asked for after a moment; `known` holds the answer that was none."""
-        answer = known.pop() if known else await self._outbox.ask(entry)
-        if answer.WhichOneof("result") not in ("accepted", "refused"):
-            raise _UndecidedError(answer.undecided.message)
-        return answer
+        """Sends an undecided entry again, after a random wait, until its answer is a decision.
 
-    async def _converse(self, stream: Stream, holder: RunHolder) -> None:
+        `known` holds the undecided answer. It takes the place of the first answer here, so that
+        the call begins with a wait.
+        """
+        return known.pop() if known else await self._outbox.ask(entry)
+
+    async def _use_stream(self, stream: Stream, delegate: SessionDelegate) -> None:
         closing = asyncio.Event()
-        self._outbox.reopen()
-        writer = asyncio.create_task(self._write(stream, holder, closing), name="session up")
-        reader = asyncio.create_task(self._read(stream, holder), name="session down")
-        waiting = asyncio.create_task(self._expect_answers(), name="session answers")
+        self._outbox.resend_all()
+        writer = asyncio.create_task(self._write(stream, delegate, closing), name="session writer")
+        reader = asyncio.create_task(self._read(stream, delegate), name="session reader")
+        timeout = asyncio.create_task(self._await_answer_timeout(), name="session timeout")
         try:
-            await asyncio.wait({reader, writer, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, writer, timeout}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waiting.cancel()
+            timeout.cancel()
             self.connected.clear()
             metrics.CONNECTED.set(0)
             closing.set()
-            self._outbox.filled.set()
-            # A stream that the client cancels leaks in gRPC, so the server is given time to end it.
-            await asyncio.wait({reader, writer}, timeout=CLOSE_S)
+            self._outbox.has_entries.set()
+            # The server gets time to end the stream: gRPC leaks a stream that the client cancels.
+            await asyncio.wait({reader, writer}, timeout=CLOSE_TIMEOUT_S)
             stream.cancel()
-            ends = await asyncio.gather(reader, writer, waiting, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+            results = await asyncio.gather(reader, writer, timeout, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
-    async def _expect_answers(self) -> None:
+    async def _await_answer_timeout(self) -> None:
         while True:
-            left_s = ANSWER_S - self._outbox.waited_s()
+            left_s = ANSWER_TIMEOUT_S - self._outbox.longest_wait_s()
             if left_s <= 0:
                 raise TimeoutError
             await asyncio.sleep(left_s)
 
-    async def _write(self, stream: Stream, holder: RunHolder, closing: asyncio.Event) -> None:
+    async def _write(
+        self, stream: Stream, delegate: SessionDelegate, closing: asyncio.Event
+    ) -> None:
         clock = asyncio.get_running_loop().time
-        request = self._outbox.take()
+        request = self._outbox.next_message()
         request.hello.CopyFrom(self._hello)
         beat_time = clock()
-        with suppress(asyncio.InvalidStateError):  # the stream is over; the reader knows why
+        with suppress(asyncio.InvalidStateError):  # the stream has ended; the reader raises why
             while not closing.is_set():
                 if clock() >= beat_time:
-                    request.heartbeat.CopyFrom(holder.heartbeat())
+                    request.heartbeat.CopyFrom(delegate.heartbeat())
                     beat_time = clock() + self._heartbeat_s
                 await stream.write(request)
                 self.connected.set()
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(beat_time):
-                        await self._outbox.filled.wait()
-                request = self._outbox.take()
+                        await self._outbox.has_entries.wait()
+                request = self._outbox.next_message()
             await stream.done_writing()
 
-    async def _read(self, stream: Stream, holder: RunHolder) -> None:
+    async def _read(self, stream: Stream, delegate: SessionDelegate) -> None:
         while (response := await stream.read()) is not grpc.aio.EOF:
             assert isinstance(response, pb.SessionResponse)
             for answer in response.answers:
-                self._outbox.answer(answer)
+                self._outbox.resolve(answer)
             for run in response.cancels:
-                holder.cancel(run.job_id, run.attempt)
+                delegate.cancel(run.job_id, run.attempt)
             for run in response.stops:
-                holder.stop(run.job_id, run.attempt)
+                delegate.stop(run.job_id, run.attempt)
             for offer in response.offers:
-                holder.offer(offer)
+                delegate.offer(offer)

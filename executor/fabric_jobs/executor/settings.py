@@ -8,27 +8,29 @@ from fabric_jobs.runtime.settings import Address, Addresses, ClientSettings, Log
 
 
 class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
-    """How an executor finds the log and the facades, and how much it runs."""
+    """The settings of an executor: where Kafka and the facades are, and how many jobs it runs."""
 
-    #: Where one or more facades answer gRPC; one is used at a time.
+    #: The gRPC addresses of one or more facades. The executor uses one at a time.
     facades: Addresses = "127.0.0.1:5001"
-    #: The pool: executors with the same handlers share the work. It is the consumer group's id.
+    #: The name of the pool, which is also the id of its consumer group. Executors of a pool share
+    #: the jobs, so they must have the same handlers.
     pool: Annotated[str, Meta(min_length=1)] = "default"
-    #: How many jobs run at a time.
+    #: The number of jobs that run at a time.
     slots: Annotated[int, Meta(ge=1)] = 10
     #: Seconds between two heartbeats.
     heartbeat_s: Annotated[float, Meta(gt=0)] = 5.0
-    #: Seconds that running handlers may take to end when the executor stops.
+    #: Seconds that running handlers may take to end when the executor stops. Then their jobs are
+    #: handed back.
     drain_s: Annotated[float, Meta(ge=0)] = 30.0
-    #: A name that outlives restarts and that no other executor of the pool has, such as a
-    #: StatefulSet's pod name: a restart then moves no partitions. Empty where there is none.
+    #: A name that stays the same over restarts and is unique in the pool, such as the pod name in a
+    #: StatefulSet. With a name, a restart moves no partitions. Empty: the executor has no name.
     executor_name: str = ""
-    #: How a log line is written: for people, or as an object for machines.
+    #: The format of log lines: `console` for people, `json` for programs.
     log_format: LogFormat = "console"
-    #: Where `/livez` and `/metrics` answer whoever asks; nowhere if empty.
+    #: The address of `/livez` and `/metrics`, which need no authentication. Empty: no address.
     metrics_address: Annotated[Address | None, Meta(examples=["127.0.0.1:9464"])] = None
 
     @property
     def facade_addresses(self) -> tuple[str, ...]:
-        """The facades' addresses. Raises `SettingsError`."""
+        """The addresses of the facades. Raises `SettingsError` if one is not HOST:PORT."""
         return addresses(self.facades)

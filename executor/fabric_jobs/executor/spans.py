@@ -1,4 +1,4 @@
-"""The spans of a run: one from its claim to the answer to its last report, and those within."""
+"""The spans of a run: the run itself, and within it the claim, the handler and the last report."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager, contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from fabric_jobs.executor.dispatches import Dispatched
+from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
-def running(dispatched: Dispatched) -> AbstractContextManager[Span]:
-    """The whole run, linked to the claim of the attempt before it."""
+def run_span(dispatched: DispatchedAttempt) -> AbstractContextManager[Span]:
+    """Returns the span of the whole run, linked to the claim of the previous attempt."""
     attributes: dict[str, str | int] = {
         "fabric_jobs.job_id": dispatched.job_id,
         "fabric_jobs.attempt": dispatched.attempt,
@@ -20,29 +20,35 @@ def running(dispatched: Dispatched) -> AbstractContextManager[Span]:
         "fabric_jobs.job_type": dispatched.job_type,
     }
     name, earlier = f"run {dispatched.job_type}", dispatched.earlier_traceparent
-    return tracing.span(name, SpanKind.CONSUMER, attributes, link=earlier)
+    return tracing.span(name, SpanKind.CONSUMER, attributes, after=earlier)
 
 
-def sending(entry: pb.Claim | pb.Report) -> AbstractContextManager[Span]:
-    """A claim, or a last report; the facade's spans about it come within."""
-    return _sending(entry) if tracing.is_enabled() else tracing.NO_SPAN
+def entry_span(entry: pb.Claim | pb.Report) -> AbstractContextManager[Span]:
+    """Returns the span of a claim or of a last report, from sending it to its answer.
+
+    The entry carries the span's trace context, so the facade's spans become its children.
+    """
+    return _entry_span(entry) if tracing.is_on() else tracing.NO_SPAN
 
 
 @contextmanager
-def _sending(entry: pb.Claim | pb.Report) -> Iterator[Span]:
-    outcome = "claim" if isinstance(entry, pb.Claim) else f"report {entry.WhichOneof('outcome')}"
-    with tracing.span(outcome, SpanKind.CLIENT) as span:
-        entry.traceparent = tracing.current_traceparent() or ""
+def _entry_span(entry: pb.Claim | pb.Report) -> Iterator[Span]:
+    name = "claim" if isinstance(entry, pb.Claim) else f"report {entry.WhichOneof('outcome')}"
+    with tracing.span(name, SpanKind.CLIENT) as span:
+        entry.traceparent = tracing.current() or ""
         yield span
 
 
-def handling(dispatched: Dispatched) -> AbstractContextManager[Span]:
-    """The handler itself: the current span while it runs, in a thread too."""
+def handler_span(dispatched: DispatchedAttempt) -> AbstractContextManager[Span]:
+    """Returns the span of the handler. It is the current span in the handler, also in a thread."""
     return tracing.span(f"handle {dispatched.job_type}", SpanKind.INTERNAL)
 
 
-def ended(outcome: str, error_code: str) -> None:
-    """Says of the run, whose span is the current one, what became of it."""
+def set_outcome(outcome: str, error_code: str) -> None:
+    """Records the outcome of the run in its span, which must be the current span.
+
+    A non-empty error code marks the span as failed.
+    """
     span = trace.get_current_span()
     span.set_attribute("fabric_jobs.outcome", outcome)
     if error_code:

@@ -1,22 +1,23 @@
-"""Tracebacks as the author of a handler wants them: of the author's own code."""
+"""Tracebacks for the author of a handler: they show the author's code only."""
 
 from typing import TypeVar
 
 E = TypeVar("E", bound=BaseException)
 
-#: Before the author's code come the executor, and what Python imports a module with.
-_OURS = ("fabric_jobs.executor", "importlib")
+#: The packages whose frames come before the author's code: the executor calls the handlers, and
+#: importlib imports the author's module.
+_HIDDEN_PACKAGES = ("fabric_jobs.executor", "importlib")
 
 
-def authored(raised: E) -> E:
-    """The exception, whose traceback begins where the author's code was called."""
+def strip_executor_frames(raised: E) -> E:
+    """Returns the exception with a traceback that begins at the author's first frame."""
     traceback = raised.__traceback__
-    while traceback and _is_ours(traceback.tb_frame.f_globals):
+    while traceback and _is_hidden(traceback.tb_frame.f_globals):
         traceback = traceback.tb_next
     return raised.with_traceback(traceback)
 
 
-def _is_ours(names: dict[str, object]) -> bool:
-    """Whether a frame's module belongs to one of these packages."""
-    package = f"{names.get('__package__')}."
-    return package.startswith(tuple(f"{ours}." for ours in _OURS))
+def _is_hidden(module_globals: dict[str, object]) -> bool:
+    """Returns true if the module with these globals belongs to one of the hidden packages."""
+    package = f"{module_globals.get('__package__')}."
+    return package.startswith(tuple(f"{hidden}." for hidden in _HIDDEN_PACKAGES))

@@ -1,8 +1,8 @@
-"""Watches the event loop from a thread, and names the handler that blocks it.
+"""Detects a handler that blocks the event loop, and logs its name and its stack.
 
-It counts those of its own ticks that the loop leaves unanswered: where the whole process was
-stopped, or had to wait for the machine, they did not come either, and nobody is accused. So a call
-that holds the interpreter's lock all the time is not seen either.
+A thread ticks, and counts those of its own ticks that the loop does not answer. A process that was
+stopped, or that got no CPU time, has no such ticks either, so no handler is blamed for it. For the
+same reason a call that never releases the interpreter's lock (GIL) is not detected.
 """
 
 import asyncio
@@ -17,50 +17,50 @@ from types import FrameType
 log = logging.getLogger("fabric_jobs.executor")
 
 TICK_S = 0.25
-#: Ticks without an answer after which the loop counts as blocked.
-MISSED_TICKS = 4
+#: The loop counts as blocked after this many ticks in a row without an answer.
+MAX_MISSED_TICKS = 4
 
 
 @asynccontextmanager
-async def watching() -> AsyncIterator[None]:
-    """Warns of each time that the running loop, in this thread, stands still for over a second."""
-    over = threading.Event()
+async def watch_event_loop() -> AsyncIterator[None]:
+    """Watches the running loop, and warns once each time that it is blocked for over a second."""
+    stopped = threading.Event()
     loop = asyncio.get_running_loop()
-    watch = threading.Thread(
-        target=_watch, args=(loop, threading.get_ident(), over), name="watchdog", daemon=True
+    thread = threading.Thread(
+        target=_watch, args=(loop, threading.get_ident(), stopped), name="watchdog", daemon=True
     )
-    watch.start()
+    thread.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
 
 
-def _watch(loop: asyncio.AbstractEventLoop, thread_id: int, over: threading.Event) -> None:
+def _watch(loop: asyncio.AbstractEventLoop, thread_id: int, stopped: threading.Event) -> None:
     answered = threading.Event()
-    while not over.wait(TICK_S):
+    while not stopped.wait(TICK_S):
         answered.clear()
-        with suppress(RuntimeError):  # the loop is closed: the executor has ended before
+        with suppress(RuntimeError):  # the executor has ended, and its loop is closed
             loop.call_soon_threadsafe(answered.set)
         missed = 0
-        while not (over.is_set() or answered.wait(TICK_S)):
+        while not (stopped.is_set() or answered.wait(TICK_S)):
             missed += 1
-            if missed == MISSED_TICKS:
+            if missed == MAX_MISSED_TICKS:
                 _warn(loop, sys._current_frames()[thread_id])
 
 
 def _warn(loop: asyncio.AbstractEventLoop, frame: FrameType | None) -> None:
     task = asyncio.current_task(loop)
     frames = []
-    # Below the loop's own code lies what it called last.
+    # The loop's own frames come last here: the frames before them are of the task that it runs.
     while frame and frame.f_globals.get("__name__") != "asyncio.events":
         frames.append((frame, frame.f_lineno))
         frame = frame.f_back
     stack = traceback.StackSummary.extract(iter(reversed(frames)))
     log.warning(
-        "%s blocks the event loop: no other job, heartbeat or cancel goes on meanwhile. Define the "
-        "handler by `def` in place of `async def`, or call what blocks with asyncio.to_thread. "
-        "It is at:\n%s",
+        "%s blocks the event loop. Meanwhile no other job runs, and no heartbeat or cancel is "
+        "handled. Define the handler with `def` instead of `async def`, or move the blocking call "
+        "to asyncio.to_thread. The stack:\n%s",
         task.get_name() if task else "A callback",
         "".join(stack.format()).rstrip(),
     )

@@ -1,15 +1,15 @@
-"""What the executor's tests share."""
+"""Fixtures of the executor's tests."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.fake_facade import FakeFacade, serving
+from tests.support.fake_facade import FakeFacade, serve
 
 
 @pytest.fixture
 async def facade() -> AsyncIterator[FakeFacade]:
-    """A facade that accepts everything."""
+    """A facade that accepts every claim and report."""
     facade = FakeFacade()
-    async with serving(facade):
+    async with serve(facade):
         yield facade

@@ -1,4 +1,4 @@
-"""`python -m fabric_jobs.executor MODULE:NAME`."""
+"""The program `python -m fabric_jobs.executor MODULE:NAME`."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import Cluster
-from tests.support.fake_facade import FakeFacade, serving
+from tests.support.fake_facade import FakeFacade, serve
 
 MY_JOBS = """
 import asyncio, contextlib, time
@@ -40,10 +40,20 @@ async def stubborn(job: Job) -> None:
 """
 
 
+#: The same executor, with short times to wait for a handler that ignores its cancel.
+IMPATIENT_JOBS = """
+from fabric_jobs.executor import api, handler_task, runs
+from my_jobs import executor
+
+handler_task.CLEAN_UP_TIMEOUT_S = runs.CLEAN_UP_TIMEOUT_S = api.END_S = 0.2
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a module of handlers."""
+    """A folder with modules of handlers."""
     (tmp_path / "my_jobs.py").write_text(MY_JOBS)
+    (tmp_path / "impatient_jobs.py").write_text(IMPATIENT_JOBS)
     return tmp_path
 
 
@@ -61,10 +71,10 @@ def folder(tmp_path: Path) -> Path:
         (["my_jobs:executor"], {"FABRIC_JOBS_FACADES": "x"}, "'x' is not HOST:PORT"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
+def test_executor_program_with_a_wrong_argument_or_setting_exits_2_with_one_line(
     folder: Path, arguments: list[str], environment: dict[str, str], message: str
 ) -> None:
-    """No traceback, and nothing on stdout."""
+    """The line goes to stderr, without a traceback. Nothing goes to stdout."""
     found = subprocess.run(
         [sys.executable, "-m", "fabric_jobs.executor", *arguments],
         cwd=folder,
@@ -80,12 +90,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert found.stderr.count("\n") == 1
 
 
-async def begin(
-    folder: Path, facade: FakeFacade, embedded: Cluster, topic: str, **environment: str
+async def start_program(
+    folder: Path,
+    facade: FakeFacade,
+    embedded: Cluster,
+    topic: str,
+    target: str = "my_jobs:executor",
+    **environment: str,
 ) -> Process:
-    """The program, between the embedded broker and the facade."""
+    """Starts the program with the embedded broker and the facade."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fabric_jobs.executor", "my_jobs:executor"),
+        *(sys.executable, "-m", "fabric_jobs.executor", target),
         cwd=folder,
         env={
             **os.environ,
@@ -99,71 +114,74 @@ async def begin(
     )
 
 
-async def said(program: Process) -> str:
-    """The next line that it prints."""
+def make_offer(job_type: str) -> pb.SessionResponse:
+    """Returns the message that offers one job of this type."""
+    job = pb.Job(job_id="a", attempt=1, item_type="Test.Item", job_type=job_type)
+    return pb.SessionResponse(offers=[pb.Offer(job=job, payload=b"null")])
+
+
+async def read_line(program: Process) -> str:
+    """Returns the next line of the program's stdout."""
     assert program.stdout
     return (await program.stdout.readline()).decode()
 
 
-async def test_a_ready_executor_says_so_in_one_line_and_ends_on_sigterm(
+async def test_executor_program_on_sigterm_drains_and_exits_0(
     folder: Path, embedded: Cluster, topic: str
 ) -> None:
-    """Once the stream is open and the partitions are assigned; logs go to stderr."""
+    """Its only line on stdout says that it is ready: connected, and with an assignment."""
     facade = FakeFacade()
-    async with serving(facade), asyncio.timeout(30):
-        program = await begin(folder, facade, embedded, topic)
-        line = await said(program)
+    async with serve(facade), asyncio.timeout(30):
+        program = await start_program(folder, facade, embedded, topic)
+        line = await read_line(program)
         program.send_signal(signal.SIGTERM)
         rest, log = await program.communicate()
 
     ready = re.fullmatch(r"executor ready pool=(\S+) executor_id=(\S+) job_types=(\S+)\n", line)
     assert ready
-    kinds = "Test.Item/test,Test.Item/blocking,Test.Item/stubborn"
-    assert ready.groups() == (topic, facade.requests[0].hello.executor_id, kinds)
+    job_types = "Test.Item/test,Test.Item/blocking,Test.Item/stubborn"
+    assert ready.groups() == (topic, facade.requests[0].hello.executor_id, job_types)
     assert program.returncode == 0, log.decode()
     assert rest == b""
     assert (facade.half_closed, facade.cancelled) == (1, 0)
 
 
-async def test_a_second_signal_ends_the_program_at_once(
+async def test_executor_program_on_a_second_signal_exits_at_once(
     folder: Path, embedded: Cluster, topic: str
 ) -> None:
-    """Also where a handler blocks the loop, and the first one waits for it."""
+    """Also while a handler blocks the event loop, which then does not handle the first signal."""
     facade = FakeFacade()
-    async with serving(facade), asyncio.timeout(30):
-        program = await begin(folder, facade, embedded, topic)
-        await said(program)
-        facade.send(offering("blocking"))
-        assert await said(program) == "blocking\n"
+    async with serve(facade), asyncio.timeout(30):
+        program = await start_program(folder, facade, embedded, topic)
+        await read_line(program)
+        facade.send(make_offer("blocking"))
+        assert await read_line(program) == "blocking\n"
         program.send_signal(signal.SIGTERM)
-        ending = asyncio.create_task(program.communicate())
-        # Of two at once the system may hand one to another thread: that wakes nobody who sleeps.
-        while not ending.done():
+        end = asyncio.create_task(program.communicate())
+        # Repeated, because the system may deliver a signal to a thread other than the sleeping one.
+        # Then the sleep goes on.
+        while not end.done():
             with suppress(ProcessLookupError):
                 program.send_signal(signal.SIGINT)
-            await asyncio.wait({ending}, timeout=0.2)
+            await asyncio.wait({end}, timeout=0.2)
 
     assert program.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
-async def test_a_handler_that_does_not_end_does_not_hold_the_program(
+async def test_executor_program_with_a_handler_that_ignores_its_cancel_exits_0(
     folder: Path, embedded: Cluster, topic: str
 ) -> None:
-    """Its job is handed back, and it ends with the process."""
+    """The job is handed back, and the handler ends with the process."""
     facade = FakeFacade()
-    async with serving(facade), asyncio.timeout(60):
-        program = await begin(folder, facade, embedded, topic, FABRIC_JOBS_DRAIN_S="0")
-        await said(program)
-        facade.send(offering("stubborn"))
-        assert await said(program) == "stubborn\n"
+    async with serve(facade), asyncio.timeout(30):
+        program = await start_program(
+            folder, facade, embedded, topic, "impatient_jobs:executor", FABRIC_JOBS_DRAIN_S="0"
+        )
+        await read_line(program)
+        facade.send(make_offer("stubborn"))
+        assert await read_line(program) == "stubborn\n"
         program.send_signal(signal.SIGTERM)
         _, log = await program.communicate()
 
     assert program.returncode == 0, log.decode()
     assert facade.outcomes == ["handed_back"]
-
-
-def offering(job_type: str) -> pb.SessionResponse:
-    """An offer of one job."""
-    job = pb.Job(job_id="a", attempt=1, item_type="Test.Item", job_type=job_type)
-    return pb.SessionResponse(offers=[pb.Offer(job=job, payload=b"null")])

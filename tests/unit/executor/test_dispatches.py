@@ -1,4 +1,4 @@
-"""Attempts that can be claimed, from either source."""
+"""Dispatched attempts, from a record and from an offer."""
 
 import pytest
 from msgspec.structs import replace
@@ -8,16 +8,16 @@ from fabric_jobs.contract.events import NotAnEventError
 from fabric_jobs.contract.jobs import InvokeType, Policy
 from fabric_jobs.executor import dispatches
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.support.fake_facade import requested, started
+from tests.support.fake_facade import requested_event, started_record
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 EARLIER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"
 
 
-def test_a_dispatching_record_says_what_a_run_needs() -> None:
-    """The job, its attempt, its payload, and the record that the claim names."""
-    value = events.encode(requested("a", b'{"x": [1]}', traceparent=TRACE))
-    dispatched = dispatches.of_record(3, 14, value)
+def test_attempt_from_dispatching_record_holds_what_a_run_needs() -> None:
+    """It holds the job, the attempt, the payload, and the record that the claim names."""
+    value = events.encode(requested_event("a", b'{"x": [1]}', traceparent=TRACE))
+    dispatched = dispatches.attempt_from_record(3, 14, value)
 
     assert dispatched is not None
     assert (dispatched.job_id, dispatched.attempt) == ("a", 1)
@@ -30,30 +30,32 @@ def test_a_dispatching_record_says_what_a_run_needs() -> None:
     assert claim.policy.max_attempts == 1
 
 
-def test_an_unknown_event_that_dispatches_is_claimed() -> None:
-    """Dispatch never changes form; the facade decides what it means."""
-    value = events.encode(requested("a")).replace(b"fabric.jobs.requested", b"fabric.jobs.later")
+def test_attempt_from_record_of_unknown_event_type_that_dispatches_is_returned() -> None:
+    """The form of a dispatch never changes, and the facade decides about the claim."""
+    value = events.encode(requested_event("a")).replace(
+        b"fabric.jobs.requested", b"fabric.jobs.later"
+    )
 
-    assert dispatches.of_record(0, 0, value) is not None
-
-
-def test_a_record_without_a_dispatch_is_passed_over() -> None:
-    """Most are."""
-    assert dispatches.of_record(0, 0, started("a")) is None
+    assert dispatches.attempt_from_record(0, 0, value) is not None
 
 
-def test_a_record_that_is_no_event_raises() -> None:
-    """The intake counts it."""
+def test_attempt_from_record_without_dispatch_is_none() -> None:
+    """Most records dispatch nothing, such as the record of a grant."""
+    assert dispatches.attempt_from_record(0, 0, started_record("a")) is None
+
+
+def test_attempt_from_record_that_is_not_an_event_raises() -> None:
+    """The caller gets `NotAnEventError`, and counts the record."""
     with pytest.raises(NotAnEventError):
-        dispatches.of_record(0, 0, b"\xff")
+        dispatches.attempt_from_record(0, 0, b"\xff")
 
 
-def test_an_offer_says_the_same_as_the_record() -> None:
-    """Its trace too, and the claim of the attempt before."""
-    event = requested("a", b"[]", traceparent=TRACE)
+def test_attempt_from_offer_equals_the_attempt_from_its_record() -> None:
+    """This includes the trace of the request and of the previous attempt's claim."""
+    event = requested_event("a", b"[]", traceparent=TRACE)
     state = replace(event.data.state, claim_traceparent=EARLIER)
     event = replace(event, data=replace(event.data, state=state))
-    record = dispatches.of_record(3, 14, events.encode(event))
+    record = dispatches.attempt_from_record(3, 14, events.encode(event))
     offer = pb.Offer(
         job=pb.Job(
             job_id="a",
@@ -71,13 +73,13 @@ def test_an_offer_says_the_same_as_the_record() -> None:
         payload=b"[]",
     )
 
-    assert dispatches.of_offer(offer) == record
+    assert dispatches.attempt_from_offer(offer) == record
     assert record
     assert record.earlier_traceparent == EARLIER
 
 
-def test_an_invoke_type_of_a_later_version_is_the_future_one() -> None:
-    """An old executor runs the job all the same."""
+def test_attempt_from_offer_with_unknown_invoke_type_has_unknown_future_value() -> None:
+    """An executor runs a job whose invoke type only a later version knows."""
     offer = pb.Offer(job=pb.Job(invoke_type="OnDemand"))
 
-    assert dispatches.of_offer(offer).invoke_type is InvokeType.UNKNOWN_FUTURE_VALUE
+    assert dispatches.attempt_from_offer(offer).invoke_type is InvokeType.UNKNOWN_FUTURE_VALUE

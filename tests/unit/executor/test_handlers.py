@@ -1,4 +1,4 @@
-"""What can be a handler, and what its payload is decoded to."""
+"""Which functions can be handlers, how payloads are decoded, and how handlers are called."""
 
 import functools
 import threading
@@ -10,22 +10,22 @@ import pytest
 
 from fabric_jobs.contract.jobs import ErrorSource
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
-from fabric_jobs.executor.handlers import handler_of
+from fabric_jobs.executor.handlers import make_handler
 
 
 class Forecast(msgspec.Struct):
-    """A payload."""
+    """A payload type."""
 
     priority: str = "normal"
     region: dict[str, int] = {}
 
 
 class Other(msgspec.Struct):
-    """A payload that JSON can't tell from the first."""
+    """A payload type whose JSON can't be distinguished from a `Forecast`."""
 
 
-def job(payload: object) -> Job[Any]:
-    """A job, outside an executor."""
+def make_job(payload: object) -> Job[Any]:
+    """Returns a job that no executor runs."""
     return Job(
         payload=payload,
         job_id="id",
@@ -39,20 +39,20 @@ def job(payload: object) -> Job[Any]:
 
 
 async def on_forecast(job: Job[Forecast]) -> None:
-    """A handler with a payload type."""
+    """A handler whose payload is a `Forecast`."""
 
 
 async def on_anything(job: Job[Any]) -> None:
-    """A handler of any payload."""
+    """A handler that takes any payload."""
 
 
 def decode(function: Callable[[Job[Any]], object], payload: bytes) -> object:
-    """What the handler gets for the payload."""
-    return handler_of("Item", "job", function).decode(payload)
+    """Returns the decoded payload that the handler gets."""
+    return make_handler("Item", "job", function).decode(payload)
 
 
-async def test_a_decorated_function_stays_what_it_was() -> None:
-    """A test calls it with a job of its own making."""
+async def test_decorated_function_called_directly_runs_as_before() -> None:
+    """The decorator returns the function itself, so a test can call it with its own job."""
     executor = Executor()
 
     @executor.job("Item", "job")
@@ -60,17 +60,17 @@ async def test_a_decorated_function_stays_what_it_was() -> None:
         await job.progress(0.5, "half way")
         return job.payload.priority
 
-    assert await handler(job(Forecast("high"))) == "high"
+    assert await handler(make_job(Forecast("high"))) == "high"
 
 
-def test_a_job_type_has_one_handler_an_executor() -> None:
-    """The second decoration raises and names the first; another executor is no matter."""
+def test_job_type_with_a_handler_refuses_a_second_handler() -> None:
+    """The error names the first handler. Another `Executor` may have its own handler."""
     executor = Executor()
     executor.job("Item", "job")(on_forecast)
     executor.job("Item", "other")(on_forecast)
     Executor().job("Item", "job")(on_forecast)
 
-    with pytest.raises(HandlerDefinitionError, match="Item job has a handler: on_forecast"):
+    with pytest.raises(HandlerDefinitionError, match="Item job already has a handler: on_forecast"):
         executor.job("Item", "job")(on_anything)
 
 
@@ -99,48 +99,50 @@ async def async_generator(job: Job[Any]) -> AsyncIterator[int]:
         (unresolvable, "'Missing' is not defined"),
         (not_decodable, "JSON can't be decoded to"),
         (ambiguous, "must be tagged"),
-        (generator, "can't yield"),
-        (async_generator, "can't yield"),
-        (functools.partial(two_arguments, more=1), "is no function"),
-        (Forecast, "is no function"),
+        (generator, "can't use `yield`"),
+        (async_generator, "can't use `yield`"),
+        (functools.partial(two_arguments, more=1), "is not a function"),
+        (Forecast, "is not a function"),
     ],
 )
-def test_an_unusable_handler_raises_at_decoration(
+def test_unusable_handler_raises_at_decoration(
     function: Callable[[Job[Any]], object], why: str
 ) -> None:
-    """Not when the first job comes."""
+    """Its author sees the error when the module is imported, not when the first job arrives."""
     with pytest.raises(HandlerDefinitionError, match=why):
         Executor().job("Item", "job")(function)
 
 
 @pytest.mark.parametrize(("item_type", "job_type"), [("", "job"), ("Item", ""), (1, "job")])
-def test_a_job_type_is_named_by_two_texts(item_type: Any, job_type: str) -> None:
-    """Anything else raises at decoration."""
-    with pytest.raises(HandlerDefinitionError, match="must be a text"):
+def test_job_type_with_a_name_that_is_no_text_raises_at_decoration(
+    item_type: Any, job_type: str
+) -> None:
+    """Item type and job type must be non-empty strings."""
+    with pytest.raises(HandlerDefinitionError, match="must be a non-empty string"):
         Executor().job(item_type, job_type)(on_anything)
 
 
 @pytest.mark.parametrize("slots", [0, -1, 1.5, "2", True])
-def test_slots_that_make_no_sense_raise_at_decoration(slots: Any) -> None:
-    """A type that runs nowhere would leave its jobs waiting."""
+def test_slots_below_one_or_not_whole_raise_at_decoration(slots: Any) -> None:
+    """With such a limit, jobs of the type would never run here."""
     with pytest.raises(HandlerDefinitionError, match="on_anything: slots must be"):
         Executor().job("Item", "job", slots=slots)(on_anything)
 
 
-def test_the_payload_is_decoded_to_the_annotated_type() -> None:
-    """Unknown fields are ignored, so that a new caller can meet an old handler."""
+def test_payload_is_decoded_to_the_annotated_type() -> None:
+    """Unknown fields are ignored, so that an old handler accepts the payload of a new caller."""
     assert decode(on_forecast, b'{"priority": "high", "new": 1}') == Forecast("high")
 
 
 @pytest.mark.parametrize("payload", [b"null", b"", b"{}"])
-def test_an_absent_payload_is_an_empty_object(payload: bytes) -> None:
-    """A handler whose fields have defaults needs none."""
+def test_absent_payload_is_an_empty_object(payload: bytes) -> None:
+    """If all fields of the payload type have defaults, the job needs no payload."""
     assert decode(on_forecast, payload) == Forecast()
     assert decode(on_anything, payload) == {}
 
 
-def test_a_handler_without_a_payload_type_takes_any_json() -> None:
-    """`Job`, `Job[Any]` and no annotation mean the same."""
+def test_handler_without_payload_type_takes_any_json() -> None:
+    """`Job`, `Job[Any]` and no annotation have the same meaning."""
 
     def plain(job: Job) -> None: ...  # type: ignore[type-arg]
     def bare(job): ...  # type: ignore[no-untyped-def]
@@ -158,8 +160,10 @@ def test_a_handler_without_a_payload_type_takes_any_json() -> None:
         (b'{"priority": "\xff"}', "`$`"),
     ],
 )
-def test_a_payload_of_another_type_is_the_callers_fault(payload: bytes, path: str) -> None:
-    """Permanent, from the user, and the message names the path."""
+def test_payload_of_another_type_is_a_permanent_error_of_the_user(
+    payload: bytes, path: str
+) -> None:
+    """The message names the path of the wrong value."""
     with pytest.raises(PayloadInvalidError) as raised:
         decode(on_forecast, payload)
 
@@ -169,20 +173,20 @@ def test_a_payload_of_another_type_is_the_callers_fault(payload: bytes, path: st
     assert path in response.message
 
 
-def test_a_payload_nested_too_deeply_is_the_callers_fault() -> None:
-    """It ends no executor."""
+def test_payload_nested_too_deeply_is_a_payload_error() -> None:
+    """The recursion error does not reach the executor."""
     with pytest.raises(PayloadInvalidError, match="nested too deeply"):
         decode(on_anything, b"[" * 100_000 + b"]" * 100_000)
 
 
-async def test_a_sync_handler_runs_in_a_thread() -> None:
-    """The event loop is not held up."""
+async def test_def_handler_runs_in_a_daemon_thread() -> None:
+    """It does not block the event loop, and does not keep the process alive."""
     threads: list[threading.Thread] = []
 
     def handler(job: Job[Any]) -> None:
         threads.append(threading.current_thread())
 
-    await handler_of("Item", "job", handler).call(job(None))
+    await make_handler("Item", "job", handler).call(make_job(None))
 
     assert threads[0] is not threading.current_thread()
     assert threads[0].daemon
@@ -190,10 +194,10 @@ async def test_a_sync_handler_runs_in_a_thread() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("text"), StopIteration(), SystemExit(3)])
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_whatever_a_handler_raises_comes_back_as_an_exception(
+async def test_anything_that_a_handler_raises_reaches_the_caller_as_an_exception(
     error: BaseException, is_async: bool
 ) -> None:
-    """Also what would never resolve a future, or would end the event loop."""
+    """Also `StopIteration`, which a future refuses, and `SystemExit`, which ends an event loop."""
 
     def sync(job: Job[Any]) -> None:
         raise error
@@ -201,18 +205,18 @@ async def test_whatever_a_handler_raises_comes_back_as_an_exception(
     async def asynchronous(job: Job[Any]) -> None:
         raise error
 
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - any will do
-        await handler_of("Item", "job", asynchronous if is_async else sync).call(job(None))
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - the assertion below compares it
+        await make_handler("Item", "job", asynchronous if is_async else sync).call(make_job(None))
 
     assert error in (raised.value, raised.value.__cause__)
 
 
-async def test_a_sync_function_that_returns_a_coroutine_fails() -> None:
-    """A wrapper that is not `async` would otherwise complete each job without running it."""
+async def test_def_handler_that_returns_a_coroutine_raises_type_error() -> None:
+    """Without this check, a `def` wrapper of an `async def` handler would complete jobs unrun."""
 
     @functools.wraps(on_anything)
     def wrapper(job: Job[Any]) -> object:
         return on_anything(job)
 
     with pytest.raises(TypeError, match="async def"):
-        await handler_of("Item", "job", wrapper).call(job(None))
+        await make_handler("Item", "job", wrapper).call(make_job(None))

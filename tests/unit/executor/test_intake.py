@@ -1,357 +1,231 @@
-"""The intake's dealings with its consumer, where the embedded broker can't show them."""
+"""How the intake uses its consumer, in cases that the embedded broker can't produce."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, NodeNotReadyError
-from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
+from aiokafka.structs import OffsetAndTimestamp
 
 from fabric_jobs.contract import events
 from fabric_jobs.executor import ExecutorSettings, intake
-from fabric_jobs.executor.dispatches import Dispatched
 from fabric_jobs.executor.intake import Intake
-from tests.support.fake_facade import JOB_TYPE, PATIENCE_S, requested
+from tests.support.fake_consumer import FakeConsumer, FakeRuns
+from tests.support.fake_facade import JOB_TYPE, WAIT_TIMEOUT_S, requested_event
 
 SETTINGS = ExecutorSettings(events_topic="topic")
 ZERO, ONE, TWO = (TopicPartition("topic", partition) for partition in range(3))
 
 
-class FakeRuns:
-    """Runs without sessions: the test decides their claims and their ends."""
-
-    def __init__(self, slots: int) -> None:
-        self.free_slots = slots
-        self.full: set[str] = set()
-        self.decide: dict[str, Callable[[], None]] = {}
-        self._freed = asyncio.Event()
-
-    def wants(self, dispatched: Dispatched) -> bool:
-        """All that it does not hold."""
-        return dispatched.job_id not in self.decide
-
-    def has_slot(self, dispatched: Dispatched) -> bool:
-        """Unless the process is full, or the job's type."""
-        return self.free_slots > 0 and dispatched.job_type not in self.full
-
-    def start(self, dispatched: Dispatched, decided: Callable[[], None]) -> None:
-        """Takes a slot."""
-        self.free_slots -= 1
-        self.decide[dispatched.job_id] = decided
-
-    def free(self, slots: int = 1) -> None:
-        """A run has ended."""
-        self.free_slots += slots
-        freed, self._freed = self._freed, asyncio.Event()
-        freed.set()
-
-    async def freed(self) -> None:
-        """Waits for that."""
-        await self._freed.wait()
+def dispatch_records(*job_ids: str, job_type: str = JOB_TYPE) -> list[bytes]:
+    """Returns one record for each job, which dispatches its first attempt."""
+    return [events.encode(requested_event(job_id, job_type=job_type)) for job_id in job_ids]
 
 
-class FakeConsumer:
-    """A consumer whose partitions, records and offsets the test sets."""
-
-    def __init__(self) -> None:
-        self.assigned: set[TopicPartition] = set()
-        self.paused: set[TopicPartition] = set()
-        self.records: dict[TopicPartition, list[bytes]] = {}
-        self.positions: dict[TopicPartition, int] = {}
-        self.commits: list[dict[TopicPartition, int]] = []
-        self.commit_error: Exception | None = None
-        self.stop_error: Exception | None = None
-        self.committed_offsets = {ZERO: 0, ONE: 0}
-        self.begun_at: dict[TopicPartition, int] = {}
-        self.by_time: dict[TopicPartition, OffsetAndTimestamp | None] = {}
-        self.listener: Any = None
-        self.polled = asyncio.Condition()
-        self.polls = 0
-        #: Set unless polls are to find nothing, and wait.
-        self.answers = asyncio.Event()
-        self.answers.set()
-        self.before_poll: Callable[[], None] = lambda: None
-
-    def subscribe(self, topics: list[str], listener: Any) -> None:
-        self.listener = listener
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None:
-        if self.stop_error:
-            raise self.stop_error
-
-    def assignment(self) -> set[TopicPartition]:
-        return self.assigned
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        self.paused.update(partitions)
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        self.paused.difference_update(partitions)
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        self.positions[partition] = self.begun_at[partition] = offset
-
-    async def committed(self, partition: TopicPartition) -> int | None:
-        return self.committed_offsets.get(partition)
-
-    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 100)
-
-    async def offsets_for_times(
-        self, times: dict[TopicPartition, int]
-    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
-        return {partition: self.by_time.get(partition) for partition in times}
-
-    async def commit(self, positions: dict[TopicPartition, int]) -> None:
-        self.commits.append(positions)
-        if self.commit_error:
-            raise self.commit_error
-
-    async def getmany(
-        self, timeout_ms: int, max_records: int
-    ) -> dict[TopicPartition, list[ConsumerRecord]]:
-        self.before_poll()
-        found = {}
-        for partition in self.assigned - self.paused:
-            begin = self.positions.get(partition, 0)
-            values = self.records.get(partition, [])[begin : begin + max_records]
-            self.positions[partition] = begin + len(values)
-            found[partition] = [
-                _record(partition, begin + index, value) for index, value in enumerate(values)
-            ]
-        async with self.polled:
-            self.polls += 1
-            self.polled.notify_all()
-        await asyncio.sleep(0.001)
-        await self.answers.wait()
-        return found
-
-    async def assign(self, *partitions: TopicPartition) -> None:
-        """A rebalance; like aiokafka's it forgets what was paused."""
-        await self.listener.on_partitions_revoked(self.assigned)
-        self.assigned, self.paused = set(partitions), set()
-        await self.listener.on_partitions_assigned(self.assigned)
-
-    async def until_polls(self, number: int) -> None:
-        """Waits for that many more polls."""
-        already = self.polls
-        await self.until(lambda: self.polls >= already + number)
-
-    async def until(self, fact: Callable[[], object]) -> None:
-        """Waits until the fact holds after a poll."""
-        async with asyncio.timeout(PATIENCE_S), self.polled:
-            await self.polled.wait_for(lambda: bool(fact()))
-
-
-def _record(partition: TopicPartition, offset: int, value: bytes) -> ConsumerRecord:
-    return ConsumerRecord(*partition, offset, 0, 0, None, value, None, 0, len(value), headers=())
-
-
-def jobs(*job_ids: str, job_type: str = JOB_TYPE) -> list[bytes]:
-    """Records that dispatch these jobs."""
-    return [events.encode(requested(job_id, job_type=job_type)) for job_id in job_ids]
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
+    """The consumer that the intake gets. The pool has committed offset 0 of two partitions."""
+    consumer = FakeConsumer({ZERO: 0, ONE: 0})
+    monkeypatch.setattr(intake, "make_consumer", lambda settings, executor_id: consumer)
+    monkeypatch.setattr(intake, "POLL_MS", 10)
+    monkeypatch.setattr(intake, "COMMIT_INTERVAL_S", 0.01)
+    return consumer
 
 
 @asynccontextmanager
-async def consuming(
-    monkeypatch: pytest.MonkeyPatch,
-    consumer: FakeConsumer,
-    runs: FakeRuns,
-    assigned: Iterable[TopicPartition] = (ZERO,),
+async def consume(
+    consumer: FakeConsumer, runs: FakeRuns, assigned: Iterable[TopicPartition] = (ZERO,)
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """The intake, on this consumer."""
-    monkeypatch.setattr(Intake, "_make_consumer", lambda self: consumer)
-    monkeypatch.setattr(intake, "POLL_MS", 10)
-    monkeypatch.setattr(intake, "COMMIT_INTERVAL_S", 0.01)
+    """Runs an intake with these partitions until the block ends."""
     taking = Intake(SETTINGS, "one", runs)  # type: ignore[arg-type] # FakeRuns
-    reading = asyncio.create_task(taking.consume())
-    await consumer.until(lambda: consumer.listener)
-    await consumer.assign(*assigned)
+    task = asyncio.create_task(taking.consume())
+    await consumer.wait_until(lambda: consumer.listener)
+    await consumer.rebalance(*assigned)
     try:
-        yield reading
+        yield task
     finally:
-        reading.cancel()
-        await asyncio.wait({reading})
+        task.cancel()
+        await asyncio.wait({task})
 
 
-async def test_a_pool_without_commits_begins_one_start_deadline_back(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_of_a_pool_without_commits_starts_one_start_deadline_back(
+    consumer: FakeConsumer,
 ) -> None:
-    """At the first record since then, at the end where there is none; a commit is kept to."""
-    consumer = FakeConsumer()
+    """It seeks the first record since then, or else the end. A committed partition stays."""
     consumer.committed_offsets = {ZERO: 7}
-    consumer.by_time = {ONE: OffsetAndTimestamp(40, 0), TWO: None}
-    async with consuming(monkeypatch, consumer, FakeRuns(1), (ZERO, ONE, TWO)):
-        assert consumer.begun_at == {ONE: 40, TWO: 100}
+    consumer.offsets_by_time = {ONE: OffsetAndTimestamp(40, 0), TWO: None}
+    async with consume(consumer, FakeRuns(1), (ZERO, ONE, TWO)):
+        assert consumer.sought == {ONE: 40, TWO: 100}
 
 
-async def test_full_slots_pause_the_partitions_and_a_free_one_resumes_them(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_without_free_slots_pauses_partitions_until_a_slot_is_freed(
+    consumer: FakeConsumer,
 ) -> None:
-    """Polls go on meanwhile; what waits is taken in its order."""
-    consumer, runs = FakeConsumer(), FakeRuns(1)
-    consumer.records = {ZERO: jobs("a1", "a2"), ONE: jobs("b1", "b2")}
-    async with consuming(monkeypatch, consumer, runs, (ZERO, ONE)):
-        await consumer.until(lambda: consumer.paused == {ZERO, ONE})
-        await consumer.until_polls(3)
+    """Polls go on meanwhile. The records of a partition are taken in their order."""
+    runs = FakeRuns(1)
+    consumer.records = {ZERO: dispatch_records("a1", "a2"), ONE: dispatch_records("b1", "b2")}
+    async with consume(consumer, runs, (ZERO, ONE)):
+        await consumer.wait_until(lambda: consumer.paused == {ZERO, ONE})
+        await consumer.wait_for_polls(3)
         for taken in (1, 2, 3):
             assert len(runs.decide) == taken
-            runs.free()
-            await consumer.until(lambda: len(runs.decide) > taken)  # noqa: B023 - awaited here
-        await consumer.until(lambda: not consumer.paused)
+            runs.free_slot()
+            await consumer.wait_until(lambda: len(runs.decide) > taken)  # noqa: B023 - awaited here
+        await consumer.wait_until(lambda: not consumer.paused)
 
     started = list(runs.decide)
     assert started.index("a1") < started.index("a2")
     assert started.index("b1") < started.index("b2")
 
 
-async def test_a_type_that_is_full_pauses_only_the_partitions_that_wait_for_it(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_with_a_full_job_type_pauses_only_the_partitions_that_wait_for_it(
+    consumer: FakeConsumer,
 ) -> None:
-    """Others go on; what waits is not passed, and is taken before what lies behind it."""
-    consumer, runs = FakeConsumer(), FakeRuns(9)
-    runs.full = {"rare"}
-    consumer.records = {ZERO: [*jobs("r", job_type="rare"), *jobs("behind")], ONE: jobs("a")}
-    async with consuming(monkeypatch, consumer, runs, (ZERO, ONE)):
-        await consumer.until(lambda: "a" in runs.decide)
-        await consumer.until(lambda: consumer.paused == {ZERO})
-        consumer.records[ONE] += jobs("b")
-        await consumer.until(lambda: "b" in runs.decide)
+    """The waiting record is neither committed nor overtaken on its partition."""
+    runs = FakeRuns(9)
+    runs.full_types = {"rare"}
+    consumer.records = {
+        ZERO: [*dispatch_records("r", job_type="rare"), *dispatch_records("behind")],
+        ONE: dispatch_records("a"),
+    }
+    async with consume(consumer, runs, (ZERO, ONE)):
+        await consumer.wait_until(lambda: "a" in runs.decide)
+        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        consumer.records[ONE] += dispatch_records("b")
+        await consumer.wait_until(lambda: "b" in runs.decide)
         assert list(runs.decide) == ["a", "b"]
-        for decided in runs.decide.values():
-            decided()
-        await consumer.until(lambda: consumer.commits and ONE in consumer.commits[-1])
+        for decide in runs.decide.values():
+            decide()
+        await consumer.wait_until(lambda: consumer.commits and ONE in consumer.commits[-1])
         assert all(ZERO not in commit for commit in consumer.commits)
-        runs.full.clear()
-        runs.free()
-        await consumer.until(lambda: not consumer.paused)
+        runs.full_types.clear()
+        runs.free_slot()
+        await consumer.wait_until(lambda: not consumer.paused)
 
     assert list(runs.decide) == ["a", "b", "r", "behind"]
 
 
-async def test_a_slot_that_is_freed_during_a_poll_is_taken_at_once(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_with_a_slot_freed_during_a_poll_starts_the_waiting_run_at_once(
+    consumer: FakeConsumer,
 ) -> None:
-    """A poll may wait long for other records."""
-    consumer, runs = FakeConsumer(), FakeRuns(9)
-    runs.full = {"rare"}
-    consumer.records = {ZERO: jobs("r", job_type="rare")}
-    async with consuming(monkeypatch, consumer, runs), asyncio.timeout(PATIENCE_S):
-        await consumer.until(lambda: consumer.paused == {ZERO})
-        consumer.answers.clear()
-        runs.full.clear()
-        runs.free()
+    """It does not wait for the poll, which may last long on other partitions."""
+    runs = FakeRuns(9)
+    runs.full_types = {"rare"}
+    consumer.records = {ZERO: dispatch_records("r", job_type="rare")}
+    async with consume(consumer, runs), asyncio.timeout(WAIT_TIMEOUT_S):
+        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        consumer.may_answer.clear()
+        runs.full_types.clear()
+        runs.free_slot()
         while "r" not in runs.decide:
             await asyncio.sleep(0)
 
 
-async def test_what_waits_is_forgotten_with_its_partition(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is another's by now; one that comes back is read again, and waits again."""
-    consumer, runs = FakeConsumer(), FakeRuns(1)
-    consumer.records = {ZERO: jobs("a", "b"), ONE: jobs("c")}
-    async with consuming(monkeypatch, consumer, runs):
-        await consumer.until(lambda: consumer.paused == {ZERO})
-        await consumer.assign(ONE)
-        await consumer.until(lambda: consumer.paused == {ONE})
-        runs.free()
-        await consumer.until(lambda: "c" in runs.decide)
+async def test_intake_after_a_rebalance_forgets_the_waiting_records_of_lost_partitions(
+    consumer: FakeConsumer,
+) -> None:
+    """If the partition comes back, its records are read again, and wait again."""
+    runs = FakeRuns(1)
+    consumer.records = {ZERO: dispatch_records("a", "b"), ONE: dispatch_records("c")}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        await consumer.rebalance(ONE)
+        await consumer.wait_until(lambda: consumer.paused == {ONE})
+        runs.free_slot()
+        await consumer.wait_until(lambda: "c" in runs.decide)
         consumer.positions.clear()
-        await consumer.assign(ZERO, ONE)
-        await consumer.until(lambda: consumer.paused == {ZERO})
-        runs.free()
-        await consumer.until(lambda: "b" in runs.decide)
+        await consumer.rebalance(ZERO, ONE)
+        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        runs.free_slot()
+        await consumer.wait_until(lambda: "b" in runs.decide)
 
     assert list(runs.decide) == ["a", "c", "b"]
 
 
-async def test_a_record_whose_slot_was_taken_since_the_poll_waits_for_the_next(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_whose_slot_is_taken_during_a_poll_keeps_the_record(
+    consumer: FakeConsumer,
 ) -> None:
-    """It is not lost, and what was read before it is committed."""
-    consumer, runs = FakeConsumer(), FakeRuns(2)
-    consumer.records = {ZERO: [b"no event", *jobs("a")]}
+    """The record waits for the next slot, and the records before it are committed."""
+    runs = FakeRuns(2)
+    consumer.records = {ZERO: [b"no event", *dispatch_records("a")]}
 
-    def offer_takes_both() -> None:
+    def take_both_slots() -> None:
         if runs.free_slots == 2 and consumer.assigned:
             runs.free_slots = 0
 
-    consumer.before_poll = offer_takes_both
-    async with consuming(monkeypatch, consumer, runs):
-        await consumer.until(lambda: consumer.commits == [{ZERO: 1}])
-        runs.free()
-        await consumer.until(lambda: "a" in runs.decide)
+    consumer.before_poll = take_both_slots
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: consumer.commits == [{ZERO: 1}])
+        runs.free_slot()
+        await consumer.wait_until(lambda: "a" in runs.decide)
 
 
-async def test_claims_are_committed_as_they_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the stop too."""
-    consumer, runs = FakeConsumer(), FakeRuns(9)
-    consumer.records = {ZERO: jobs("a", "b")}
-    async with consuming(monkeypatch, consumer, runs):
-        await consumer.until(lambda: len(runs.decide) == 2)
-        await consumer.until(lambda: consumer.commits == [{ZERO: 0}])
+async def test_intake_commits_records_as_their_claims_are_decided(consumer: FakeConsumer) -> None:
+    """It commits once more when it stops."""
+    runs = FakeRuns(9)
+    consumer.records = {ZERO: dispatch_records("a", "b")}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: len(runs.decide) == 2)
+        await consumer.wait_until(lambda: consumer.commits == [{ZERO: 0}])
         runs.decide["a"]()
-        await consumer.until(lambda: consumer.commits[-1] == {ZERO: 1})
+        await consumer.wait_until(lambda: consumer.commits[-1] == {ZERO: 1})
         runs.decide["b"]()
 
     assert consumer.commits[-1] == {ZERO: 2}
 
 
-async def test_a_record_read_again_after_a_rebalance_starts_nothing_new(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_that_reads_a_record_again_after_a_rebalance_starts_no_second_run(
+    consumer: FakeConsumer,
 ) -> None:
-    """And is not committed before its claim is decided."""
-    consumer, runs = FakeConsumer(), FakeRuns(2)
-    consumer.records = {ZERO: jobs("a")}
-    async with consuming(monkeypatch, consumer, runs):
-        await consumer.until(lambda: runs.decide)
+    """The record is still not committed before its claim is decided."""
+    runs = FakeRuns(2)
+    consumer.records = {ZERO: dispatch_records("a")}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: runs.decide)
         consumer.positions.clear()
-        await consumer.assign(ZERO)
-        await consumer.until(lambda: consumer.positions.get(ZERO) == 1)
-        await consumer.until(lambda: consumer.commits)
+        await consumer.rebalance(ZERO)
+        await consumer.wait_until(lambda: consumer.positions.get(ZERO) == 1)
+        await consumer.wait_until(lambda: consumer.commits)
         assert runs.free_slots == 1
         assert all(commit == {ZERO: 0} for commit in consumer.commits)
         runs.decide["a"]()
-        await consumer.until(lambda: consumer.commits[-1] == {ZERO: 1})
+        await consumer.wait_until(lambda: consumer.commits[-1] == {ZERO: 1})
 
 
-async def test_a_commit_that_fails_is_tried_again_and_harms_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_whose_commit_fails_with_a_kafka_error_commits_again(
+    consumer: FakeConsumer,
 ) -> None:
-    """As after a rebalance."""
-    consumer, runs = FakeConsumer(), FakeRuns(2)
+    """A commit can fail after a rebalance, for example. The intake goes on."""
     consumer.records = {ZERO: [b"no event"]}
     consumer.commit_error = CommitFailedError()
-    async with consuming(monkeypatch, consumer, runs):
-        await consumer.until(lambda: len(consumer.commits) == 3)
+    async with consume(consumer, FakeRuns(2)):
+        await consumer.wait_until(lambda: len(consumer.commits) == 3)
         consumer.commit_error = None
-        await consumer.until(lambda: len(consumer.commits) == 4)
+        await consumer.wait_until(lambda: len(consumer.commits) == 4)
 
     assert consumer.commits == [{ZERO: 1}] * 4
 
 
-async def test_commits_that_end_by_a_defect_end_the_intake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is begun again; else it would read on and never commit."""
-    consumer = FakeConsumer()
+async def test_intake_whose_commit_fails_by_a_defect_ends_with_the_error(
+    consumer: FakeConsumer,
+) -> None:
+    """It is then restarted. Otherwise it would read on without ever committing."""
     consumer.records = {ZERO: [b"no event"]}
     consumer.commit_error = ValueError("a defect")
-    async with consuming(monkeypatch, consumer, FakeRuns(2)) as reading:
-        await asyncio.wait({reading}, timeout=PATIENCE_S)
+    async with consume(consumer, FakeRuns(2)) as task:
+        await asyncio.wait({task}, timeout=WAIT_TIMEOUT_S)
 
-    assert isinstance(reading.exception(), ValueError)
+    assert isinstance(task.exception(), ValueError)
 
 
-async def test_an_intake_that_can_t_leave_the_brokers_in_order_ends_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_intake_cancelled_while_brokers_are_away_ends_as_cancelled(
+    consumer: FakeConsumer,
 ) -> None:
-    """An error in place of its cancel would have it begun again, and the drain wait for it."""
-    consumer = FakeConsumer()
+    """If it raised the broker's error instead, it would be restarted, and a drain would hang."""
     consumer.stop_error = NodeNotReadyError("away")
-    async with consuming(monkeypatch, consumer, FakeRuns(2)) as reading:
-        await consumer.until_polls(1)
+    async with consume(consumer, FakeRuns(2)) as task:
+        await consumer.wait_for_polls(1)
 
-    assert reading.cancelled()
+    assert task.cancelled()

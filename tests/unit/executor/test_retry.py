@@ -1,4 +1,4 @@
-"""The retry that a handler's author gives, as the policy that travels."""
+"""The policy of a claim, from the arguments of `@executor.job`."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import pytest
 
 from fabric_jobs.contract.jobs import Policy
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, Retry, api
-from fabric_jobs.executor.retry import policy_of
+from fabric_jobs.executor.retry import make_policy
 
 
-def test_a_retry_becomes_the_policy_of_the_claim() -> None:
-    """Each value has its place."""
+def test_policy_has_every_value_of_the_retry_and_the_times() -> None:
+    """No value is lost or exchanged."""
     retry = Retry(max_attempts=3, initial_s=2, factor=3, max_s=30, jitter=0.5)
 
-    assert policy_of(retry, 90, 5) == Policy(
+    assert make_policy(retry, 90, 5) == Policy(
         max_attempts=3,
         initial_backoff_s=2,
         backoff_multiplier=3,
@@ -25,18 +25,20 @@ def test_a_retry_becomes_the_policy_of_the_claim() -> None:
 
 
 async def handler(job: Job[None]) -> None:
-    """Does nothing."""
+    """A handler that completes at once."""
 
 
-def test_without_one_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One attempt, for as long as the job may live; a cancelled one has a minute to clean up."""
+def test_policy_without_arguments_has_one_attempt_and_a_minute_of_cancel_grace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The defaults of the decorator are the defaults of the contract."""
     policies: list[Policy] = []
 
-    def keep(retry: Retry, run_timeout_s: float | None, cancel_grace_s: float) -> Policy:
-        policies.append(policy_of(retry, run_timeout_s, cancel_grace_s))
+    def record(retry: Retry, run_timeout_s: float | None, cancel_grace_s: float) -> Policy:
+        policies.append(make_policy(retry, run_timeout_s, cancel_grace_s))
         return policies[-1]
 
-    monkeypatch.setattr(api, "policy_of", keep)
+    monkeypatch.setattr(api, "make_policy", record)
     Executor().job("Item", "job")(handler)
 
     assert policies == [Policy()]
@@ -54,15 +56,17 @@ def test_without_one_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
     ],
     ids=str,
 )
-def test_a_retry_that_makes_no_sense_is_refused_where_it_is_written(retry: Retry) -> None:
-    """At the decorator, not when the first job fails."""
+def test_retry_out_of_range_raises_at_decoration(retry: Retry) -> None:
+    """Its author sees the error when the module is imported, not when the first job fails."""
     with pytest.raises(HandlerDefinitionError, match="retry"):
         Executor().job("Item", "job", retry=retry)(handler)
 
 
 @pytest.mark.parametrize("times", [{"run_timeout_s": 0}, {"cancel_grace_s": -1}], ids=str)
-def test_so_is_a_time_that_makes_no_sense(times: dict[str, float]) -> None:
-    """The message names it."""
+def test_run_timeout_or_cancel_grace_out_of_range_raises_at_decoration(
+    times: dict[str, float],
+) -> None:
+    """The message names the value that is wrong."""
     with pytest.raises(HandlerDefinitionError, match=r"TimeoutS|cancelGraceS"):
         Executor().job("Item", "job", **times)(handler)  # type: ignore[arg-type] # no retry
 
@@ -79,7 +83,9 @@ def test_so_is_a_time_that_makes_no_sense(times: dict[str, float]) -> None:
     ],
     ids=str,
 )
-def test_what_the_wire_can_t_carry_is_refused_there_too(values: dict[str, Any]) -> None:
-    """Else each claim would fail, and no job of the type would ever start."""
+def test_retry_or_time_that_the_wire_can_t_carry_raises_at_decoration(
+    values: dict[str, Any],
+) -> None:
+    """Without this check each claim would fail, and no job of the type would ever start."""
     with pytest.raises(HandlerDefinitionError, match="can't be used"):
         Executor().job("Item", "job", **values)(handler)

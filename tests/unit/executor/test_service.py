@@ -1,4 +1,4 @@
-"""A whole executor, between the embedded broker and a scripted facade."""
+"""A whole executor, with the embedded broker and a fake facade."""
 
 import asyncio
 import subprocess
@@ -14,15 +14,24 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract import events
 from fabric_jobs.executor import Executor, ExecutorSettings, Job, NoHandlersError, intake
+from fabric_jobs.executor import runs as runs_module
+from fabric_jobs.runtime.kafka.brokers import BROKERS, EMBEDDED
 from fabric_jobs.runtime.settings import SettingsError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import Cluster
-from tests.support.fake_facade import ITEM_TYPE, JOB_TYPE, FakeFacade, requested, started
+from tests.support.fake_facade import (
+    ITEM_TYPE,
+    JOB_TYPE,
+    FakeFacade,
+    accept,
+    requested_event,
+    started_record,
+)
 
 
 @pytest.fixture
 async def settings(embedded: Cluster, topic: str, facade: FakeFacade) -> ExecutorSettings:
-    """Those of a fresh topic and pool."""
+    """The settings of an executor with a topic and a pool of its own."""
     return ExecutorSettings(
         kafka_bootstrap_servers=embedded.bootstrap_servers,
         kafka_broker="embedded",
@@ -30,20 +39,20 @@ async def settings(embedded: Cluster, topic: str, facade: FakeFacade) -> Executo
         facades=facade.address,
         pool=f"pool-{uuid4()}",
         slots=1,
-        heartbeat_s=0.1,
+        heartbeat_s=0.05,
         drain_s=5,
     )
 
 
 async def append(settings: ExecutorSettings, *values: bytes) -> None:
-    """Appends to the topic's partition 0."""
+    """Appends records to partition 0 of the topic."""
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers) as producer:
         for value in values:
             await producer.send_and_wait(settings.events_topic, value, partition=0)
 
 
-async def committed(settings: ExecutorSettings) -> int | None:
-    """The pool's position in partition 0."""
+async def read_committed(settings: ExecutorSettings) -> int | None:
+    """Returns the position that the pool has committed in partition 0."""
     async with AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         group_id=settings.pool,
@@ -54,8 +63,8 @@ async def committed(settings: ExecutorSettings) -> int | None:
 
 
 @asynccontextmanager
-async def serving_jobs(executor: Executor, settings: ExecutorSettings) -> AsyncIterator[str]:
-    """The executor, ready; it is stopped at the end."""
+async def serve_jobs(executor: Executor, settings: ExecutorSettings) -> AsyncIterator[str]:
+    """Runs the executor until the block ends. Yields its id once it is ready."""
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -64,43 +73,43 @@ async def serving_jobs(executor: Executor, settings: ExecutorSettings) -> AsyncI
         stop.set()
 
 
-def record(job_id: str, item_type: str = ITEM_TYPE) -> bytes:
-    """A record that dispatches a job."""
-    return events.encode(requested(job_id, item_type=item_type))
+def dispatch_record(job_id: str, item_type: str = ITEM_TYPE) -> bytes:
+    """Returns a record that dispatches the first attempt of a job."""
+    return events.encode(requested_event(job_id, item_type=item_type))
 
 
-async def test_each_dispatch_of_a_served_type_is_claimed_in_turn(
+async def test_executor_with_one_slot_claims_the_dispatches_of_its_job_types_in_turn(
     settings: ExecutorSettings, facade: FakeFacade
 ) -> None:
-    """With one slot, one at a time; other records are passed over; claims are what is committed."""
+    """Other records are skipped. Every record is committed once its claim is decided."""
     executor = Executor()
     running: set[str] = set()
-    go_on = asyncio.Event()
+    may_end = asyncio.Event()
 
     @executor.job(ITEM_TYPE, JOB_TYPE)
     async def handler(job: Job[Any]) -> None:
         assert not running
         running.add(job.job_id)
-        await go_on.wait()
+        await may_end.wait()
         running.clear()
 
     await append(
         settings,
         b"\xff no event",
-        record("other", "Other.Item"),
-        started("x"),
-        record("a"),
-        record("b"),
-        record("c"),
+        dispatch_record("other", "Other.Item"),
+        started_record("x"),
+        dispatch_record("a"),
+        dispatch_record("b"),
+        dispatch_record("c"),
     )
     named = replace(settings, executor_name="worker-0")
-    async with serving_jobs(executor, named) as executor_id:
-        await facade.until(lambda: facade.claims)
-        # Long enough that the intake has paused its partition, and polled it.
-        await facade.until_beats(10)
+    async with serve_jobs(executor, named) as executor_id:
+        await facade.wait_until(lambda: facade.claims)
+        # In this time the intake pauses its partition and polls it again.
+        await facade.wait_for_heartbeats(10)
         assert [claim.job_id for claim in facade.claims] == ["a"]
-        go_on.set()
-        await facade.until(lambda: len(facade.reports) == 3)
+        may_end.set()
+        await facade.wait_until(lambda: len(facade.reports) == 3)
 
     assert [claim.job_id for claim in facade.claims] == ["a", "b", "c"]
     assert [claim.record.offset for claim in facade.claims] == [3, 4, 5]
@@ -111,80 +120,83 @@ async def test_each_dispatch_of_a_served_type_is_claimed_in_turn(
         slots=1,
     )
     assert UUID(executor_id.removeprefix("worker-0-"))
-    assert await committed(settings) == 6
+    assert await read_committed(settings) == 6
 
 
-async def test_an_undecided_claim_is_asked_again_by_the_next_executor(
-    settings: ExecutorSettings, facade: FakeFacade
+async def test_executor_after_one_that_stopped_with_an_undecided_claim_claims_that_record(
+    settings: ExecutorSettings, facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its record is not committed, though later ones were read; the decided one is not repeated."""
+    """The record was not committed, although a later one was read. Decided claims stay decided."""
+    monkeypatch.setattr(runs_module, "CLEAN_UP_TIMEOUT_S", 0.1)
+    # After a member has left, the embedded broker delays the next join by the session timeout.
+    monkeypatch.setitem(BROKERS, "embedded", replace(EMBEDDED, session_timeout_ms=2_000))
     executor = Executor()
 
     @executor.job(ITEM_TYPE, JOB_TYPE)
     def handler(job: Job[Any]) -> None: ...
 
-    facade.script = lambda claim: None if claim.job_id == "b" else FakeFacade().script(claim)
-    await append(settings, record("a"), record("b"), started("b"))
+    facade.script = lambda claim: None if claim.job_id == "b" else accept(claim)
+    await append(settings, dispatch_record("a"), dispatch_record("b"), started_record("b"))
     impatient = replace(settings, drain_s=0.0, slots=2)
-    async with serving_jobs(executor, impatient):
-        await facade.until(lambda: {claim.job_id for claim in facade.claims} == {"a", "b"})
-        await facade.until(lambda: facade.reports)
-    assert await committed(settings) == 1
+    async with serve_jobs(executor, impatient):
+        await facade.wait_until(lambda: {claim.job_id for claim in facade.claims} == {"a", "b"})
+        await facade.wait_until(lambda: facade.reports)
+    assert await read_committed(settings) == 1
 
-    facade.script = FakeFacade().script
-    async with serving_jobs(executor, impatient):
-        await facade.until(lambda: len(facade.reports) == 2)
+    facade.script = accept
+    async with serve_jobs(executor, impatient):
+        await facade.wait_until(lambda: len(facade.reports) == 2)
 
     assert [report.job_id for report in facade.reports] == ["a", "b"]
-    assert await committed(settings) == 3
+    assert await read_committed(settings) == 3
 
 
-async def test_a_stop_waits_for_no_broker_before_it_is_said(
+async def test_executor_that_stops_reports_no_free_slots_before_it_has_left_the_group(
     settings: ExecutorSettings, facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the group is left, no offer is taken any more."""
+    """To leave the group may take long, and no facade should offer a job meanwhile."""
     executor = Executor()
-    executor.job(ITEM_TYPE, JOB_TYPE)(print_nothing)
-    monkeypatch.setattr(intake, "STOP_S", 60)
-    said = asyncio.Event()
+    executor.job(ITEM_TYPE, JOB_TYPE)(quick)
+    monkeypatch.setattr(intake, "STOP_TIMEOUT_S", 60)
+    reported = asyncio.Event()
     leave = AIOKafkaConsumer.stop
 
     async def leave_late(consumer: AIOKafkaConsumer) -> None:
-        await said.wait()
+        await reported.wait()
         await leave(consumer)
 
-    async def await_the_word() -> None:
-        await facade.until(lambda: facade.heartbeats[-1].free_slots == 0)
-        said.set()
+    async def wait_for_report() -> None:
+        await facade.wait_until(lambda: facade.heartbeats[-1].free_slots == 0)
+        reported.set()
 
-    async with serving_jobs(executor, settings):
+    async with serve_jobs(executor, settings):
         monkeypatch.setattr(AIOKafkaConsumer, "stop", leave_late)
-        waiting = asyncio.create_task(await_the_word())
+        waiting = asyncio.create_task(wait_for_report())
     await waiting
 
 
-async def test_an_executor_without_handlers_does_not_serve() -> None:
-    """There is nothing that it could run."""
+async def test_executor_without_handlers_raises_no_handlers_error() -> None:
+    """It does not even connect."""
     with pytest.raises(NoHandlersError):
         await Executor().serve()
 
 
 @pytest.mark.parametrize("facades", ["", " , ", "facade", "facade:x"])
-async def test_facades_that_name_no_address_are_refused_at_once(facades: str) -> None:
-    """Before anything is connected."""
+async def test_executor_with_a_wrong_facade_address_raises_settings_error(facades: str) -> None:
+    """It raises before it connects to Kafka."""
     executor = Executor()
-    executor.job(ITEM_TYPE, JOB_TYPE)(print_nothing)
+    executor.job(ITEM_TYPE, JOB_TYPE)(quick)
 
     with pytest.raises(SettingsError):
         await executor.serve(ExecutorSettings(facades=facades))
 
 
-async def print_nothing(job: Job[Any]) -> None:
-    """A handler."""
+async def quick(job: Job[Any]) -> None:
+    """A handler that completes at once."""
 
 
-def test_the_executor_needs_nothing_of_the_facades() -> None:
-    """Its base dependencies are few; who runs handlers installs no web framework."""
+def test_executor_imported_loads_no_web_framework_and_no_other_kafka_client() -> None:
+    """An author of handlers installs the few base dependencies only."""
     code = (
         "import sys, fabric_jobs.executor; print("
         "sys.modules.keys() & {'fabric_jobs.facade', 'litestar', 'confluent_kafka'})"

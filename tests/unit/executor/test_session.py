@@ -1,85 +1,90 @@
-"""The stream to a scripted facade on a loopback port."""
+"""The session of an executor, with fake facades on loopback ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from fabric_jobs.executor import restarts
 from fabric_jobs.executor import session as session_module
-from fabric_jobs.executor import supervision
-from fabric_jobs.executor.session import Accepted, Refused, Session
-from fabric_jobs.executor.supervision import supervise
+from fabric_jobs.executor.restarts import run_with_restarts
+from fabric_jobs.executor.session import Session
+from fabric_jobs.executor.status_client import Accepted, Refused
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.support.fake_facade import PATIENCE_S, Entry, FakeFacade, accept, refuse, serving, silent
+from tests.support.fake_facade import (
+    WAIT_TIMEOUT_S,
+    Entry,
+    FakeFacade,
+    accept,
+    answer_nothing,
+    refuse,
+    serve,
+)
 
 HELLO = pb.Hello(executor_id="one", pool="default", slots=3)
 
 
-class RunHolder:
-    """Keeps what the stream says to it."""
+class FakeDelegate:
+    """Holds one run, and records the calls of the session."""
 
     def __init__(self) -> None:
-        self.heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.calls: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     def heartbeat(self) -> pb.Heartbeat:
-        """What it holds."""
+        """Returns the held run and the free slots."""
         return pb.Heartbeat(runs=[pb.Run(job_id="held", attempt=1)], free_slots=2)
 
     def cancel(self, job_id: str, attempt: int) -> None:
-        """Keeps it."""
-        self.heard.put_nowait(("cancel", job_id))
+        """Records the cancel."""
+        self.calls.put_nowait(("cancel", job_id))
 
     def stop(self, job_id: str, attempt: int) -> None:
-        """Keeps it."""
-        self.heard.put_nowait(("stop", job_id))
+        """Records the stop."""
+        self.calls.put_nowait(("stop", job_id))
 
     def offer(self, offer: pb.Offer) -> None:
-        """Keeps it."""
-        self.heard.put_nowait(("offer", offer.job.job_id))
+        """Records the offer."""
+        self.calls.put_nowait(("offer", offer.job.job_id))
 
 
 @pytest.fixture(autouse=True)
-def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "MAX_BACKOFF_S", 0.2)
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the wait before a new stream, and the wait for a facade that does not end one."""
+    monkeypatch.setattr(restarts, "MAX_BACKOFF_S", 0.2)
+    monkeypatch.setattr(session_module, "CLOSE_TIMEOUT_S", 0.5)
 
 
 @asynccontextmanager
-async def connecting(
-    *addresses: str, holder: RunHolder | None = None, heartbeat_s: float = 60
+async def connect(
+    *addresses: str, delegate: FakeDelegate | None = None, heartbeat_s: float = 60
 ) -> AsyncIterator[Session]:
-    """A session that is kept up, and ended in order."""
+    """Connects a session to the facades at these addresses until the block ends."""
     session = Session(HELLO, addresses, heartbeat_s)
-    told = holder or RunHolder()
-    keeping = asyncio.create_task(supervise("session", lambda: session.connect(told)))
-    async with asyncio.timeout(2 * PATIENCE_S):
+    used = delegate or FakeDelegate()
+    connection = asyncio.create_task(run_with_restarts("session", lambda: session.connect(used)))
+    async with asyncio.timeout(2 * WAIT_TIMEOUT_S):
         try:
             yield session
         finally:
-            keeping.cancel()
+            connection.cancel()
             with suppress(asyncio.CancelledError):
-                await keeping
+                await connection
 
 
-def numbered() -> Iterator[pb.Claim]:
-    """Claims of jobs 0, 1, 2, ..."""
-    number = 0
-    while True:
-        yield pb.Claim(job_id=str(number), attempt=1)
-        number += 1
+async def test_session_sends_hello_and_a_heartbeat_in_its_first_message(facade: FakeFacade) -> None:
+    """The facade knows the executor and its runs before any claim."""
+    async with connect(facade.address):
+        await facade.wait_until(lambda: facade.requests)
+
+    assert facade.requests[0] == pb.SessionRequest(
+        hello=HELLO, heartbeat=FakeDelegate().heartbeat()
+    )
 
 
-async def test_the_first_message_says_who_connects_and_what_it_holds(facade: FakeFacade) -> None:
-    """Hello and a heartbeat, before any claim."""
-    async with connecting(facade.address):
-        await facade.until(lambda: facade.requests)
-
-    assert facade.requests[0] == pb.SessionRequest(hello=HELLO, heartbeat=RunHolder().heartbeat())
-
-
-async def test_an_entry_is_answered_with_the_record_or_the_reason(facade: FakeFacade) -> None:
-    """Accepted, or refused for good."""
-    async with connecting(facade.address) as session:
+async def test_entry_when_decided_returns_the_record_or_the_reason(facade: FakeFacade) -> None:
+    """An accepted entry has a record, and a refused one a reason."""
+    async with connect(facade.address) as session:
         granted = await session.claim(pb.Claim(job_id="a", attempt=1))
         facade.script = refuse(pb.REFUSAL_REASON_SUPERSEDED)
         refused = await session.report(pb.Report(job_id="a", completed=pb.Completed()))
@@ -90,20 +95,22 @@ async def test_an_entry_is_answered_with_the_record_or_the_reason(facade: FakeFa
     assert str(refused).startswith("REFUSAL_REASON_SUPERSEDED")
 
 
-async def test_all_that_waits_goes_in_one_message(facade: FakeFacade) -> None:
-    """A hundred claims cost no hundred messages."""
-    async with connecting(facade.address) as session:
+async def test_entries_that_wait_together_are_sent_in_one_message(facade: FakeFacade) -> None:
+    """A hundred claims need one message, not a hundred."""
+    async with connect(facade.address) as session:
         await session.connected.wait()
-        claims = zip(range(100), numbered(), strict=False)
-        await asyncio.gather(*(session.claim(claim) for _, claim in claims))
+        claims = [pb.Claim(job_id=str(number), attempt=1) for number in range(100)]
+        await asyncio.gather(*map(session.claim, claims))
 
     assert [len(request.claims) for request in facade.requests if request.claims] == [100]
 
 
-async def test_a_message_stays_within_what_grpc_takes(facade: FakeFacade) -> None:
-    """A hundred large errors go in several."""
+async def test_entries_larger_than_a_message_are_sent_in_several_messages(
+    facade: FakeFacade,
+) -> None:
+    """No message exceeds gRPC's limit of 4 MiB."""
     error = pb.Error(error_code="E", message="x" * 100_000)
-    async with connecting(facade.address) as session:
+    async with connect(facade.address) as session:
         await session.connected.wait()
         reports = (session.report(pb.Report(job_id=str(n), failed=error)) for n in range(100))
         await asyncio.gather(*reports)
@@ -112,17 +119,19 @@ async def test_a_message_stays_within_what_grpc_takes(facade: FakeFacade) -> Non
     assert max(request.ByteSize() for request in facade.requests) < 2 * 1024 * 1024
 
 
-async def test_unanswered_entries_are_sent_again_on_the_next_stream(facade: FakeFacade) -> None:
-    """With the same entry ids, in their order; answered ones are not."""
-    async with connecting(facade.address) as session:
+async def test_entries_unanswered_at_the_end_of_a_stream_are_sent_again_on_the_next(
+    facade: FakeFacade,
+) -> None:
+    """They keep their entry ids and their order. Answered entries are not sent again."""
+    async with connect(facade.address) as session:
         await session.claim(pb.Claim(job_id="answered", attempt=1))
-        facade.script = silent
+        facade.script = answer_nothing
         claims = [pb.Claim(job_id=job_id, attempt=1) for job_id in "abc"]
-        asking = asyncio.gather(*(session.claim(claim) for claim in claims))
-        await facade.until(lambda: len(facade.claims) == 4)
+        answers = asyncio.gather(*(session.claim(claim) for claim in claims))
+        await facade.wait_until(lambda: len(facade.claims) == 4)
         facade.script = accept
         facade.end_stream()
-        await asking
+        await answers
 
     first, second = facade.claims[1:4], facade.claims[4:]
     assert [claim.job_id for claim in second] == ["a", "b", "c"]
@@ -130,14 +139,14 @@ async def test_unanswered_entries_are_sent_again_on_the_next_stream(facade: Fake
     assert facade.requests[-1].hello == HELLO
 
 
-async def test_a_facade_that_leaves_an_entry_unanswered_is_left(
+async def test_session_with_an_entry_that_stays_unanswered_moves_to_the_next_facade(
     facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In order, and the next one is asked; what was answered before is not asked again."""
-    monkeypatch.setattr(session_module, "ANSWER_S", 1)
+    """It closes the stream in order, and sends only the unanswered entry to the next facade."""
+    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT_S", 0.5)
     other = FakeFacade()
     facade.script = lambda entry: None if entry.job_id == "b" else accept(entry)
-    async with serving(other), connecting(facade.address, other.address) as session:
+    async with serve(other), connect(facade.address, other.address) as session:
         claims = [pb.Claim(job_id=job_id, attempt=1) for job_id in "abc"]
         await asyncio.gather(*(session.claim(claim) for claim in claims))
 
@@ -146,37 +155,37 @@ async def test_a_facade_that_leaves_an_entry_unanswered_is_left(
     assert f"session: facade {facade.address}: no answer" in caplog.text
 
 
-async def test_so_is_a_facade_that_reads_no_more(
+async def test_session_with_a_facade_that_does_not_read_moves_to_the_next_facade(
     facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the stream takes nothing any more, not even a heartbeat."""
-    monkeypatch.setattr(session_module, "ANSWER_S", 1)
+    """The stream then accepts no message, not even a heartbeat."""
+    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT_S", 0.5)
     other = FakeFacade()
     error = pb.Error(error_code="E", message="x" * 1_000_000)
-    async with serving(other), connecting(facade.address, other.address) as session:
+    async with serve(other), connect(facade.address, other.address) as session:
         await session.connected.wait()
-        facade.reads.clear()
+        facade.may_read.clear()
         reports = (session.report(pb.Report(job_id=str(n), failed=error)) for n in range(10))
         await asyncio.gather(*reports)
 
     assert {report.job_id for report in other.reports} == {str(n) for n in range(10)}
 
 
-async def test_a_stream_that_waits_for_no_answer_is_kept(
+async def test_session_without_unanswered_entries_keeps_its_stream(
     facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long nothing is asked on it."""
-    monkeypatch.setattr(session_module, "ANSWER_S", 0.05)
-    async with connecting(facade.address, heartbeat_s=0.05):
-        await facade.until_beats(5)
+    """The time limit applies to answers, not to an idle stream."""
+    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT_S", 0.05)
+    async with connect(facade.address, heartbeat_s=0.05):
+        await facade.wait_for_heartbeats(5)
 
-    assert facade.streams == 1
+    assert facade.opened == 1
 
 
-async def test_undecided_is_asked_again_with_the_same_entry_id(
+async def test_entry_answered_as_undecided_is_sent_again_under_its_entry_id(
     facade: FakeFacade, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Until somebody decides; the log has the first reason."""
+    """It is repeated until an answer decides it. The log has the first reason."""
     answers = [
         pb.Answer(undecided=pb.Undecided(message="reading", reason="LOG_UNREACHABLE")),
         pb.Answer(undecided=pb.Undecided(message="reading")),
@@ -190,7 +199,7 @@ async def test_undecided_is_asked_again_with_the_same_entry_id(
         return answer
 
     facade.script = script
-    async with connecting(facade.address) as session:
+    async with connect(facade.address) as session:
         assert isinstance(await session.claim(pb.Claim(job_id="a", attempt=1)), Accepted)
 
     assert [claim.entry_id for claim in facade.claims] == [1, 1, 1, 1]
@@ -200,51 +209,55 @@ async def test_undecided_is_asked_again_with_the_same_entry_id(
     ]
 
 
-async def test_an_entry_that_nobody_waits_for_is_withdrawn(facade: FakeFacade) -> None:
-    """It is not sent on the next stream, and its late answer is no error."""
-    facade.script = silent
-    async with connecting(facade.address) as session:
-        asking = asyncio.create_task(session.claim(pb.Claim(job_id="a", attempt=1)))
-        await facade.until(lambda: facade.claims)
-        asking.cancel()
-        await asyncio.wait({asking})
+async def test_entry_whose_caller_is_cancelled_is_withdrawn(facade: FakeFacade) -> None:
+    """It is not sent on the next stream, and its late answer is ignored."""
+    facade.script = answer_nothing
+    async with connect(facade.address) as session:
+        task = asyncio.create_task(session.claim(pb.Claim(job_id="a", attempt=1)))
+        await facade.wait_until(lambda: facade.claims)
+        task.cancel()
+        await asyncio.wait({task})
         facade.send(pb.SessionResponse(answers=[accept(facade.claims[0])]))
         facade.end_stream()
-        await facade.until(lambda: facade.streams == 2 and facade.requests[-1].hello.pool)
+        await facade.wait_until(lambda: facade.opened == 2 and facade.requests[-1].hello.pool)
 
     assert len(facade.claims) == 1
 
 
-async def test_a_facade_that_is_away_is_passed_over(facade: FakeFacade) -> None:
-    """The next one is tried."""
-    async with connecting("127.0.0.1:1", facade.address) as session:
+async def test_session_with_an_unreachable_facade_connects_to_the_next_facade(
+    facade: FakeFacade,
+) -> None:
+    """The claim is answered there."""
+    async with connect("127.0.0.1:1", facade.address) as session:
         await session.claim(pb.Claim(job_id="a", attempt=1))
 
-    assert facade.streams == 1
+    assert facade.opened == 1
 
 
-async def test_a_replica_that_ends_the_stream_is_left_for_the_next(facade: FakeFacade) -> None:
-    """As at a roll-out."""
+async def test_session_whose_stream_is_ended_by_the_facade_connects_to_the_next_facade(
+    facade: FakeFacade,
+) -> None:
+    """A facade ends its streams when it stops, for example in a rolling update."""
     other = FakeFacade()
-    async with serving(other), connecting(facade.address, other.address):
-        await facade.until(lambda: facade.requests)
+    async with serve(other), connect(facade.address, other.address):
+        await facade.wait_until(lambda: facade.requests)
         facade.end_stream()
-        await other.until(lambda: other.requests)
+        await other.wait_until(lambda: other.requests)
 
 
-async def test_heartbeats_are_sent_without_being_asked(facade: FakeFacade) -> None:
-    """One each `heartbeat_s`, with what is held at that time."""
-    async with connecting(facade.address, heartbeat_s=0.05):
-        await facade.until(lambda: len(facade.heartbeats) >= 3)
+async def test_session_sends_heartbeats_at_its_interval(facade: FakeFacade) -> None:
+    """Each heartbeat has the runs that are held at that time."""
+    async with connect(facade.address, heartbeat_s=0.05):
+        await facade.wait_until(lambda: len(facade.heartbeats) >= 3)
 
-    assert facade.heartbeats[-1] == RunHolder().heartbeat()
+    assert facade.heartbeats[-1] == FakeDelegate().heartbeat()
 
 
-async def test_what_comes_down_reaches_the_holder(facade: FakeFacade) -> None:
-    """Cancels, stops and offers."""
-    holder = RunHolder()
-    async with connecting(facade.address, holder=holder):
-        await facade.until(lambda: facade.requests)
+async def test_session_passes_cancels_stops_and_offers_to_its_delegate(facade: FakeFacade) -> None:
+    """One message may carry all three."""
+    delegate = FakeDelegate()
+    async with connect(facade.address, delegate=delegate):
+        await facade.wait_until(lambda: facade.requests)
         facade.send(
             pb.SessionResponse(
                 cancels=[pb.Run(job_id="a")],
@@ -252,16 +265,16 @@ async def test_what_comes_down_reaches_the_holder(facade: FakeFacade) -> None:
                 offers=[pb.Offer(job=pb.Job(job_id="c"))],
             )
         )
-        heard = [await holder.heard.get() for _ in range(3)]
+        calls = [await delegate.calls.get() for _ in range(3)]
 
-    assert heard == [("cancel", "a"), ("stop", "b"), ("offer", "c")]
+    assert calls == [("cancel", "a"), ("stop", "b"), ("offer", "c")]
 
 
-async def test_at_its_end_the_client_half_closes_and_the_server_ends_the_stream(
+async def test_session_at_its_end_half_closes_and_lets_the_server_end_the_stream(
     facade: FakeFacade,
 ) -> None:
-    """A stream that the client cancels leaks in grpc.aio."""
-    async with connecting(facade.address):
-        await facade.until(lambda: facade.requests)
+    """The client does not cancel the stream, because grpc.aio leaks a cancelled stream."""
+    async with connect(facade.address):
+        await facade.wait_until(lambda: facade.requests)
 
     assert (facade.half_closed, facade.cancelled) == (1, 0)

@@ -1,4 +1,4 @@
-"""What an author is shown of an exception."""
+"""The tracebacks that the author of a handler sees."""
 
 import re
 import subprocess
@@ -17,28 +17,28 @@ executor = Executor()
 
 @executor.job("Item", "async")
 async def in_the_loop(job: Job[Any]) -> None:
-    """Fails."""
+    """Calls a function that raises."""
     fail()
 
 
 @executor.job("Item", "thread")
 def in_a_thread(job: Job[Any]) -> None:
-    """Fails."""
+    """Calls a function that raises."""
     fail()
 
 
 def fail() -> None:
-    """By accident."""
+    """Raises an unexpected error."""
     raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(
     ("job_type", "function"), [("async", "in_the_loop"), ("thread", "in_a_thread")]
 )
-def test_a_failed_handler_is_told_with_its_own_lines(
+def test_failed_handler_is_logged_with_a_traceback_of_its_own_frames_only(
     job_type: str, function: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From the handler on, without the executor's."""
+    """The frames of the executor, which come before the handler's, are left out."""
     run_job(executor, "Item", job_type)
     (record,) = caplog.records
     assert record.exc_info is not None
@@ -54,10 +54,10 @@ def test_a_failed_handler_is_told_with_its_own_lines(
         ("import missing_one\n", "1", "ModuleNotFoundError"),
     ],
 )
-def test_a_module_that_can_t_be_imported_is_told_with_its_own_lines(
+def test_module_that_can_t_be_imported_is_printed_with_a_traceback_of_its_own_frames_only(
     text: str, line: str, error: str, tmp_path: Path
 ) -> None:
-    """And exit code 1: the command line is right."""
+    """The exit code is 1, because the command line is right."""
     file = tmp_path / "my_jobs.py"
     file.write_text(text)
     command = [sys.executable, "-m", "fabric_jobs.executor", "my_jobs:executor"]

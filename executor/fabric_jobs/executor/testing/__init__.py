@@ -1,4 +1,4 @@
-"""For the tests of handlers: a job run in memory, without Kafka, a facade or waiting.
+"""A kit for testing handlers: it runs a job in memory, without Kafka, a facade or waiting.
 
 ```python
 def test_a_forecast_is_calculated() -> None:

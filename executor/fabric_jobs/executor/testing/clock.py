@@ -1,7 +1,8 @@
-"""An event loop whose time is skipped where everything only waits for it.
+"""An event loop that skips the time for which everything in it only waits.
 
-Sockets, threads and processes answer in their own time: as long as one is at work, time passes as
-it does. Seen are `asyncio.to_thread` and other executors of the loop, and asyncio's own processes.
+Sockets, threads and processes take real time, so while one of them is active, time is not skipped.
+The loop knows the threads of `asyncio.to_thread` and of other executors of the loop, and the
+processes of asyncio. It does not know threads and processes that are started in another way.
 """
 
 import asyncio
@@ -16,32 +17,31 @@ Ts = TypeVarTuple("Ts")
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """The loop; what runs on it is `asyncio` as ever."""
+    """An event loop whose clock jumps to the next timer when nothing else can wake the loop."""
 
     def __init__(self) -> None:
         self._skipped_s = 0.0
         self._threads = 0
         self._processes: list[asyncio.SubprocessTransport] = []
-        super().__init__(_Selector(self))
+        super().__init__(_SkippingSelector(self))
 
     def time(self) -> float:
-        """Seconds, those that were skipped included."""
+        """Returns the loop's time in seconds, including the skipped seconds."""
         return super().time() + self._skipped_s
 
     def skip(self, seconds: float) -> None:
-        """Passes so much time at once."""
+        """Moves the loop's time forward."""
         self._skipped_s += seconds
 
-    @property
-    def only_waits(self) -> bool:
-        """Whether nothing that is known to be at work may wake it."""
-        return not self._threads and all(
-            process.get_returncode() is not None for process in self._processes
+    def has_active_work(self) -> bool:
+        """Returns true if a known thread or process is active, which may wake the loop."""
+        return self._threads > 0 or any(
+            process.get_returncode() is None for process in self._processes
         )
 
     @contextmanager
-    def thread(self) -> Iterator[None]:
-        """Within, a thread is at work."""
+    def active_thread(self) -> Iterator[None]:
+        """Counts one more active thread until the block ends."""
         self._threads += 1
         try:
             yield
@@ -51,37 +51,41 @@ class SkippingLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """As ever; `asyncio.to_thread` comes here, and so does the look-up of a host's name."""
+        """Runs the function as usual, and counts its thread as active.
+
+        `asyncio.to_thread` and the look-up of host names call this method.
+        """
         future = super().run_in_executor(executor, func, *args)
         self._threads += 1
 
-        def ended(_: object) -> None:
+        def on_end(_: object) -> None:
             self._threads -= 1
 
-        future.add_done_callback(ended)
+        future.add_done_callback(on_end)
         return future
 
     async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
-        """As ever."""
-        made = await super().subprocess_exec(*args, **kwargs)
-        self._processes.append(made[0])
-        return made
+        """Starts the process as usual, and remembers it."""
+        result = await super().subprocess_exec(*args, **kwargs)
+        self._processes.append(result[0])
+        return result
 
     async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
-        """As ever."""
-        made = await super().subprocess_shell(*args, **kwargs)
-        self._processes.append(made[0])
-        return made
+        """Starts the process as usual, and remembers it."""
+        result = await super().subprocess_shell(*args, **kwargs)
+        self._processes.append(result[0])
+        return result
 
 
-class _Selector(selectors.DefaultSelector):
+class _SkippingSelector(selectors.DefaultSelector):
     def __init__(self, loop: SkippingLoop) -> None:
         super().__init__()
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # One is the pipe by which threads wake the loop; the others are sockets.
-        if timeout is None or timeout <= 0 or len(self.get_map()) > 1 or not self._loop.only_waits:
+        # One file is the pipe through which threads wake the loop. Any other file is a socket.
+        has_socket = len(self.get_map()) > 1
+        if timeout is None or timeout <= 0 or has_socket or self._loop.has_active_work():
             return super().select(timeout)
         ready = super().select(0)
         if not ready:

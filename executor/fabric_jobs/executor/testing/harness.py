@@ -1,4 +1,4 @@
-"""Runs one job from its creation to its end, by the code that runs it in an executor."""
+"""Runs one job from its creation to its end, with the executor's own code."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,10 +7,10 @@ import msgspec
 
 from fabric_jobs.contract.jobs import InvokeType, Progress
 from fabric_jobs.executor.api import Executor
-from fabric_jobs.executor.dispatches import Dispatched
+from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.testing.clock import SkippingLoop
-from fabric_jobs.executor.testing.life import Life
 from fabric_jobs.executor.testing.outcome import Outcome
+from fabric_jobs.executor.testing.simulation import JobSimulation
 
 JOB_ID = "0b000000-0000-4000-8000-000000000001"
 TENANT_ID = "0b000000-0000-4000-8000-000000000002"
@@ -32,23 +32,32 @@ def run_job(
     item_id: str = ITEM_ID,
     invoke_type: InvokeType = InvokeType.MANUAL,
 ) -> Outcome:
-    """What becomes of the job, once its handler has run to the end, as often as `retry` allows.
+    """Runs a job in memory, with as many attempts as the handler's `retry` allows.
 
-    `payload` is whatever JSON can say, and is decoded for the handler as ever. The job is cancelled
-    when the handler first says a progress for which `cancel_when` is true, or after
-    `cancel_after_s` seconds. Seconds for which an `async` handler only waits are skipped, and so
-    are those between attempts. While it waits for `asyncio.to_thread`, a process of asyncio's or an
-    open socket they pass as they do; what else it starts is not seen to be at work.
+    `executor` is the object whose `@executor.job` registered the handler.
+    `payload` is any value that JSON can express. It is encoded, and then decoded to the handler's
+    payload type. The default is no payload.
+    `cancel_when` is called with each progress that the handler reports. The job is cancelled when
+    it first returns true.
+    `cancel_after_s` cancels the job after that many seconds.
+    The other parameters become the attributes of the handler's `Job`.
 
-    Raises `LookupError` where there is no such handler, `AssertionError` where it goes on though it
-    was cancelled again and again, `RuntimeError` within a running event loop, and what
-    `cancel_when` raises.
+    The time between attempts is skipped, and so is the time for which an `async def` handler only
+    waits. Real time passes in a `def` handler, during `asyncio.to_thread` or an asyncio process,
+    and while a socket is open. Other threads that a handler starts are not known, so the time of a
+    wait for them is skipped.
+
+    Raises `LookupError` if the executor has no handler for the job type, `AssertionError` if the
+    handler ignores its cancels and does not end, `RuntimeError` if an event loop is running, and
+    any exception that `cancel_when` raises.
     """
     handler = executor.handlers.get((item_type, job_type))
     if handler is None:
         known = ", ".join(map(" ".join, executor.handlers)) or "none"
-        raise LookupError(f"There is no handler for {item_type} {job_type}; there is: {known}.")
-    dispatched = Dispatched(
+        raise LookupError(
+            f"There is no handler for {item_type} {job_type}. The executor's handlers: {known}."
+        )
+    dispatched = DispatchedAttempt(
         job_id=job_id,
         attempt=1,
         tenant_id=tenant_id,
@@ -67,11 +76,11 @@ def run_job(
         offset=0,
     )
     if asyncio._get_running_loop() is not None:
-        raise RuntimeError("run_job has an event loop of its own: call it from a plain `def`.")
+        raise RuntimeError("run_job starts its own event loop. Call it from a plain `def` test.")
     loop = SkippingLoop()
     try:
-        life = Life(loop, handler, dispatched, cancel_when)
-        return loop.run_until_complete(life.live(cancel_after_s))
+        simulation = JobSimulation(loop, handler, dispatched, cancel_when)
+        return loop.run_until_complete(simulation.run(cancel_after_s))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

@@ -1,4 +1,4 @@
-"""What a test looks at."""
+"""The outcome of a job, for the assertions of a test."""
 
 from msgspec import Struct
 
@@ -6,19 +6,20 @@ from fabric_jobs.contract.jobs import ErrorResponse, JobInstanceStatus, Progress
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of a job."""
+    """The final state of a job, and what its handler did on the way."""
 
     #: The final status, as Fabric shows it: `Completed`, `Failed` or `Cancelled`.
     status: JobInstanceStatus
-    #: Where the job failed, its `errorDetails` as Fabric shows them.
+    #: The error of a failed job, as Fabric shows it in `errorDetails`. `None` for other jobs.
     error: ErrorResponse | None
-    #: Failed because every attempt that its `retry` allows has failed.
+    #: True if the job failed because every attempt that its `retry` allows has failed.
     exhausted: bool
-    #: How many attempts ran.
+    #: The number of attempts that were started.
     attempts: int
-    #: Seconds between an attempt and the next.
+    #: The seconds between one attempt and the next, in order.
     waits_s: tuple[float, ...]
-    #: All that the handler said, in every attempt; an executor sends at most one a second.
+    #: All progress that the handler reported, in every attempt. An executor sends at most one a
+    #: second.
     progress: tuple[Progress, ...]
-    #: Seconds from the first attempt's start to the job's end, those that were skipped included.
+    #: Seconds from the start of the first attempt to the end of the job, including skipped time.
     took_s: float

@@ -1,4 +1,4 @@
-"""Keeps a connection's work going: what fails is begun again, after a moment."""
+"""Restarts work that fails, with a jittered, exponential backoff."""
 
 import logging
 import time
@@ -16,21 +16,22 @@ from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 
 log = logging.getLogger("fabric_jobs.executor")
 
-#: Seconds after which work that fails counts as having been well: its backoff starts anew.
-STEADY_S = 10.0
+#: Seconds after which the work counts as healthy. A later failure restarts it at once, and its
+#: backoff begins again with the shortest wait.
+HEALTHY_S = 10.0
 MAX_BACKOFF_S = 10.0
 
 
-async def supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Runs the work for ever; where it fails soon, with a jittered, exponential backoff.
+async def run_with_restarts(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Runs `work` forever: calls it again whenever it returns or fails. `name` is for the log.
 
-    Raises `KafkaRefusedError`.
+    Raises `KafkaRefusedError` if the work does, because another try would be refused too.
     """
 
-    def report(state: RetryCallState) -> None:
+    def log_failure(state: RetryCallState) -> None:
         assert state.outcome is not None
         log.warning(
-            "%s: %s; again in %.1f s", name, state.outcome.exception(), state.upcoming_sleep
+            "%s: %s. It restarts in %.1f s", name, state.outcome.exception(), state.upcoming_sleep
         )
 
     while True:
@@ -38,15 +39,15 @@ async def supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:
             retry=retry_if_exception_type(Exception)
             & retry_if_not_exception_type(KafkaRefusedError),
             wait=wait_random_exponential(multiplier=0.2, max=MAX_BACKOFF_S),
-            before_sleep=report,
+            before_sleep=log_failure,
         ):
             with attempt:
-                began = time.monotonic()
+                begin = time.monotonic()
                 try:
                     await work()
                 except KafkaRefusedError:
                     raise
                 except Exception as error:
-                    if time.monotonic() - began < STEADY_S:
+                    if time.monotonic() - begin < HEALTHY_S:
                         raise
-                    log.warning("%s: %s; again now", name, error)
+                    log.warning("%s: %s. It restarts now", name, error)

@@ -1,14 +1,14 @@
-"""The life of a job in memory: what a facade does about it, while its runs are an executor's.
+"""A simulation of the facades for one job in memory. The executor's own code does the runs.
 
-Each attempt is granted, its reports are taken, and what is over is ended. What a failure leads to
-is decided by the facades' own rules.
+The simulation grants each attempt, applies its reports, and fires the timers of the job. The rules
+that decide what a failure leads to are those of the facades: `fabric_jobs.contract.failures`.
 """
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,28 +17,29 @@ from msgspec.structs import replace
 from fabric_jobs.contract import failures
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, JobState, Progress
 from fabric_jobs.contract.wire import error_from_proto, progress_from_proto, progress_to_proto
-from fabric_jobs.executor.dispatches import Dispatched
+from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.event_loop import cancel_other_tasks
+from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.jobs import Job
-from fabric_jobs.executor.run import CLEAN_UP_S, Run
-from fabric_jobs.executor.session import Accepted
-from fabric_jobs.executor.tasks import cancel_other_tasks
+from fabric_jobs.executor.run import Run
+from fabric_jobs.executor.status_client import Accepted
 from fabric_jobs.executor.testing.clock import SkippingLoop
 from fabric_jobs.executor.testing.outcome import Outcome
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
-#: Seconds after which a handler that was cancelled again and again counts as going on for ever.
-END_S = 4 * CLEAN_UP_S
+#: Seconds in which a handler is cancelled several times. If it has not ended then, the test fails.
+END_TIMEOUT_S = 4 * CLEAN_UP_TIMEOUT_S
 
 
-class Life:
-    """The job's state, and what changes it; its runs' session."""
+class JobSimulation:
+    """The state of the job, and what changes it. It is the `StatusClient` of the job's runs."""
 
     def __init__(
         self,
         loop: SkippingLoop,
         handler: Handler,
-        dispatched: Dispatched,
+        dispatched: DispatchedAttempt,
         cancel_when: Callable[[Progress], bool] | None,
     ) -> None:
         self._loop = loop
@@ -47,10 +48,10 @@ class Life:
         self._cancel_when = cancel_when
         self._progress: list[Progress] = []
         self._waits_s: list[float] = []
-        #: What `cancel_when` raised, which is no failure of the handler's.
-        self._fault: Exception | None = None
-        #: Set when the attempt's run is over, or the wait for the next one, whoever ended it.
-        self._over = asyncio.Event()
+        #: The first exception that `cancel_when` raised. It must not look like the handler's.
+        self._cancel_when_error: Exception | None = None
+        #: Set when the run of the attempt ends, or the wait for the next attempt.
+        self._step_ended = asyncio.Event()
         self._state = JobState(
             tenant_id=dispatched.tenant_id,
             workspace_id=dispatched.workspace_id,
@@ -66,9 +67,9 @@ class Life:
             policy=handler.policy,
         )
 
-    async def live(self, cancel_after_s: float | None) -> Outcome:
-        """From the first attempt to the end."""
-        begun = self._loop.time()
+    async def run(self, cancel_after_s: float | None) -> Outcome:
+        """Runs the attempts of the job until it has ended."""
+        begin = self._loop.time()
         self._loop.call_later(failures.MAX_LIFE.total_seconds(), self._expire)
         if cancel_after_s is not None:
             self._loop.call_later(cancel_after_s, self._cancel)
@@ -78,10 +79,10 @@ class Life:
             if self._state.phase is JobPhase.WAITING:
                 self._change(phase=JobPhase.RUNNING, attempt=self._state.attempt + 1)
                 await self._run_attempt()
-        state, took_s = self._state, self._loop.time() - begun
-        await cancel_other_tasks(END_S)
-        if self._fault:
-            raise self._fault
+        state, took_s = self._state, self._loop.time() - begin
+        await cancel_other_tasks(END_TIMEOUT_S)
+        if self._cancel_when_error:
+            raise self._cancel_when_error
         return Outcome(
             status=state.status,
             error=state.error if state.status is JobInstanceStatus.FAILED else None,
@@ -93,11 +94,11 @@ class Life:
         )
 
     async def claim(self, claim: pb.Claim) -> Accepted:
-        """Grants it."""
+        """Grants the attempt."""
         return Accepted(claim.record)
 
     async def report(self, report: pb.Report) -> Accepted:
-        """Applies it."""
+        """Applies the report."""
         match report.WhichOneof("outcome"):
             case "completed":
                 self._end_attempt(status=JobInstanceStatus.COMPLETED)
@@ -109,101 +110,104 @@ class Life:
         return Accepted(report.grant)
 
     async def _run_attempt(self) -> None:
-        self._over.clear()
+        self._step_ended.clear()
         attempt = replace(self._dispatched, attempt=self._state.attempt)
-        self._run = Run(attempt, self._watched(), self, decided=lambda: None)
+        self._run = Run(attempt, self._observed_handler(), self, on_decided=lambda: None)
         timeout_s = self._handler.policy.run_timeout_s or failures.MAX_LIFE.total_seconds()
         timeout = self._loop.call_later(timeout_s, self._time_out)
-        with nullcontext() if self._handler.is_async else self._loop.thread():
-            running = asyncio.create_task(self._run.run(), name=str(self._run))
-            running.add_done_callback(lambda _: self._over.set())
-            await self._over.wait()
+        with nullcontext() if self._handler.is_async else self._loop.active_thread():
+            task = asyncio.create_task(self._run.run(), name=str(self._run))
+            task.add_done_callback(lambda _: self._step_ended.set())
+            await self._step_ended.wait()
             timeout.cancel()
-            await asyncio.wait({running}, timeout=END_S)
-            goes_on = self._run.leave()
-            await running
-        if goes_on:
+            await asyncio.wait({task}, timeout=END_TIMEOUT_S)
+            abandoned = self._run.abandon_handler()
+            await task
+        if abandoned:
             name = self._handler.function.__qualname__
             raise AssertionError(
-                f"{name} goes on, though its run is over. Let it end at a CancelledError, or where "
-                "it is no async function, raise JobStopped once job.cancel_requested is true."
+                f"{name} does not end, although its run is over. If it is an `async def` handler, "
+                "let it end on CancelledError. If it is a `def` handler, let it raise JobStopped "
+                "when job.cancel_requested is true."
             )
 
     async def _back_off(self) -> None:
-        self._over.clear()
+        self._step_ended.clear()
         seed = self._dispatched.job_id
         wait_s = failures.backoff_s(self._handler.policy, self._state.failures, seed)
         self._waits_s.append(wait_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                await self._over.wait()
+                await self._step_ended.wait()
 
-    def _watched(self) -> Handler:
-        """The handler, whose job tells its progress here too."""
+    def _observed_handler(self) -> Handler:
+        """Returns the handler with a function whose job reports its progress to this object too."""
         function = self._handler.function
 
         @functools.wraps(function)
-        def watched(job: Job[Any]) -> object:
+        def observed(job: Job[Any]) -> object:
             def report(progress: Progress) -> None:
                 job._report(progress)
-                self._heard(progress)
+                self._observe(progress)
 
-            return function(replaced(job, _report=report))
+            return function(dataclasses.replace(job, _report=report))
 
-        return replace(self._handler, function=watched)
+        return replace(self._handler, function=observed)
 
-    def _heard(self, progress: Progress) -> None:
+    def _observe(self, progress: Progress) -> None:
         kept = progress_from_proto(progress_to_proto(progress))
         self._progress.append(kept)
-        if self._is_cancelled_by(kept):
+        if self._should_cancel(kept):
             if self._handler.is_async:
                 self._loop.call_soon_threadsafe(self._cancel)
             else:
-                # In the handler's thread, which may ask next: no task of the loop is cancelled.
+                # At once, in the handler's thread, because the handler may check for a cancel next.
+                # This is safe, because the cancel of a `def` handler touches no task of the loop.
                 self._cancel()
 
-    def _is_cancelled_by(self, progress: Progress) -> bool:
+    def _should_cancel(self, progress: Progress) -> bool:
         try:
             return self._cancel_when is not None and self._cancel_when(progress)
-        except Exception as error:  # raised to the test, and not to the handler
-            self._fault = self._fault or error
-            self._loop.call_soon_threadsafe(self._break_off)
+        except Exception as error:
+            # The test gets this error, and not the handler, which called `progress`.
+            self._cancel_when_error = self._cancel_when_error or error
+            self._loop.call_soon_threadsafe(self._fail)
             return False
 
-    def _break_off(self) -> None:
+    def _fail(self) -> None:
         if self._state.phase is not JobPhase.ENDED:
-            self._lose(status=JobInstanceStatus.FAILED)
+            self._revoke(status=JobInstanceStatus.FAILED)
 
     def _cancel(self) -> None:
         if self._state.phase is JobPhase.RUNNING:
             self._change(phase=JobPhase.STOPPING)
             self._run.cancel()
             grace_s = self._handler.policy.cancel_grace_s
-            self._loop.call_soon_threadsafe(self._loop.call_later, grace_s, self._force_cancel)
+            self._loop.call_soon_threadsafe(self._loop.call_later, grace_s, self._end_grace)
         elif self._state.phase is JobPhase.WAITING:
             self._end_attempt(status=JobInstanceStatus.CANCELLED)
 
-    def _force_cancel(self) -> None:
+    def _end_grace(self) -> None:
         if self._state.phase is JobPhase.STOPPING:
-            self._lose(status=JobInstanceStatus.CANCELLED)
+            self._revoke(status=JobInstanceStatus.CANCELLED)
 
     def _time_out(self) -> None:
         if self._state.phase is JobPhase.RUNNING:
-            self._lose(**failures.failure_changes(self._state, failures.RUN_TIMED_OUT))
+            self._revoke(**failures.failure_changes(self._state, failures.RUN_TIMED_OUT))
 
     def _expire(self) -> None:
         if self._state.phase is not JobPhase.ENDED:
-            self._lose(**failures.expiry_changes(self._state))
+            self._revoke(**failures.expiry_changes(self._state))
 
-    def _lose(self, **changes: Any) -> None:
+    def _revoke(self, **changes: Any) -> None:
         self._end_attempt(**changes)
         self._run.revoke()
 
     def _end_attempt(self, *, status: JobInstanceStatus, **changes: Any) -> None:
-        again = status is JobInstanceStatus.IN_PROGRESS
-        phase = JobPhase.WAITING if again else JobPhase.ENDED
+        is_retried = status is JobInstanceStatus.IN_PROGRESS
+        phase = JobPhase.WAITING if is_retried else JobPhase.ENDED
         self._change(status=status, phase=phase, **changes)
-        self._over.set()
+        self._step_ended.set()
 
     def _change(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)

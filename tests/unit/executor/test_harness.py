@@ -1,4 +1,7 @@
-"""The kit for the tests of handlers; the real stack's outcomes are compared in `test_runs.py`."""
+"""`run_job`, the kit for tests of handlers.
+
+`tests/acceptance/test_runs.py` compares its outcomes with those of the programs.
+"""
 
 import asyncio
 import subprocess
@@ -22,25 +25,25 @@ executor = Executor()
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting() -> Iterator[None]:
-    """Whatever a handler waits for takes no time."""
+def _limit_real_time() -> Iterator[None]:
+    """Fails a test that takes 5 seconds: the kit must skip the time for which a handler waits."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < 5
 
 
 def run(job_type: str, payload: object = None, **options: Any) -> Outcome:
-    """A job of the handlers here."""
+    """Runs a job with the handlers of this module."""
     return run_job(executor, "Item", job_type, payload, **options)
 
 
-def at(fraction: float) -> Any:
-    """When the job is to be cancelled."""
+def progress_reaches(fraction: float) -> Any:
+    """Returns a condition for `cancel_when`: the progress has reached this fraction."""
     return lambda progress: progress.fraction >= fraction
 
 
-def test_the_example_forecast_says_how_far_it_is() -> None:
-    """All that it said, also what an executor would not send; its waits are skipped."""
+def test_run_job_of_the_example_forecast_returns_all_of_its_progress() -> None:
+    """An executor would not send all of it. The waits of the handler are skipped."""
     outcome = run_job(examples, FORECAST, "calculateForecast", {"priority": "high"})
 
     assert outcome.status == "Completed"
@@ -49,16 +52,16 @@ def test_the_example_forecast_says_how_far_it_is() -> None:
     assert outcome.took_s == pytest.approx(1.2, abs=0.1)
 
 
-def test_the_example_forecast_can_be_cancelled_half_way() -> None:
-    """It goes no further."""
-    outcome = run_job(examples, FORECAST, "calculateForecast", cancel_when=at(0.5))
+def test_run_job_of_the_example_forecast_cancelled_half_way_ends_there() -> None:
+    """The handler ends at its next wait."""
+    outcome = run_job(examples, FORECAST, "calculateForecast", cancel_when=progress_reaches(0.5))
 
     assert outcome.status == "Cancelled"
     assert outcome.progress[-1].message == "month 7 of 12"
 
 
-def test_the_example_forecast_refuses_another_payload() -> None:
-    """By its type, as in an executor; the error is the one that Fabric shows."""
+def test_run_job_with_a_payload_of_another_type_fails_as_in_an_executor() -> None:
+    """The error is the one that Fabric shows, and the handler is not called."""
     outcome = run_job(examples, FORECAST, "calculateForecast", {"priority": 1})
 
     assert outcome.error is not None
@@ -67,8 +70,8 @@ def test_the_example_forecast_refuses_another_payload() -> None:
     assert (outcome.progress, outcome.exhausted) == ((), False)
 
 
-def test_the_example_import_fails_as_it_chose_to() -> None:
-    """Code, source and permanence."""
+def test_run_job_of_the_example_import_returns_the_error_that_it_raises() -> None:
+    """The error has the chosen code, source and permanence."""
     outcome = run_job(examples, FORECAST, "importActuals")
 
     assert outcome.error is not None
@@ -78,14 +81,14 @@ def test_the_example_import_fails_as_it_chose_to() -> None:
 
 @executor.job("Item", "flaky", retry=Retry(max_attempts=4, initial_s=10, factor=3, jitter=0))
 async def flaky(job: Job[dict[str, int]]) -> None:
-    """Succeeds at an attempt."""
+    """Succeeds at the attempt that its payload names."""
     await job.progress(0, f"attempt {job.attempt}")
     if job.attempt < job.payload["succeeds_at"]:
         raise ConnectionError(f"attempt {job.attempt}")
 
 
-def test_a_failed_attempt_is_tried_again_after_a_wait_that_is_skipped() -> None:
-    """The waits are those of the policy."""
+def test_run_job_whose_attempt_fails_is_retried_and_skips_the_waits() -> None:
+    """The waits are those of the handler's `retry`."""
     outcome = run("flaky", {"succeeds_at": 3})
 
     assert outcome.status == "Completed"
@@ -96,8 +99,8 @@ def test_a_failed_attempt_is_tried_again_after_a_wait_that_is_skipped() -> None:
     assert outcome.took_s == pytest.approx(40, abs=1)
 
 
-def test_attempts_that_are_used_up_fail_the_job_with_all_of_its_errors() -> None:
-    """The last one, and the earlier ones in its details."""
+def test_run_job_whose_attempts_all_fail_returns_the_last_error_with_the_earlier_ones() -> None:
+    """The earlier errors are in the details of the last one."""
     outcome = run("flaky", {"succeeds_at": 9})
 
     assert outcome.error is not None
@@ -106,8 +109,8 @@ def test_attempts_that_are_used_up_fail_the_job_with_all_of_its_errors() -> None
     assert [detail.message[-1] for detail in outcome.error.more_details] == ["3", "2", "1"]
 
 
-def test_a_job_that_waits_for_its_next_attempt_is_cancelled_at_once() -> None:
-    """Nothing runs that could object."""
+def test_run_job_cancelled_between_two_attempts_ends_at_once() -> None:
+    """No handler is running that would have to end first."""
     outcome = run("flaky", {"succeeds_at": 9}, cancel_after_s=25)
 
     assert (outcome.status, outcome.attempts) == ("Cancelled", 2)
@@ -116,16 +119,16 @@ def test_a_job_that_waits_for_its_next_attempt_is_cancelled_at_once() -> None:
 
 @executor.job("Item", "polling", run_timeout_s=600, cancel_grace_s=7)
 async def polling(job: Job[dict[str, int]]) -> None:
-    """Polls what never comes; a cancel is passed by so many times."""
-    for _ in range(job.payload.get("swallows", 0)):
+    """Polls forever. It ignores as many cancels as its payload says."""
+    for _ in range(job.payload.get("ignored_cancels", 0)):
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
     while True:
         await asyncio.sleep(30)
 
 
-def test_a_run_that_outlasts_its_timeout_is_a_failed_attempt() -> None:
-    """Ten minutes pass at once."""
+def test_run_job_whose_handler_exceeds_its_run_timeout_fails() -> None:
+    """The ten minutes are skipped."""
     outcome = run("polling")
 
     assert outcome.error is not None
@@ -133,29 +136,31 @@ def test_a_run_that_outlasts_its_timeout_is_a_failed_attempt() -> None:
     assert outcome.took_s == pytest.approx(600, abs=1)
 
 
-@pytest.mark.parametrize(("swallows", "took_s"), [(0, 100), (1, 107), (2, 107)])
-def test_a_cancelled_run_has_its_grace_to_end(swallows: int, took_s: int) -> None:
-    """Then the job is Cancelled without it."""
-    outcome = run("polling", {"swallows": swallows}, cancel_after_s=100)
+@pytest.mark.parametrize(("ignored_cancels", "took_s"), [(0, 100), (1, 107), (2, 107)])
+def test_run_job_cancelled_waits_for_the_handler_no_longer_than_its_grace(
+    ignored_cancels: int, took_s: int
+) -> None:
+    """After the grace the job is Cancelled, although the handler has not ended."""
+    outcome = run("polling", {"ignored_cancels": ignored_cancels}, cancel_after_s=100)
 
     assert outcome.status == "Cancelled"
     assert took_s <= outcome.took_s < took_s + 20
 
 
-def test_a_handler_that_no_cancel_ends_fails_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its name; it would keep its slot for as long as the executor lives."""
-    with pytest.raises(AssertionError, match=r"^polling goes on, though its run is over\."):
-        run("polling", {"swallows": 9}, cancel_after_s=1)
+def test_run_job_whose_handler_ignores_every_cancel_raises_assertion_error() -> None:
+    """The message names the handler. In an executor it would keep its slot forever."""
+    with pytest.raises(AssertionError, match=r"^polling does not end, although its run is over\."):
+        run("polling", {"ignored_cancels": 9}, cancel_after_s=1)
 
 
 @executor.job("Item", "endless")
 async def endless(job: Job[Any]) -> None:
-    """Waits for nothing."""
+    """Runs until it is cancelled."""
     await asyncio.Event().wait()
 
 
-def test_no_job_lives_longer_than_a_day() -> None:
-    """So a handler that waits for what never comes holds no test."""
+def test_run_job_that_never_ends_fails_after_the_longest_life_of_a_job() -> None:
+    """The 24 hours are skipped, so such a handler does not hang its test."""
     outcome = run("endless")
 
     assert outcome.error is not None
@@ -164,7 +169,7 @@ def test_no_job_lives_longer_than_a_day() -> None:
 
 @executor.job("Item", "thread")
 def in_thread(job: Job[dict[str, str]]) -> None:
-    """Asks whether it should go on."""
+    """Checks for a cancel after each report of progress."""
     for part in range(10):
         job.progress(part / 10)
         if job.cancel_requested:
@@ -178,11 +183,11 @@ def in_thread(job: Job[dict[str, str]]) -> None:
 @pytest.mark.parametrize(
     ("then", "status"), [("stop", "Cancelled"), ("fail", "Cancelled"), ("return", "Completed")]
 )
-def test_a_synchronous_handler_sees_the_cancel_with_its_next_question(
+def test_run_job_of_a_def_handler_cancelled_shows_the_cancel_at_its_next_check(
     then: str, status: str
 ) -> None:
-    """At the very step; what it does then is what an executor makes of it."""
-    outcome = run("thread", {"then": then}, cancel_when=at(0.3))
+    """The cancel is visible at once, so a test can name the exact step."""
+    outcome = run("thread", {"then": then}, cancel_when=progress_reaches(0.3))
 
     assert outcome.status == status
     assert [progress.fraction for progress in outcome.progress] == [0, 0.1, 0.2, 0.3]
@@ -190,7 +195,7 @@ def test_a_synchronous_handler_sees_the_cancel_with_its_next_question(
 
 @executor.job("Item", "working", run_timeout_s=10)
 async def working(job: Job[str]) -> None:
-    """Does what time alone does not end."""
+    """Waits for a thread, a process or a socket, and then for 5 seconds."""
     match job.payload:
         case "thread":
             await asyncio.to_thread(time.sleep, 0.2)
@@ -201,11 +206,11 @@ async def working(job: Job[str]) -> None:
             await process.wait()
         case "socket":
             async with asyncio.timeout(5):
-                await _call_a_slow_server()
+                await _call_slow_server()
     await asyncio.sleep(5)
 
 
-async def _call_a_slow_server() -> None:
+async def _call_slow_server() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(0.2)
@@ -219,8 +224,8 @@ async def _call_a_slow_server() -> None:
 
 
 @pytest.mark.parametrize("work", ["thread", "process", "socket"])
-def test_work_outside_the_loop_takes_its_own_time(work: str) -> None:
-    """No timeout is over before it, and what comes after it is skipped again."""
+def test_run_job_whose_handler_waits_for_outside_work_lets_real_time_pass(work: str) -> None:
+    """No timeout fires meanwhile. The later wait in the event loop is skipped again."""
     outcome = run("working", work)
 
     assert outcome.status == "Completed"
@@ -229,14 +234,14 @@ def test_work_outside_the_loop_takes_its_own_time(work: str) -> None:
 
 @executor.job("Item", "described")
 async def described(job: Job[Any]) -> None:
-    """Says what it was given."""
+    """Fails with the ids of its job as the message."""
     raise JobFailed(
         " ".join((job.job_id, job.tenant_id, job.workspace_id, job.item_id, job.invoke_type))
     )
 
 
-def test_a_job_is_what_the_test_says() -> None:
-    """Each of its ids, and who asked for it."""
+def test_run_job_with_ids_passes_them_to_the_handler() -> None:
+    """The invoke type is passed too."""
     ids = {"job_id": "j", "tenant_id": "t", "workspace_id": "w", "item_id": "i"}
     outcome = run("described", **ids, invoke_type=InvokeType.SCHEDULED)
 
@@ -244,35 +249,37 @@ def test_a_job_is_what_the_test_says() -> None:
     assert outcome.error.message == "j t w i Scheduled"
 
 
-def test_a_handler_that_is_not_there_is_named() -> None:
-    """With those that are."""
-    with pytest.raises(LookupError, match=r"no handler for Item flakey; there is: Item flaky, "):
+def test_run_job_without_a_handler_for_the_type_raises_lookup_error() -> None:
+    """The message names the missing handler and the existing ones."""
+    with pytest.raises(
+        LookupError, match=r"no handler for Item flakey. The executor's handlers: Item flaky, "
+    ):
         run("flakey")
 
 
-async def test_a_running_loop_is_told_apart() -> None:
-    """A test is a plain function, since the loop is the kit's."""
-    with pytest.raises(RuntimeError, match="call it from a plain `def`"):
+async def test_run_job_in_a_running_event_loop_raises_runtime_error() -> None:
+    """The kit starts its own event loop, so its test must be a plain function."""
+    with pytest.raises(RuntimeError, match="Call it from a plain `def` test"):
         run("endless")
 
 
 @executor.job("Item", "halves")
 async def in_halves(job: Job[Any]) -> None:
-    """Says how far it is, and would go on for an hour."""
+    """Reports its progress, and then waits for an hour."""
     await job.progress(0.5)
     await asyncio.sleep(3600)
 
 
 @executor.job("Item", "halves in a thread")
 def in_halves_in_a_thread(job: Job[Any]) -> None:
-    """Says how far it is, until it is told to stop."""
+    """Reports its progress, and then runs until it is cancelled."""
     job.progress(0.5)
     while not job.cancel_requested:
         time.sleep(0.001)
 
 
 @pytest.mark.parametrize("job_type", ["halves", "halves in a thread"])
-def test_what_cancel_when_raises_is_the_test_s_fault_and_not_the_handler_s(job_type: str) -> None:
-    """A misspelt condition must not look like a failed job."""
+def test_run_job_whose_cancel_when_raises_raises_the_same_exception(job_type: str) -> None:
+    """An error in the test must not look like a failure of the handler."""
     with pytest.raises(AttributeError, match="fractoin"):
         run(job_type, cancel_when=lambda progress: progress.fractoin > 0)

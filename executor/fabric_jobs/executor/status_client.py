@@ -1,0 +1,34 @@
+"""What a run needs of the status API: decisions about its claim and its reports."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+
+class Accepted(Struct, frozen=True):
+    """The claim was granted, or the report was applied."""
+
+    #: The record on the topic that says so. A claim's record is the grant of the run.
+    record: pb.Record
+
+
+class Refused(Struct, frozen=True):
+    """The claim or the report was refused. A refusal is final."""
+
+    reason: pb.RefusalReason
+    message: str
+
+    def __str__(self) -> str:
+        return f"{pb.RefusalReason.Name(self.reason)} {self.message}"
+
+
+class StatusClient(Protocol):
+    """Sends the claims and reports of runs to the facades, and returns their decisions."""
+
+    async def claim(self, claim: pb.Claim) -> Accepted | Refused:
+        """Sends a claim, again if necessary, until a facade has granted or refused it."""
+
+    async def report(self, report: pb.Report) -> Accepted | Refused:
+        """Sends a report, again if necessary, until a facade has applied or refused it."""

@@ -1,0 +1,94 @@
+"""Handlers that do not end when their run is stopped."""
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from fabric_jobs.executor import Job, handler_task
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.executor_runs import (
+    connect_runs,
+    first_run,
+    make_stubborn,
+    start_run,
+)
+from tests.support.fake_facade import (
+    WAIT_TIMEOUT_S,
+    FakeFacade,
+)
+
+
+@pytest.fixture(autouse=True)
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the time between two cancels of a handler."""
+    monkeypatch.setattr(handler_task, "CLEAN_UP_TIMEOUT_S", 0.02)
+
+
+async def test_stopped_def_handler_that_goes_on_keeps_its_slot_until_it_ends(
+    facade: FakeFacade,
+) -> None:
+    """Heartbeats no longer list the run, but no other run gets its slot."""
+    may_end = threading.Event()
+
+    def handler(job: Job[Any]) -> None:
+        may_end.wait(WAIT_TIMEOUT_S)
+
+    async with connect_runs(facade, handler, slots=1) as runs:
+        await start_run(runs, "a").wait()
+        await facade.wait_until(lambda: first_run("a") in facade.heartbeats[-1].runs)
+        facade.send(pb.SessionResponse(stops=[first_run("a")]))
+        await facade.wait_until(lambda: facade.heartbeats[-1] == pb.Heartbeat(free_slots=0))
+        may_end.set()
+        await runs.wait_for_freed_slot()
+
+    assert facade.reports == []
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_stopped_async_handler_that_ignores_cancels_is_cancelled_until_it_ends(
+    facade: FakeFacade, is_cancelled: bool
+) -> None:
+    """Also if it was cancelled before. A stop comes after the cancel grace or the run timeout."""
+    async with connect_runs(facade, make_stubborn(asyncio.Event(), ignored_cancels=2)) as runs:
+        await start_run(runs, "a").wait()
+        await facade.wait_until(lambda: first_run("a") in facade.heartbeats[-1].runs)
+        if is_cancelled:
+            facade.send(pb.SessionResponse(cancels=[first_run("a")]))
+            await facade.wait_for_heartbeats(2)
+        facade.send(pb.SessionResponse(stops=[first_run("a")]))
+        await runs.wait_for_freed_slot()
+
+    assert facade.reports == []
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_stopped_handler_that_goes_on_is_logged_once(
+    facade: FakeFacade,
+    caplog: pytest.LogCaptureFixture,
+    is_async: bool,
+) -> None:
+    """It keeps its slot until it ends."""
+    may_end = threading.Event()
+
+    def sync(job: Job[Any]) -> None:
+        may_end.wait(WAIT_TIMEOUT_S)
+
+    async def asynchronous(job: Job[Any]) -> None:
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    async with connect_runs(facade, asynchronous if is_async else sync, slots=1) as runs:
+        await start_run(runs, "a").wait()
+        await facade.wait_until(lambda: first_run("a") in facade.heartbeats[-1].runs)
+        facade.send(pb.SessionResponse(stops=[first_run("a")]))
+        await facade.wait_for_heartbeats(4)
+        assert runs.free_slots == 0
+        may_end.set()
+        await runs.wait_for_freed_slot()
+
+    (warning,) = [message for message in caplog.messages if "ignores the cancel" in message]
+    assert warning.startswith("job a attempt 1: ")
