@@ -1,5 +1,7 @@
 """The executor's errors: those that a handler may raise, and those of a wrong definition."""
 
+from typing import Literal
+
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
 from fabric_jobs.contract.wire import utf8_text
 
@@ -46,7 +48,7 @@ class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of th
         message: str,
         *,
         code: str = HANDLER_ERROR,
-        source: ErrorSource | str = ErrorSource.SYSTEM,
+        source: ErrorSource | Literal["System", "User", "External"] = ErrorSource.SYSTEM,
         permanent: bool = False,
     ) -> None:
         super().__init__(message)

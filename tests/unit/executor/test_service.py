@@ -1,8 +1,6 @@
 """A whole executor, with the embedded broker and a fake facade."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +17,7 @@ from fabric_jobs.runtime.kafka.brokers import BROKERS, EMBEDDED
 from fabric_jobs.runtime.settings import SettingsError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.conftest import Cluster
+from tests.support.executor_runs import quick
 from tests.support.fake_facade import (
     ITEM_TYPE,
     JOB_TYPE,
@@ -79,9 +78,10 @@ def dispatch_record(job_id: str, item_type: str = ITEM_TYPE) -> bytes:
 
 
 async def test_executor_with_one_slot_claims_the_dispatches_of_its_job_types_in_turn(
-    settings: ExecutorSettings, facade: FakeFacade
+    settings: ExecutorSettings, facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other records are skipped. Every record is committed once its claim is decided."""
+    monkeypatch.setattr(intake, "POLL_MS", 50)
     executor = Executor()
     running: set[str] = set()
     may_end = asyncio.Event()
@@ -105,7 +105,7 @@ async def test_executor_with_one_slot_claims_the_dispatches_of_its_job_types_in_
     named = replace(settings, executor_name="worker-0")
     async with serve_jobs(executor, named) as executor_id:
         await facade.wait_until(lambda: facade.claims)
-        # In this time the intake pauses its partition and polls it again.
+        # In this time of 0.5 s the intake polls several times, and pauses its partition.
         await facade.wait_for_heartbeats(10)
         assert [claim.job_id for claim in facade.claims] == ["a"]
         may_end.set()
@@ -176,7 +176,7 @@ async def test_executor_that_stops_reports_no_free_slots_before_it_has_left_the_
 
 
 async def test_executor_without_handlers_raises_no_handlers_error() -> None:
-    """It does not even connect."""
+    """It raises before it connects to Kafka."""
     with pytest.raises(NoHandlersError):
         await Executor().serve()
 
@@ -189,18 +189,3 @@ async def test_executor_with_a_wrong_facade_address_raises_settings_error(facade
 
     with pytest.raises(SettingsError):
         await executor.serve(ExecutorSettings(facades=facades))
-
-
-async def quick(job: Job[Any]) -> None:
-    """A handler that completes at once."""
-
-
-def test_executor_imported_loads_no_web_framework_and_no_other_kafka_client() -> None:
-    """An author of handlers installs the few base dependencies only."""
-    code = (
-        "import sys, fabric_jobs.executor; print("
-        "sys.modules.keys() & {'fabric_jobs.facade', 'litestar', 'confluent_kafka'})"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert found.stdout.strip() == "set()"

@@ -155,9 +155,9 @@ class JobSimulation:
         return replace(self._handler, function=observed)
 
     def _observe(self, progress: Progress) -> None:
-        kept = progress_from_proto(progress_to_proto(progress))
-        self._progress.append(kept)
-        if self._should_cancel(kept):
+        bounded = progress_from_proto(progress_to_proto(progress))
+        self._progress.append(bounded)
+        if self._should_cancel(bounded):
             if self._handler.is_async:
                 self._loop.call_soon_threadsafe(self._cancel)
             else:
