@@ -1,8 +1,13 @@
 """The Kafka consumer of an executor: a member of its pool's consumer group."""
 
-from aiokafka import AIOKafkaConsumer
+import asyncio
+import time
+from collections.abc import Collection
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.runtime.kafka.clients import client_arguments
 
@@ -28,3 +33,31 @@ def make_consumer(settings: ExecutorSettings, executor_id: str) -> AIOKafkaConsu
         heartbeat_interval_ms=min(3_000, broker.session_timeout_ms // 3),
         fetch_max_wait_ms=broker.fetch_max_wait_ms,
     )
+
+
+async def seek_uncommitted(
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+) -> None:
+    """Seeks the start in those partitions for which the pool has committed no position.
+
+    The start is the first record that may dispatch a job which has not failed yet, or else the end.
+    Raises aiokafka's `KafkaError`.
+    """
+    ordered = list(partitions)
+    committed = await asyncio.gather(*map(consumer.committed, ordered))
+    uncommitted = [
+        partition
+        for partition, position in zip(ordered, committed, strict=True)
+        if position is None
+    ]
+    if not uncommitted:
+        return
+    # Before the look-up by time: in the other order a record that is appended between the two
+    # requests would be skipped.
+    ends = await consumer.end_offsets(uncommitted)
+    # A job that was requested longer ago has started, or has failed by its start deadline.
+    since_ms = int((time.time() - START_DEADLINE.total_seconds()) * 1000)
+    found = await consumer.offsets_for_times(dict.fromkeys(uncommitted, since_ms))
+    for partition in uncommitted:
+        at = found[partition]
+        consumer.seek(partition, at.offset if at else ends[partition])

@@ -11,7 +11,6 @@ are then read again.
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
@@ -21,9 +20,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.contract.events import NotAnEventError
-from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.executor import metrics
-from fabric_jobs.executor.consumer import make_consumer
+from fabric_jobs.executor.consumer import make_consumer, seek_uncommitted
 from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_record
 from fabric_jobs.executor.offsets import Offsets
 from fabric_jobs.executor.runs import Runs
@@ -93,30 +91,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         if assigned and self._settings.broker.record_time:
             try:
                 async with asyncio.timeout(SEEK_TIMEOUT_S):
-                    await self._seek_uncommitted(assigned)
+                    await seek_uncommitted(self._consumer, assigned)
             except (KafkaError, TimeoutError) as error:
                 log.warning("intake: it starts at the earliest record: %r", error)
         self.assigned.set()
-
-    async def _seek_uncommitted(self, assigned: Collection[TopicPartition]) -> None:
-        partitions = list(assigned)
-        committed = await asyncio.gather(*map(self._consumer.committed, partitions))
-        fresh = [
-            partition
-            for partition, offset in zip(partitions, committed, strict=True)
-            if offset is None
-        ]
-        if not fresh:
-            return
-        # Before the look-up by time: in the other order a record that is appended between the two
-        # requests would be skipped.
-        ends = await self._consumer.end_offsets(fresh)
-        # A job that was requested longer ago has started, or has failed by its start deadline.
-        since_ms = int((time.time() - START_DEADLINE.total_seconds()) * 1000)
-        found = await self._consumer.offsets_for_times(dict.fromkeys(fresh, since_ms))
-        for partition in fresh:
-            at = found[partition]
-            self._consumer.seek(partition, at.offset if at else ends[partition])
 
     def _forget_partitions(self) -> None:
         self._offsets.assign(())
