@@ -19,19 +19,21 @@ TICK_S = 0.05
 #: Seconds after which a blocked loop is certainly detected.
 BLOCKED_S = 2 * (MAX_MISSED_TICKS + 2) * TICK_S
 
-#: Watches a loop that runs until a line arrives on stdin, and some ticks longer.
-WATCHED_PROGRAM = f"""
-import asyncio, logging, sys
+#: Blocks its loop from the line that it prints until a tenth of a second after the line that it
+#: reads. Its watchdog warns after 4 ticks of 0.2 seconds.
+BLOCKING_PROGRAM = """
+import asyncio, logging, sys, time
 from fabric_jobs.executor import watchdog
 
 async def main():
     async with watchdog.watch_event_loop():
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        await asyncio.sleep({4 * TICK_S})
+        print("blocking", flush=True)
+        sys.stdin.readline()
+        time.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 logging.basicConfig()
-watchdog.TICK_S = {TICK_S}
+watchdog.TICK_S = 0.2
 asyncio.run(main())
 """
 
@@ -83,16 +85,19 @@ async def test_watchdog_when_a_handler_awaits_logs_nothing(
     assert caplog.messages == []
 
 
-async def test_watchdog_when_the_process_was_stopped_logs_nothing() -> None:
-    """Its loop did not answer, but its watchdog thread was stopped as well."""
+async def test_watchdog_when_a_blocked_process_is_stopped_does_not_count_the_stop() -> None:
+    """The stop lasts longer than the limit, but the watchdog's thread is stopped as well."""
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", WATCHED_PROGRAM), stdin=PIPE, stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-c", BLOCKING_PROGRAM), stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
+    assert program.stdin
     assert program.stdout
     await program.stdout.readline()
+    await asyncio.sleep(0.3)  # so the watchdog waits for an answer of the loop when it is stopped
     program.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(BLOCKED_S)
+    program.stdin.write(b"\n")
+    await asyncio.sleep(1)
     program.send_signal(signal.SIGCONT)
-    _, log = await program.communicate(b"\n")
+    _, log = await program.communicate()
 
     assert (program.returncode, log) == (0, b"")
