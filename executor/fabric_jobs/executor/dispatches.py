@@ -66,7 +66,7 @@ def attempt_from_record(
         item_type=state.item_type,
         item_id=state.item_id,
         job_type=state.job_type,
-        invoke_type=InvokeType.of(state.invoke_type),
+        invoke_type=InvokeType.parse(state.invoke_type),
         # A copy, because `Raw` would keep the whole record in memory until the run ends.
         payload=bytes(event.data.dispatch.payload),
         activity_id=state.activity_id,
@@ -90,7 +90,7 @@ def attempt_from_offer(offer: pb.Offer) -> DispatchedAttempt:
         item_type=job.item_type,
         item_id=job.item_id,
         job_type=job.job_type,
-        invoke_type=InvokeType.of(job.invoke_type),
+        invoke_type=InvokeType.parse(job.invoke_type),
         payload=offer.payload,
         activity_id=job.activity_id or None,
         request_id=job.request_id or None,

@@ -4,7 +4,7 @@ import asyncio
 import traceback
 from contextlib import suppress
 
-from fabric_jobs.contract.jobs import ErrorResponse, bounded_traceback
+from fabric_jobs.contract.jobs import ErrorResponse, truncate_traceback
 from fabric_jobs.contract.wire import error_to_proto, utf8_text
 from fabric_jobs.executor.errors import JobFailed, JobStopped
 from fabric_jobs.executor.tracebacks import strip_executor_frames
@@ -22,7 +22,7 @@ def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -
     if cancel_requested and isinstance(raised, asyncio.CancelledError | JobStopped):
         return pb.Report(stopped=pb.Stopped())
     # The facade cuts the error too, but an oversized message would break each stream that sends it.
-    failed = error_to_proto(_error_response(raised).bounded())
+    failed = error_to_proto(_error_response(raised).truncate())
     return pb.Report(failed=failed, traceback=_format_traceback(raised))
 
 
@@ -31,7 +31,7 @@ def _format_traceback(raised: BaseException) -> str:
     if isinstance(raised, JobFailed) and raised.__cause__ is None:
         return ""
     lines = traceback.format_exception(strip_executor_frames(raised))
-    return bounded_traceback(utf8_text("".join(lines)))
+    return truncate_traceback(utf8_text("".join(lines)))
 
 
 def _error_response(raised: BaseException) -> ErrorResponse:

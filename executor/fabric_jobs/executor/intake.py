@@ -26,7 +26,7 @@ from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_reco
 from fabric_jobs.executor.offsets import Offsets
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.runtime.kafka.clients import naming_denials, start
+from fabric_jobs.runtime.kafka.clients import connect_client, map_authorization_errors
 
 log = logging.getLogger("fabric_jobs.executor")
 
@@ -60,8 +60,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         loops: set[asyncio.Task[None]] = set()
         try:
             settings = self._settings
-            with naming_denials(settings, "Read", settings.events_topic, group=settings.pool):
-                await start(self._consumer, settings)
+            with map_authorization_errors(
+                settings, "Read", settings.events_topic, group=settings.pool
+            ):
+                await connect_client(self._consumer, settings)
                 for loop in (self._poll_forever, self._resume_when_freed, self._commit_regularly):
                     loops.add(asyncio.create_task(loop(), name=f"intake {loop.__name__}"))
                 failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)

@@ -1,28 +1,30 @@
 """The executor's metrics. A test holds the table in `docs/observe.md` to them."""
 
-from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, Meters
+from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, MetricRegistry
 
-METERS = Meters("fabric_jobs.executor")
+REGISTRY = MetricRegistry("fabric_jobs.executor")
 
-CLAIMS = METERS.counter(
+CLAIMS = REGISTRY.counter(
     "fabric_jobs_executor_claims_total",
     "Claims that were granted or refused.",
     *("job_type", "answer"),
 )
-HANDLER_SECONDS = METERS.histogram(
+HANDLER_SECONDS = REGISTRY.histogram(
     "fabric_jobs_executor_handler_seconds",
     "Seconds that handlers ran, by the outcome of the run.",
     *("job_type", "outcome"),
     bounds=RUN_BOUNDS_S,
 )
-SLOTS = METERS.gauge("fabric_jobs_executor_slots", "Jobs that this process runs at a time at most.")
-FREE_SLOTS = METERS.gauge(
+SLOTS = REGISTRY.gauge(
+    "fabric_jobs_executor_slots", "Jobs that this process runs at a time at most."
+)
+FREE_SLOTS = REGISTRY.gauge(
     "fabric_jobs_executor_free_slots", "Jobs that this process can start now: its free slots."
 )
-CONNECTED = METERS.gauge(
+CONNECTED = REGISTRY.gauge(
     "fabric_jobs_executor_connected", "1 while a stream to a facade is open, else 0."
 )
-POISON = METERS.counter(
+POISON = REGISTRY.counter(
     "fabric_jobs_executor_poison_records_total",
     "Records that this process read on the topic and that are not events.",
 )

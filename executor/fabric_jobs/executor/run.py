@@ -17,7 +17,7 @@ from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.progress_sender import ProgressSender
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
 from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.runtime.telemetry.logs import concerning
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
@@ -59,14 +59,14 @@ class Run:
         """
         dispatched = self._dispatched
         with (
-            concerning(
+            bind_ids(
                 job=dispatched.job_id,
                 attempt=str(dispatched.attempt),
                 ActivityId=dispatched.activity_id,
                 RequestId=dispatched.request_id,
             ),
             # Also without a span here, what the handler calls belongs to the request's trace.
-            tracing.continued(dispatched.traceparent),
+            tracing.continue_trace(dispatched.traceparent),
             spans.run_span(dispatched),
         ):
             await self._run()

@@ -25,7 +25,7 @@ from tenacity import retry, retry_if_result, wait_random_exponential
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.outbox import Outbox
 from fabric_jobs.executor.status_client import Accepted, Refused
-from fabric_jobs.runtime.channels import open_channel, remedy
+from fabric_jobs.runtime.channels import connection_advice, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -118,7 +118,9 @@ class Session:
                 await self._use_stream(stream, delegate)
             except grpc.aio.AioRpcError as error:
                 details = error.details() or ""
-                text = f"facade {address}: {error.code().name} {details} {remedy(details)}"
+                text = (
+                    f"facade {address}: {error.code().name} {details} {connection_advice(details)}"
+                )
                 raise StreamEndedError(text.rstrip()) from error
             except TimeoutError as error:
                 raise StreamEndedError(f"facade {address}: no answer") from error

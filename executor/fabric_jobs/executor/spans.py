@@ -20,7 +20,7 @@ def run_span(dispatched: DispatchedAttempt) -> AbstractContextManager[Span]:
         "fabric_jobs.job_type": dispatched.job_type,
     }
     name, earlier = f"run {dispatched.job_type}", dispatched.earlier_traceparent
-    return tracing.span(name, SpanKind.CONSUMER, attributes, after=earlier)
+    return tracing.span(name, SpanKind.CONSUMER, attributes, link=earlier)
 
 
 def entry_span(entry: pb.Claim | pb.Report) -> AbstractContextManager[Span]:
@@ -28,14 +28,14 @@ def entry_span(entry: pb.Claim | pb.Report) -> AbstractContextManager[Span]:
 
     The entry carries the span's trace context, so the facade's spans become its children.
     """
-    return _entry_span(entry) if tracing.is_on() else tracing.NO_SPAN
+    return _entry_span(entry) if tracing.is_enabled() else tracing.NO_SPAN
 
 
 @contextmanager
 def _entry_span(entry: pb.Claim | pb.Report) -> Iterator[Span]:
     name = "claim" if isinstance(entry, pb.Claim) else f"report {entry.WhichOneof('outcome')}"
     with tracing.span(name, SpanKind.CLIENT) as span:
-        entry.traceparent = tracing.current() or ""
+        entry.traceparent = tracing.current_traceparent() or ""
         yield span
 
 
