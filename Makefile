@@ -7,9 +7,10 @@ BIN := .venv/bin
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
 
-# Most tests wait for programs that they started, so two run at a time; a file stays in one place.
+# Most tests wait for programs that they started, so three files run at a time on two cores. Files
+# start in their order, and not by their number of tests: the acceptance tests take longest.
 test: .venv/ready  ## every test; what needs a tool that is missing is skipped, and says so
-	$(BIN)/pytest -q -ra -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -q -ra -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
 	$(BIN)/python -m tests.chaos $(ARGS)

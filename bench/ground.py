@@ -10,8 +10,8 @@ from typing import NamedTuple
 from bench.handlers import ITEM_TYPE, SEEN
 from fabric_jobs.cli.dev.issuer import Issuer
 from fabric_jobs.runtime.kafka.brokers import APACHE
-from tests.conftest import Cluster
 from tests.support.apache_kafka import ApacheKafka
+from tests.support.brokers import Cluster
 from tests.support.programs import Program, program
 
 #: As in production: both compilers, and a collector made for throughput and short pauses.

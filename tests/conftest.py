@@ -6,46 +6,16 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
-from msgspec import Struct
 
-from fabric_jobs.runtime.kafka.brokers import APACHE, EMBEDDED, Broker
+from fabric_jobs.runtime.kafka.brokers import APACHE, EMBEDDED
 from tests.support import node_examples
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
+from tests.support.brokers import SERVERS, Cluster
 from tests.support.embedded_broker import run_embedded_broker
+from tests.support.requirements import missing, no_apache_kafka
 from tests.support.secured_kafka import SecuredKafka
-
-SERVERS = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
-
-
-class Cluster(Struct, frozen=True):
-    """A running broker, or several."""
-
-    bootstrap_servers: str
-    broker: Broker
-
-    def environment(self, topic: str) -> dict[str, str]:
-        """The settings that point a program at this broker and topic."""
-        return {
-            SERVERS: self.bootstrap_servers,
-            "FABRIC_JOBS_KAFKA_BROKER": self.broker.name,
-            "FABRIC_JOBS_EVENTS_TOPIC": topic,
-            "FABRIC_JOBS_HEARTBEATS_TOPIC": f"{topic}.heartbeats",
-        }
-
-
-def missing(what: str, reason: str) -> NoReturn:
-    """Skips on a newcomer's machine; fails where CI must have run the test."""
-    if os.environ.get("CI"):
-        pytest.fail(f"no {what} in CI: {reason}")
-    pytest.skip(reason)
-
-
-def no_apache_kafka(reason: str) -> NoReturn:
-    """As of anything that is missing."""
-    missing("Apache Kafka", reason)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.conftest import Cluster
-from tests.support.programs import Program, executor, facade
-
-HANDLERS = "tests.support.handlers:executor"
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, Program, executor, facade
 
 
 @pytest.fixture(scope="module")

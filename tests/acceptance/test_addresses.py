@@ -3,7 +3,7 @@
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.programs import Fabric, facade, new_id, status_api
 
 

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from fabric_jobs.cli.dev.issuer import Issuer
-from tests.conftest import SERVERS, Cluster
+from tests.support.brokers import SERVERS, Cluster
 from tests.support.certificates import Authority
 from tests.support.command import COMMAND, ENVIRONMENT
 

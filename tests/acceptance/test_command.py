@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from fabric_jobs.cli.clients.fabric import Fabric, JobInstance
 from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT, LocalIdentity
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.command import ANY_PORTS, TIMEOUT_S, Dev, Result, children, dev, run, start
 
 FORECAST = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")

@@ -16,12 +16,12 @@ from fabric_jobs.contract.topics import EVENTS_TOPIC
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import value_types, variables
-from tests.conftest import no_apache_kafka
 from tests.support import apache_kafka
 from tests.support.compose import SERVICES, Stack, built, why_unavailable
 from tests.support.pages import ShownCommand, find_commands
 from tests.support.paths import ROOT
 from tests.support.programs import Fabric, Program, new_id
+from tests.support.requirements import no_apache_kafka
 
 SETTINGS: dict[str, type[Struct]] = {
     "check": FacadeSettings,

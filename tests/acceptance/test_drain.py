@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.programs import Fabric, Program, facade, new_id, status_api
 
 UNREADY = {"FABRIC_JOBS_UNREADY_S": "2"}

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.conftest import SERVERS, Cluster
+from tests.support.brokers import SERVERS, Cluster
 from tests.support.certificates import Authority
 from tests.support.pages import find_commands
 from tests.support.programs import Fabric, Program, addresses, facade, new_id, program, status_api

@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 
 from fabric_jobs.runtime.kafka.brokers import APACHE
-from tests.conftest import Cluster, no_apache_kafka
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
-from tests.support.programs import Fabric, executor, facade, new_id
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id
+from tests.support.requirements import no_apache_kafka
 
 
 def reason_of(answer: httpx.Response) -> str:
@@ -27,10 +28,9 @@ async def test_kafka_away_is_said_within_the_deadline_and_recovers(tmp_path: Pat
         no_apache_kafka(reason)
     with ApacheKafka(tmp_path) as kafka:
         environment = Cluster(kafka.bootstrap_servers, APACHE).environment("test.away")
-        handlers = "tests.support.handlers:executor"
         async with (
             facade(**environment) as replica,
-            executor(handlers, replica, **environment),
+            executor(HANDLERS, replica, **environment),
             Fabric(replica) as fabric,
         ):
             known, asked, after = new_id(), new_id(), new_id()

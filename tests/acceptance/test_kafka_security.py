@@ -17,10 +17,11 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
-from tests.conftest import SERVERS
 from tests.support import command
+from tests.support.brokers import SERVERS
 from tests.support.paths import ROOT
 from tests.support.programs import (
+    HANDLERS,
     PARTITIONS,
     Fabric,
     Program,
@@ -31,8 +32,8 @@ from tests.support.programs import (
     written,
 )
 from tests.support.secured_kafka import PASSWORD, Acl, SecuredKafka
+from tests.support.topic import create_topics
 
-HANDLERS = "tests.support.handlers:executor"
 PAGE = (ROOT / "docs" / "security.md").read_text()
 #: The table of the docs.
 DOCUMENTED = [
@@ -50,8 +51,8 @@ async def names(secured: SecuredKafka, topic: str) -> dict[str, str]:
         "fabric.jobs.heartbeats": f"{topic}.heartbeats",
         "default": f"pool-{uuid.uuid4()}",
     }
-    async with facade(**{SERVERS: secured.bootstrap_servers}, **settings(names)):
-        return names
+    await create_topics(secured.bootstrap_servers, topic, names["fabric.jobs.heartbeats"])
+    return names
 
 
 def settings(names: Mapping[str, str]) -> dict[str, str]:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
-from tests.support.programs import Fabric, executor, facade, new_id, status_api, written
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, status_api, written
 
 SOON = {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
 

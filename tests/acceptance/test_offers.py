@@ -7,9 +7,17 @@ import pytest
 
 from fabric_jobs.runtime.kafka.partitions import partition_of
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
-from tests.support.programs import PARTITIONS, Fabric, executor, facade, new_id, status_api, written
+from tests.support.brokers import Cluster
+from tests.support.programs import (
+    HANDLERS,
+    PARTITIONS,
+    Fabric,
+    executor,
+    facade,
+    new_id,
+    status_api,
+    written,
+)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import missing
 from tests.support.command import COMMAND, dev
 from tests.support.pages import ShownCommand, command_blocks, find_commands
+from tests.support.requirements import missing
 
 #: What ends the output of a command.
 MARK = "\x1e"

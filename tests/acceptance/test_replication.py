@@ -8,10 +8,10 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.runtime.kafka.brokers import APACHE
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster, no_apache_kafka
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
-from tests.support.programs import PARTITIONS, Fabric, executor, facade, new_id
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, PARTITIONS, Fabric, executor, facade, new_id
+from tests.support.requirements import no_apache_kafka
 
 BROKERS = 3
 LOST = 0

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.grpc_errors import raised
 from tests.support.programs import TENANT, Fabric, Program, facade, new_id, status_api
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
-from tests.support.programs import Fabric, executor, facade, new_id
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id
 from tests.support.rolling import PATIENCE_S, Load, Place, agreed_by
 
 DRAIN_S = 2
+#: Seconds that a stopping facade answers on: its users ask both replicas, whichever is ready.
+UNREADY_S = 0.5
 LONG_RUNS = 6
 EXECUTORS = 3
 
@@ -29,6 +30,7 @@ async def test_a_rolling_restart_loses_no_job_and_repeats_only_what_outlasts_the
     environment = apache.environment(topic) | {
         "FABRIC_JOBS_POOL": topic,
         "FABRIC_JOBS_DRAIN_S": str(DRAIN_S),
+        "FABRIC_JOBS_UNREADY_S": str(UNREADY_S),
     }
     long_runs = [new_id() for _ in range(LONG_RUNS)]
     async with AsyncExitStack() as stack:

@@ -12,10 +12,10 @@ import pytest
 from fabric_jobs.contract import events
 from fabric_jobs.executor.testing import run_job
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.handlers import executor as handlers
 from tests.support.programs import (
+    HANDLERS,
     Fabric,
     Program,
     addresses,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fabric_jobs.cli.dev.issuer import Issuer
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.paths import ROOT
 from tests.support.programs import TENANT, facade
 

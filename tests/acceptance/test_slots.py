@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
-from tests.support.programs import Fabric, executor, facade, new_id, written
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, written
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from fabric_jobs.contract import events
 from fabric_jobs.contract.events import NotAnEventError
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.runtime.kafka.partitions import partition_of
-from tests.conftest import SERVERS
+from tests.support.brokers import SERVERS
 from tests.support.programs import PARTITIONS, Fabric, Program, new_id
 from tests.support.topic import topic_of
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
-from tests.support.programs import Fabric, Program, executor, facade, new_id
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, Fabric, Program, executor, facade, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,9 +11,8 @@ from fabric_jobs.contract import events
 from fabric_jobs.contract.events import EventData, UnknownEvent
 from fabric_jobs.contract.jobs import JobInstanceStatus, Progress
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
-from tests.support.programs import Fabric, executor, facade, new_id, status_api
+from tests.support.brokers import Cluster
+from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, status_api
 from tests.support.rolling import PATIENCE_S, Load, Place, agreed_by, shown_by
 from tests.support.topic import beside, put, topic_of
 
@@ -42,6 +41,7 @@ async def test_a_rolling_upgrade_loses_no_job_and_parts_no_replicas(
                     **environment,
                     module=OLDER,
                     FABRIC_JOBS_STATE_DIR=str(tmp_path / name),
+                    FABRIC_JOBS_UNREADY_S="0.5",
                 )
             )
             for name in ("one", "two")

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from tests.conftest import Cluster, missing
 from tests.support import node_examples
+from tests.support.brokers import Cluster
 from tests.support.command import ENVIRONMENT
 from tests.support.pages import find_commands
 from tests.support.paths import ROOT
 from tests.support.programs import Fabric, facade, new_id, program
+from tests.support.requirements import missing
 
 ROOTS = ("proto", "runtime", "facade", "executor", "cli")
 PARTS = {"contract", "status", "runtime", "facade", "executor", "cli"}

@@ -12,13 +12,11 @@ from msgspec import Struct
 from playwright.async_api import Browser, Page, expect
 
 from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.chromium import is_live, opened
-from tests.support.programs import Fabric, Program, addresses, executor, facade, new_id
+from tests.support.programs import HANDLERS, Fabric, Program, addresses, executor, facade, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-HANDLERS = "tests.support.handlers:executor"
 
 
 class Stack(Struct):

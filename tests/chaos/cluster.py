@@ -11,8 +11,8 @@ from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.chaos.handlers import DRAIN_S, JOURNAL
 from tests.chaos.proxy import Proxy
 from tests.chaos.supervised import Supervised
-from tests.conftest import Cluster as Brokers
 from tests.support.apache_kafka import ApacheKafka, reserve_port
+from tests.support.brokers import Cluster as Brokers
 
 TOPIC = "chaos.jobs.events"
 HANDLERS = "tests.chaos.handlers:executor"

@@ -15,8 +15,8 @@ from fabric_jobs.facade.log import (
     TopicError,
 )
 from fabric_jobs.runtime.kafka.brokers import APACHE
-from tests.conftest import Cluster, no_apache_kafka
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
+from tests.support.brokers import Cluster
 from tests.support.log_kit import (
     DAY_MS,
     RecordingReader,
@@ -25,6 +25,7 @@ from tests.support.log_kit import (
     open_log,
     topic_spec,
 )
+from tests.support.requirements import no_apache_kafka
 
 CONFIGURED = {
     "cleanup.policy",

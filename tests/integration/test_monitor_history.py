@@ -12,7 +12,7 @@ from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor import timeline as timeline_module
 from fabric_jobs.facade.monitor.timeline import WAITING_NOTE, HistoryReader, Timeline
 from fabric_jobs.facade.replica import StoredJob
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.lifecycle import (
     A,
     apply_event,

@@ -20,7 +20,7 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Claim, Reason, ReportCompleted, Request, RequestCancel
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.log_kit import open_log
 
 #: Fields of the identity of another log, and of another version.

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fabric_jobs.facade.log import Checkpoint, Log, Reader, Record, TopicSpec
 from fabric_jobs.runtime.settings import KafkaSettings
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 
 DAY_MS = 86_400_000
 

@@ -20,6 +20,8 @@ from fabric_jobs.status.v1 import job_status_pb2_grpc
 READY_S = 60
 TENANT = "11111111-1111-1111-1111-111111111111"
 PARTITIONS = 4
+#: What most tests' executors run.
+HANDLERS = "tests.support.handlers:executor"
 
 
 class Program(Struct):

@@ -8,8 +8,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.contract import events
+from fabric_jobs.facade.log import Log
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.facade.startup import topics
 from fabric_jobs.runtime.kafka.partitions import partition_of
-from tests.conftest import SERVERS
+from tests.support.brokers import SERVERS
 from tests.support.programs import PARTITIONS, new_id
 
 
@@ -46,6 +49,19 @@ class Topic:
     async def _behind(self, partition: TopicPartition, ends: dict[int, int]) -> bool:
         position: int = await self._consumer.position(partition)
         return position < ends[partition.partition]
+
+
+async def create_topics(servers: str, events_topic: str, heartbeats_topic: str) -> None:
+    """Create both topics as a facade that may create them does at its start."""
+    settings = FacadeSettings(
+        kafka_bootstrap_servers=servers,
+        events_topic=events_topic,
+        heartbeats_topic=heartbeats_topic,
+        events_partitions=PARTITIONS,
+        create_topics=True,
+    )
+    for spec in (topics.events(settings), topics.heartbeats(settings)):
+        await Log(settings, spec).connect()
 
 
 @asynccontextmanager

@@ -156,3 +156,13 @@ def test_root_of_the_namespace_holds_no_package_file() -> None:
         assert (ROOT / root / "fabric_jobs").is_dir()
         assert not (ROOT / root / "__init__.py").exists()
         assert not (ROOT / root / "fabric_jobs" / "__init__.py").exists()
+
+
+def test_test_modules_and_conftests_are_imported_by_no_module() -> None:
+    """What several tests share lies in `tests/support`."""
+    for path in sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]):
+        for module in imports(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+            rooms = module.split(".")
+            if rooms[0] == "tests":
+                assert "conftest" not in rooms, path
+                assert not any(room.startswith("test_") for room in rooms), path

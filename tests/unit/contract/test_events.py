@@ -5,7 +5,6 @@ release adds a folder and changes none. `later` holds events that a future versi
 """
 
 import json
-import tomllib
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -26,23 +25,8 @@ from fabric_jobs.contract.events import (
     encode,
 )
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType, JobInstanceStatus, JobPhase
-from tests.support.paths import ROOT
+from tests.support.golden import GOLDEN, KINDS, LATER, VERSION, changed, golden, without
 
-GOLDEN = Path(__file__).parent / "golden"
-PYPROJECT = ROOT / "pyproject.toml"
-VERSION = tomllib.loads(PYPROJECT.read_text())["project"]["version"].rpartition(".")[0]
-KINDS: dict[str, type[KnownEvent]] = {
-    "requested": events.Requested,
-    "started": events.Started,
-    "progressed": events.Progressed,
-    "attempt-failed": events.AttemptFailed,
-    "requeued": events.Requeued,
-    "cancel-requested": events.CancelRequested,
-    "completed": events.Completed,
-    "failed": events.Failed,
-    "cancelled": events.Cancelled,
-}
-LATER = "paused"
 WRITTEN = sorted(GOLDEN.glob("*/*.json"))
 #: The members of the enumerations that the fold reads. They never change.
 CLOSED = {
@@ -51,12 +35,6 @@ CLOSED = {
     ErrorSource: "System User External",
 }
 ATTRIBUTES = {"id", "source", "subject", "time", "type", "specversion", "datacontenttype"}
-
-
-def golden(name: str, version: str = "") -> bytes:
-    """Returns the record value in a golden file, without the line break at its end."""
-    version = version or ("later" if name == LATER else VERSION)
-    return (GOLDEN / version / f"fabric.jobs.{name}.json").read_bytes().removesuffix(b"\n")
 
 
 def lacks(known: Any, value: Any) -> list[str]:
@@ -70,28 +48,6 @@ def lacks(known: Any, value: Any) -> list[str]:
     if isinstance(known, list) and isinstance(value, list) and len(known) == len(value):
         return [place for pair in zip(known, value, strict=True) for place in lacks(*pair)]
     return [] if known == value else [""]
-
-
-def changed(name: str, path: str, value: object) -> bytes:
-    """Returns a golden record with one field, such as `data.state.phase`, set to another value."""
-    whole: Any = json.loads(golden(name))
-    part = whole
-    *parents, last = path.split(".")
-    for parent in parents:
-        part = part[parent]
-    part[last] = value
-    return json.dumps(whole).encode()
-
-
-def without(name: str, path: str) -> bytes:
-    """Returns a golden record without one field."""
-    whole: Any = json.loads(golden(name))
-    part = whole
-    *parents, last = path.split(".")
-    for parent in parents:
-        part = part[parent]
-    del part[last]
-    return json.dumps(whole).encode()
 
 
 def test_golden_files_of_the_current_version_cover_every_event_type() -> None:

@@ -11,8 +11,8 @@ import yaml
 
 from fabric_jobs.executor.metrics import REGISTRY as EXECUTOR
 from fabric_jobs.facade.metrics import REGISTRY as FACADE
-from tests.conftest import missing
 from tests.support.paths import ROOT
+from tests.support.requirements import missing
 
 FILE = ROOT / "deploy/alerts.yaml"
 RULES: list[dict[str, Any]] = [

@@ -11,7 +11,7 @@ import pytest
 
 from docs import asyncapi
 from fabric_jobs.contract import events, jobs
-from tests.unit.contract.test_events import KINDS, LATER, changed, golden, without
+from tests.support.golden import KINDS, LATER, changed, golden, without
 
 DOCS = Path(asyncapi.__file__).parent
 SCHEMA: dict[str, Any] = json.loads((DOCS / asyncapi.SCHEMA).read_text())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.fake_facade import FakeFacade, serve
 
 MY_JOBS = """

@@ -16,7 +16,7 @@ from fabric_jobs.executor import runs as runs_module
 from fabric_jobs.runtime.kafka.brokers import BROKERS, EMBEDDED
 from fabric_jobs.runtime.settings import SettingsError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.conftest import Cluster
+from tests.support.brokers import Cluster
 from tests.support.executor_runs import quick
 from tests.support.fake_facade import (
     ITEM_TYPE,

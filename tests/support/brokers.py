@@ -1,0 +1,24 @@
+"""The address of a running Kafka, as programs and tests take it."""
+
+from msgspec import Struct
+
+from fabric_jobs.runtime.kafka.brokers import Broker
+
+#: The variable that names the brokers, to the programs and to the tests alike.
+SERVERS = "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS"
+
+
+class Cluster(Struct, frozen=True):
+    """A running broker, or several."""
+
+    bootstrap_servers: str
+    broker: Broker
+
+    def environment(self, topic: str) -> dict[str, str]:
+        """The settings that point a program at this cluster and topic."""
+        return {
+            SERVERS: self.bootstrap_servers,
+            "FABRIC_JOBS_KAFKA_BROKER": self.broker.name,
+            "FABRIC_JOBS_EVENTS_TOPIC": topic,
+            "FABRIC_JOBS_HEARTBEATS_TOPIC": f"{topic}.heartbeats",
+        }
