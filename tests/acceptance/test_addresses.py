@@ -8,8 +8,8 @@ from tests.support.programs import Fabric, facade, new_id, status_api
 
 
 @pytest.mark.usefixtures("ipv6_port")
-async def test_a_facade_answers_on_ipv6(embedded: Cluster, topic: str) -> None:
-    """Over HTTP and gRPC, at the addresses that its ready line says."""
+async def test_facade_on_ipv6_answers_http_and_grpc(embedded: Cluster, topic: str) -> None:
+    """A facade on IPv6 answers HTTP and gRPC at the addresses of its ready line."""
     environment = embedded.environment(topic) | {
         "FABRIC_JOBS_HTTP_ADDRESS": "[::1]:0",
         "FABRIC_JOBS_GRPC_ADDRESS": "[::1]:0",

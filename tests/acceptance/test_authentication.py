@@ -203,10 +203,10 @@ async def topic_log(environment: dict[str, str], replica: Program) -> AsyncItera
 
 
 @pytest.mark.parametrize("name", SHORT)
-async def test_what_is_not_fabric_gets_401_and_appends_nothing(
+async def test_request_not_from_fabric_gets_401_and_appends_nothing(
     client: Client, authority: Authority, topic_log: Topic, name: str
 ) -> None:
-    """On all six operations, about a job that is there."""
+    """All six operations refuse the caller, also about a job that exists."""
     job_id = new_id()
     genuine = Row().sent(authority)
     made = await client.send(wdk(job_id).create, genuine)
@@ -225,10 +225,10 @@ async def test_what_is_not_fabric_gets_401_and_appends_nothing(
 
 
 @pytest.mark.parametrize("row", GENUINE.values(), ids=GENUINE.keys())
-async def test_what_is_fabric_makes_reads_and_cancels(
+async def test_request_from_fabric_creates_reads_and_cancels_through_both_families(
     client: Client, authority: Authority, row: Row
 ) -> None:
-    """A job of the one family is seen, and ended, through the other."""
+    """A job that one family of routes creates is read and cancelled through the other."""
     sent = row.sent(authority)
     for this, that, created in ((wdk, remote, 202), (remote, wdk, 201)):
         job_id = new_id()
@@ -245,10 +245,10 @@ async def test_what_is_fabric_makes_reads_and_cancels(
         assert {answer.status_code for answer in (seen, ended, after)} == {200}
 
 
-async def test_the_same_job_through_both_families_is_one(
+async def test_create_repeated_through_the_other_family_appends_one_event(
     client: Client, authority: Authority, topic_log: Topic
 ) -> None:
-    """The same id and content is a success again, without a second event; other content is 409."""
+    """Equal content succeeds without a second event; other content is a conflict (409)."""
     sent = Row().sent(authority)
     for this, that, codes in ((wdk, remote, [202, 201]), (remote, wdk, [201, 202])):
         job_id = new_id()
@@ -266,10 +266,10 @@ async def test_the_same_job_through_both_families_is_one(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-async def test_another_tenant_finds_no_job_and_changes_none(
+async def test_request_of_another_tenant_is_answered_as_for_an_unknown_job(
     client: Client, authority: Authority, topic_log: Topic, family: Callable[..., Family]
 ) -> None:
-    """Rightly signed for its own tenant: the answer is that of an id that nobody has."""
+    """A genuine token of another tenant reads nothing and changes nothing."""
     job_id, unknown = new_id(), new_id()
     mine = Row().sent(authority)
     of_other = Row(
@@ -292,10 +292,10 @@ async def test_another_tenant_finds_no_job_and_changes_none(
     assert (await client.send(family(job_id).state, mine)).json() == {"status": "NotStarted"}
 
 
-async def test_a_user_stands_behind_manual_creates_alone(
+async def test_create_without_subject_token_is_refused_for_manual_jobs_alone(
     client: Client, authority: Authority, topic_log: Topic
 ) -> None:
-    """Scheduled ones, and the family that doesn't say, come with the app token alone."""
+    """Scheduled creates, and the family that names no invoke type, need only the app token."""
     sent = NO_SUBJECT.sent(authority)
     refused, scheduled, unsaid = new_id(), new_id(), new_id()
     before = await topic_log.ends()
@@ -313,10 +313,10 @@ async def test_a_user_stands_behind_manual_creates_alone(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-async def test_state_and_cancel_come_with_the_app_token_alone(
+async def test_state_and_cancel_with_the_app_token_alone_succeed(
     client: Client, authority: Authority, family: Callable[..., Family]
 ) -> None:
-    """Of a job that a user made, too; but not for another tenant."""
+    """No subject token is needed, also for a user's job; another tenant gets 404."""
     job_id, sent = new_id(), NO_SUBJECT.sent(authority)
     other = sent[0], [OTHER_TENANT]
     await client.send(family(job_id).create, Row().sent(authority))
@@ -328,14 +328,14 @@ async def test_state_and_cancel_come_with_the_app_token_alone(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-async def test_the_ids_of_a_request_come_back_and_stay_with_the_job(
+async def test_request_ids_are_returned_and_kept_with_the_job(
     replica: Program,
     client: Client,
     authority: Authority,
     topic_log: Topic,
     family: Callable[..., Family],
 ) -> None:
-    """In the headers of each success, in the event on the topic, and in `GetJob`."""
+    """Fabric's ids are in the headers of each success, in the event and in `GetJob`."""
     job_id, sent = new_id(), Row().sent(authority)
     made = await client.send(family(job_id).create, sent, **IDS)
     others = [
@@ -358,10 +358,10 @@ async def test_the_ids_of_a_request_come_back_and_stay_with_the_job(
     assert events.type_of(found[0]) == "fabric.jobs.requested"
 
 
-async def test_the_ids_of_a_request_come_back_with_every_error(
+async def test_request_ids_are_returned_with_every_error(
     client: Client, authority: Authority
 ) -> None:
-    """In the headers, and in the body's `moreDetails`, whatever went wrong and wherever."""
+    """Fabric's ids are in the headers and in `moreDetails` of each error."""
     job_id, sent = new_id(), Row().sent(authority)
     nobody: Sent = [], [TENANT]
     _, path, body = wdk(job_id).create
@@ -391,10 +391,10 @@ async def test_the_ids_of_a_request_come_back_with_every_error(
     assert IDS["RequestId"] in missing.text
 
 
-async def test_a_request_without_ids_is_answered_without(
+async def test_request_without_ids_is_answered_without_ids(
     client: Client, authority: Authority
 ) -> None:
-    """Nothing is made up."""
+    """The facade invents no ids."""
     answer = await client.send(wdk(new_id()).state, Row().sent(authority))
 
     assert not {"activityid", "requestid"} & set(answer.headers)
@@ -433,10 +433,10 @@ def by_tenant_alone() -> Row:
     return Row(authorization=NO_SUBJECT.authorization, tenants=(new_id(),))
 
 
-async def test_what_the_settings_do_not_serve_is_refused(
+async def test_create_that_the_settings_exclude_is_refused_and_appends_nothing(
     strict: Client, authority: Authority, topic_log: Topic
 ) -> None:
-    """Item types, job types, and invoke types that need a user: nothing is appended."""
+    """The settings exclude item types, job types, and invoke types that need a user."""
     job_id, sent = new_id(), by_tenant_alone().sent(authority)
     before = await topic_log.ends()
     method, path, body = wdk(job_id, "few").create
@@ -459,10 +459,10 @@ async def test_what_the_settings_do_not_serve_is_refused(
     assert served.status_code == 202
 
 
-async def test_a_tenant_has_so_many_unfinished_jobs(
+async def test_tenant_at_its_limit_of_unfinished_jobs_gets_429(
     strict: Client, authority: Authority, topic_log: Topic
 ) -> None:
-    """One more is 429, through either family; a known job, and another tenant's, are not."""
+    """The limit holds for new jobs of both families; known jobs and other tenants are served."""
     sent, of_other = (by_tenant_alone().sent(authority) for _ in range(2))
     one, two, three = (new_id() for _ in range(3))
     made = [
@@ -483,8 +483,8 @@ async def test_a_tenant_has_so_many_unfinished_jobs(
     assert [answer.status_code for answer in (again, other, freed)] == [202, 202, 202]
 
 
-async def test_a_rollover_of_the_keys_refuses_nobody(strict: Client, authority: Authority) -> None:
-    """The replica asks once for the new key, while both are in use."""
+async def test_key_rollover_refuses_no_request(strict: Client, authority: Authority) -> None:
+    """While both keys are in use, the replica asks the authority once for the new key."""
     authority.keys.insert(0, SigningKey())
     key = authority.keys[0]
     job_id, before = new_id(), by_tenant_alone()
@@ -498,8 +498,10 @@ async def test_a_rollover_of_the_keys_refuses_nobody(strict: Client, authority: 
     assert authority.key_fetches == fetches + 1
 
 
-async def test_a_tenant_sends_so_many_creates_a_second(slow: Client, authority: Authority) -> None:
-    """The second is 429, through either family; a known job, and another tenant's, are not."""
+async def test_tenant_above_its_rate_of_creates_gets_429(
+    slow: Client, authority: Authority
+) -> None:
+    """The rate holds for new jobs of both families; known jobs and other tenants are served."""
     sent, of_other = (by_tenant_alone().sent(authority) for _ in range(2))
     job_id = new_id()
     made = await slow.send(remote(job_id).create, sent)
@@ -514,10 +516,10 @@ async def test_a_tenant_sends_so_many_creates_a_second(slow: Client, authority: 
     assert [answer.status_code for answer in (made, again, other)] == [201] * 3
 
 
-async def test_an_authority_that_is_down_is_not_the_caller_s_fault(
+async def test_unknown_key_while_the_authority_is_down_gets_503(
     slow: Client, authority: Authority
 ) -> None:
-    """An unknown key, which may be a new one, is 503 each time; known ones serve on."""
+    """The key may be a new one. Tokens of known keys are served as before."""
     job_id, row = new_id(), by_tenant_alone()
     await slow.send(remote(job_id).create, row.sent(authority))
     authority.down = True
@@ -545,10 +547,10 @@ _REFUSED = {
 
 
 @pytest.mark.parametrize(("settings", "named"), _REFUSED.values(), ids=_REFUSED.keys())
-async def test_a_replica_that_is_half_configured_does_not_start(
+async def test_facade_with_incomplete_settings_exits_with_code_1(
     settings: dict[str, str], named: tuple[str, ...]
 ) -> None:
-    """Exit code 1, and one line that names what to set; nothing is bound and nobody is asked."""
+    """One line names the missing settings. No port is opened and no authority is asked."""
     ours = {name: text for name, text in os.environ.items() if "FABRIC_JOBS" not in name}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "fabric_jobs.facade", env=ours | settings, stdout=PIPE, stderr=PIPE

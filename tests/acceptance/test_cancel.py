@@ -27,10 +27,10 @@ def until_cancelled(folder: Path, then: str) -> dict[str, str]:
     return {"journal": str(folder / "journal"), "until": str(folder / "never"), "then": then}
 
 
-async def test_a_cancel_is_pushed_whichever_replica_takes_it(
+async def test_cancel_on_any_replica_is_pushed_to_the_executor_at_once(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The executor has one stream, to one of them, and is told on it without a heartbeat."""
+    """The executor has one stream, to one replica, and hears of the cancel before any heartbeat."""
     environment |= PUSH_ALONE
     journal, payload = tmp_path / "journal", until_cancelled(tmp_path, "stop")
     job_ids = [new_id(), new_id()]
@@ -52,10 +52,10 @@ async def test_a_cancel_is_pushed_whichever_replica_takes_it(
     ]
 
 
-async def test_a_run_that_fails_while_it_stops_is_not_tried_again(
+async def test_run_that_fails_after_a_cancel_is_not_retried(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A failure that another attempt would follow is the end of a cancelled job."""
+    """A failure that would be retried ends a job that is being cancelled."""
     async with (
         facade(**environment) as one,
         executor(HANDLERS, one, **environment),
@@ -73,10 +73,10 @@ async def test_a_run_that_fails_while_it_stops_is_not_tried_again(
     assert job.error.message == "RuntimeError: while it stopped"
 
 
-async def test_a_cancelled_run_whose_executor_is_lost_is_cancelled(
+async def test_cancelled_run_whose_executor_is_lost_becomes_cancelled(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The lease ends before the grace does, and nobody is given the job again."""
+    """The lease ends before the cancel grace does. No executor gets the job again."""
     environment |= SOON
     journal = tmp_path / "journal"
     async with (
@@ -98,10 +98,10 @@ async def test_a_cancelled_run_whose_executor_is_lost_is_cancelled(
     assert journal.read_text().splitlines() == [f"{job_id} 1"]
 
 
-async def test_a_completion_that_comes_first_stays_completed(
+async def test_handler_that_returns_despite_a_cancel_completes_its_job(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A handler that returns in spite of the cancel has completed its job."""
+    """The completion stands, and a second cancel changes nothing."""
     async with (
         facade(**environment) as one,
         executor(HANDLERS, one, **environment),
@@ -118,10 +118,10 @@ async def test_a_completion_that_comes_first_stays_completed(
     assert again.json() == completed
 
 
-async def test_a_job_that_is_cancelled_before_its_start_never_runs(
+async def test_job_cancelled_before_its_start_never_runs(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Its dispatch lies on the topic still: whoever reads it is refused."""
+    """Its dispatch is still on the topic; the claim of an executor that reads it is refused."""
     journal = tmp_path / "journal"
     cancelled = new_id()
     after = beside(cancelled)
@@ -138,10 +138,10 @@ async def test_a_job_that_is_cancelled_before_its_start_never_runs(
     assert journal.read_text().splitlines() == [f"{after} 1"]
 
 
-async def test_a_job_that_waits_for_its_next_attempt_is_in_progress_and_can_be_cancelled(
+async def test_job_waiting_for_its_next_attempt_is_in_progress_and_can_be_cancelled(
     environment: dict[str, str],
 ) -> None:
-    """With its first start; nobody runs it any more once it is cancelled."""
+    """It shows the start of its first attempt. After the cancel it is not run again."""
     async with (
         facade(**environment) as one,
         executor(HANDLERS, one, **environment),

@@ -54,10 +54,10 @@ def issuer() -> Iterator[Issuer]:
         yield running
 
 
-def test_missing_topics_fail_and_are_made_where_asked(
+def test_check_with_missing_topics_fails_and_creates_them_with_create(
     environment: dict[str, str], topic: str
 ) -> None:
-    """The first report says how to make them, the second has made them, the third finds them."""
+    """The first report shows the commands, `--create` makes the topics, the third finds them."""
     missing = Report(**environment)
     made = Report("--create", **environment)
     found = Report(**environment)
@@ -72,15 +72,17 @@ def test_missing_topics_fail_and_are_made_where_asked(
         assert f"{topic}: partitions=24 replicas=" in report.text
 
 
-def test_topics_are_made_where_the_facade_would_make_them(environment: dict[str, str]) -> None:
-    """The setting says so for both."""
+def test_check_creates_topics_where_the_setting_lets_the_facade_create_them(
+    environment: dict[str, str],
+) -> None:
+    """`FABRIC_JOBS_CREATE_TOPICS` counts for the check as it does for the facade."""
     assert Report(**environment, FABRIC_JOBS_CREATE_TOPICS="true").code == 0
 
 
-async def test_a_topic_that_would_lose_jobs_fails(
+async def test_check_of_a_topic_that_would_lose_jobs_names_each_fault(
     apache: Cluster, environment: dict[str, str], topic: str
 ) -> None:
-    """Each fault of it is told, with the command that mends it."""
+    """Each fault comes with the command that mends it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
     await admin.start()
     try:
@@ -98,8 +100,8 @@ async def test_a_topic_that_would_lose_jobs_fails(
         assert f"--add-config {config}" in report.text
 
 
-def test_the_authority_is_asked_for_its_keys(environment: dict[str, str], issuer: Issuer) -> None:
-    """They are there, and can be used."""
+def test_check_reads_the_keys_of_the_authority(environment: dict[str, str], issuer: Issuer) -> None:
+    """The keys exist and can be used."""
     del environment["FABRIC_JOBS_AUTHENTICATION"]
     report = Report("--create", **environment, **issuer.settings)
 
@@ -107,10 +109,10 @@ def test_the_authority_is_asked_for_its_keys(environment: dict[str, str], issuer
     assert report.verdicts("authority") == ["ok"]
 
 
-def test_an_authority_that_is_away_fails_and_the_rest_is_still_tried(
+def test_check_with_the_authority_away_fails_and_still_tries_the_rest(
     environment: dict[str, str], issuer: Issuer
 ) -> None:
-    """One report tells of everything."""
+    """One report covers everything."""
     del environment["FABRIC_JOBS_AUTHENTICATION"]
     away = issuer.settings | {"FABRIC_JOBS_AUTHORITY": "http://127.0.0.1:1"}
     report = Report("--create", **environment, **away)
@@ -121,10 +123,10 @@ def test_an_authority_that_is_away_fails_and_the_rest_is_still_tried(
     assert report.verdicts("append") == ["ok"]
 
 
-def test_certificates_are_told_with_the_time_that_they_hold(
+def test_check_shows_for_how_long_certificates_are_valid(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The facade's own, and that of the authority of its clients."""
+    """It shows the facade's certificate and that of the clients' authority."""
     authority = Authority(tmp_path / "authority")
     server = authority.server()
     files = {"CERT": server.cert, "KEY": server.key, "CLIENT_CA": authority.ca}
@@ -136,8 +138,10 @@ def test_certificates_are_told_with_the_time_that_they_hold(
     assert f"FABRIC_JOBS_GRPC_TLS_CERT_FILE={server.cert} is valid for 1.0 days" in report.text
 
 
-def test_a_kafka_that_is_away_fails_by_its_setting(environment: dict[str, str]) -> None:
-    """At once, where a facade would wait a minute for it."""
+def test_check_with_kafka_away_fails_at_once_and_names_the_setting(
+    environment: dict[str, str],
+) -> None:
+    """A facade would wait a minute for Kafka; the check does not wait."""
     report = Report(**environment | {SERVERS: "127.0.0.1:1"})
 
     assert report.code == 1
@@ -145,8 +149,8 @@ def test_a_kafka_that_is_away_fails_by_its_setting(environment: dict[str, str]) 
     assert f"set {SERVERS}" in report.lines[-1][2]
 
 
-def test_a_setting_that_cannot_be_used_is_all_that_is_told() -> None:
-    """The rest depends on it; one that is only misspelled is a warning."""
+def test_check_with_a_bad_setting_reports_only_the_settings() -> None:
+    """The other checks depend on the settings. A misspelt name is a warning."""
     report = Report(FABRIC_JOBS_LEASE_S="soon", FABRIC_JOBS_AUTHENTIFICATION="off")
 
     assert report.code == 1
@@ -158,8 +162,8 @@ def test_a_setting_that_cannot_be_used_is_all_that_is_told() -> None:
     )
 
 
-def test_a_variable_of_opentelemetry_that_a_facade_refuses_fails() -> None:
-    """It would end at its start."""
+def test_check_with_a_refused_opentelemetry_variable_fails() -> None:
+    """A facade would end at its start because of this variable."""
     report = Report(FABRIC_JOBS_AUTHENTICATION="off", OTEL_TRACES_EXPORTER="zipkin")
 
     assert report.code == 1
@@ -167,10 +171,10 @@ def test_a_variable_of_opentelemetry_that_a_facade_refuses_fails() -> None:
     assert "OTEL_TRACES_EXPORTER=zipkin: the only supported exporter is otlp" in report.text
 
 
-def test_a_state_folder_that_cannot_be_written_to_fails(
+def test_check_with_an_unusable_state_folder_fails(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Here it stands behind a file."""
+    """The folder can't be created here because its parent is a file."""
     (tmp_path / "file").touch()
     report = Report(**environment | {"FABRIC_JOBS_STATE_DIR": str(tmp_path / "file" / "state")})
 
@@ -178,16 +182,16 @@ def test_a_state_folder_that_cannot_be_written_to_fails(
     assert report.verdicts("state") == ["failed"]
 
 
-def test_the_embedded_broker_is_warned_of(embedded: Cluster, topic: str) -> None:
-    """It can't be looked at, and is for a first run."""
+def test_check_on_the_embedded_broker_warns(embedded: Cluster, topic: str) -> None:
+    """The embedded broker has no topic configuration to verify, and is for a first run only."""
     report = Report(**embedded.environment(topic), FABRIC_JOBS_AUTHENTICATION="off")
 
     assert report.code == 0
     assert report.verdicts("topic") == ["warning"]
 
 
-def test_what_the_facade_does_not_know_is_refused() -> None:
-    """A word too many is no replica."""
+def test_facade_with_an_unknown_argument_prints_its_usage() -> None:
+    """A misspelt argument starts no replica."""
     done = subprocess.run(
         [sys.executable, "-m", "fabric_jobs.facade", "chekc"],
         capture_output=True,

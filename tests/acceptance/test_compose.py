@@ -1,4 +1,4 @@
-"""compose.yaml and Dockerfile, as far as they can be tried without a container engine."""
+"""compose.yaml and Dockerfile, tested without a container engine."""
 
 import asyncio
 import re
@@ -43,8 +43,10 @@ PROXY = (ROOT / "deploy" / "haproxy.cfg").read_text()
 
 
 @pytest.mark.parametrize(("name", "settings"), SETTINGS.items())
-def test_compose_names_the_settings_defaults(name: str, settings: type[Struct]) -> None:
-    """Every variable is a setting, and has its default but where it must not."""
+def test_compose_variables_are_settings_with_their_defaults(
+    name: str, settings: type[Struct]
+) -> None:
+    """Only the settings in `DIFFERENT` have another value than their default."""
     defaults = {each.name: value_types.write(each.default) for each in variables(settings)}
     environment = SERVICES[name]["environment"]
     ours = {key: value for key, value in environment.items() if not key.startswith("OTEL_")}
@@ -54,8 +56,8 @@ def test_compose_names_the_settings_defaults(name: str, settings: type[Struct]) 
     assert same == {key: defaults[key] for key in same}
 
 
-def test_what_is_published_is_where_the_settings_look_and_on_loopback_alone() -> None:
-    """The proxy and Kafka take the places of the defaults."""
+def test_published_ports_are_the_defaults_on_loopback() -> None:
+    """The proxy and Kafka are where the default settings look, and on loopback alone."""
     published = SERVICES["proxy"]["ports"]
     defaults = FacadeSettings()
 
@@ -65,8 +67,8 @@ def test_what_is_published_is_where_the_settings_look_and_on_loopback_alone() ->
     assert [name for name in SERVICES if "ports" in SERVICES[name]] == ["proxy"]
 
 
-def test_the_proxy_knows_the_facades() -> None:
-    """Both ports of each, which is asked by HTTP whether it is ready."""
+def test_proxy_lists_both_ports_of_each_facade() -> None:
+    """HAProxy asks each facade by HTTP whether it is ready."""
     for name in ("facade-1", "facade-2"):
         environment = SERVICES[name]["environment"]
         http, grpc = (environment[f"FABRIC_JOBS_{kind}_ADDRESS"] for kind in ("HTTP", "GRPC"))
@@ -76,23 +78,23 @@ def test_the_proxy_knows_the_facades() -> None:
         assert http in SERVICES[name]["healthcheck"]["test"]
 
 
-def test_the_proxy_notices_a_stopping_facade_while_that_answers_on() -> None:
-    """Two failed checks take less than the settings' default."""
+def test_proxy_removes_a_stopping_facade_while_it_still_answers() -> None:
+    """Two failed health checks take less time than the default of `FABRIC_JOBS_UNREADY_S`."""
     (seconds, fall), *_ = re.findall(r"check inter (\d+)s fall (\d+)", PROXY)
 
     assert int(seconds) * int(fall) < FacadeSettings().unready_s
 
 
-def test_containers_have_the_time_to_drain() -> None:
-    """A killed one would be a failure that nobody needs."""
+def test_stop_grace_period_is_longer_than_the_drain() -> None:
+    """The engine kills a container that outlasts its grace period."""
     assert SERVICES["facade-1"]["stop_grace_period"] == "1m"
     assert SERVICES["executor"]["stop_grace_period"] == "1m"
     assert FacadeSettings().unready_s + 20 < 60
     assert ExecutorSettings().drain_s + 20 < 60
 
 
-def test_a_profile_is_left_out_at_will() -> None:
-    """What has none needs nothing that has one."""
+def test_service_without_profile_requires_no_service_with_one() -> None:
+    """Profiles are optional, so nothing outside a profile depends on a service inside one."""
     profiled = {name for name in SERVICES if "profiles" in SERVICES[name]}
     for name in SERVICES.keys() - profiled:
         for other, condition in SERVICES[name].get("depends_on", {}).items():
@@ -101,15 +103,15 @@ def test_a_profile_is_left_out_at_will() -> None:
     assert profiled == {"kafka-2", "kafka-3", "prometheus", "jaeger"}
 
 
-def test_kafka_is_the_version_that_the_tests_run_on() -> None:
-    """What is tested is what is run."""
+def test_kafka_image_has_the_version_that_the_tests_run_on() -> None:
+    """All brokers of compose.yaml have the tests' default version."""
     brokers = [SERVICES[name]["image"] for name in ("kafka", "kafka-2", "kafka-3")]
 
     assert set(brokers) == {f"apache/kafka:{apache_kafka.DEFAULT_VERSION}"}
 
 
-def test_what_is_mounted_and_copied_is_there() -> None:
-    """Of the repository; volumes have no path in it."""
+def test_files_mounted_and_copied_exist() -> None:
+    """Paths that compose.yaml mounts and the Dockerfile copies are in the repository."""
     mounted = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
     files = [mount.split(":")[0] for mount in mounted if mount.startswith("./")]
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
@@ -122,8 +124,8 @@ def test_what_is_mounted_and_copied_is_there() -> None:
 @pytest.mark.parametrize(
     "line", find_commands("docker"), ids=lambda line: f"{line.page}: {line.command}"
 )
-def test_a_docker_line_of_the_docs_names_what_there_is(line: ShownCommand) -> None:
-    """Profiles and services of compose.yaml, the variables that it asks for, and its image."""
+def test_docker_command_of_the_docs_names_existing_services(line: ShownCommand) -> None:
+    """Profiles, services, variables and the image of the command are in compose.yaml."""
     ((_, tool, *words),) = line.parts
     if tool == "build":
         assert words == ["-t", IMAGE, "."]
@@ -138,8 +140,8 @@ def test_a_docker_line_of_the_docs_names_what_there_is(line: ShownCommand) -> No
     assert [name for name in variables if f"${{{name}:-" not in COMPOSE] == []
 
 
-def test_the_image_that_the_docs_build_on_is_compose_s() -> None:
-    """Under its one name."""
+def test_image_in_the_docs_has_the_name_of_compose() -> None:
+    """The Dockerfile in docs/deploy.md builds on compose's image."""
     page = (ROOT / "docs" / "deploy.md").read_text()
 
     assert re.findall(r"```dockerfile\nFROM (.*)\n", page) == [IMAGE]
@@ -155,7 +157,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def fabric(stack: Stack) -> AsyncIterator[Fabric]:
-    """Fabric, before the proxy."""
+    """A client that calls the facades through the proxy, as Fabric does."""
     url = f"http://127.0.0.1:{stack.port(5000)}/workload"
     behind = Program(stack.running["proxy"], {"http": url})
     kind = ("calculateForecast", "Contoso.FinanceAnalytics.Forecast")
@@ -164,17 +166,17 @@ async def fabric(stack: Stack) -> AsyncIterator[Fabric]:
 
 
 @pytest.mark.timeout(600)
-async def test_the_stack_runs_jobs_while_its_facades_go(image: Path, tmp_path: Path) -> None:
-    """From an empty folder to a job's end; Prometheus scrapes every program, and knows the alerts.
+async def test_compose_stack_runs_jobs_while_one_facade_stops(image: Path, tmp_path: Path) -> None:
+    """A stack in an empty folder completes a job, and Prometheus scrapes every program.
 
-    Then one facade is stopped under polls, and the other stays.
+    Then one facade is stopped while a job is polled, and the other facade answers each poll.
     """
     stack = Stack(tmp_path, image)
     async with stack.up(*SETTINGS, "prometheus"), fabric(stack) as caller:
         first, second = new_id(), new_id()
         await caller.create(first, {"priority": "high"})
         await caller.until(first, "Completed")
-        await scraped(stack)
+        await await_scrapes(stack)
 
         stopping = stack.running["facade-1"]
         stopping.terminate()
@@ -188,8 +190,8 @@ async def test_the_stack_runs_jobs_while_its_facades_go(image: Path, tmp_path: P
     assert state["startTimeUtc"] <= state["endTimeUtc"]
 
 
-async def scraped(stack: Stack) -> None:
-    """Returns once Prometheus has what every program tells it; before the proxy nobody is told."""
+async def await_scrapes(stack: Stack) -> None:
+    """Wait until Prometheus scrapes every program, and verify that the proxy hides its paths."""
     api = f"http://127.0.0.1:{stack.port(5090)}/api/v1"
     async with httpx.AsyncClient() as client:
 
@@ -212,8 +214,10 @@ async def scraped(stack: Stack) -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_three_brokers_make_three_replicas(image: Path, tmp_path: Path) -> None:
-    """Of our topics, and of Kafka's own."""
+async def test_profile_with_three_brokers_replicates_topics_three_times(
+    image: Path, tmp_path: Path
+) -> None:
+    """Our topics and Kafka's own topic of offsets have three replicas of each partition."""
     stack = Stack(tmp_path, image, KAFKA_REPLICAS="3")
     async with stack.up("kafka", "kafka-2", "kafka-3", "check"):
         assert await stack.running["check"].wait() == 0

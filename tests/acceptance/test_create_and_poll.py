@@ -16,10 +16,10 @@ INSTANCE = f"/workspaces/{new_id()}/items/Test.Item/{new_id()}/jobTypes/quick/in
 BODY = '{"invokeType":"Manual"}'
 
 
-async def test_a_job_made_on_one_replica_is_known_to_the_other_at_once(
+async def test_job_created_on_one_replica_is_found_on_the_other_at_once(
     replicas: tuple[Program, Program],
 ) -> None:
-    """A thousand creates, each polled immediately on the other replica: no miss."""
+    """A thousand creates, each polled at once on the other replica, have no miss."""
     async with Fabric(replicas[0]) as one, Fabric(replicas[1]) as two:
         places = asyncio.Semaphore(20)
 
@@ -35,8 +35,10 @@ async def test_a_job_made_on_one_replica_is_known_to_the_other_at_once(
     assert set(seen) == {(202, 200)}
 
 
-async def test_cancel_before_the_start_is_final(replicas: tuple[Program, Program]) -> None:
-    """Nobody runs it: cancelled at once, on any replica, and a second cancel changes nothing."""
+async def test_cancel_before_the_start_is_final_on_every_replica(
+    replicas: tuple[Program, Program],
+) -> None:
+    """The job is cancelled at once, on any replica, and a second cancel changes nothing."""
     async with Fabric(replicas[0]) as one, Fabric(replicas[1]) as two:
         job_id = new_id()
         await one.create(job_id)
@@ -47,8 +49,8 @@ async def test_cancel_before_the_start_is_final(replicas: tuple[Program, Program
         assert "startTimeUtc" not in first.json()
 
 
-async def test_an_upper_case_id_is_the_same_job(replicas: tuple[Program, Program]) -> None:
-    """Ids arrive in any letter case."""
+async def test_job_id_in_upper_case_names_the_same_job(replicas: tuple[Program, Program]) -> None:
+    """A job id may arrive in any letter case."""
     async with Fabric(replicas[0]) as one, Fabric(replicas[1]) as two:
         job_id = new_id()
         created = await one.create(job_id.upper(), {"a": 1})
@@ -59,10 +61,10 @@ async def test_an_upper_case_id_is_the_same_job(replicas: tuple[Program, Program
         assert (await two.state(job_id.upper())).json() == {"status": "NotStarted"}
 
 
-async def test_the_same_id_with_other_content_is_a_conflict(
+async def test_create_with_a_known_id_and_other_content_is_a_conflict(
     replicas: tuple[Program, Program],
 ) -> None:
-    """However the same content is written it is the same; other content is refused."""
+    """The same content in another spelling is accepted again; other content is 409."""
     async with httpx.AsyncClient(
         base_url=replicas[0].ready["http"], headers={"x-ms-client-tenant-id": TENANT}
     ) as client:
@@ -86,10 +88,10 @@ async def test_the_same_id_with_other_content_is_a_conflict(
     ],
     ids=["item type", "job type", "workspace", "item"],
 )
-async def test_another_path_to_a_job_finds_nothing(
+async def test_request_by_another_path_to_a_job_gets_404(
     replicas: tuple[Program, Program], other: Callable[[str], str]
 ) -> None:
-    """A mismatch in any part is 404 for reading and cancelling, and changes nothing."""
+    """A mismatch in any part of the path is 404 for reads and cancels, and changes nothing."""
     async with httpx.AsyncClient(
         base_url=replicas[0].ready["http"], headers={"x-ms-client-tenant-id": TENANT}
     ) as client:
@@ -107,10 +109,10 @@ async def test_another_path_to_a_job_finds_nothing(
 
 
 @pytest.mark.parametrize("invoke_type", ["Manual", "Scheduled", "Later", 0, 1, 2, 77])
-async def test_every_invoke_type_is_taken(
+async def test_create_accepts_every_invoke_type(
     replicas: tuple[Program, Program], invoke_type: str | int
 ) -> None:
-    """Names, the integers that Fabric has been seen sending, and values of the future."""
+    """Names, the integers that Fabric has been seen to send, and future values are accepted."""
     async with httpx.AsyncClient(
         base_url=replicas[0].ready["http"], headers={"x-ms-client-tenant-id": TENANT}
     ) as client:
@@ -159,10 +161,10 @@ _BAD: dict[str, tuple[str, str, dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize(("method", "path", "extra", "status"), _BAD.values(), ids=_BAD.keys())
-async def test_bad_input_is_answered_with_fabric_s_error_body(
+async def test_bad_request_gets_fabrics_error_response(
     replicas: tuple[Program, Program], method: str, path: str, extra: dict[str, Any], status: int
 ) -> None:
-    """A fitting status, a code, a message that says what to do, and whose fault it is."""
+    """The answer has a fitting status, a code, a message that says what to do, and a source."""
     async with httpx.AsyncClient(
         base_url=replicas[0].ready["http"], headers={"x-ms-client-tenant-id": TENANT}
     ) as client:

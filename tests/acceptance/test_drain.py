@@ -27,10 +27,10 @@ async def ready_status(replica: Program) -> int:
         return (await client.get(f"{url}/readyz")).status_code
 
 
-async def test_a_stopping_facade_answers_on_while_it_is_not_ready(
+async def test_stopping_facade_answers_while_it_is_not_ready(
     environment: dict[str, str],
 ) -> None:
-    """Creates are still accepted, streams are ended from its side, and its exit code is 0."""
+    """It accepts creates, ends streams from its side, and exits with code 0."""
     async with (
         facade(**environment) as one,
         facade(**environment) as two,
@@ -62,8 +62,8 @@ async def test_a_stopping_facade_answers_on_while_it_is_not_ready(
     assert elsewhere.json() == {"status": "NotStarted"}
 
 
-async def test_a_stopping_facade_takes_no_new_stream(environment: dict[str, str]) -> None:
-    """It says so with `UNAVAILABLE`, so that an executor tries another."""
+async def test_stopping_facade_refuses_new_streams(environment: dict[str, str]) -> None:
+    """It answers `UNAVAILABLE`, so that an executor connects to another replica."""
     async with facade(**environment) as one, status_api(one) as status:
         one.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):

@@ -52,8 +52,10 @@ async def committed(environment: dict[str, str]) -> dict[int, int]:
     return {partition.partition: at.offset for partition, at in found.items()}
 
 
-async def test_it_runs_jobs_and_commits_what_was_decided(environment: dict[str, str]) -> None:
-    """The pool's offset passes a job that still runs, with progress; the next one completes."""
+async def test_node_executor_commits_the_offset_of_a_job_that_still_runs(
+    environment: dict[str, str],
+) -> None:
+    """The pool's offset passes a running job with progress, and the next job completes."""
     async with (
         facade(**environment) as one,
         fabric_of(one) as fabric,
@@ -80,8 +82,10 @@ async def test_it_runs_jobs_and_commits_what_was_decided(environment: dict[str, 
     assert (done.attempt, done.failures) == (1, 0)
 
 
-async def test_a_cancel_stops_its_run(environment: dict[str, str]) -> None:
-    """And the slot is free for the next one."""
+async def test_node_executor_stops_a_cancelled_run_and_frees_its_slot(
+    environment: dict[str, str],
+) -> None:
+    """The next job completes in the only slot."""
     async with (
         facade(**environment) as one,
         fabric_of(one) as fabric,
@@ -96,8 +100,10 @@ async def test_a_cancel_stops_its_run(environment: dict[str, str]) -> None:
         await fabric.until(after, "Completed")
 
 
-async def test_it_is_known_by_its_certificate(environment: dict[str, str], tmp_path: Path) -> None:
-    """Over mutual TLS, by a name that has the executors' role."""
+async def test_node_executor_with_mutual_tls_completes_a_job(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The facade knows the executor by a certificate name that has the executors' role."""
     authority = Authority(tmp_path)
     server, client = authority.server(), authority.client("executor")
     secured = {
@@ -118,8 +124,10 @@ async def test_it_is_known_by_its_certificate(environment: dict[str, str], tmp_p
         await fabric.until(job_id, "Completed")
 
 
-async def test_it_takes_what_is_offered(environment: dict[str, str], topic: str) -> None:
-    """Where Kafka brings it nothing: it reads a topic that has no dispatches."""
+async def test_node_executor_completes_an_offered_job(
+    environment: dict[str, str], topic: str
+) -> None:
+    """It reads a topic without dispatches, so the job can only come as an offer."""
     async with (
         facade(**environment) as one,
         fabric_of(one) as fabric,
@@ -130,7 +138,9 @@ async def test_it_takes_what_is_offered(environment: dict[str, str], topic: str)
         await fabric.until(job_id, "Completed")
 
 
-async def test_sigterm_hands_back_what_does_not_end(environment: dict[str, str]) -> None:
+async def test_node_executor_at_sigterm_hands_back_a_job_that_does_not_end(
+    environment: dict[str, str],
+) -> None:
     """The next attempt is dispatched at once, no failure is counted, and the exit code is 0."""
     async with (
         facade(**environment) as one,
@@ -148,8 +158,10 @@ async def test_sigterm_hands_back_what_does_not_end(environment: dict[str, str])
     assert (back.attempt, back.failures, back.phase) == (2, 0, pb.JOB_PHASE_QUEUED)
 
 
-async def test_a_run_outlives_its_facade(environment: dict[str, str], tmp_path: Path) -> None:
-    """kill -9 of the only facade: the report waits, and goes to the one that comes after it."""
+async def test_node_executor_completes_a_run_whose_facade_was_killed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The report waits after kill -9 of the only facade and goes to the facade's successor."""
     environment |= {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
     async with facade(**environment) as first, executor(first, **environment):
         async with fabric_of(first) as fabric:

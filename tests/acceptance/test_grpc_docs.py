@@ -63,10 +63,10 @@ def folder(tools: str, tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_grpcurl_works_as_the_page_shows_it(
+async def test_grpcurl_prints_what_docs_grpc_shows(
     tools: str, folder: Path, embedded: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each call prints what stands below it, where … stands for anything."""
+    """Each call prints the page's lines, in which … stands for anything."""
     monkeypatch.chdir(folder)
     environment = embedded.environment(topic) | {
         "FABRIC_JOBS_POOL": topic,

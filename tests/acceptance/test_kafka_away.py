@@ -22,8 +22,8 @@ def reason_of(answer: httpx.Response) -> str:
     return str(parameter["value"])
 
 
-async def test_kafka_away_is_said_within_the_deadline_and_recovers(tmp_path: Path) -> None:
-    """503 with Retry-After for creates and unknown ids; known jobs are read; all recovers."""
+async def test_facade_with_kafka_away_answers_503_in_time_and_recovers(tmp_path: Path) -> None:
+    """Creates and unknown ids get 503 with Retry-After; known jobs are read; all recovers."""
     if reason := why_unavailable():
         no_apache_kafka(reason)
     with ApacheKafka(tmp_path) as kafka:

@@ -81,10 +81,10 @@ def documented(names: Mapping[str, str]) -> list[Acl]:
     return [Acl(acl.user, acl.operation, acl.kind, names[acl.name]) for acl in DOCUMENTED]
 
 
-async def test_a_job_s_whole_life_needs_no_more_than_the_documented_acls(
+async def test_documented_acls_suffice_for_a_jobs_whole_life(
     secured: SecuredKafka, names: dict[str, str], tmp_path: Path
 ) -> None:
-    """Accepted, run, handed back at a drain, run again, completed; cancelled; its events read."""
+    """A job is run, handed back, run again and completed; one is cancelled; events are read."""
     secured.allow(*documented(names))
     go = tmp_path / "go"
     runner = as_user(secured, names, "executor") | {"FABRIC_JOBS_DRAIN_S": "0"}
@@ -124,10 +124,10 @@ async def test_a_job_s_whole_life_needs_no_more_than_the_documented_acls(
 
 
 @pytest.mark.parametrize("missing", range(len(DOCUMENTED)), ids=map(str, DOCUMENTED))
-async def test_an_acl_that_is_missing_is_named(
+async def test_program_without_an_acl_ends_and_names_the_acl(
     secured: SecuredKafka, names: dict[str, str], missing: int
 ) -> None:
-    """The program that needs it ends with one line that shows how to allow it."""
+    """The program's last line is the command that allows what Kafka refused."""
     acls = documented(names)
     denied = acls.pop(missing)
     secured.allow(*acls)
@@ -145,10 +145,10 @@ async def test_an_acl_that_is_missing_is_named(
         )
 
 
-async def test_an_executor_that_is_shut_out_lets_its_runs_end(
+async def test_executor_that_loses_its_acls_reports_its_runs_before_it_ends(
     secured: SecuredKafka, names: dict[str, str], tmp_path: Path
 ) -> None:
-    """It takes no more, reports what it holds, and then ends with what Kafka refused."""
+    """It takes no new job, reports the runs that it holds, and ends with Kafka's refusal."""
     secured.allow(*documented(names))
     go = tmp_path / "go"
     async with (
@@ -175,10 +175,8 @@ async def test_an_executor_that_is_shut_out_lets_its_runs_end(
     assert (code, state) == (2, "Completed")
 
 
-async def test_a_check_names_what_kafka_refuses(
-    secured: SecuredKafka, names: dict[str, str]
-) -> None:
-    """Before any facade is started."""
+async def test_check_names_what_kafka_refuses(secured: SecuredKafka, names: dict[str, str]) -> None:
+    """The check finds a wrong password, a missing password and missing ACLs."""
     environment = as_user(secured, names, "facade") | {
         "FABRIC_JOBS_AUTHENTICATION": "off",
         "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
@@ -204,8 +202,10 @@ async def test_a_check_names_what_kafka_refuses(
     assert "this program DescribeConfigs" in _failed(missing["DescribeConfigs"], "topic")
 
 
-async def test_topics_are_made_by_who_may_create_them(secured: SecuredKafka, topic: str) -> None:
-    """With Create beside the documented ACLs; without it, it is named."""
+async def test_facade_creates_topics_with_the_create_acl_alone(
+    secured: SecuredKafka, topic: str
+) -> None:
+    """Without the Create ACL, the facade ends and names it."""
     names = {
         "fabric.jobs.events": topic,
         "fabric.jobs.heartbeats": f"{topic}.beats",
@@ -243,10 +243,10 @@ async def test_topics_are_made_by_who_may_create_them(secured: SecuredKafka, top
     ids=["password", "authority", "protocol"],
 )
 @pytest.mark.parametrize("program", ["facade", "executor"])
-async def test_a_wrong_setting_ends_a_program_at_once(
+async def test_program_with_a_wrong_kafka_setting_ends_and_names_the_setting(
     secured: SecuredKafka, names: dict[str, str], program: str, wrong: dict[str, str], message: str
 ) -> None:
-    """With one line that names it, and never with the password."""
+    """The last line names the setting, and no line has the password."""
     environment = as_user(secured, names, program)
     told = await _ended(program, environment | {f"FABRIC_JOBS_{k}": v for k, v in wrong.items()})
 

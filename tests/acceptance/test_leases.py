@@ -19,10 +19,10 @@ def environment(apache: Cluster, topic: str) -> dict[str, str]:
     return apache.environment(topic) | SOON
 
 
-async def test_a_killed_executor_s_job_is_run_by_another(
+async def test_job_of_a_killed_executor_is_run_by_another(
     environment: dict[str, str], topic: str, tmp_path: Path
 ) -> None:
-    """kill -9: after a lease the attempt counts as failed, and the next one completes."""
+    """After kill -9 and a lease the attempt counts as failed, and the next one completes."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     async with facade(**environment) as one, Fabric(one, "retried") as fabric:
         job_id = new_id()
@@ -40,10 +40,10 @@ async def test_a_killed_executor_s_job_is_run_by_another(
     assert journal.read_text().splitlines() == [f"{job_id} 1", f"{job_id} 2"]
 
 
-async def test_a_killed_executor_s_job_fails_where_nothing_is_to_be_tried_again(
+async def test_job_of_a_killed_executor_without_retries_fails(
     environment: dict[str, str], topic: str, tmp_path: Path
 ) -> None:
-    """Never InProgress for ever: Failed, and the error says what happened."""
+    """The job does not stay InProgress: it fails, and the error says what happened."""
     payload = {"journal": str(tmp_path / "journal"), "until": str(tmp_path / "never")}
     async with facade(**environment) as one, Fabric(one, "journaled") as fabric:
         job_id = new_id()
@@ -56,10 +56,10 @@ async def test_a_killed_executor_s_job_fails_where_nothing_is_to_be_tried_again(
     assert error["errorCode"] == "ExecutorLost"
 
 
-async def test_a_run_is_not_taken_from_an_executor_that_is_heard_of(
+async def test_run_whose_executor_sends_heartbeats_outlasts_its_lease(
     environment: dict[str, str], topic: str, tmp_path: Path
 ) -> None:
-    """A run outlasts its lease, also when the facade that heard its heartbeats is gone."""
+    """The run also stays when the facade that heard its heartbeats was killed."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     payload = {"journal": str(journal), "until": str(go)}
     full = environment | {"FABRIC_JOBS_POOL": f"{topic}.1", "FABRIC_JOBS_SLOTS": "1"}
@@ -90,10 +90,10 @@ async def test_a_run_is_not_taken_from_an_executor_that_is_heard_of(
     assert attempts == [f"{job_id} 1"]
 
 
-async def test_an_executor_that_comes_back_changes_nothing(
+async def test_executor_that_was_stopped_for_a_lease_changes_nothing_when_it_returns(
     environment: dict[str, str], topic: str, tmp_path: Path
 ) -> None:
-    """SIGSTOP for over a lease: its run is another's, and its report is refused."""
+    """Its run was given to another executor, and its report is refused."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     async with facade(**environment) as one, Fabric(one, "retried") as fabric:
         job_id = new_id()
@@ -112,10 +112,10 @@ async def test_an_executor_that_comes_back_changes_nothing(
     assert journal.read_text().splitlines() == [f"{job_id} 1", f"{job_id} 2"]
 
 
-async def test_a_stopping_executor_hands_back_what_does_not_end(
+async def test_stopping_executor_hands_back_a_job_that_does_not_end(
     environment: dict[str, str], topic: str, tmp_path: Path
 ) -> None:
-    """SIGTERM: the next attempt is dispatched at once, and no failure is counted."""
+    """At SIGTERM the next attempt is dispatched at once, and no failure is counted."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     environment |= {"FABRIC_JOBS_LEASE_S": "60", "FABRIC_JOBS_DRAIN_S": "0.1"}
     async with (

@@ -83,8 +83,8 @@ async def observed(
             yield Observed(replica, collector, url, f"http://{address}", log)
 
 
-async def test_a_job_with_a_retry_is_one_trace(observed: Observed) -> None:
-    """From Fabric's request to the last report; the page shows what is seen here."""
+async def test_job_with_a_retry_makes_one_trace(observed: Observed) -> None:
+    """The trace leads from Fabric's request to the last report, as docs/observe.md shows."""
 
     def of_the_job() -> list[Seen]:
         """Without the polls, which are requests of their own."""
@@ -100,10 +100,10 @@ async def test_a_job_with_a_retry_is_one_trace(observed: Observed) -> None:
     assert f"```\n{seen}\n```" in PAGE.read_text()
 
 
-async def test_a_retry_is_linked_to_the_claim_of_the_attempt_before(
+async def test_span_of_a_retry_links_to_the_claim_of_the_previous_attempt(
     observed: Observed,
 ) -> None:
-    """And each run says which job, which attempt, and what became of it."""
+    """Each run's span has the job, the attempt and the outcome."""
 
     def named(name: str) -> list[Seen]:
         found = [seen for seen in observed.collector.spans if seen.span.name == name]
@@ -122,10 +122,10 @@ async def test_a_retry_is_linked_to_the_claim_of_the_attempt_before(
     assert [claims[link.span_id] for link in second.span.links] == [first.span.span_id]
 
 
-async def test_metrics_are_pushed_under_the_names_that_they_are_scraped_by(
+async def test_pushed_metrics_have_the_names_of_the_scraped_ones(
     observed: Observed,
 ) -> None:
-    """Both programs', to the same collector."""
+    """Both programs push to the same collector."""
     wanted = {("facade", "fabric_jobs_ready"), ("executor", "fabric_jobs_executor_slots")}
 
     await observed.collector.until(lambda: wanted <= observed.collector.metrics)
@@ -144,8 +144,8 @@ async def scraped(url: str) -> dict[str, dict[tuple[str, ...], float]]:
     return found
 
 
-async def test_the_facade_s_metrics_tell_of_a_job(observed: Observed) -> None:
-    """Its create by outcome, its events, retry and times; gauges follow within seconds."""
+async def test_facade_metrics_count_a_job(observed: Observed) -> None:
+    """They count the create by outcome, the events, the retry and the times; gauges follow."""
     create = ("Jobs_CreateItemJobInstance", "202")
     async with asyncio.timeout(30):
         while (found := await scraped(observed.facade_url))["fabric_jobs_executors"] != {(): 1}:
@@ -164,10 +164,10 @@ async def test_the_facade_s_metrics_tell_of_a_job(observed: Observed) -> None:
     assert found["fabric_jobs_ready"] == {(): 1}
 
 
-async def test_the_executor_s_metrics_tell_of_its_runs(
+async def test_executor_metrics_count_its_runs(
     observed: Observed,
 ) -> None:
-    """On a port of its own."""
+    """The executor serves its metrics on its own port."""
     found = await scraped(observed.executor_url)
 
     assert found["fabric_jobs_executor_claims_total"]["granted", "retry-once"] == 2
@@ -177,10 +177,10 @@ async def test_the_executor_s_metrics_tell_of_its_runs(
     assert found["fabric_jobs_executor_connected"] == {(): 1}
 
 
-async def test_every_metric_has_the_labels_that_are_declared(
+async def test_scraped_metrics_have_the_declared_labels(
     observed: Observed,
 ) -> None:
-    """And nothing is shown under a name of ours that is not declared."""
+    """No metric with our prefix is undeclared."""
     declared: dict[str, Metric] = {
         metric.name: metric for registry in (FACADE, EXECUTOR) for metric in registry.metrics
     }
@@ -204,10 +204,10 @@ async def test_every_metric_has_the_labels_that_are_declared(
             assert sample.labels.keys() - {"le"} == set(declared[name].labels), name
 
 
-async def test_log_lines_are_json_with_the_ids_of_what_they_are_about(
+async def test_json_log_lines_have_the_ids_of_their_subject(
     observed: Observed,
 ) -> None:
-    """Fabric's, the job's, the attempt's and the trace's, also in a handler's own lines."""
+    """They have the ids of Fabric, job, attempt and trace, also in a handler's own lines."""
     lines = [json.loads(line) for line in observed.log.read_text().splitlines()]
     own = [line for line in lines if line["logger"] == "observed_handlers"]
     failed = next(line for line in lines if "exception" in line)
@@ -223,16 +223,18 @@ async def test_log_lines_are_json_with_the_ids_of_what_they_are_about(
 
 
 @pytest.mark.parametrize("probe", ["livez", "readyz"])
-async def test_a_facade_that_is_well_says_so(observed: Observed, probe: str) -> None:
-    """200, and no reasons."""
+async def test_probe_of_a_healthy_facade_answers_200_without_reasons(
+    observed: Observed, probe: str
+) -> None:
+    """The answer has status 200 and lists no reason."""
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"{observed.facade_url}/{probe}")
 
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "reasons": []})
 
 
-async def test_an_executor_that_is_well_says_so(observed: Observed) -> None:
-    """200, and no reasons."""
+async def test_probe_of_a_healthy_executor_answers_200_without_reasons(observed: Observed) -> None:
+    """The answer has status 200 and lists no reason."""
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"{observed.executor_url}/livez")
 

@@ -31,10 +31,10 @@ def new_id_on(partition: int) -> str:
     return next(one for one in iter(new_id, "") if partition_of(one, PARTITIONS) == partition)
 
 
-async def test_others_take_the_jobs_behind_a_full_executor(
+async def test_jobs_behind_a_full_executor_are_run_by_the_others(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """One of three is full and holds its partitions: what waits there is run by the others."""
+    """One of three executors is full and keeps its partitions; the others get offers."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     full = environment | {"FABRIC_JOBS_SLOTS": "1"}
     free = full | {"FABRIC_JOBS_HEARTBEAT_S": "0.3"}
@@ -61,8 +61,8 @@ async def test_others_take_the_jobs_behind_a_full_executor(
     assert sorted(journal.read_text().split()[::2]) == sorted([filling, *waiting])
 
 
-async def test_an_executor_without_kafka_lives_by_offers(environment: dict[str, str]) -> None:
-    """The offer has all that a run needs, and is answered by an ordinary claim."""
+async def test_executor_without_kafka_runs_offered_jobs(environment: dict[str, str]) -> None:
+    """An offer has all that a run needs, and is answered by an ordinary claim."""
     async with (
         facade(**environment) as one,
         Fabric(one, "by-hand") as fabric,
@@ -111,10 +111,10 @@ async def test_an_executor_without_kafka_lives_by_offers(environment: dict[str, 
     ]
 
 
-async def test_an_executor_is_offered_no_more_than_it_has_room_for(
+async def test_executor_is_offered_no_more_jobs_than_free_slots(
     environment: dict[str, str],
 ) -> None:
-    """And nothing that it has no handler for."""
+    """It gets no offer of a job type without a handler."""
     async with (
         facade(**environment) as one,
         Fabric(one, "by-hand") as fabric,

@@ -22,10 +22,10 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("block", WHOLE, ids=lambda block: block[0].page)
-async def test_a_block_prints_what_the_page_shows(
+async def test_console_block_prints_what_the_page_shows(
     block: list[ShownCommand], tmp_path: Path
 ) -> None:
-    """From its first line to its last, on `fabric-jobs dev`."""
+    """Each block runs from its first line to its last on `fabric-jobs dev`."""
     for program in sorted(set().union(*(one.programs for one in block)) - {"fabric-jobs"}):
         if shutil.which(program) is None:
             missing(program, f"no {program} on PATH: install it")

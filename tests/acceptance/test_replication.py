@@ -29,8 +29,8 @@ async def described(kafka: ApacheKafka, topic: str) -> dict[str, Any]:
     return dict(found)
 
 
-async def test_a_broker_that_is_lost_with_its_disk_takes_no_job_along(tmp_path: Path) -> None:
-    """kill -9, and its folder deleted: a replica that reads everything anew knows every job."""
+async def test_broker_lost_with_its_disk_loses_no_job(tmp_path: Path) -> None:
+    """After kill -9 and the loss of its folder, a replica that starts anew knows each job."""
     if reason := why_unavailable():
         no_apache_kafka(reason)
     with ApacheKafka(tmp_path, brokers=BROKERS) as kafka:

@@ -19,10 +19,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 Replicas = tuple[Program, Program]
 
 
-async def test_only_a_job_that_used_up_its_attempts_is_listed_as_exhausted(
+async def test_list_of_exhausted_jobs_has_only_jobs_without_attempts_left(
     replicas: Replicas, runner: Program
 ) -> None:
-    """By its handler's failures or its run's timeout; a permanent error is another matter."""
+    """A handler's failures and a run's timeout exhaust a job; a permanent error does not."""
     made: dict[str, str] = {}
     for job_type in ("hopeless", "slow", "fails"):
         async with Fabric(replicas[0], job_type) as fabric:
@@ -40,8 +40,8 @@ async def test_only_a_job_that_used_up_its_attempts_is_listed_as_exhausted(
     assert shown == {"hopeless": True, "slow": True, "fails": False}
 
 
-async def test_jobs_are_listed_by_what_they_are_on_and_when_they_came(replicas: Replicas) -> None:
-    """Every filter leaves the jobs that fit it, on a replica that did not take them."""
+async def test_list_with_filters_has_the_jobs_that_match(replicas: Replicas) -> None:
+    """Each filter works on a replica that did not take the jobs."""
     item_type, job_type = f"Item-{new_id()[:8]}", f"job-{new_id()[:8]}"
     async with Fabric(replicas[0], job_type, item_type) as fabric, status_api(replicas[1]) as stub:
 
@@ -71,10 +71,10 @@ async def test_jobs_are_listed_by_what_they_are_on_and_when_they_came(replicas: 
         assert await listed(start_create_time=second, end_create_time=later) == [made[1]]
 
 
-async def test_a_retried_job_runs_the_same_content_under_the_new_id(
+async def test_retried_job_runs_the_same_content_under_a_new_id(
     replicas: Replicas, runner: Program
 ) -> None:
-    """Asked of both replicas, often and at once: one new job, and the ended one stays as it was."""
+    """Many retries at once, on both replicas, make one new job; the ended job stays as it was."""
     async with Fabric(replicas[0], "retried") as fabric, status_api(replicas[1]) as stub:
         job_id, new_job_id = new_id(), new_id()
         payload = {"journal": "/dev/null", "extra": [1.5, None]}
@@ -107,8 +107,8 @@ async def test_a_retried_job_runs_the_same_content_under_the_new_id(
     assert accepted.status_code == 202
 
 
-async def test_a_job_that_has_not_ended_can_t_be_retried(replicas: Replicas) -> None:
-    """It would run twice at once; once it is cancelled, it can."""
+async def test_retry_of_an_unfinished_job_is_refused(replicas: Replicas) -> None:
+    """The job would run twice at once. After its cancel it can be retried."""
     async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[1]) as stub:
         job_id, new_job_id = new_id(), new_id()
         await fabric.create(job_id)
@@ -120,8 +120,8 @@ async def test_a_job_that_has_not_ended_can_t_be_retried(replicas: Replicas) -> 
         assert (await stub.RetryJob(retry)).job.phase == pb.JOB_PHASE_QUEUED
 
 
-async def test_a_retry_under_the_id_of_another_job_is_a_conflict(replicas: Replicas) -> None:
-    """Nothing is started, and the other job is as it was."""
+async def test_retry_under_the_id_of_another_job_is_a_conflict(replicas: Replicas) -> None:
+    """No job is started, and the other job stays as it was."""
     async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[1]) as stub:
         job_id, other = new_id(), new_id()
         for one, payload in ((job_id, {"a": 1}), (other, {"a": 2})):
@@ -132,8 +132,8 @@ async def test_a_retry_under_the_id_of_another_job_is_a_conflict(replicas: Repli
         assert (await fabric.state(other)).json()["status"] == "Cancelled"
 
 
-async def test_a_watch_of_one_job_shows_only_its_events(replicas: Replicas) -> None:
-    """Also where the job is not there yet."""
+async def test_watch_of_one_job_has_only_its_events(replicas: Replicas) -> None:
+    """The watch may begin before the job exists."""
     async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[1]) as stub:
         job_id = new_id()
         watch = stub.WatchJobs(pb.WatchJobsRequest(job_id=job_id.upper()))
@@ -152,10 +152,10 @@ async def test_a_watch_of_one_job_shows_only_its_events(replicas: Replicas) -> N
     ]
 
 
-async def test_a_replica_that_is_ready_finds_lists_by_index(
+async def test_ready_replica_lists_jobs_by_index(
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:
-    """Nobody may ask it before: with a million jobs, a list would look at each."""
+    """Without the index, a list would read each of a million jobs."""
     environment = apache.environment(topic) | {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
     async with facade(**environment):
         with closing(sqlite3.connect(tmp_path / "replica.sqlite")) as db:

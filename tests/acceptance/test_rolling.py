@@ -20,10 +20,10 @@ EXECUTORS = 3
 
 
 @pytest.mark.timeout(300)
-async def test_a_rolling_restart_loses_no_job_and_repeats_only_what_outlasts_the_drain(
+async def test_rolling_restart_loses_no_job_and_repeats_only_runs_longer_than_the_drain(
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:
-    """Two facades and three executors, each stopped and started in turn: every job completes."""
+    """Two facades and three executors are replaced in turn, and every job completes."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     brief = {"journal": str(journal)}
     long = brief | {"until": str(go)}

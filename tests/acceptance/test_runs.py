@@ -39,8 +39,8 @@ class Seen(NamedTuple):
     exhausted: bool
 
 
-async def test_a_job_goes_its_way(replicas: tuple[Program, Program], runner: Program) -> None:
-    """Accepted, executed, reported, polled: Completed, with both times."""
+async def test_created_job_completes(replicas: tuple[Program, Program], runner: Program) -> None:
+    """It is accepted, executed, reported and polled: Completed, with both times."""
     async with Fabric(replicas[0]) as one:
         job_id = new_id()
         await one.create(job_id)
@@ -50,10 +50,10 @@ async def test_a_job_goes_its_way(replicas: tuple[Program, Program], runner: Pro
     assert "errorDetails" not in state
 
 
-async def test_one_id_posted_a_hundred_times_at_once_runs_once(
+async def test_create_sent_a_hundred_times_at_once_runs_once(
     replicas: tuple[Program, Program], runner: Program, tmp_path: Path
 ) -> None:
-    """Over both replicas, all 202: one run."""
+    """Both replicas answer 202 to each create, and the job has one run."""
     async with Fabric(replicas[0], "journaled") as one, Fabric(replicas[1], "journaled") as two:
         job_id, journal = new_id(), tmp_path / "journal"
         answers = await asyncio.gather(
@@ -73,10 +73,10 @@ async def test_one_id_posted_a_hundred_times_at_once_runs_once(
     assert journal.read_text().splitlines() == [f"{job_id} 1", f"{after} 1"]
 
 
-async def test_a_killed_facade_s_running_jobs_complete(
+async def test_running_jobs_of_a_killed_facade_complete(
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:
-    """kill -9 of the only facade while jobs run: it starts again, and they complete."""
+    """After kill -9 of the only facade, its successor gets the reports."""
     environment = apache.environment(topic) | {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
     journal, go = tmp_path / "journal", tmp_path / "go"
     payload = {"journal": str(journal), "until": str(go)}
@@ -102,10 +102,10 @@ async def test_a_killed_facade_s_running_jobs_complete(
     assert sorted(journal.read_text().split()[::2]) == sorted(job_ids)
 
 
-async def test_a_raised_exception_becomes_the_error_details(
+async def test_exception_of_a_handler_becomes_the_error_details(
     environment: dict[str, str], replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """Failed, still 200, and the message is the exception's; its traceback is the event's alone."""
+    """The message is the exception's. The traceback is in the event and not in the answer."""
     async with Fabric(replicas[0], "raises") as fabric:
         job_id = new_id()
         await fabric.create(job_id)
@@ -126,10 +126,10 @@ async def test_a_raised_exception_becomes_the_error_details(
     assert lines[-1] == "ValueError: no such region"
 
 
-async def test_a_handler_chooses_its_error(
+async def test_job_failed_by_its_handler_has_the_handlers_error(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """Code, message, source and permanence are the handler's."""
+    """Code, message, source and permanence are those of `JobFailed`."""
     async with Fabric(replicas[0], "fails") as fabric:
         job_id = new_id()
         await fabric.create(job_id)
@@ -143,10 +143,10 @@ async def test_a_handler_chooses_its_error(
     }
 
 
-async def test_a_payload_of_the_wrong_type_fails_the_job_as_the_user_s(
+async def test_payload_of_the_wrong_type_fails_the_job_as_a_user_error(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """The handler is not called, and the message names what is wrong."""
+    """The handler is not called, and the message names the wrong field."""
     async with Fabric(replicas[0], "journaled") as fabric:
         job_id = new_id()
         await fabric.create(job_id, {"journal": 7})
@@ -156,10 +156,10 @@ async def test_a_payload_of_the_wrong_type_fails_the_job_as_the_user_s(
     assert "$.journal" in error["message"]
 
 
-async def test_a_synchronous_handler_runs_in_a_thread(
+async def test_synchronous_handler_runs_in_a_thread(
     replicas: tuple[Program, Program], runner: Program, tmp_path: Path
 ) -> None:
-    """The executor's loop stays free, and progress may be said from the thread."""
+    """The event loop stays free, and the thread may report progress."""
     async with Fabric(replicas[0], "synchronous") as fabric:
         job_id = new_id()
         await fabric.create(job_id, {"journal": str(tmp_path / "name")})
@@ -168,10 +168,10 @@ async def test_a_synchronous_handler_runs_in_a_thread(
     assert (tmp_path / "name").read_text() != "MainThread"
 
 
-async def test_a_running_job_is_cancelled(
+async def test_running_job_is_cancelled_on_either_replica(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """InProgress while it stops, then Cancelled; whichever replica took the cancel."""
+    """The job is InProgress while its handler stops, then Cancelled."""
     async with Fabric(replicas[0], "endless") as one, Fabric(replicas[1], "endless") as two:
         for who in (one, two):
             job_id = new_id()
@@ -182,10 +182,10 @@ async def test_a_running_job_is_cancelled(
             assert state["startTimeUtc"] <= state["endTimeUtc"]
 
 
-async def test_a_failed_attempt_is_tried_again(
+async def test_failed_attempt_is_retried(
     replicas: tuple[Program, Program], runner: Program, tmp_path: Path
 ) -> None:
-    """InProgress meanwhile, each attempt once, and the first start stays the start."""
+    """The job stays InProgress, each attempt runs once, and the first start time stays."""
     async with Fabric(replicas[0], "flaky") as one, Fabric(replicas[1], "flaky") as two:
         job_id, journal = new_id(), tmp_path / "journal"
         await one.create(job_id, {"journal": str(journal)})
@@ -196,10 +196,10 @@ async def test_a_failed_attempt_is_tried_again(
     assert last["startTimeUtc"] == first["startTimeUtc"]
 
 
-async def test_a_job_whose_attempts_are_used_up_fails_with_all_of_its_errors(
+async def test_job_without_attempts_left_fails_with_all_of_its_errors(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """The last error, and the earlier one with its attempt in the details."""
+    """The last error is the job's; the earlier one is in the details with its attempt."""
     async with Fabric(replicas[0], "hopeless") as fabric:
         job_id = new_id()
         await fabric.create(job_id)
@@ -211,10 +211,10 @@ async def test_a_job_whose_attempts_are_used_up_fails_with_all_of_its_errors(
     assert earlier["additionalParameters"] == [{"name": "attempt", "value": "1"}]
 
 
-async def test_a_run_that_outlasts_its_timeout_fails(
+async def test_run_longer_than_its_timeout_fails(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """Whether or not its handler listens."""
+    """The run fails whether or not its handler reacts to the cancel."""
     async with Fabric(replicas[0], "slow") as fabric:
         job_id = new_id()
         await fabric.create(job_id)
@@ -223,10 +223,10 @@ async def test_a_run_that_outlasts_its_timeout_fails(
     assert error["errorCode"] == "RunTimedOut"
 
 
-async def test_the_test_kit_says_of_a_job_what_the_stack_does(
+async def test_testing_kit_ends_each_job_as_the_programs_do(
     replicas: tuple[Program, Program], runner: Program, tmp_path: Path
 ) -> None:
-    """The same jobs on both: the same ends, errors and numbers of attempts."""
+    """The kit and the programs give the same ends, errors and numbers of attempts."""
 
     async def on_the_stack(job_type: str, payload: dict[str, Any], cancelled: bool) -> Seen:
         async with Fabric(replicas[0], job_type) as fabric, status_api(replicas[0]) as status:

@@ -15,12 +15,12 @@ def environment(apache: Cluster, topic: str) -> dict[str, str]:
     return apache.environment(topic) | pool
 
 
-async def test_a_type_with_slots_of_its_own_leaves_the_rest_to_others(
+async def test_job_type_with_its_own_slots_leaves_the_other_slots_free(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """One of them runs, on however many partitions they wait; others pass, and none is lost.
+    """One job of the type runs, those of another type pass the waiting ones, and all complete.
 
-    They wait on every partition, and are more than would be offered in place of the others.
+    Jobs of the type wait on every partition, and are more than a round of offers takes.
     """
     journal, go = tmp_path / "journal", tmp_path / "go"
     async with (
@@ -47,10 +47,10 @@ async def test_a_type_with_slots_of_its_own_leaves_the_rest_to_others(
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])
-async def test_a_handler_that_swallows_its_cancel_loses_its_slot(
+async def test_handler_that_ignores_its_cancel_loses_its_slot(
     environment: dict[str, str], is_cancelled: bool
 ) -> None:
-    """After the cancel grace, or the run timeout: the job ends, and the next one runs."""
+    """The job ends after the cancel grace or the run timeout, and the next job runs."""
     async with (
         facade(**environment) as one,
         Fabric(one, "stubborn") as stubborn,

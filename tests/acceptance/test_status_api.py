@@ -13,10 +13,10 @@ from tests.support.programs import TENANT, Fabric, Program, new_id, status_api
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_job_is_shown_with_its_place_and_position(
+async def test_get_job_returns_the_job_and_its_position(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """`GetJob` finds it on the other replica, in any letter case of its id."""
+    """The other replica finds the job, in any letter case of its id."""
     async with Fabric(replicas[0], "journaled") as fabric, status_api(replicas[1]) as stub:
         job_id = new_id()
         await fabric.create(job_id, {"journal": "/dev/null"})
@@ -35,8 +35,8 @@ async def test_a_job_is_shown_with_its_place_and_position(
     assert answer.position.offset >= 4
 
 
-async def test_lists_are_paged_and_filtered(replicas: tuple[Program, Program]) -> None:
-    """Every job of the filter is on one page, the newest first, and on no second."""
+async def test_list_jobs_pages_and_filters(replicas: tuple[Program, Program]) -> None:
+    """Each job of the filter is on one page, the newest first."""
     job_type = f"listed-{new_id()[:8]}"
     async with Fabric(replicas[0], job_type) as fabric, status_api(replicas[1]) as stub:
         made = [new_id() for _ in range(7)]
@@ -61,10 +61,10 @@ async def test_lists_are_paged_and_filtered(replicas: tuple[Program, Program]) -
     assert len(waiting.positions) == 4
 
 
-async def test_a_watch_shows_each_applied_event_once(
+async def test_watch_jobs_sends_each_applied_event_once(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """From the moment that the watch says it has begun, on any replica, in the order of the job."""
+    """On any replica, the events come in the order of the job, after the watch has begun."""
     async with Fabric(replicas[0]) as fabric, status_api(replicas[1]) as stub:
         job_id = new_id()
         seen: list[pb.WatchJobsResponse] = []
@@ -90,8 +90,8 @@ async def test_a_watch_shows_each_applied_event_once(
     )
 
 
-async def test_cancel_by_an_internal_service(replicas: tuple[Program, Program]) -> None:
-    """The state that follows comes back, and Fabric sees the same."""
+async def test_cancel_job_returns_the_cancelled_job(replicas: tuple[Program, Program]) -> None:
+    """A second cancel returns the same, and Fabric sees the same state."""
     async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[1]) as stub:
         job_id = new_id()
         await fabric.create(job_id)
@@ -164,16 +164,16 @@ _BAD = {
 
 
 @pytest.mark.parametrize(("method", "request_", "code", "reason"), _BAD.values(), ids=_BAD.keys())
-async def test_bad_input_is_answered_with_a_code_and_a_reason(
+async def test_bad_grpc_request_gets_a_code_and_a_reason(
     replicas: tuple[Program, Program], method: str, request_: object, code: str, reason: str
 ) -> None:
-    """A canonical code, and the reason as `google.rpc.ErrorInfo`."""
+    """The code is canonical, and the reason is a `google.rpc.ErrorInfo`."""
     async with status_api(replicas[0]) as stub:
         assert await raised(getattr(stub, method)(request_)) == (code, reason)
 
 
-async def test_a_session_without_hello_is_refused(replicas: tuple[Program, Program]) -> None:
-    """The first message must say who connects."""
+async def test_session_without_hello_is_refused(replicas: tuple[Program, Program]) -> None:
+    """The first message must have the executor's hello."""
     async with status_api(replicas[0]) as stub:
         stream = stub.Session()
         await stream.write(pb.SessionRequest(heartbeat=pb.Heartbeat()))
@@ -181,10 +181,10 @@ async def test_a_session_without_hello_is_refused(replicas: tuple[Program, Progr
             await stream.read()
 
 
-async def test_entries_that_are_wrong_are_refused_one_by_one(
+async def test_session_refuses_each_bad_entry_by_itself(
     replicas: tuple[Program, Program],
 ) -> None:
-    """One message with many entries: each has its own answer, and the stream goes on."""
+    """Each entry of a message has its own answer, and the stream continues."""
     async with Fabric(replicas[0], "nobody-runs") as fabric, status_api(replicas[0]) as stub:
         job_id = new_id()
         await fabric.create(job_id)

@@ -120,13 +120,13 @@ async def told_by(command: list[str], environment: dict[str, str], jobs: set[str
 
 
 @pytest.mark.parametrize("example", ["subscribe.py", "subscribe.mjs"])
-async def test_a_subscriber_tells_what_the_facade_answers(
+async def test_subscriber_prints_the_statuses_that_the_facade_answers(
     example: str,
     environment: dict[str, str],
     answers: dict[str, str],
     request: pytest.FixtureRequest,
 ) -> None:
-    """By one number a job, each event once and in order; no duplicate and no loser among them."""
+    """One number per job is enough to leave out duplicates and events that lost a race."""
     runtime = sys.executable
     if example.endswith(".mjs"):
         request.getfixturevalue("examples")
@@ -143,13 +143,13 @@ async def test_a_subscriber_tells_what_the_facade_answers(
     assert all(told == list(range(1, len(told) + 1)) for told in sequences.values())
 
 
-async def test_every_event_on_the_topic_fits_what_is_published(
+async def test_events_on_the_topic_fit_the_published_schema(
     environment: dict[str, str],
     replicas: tuple[Program, Program],
     answers: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    """Of every type: its key, its headers, and its value by the JSON Schema."""
+    """Events of every type have the published key, headers and value."""
     async with Fabric(replicas[0], "journaled") as fabric:
         await fabric.create(job_id := new_id(), {"journal": str(tmp_path / "journal")})
         await fabric.until(job_id, "Completed")

@@ -14,10 +14,10 @@ from tests.support.programs import HANDLERS, Fabric, Program, executor, facade, 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_cancel_leaves_a_completed_job_completed(
+async def test_cancel_of_a_completed_job_changes_nothing(
     replicas: tuple[Program, Program], runner: Program
 ) -> None:
-    """On any replica, however often."""
+    """The job stays Completed on every replica, after any number of cancels."""
     async with Fabric(replicas[0]) as one, Fabric(replicas[1]) as two:
         job_id = new_id()
         await one.create(job_id)
@@ -29,10 +29,10 @@ async def test_a_cancel_leaves_a_completed_job_completed(
     assert [answer.json() for answer in (*answers, after)] == [completed] * 4
 
 
-async def test_the_ids_of_a_create_are_logged_with_what_becomes_of_its_job(
+async def test_request_ids_of_a_create_are_in_the_executors_log(
     apache: Cluster, topic: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """`ActivityId` and `RequestId` stand in the executor's line about the failure."""
+    """`ActivityId` and `RequestId` are in the executor's line about the failure."""
     ids = {"ActivityId": "activity-of-a-user", "RequestId": "request-of-Fabric"}
     environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
     async with (
@@ -49,10 +49,10 @@ async def test_the_ids_of_a_create_are_logged_with_what_becomes_of_its_job(
     assert [name for name, value in ids.items() if f"{name}={value}" not in line] == []
 
 
-async def test_a_replica_that_is_lost_with_its_disk_takes_nothing_along(
+async def test_replica_lost_with_its_disk_loses_no_job(
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:
-    """kill -9, and its folder deleted: another replica, and its successor, answer the same."""
+    """After kill -9 and the loss of its folder, the other replica and the successor agree."""
     environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
     lost, kept = tmp_path / "lost", tmp_path / "kept"
     journal, never = str(tmp_path / "journal"), str(tmp_path / "never")

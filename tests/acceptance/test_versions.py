@@ -27,10 +27,10 @@ def environment(apache: Cluster, topic: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(300)
-async def test_a_rolling_upgrade_loses_no_job_and_parts_no_replicas(
+async def test_rolling_upgrade_loses_no_job_and_keeps_replicas_equal(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Two replicas of a version without cancels become today's, one after the other, under load."""
+    """Two replicas of a version without cancels are replaced by today's, one by one, under load."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     brief = {"journal": str(journal)}
     async with AsyncExitStack() as stack:
@@ -93,10 +93,10 @@ def later(last: events.Event) -> UnknownEvent:
     )
 
 
-async def test_a_running_job_outlives_an_event_of_a_later_version(
+async def test_running_job_survives_an_event_of_a_later_version(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """It is shown and not decided upon; others go on, and so does it with the next known event."""
+    """The job is shown and not decided upon until its next known event; other jobs continue."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     job_id = new_id()
     async with (
@@ -139,10 +139,10 @@ async def test_a_running_job_outlives_an_event_of_a_later_version(
     assert journal.read_text().splitlines() == [f"{job_id} 1", f"{other} 1"]
 
 
-async def test_nothing_of_a_later_version_follows_a_final_event(
+async def test_event_of_a_later_version_after_a_final_event_is_ignored(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Final is final in every version."""
+    """A final state is final in every version."""
     job_id = new_id()
     async with (
         facade(**environment) as one,

@@ -85,10 +85,8 @@ async def count_updates(page: Page) -> None:
     )
 
 
-async def test_whatever_a_text_holds_the_browser_runs_none_of_it(
-    browser: Browser, here: Here
-) -> None:
-    """On each page, as it is loaded and as it is brought up to date."""
+async def test_markup_in_texts_is_shown_and_never_run(browser: Browser, here: Here) -> None:
+    """This holds on each page when it is loaded and when it is updated."""
     payload = msgspec.json.encode({EVIL: "javascript:alert(3)"})
     job_id = here.fold.create(item_type=EVIL, job_type=EVIL, payload=payload)
     async with opened(browser, here.url) as page:
@@ -106,8 +104,8 @@ async def test_whatever_a_text_holds_the_browser_runs_none_of_it(
         assert await page.locator("main img, main script").count() == 0
 
 
-async def test_ten_thousand_jobs_are_read_page_by_page(browser: Browser, here: Here) -> None:
-    """Each page has its rows and no more, and a URL; back leads to the page before."""
+async def test_list_of_ten_thousand_jobs_is_paged(browser: Browser, here: Here) -> None:
+    """Each page has its own URL and number of rows, and Back leads to the page before."""
     many(here.fold, ROWS)
     rows = '#list tbody tr[id^="job-"]'
     async with opened(browser, here.url) as page:
@@ -125,10 +123,10 @@ async def test_ten_thousand_jobs_are_read_page_by_page(browser: Browser, here: H
         await expect(page.locator(rows).first).to_contain_text(f"number-{ROWS - 1} ")
 
 
-async def test_a_thousand_changes_a_second_are_two_updates_a_second(
+async def test_page_with_a_thousand_changes_a_second_updates_twice_a_second(
     browser: Browser, here: Here
 ) -> None:
-    """And when it is quiet again, the page shows what came last."""
+    """After the last change, the page shows the newest state."""
     jobs = [here.fold.create() for _ in range(PAGE_ROWS)]
     for job_id in jobs:
         here.fold.start(job_id)
@@ -159,10 +157,10 @@ async def test_a_thousand_changes_a_second_are_two_updates_a_second(
     assert counted <= 2 * passed + 1
 
 
-async def test_a_page_that_finds_no_room_says_so_until_there_is(
+async def test_page_beyond_the_maximum_of_viewers_becomes_live_later(
     browser: Browser, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is shown all the same, and tries again by itself."""
+    """The page is shown at once, says that it is not live, and tries again by itself."""
     first = here.fold.create()
     monkeypatch.setattr(live, "MAX_VIEWERS", 0)
     async with opened(browser, here.url) as page:
@@ -176,8 +174,10 @@ async def test_a_page_that_finds_no_room_says_so_until_there_is(
         await expect(page.locator(f"#job-{last}")).to_be_visible()
 
 
-async def test_filters_are_in_the_url_and_survive_a_reload(browser: Browser, here: Here) -> None:
-    """Live as the whole list is: what fits comes, what does not stays away."""
+async def test_list_filters_are_in_the_url_and_survive_a_reload(
+    browser: Browser, here: Here
+) -> None:
+    """A filtered list is live too: jobs that match appear, and others do not."""
     wanted, other = (here.fold.create(job_type=name) for name in ("nightly", "hourly"))
     async with opened(browser, here.url) as page:
         await page.get_by_label("NotStarted", exact=True).check()
@@ -197,10 +197,10 @@ async def test_filters_are_in_the_url_and_survive_a_reload(browser: Browser, her
         await expect(page.locator(f"#job-{wanted}")).to_have_count(0)
 
 
-async def test_everything_can_be_read_and_done_without_javascript(
+async def test_monitor_without_javascript_shows_and_does_everything(
     browser: Browser, here: Here
 ) -> None:
-    """By plain links and forms; the page says as of when it is."""
+    """Plain links and forms are enough, and the page shows its time."""
     job_id = here.fold.create(job_type="nightly")
     async with opened(browser, here.url, java_script_enabled=False) as page:
         await expect(page.locator("#live")).to_have_text(re.compile(r"As of \d{4}-.* UTC"))
@@ -221,10 +221,10 @@ async def test_everything_can_be_read_and_done_without_javascript(
         await expect(page.get_by_text("No executor is connected")).to_be_visible()
 
 
-async def test_the_keyboard_reaches_everything_and_keeps_its_place(
+async def test_keyboard_reaches_every_link_and_keeps_its_focus(
     browser: Browser, here: Here
 ) -> None:
-    """Also while the rows around it change."""
+    """The focus stays while the rows around it change."""
     job_id = here.fold.create()
     async with opened(browser, here.url) as page:
         await is_live(page)
@@ -246,8 +246,8 @@ async def test_the_keyboard_reaches_everything_and_keeps_its_place(
         await page.wait_for_url(f"**/jobs/{job_id}")
 
 
-async def test_the_table_is_one_for_a_screen_reader_too(browser: Browser, here: Here) -> None:
-    """Caption, headers of columns and rows, and a status that is more than a colour."""
+async def test_list_has_the_roles_that_a_screen_reader_needs(browser: Browser, here: Here) -> None:
+    """It has a caption, headers of columns and rows, and a status that is more than a colour."""
     job_id = here.fold.create()
     here.fold.start(job_id)
     here.fold.progress(job_id, 0.5)
@@ -263,10 +263,10 @@ async def test_the_table_is_one_for_a_screen_reader_too(browser: Browser, here: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_text_stands_out_from_its_ground(
+async def test_texts_have_the_contrast_of_wcag_aa(
     browser: Browser, here: Here, scheme: str
 ) -> None:
-    """By 4.5 to 1 at least, as WCAG's AA has it, in either theme."""
+    """The contrast is 4.5 to 1 or more, in both themes."""
     waits, runs, failed, cancelled, completed = (here.fold.create() for _ in range(5))
     for job_id in (runs, failed, completed):
         here.fold.start(job_id)
@@ -281,8 +281,8 @@ async def test_every_text_stands_out_from_its_ground(
             assert await page.evaluate(_FAINT) == []
 
 
-async def test_a_person_signs_in_and_out(browser: Browser) -> None:
-    """And is led to where they wanted to go."""
+async def test_sign_in_leads_to_the_page_that_was_asked_for(browser: Browser) -> None:
+    """After the sign-out, the page asks for a sign-in again."""
     fold = FoldedJobs()
     job_id = fold.create()
     made, app = make_monitor(fold, tokens=True)

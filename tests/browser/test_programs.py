@@ -65,10 +65,10 @@ async def same_page(page: Page) -> None:
     await page.evaluate("window.marked = true")
 
 
-async def test_a_job_appears_moves_and_finishes_while_one_watches(
+async def test_live_pages_show_a_job_from_its_start_to_its_end(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
-    """Without a reload: in the list, and on the page of its own with each of its events."""
+    """The list and the job's own page change without a reload."""
     async with opened(browser, stack.url) as page, opened(browser, stack.url) as own:
         await is_live(page)
         await same_page(page)
@@ -91,10 +91,10 @@ async def test_a_job_appears_moves_and_finishes_while_one_watches(
         assert await page.evaluate("window.marked")
 
 
-async def test_a_running_job_is_cancelled_by_its_button(
+async def test_cancel_button_cancels_a_running_job(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
-    """Its executor is told, and the page shows the end."""
+    """The executor stops the run, and the page shows the end."""
     job_id, _ = await journaled(stack, tmp_path)
     async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
         await expect(page.locator("#state .status")).to_have_text("InProgress")
@@ -108,10 +108,10 @@ async def test_a_running_job_is_cancelled_by_its_button(
         )
 
 
-async def test_an_error_is_told_with_where_it_was_and_what_to_do(
+async def test_page_of_a_failed_job_shows_the_error_advice_and_traceback(
     browser: Browser, stack: Stack
 ) -> None:
-    """The error on top, and the handler's traceback in the row of the failure."""
+    """The error is at the top, and the traceback is in the row of the failure."""
     job_id = new_id()
     async with Fabric(stack.replica, "raises") as fabric:
         await fabric.create(job_id)
@@ -124,18 +124,18 @@ async def test_an_error_is_told_with_where_it_was_and_what_to_do(
         )
 
 
-async def test_executors_are_shown_with_their_slots(browser: Browser, stack: Stack) -> None:
-    """As they were heard of last."""
+async def test_executors_page_shows_slots_and_job_types(browser: Browser, stack: Stack) -> None:
+    """The page shows the last heartbeat of each executor."""
     async with opened(browser, f"{stack.url}/executors") as page:
         await expect(page.locator("#executors tbody tr")).to_have_count(1)
         await expect(page.locator("#executors tbody tr")).to_contain_text("Test.Item quick")
         await expect(page.locator("#executors tbody tr")).to_contain_text(" of 10")
 
 
-async def test_a_lost_connection_is_told_and_what_was_missed_is_shown(
+async def test_page_without_its_facade_is_not_live_and_catches_up_later(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
-    """While the facade is away nothing counts on, and nothing is called live."""
+    """While the facade is away, no duration counts on and nothing is called live."""
     job_id, until = await journaled(stack, tmp_path)
     async with opened(browser, stack.url) as page:
         row = page.locator(f"#job-{job_id}")

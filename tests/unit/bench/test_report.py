@@ -18,8 +18,8 @@ def series(*rounds: float) -> Series:
     return made
 
 
-def test_a_figure_is_the_median_of_its_rounds_with_the_lowest_and_the_highest() -> None:
-    """One round that was disturbed moves the spread, and not the value."""
+def test_figure_is_the_median_of_its_rounds_with_lowest_and_highest() -> None:
+    """One disturbed round changes the spread and not the value."""
     made = figure("accept_vs_bare", LEAST, series(0.9, 0.1, 0.8))
 
     assert (made.value, made.spread, made.met) == (0.8, (0.1, 0.9), True)
@@ -29,24 +29,24 @@ def test_a_figure_is_the_median_of_its_rounds_with_the_lowest_and_the_highest() 
     ("goal", "value", "met"),
     [(LEAST, 0.7, True), (LEAST, 0.69, False), (MOST, 3, True), (MOST, 3.01, False)],
 )
-def test_a_goal_is_met_from_its_own_value_on(goal: Goal, value: float, met: bool) -> None:
-    """At least means that more is better, at most that less is."""
+def test_goal_is_met_at_its_own_value(goal: Goal, value: float, met: bool) -> None:
+    """For "at least" more is better; for "at most" less is better."""
     assert figure("one", goal, series(value)).met is met
 
 
-def test_figures_that_share_a_name_s_rounds_share_no_lists() -> None:
-    """What one series measured is not in another."""
+def test_figures_of_two_series_share_no_lists() -> None:
+    """Values measured for one series are not in another."""
     assert series(1).measured == series(1).measured == {"ours_per_s": [0.0]}
 
 
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (50, 50), (99, 99), (100, 100)])
-def test_a_percentile_is_a_value_that_was_seen(percent: float, value: float) -> None:
-    """By nearest rank, whatever the order of the values."""
+def test_percentile_is_a_measured_value(percent: float, value: float) -> None:
+    """It is the nearest rank, whatever the order of the values."""
     assert percentile([float(one) for one in range(100, 0, -1)], percent) == value
 
 
-def test_the_json_says_each_figure_and_why_one_is_missing() -> None:
-    """A figure that was not measured is no figure of 0."""
+def test_json_has_each_figure_and_the_reason_of_a_missing_one() -> None:
+    """A figure that was not measured is not 0."""
     made = [
         figure("a", LEAST, series(1.0)),
         skipped("b", MOST, "no wrk"),
@@ -63,8 +63,8 @@ def test_the_json_says_each_figure_and_why_one_is_missing() -> None:
     assert said["ground"] == {"cores": "2"}
 
 
-def test_the_table_says_which_goals_were_missed() -> None:
-    """A goal that is missed can't be taken for one that is met."""
+def test_table_marks_the_goals_that_were_missed() -> None:
+    """A missed goal and a met goal look different."""
     lines = as_table(
         [figure("a", LEAST, series(0.5)), figure("b", LEAST, series(0.8))]
     ).splitlines()

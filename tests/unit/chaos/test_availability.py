@@ -6,8 +6,8 @@ from tests.support.chaos_story import IN_PROGRESS, operation
 WINDOW = Window("fault", injected=10, undone=14, healthy=20)
 
 
-def test_it_is_the_longest_time_between_two_successes_in_the_window() -> None:
-    """Of creates and of polls; 503 and 404 are none."""
+def test_outage_is_the_longest_time_between_two_successes_in_the_window() -> None:
+    """Creates and polls are counted; answers of 503 and 404 are no success."""
     operations = [
         *(operation("create", at, code=202, took=0) for at in (9, 10.5, 16, 19)),
         *(operation("create", at, code=503, took=0) for at in (11, 12)),
@@ -20,8 +20,8 @@ def test_it_is_the_longest_time_between_two_successes_in_the_window() -> None:
     }
 
 
-def test_the_worst_window_of_a_kind_counts() -> None:
-    """And without any success, it is the whole window."""
+def test_outage_of_a_kind_is_that_of_its_worst_window() -> None:
+    """A window without any success counts as a whole."""
     short = Window("fault", injected=30, undone=30, healthy=31)
 
     assert unavailable_s([WINDOW, short], []) == {

@@ -5,8 +5,8 @@ import json
 from tests.support.chaos_story import ENDED, JOB, Story, event
 
 
-def test_what_applies_is_kept_in_order() -> None:
-    """The losers of races are counted, and change nothing."""
+def test_model_keeps_applied_events_in_order() -> None:
+    """Events that lost a race are counted and change nothing."""
     job = Story().model().jobs[JOB]
 
     assert [one.type for one in job.applied] == [
@@ -21,8 +21,8 @@ def test_what_applies_is_kept_in_order() -> None:
     assert job.state["status"] == "Completed"
 
 
-def test_what_comes_behind_the_end_is_told_and_not_taken() -> None:
-    """Also where its number would be the next."""
+def test_event_after_the_final_event_is_a_complaint_and_is_not_applied() -> None:
+    """This holds also for an event with the next sequence number."""
     story = Story()
     story.events.append(event("failed", 7, "e6", **ENDED, status="Failed"))
     job = story.model().jobs[JOB]
@@ -31,8 +31,8 @@ def test_what_comes_behind_the_end_is_told_and_not_taken() -> None:
     assert job.state["status"] == "Completed"
 
 
-def test_a_duplicate_behind_the_end_is_normal() -> None:
-    """A late copy of the last event, or of an earlier one."""
+def test_duplicate_after_the_final_event_is_no_complaint() -> None:
+    """A late copy of the last event, or of an earlier one, is normal."""
     story = Story()
     story.events += [story.events[-1], story.events[0]]
     job = story.model().jobs[JOB]
@@ -40,8 +40,8 @@ def test_a_duplicate_behind_the_end_is_normal() -> None:
     assert (job.lost, job.behind_final, job.forks) == (3, [], [])
 
 
-def test_an_event_that_follows_another_than_the_last_is_a_fork() -> None:
-    """Its number alone does not make it the next."""
+def test_event_that_follows_another_than_the_last_is_a_fork() -> None:
+    """The next sequence number alone does not make an event the next one."""
     story = Story()
     story.events[6]["data"]["follows"] = "loser"
     job = story.model().jobs[JOB]
@@ -50,8 +50,8 @@ def test_an_event_that_follows_another_than_the_last_is_a_fork() -> None:
     assert job.number == 5
 
 
-def test_an_event_in_another_partition_is_a_fork() -> None:
-    """A job's events lie in one, or they had no order."""
+def test_event_in_another_partition_is_a_fork() -> None:
+    """A job's events are in one partition, because only a partition has an order."""
     story = Story()
     last = story.events.pop()
     model = story.model()
@@ -61,8 +61,8 @@ def test_an_event_in_another_partition_is_a_fork() -> None:
     assert not model.jobs[JOB].final
 
 
-def test_what_is_no_event_is_told_with_its_place() -> None:
-    """No JSON, no envelope, or no value at all."""
+def test_record_that_is_no_event_is_a_complaint_with_its_offset() -> None:
+    """The value is no JSON, no envelope, or missing."""
     model = Story().model()
     for offset, value in enumerate((b"{", b"[]", b"{}", None)):
         model.read(3, offset, value)

@@ -42,8 +42,8 @@ async def connected(
         writer.close()
 
 
-async def test_bytes_go_through_both_ways() -> None:
-    """Also many of them."""
+async def test_proxy_carries_bytes_both_ways() -> None:
+    """It carries large amounts, too."""
     sent = b"x" * 1_000_000
     async with asyncio.timeout(10), echo() as proxy, connected(proxy) as (reader, writer):
         writer.write(sent)
@@ -51,8 +51,8 @@ async def test_bytes_go_through_both_ways() -> None:
         assert await reader.readexactly(len(sent)) == sent
 
 
-async def test_a_dropped_path_resets_what_is_there_and_what_comes() -> None:
-    """And carries again afterwards."""
+async def test_dropped_path_resets_old_and_new_connections() -> None:
+    """The path carries bytes again afterwards."""
     async with asyncio.timeout(10), echo() as proxy:
         async with connected(proxy) as (reader, writer):
             writer.write(b"a")
@@ -69,8 +69,8 @@ async def test_a_dropped_path_resets_what_is_there_and_what_comes() -> None:
             assert await reader.readexactly(1) == b"b"
 
 
-async def test_a_silent_path_carries_what_was_sent_once_it_is_whole() -> None:
-    """No connection is lost, and no byte."""
+async def test_silent_path_carries_what_was_sent_after_it_is_restored() -> None:
+    """No connection and no byte is lost."""
     async with asyncio.timeout(10), echo() as proxy, connected(proxy) as (reader, writer):
         writer.write(b"a")
         await reader.readexactly(1)

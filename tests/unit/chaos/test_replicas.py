@@ -45,8 +45,8 @@ def model_of(found: list[Record]) -> Model:
     return model
 
 
-def test_a_replica_that_folds_as_the_others_do_does_not_differ(tmp_path: Path) -> None:
-    """Also one that has not read all: it is compared with a fold up to where it stands."""
+def test_replica_with_the_same_fold_has_no_difference(tmp_path: Path) -> None:
+    """A replica that has not read everything is compared with a fold up to its position."""
     found = records()
     whole, part = kept(tmp_path / "whole", found), kept(tmp_path / "part", found[:1])
     scratch = tmp_path / "scratch"
@@ -59,8 +59,8 @@ def test_a_replica_that_folds_as_the_others_do_does_not_differ(tmp_path: Path) -
 @pytest.mark.parametrize(
     "change", ["UPDATE jobs SET attempt = 9", "UPDATE jobs SET due_us = 1", "DELETE FROM jobs"]
 )
-def test_any_row_that_differs_is_told(tmp_path: Path, change: str) -> None:
-    """In any column, or as a whole."""
+def test_replica_with_a_differing_row_is_reported(tmp_path: Path, change: str) -> None:
+    """One column differs, or the row is missing."""
     found = records()
     folder = kept(tmp_path / "replica", found)
     with closing(sqlite3.connect(folder / replicas.FILE)) as db:
@@ -72,8 +72,8 @@ def test_any_row_that_differs_is_told(tmp_path: Path, change: str) -> None:
     assert difference.startswith(f"{JOB}: replica keeps")
 
 
-def test_a_fold_that_is_not_the_model_s_is_told(tmp_path: Path) -> None:
-    """The model read another end."""
+def test_replica_whose_fold_differs_from_the_model_is_reported(tmp_path: Path) -> None:
+    """The model has read another end of the job."""
     found = records()
     other = json.loads(found[-1].value or b"")
     other["data"]["state"]["status"] = "Failed"

@@ -18,8 +18,8 @@ def report(story: Story) -> Report:
     return Report(7, 60, evidence, windows, validate(evidence) | OTHERS)
 
 
-def test_a_run_without_a_breach_held() -> None:
-    """Counts of everything, and the verdict in the summary's last line."""
+def test_report_of_a_run_without_breach_says_that_it_held() -> None:
+    """It has counts of everything, and the verdict in the summary's last line."""
     found = report(Story())
     figures = msgspec.json.decode(msgspec.json.encode(found.figures()))
 
@@ -31,8 +31,8 @@ def test_a_run_without_a_breach_held() -> None:
 
 
 @pytest.mark.parametrize("name", ["wrong_answers", "replica_differences"])
-def test_one_breach_of_any_kind_breaks_it(name: str) -> None:
-    """Told by count and by example."""
+def test_report_of_a_run_with_a_breach_says_that_it_broke(name: str) -> None:
+    """It has the number of breaches and an example."""
     story = Story()
     if name == "wrong_answers":
         story.operations.append(operation("create", 30, code=409))

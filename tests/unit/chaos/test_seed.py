@@ -13,16 +13,16 @@ def drawn(plan: Plan) -> tuple[object, ...]:
     return plan.job, plan.kind, plan.doubled, plan.impatience_s, plan.cancel, plan.dice.random()
 
 
-def test_a_seed_makes_the_same_jobs() -> None:
-    """Ids, kinds, repetitions, cancels, and every later choice."""
+def test_same_seed_makes_the_same_jobs() -> None:
+    """Ids, kinds, repetitions, cancels and every later choice are equal."""
     first, again, other = ([drawn(one) for one in islice(plans(seed), 500)] for seed in (1, 1, 2))
 
     assert first == again
     assert {job[0] for job in first}.isdisjoint(job[0] for job in other)
 
 
-def test_the_jobs_of_a_seed_are_of_every_kind() -> None:
-    """Also doubled, impatient and cancelled ones; each kind has its handler."""
+def test_jobs_of_a_seed_have_every_kind() -> None:
+    """Some are doubled, impatient or cancelled, and each kind has its handler."""
     made = list(islice(plans(1), 1000))
 
     assert {one.kind for one in made} == KINDS.keys()
@@ -31,8 +31,8 @@ def test_the_jobs_of_a_seed_are_of_every_kind() -> None:
     assert 0 < sum(one.impatience_s is not None for one in made) < 200
 
 
-def test_a_seed_schedules_the_same_faults() -> None:
-    """In the same order, with the same dice."""
+def test_same_seed_schedules_the_same_faults() -> None:
+    """They come in the same order and with the same random choices."""
     first, again, other = (
         [(one.name, dice.random()) for one, dice in islice(schedule(seed), 100)]
         for seed in (1, 1, 2)
@@ -42,8 +42,8 @@ def test_a_seed_schedules_the_same_faults() -> None:
     assert first != other
 
 
-def test_each_round_has_every_kind_of_fault_once() -> None:
-    """So a run of enough rounds has enough of each."""
+def test_round_has_every_kind_of_fault_once() -> None:
+    """A run with enough rounds has enough faults of each kind."""
     rounds = 20
     names = Counter(one.name for one, _ in islice(schedule(7), rounds * len(FAILPOINTS)))
 

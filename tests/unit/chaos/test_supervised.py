@@ -24,8 +24,10 @@ async def supervised(folder: Path, source: str) -> AsyncIterator[Supervised]:
         yield program
 
 
-async def test_a_killed_program_is_started_again_and_nobody_complains(tmp_path: Path) -> None:
-    """Not before the fault is over; its second process is remembered, too."""
+async def test_program_killed_by_the_chaos_run_is_restarted_without_complaint(
+    tmp_path: Path,
+) -> None:
+    """It is restarted after the fault has ended, and its second process id is kept, too."""
     async with supervised(tmp_path, WELL) as program:
         async with program.down():
             assert len(program.processes) == 1
@@ -35,8 +37,8 @@ async def test_a_killed_program_is_started_again_and_nobody_complains(tmp_path: 
         assert program.complaints == []
 
 
-async def test_a_program_that_ends_by_itself_is_complained_of(tmp_path: Path) -> None:
-    """With its exit code; it is started again all the same."""
+async def test_program_that_ends_by_itself_is_restarted_with_a_complaint(tmp_path: Path) -> None:
+    """The complaint has the exit code."""
     async with supervised(tmp_path, ENDS) as program:
         while len(program.complaints) < 2:
             await asyncio.sleep(0.01)
@@ -44,8 +46,10 @@ async def test_a_program_that_ends_by_itself_is_complained_of(tmp_path: Path) ->
     assert program.complaints[0] == "it ended by itself, with 3"
 
 
-async def test_a_program_that_ends_well_at_sigterm_is_not_complained_of(tmp_path: Path) -> None:
-    """And one that does not is."""
+async def test_program_at_sigterm_is_complained_of_only_with_a_bad_exit_code(
+    tmp_path: Path,
+) -> None:
+    """The first program exits with code 0, the second does not."""
     async with supervised(tmp_path, TERMINATES) as good:
         await good.terminate()
     async with supervised(tmp_path, WELL) as bad:
@@ -55,8 +59,8 @@ async def test_a_program_that_ends_well_at_sigterm_is_not_complained_of(tmp_path
     assert bad.complaints == ["it ended at SIGTERM with -15"]
 
 
-async def test_a_program_that_does_not_become_ready_is_complained_of(tmp_path: Path) -> None:
-    """Its ready line is missing."""
+async def test_program_without_ready_line_is_complained_of(tmp_path: Path) -> None:
+    """The program ends before it prints its ready line."""
     async with supervised(tmp_path, "pass") as program:
         while not program.complaints:
             await asyncio.sleep(0.01)

@@ -190,7 +190,7 @@ BREACHES: dict[str, list[Break]] = {
 }
 
 
-def test_a_story_without_a_breach_is_told_of_by_no_validator() -> None:
+def test_validators_of_a_correct_run_find_no_breach() -> None:
     """A lost executor, a race, a second attempt and a superseded run are no breach."""
     assert validate(Story().evidence()) == {name: [] for name in VALIDATORS}
 
@@ -200,22 +200,22 @@ def test_a_story_without_a_breach_is_told_of_by_no_validator() -> None:
     [(name, breach) for name, breaches in BREACHES.items() for breach in breaches],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_a_breach_is_told_of_by_its_validator(name: str, breach: Break) -> None:
-    """One text that names the job."""
+def test_validator_finds_its_breach(name: str, breach: Break) -> None:
+    """The validator reports the job that breaks its sentence."""
     story = Story()
     breach(story)
 
     assert validate(story.evidence())[name]
 
 
-def test_every_validator_is_shown_to_fail() -> None:
-    """A check that can't fail is none."""
+def test_each_validator_has_a_story_that_it_refuses() -> None:
+    """A validator that can't fail proves nothing."""
     assert BREACHES.keys() == VALIDATORS.keys()
 
 
 @pytest.mark.parametrize("excuse", ["within a second", "log away", "waited in vain"])
-def test_an_answer_that_may_be_old_is_counted_and_no_breach(excuse: str) -> None:
-    """Just after the other, while brokers are disturbed, or after a second's try to read."""
+def test_answer_that_may_be_old_is_counted_and_is_no_breach(excuse: str) -> None:
+    """Its poll is close to an earlier one, meets disturbed brokers, or waited for a second."""
     story = Story()
     match excuse:
         case "within a second":
