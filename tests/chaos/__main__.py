@@ -1,6 +1,6 @@
-"""`python -m tests.chaos`: one run, from a seed to a verdict.
+"""`python -m tests.chaos`: run the chaos suite once, from a seed to a verdict.
 
-Exit code 0 where every promise held, 1 where one was broken, 2 where the run proved nothing.
+Exit code 0: every promise held. 1: a promise was broken. 2: the run proved nothing.
 """
 
 import argparse
@@ -31,20 +31,27 @@ def _write(path: Path | None, figures: dict[str, Any]) -> None:
 async def _run(run: Run) -> Report:
     task = asyncio.current_task()
     assert task
-    # As at SIGINT: the programs and brokers are ended on the way out.
+    # SIGTERM cancels the run as SIGINT does, so that the programs and brokers are stopped.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await run.run()
 
 
 def main() -> int:
-    """The command."""
+    """Run the command; its exit code."""
     names = {one.name: one for one in FAILPOINTS}
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600, help="of traffic and faults")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    parser.add_argument("--json", type=Path, help="where the report is written")
     parser.add_argument(
-        "--failpoint", action="append", choices=names, help="only these; may be repeated"
+        "--seconds", type=float, default=600, help="how long traffic and faults last"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=time.time_ns() % 1_000_000, help="decides jobs and faults"
+    )
+    parser.add_argument("--json", type=Path, help="the file to write the report to")
+    parser.add_argument(
+        "--failpoint",
+        action="append",
+        choices=names,
+        help="inject only this fault; may be repeated",
     )
     options = parser.parse_args()
     if reason := why_unavailable():
@@ -58,12 +65,14 @@ def main() -> int:
         report = asyncio.run(_run(run))
         figures = report.figures()
     except (KeyboardInterrupt, asyncio.CancelledError):
-        print(f"chaos: stopped, so this run proves nothing\nlogs: {folder}", file=sys.stderr)
+        print(f"chaos: the run was stopped and proves nothing\nlogs: {folder}", file=sys.stderr)
         return 2
     except Exception as error:
         if not isinstance(error, AssumptionError):
             traceback.print_exc()
-        print(f"chaos: this run proves nothing: {error!r}\nlogs: {folder}", file=sys.stderr)
+        print(
+            f"chaos: the run failed and proves nothing: {error!r}\nlogs: {folder}", file=sys.stderr
+        )
         proved_nothing = {"verdict": "proved nothing", "assumption": repr(error)}
         _write(options.json, {"seed": options.seed, "seconds": options.seconds} | proved_nothing)
         return 2

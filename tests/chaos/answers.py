@@ -1,6 +1,6 @@
-"""Validators of what clients were told: no answer contradicts the log, or an earlier one.
+"""Validators of answers: no answer contradicts the log or an earlier answer.
 
-Each yields one text for each breach; none where all was well.
+Each validator yields one text for each breach.
 """
 
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from tests.chaos.traffic import UNDECIDED
 RANKS = {"NotStarted": 0, "InProgress": 1} | dict.fromkeys(FINAL, 2)
 #: How old an answer that is not final may be, in seconds, while the log can be read.
 FRESH_S = 1.0
-#: What a valid request may be answered; `unseen` judges the 404.
+#: The status codes that a valid request may get; `unseen` judges each 404.
 EXPECTED = {"create": {202}, "poll": {200, 404}, "cancel": {200, 404}}
 
 
 def doubly_final(evidence: Evidence) -> Iterator[str]:
-    """At most one final state ever applies, and as it is shown it never changes."""
+    """At most one final state applies to a job, and its answer never changes."""
     for job, found in evidence.model.jobs.items():
         for behind in found.behind_final:
-            yield f"{job}: {behind} follows {found.applied[-1].type}, which is final"
+            yield f"{job}: {behind} comes after {found.applied[-1].type}, which is final"
     for job, operations in evidence.history.by_job.items():
         bodies = {one.body for one in operations if one.shown and one.shown.status in FINAL}
         if len(bodies) > 1:
-            yield f"{job}: was shown as {' and as '.join(sorted(bodies))}"
+            yield f"{job}: has the final answers {' and '.join(sorted(bodies))}"
 
 
 def unseen(evidence: Evidence) -> Iterator[str]:
-    """Whoever was told that a job is accepted finds it, on every replica."""
+    """A job that was accepted is found on every replica."""
     for job, accepted_at in evidence.history.accepted.items():
         for one in evidence.history.by_job[job]:
             if one.code == 404 and one.start > accepted_at:
@@ -40,10 +40,10 @@ def unseen(evidence: Evidence) -> Iterator[str]:
 
 
 def backwards(evidence: Evidence) -> Iterator[str]:
-    """A status never goes back, from one answer to a later question.
+    """The status of a later answer is never behind that of an earlier answer.
 
-    An answer that is not final may be a second old, and older where the replica can't read the
-    log to its end: while brokers are disturbed, or where it tried in vain for that second.
+    An answer that is not final may be a second old. It may be older while the replica can't read
+    the log's end: while brokers are disturbed, or where the replica waited that second in vain.
     """
     for later, text in _steps_back(evidence):
         if not _may_be_stale(evidence, later):
@@ -51,7 +51,7 @@ def backwards(evidence: Evidence) -> Iterator[str]:
 
 
 def stale(evidence: Evidence) -> int:
-    """How many answers were behind an earlier one, as they may be."""
+    """The number of answers that were behind an earlier one and may be."""
     return sum(_may_be_stale(evidence, later) for later, _ in _steps_back(evidence))
 
 
@@ -83,14 +83,14 @@ def _may_be_stale(evidence: Evidence, one: Operation) -> bool:
 
 
 def not_of_the_log(evidence: Evidence) -> Iterator[str]:
-    """What is shown of a job is a state that it had on the topic."""
+    """Each answer shows a state that the job had on the topic."""
     for job, operations in evidence.history.by_job.items():
         model = evidence.model.jobs.get(job, ModelJob(-1))
         had = {(one.status, one.start, one.end) for one in model.applied}
         for one in operations:
             shown = one.shown
             if shown and (shown.status, shown.start_time_utc, shown.end_time_utc) not in had:
-                yield f"{job}: {one.what} was shown {one.body}, which it never was"
+                yield f"{job}: {one.what} was answered {one.body}, a state that the topic never had"
 
 
 def ran_after_cancel(evidence: Evidence) -> Iterator[str]:
@@ -100,12 +100,12 @@ def ran_after_cancel(evidence: Evidence) -> Iterator[str]:
         for one in evidence.history.by_job.get(job, ()):
             shown = one.shown
             if shown and shown.status == "Cancelled" and not shown.start_time_utc:
-                yield f"{job}: ran, although it was shown as {one.body}"
+                yield f"{job}: ran, although an answer was {one.body}"
                 break
 
 
 def wrong_answers(evidence: Evidence) -> Iterator[str]:
-    """A valid request succeeds, or is told to come again: no conflict, no fault."""
+    """A valid request succeeds or is to be repeated; it gets no conflict and no fault."""
     for one in evidence.history.operations:
         if one.code not in EXPECTED[one.what] | UNDECIDED:
             yield f"{one.job}: {one.what} answered {one.code} by replica {one.replica}: {one.body}"

@@ -1,8 +1,8 @@
-"""How long nobody was served: the figures that are no promise.
+"""How long a fault interrupted the service. These figures are measured and not promised.
 
-A window is the time from a fault's injection until the cluster was found healthy again. In it, the
-unavailability of an operation is the longest time between two successes that follow each other,
-of any client on any replica; the window's two ends count as successes.
+A window is the time from a fault's injection until the cluster is healthy. The unavailability of an
+operation in a window is the longest time between two consecutive successes of any client on any
+replica. Both ends of the window count as successes.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,7 +18,7 @@ SUCCESS = {"create": 202, "poll": 200}
 
 
 class Window(Struct):
-    """One fault: its kind, and when it was injected, undone, and over."""
+    """One fault: its kind, and when it was injected, undone, and the cluster healthy."""
 
     fault: str
     injected: float
@@ -29,7 +29,7 @@ class Window(Struct):
 def unavailable_s(
     windows: Sequence[Window], operations: Iterable[Operation]
 ) -> dict[str, dict[str, float]]:
-    """By kind of fault, in seconds: the worst for create and for poll, and of both."""
+    """By kind of fault, the longest unavailability in seconds of create, of poll and of both."""
     successes: dict[str, list[float]] = {
         what: sorted(one.end for one in operations if (one.what, one.code) == (what, code))
         for what, code in SUCCESS.items()
@@ -48,7 +48,7 @@ def unavailable_s(
 
 
 def recovered_s(windows: Sequence[Window]) -> dict[str, float]:
-    """By kind of fault: the longest time from its undoing until all was well, in seconds."""
+    """By kind of fault, the longest time in seconds from its undoing to a healthy cluster."""
     found: defaultdict[str, float] = defaultdict(float)
     for window in windows:
         found[window.fault] = max(found[window.fault], window.healthy - window.undone)

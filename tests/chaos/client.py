@@ -1,4 +1,4 @@
-"""Fabric's three operations on a replica, each written into the history."""
+"""Fabric's three operations on a replica, each recorded in the history."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ _BODY = b'{"invokeType":"Manual","creationPayload":{"chaos":true}}'
 
 
 class Client:
-    """Asks replicas by number; never raises, for an answer that did not come is one, too."""
+    """Calls replicas by number. It never raises: a missing answer is recorded as code 0."""
 
     def __init__(self, urls: Sequence[str], history: History) -> None:
         self._history = history
@@ -24,7 +24,7 @@ class Client:
             httpx.AsyncClient(
                 base_url=url,
                 headers={"x-ms-client-tenant-id": TENANT},
-                timeout=None,  # each request has its own
+                timeout=None,  # each request has its own timeout
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
                 trust_env=False,
             )
@@ -39,16 +39,16 @@ class Client:
             await client.aclose()
 
     async def create(self, job: str, kind: str, replica: int, within_s: float) -> Operation:
-        """Starts a job instance."""
+        """Create a job instance."""
         self._history.kinds[job] = kind
         return await self._ask("create", job, replica, within_s)
 
     async def poll(self, job: str, replica: int, within_s: float) -> Operation:
-        """Asks for the state."""
+        """Read the job's state."""
         return await self._ask("poll", job, replica, within_s)
 
     async def cancel(self, job: str, replica: int, within_s: float) -> Operation:
-        """Asks for the job's end."""
+        """Cancel the job."""
         return await self._ask("cancel", job, replica, within_s)
 
     async def _ask(

@@ -19,7 +19,7 @@ HANDLERS = "tests.chaos.handlers:executor"
 BROKERS = 3
 FACADES = 2
 EXECUTORS = 3
-#: Leases end soon, so that a fault may outlast one.
+#: Seconds of a lease, short so that a fault can be longer than a lease.
 LEASE_S = 4.0
 SHARED = {
     "FABRIC_JOBS_LEASE_S": str(LEASE_S),
@@ -35,11 +35,11 @@ SHARED = {
 
 
 class AssumptionError(Exception):
-    """The suite's own ground gave way, such as a broker that doesn't start: no finding."""
+    """A part of the suite failed, such as a broker that doesn't start. This is no finding."""
 
 
 class Facade(NamedTuple):
-    """A facade replica, where it is asked, and where it keeps its state."""
+    """A facade replica, its URL, and the folder of its state."""
 
     program: Supervised
     url: str
@@ -47,7 +47,7 @@ class Facade(NamedTuple):
 
 
 class Executor(NamedTuple):
-    """An executor, its paths to the facades, and what its runs left behind."""
+    """An executor, its proxied paths to the facades, and the journal of its runs."""
 
     program: Supervised
     paths: list[Proxy]
@@ -55,7 +55,7 @@ class Executor(NamedTuple):
 
 
 class Cluster:
-    """All of it, in one folder. Whatever ends is started again."""
+    """Brokers, facades, executors and paths in one folder. A program that ends is restarted."""
 
     def __init__(self, folder: Path) -> None:
         self.kafka = ApacheKafka(folder / "kafka", brokers=BROKERS)
@@ -72,7 +72,7 @@ class Cluster:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Cluster"]:
-        """The cluster, from when all is ready to the end of the block."""
+        """The cluster, ready, until the end of the block."""
         try:
             await asyncio.to_thread(self.kafka.start)
         except RuntimeError as error:
@@ -94,14 +94,14 @@ class Cluster:
             yield self
 
     async def restart_brokers(self, *nodes: int) -> None:
-        """Starts brokers again, and returns once they answer. Raises `AssumptionError`."""
+        """Restart brokers and return once they answer. Raises `AssumptionError`."""
         try:
             await asyncio.to_thread(self.kafka.restart, *nodes)
         except RuntimeError as error:
             raise AssumptionError(str(error)) from error
 
     async def retire(self) -> None:
-        """Stops the programs for good, executors first; the brokers stay."""
+        """Stop the programs for good, executors first; the brokers keep running."""
         for group in (self.executors, self.facades):
             await asyncio.gather(*(one.program.retire() for one in group))
 
@@ -138,7 +138,7 @@ class Cluster:
 
 @contextmanager
 def _two_addresses() -> Iterator[tuple[str, str]]:
-    """Two loopback addresses that nobody else is given, also while their program is down."""
+    """Two loopback addresses that stay reserved while their program is down."""
     with reserve_port() as one, reserve_port() as two:
         yield _address(one.getsockname()), _address(two.getsockname())
 

@@ -1,4 +1,4 @@
-"""All that a run left behind, for the validators to look at."""
+"""What a run left behind, as input of the validators."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from tests.chaos.model import Model
 
 
 class Evidence:
-    """What clients saw, what ran, what the topic says, and who was who."""
+    """The clients' history, the journals, the model of the topic, and the executors' ids."""
 
     def __init__(
         self,
@@ -19,8 +19,8 @@ class Evidence:
         executors: dict[int, str],
         log_away: Iterable[tuple[float, float]] = (),
     ) -> None:
-        """`executors` names the executor id of each process; `log_away` lists when the brokers
-        were disturbed, from and to."""
+        """`executors` maps process ids to executor ids. `log_away` lists the start and end of each
+        disturbance of the brokers."""
         self.history = history
         self.journal = list(journal)
         self.model = model

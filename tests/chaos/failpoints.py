@@ -1,7 +1,7 @@
-"""What goes wrong: each failpoint breaks something, and makes it whole again.
+"""Failpoints: each breaks one thing and restores it.
 
-Its dice decide which and how long, so that a seed gives the same faults each time. Lengths are
-short, or longer than a lease.
+Random numbers from the seed decide what is broken and for how long, so that a seed repeats its
+faults. A fault is short, or longer than a lease.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ class Failpoint(NamedTuple):
     """A fault by name; `inject` returns once it is undone."""
 
     name: str
-    #: Whether replicas may lose sight of the log's end meanwhile.
+    #: Whether replicas may be unable to read the log's end during the fault.
     disturbs_log: bool
     inject: Callable[[Cluster, Random], Awaitable[None]]
 
@@ -39,14 +39,14 @@ async def facade_paused(cluster: Cluster, dice: Random) -> None:
 
 
 async def facades_rolled(cluster: Cluster, dice: Random) -> None:
-    """SIGTERM, one after the other."""
+    """SIGTERM to each, one after the other."""
     for facade in dice.sample(cluster.facades, len(cluster.facades)):
         await facade.program.terminate()
         await facade.program.ready()
 
 
 async def facade_state_lost(cluster: Cluster, dice: Random) -> None:
-    """kill -9, and its state is gone when it starts again."""
+    """kill -9, and a restart without the replica's state."""
     facade = dice.choice(cluster.facades)
     async with facade.program.down():
         for file in facade.state_dir.iterdir():
@@ -66,14 +66,14 @@ async def executor_paused(cluster: Cluster, dice: Random) -> None:
 
 
 async def executors_rolled(cluster: Cluster, dice: Random) -> None:
-    """SIGTERM, one after the other."""
+    """SIGTERM to each, one after the other."""
     for executor in dice.sample(cluster.executors, len(cluster.executors)):
         await executor.program.terminate()
         await executor.program.ready()
 
 
 async def broker_killed(cluster: Cluster, dice: Random) -> None:
-    """kill -9, and started again at once."""
+    """kill -9, and a restart at once."""
     await cluster.restart_brokers(dice.randrange(BROKERS))
 
 
@@ -88,7 +88,7 @@ async def broker_paused(cluster: Cluster, dice: Random) -> None:
 
 
 async def broker_down(cluster: Cluster, dice: Random) -> None:
-    """kill -9, and the others go on without it for a while."""
+    """kill -9, and a restart after the others have worked without it for a while."""
     node = dice.randrange(BROKERS)
     cluster.kafka.kill(node)
     await asyncio.sleep(LONG_S)
@@ -96,7 +96,7 @@ async def broker_down(cluster: Cluster, dice: Random) -> None:
 
 
 async def brokers_down(cluster: Cluster, dice: Random) -> None:
-    """kill -9 of all of them."""
+    """kill -9 of all brokers, and a restart of all."""
     nodes = range(BROKERS)
     for node in nodes:
         cluster.kafka.kill(node)
@@ -105,7 +105,7 @@ async def brokers_down(cluster: Cluster, dice: Random) -> None:
 
 
 async def path_dropped(cluster: Cluster, dice: Random) -> None:
-    """The connections of some executors to the facades are reset, and new ones are."""
+    """Reset old and new connections of some executors to the facades."""
     async with AsyncExitStack() as stack:
         for executor in _executors(cluster, dice):
             for path in executor.paths:
@@ -114,7 +114,7 @@ async def path_dropped(cluster: Cluster, dice: Random) -> None:
 
 
 async def path_silent(cluster: Cluster, dice: Random) -> None:
-    """The connections of some executors to the facades carry nothing."""
+    """Hold back all bytes between some executors and the facades."""
     async with AsyncExitStack() as stack:
         for executor in _executors(cluster, dice):
             for path in executor.paths:
@@ -142,7 +142,10 @@ FAILPOINTS = (
 def schedule(
     seed: int, failpoints: Sequence[Failpoint] = FAILPOINTS
 ) -> Iterator[tuple[Failpoint, Random]]:
-    """The faults of a seed with their dice, without end: rounds of all kinds, each shuffled."""
+    """An endless sequence of a seed's faults with their random numbers.
+
+    Each round has all kinds of faults in a random order.
+    """
     order = Random(f"{seed} faults")
     for number in count():
         for failpoint in order.sample(failpoints, len(failpoints)):
@@ -154,5 +157,5 @@ async def _a_while(dice: Random) -> None:
 
 
 def _executors(cluster: Cluster, dice: Random) -> list[Executor]:
-    """One, or all."""
+    """One executor, or all of them."""
     return dice.sample(cluster.executors, dice.choice([1, len(cluster.executors)]))

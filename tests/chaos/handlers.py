@@ -1,6 +1,6 @@
-"""Handlers whose every run leaves a line in a journal: what really ran, whatever the log says.
+"""Handlers that write each run into a journal, which shows what really ran.
 
-Each kind of job has one, and `KINDS` says how its jobs may end.
+Each kind of job has one handler, and `KINDS` lists how its jobs may end.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
 
 ITEM_TYPE = "Chaos.Item"
-#: Where this process keeps its journal; the suite sets it.
+#: The variable that names this process's journal; the suite sets it.
 JOURNAL = "CHAOS_JOURNAL"
-#: Lost leases count as failures: so many that they never end a job that should complete.
+#: Lost leases count as failures, so this allows more attempts than any run loses leases.
 PATIENT = Retry(max_attempts=1000, initial_s=0.2, factor=1)
-#: Seconds that a drain leaves; the run of `lasting` takes longer.
+#: Seconds that a drain waits for handlers; a run of `lasting` takes longer.
 DRAIN_S = 1.5
 
 
 class Kind(NamedTuple):
-    """How often jobs of a kind are made, and how they may end beside Cancelled."""
+    """The relative frequency of a kind of jobs, and its possible ends beside Cancelled."""
 
     weight: int
-    #: Fabric's status, and the error's code where it failed.
+    #: Pairs of Fabric's status and the error code, which is empty unless the job failed.
     ends: frozenset[tuple[str, str]]
 
 
@@ -38,7 +38,7 @@ KINDS = {
     "threaded": Kind(10, COMPLETED),
     "flaky": Kind(9, COMPLETED),
     "failing": Kind(5, frozenset({("Failed", "RegionClosed")})),
-    # Its two attempts may also be lost with their executors.
+    # Both attempts may also be lost with their executors.
     "overdue": Kind(3, frozenset({("Failed", "RunTimedOut"), ("Failed", "ExecutorLost")})),
     "lasting": Kind(3, COMPLETED),
 }
@@ -48,9 +48,9 @@ executor = Executor()
 
 @contextmanager
 def journaled(job: Job[Any]) -> Iterator[None]:
-    """Writes a line before the run's work, and one after it that says how it ended.
+    """Write a line at the run's start, and a line about its end.
 
-    A line is one write to a file that is only appended to: kill -9 can't take it back.
+    Each line is one append to the file, so kill -9 can't remove it.
     """
     _write(job, "started")
     try:
@@ -75,14 +75,14 @@ def _write(job: Job[Any], what: str) -> None:
 
 @executor.job(ITEM_TYPE, "instant", retry=PATIENT)
 async def instant(job: Job[Any]) -> None:
-    """Ends at once."""
+    """Completes at once."""
     with journaled(job):
         pass
 
 
 @executor.job(ITEM_TYPE, "short", retry=PATIENT)
 async def short(job: Job[Any]) -> None:
-    """Says how far it is, naming its attempt: what a superseded one says must not be seen."""
+    """Reports progress with its attempt, so that progress of a superseded attempt shows."""
     with journaled(job):
         for step in range(1, 5):
             await job.progress(step / 4, f"attempt {job.attempt}")
@@ -91,7 +91,7 @@ async def short(job: Job[Any]) -> None:
 
 @executor.job(ITEM_TYPE, "threaded", retry=PATIENT)
 def threaded(job: Job[Any]) -> None:
-    """Works in a thread, and asks whether it is to stop."""
+    """Works in a thread, and stops when the job is cancelled."""
     with journaled(job):
         for step in range(1, 9):
             if job.cancel_requested:
@@ -110,20 +110,20 @@ async def flaky(job: Job[Any]) -> None:
 
 @executor.job(ITEM_TYPE, "failing", retry=PATIENT)
 async def failing(job: Job[Any]) -> None:
-    """Fails for good."""
+    """Fails with a permanent error."""
     with journaled(job):
         raise JobFailed(f"attempt {job.attempt}", code="RegionClosed", permanent=True)
 
 
 @executor.job(ITEM_TYPE, "overdue", retry=Retry(max_attempts=2, initial_s=0.2), run_timeout_s=0.5)
 async def overdue(job: Job[Any]) -> None:
-    """Outlasts its run timeout."""
+    """Runs longer than its run timeout."""
     with journaled(job):
         await asyncio.Event().wait()
 
 
 @executor.job(ITEM_TYPE, "lasting", retry=PATIENT)
 async def lasting(job: Job[Any]) -> None:
-    """Outlasts a drain, and is handed back."""
+    """Runs longer than a drain, so that a stopping executor hands it back."""
     with journaled(job):
         await asyncio.sleep(2 * DRAIN_S)

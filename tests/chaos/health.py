@@ -1,4 +1,4 @@
-"""What healthy means: every broker in sync, every program at work, seen from outside."""
+"""The test of health: every broker is in sync and every program works, seen from outside."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -9,25 +9,26 @@ from aiokafka.errors import KafkaError
 from tests.chaos.cluster import TOPIC, AssumptionError, Cluster, Executor
 from tests.chaos.traffic import Traffic
 
+#: Seconds within which the cluster must be healthy after a fault.
 HEALTHY_S = 60.0
 TOPICS = [TOPIC, f"{TOPIC}.heartbeats", "__consumer_offsets"]
 
 
 class NotRecoveredError(Exception):
-    """A part of the product was not well again in time; the message says which."""
+    """A part of the product did not recover in time; the message names the part."""
 
 
 async def healthy(cluster: Cluster, traffic: Traffic) -> None:
-    """Returns once all is well, with traffic going on: without it, no executor shows work.
+    """Return once the cluster is healthy. Traffic must continue, because executors need jobs.
 
-    Raises `AssumptionError` where the brokers are not, and `NotRecoveredError`.
+    Raises `AssumptionError` about brokers, and `NotRecoveredError` about programs.
     """
     try:
         async with asyncio.timeout(HEALTHY_S):
             while not await _in_sync(cluster):
                 await asyncio.sleep(0.2)
     except TimeoutError as error:
-        raise AssumptionError("the brokers were not in sync again in time") from error
+        raise AssumptionError("the brokers were not in sync in time") from error
     await asyncio.gather(
         *(_within(one.ready(), f"{one.name} is not ready") for one in cluster.programs)
     )

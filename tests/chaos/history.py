@@ -1,6 +1,6 @@
-"""What was done and seen: each client operation with its times, and each line of the journals.
+"""The record of a run: each client operation with its times, and each line of the journals.
 
-Times are of the machine's monotonic clock, which all processes share.
+Times are seconds of the machine's monotonic clock, which all processes share.
 """
 
 import math
@@ -14,12 +14,12 @@ import msgspec
 from msgspec import Struct
 
 FINAL = frozenset({"Completed", "Failed", "Cancelled"})
-#: The end of an operation whose outcome is unknown: it may still take effect.
+#: The end of an operation without answer, because it may still take effect.
 UNKNOWN = math.inf
 
 
 class Shown(Struct, frozen=True, rename="camel"):
-    """What an answer says of a job."""
+    """A job's state in an answer."""
 
     status: str
     start_time_utc: str = ""
@@ -36,17 +36,17 @@ class Operation(Struct, frozen=True, kw_only=True):
     end: float = UNKNOWN
     #: The HTTP status; 0 where there was no answer.
     code: int = 0
-    #: The body of an answer, as it came.
+    #: The body of the answer.
     body: str = ""
 
     @property
     def shown(self) -> Shown | None:
-        """The job in the answer, where there is one."""
+        """The job's state in the answer, or None."""
         return msgspec.json.decode(self.body, type=Shown) if self.code == 200 else None
 
     @property
     def accepted(self) -> bool:
-        """Whether it is a create that was answered with 202."""
+        """Whether this is a create that was answered with 202."""
         return self.what == "create" and self.code == 202
 
 
@@ -55,12 +55,12 @@ class History:
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:
         self.operations = list(operations)
-        #: The kind of each job that was ever asked for.
+        #: The kind of each job that a client created.
         self.kinds: dict[str, str] = {}
 
     @cached_property
     def by_job(self) -> dict[str, list[Operation]]:
-        """Each job's operations, in the order of their starts; ask once all are there."""
+        """Each job's operations in the order of their starts; read it after the last operation."""
         found: defaultdict[str, list[Operation]] = defaultdict(list)
         for operation in sorted(self.operations, key=lambda one: one.start):
             found[operation.job].append(operation)
@@ -68,7 +68,7 @@ class History:
 
     @cached_property
     def accepted(self) -> dict[str, float]:
-        """When each job was first known to be accepted."""
+        """The time of each job's first 202."""
         found: dict[str, float] = {}
         for one in self.operations:
             if one.accepted:
@@ -77,7 +77,7 @@ class History:
 
 
 class Line(Struct, frozen=True):
-    """A line of a journal: a run began or ended in a process."""
+    """A line of a journal: the start or the end of a run in a process."""
 
     job: str
     attempt: int

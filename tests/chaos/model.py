@@ -1,6 +1,6 @@
-"""What a subscriber makes of the topic: one number for each job, on plain JSON.
+"""A model of the topic, as a subscriber keeps it: one sequence number for each job.
 
-It shares no code with the product: what both agree on was written twice.
+It reads plain JSON and shares no code with the product, so that a fault of the one is not in both.
 """
 
 import json
@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 
 class Applied(NamedTuple):
-    """An event that applied, as far as a promise is about it."""
+    """The fields of an applied event that the promises are about."""
 
     type: str
     attempt: int
@@ -27,9 +27,9 @@ class Applied(NamedTuple):
 
 
 class ModelJob(Struct):
-    """A job as the topic tells it."""
+    """A job's state and events on the topic."""
 
-    #: The partition that its events lie in.
+    #: The partition of its events.
     partition: int
     #: The sequence and id of the last event that applied, and the state in it.
     number: int = 0
@@ -38,18 +38,18 @@ class ModelJob(Struct):
     applied: list[Applied] = field(default_factory=list)
     #: How many events were duplicates or lost their races.
     lost: int = 0
-    #: Events that a healthy log can't have, in words: behind the final state, and elsewhere.
+    #: Descriptions of events that a healthy log can't have: after the final state, and elsewhere.
     behind_final: list[str] = field(default_factory=list)
     forks: list[str] = field(default_factory=list)
 
     @property
     def final(self) -> bool:
-        """Whether nothing may follow."""
+        """Whether the job's state is final."""
         return bool(self.state) and self.state["phase"] == "Ended"
 
 
 class Model:
-    """All jobs of the topic, once every record was read."""
+    """All jobs of the records that were read."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, ModelJob] = {}
@@ -58,7 +58,7 @@ class Model:
         self.events = 0
 
     def read(self, partition: int, offset: int, value: bytes | None) -> None:
-        """Takes the next record of a partition."""
+        """Read the next record of a partition."""
         try:
             event = json.loads(value or b"")
             job_id, data = event["subject"], event["data"]

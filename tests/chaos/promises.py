@@ -1,6 +1,6 @@
-"""Validators of what is promised, on the topic and the journals (design: what is promised).
+"""Validators of the promises of docs/guarantees.md, on the topic and the journals.
 
-Each yields one text for each breach; none where the promise was held.
+Each validator yields one text for each breach.
 """
 
 from collections import Counter
@@ -11,25 +11,25 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.handlers import KINDS
 from tests.chaos.model import Applied
 
-#: Events about a run: only the executor that holds the attempt is heard.
+#: Events that only the executor with the grant of the attempt may cause.
 OF_A_RUN = {"progressed", "attempt-failed", "completed"}
-#: Errors whose text names the attempt whose handler raised it.
+#: Error codes of the handlers, whose messages name the attempt.
 RAISED = {"HandlerError", "RegionClosed"}
 
 
 def lost(evidence: Evidence) -> Iterator[str]:
-    """A job answered with 202 is never lost: it is on the topic, and known at last."""
+    """A job answered with 202 is on the topic, and the last poll finds it."""
     for job in evidence.history.accepted:
         found = evidence.model.jobs.get(job)
         last = [one for one in evidence.history.by_job[job] if one.what == "poll" and one.code]
         if found is None or not found.applied:
-            yield f"{job}: accepted, and not on the topic"
+            yield f"{job}: accepted, but not on the topic"
         elif last and last[-1].code == 404:
-            yield f"{job}: accepted, and unknown to replica {last[-1].replica} at last"
+            yield f"{job}: accepted, but the last poll on replica {last[-1].replica} got 404"
 
 
 def double_grants(evidence: Evidence) -> Iterator[str]:
-    """Each attempt is granted to one executor, and run once."""
+    """Each attempt is granted to one executor and runs once."""
     for job, found in evidence.model.jobs.items():
         starts = Counter(one.attempt for one in found.applied if one.type == "started")
         for attempt, times in starts.items():
@@ -38,11 +38,11 @@ def double_grants(evidence: Evidence) -> Iterator[str]:
     for (job, attempt), lines in evidence.runs.items():
         pids = [line.pid for line in lines if line.what == "started"]
         if len(pids) > 1:
-            yield f"{job}: attempt {attempt} was run by the processes {pids}"
+            yield f"{job}: attempt {attempt} ran in the processes {pids}"
 
 
 def ungranted(evidence: Evidence) -> Iterator[str]:
-    """Nothing runs but what was granted, by whom it was granted to."""
+    """An attempt runs only in the executor that it was granted to."""
     for (job, attempt), lines in evidence.runs.items():
         found = evidence.model.jobs.get(job)
         granted = {
@@ -52,23 +52,23 @@ def ungranted(evidence: Evidence) -> Iterator[str]:
         }
         for line in lines:
             executor = evidence.executors.get(line.pid)
-            # A process that was killed before it was ready never said who it is.
+            # The id of a process that was killed before it was ready is unknown.
             if not granted or (executor and executor not in granted):
-                yield f"{job}: attempt {attempt} ran in {executor}, and was granted to {granted}"
+                yield f"{job}: attempt {attempt} ran in {executor}, but was granted to {granted}"
                 break
 
 
 def forked(evidence: Evidence) -> Iterator[str]:
-    """The log is whole: it has no gap, and no event follows another than the last."""
+    """The log has no gap and no fork: each event follows the last one of its job."""
     for job, found in evidence.model.jobs.items():
         for fork in found.forks:
             yield f"{job}: {fork}"
     for poison in evidence.model.poison:
-        yield f"no event: {poison}"
+        yield f"a record that is no event: {poison}"
 
 
 def superseded(evidence: Evidence) -> Iterator[str]:
-    """A superseded attempt changes nothing, and no other executor does."""
+    """Only the current attempt's executor changes a job."""
     for job, found in evidence.model.jobs.items():
         grants = {one.attempt: one.executor for one in found.applied if one.type == "started"}
         for before, after in pairwise(found.applied):
@@ -96,18 +96,18 @@ def never_final(evidence: Evidence) -> Iterator[str]:
     for job, found in evidence.model.jobs.items():
         if found.applied and not found.final:
             last = found.applied[-1]
-            yield f"{job}: is {last.phase} still, attempt {last.attempt}, after {last.type}"
+            yield f"{job}: is still {last.phase} in attempt {last.attempt} after {last.type}"
 
 
 def wrong_ends(evidence: Evidence) -> Iterator[str]:
-    """A job ends as its handler ended; as cancelled only if somebody asked for it."""
+    """A job ends as its handler ended; it is cancelled only after a client's cancel."""
     for job, found in evidence.model.jobs.items():
         if not found.final:
             continue
         last = found.applied[-1]
         if last.status == "Cancelled":
             if not any(one.what == "cancel" for one in evidence.history.by_job[job]):
-                yield f"{job}: cancelled, which nobody asked for"
+                yield f"{job}: was cancelled, but no client sent a cancel"
             continue
         error = last.error_code if last.status == "Failed" else ""
         if (last.status, error) not in KINDS[evidence.kind(job)].ends:

@@ -1,4 +1,4 @@
-"""A loopback TCP proxy whose path can be cut: connections dropped, or silent."""
+"""A loopback TCP proxy that can reset its connections or hold back their bytes."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ _CHUNK = 64 * 1024
 
 
 class Proxy:
-    """Forwards what comes to one address to another, for as long as the path is whole."""
+    """Forwards connections from its address to a target."""
 
     def __init__(self, target: str) -> None:
         self._host, _, port = target.rpartition(":")
@@ -19,12 +19,12 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._refusing = False
-        #: `HOST:PORT` to connect to instead of the target.
+        #: The proxy's own `HOST:PORT`.
         self.address = ""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Proxy"]:
-        """The proxy on a free port, to the end of the block."""
+        """The proxy on a free port until the end of the block."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
@@ -36,7 +36,7 @@ class Proxy:
 
     @asynccontextmanager
     async def dropping(self) -> AsyncIterator[None]:
-        """Every connection is reset, and new ones are, to the end of the block."""
+        """Reset all connections, old and new, until the end of the block."""
         self._refusing = True
         self._drop()
         try:
@@ -46,7 +46,7 @@ class Proxy:
 
     @asynccontextmanager
     async def silent(self) -> AsyncIterator[None]:
-        """Connections stay open and carry nothing; what was sent arrives after the block."""
+        """Hold back all bytes until the end of the block, with connections left open."""
         self._flowing.clear()
         try:
             yield
@@ -67,7 +67,7 @@ class Proxy:
             else:
                 await self._join(reader, writer)
         except (OSError, asyncio.CancelledError):
-            _reset(writer)  # an end that went away, or a path that is cut
+            _reset(writer)  # one side closed the connection, or the path is reset
         finally:
             self._pairs.discard(pair)
             writer.close()
@@ -86,7 +86,7 @@ class Proxy:
             up.cancel()
             down.cancel()
             await asyncio.gather(up, down, return_exceptions=True)
-            back.close()  # what was written before still arrives
+            back.close()  # close() still sends what was written before
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -94,11 +94,11 @@ class Proxy:
                 await self._flowing.wait()
                 sink.write(data)
                 await sink.drain()
-            await self._flowing.wait()  # an end is news, too
+            await self._flowing.wait()  # a silent path holds back the end of a stream, too
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection by a reset: an orderly end would be news that a cut path can't carry."""
+    """End a connection by a reset, because a broken path can't carry an orderly end."""
     at_once = struct.pack("ii", 1, 0)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     writer.transport.abort()

@@ -1,4 +1,4 @@
-"""Compares what each replica kept with a fresh fold of the topic, and that with the model."""
+"""Compares each replica's rows with a fresh fold of the topic, and the fold with the model."""
 
 import json
 import sqlite3
@@ -22,9 +22,9 @@ Rows = dict[str, dict[str, Any]]
 
 
 def differences(state_dir: Path, records: Sequence[Record], scratch: Path) -> Iterator[str]:
-    """What a replica that has ended kept, against a fold up to where it stands: row by row.
+    """Rows of a stopped replica that differ from a fold of the records that the replica has read.
 
-    `scratch` is where the fold's file is made.
+    `scratch` is the path of the fold's temporary file.
     """
     with closing(sqlite3.connect(state_dir / FILE)) as db:
         kept = _rows(db)
@@ -36,7 +36,7 @@ def differences(state_dir: Path, records: Sequence[Record], scratch: Path) -> It
 
 
 def disagreements(model: Model, records: Sequence[Record], scratch: Path) -> Iterator[str]:
-    """A fold of the whole topic, against the model: sequence, last event and state."""
+    """Jobs whose sequence, last event or state differ between a fold of the topic and the model."""
     folded = {job: _as_model(row) for job, row in _folded(records, scratch).items()}
     known = {
         job: (found.number, found.event_id, found.state)
@@ -49,7 +49,7 @@ def disagreements(model: Model, records: Sequence[Record], scratch: Path) -> Ite
 
 
 def _folded(records: Sequence[Record], scratch: Path) -> Rows:
-    """The rows of a replica that reads these records, and nothing before."""
+    """The rows of a new replica that reads these records."""
     scratch.unlink(missing_ok=True)
     store = Store(scratch)
     try:

@@ -1,4 +1,4 @@
-"""What a run found: figures as JSON, a summary for people, and proof where it failed."""
+"""The outcome of a run: figures as JSON, a summary for people, and files as proof of a breach."""
 
 import shutil
 from collections import Counter
@@ -15,12 +15,12 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.history import UNKNOWN
 from tests.chaos.topic import write_topic
 
-#: Breaches of one kind that a report tells in full.
-MOST_TOLD = 20
+#: The maximum number of breaches of a kind that a report quotes.
+MAX_QUOTED = 20
 
 
 class Report:
-    """The outcome of a run that was carried through."""
+    """The outcome of a completed run."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class Report:
 
     @property
     def held(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the run has no breach."""
         return not any(self._breaches.values())
 
     def figures(self) -> dict[str, Any]:
-        """The report as JSON; each kind of breach is a count."""
+        """The report's values for JSON, with a count for each kind of breach."""
         model, history = self._evidence.model, self._evidence.history
         jobs = [job for job in model.jobs.values() if job.applied]
         answered = Counter(f"{one.what} {one.code or 'unanswered'}" for one in history.operations)
@@ -69,14 +69,14 @@ class Report:
             "unknown_outcomes": sum(one.end == UNKNOWN for one in history.operations),
             "stale_answers": stale(self._evidence),
             "breaches": {
-                name: found[:MOST_TOLD] for name, found in self._breaches.items() if found
+                name: found[:MAX_QUOTED] for name, found in self._breaches.items() if found
             },
         }
 
     def keep(self, folder: Path, records: Sequence[Record]) -> None:
-        """Writes history, faults and topic beside the logs and journals that are there.
+        """Write history, faults and topic beside the logs and journals.
 
-        The brokers' data goes: it is large, and says no more than the topic.
+        The brokers' data is deleted, because it is large and holds no more than the topic.
         """
         encoder = msgspec.json.Encoder()
         history = self._evidence.history.operations
@@ -89,9 +89,9 @@ class Report:
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """The figures for people; the last lines are the verdict."""
+    """The figures as text, with the verdict as the last line."""
     lines = [
-        f"{'fault':<18} {'times':>5} {'no create':>10} {'no poll':>9} {'all well':>9}   (worst, s)",
+        f"{'fault':<18} {'times':>5} {'no create':>10} {'no poll':>9} {'healthy':>9}   (worst, s)",
         *(
             f"{fault:<18} {times:>5} {figures['unavailable_s'][fault]['create']:>10.1f}"
             f" {figures['unavailable_s'][fault]['poll']:>9.1f}"
@@ -103,8 +103,8 @@ def summary(figures: dict[str, Any]) -> str:
         f"{figures['superseded_runs']} of them superseded",
         f"operations: {figures['operations']}; {figures['stale_answers']} stale answers",
     ]
-    for name, told in figures["breaches"].items():
-        lines += [f"{name}: {figures[name]}", *(f"  {one[:300]}" for one in told[:3])]
+    for name, found in figures["breaches"].items():
+        lines += [f"{name}: {figures[name]}", *(f"  {one[:300]}" for one in found[:3])]
     lines.append(
         f"seed {figures['seed']}, {sum(figures['faults'].values())} faults: "
         f"lost {figures['lost']}, doubly final {figures['doubly_final']}, "

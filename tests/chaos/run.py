@@ -1,4 +1,4 @@
-"""One run: a cluster, traffic and faults, and then the judgement."""
+"""One run: start a cluster, make traffic and faults, and judge what happened."""
 
 import asyncio
 import sys
@@ -21,7 +21,8 @@ from tests.chaos.topic import read_topic
 from tests.chaos.traffic import Traffic
 from tests.chaos.validate import validate
 
-#: A cancelled run may take a minute to be given up, a lost one a lease.
+#: Seconds for all jobs to end after the last fault. A cancelled run has a grace of one minute;
+#: a lost one has a lease.
 SETTLE_S = 120.0
 
 
@@ -42,7 +43,10 @@ class Run:
         self.records: list[Record] = []
 
     async def run(self) -> Report:
-        """Disturbs, settles, reads and judges. Raises `AssumptionError`."""
+        """Inject faults, wait for the jobs to end, read the topic and judge.
+
+        Raises `AssumptionError`.
+        """
         async with self._cluster.running() as cluster:
             urls = [facade.url for facade in cluster.facades]
             async with Client(urls, self._history) as client:
@@ -54,9 +58,9 @@ class Run:
                     making.cancel()
                     with suppress(asyncio.CancelledError):
                         await making
-                _say("settling")
+                _say("waiting for the jobs to end")
                 left = await traffic.settle(SETTLE_S)
-                _say(f"{left} jobs were not seen to end; asking for all of them once more")
+                _say(f"{left} jobs did not end in time; polling every job once more")
                 await traffic.poll_all(list(self._history.accepted), self._seed)
             await cluster.retire()
             _say("reading the topic")
@@ -80,11 +84,10 @@ class Run:
                     self._not_recovered.append(f"after {failpoint.name}: {error}")
                 finally:
                     window.healthy = time.monotonic()
-                _say(
-                    f"{failpoint.name}: {window.healthy - window.injected:.1f} s until all was well"
-                )
+                seconds = window.healthy - window.injected
+                _say(f"{failpoint.name}: {seconds:.1f} s until the cluster was healthy")
         except NotRecoveredError as error:
-            self._not_recovered.append(f"no fault more: {error}")
+            self._not_recovered.append(f"stopped injecting faults: {error}")
 
     def _judge(self) -> Report:
         _say("validating")

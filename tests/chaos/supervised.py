@@ -1,4 +1,4 @@
-"""A program that is started again whenever it ends, as an orchestrator does it."""
+"""A program that is restarted whenever it ends, as an orchestrator restarts it."""
 
 import asyncio
 import signal
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from tests.support.programs import Program, program
 
-#: Seconds until a program is started again that did not even become ready.
+#: Seconds until the restart of a program that did not become ready.
 BACKOFF_S = 1.0
 
 
 class Supervised:
-    """One of the cluster's programs, through all of its processes."""
+    """One of the cluster's programs, across the restarts of its process."""
 
     def __init__(self, name: str, command: tuple[str, ...], log: Path, **environment: str) -> None:
         self.name = name
-        #: Ends that nobody asked for, and ends that were not what was asked for.
+        #: Descriptions of ends that the suite did not cause, and of ends with a bad exit code.
         self.complaints: list[str] = []
-        #: Every process that became ready: by its pid, what it said.
+        #: The ready line of each process that became ready, by process id.
         self.processes: dict[int, dict[str, str]] = {}
         self._command = command
         self._environment = environment
@@ -32,7 +32,7 @@ class Supervised:
 
     @asynccontextmanager
     async def supervised(self) -> AsyncIterator[None]:
-        """Keeps the program running to the end of the block."""
+        """Keep the program running until the end of the block."""
         keeping = asyncio.create_task(self._keep(), name=self.name)
         try:
             yield
@@ -42,12 +42,12 @@ class Supervised:
                 await keeping
 
     async def ready(self) -> None:
-        """Returns once the program is ready."""
+        """Return once the program is ready."""
         await self._ready.wait()
 
     @asynccontextmanager
     async def down(self) -> AsyncIterator[None]:
-        """kill -9, and not started again before the end of the block."""
+        """kill -9, and no restart before the end of the block."""
         running = await self._ending()
         self._wanted.clear()
         await running.kill()
@@ -58,7 +58,7 @@ class Supervised:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """SIGSTOP: connections stay open, and it is silent to the end of the block."""
+        """SIGSTOP until the end of the block: connections stay open without an answer."""
         running = await self._process()
         running.process.send_signal(signal.SIGSTOP)
         try:
@@ -67,7 +67,7 @@ class Supervised:
             running.process.send_signal(signal.SIGCONT)
 
     async def terminate(self) -> None:
-        """SIGTERM; it must end well, and is started again."""
+        """SIGTERM, after which the program must exit with code 0, and a restart."""
         running = await self._ending()
         try:
             code = await running.stop()
@@ -79,7 +79,7 @@ class Supervised:
                 self.complaints.append(f"{self.name} ended at SIGTERM with {code}")
 
     async def retire(self) -> None:
-        """SIGTERM, for good."""
+        """SIGTERM without a restart."""
         self._wanted.clear()
         await self.terminate()
 
@@ -105,7 +105,7 @@ class Supervised:
                     self.complaints.append(f"{self.name} ended by itself, with {code}")
 
     async def _ending(self) -> Program:
-        """The process, whose end is asked for now: from here on the program is not ready."""
+        """The process that the caller is about to end; the program is not ready from now on."""
         running = await self._process()
         self._asked_to_end = True
         self._ready.clear()

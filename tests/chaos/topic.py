@@ -1,4 +1,4 @@
-"""The whole topic, read raw, and written where a report needs it."""
+"""Reads all records of the topic, and writes them to a file for a report."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ READ_S = 300.0
 
 
 async def read_topic(servers: str, topic: str) -> list[Record]:
-    """Every record of the topic, each partition's in order."""
+    """All records of the topic, in order within each partition."""
     records: list[Record] = []
     # Without a group, all partitions are assigned.
     consumer = AIOKafkaConsumer(
@@ -31,7 +31,7 @@ async def read_topic(servers: str, topic: str) -> list[Record]:
 
 
 def write_topic(path: Path, records: Sequence[Record]) -> None:
-    """One line for each record: partition, offset, and the value as it is."""
+    """Write a line for each record: partition, offset and value."""
     with path.open("wb") as dump:
         for record in records:
             dump.write(b"%d %d %s\n" % (record.partition, record.offset, record.value or b""))

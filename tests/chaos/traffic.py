@@ -1,7 +1,7 @@
-"""What Fabric does, and what it may do: jobs made by a plan, repeated, polled and cancelled.
+"""The clients' traffic: jobs that are created by plan, created again, polled and cancelled.
 
-The seed decides each job's plan, and each job has dice of its own: however the answers fall, the
-choices are the same.
+The seed decides each job's plan. Each job has its own random numbers, so that the answers do not
+change the choices.
 """
 
 import asyncio
@@ -17,30 +17,30 @@ from tests.chaos.handlers import KINDS
 from tests.chaos.history import FINAL, Operation, Shown
 
 RATE_PER_S = 30
-#: Jobs that are under way at most; more wait to be made.
+#: The maximum number of unfinished jobs; further creates wait.
 MAX_UNDER_WAY = 1500
-#: Where the outcome is unknown, and it is safe to ask again: no answer, or 503.
+#: Answers that leave the outcome unknown, after which a repetition is safe: none (0), or 503.
 UNDECIDED = {0, 503}
-#: Seconds until a client gives up an answer; longer than the facade's own deadline.
+#: Seconds that a client waits for an answer; longer than the facade's own deadline.
 PATIENCE_S = 5.0
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What is to be done with one job."""
+    """What the clients do with one job."""
 
     job: str
     kind: str
-    #: Sent to both replicas at once.
+    #: Whether the create is sent to both replicas at once.
     doubled: bool
-    #: Seconds that the first create is waited for: too short, so that its outcome is unknown.
+    #: Seconds that the client waits for the first create, so short that the outcome is unknown.
     impatience_s: float | None
-    #: Whether it is cancelled: at once, or once it was seen running.
+    #: When the job is cancelled: `at once`, `running` (once it runs), or never (empty).
     cancel: str
     dice: Random
 
 
 def plans(seed: int) -> Iterator[Plan]:
-    """The jobs of a seed, without end."""
+    """An endless sequence of a seed's jobs."""
     for number in count():
         dice = Random(f"{seed} job {number}")
         (kind,) = dice.choices(list(KINDS), [kind.weight for kind in KINDS.values()])
@@ -55,7 +55,7 @@ def plans(seed: int) -> Iterator[Plan]:
 
 
 class Traffic:
-    """The clients of all jobs."""
+    """Creates, polls and cancels jobs by their plans."""
 
     def __init__(self, client: Client, replicas: int) -> None:
         self._client = client
@@ -65,7 +65,7 @@ class Traffic:
         self._canaries = Random(0)
 
     async def run(self, seed: int) -> None:
-        """Makes jobs at a steady rate until cancelled; those that were made go on."""
+        """Create jobs at a steady rate until cancelled; clients of existing jobs continue."""
         clock = asyncio.get_running_loop().time
         due = clock()
         for plan in plans(seed):
@@ -78,9 +78,9 @@ class Traffic:
             await asyncio.sleep(due - clock())
 
     async def settle(self, within_s: float) -> int:
-        """Waits until every job was seen in its final state; how many were not.
+        """Wait until each job was seen in its final state; the number of jobs that were not.
 
-        Raises what a client of ours stumbled over.
+        Raises the error of a client whose code failed.
         """
         left = set(self._jobs)
         if left:
@@ -93,7 +93,7 @@ class Traffic:
         return len(left)
 
     async def canary(self, replica: int) -> None:
-        """Returns once a job was made, run and seen on one replica."""
+        """Return once one replica has created a job, and shown its end."""
         job = str(UUID(int=self._canaries.getrandbits(128), version=4))
         while (await self._client.create(job, "instant", replica, PATIENCE_S)).code != 202:
             await asyncio.sleep(0.2)
@@ -101,7 +101,7 @@ class Traffic:
             await asyncio.sleep(0.1)
 
     async def poll_all(self, jobs: list[str], seed: int) -> None:
-        """Polls each job once more, on any replica."""
+        """Poll each job once more, on a random replica."""
         dice, places = Random(f"{seed} last polls"), asyncio.Semaphore(20)
 
         async def poll(job: str, replica: int) -> None:
@@ -131,12 +131,12 @@ class Traffic:
                 cancelled = True
             await asyncio.sleep(wait_s)
             wait_s = min(5.0, wait_s * 1.6 + 0.1)
-        # What is final is looked at again: it must not change.
+        # A second poll, because a final state must not change.
         await asyncio.sleep(plan.dice.uniform(0, 2))
         await self._poll(plan)
 
     async def _accepted(self, plan: Plan) -> bool:
-        """Creates the job until it is accepted; false where it is refused."""
+        """Repeat the create until its outcome is known; whether the job was accepted."""
         first = self._replica(plan)
         patience_s = plan.impatience_s or PATIENCE_S
         tries = [self._client.create(plan.job, plan.kind, first, patience_s)]
@@ -166,7 +166,7 @@ class Traffic:
 
 
 def _backoff(dice: Random) -> Iterator[float]:
-    """Seconds before each repetition: soon at first, then as a facade asks for beside its 503."""
+    """Seconds before each repetition: short at first, then up to the `Retry-After` of a 503."""
     longest_s = 1.0
     while True:
         yield dice.uniform(0.2, longest_s)

@@ -1,4 +1,4 @@
-"""Every validator by the name that the report gives its breaches."""
+"""All validators, by the names of their breaches in the report."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,5 +26,5 @@ VALIDATORS: dict[str, Validator] = {
 
 
 def validate(evidence: Evidence) -> dict[str, list[str]]:
-    """The breaches that each validator found."""
+    """The breaches that each validator finds."""
     return {name: list(validator(evidence)) for name, validator in VALIDATORS.items()}
