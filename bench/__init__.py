@@ -1,1 +1,1 @@
-"""What is measured, and what it is measured against."""
+"""The benchmark: what is measured, and what it is compared with."""

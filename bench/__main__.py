@@ -1,4 +1,4 @@
-"""`make bench`: measures, and prints a table; with --json, one JSON object."""
+"""`make bench`: measure, and print a table, or with --json one JSON object."""
 
 import argparse
 import asyncio
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 class Bench:
-    """Measures groups of figures, all on one broker that is warm."""
+    """Measures groups of figures on one broker, which is warm."""
 
     def __init__(self, folder: Path, effort: Effort, stack: ExitStack) -> None:
-        """The broker, which is started with the first group, ends with the stack."""
+        """`stack` stops the broker, which starts with the first group."""
         self._folder = folder
         self._effort = effort
         self._stack = stack
         self._kafka: ApacheKafka | None = None
 
     def measure(self, group: Group, wanted: set[str]) -> list[Figure]:
-        """The figures of a group that are wanted; where it can't be measured, why."""
+        """The wanted figures of a group, or the reason why the group can't be measured."""
         goals = {name: goal for name, goal in group.goals.items() if name in wanted}
         for needed in group.needs:
             if reason := needed():
@@ -42,7 +42,7 @@ class Bench:
         return [figure(name, goal, series[name]) for name, goal in goals.items()]
 
     def run(self, name: str, measure: Callable[[Ground], Coroutine[Any, Any, T]]) -> T:
-        """What is measured, on a ground of this name."""
+        """Measure on a ground of this name."""
         kafka = self._kafka
         if kafka is None:
             kafka = self._kafka = self._stack.enter_context(broker(self._folder))
@@ -53,16 +53,20 @@ class Bench:
 
 
 def main() -> int:
-    """Measures what is asked for; fails where an answer was wrong."""
+    """Measure what the options ask for; the exit code is not 0 after a wrong answer."""
     names = [name for group in GROUPS for name in group.goals]
     arguments = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments.add_argument("--only", default="", help=f"some of {', '.join(names)}")
-    arguments.add_argument("--rounds", type=int, default=5, help="rounds a figure")
-    arguments.add_argument("--seconds", type=float, default=5, help="seconds of load a round")
-    arguments.add_argument("--lives", type=int, default=3000, help="whole lives a round")
-    arguments.add_argument("--stored", type=int, default=1_000_000, help="jobs where many are")
-    arguments.add_argument("--curve", action="store_true", help="load against latency, with --json")
+    arguments.add_argument("--only", default="", help=f"measure only some of: {', '.join(names)}")
+    arguments.add_argument("--rounds", type=int, default=5, help="rounds per figure")
+    arguments.add_argument("--seconds", type=float, default=5, help="seconds of load per round")
+    arguments.add_argument("--lives", type=int, default=3000, help="whole lives of jobs per round")
+    arguments.add_argument(
+        "--stored", type=int, default=1_000_000, help="stored jobs in the figures about many jobs"
+    )
+    arguments.add_argument(
+        "--curve", action="store_true", help="measure latency by load; needs --json"
+    )
     asked = arguments.parse_args()
     wanted = {name.strip() for name in asked.only.split(",") if name.strip()} or set(names)
     if unknown := wanted - set(names):
@@ -79,7 +83,7 @@ def main() -> int:
                 try:
                     figures += bench.measure(group, wanted)
                 except (WrongAnswerError, AssertionError, TimeoutError) as error:
-                    # What was measured besides is worth saying all the same.
+                    # The other figures are printed all the same.
                     failed = True
                     logging.exception("%s can't be measured", ", ".join(group.goals))
                     figures += [

@@ -1,7 +1,7 @@
-"""`python -m bench.bare`: the facade's own HTTP, with no log behind it.
+"""`python -m bench.bare`: the facade's HTTP part without a log.
 
-Routing, decoding, authentication and checks are the product's; a create is accepted at once, and a
-poll is answered with a constant. What the log costs is the difference.
+Routing, decoding, authentication and checks are the product's. A create is accepted at once, and a
+poll gets a constant answer. The difference to a facade is the cost of the log.
 """
 
 import asyncio
@@ -51,40 +51,40 @@ _ENTRY = StoredJob(_JOB, 0, 0, 0)
 
 
 class Nowhere(Jobs):
-    """Takes every command, and keeps nothing."""
+    """A stand-in for jobs that accepts every command and stores nothing."""
 
     def __init__(self) -> None:
         pass
 
     def is_known(self, job_id: str) -> bool:
-        """Nothing is."""
+        """No job is known."""
         return False
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
-        """Done."""
+        """Accept the command."""
         return _ENTRY
 
 
 class Constant(Operations):
-    """Polls have one answer."""
+    """A stand-in for the replica with one answer for every poll."""
 
     async def state(self, instance: Instance) -> Job:
-        """It waits."""
+        """The job, which waits."""
         return _JOB
 
 
 class Well:
-    """What has no log behind it is always well."""
+    """The health of a program without log, which is always ready."""
 
     def failures(self) -> Sequence[str]:
-        """Nothing is wrong."""
+        """No reasons."""
         return ()
 
     unready_reasons = failures
 
 
 async def serve(settings: FacadeSettings) -> None:
-    """Answers until cancelled."""
+    """Serve until cancelled."""
     trusted = authenticator(settings)
     if trusted:
         await trusted.keys.start()

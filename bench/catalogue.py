@@ -1,4 +1,4 @@
-"""Every figure, its goal, and what it needs of the machine."""
+"""All figures with their goals and their requirements of the machine."""
 
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -18,26 +18,26 @@ NEEDS: tuple[Need, ...] = (apache_kafka.why_unavailable, load.why_unavailable)
 
 
 class Group(NamedTuple):
-    """Figures that are measured together, on a ground of their own."""
+    """Figures that are measured together on their own ground."""
 
     goals: dict[str, Goal | None]
     run: Callable[[Ground], Coroutine[Any, Any, dict[str, Series]]]
-    #: Each says what is missing on this machine, if anything is.
+    #: Functions that return what the machine lacks, or None.
     needs: tuple[Need, ...] = NEEDS
 
 
 def at_least(value: float) -> Goal:
-    """More is better."""
+    """A goal where more is better."""
     return Goal(value, at_least=True)
 
 
 def at_most(value: float) -> Goal:
-    """Less is better."""
+    """A goal where less is better."""
     return Goal(value, at_least=False)
 
 
 def against(peer: Peer, **goals: Goal | None) -> Group:
-    """Whole lives, and what they cost, against a peer's."""
+    """The figures of whole lives per second and their CPU, compared with a peer."""
     return Group(goals, partial(lives.versus, peer=peer), (*NEEDS, peer.why_unavailable))
 
 
@@ -61,6 +61,6 @@ GROUPS = (
     against(CELERY, lives_vs_celery=at_least(4), cpu_vs_celery=None),
     against(PROCRASTINATE, lives_vs_procrastinate=at_least(4), cpu_vs_procrastinate=None),
     against(TEMPORAL, lives_vs_temporal=None, cpu_vs_temporal=None),
-    # Nothing is kept there: the price of keeping it.
+    # This peer stores nothing, so that the ratio is the price of storing.
     against(IN_PROCESS, lives_vs_in_process=None, cpu_vs_in_process=None),
 )

@@ -1,4 +1,4 @@
-"""What the product's figures stand on: a broker, an issuer of tokens, and the programs."""
+"""The environment of the product's figures: a broker, an issuer of tokens, and the programs."""
 
 import sys
 import uuid
@@ -14,9 +14,9 @@ from tests.support.apache_kafka import ApacheKafka
 from tests.support.brokers import Cluster
 from tests.support.programs import Program, program
 
-#: As in production: both compilers, and a collector made for throughput and short pauses.
+#: The broker's JVM as in production: both compilers, and the G1 collector.
 JVM = ("-Xms1g", "-Xmx1g", "-XX:+UseG1GC")
-#: Reading a million jobs anew takes minutes.
+#: Seconds until a facade is ready; to read a million jobs takes minutes.
 READY_S = 3600
 TENANT = "de000000-0000-4000-8000-000000000001"
 PARTITIONS = 24
@@ -31,24 +31,24 @@ SLOTS = 100
 
 
 class Effort(NamedTuple):
-    """How much is done for a figure."""
+    """How much work is done for a figure."""
 
     rounds: int
-    #: How long a round's load lasts.
+    #: Seconds of load per round.
     seconds: float
-    #: How many jobs a round of whole lives has.
+    #: Jobs per round of whole lives.
     lives: int
-    #: How many jobs are stored where many are.
+    #: Stored jobs in the figures about many jobs.
     stored: int
 
 
 def broker(folder: Path) -> ApacheKafka:
-    """The broker of all figures, to be started; it is cold."""
+    """The broker of all figures, not started yet."""
     return ApacheKafka(folder / "kafka", jvm=JVM)
 
 
 class Ground:
-    """The broker and the issuer, and what a program of the product needs to use them."""
+    """The broker and the issuer, with the settings of programs that use them."""
 
     def __init__(self, folder: Path, kafka: ApacheKafka, issuer: Issuer, effort: Effort) -> None:
         self.folder = folder
@@ -56,32 +56,32 @@ class Ground:
         self.effort = effort
         self._issuer = issuer
         self._log = (folder / "programs.log").open("ab")
-        #: Where the handlers of this ground write.
+        #: The file that the handlers write to.
         self.seen = folder / "seen"
 
     @property
     def headers(self) -> dict[str, str]:
-        """What Fabric sends for a user of the tenant."""
+        """The headers that Fabric sends for a user of the tenant."""
         return self._issuer.headers(TENANT)
 
     def topic(self) -> str:
-        """The name of a topic that is not there yet."""
+        """The name of a topic that does not exist yet."""
         return f"bench.{uuid.uuid4()}"
 
     def state_dir(self) -> Path:
-        """A folder that is not there yet."""
+        """The path of a folder that does not exist yet."""
         return self.folder / f"state-{uuid.uuid4()}"
 
     @asynccontextmanager
     async def facade(self, topic: str, state_dir: Path | None = None) -> AsyncIterator[Program]:
-        """A replica, run as its users run it: authentication on, state on disk."""
+        """A facade replica as users run it: authentication on, state on disk."""
         state = {"FABRIC_JOBS_STATE_DIR": str(state_dir or self.state_dir())}
         async with self._program("facade", **self._settings(topic), **state) as running:
             yield running
 
     @asynccontextmanager
     async def bare(self) -> AsyncIterator[Program]:
-        """The facade's HTTP with no log behind it."""
+        """The facade's HTTP part without a log."""
         async with self._program("bench.bare", **self._settings("")) as running:
             yield running
 
@@ -111,7 +111,7 @@ class Ground:
 
 
 def instances(replica: Program, job_type: str) -> str:
-    """The address of a replica's job instances, without their ids."""
+    """The URL of a replica's job instances, without their ids."""
     return (
         f"{replica.ready['http']}/workspaces/{uuid.UUID(int=1)}/items/{ITEM_TYPE}/"
         f"{uuid.UUID(int=2)}/jobTypes/{job_type}/instances/"
@@ -120,7 +120,7 @@ def instances(replica: Program, job_type: str) -> str:
 
 @contextmanager
 def ground(folder: Path, kafka: ApacheKafka, effort: Effort) -> Iterator[Ground]:
-    """A folder of its own on the broker of all, and an issuer, for as long as the block lasts."""
+    """A ground with its own folder and issuer on the shared broker, until the end of the block."""
     folder.mkdir()
     with Issuer() as issuer:
         yield Ground(folder, kafka, issuer, effort)

@@ -1,4 +1,4 @@
-"""The jobs of the bench: one that does nothing, one that says when it began, one that waits."""
+"""The bench's handlers: one does nothing, one writes its start time, one waits for a cancel."""
 
 import asyncio
 import os
@@ -12,13 +12,13 @@ from fabric_jobs.executor import Executor, Job
 
 executor = Executor()
 ITEM_TYPE = "Bench.Item"
-#: Where the handlers write what they saw: pairs of nanoseconds, by the machine's monotonic clock.
+#: The variable of the file for pairs of nanoseconds of the machine's monotonic clock.
 SEEN = "BENCH_SEEN"
 PAIR = struct.Struct("<QQ")
 
 
 class Sent(msgspec.Struct):
-    """When the client sent the create, in nanoseconds of the monotonic clock."""
+    """The payload: the create's send time in nanoseconds of the monotonic clock."""
 
     sent: int
 
@@ -30,18 +30,18 @@ def _seen(*pair: int) -> None:
 
 @executor.job(ITEM_TYPE, "nothing")
 async def nothing(job: Job[Any]) -> None:
-    """Ends at once."""
+    """Completes at once."""
 
 
 @executor.job(ITEM_TYPE, "timed")
 async def timed(job: Job[Sent]) -> None:
-    """Says when its first line ran."""
+    """Writes the send time and the time of its first line."""
     _seen(job.payload.sent, time.monotonic_ns())
 
 
 @executor.job(ITEM_TYPE, "waiting")
 async def waiting(job: Job[Sent]) -> None:
-    """Says that it began, and when it was cancelled."""
+    """Writes its start time and the time of its cancel."""
     _seen(job.payload.sent, 0)
     try:
         await asyncio.sleep(3600)

@@ -1,7 +1,7 @@
-"""`python -m bench.life JSON`: whole lives, driven and looked at; one JSON object out.
+"""`python -m bench.life JSON`: drives and polls whole lives of jobs, and prints one JSON object.
 
-Every job is created with a fresh id, and polled until its state is final; a life is over with that
-answer. Connections are kept alive, and there is one request at a time on each.
+Each job is created with a new id and polled until its state is final, which ends its life.
+Connections are kept alive, and each carries one request at a time.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ PATIENCE_S = 100.0
 
 
 class Plan(Struct):
-    """What is to be lived."""
+    """The jobs to drive."""
 
-    #: The address of the jobs, without their ids.
+    #: The URL of the jobs, without their ids.
     url: str
     headers: dict[str, str]
     salt: str
@@ -31,13 +31,13 @@ class Plan(Struct):
 
 
 class Answer(Struct):
-    """What a poll says."""
+    """A job's state in a poll's answer."""
 
     status: str
 
 
 class Connection:
-    """One kept-alive connection; asks one thing at a time."""
+    """A keep-alive connection that sends one request at a time."""
 
     def __init__(self, plan: Plan) -> None:
         self._url = urlsplit(plan.url)
@@ -45,14 +45,14 @@ class Connection:
         self._head = f" HTTP/1.1\r\nHost: {self._url.netloc}\r\n" + "".join(lines)
 
     async def open(self) -> "Connection":
-        """Connects."""
+        """Open the connection."""
         self._reader, self._writer = await asyncio.open_connection(
             self._url.hostname, self._url.port
         )
         return self
 
     async def ask(self, method: str, job_id: str, body: bytes = b"") -> tuple[int, bytes]:
-        """The status and the body of an answer."""
+        """Send a request; the status and body of the answer."""
         sized = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         head = (
             f"{method} {self._url.path}{job_id}{self._head}{sized if body else chr(13) + chr(10)}"
@@ -67,12 +67,12 @@ class Connection:
         return int(lines[0].split(b" ", 2)[1]), await self._reader.readexactly(length)
 
     def close(self) -> None:
-        """Hangs up."""
+        """Close the connection."""
         self._writer.close()
 
 
 async def live(plan: Plan) -> dict[str, float]:
-    """Lives all, and says how long that took. Raises `ValueError` for an answer that is wrong."""
+    """Drive all jobs to their ends, and time it. Raises `ValueError` for a wrong answer."""
     ids = (f"{plan.salt}-0000-4000-8000-{count:012x}" for count in range(plan.lives))
     accepted: deque[str] = deque()
     begun = time.perf_counter()
@@ -80,9 +80,9 @@ async def live(plan: Plan) -> dict[str, float]:
         async with asyncio.timeout(PATIENCE_S):
             await _on_each(plan, lambda one: _create(one, ids, accepted))
             created = time.perf_counter()
-            # Only once the last is over, so that each life has one poll, whatever is measured.
+            # Poll only after the last job has ended, so that each job has one poll.
             await _once_over(plan, accepted[-1])
-            # New connections: servers end those that are silent for some seconds.
+            # New connections, because servers close those that were idle for some seconds.
             polls = await _on_each(plan, lambda one: _poll(one, accepted))
     except TimeoutError:
         raise ValueError(f"not over in {PATIENCE_S:.0f} s: {[*accepted][:3]}") from None
@@ -118,7 +118,7 @@ async def _create(connection: Connection, ids: Iterator[str], accepted: deque[st
         status, answer = await connection.ask("POST", job_id, body)
         if status != 202:
             raise ValueError(f"a create was answered with {status}: {answer!r}")
-        # Where a job has another name for polls, the answer says it.
+        # The answer may give the job another id for polls.
         accepted.append(answer.decode() or job_id)
         creates += 1
     return creates

@@ -1,4 +1,4 @@
-"""Load over HTTP, from a process of its own: wrk, with fresh ids and every answer looked at."""
+"""Load over HTTP by wrk, in its own process, with new ids and a check of every answer."""
 
 import asyncio
 import secrets
@@ -14,11 +14,11 @@ CONNECTIONS = 64
 
 
 class WrongAnswerError(Exception):
-    """Work was not done as asked: what was measured is no figure."""
+    """A service gave a wrong answer, so that the measurement is void."""
 
 
 class Loaded(Struct, frozen=True):
-    """What wrk saw."""
+    """The counts of a wrk run."""
 
     answers: int
     seconds: float
@@ -30,17 +30,17 @@ class Loaded(Struct, frozen=True):
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return self.answers / self.seconds
 
 
 def why_unavailable() -> str | None:
-    """Why no load can be made on this machine, None when it can."""
+    """Why this machine can make no load, or None."""
     return None if shutil.which("wrk") else "no wrk on PATH: apt-get install wrk"
 
 
 def fresh() -> str:
-    """The first digits of ids that nobody used."""
+    """The first digits of unused ids."""
     return secrets.token_hex(4)
 
 
@@ -53,7 +53,7 @@ async def creates(
     connections: int = CONNECTIONS,
     pause_ms: float = 0,
 ) -> Loaded:
-    """Creates with fresh ids. Raises `WrongAnswerError` unless each is answered with 202."""
+    """Send creates with new ids. Raises `WrongAnswerError` unless each is answered with 202."""
     arguments = ("create", "202", salt or fresh(), "0", str(round(pause_ms)))
     return await _wrk(url, headers, seconds, connections, *arguments)
 
@@ -61,7 +61,7 @@ async def creates(
 async def polls(
     url: str, headers: dict[str, str], seconds: float, *, salt: str, known: int
 ) -> Loaded:
-    """Polls of ids that were created. Raises `WrongAnswerError` unless each answer is a state."""
+    """Poll created jobs. Raises `WrongAnswerError` unless each answer is a state."""
     arguments = ("poll", "200", salt, str(known), "0")
     return await _wrk(url, headers, seconds, CONNECTIONS, *arguments)
 

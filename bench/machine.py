@@ -1,4 +1,4 @@
-"""What the figures were measured on, and what is missing here."""
+"""The machine that the figures are measured on, and where its servers are."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ PEER_LIBRARIES = ("celery", "fastapi", "procrastinate", "saq", "temporalio")
 
 
 def described() -> dict[str, str]:
-    """Versions, cores and load."""
+    """The machine's cores and load, and the versions of the programs."""
     ground = {
         "cores": str(os.cpu_count()),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
@@ -37,6 +37,6 @@ def described() -> dict[str, str]:
 
 
 def found_program(name: str) -> str | None:
-    """Where a server is; Debian keeps PostgreSQL's outside of PATH."""
+    """The path of a server program, or None. Debian installs PostgreSQL's outside of PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(debian[-1]) if debian else shutil.which(name)

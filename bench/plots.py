@@ -1,4 +1,4 @@
-"""`.venv-bench/bin/python -m bench.plots JSON FOLDER`: the plots of what `make bench` said."""
+"""`.venv-bench/bin/python -m bench.plots JSON FOLDER`: plots of the JSON of `make bench`."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from matplotlib import pyplot
 
 
 def load_latency(points: list[list[float]], path: Path) -> None:
-    """Load against latency."""
+    """Plot load against latency."""
     per_s, p50_ms, p99_ms = zip(*points, strict=True)
     figure, axes = pyplot.subplots(figsize=(7, 4))
     axes.plot(per_s, p99_ms, "o-", label="p99")
@@ -23,7 +23,7 @@ def load_latency(points: list[list[float]], path: Path) -> None:
 
 
 def stored_cost(measured: dict[str, dict[str, list[float]]], path: Path) -> None:
-    """Cost against stored jobs, as a share of the cost with few."""
+    """Plot the cost with many stored jobs, relative to the cost with few."""
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for name, unit in (
         ("million_jobs_mb", "mb"),

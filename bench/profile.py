@@ -1,7 +1,7 @@
-"""`python -m bench.profile`: where the CPU of a facade and an executor goes, by py-spy.
+"""`python -m bench.profile`: the CPU of a facade and an executor by part, measured by py-spy.
 
-One block for each kind of load; percent of the samples in which Python ran, by the part of the code
-that stands lowest in the stack and is a part at all.
+It prints a block for each kind of load: the percentage of samples by part of the code, among those
+in which Python ran. A sample counts for the deepest function in its stack that belongs to a part.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from bench.life import Plan
 from bench.machine import PEERS
 from bench.work import run, work
 
-#: The parts, by what their files' paths hold; the first that fits counts.
+#: Parts, each with a fragment of its files' paths; the first match counts.
 PARTS = {
     "facade/auth": "auth",
     "facade/lifecycle": "decide",
@@ -45,7 +45,7 @@ PARTS = {
 
 
 def parts(raw: str) -> Counter[str]:
-    """Samples by part, of py-spy's raw stacks."""
+    """The number of samples by part, from py-spy's raw stacks."""
     counted: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, samples = line.rpartition(" ")
@@ -56,7 +56,7 @@ def parts(raw: str) -> Counter[str]:
 
 
 def frames(raw: str) -> Counter[str]:
-    """Samples by the function on whose behalf they were taken, once a stack."""
+    """The number of samples by function; each stack counts a function once."""
     counted: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, samples = line.rpartition(" ")
@@ -66,7 +66,7 @@ def frames(raw: str) -> Counter[str]:
 
 
 async def spied(pid: int, seconds: float, folder: Path) -> str:
-    """What py-spy saw of a process that was busy."""
+    """Sample a busy process with py-spy; its raw stacks."""
     out = folder / f"{pid}.raw"
     options = ["--pid", str(pid), "--format", "raw", "--full-filenames", "--output", str(out)]
     spy = str(PEERS / "bin" / "py-spy")
@@ -85,7 +85,7 @@ async def spied(pid: int, seconds: float, folder: Path) -> str:
 
 
 def show(title: str, raw: str) -> None:
-    """A block of the page."""
+    """Print one block of the profile."""
     by_part, by_frame = parts(raw), frames(raw)
     total = by_part.total() or 1
     print(f"{title} ({total} samples)")
@@ -97,7 +97,7 @@ def show(title: str, raw: str) -> None:
 
 
 async def profile(here: Ground) -> None:
-    """Creates, then whole lives."""
+    """Profile creates, then whole lives of jobs."""
     topic, seconds = here.topic(), here.effort.seconds
     async with here.facade(topic) as facade:
         url = instances(facade, "nothing")

@@ -1,9 +1,9 @@
-"""`python -m bench.raw hop|replay SERVERS TOPIC`: the floor, which is Kafka's client alone.
+"""`python -m bench.raw hop|replay SERVERS TOPIC`: the lower bound, set by Kafka's client alone.
 
-`hop`: records sent one by one, each timed from its send to its arrival at a consumer in the same
-loop. At rest there is a pause between two, as between the starts that hops measure: client, broker
-and machine take more than twice as long where they have slept. Busy, there is none.
-`replay`: the whole topic read and decoded, and nothing kept.
+`hop` sends records one by one and times each from its send to its arrival at a consumer in the same
+loop. The idle measurement pauses between two records as the figures of idle services do, because
+client, broker and machine are less than half as fast after a sleep. The busy one does not pause.
+`replay` reads and decodes the whole topic, and stores nothing.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ def _consumer(servers: str) -> AIOKafkaConsumer:
 
 
 async def hop(servers: str, topic: str) -> dict[str, float]:
-    """The medians of one record's way."""
+    """The medians of the times of one record, from its send to its reading."""
     producer = AIOKafkaProducer(
         bootstrap_servers=servers, acks="all", enable_idempotence=True, linger_ms=0
     )
@@ -69,7 +69,7 @@ async def _hop(
 
 
 async def replay(servers: str, topic: str) -> dict[str, float]:
-    """Records a second, and how many there were."""
+    """Records read per second, and their number."""
     consumer = _consumer(servers)
     await consumer.start()
     try:

@@ -1,4 +1,4 @@
-"""What was measured, as figures: ratios of rounds, their median and their spread."""
+"""Figures: the ratios of each figure's rounds, with their median and spread."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -9,17 +9,17 @@ from msgspec import Struct
 
 
 class Goal(Struct, frozen=True):
-    """What a figure should be."""
+    """The value that a figure should reach."""
 
     value: float
-    #: Whether more is better, and the value the least.
+    #: Whether more is better, so that the value is a minimum.
     at_least: bool
 
     def __str__(self) -> str:
         return f"{'≥' if self.at_least else '≤'} {self.value:g}"
 
     def met_by(self, value: float) -> bool:
-        """Whether this is good enough."""
+        """Whether the value meets the goal."""
         return value >= self.value if self.at_least else value <= self.value
 
 
@@ -27,35 +27,35 @@ class Figure(Struct, frozen=True, kw_only=True):
     """One line of the table."""
 
     name: str
-    #: None for a figure that is shown for comparison alone.
+    #: None for a figure that is only a comparison.
     goal: str | None
-    #: The median of the rounds; none where it was not measured.
+    #: The median of the rounds, or None where the figure was not measured.
     value: float | None = None
     met: bool | None = None
     #: The lowest and the highest round.
     spread: tuple[float, float] | None = None
     rounds: tuple[float, ...] = ()
-    #: What the ratios are of, round by round, by name.
+    #: The measured values behind the ratios: a list of the rounds for each name.
     measured: dict[str, list[float]] = {}
-    #: Why it was not measured, and what to do.
+    #: Why the figure was not measured, and how to change that.
     skipped: str | None = None
 
 
 class Series(Struct):
-    """What one figure's rounds have measured; each round ends in one number, mostly a ratio."""
+    """The measurements of one figure; each round has one result, which is mostly a ratio."""
 
     rounds: list[float] = []
     measured: dict[str, list[float]] = {}
 
     def add(self, value: float, **measured: float) -> None:
-        """One more round."""
+        """Add a round."""
         self.rounds.append(value)
         for name, number in measured.items():
             self.measured.setdefault(name, []).append(number)
 
 
 def figure(name: str, goal: Goal | None, series: Series) -> Figure:
-    """The line that the rounds make."""
+    """The figure of the rounds."""
     value = median(series.rounds)
     return Figure(
         name=name,
@@ -69,12 +69,12 @@ def figure(name: str, goal: Goal | None, series: Series) -> Figure:
 
 
 def skipped(name: str, goal: Goal | None, reason: str) -> Figure:
-    """The line of a figure that was not measured."""
+    """The figure that was not measured, with the reason."""
     return Figure(name=name, goal=str(goal) if goal else None, skipped=reason)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which so many percent of the values lie, by nearest rank."""
+    """The percentile of the values, by nearest rank."""
     ordered = sorted(values)
     rank = max(ceil(percent / 100 * len(ordered)), 1)
     return ordered[rank - 1]
@@ -85,14 +85,14 @@ def as_json(
     ground: dict[str, str],
     load_latency: Sequence[tuple[float, float, float]] | None = None,
 ) -> str:
-    """One object: the figures, what they were measured on, and latency by load where asked for."""
+    """The figures, the machine, and the latency by load if it was measured, as one JSON object."""
     said = {"figures": figures, "ground": ground, "load_latency": load_latency}
     text = msgspec.json.encode(said)
     return msgspec.json.format(text, indent=2).decode()
 
 
 def as_table(figures: Sequence[Figure]) -> str:
-    """A table in Markdown."""
+    """The figures as a Markdown table."""
     lines = [
         "| figure | goal | value | lowest to highest | measured (medians) |",
         "|---|---|---|---|---|",

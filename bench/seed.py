@@ -1,6 +1,6 @@
-"""`python -m bench.seed SERVERS TOPIC JOBS`: a topic with so many jobs that are over.
+"""`python -m bench.seed SERVERS TOPIC JOBS`: writes a topic with a number of ended jobs.
 
-Each is three records: requested, started, completed, as the lifecycle writes them.
+Each job has three records as the lifecycle writes them: requested, started, completed.
 """
 
 import sys
@@ -32,7 +32,7 @@ EVENTS = [str(uuid.UUID(int=number)) for number in (2, 3, 4)]
 
 
 def _life() -> list[bytes]:
-    """The events of one life, whose ids are to be replaced."""
+    """The events of one job's life, as a template for other ids."""
     commands: list[Command] = [
         Request(
             job_id=JOB,
@@ -63,7 +63,7 @@ def _now() -> datetime:
 
 
 def seed(servers: str, topic: str, jobs: int) -> dict[str, int]:
-    """Writes them, and says how many records they are."""
+    """Write the jobs' events; the number of records."""
     producer = Producer(
         {
             "bootstrap.servers": servers,
@@ -88,7 +88,7 @@ def seed(servers: str, topic: str, jobs: int) -> dict[str, int]:
                 except BufferError:
                     producer.poll(0.1)
         if not number % 1000:
-            # Times that differ, as in life.
+            # The jobs have different times, as in production.
             life = _life()
             producer.poll(0)
     assert producer.flush(60) == 0

@@ -1,16 +1,16 @@
-"""What a process and its children use, by /proc."""
+"""CPU and memory of a process and its children, read from /proc."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-#: Of /proc/PID/stat behind the command's name: the parent, and user and system time.
+#: Fields of /proc/PID/stat after the command's name: the parent, and user and system time.
 _PARENT, _USER, _SYSTEM = 1, 11, 12
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """CPU seconds that these processes and all below them have used."""
+    """CPU seconds that these processes and their descendants have used."""
     wanted, stats = set(pids), _stats()
     grown = True
     while grown:
@@ -22,7 +22,7 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """The resident memory of a process, in MB."""
+    """The resident memory of a process in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1000
@@ -36,6 +36,6 @@ def _stats() -> dict[int, list[str]]:
             try:
                 text = (folder / "stat").read_text()
             except OSError:
-                continue  # it ended meanwhile
+                continue  # the process has ended
             stats[int(folder.name)] = text.rpartition(")")[2].split()
     return stats

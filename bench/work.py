@@ -1,4 +1,4 @@
-"""Work of the bench in processes of their own."""
+"""Runs parts of the bench in separate processes."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from bench.load import WrongAnswerError
 
 
 async def work(module: str, *arguments: str) -> dict[str, Any]:
-    """The JSON object that `python -m bench.MODULE` says. Raises `WrongAnswerError`."""
+    """The JSON object that `python -m bench.MODULE` prints. Raises `WrongAnswerError`."""
     said: dict[str, Any] = msgspec.json.decode(
         await run(sys.executable, "-m", f"bench.{module}", *arguments, environment={})
     )
@@ -20,7 +20,7 @@ async def work(module: str, *arguments: str) -> dict[str, Any]:
 
 
 async def run(*command: str, environment: dict[str, str]) -> bytes:
-    """What a program says. Raises `WrongAnswerError` where it fails."""
+    """The output of a program. Raises `WrongAnswerError` where the program fails."""
     process = await asyncio.create_subprocess_exec(
         *command, env=os.environ | environment, stdout=PIPE, stderr=PIPE
     )
@@ -31,6 +31,6 @@ async def run(*command: str, environment: dict[str, str]) -> bytes:
             process.kill()
             await process.wait()
     if process.returncode:
-        # Not the arguments: tokens may be among them.
+        # The arguments are left out because they may have tokens.
         raise WrongAnswerError(f"{' '.join(command[:3])}: {errors.decode()[-2000:]}")
     return out

@@ -1,4 +1,4 @@
-"""The brokers that tests run on, a fresh topic for each test, Node, and a browser."""
+"""Fixtures of all tests: brokers, a new topic for each test, Node, and a browser."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    """A broker of Apache Kafka that demands to know who comes, and has ACLs."""
+    """One broker of Apache Kafka with authentication and ACLs."""
     if reason := why_unavailable():
         no_apache_kafka(reason)
     with SecuredKafka(tmp_path_factory.mktemp("secured")) as kafka:
@@ -48,14 +48,14 @@ def embedded() -> Iterator[Cluster]:
 
 @pytest.fixture(params=["embedded", "apache"])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    """Either broker: what runs on the one must run on the other."""
+    """Each broker in turn, for code that must run on both."""
     found: Cluster = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture(scope="session")
 def examples() -> Path:
-    """The folder of the examples, where those in JavaScript can be run."""
+    """The folder of the examples, with their npm packages installed."""
     if reason := node_examples.why_unavailable() or node_examples.install():
         missing("Node", reason)
     return node_examples.EXAMPLES
@@ -63,7 +63,7 @@ def examples() -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The browser that is installed; none is downloaded."""
+    """The path of the installed Chromium; none is downloaded."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         missing("Chromium", "no chromium on PATH: install your system's package of it")
@@ -72,7 +72,7 @@ def chromium() -> str:
 
 @pytest.fixture
 def ipv6_port() -> int:
-    """A free port of ::1, where the machine has one."""
+    """A free port of ::1, if the machine has IPv6."""
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as trial:
             port: int = trial.getsockname()[1]
@@ -83,5 +83,5 @@ def ipv6_port() -> int:
 
 @pytest.fixture
 def topic() -> str:
-    """A topic of the test's own."""
+    """The name of a new topic."""
     return f"test.{uuid.uuid4()}"

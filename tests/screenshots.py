@@ -1,4 +1,4 @@
-"""`python -m tests.screenshots`: the pictures of the job monitor in the README."""
+"""`python -m tests.screenshots`: take the README's pictures of the job monitor."""
 
 import asyncio
 import shutil
@@ -8,7 +8,7 @@ from datetime import timedelta
 from playwright.async_api import async_playwright
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
-from tests.support.chromium import ARGUMENTS, is_live, opened, served
+from tests.support.chromium import ARGUMENTS, await_live, open_page, serve
 from tests.support.monitor import EXECUTOR, FoldedJobs, make_monitor
 from tests.support.paths import ROOT
 
@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 SIZE = {"width": 1100, "height": 500}
 
 
-#: Minutes ago, job type, item type, seconds that it took, and the code of its error.
+#: Ended jobs: minutes ago, job type, item type, seconds of the run, and the error code.
 ENDED = [
     (64, "refresh", "Report", 41.0, ""),
     (52, "train", "Model", 600.0, "HandlerError"),
@@ -26,7 +26,7 @@ ENDED = [
     (18, "import", "Lakehouse", 0.4, "PayloadInvalid"),
     (12, "export", "Lakehouse", 9.1, ""),
 ]
-#: Seconds ago, job type, item type, and how far it is.
+#: Running jobs: seconds ago, job type, item type, and the progress.
 RUNNING = [
     (250, "train", "Model", 0.37),
     (95, "refresh", "Report", 0.9),
@@ -35,10 +35,10 @@ RUNNING = [
 
 
 def busy() -> FoldedJobs:
-    """An hour's jobs."""
+    """A monitor's state with the jobs of an hour."""
     fold = FoldedJobs()
     for minutes, job_type, item, took_s, code in ENDED:
-        job_id = started(fold, minutes * 60, job_type, item)
+        job_id = start(fold, minutes * 60, job_type, item)
         fold.progress(job_id, 0.6)
         fold.age -= timedelta(seconds=took_s)
         if code:
@@ -49,7 +49,7 @@ def busy() -> FoldedJobs:
     fold.cancel(create(fold, "train", "Model"))
     runs = []
     for seconds, job_type, item, fraction in RUNNING:
-        runs.append(started(fold, seconds, job_type, item))
+        runs.append(start(fold, seconds, job_type, item))
         fold.progress(runs[-1], fraction)
     fold.age = timedelta(seconds=4)
     create(fold, "refresh", "Report")
@@ -58,8 +58,8 @@ def busy() -> FoldedJobs:
     return fold
 
 
-def started(fold: FoldedJobs, seconds: float, job_type: str, item: str) -> str:
-    """A job that an executor took at once, so long ago; its id."""
+def start(fold: FoldedJobs, seconds: float, job_type: str, item: str) -> str:
+    """Create a job that an executor started this many seconds ago; its id."""
     fold.age = timedelta(seconds=seconds)
     job_id = create(fold, job_type, item)
     fold.start(job_id)
@@ -67,21 +67,21 @@ def started(fold: FoldedJobs, seconds: float, job_type: str, item: str) -> str:
 
 
 def create(fold: FoldedJobs, job_type: str, item: str) -> str:
-    """A new job on an item of its own; its id."""
+    """Create a job on a new item; its id."""
     item_id = str(uuid.uuid4())
     return fold.create(job_type=job_type, item_type=f"Contoso.Sales.{item}", item_id=item_id)
 
 
 async def main() -> None:
-    """Takes both."""
+    """Take the picture of each theme."""
     made, app = make_monitor(busy())
-    async with served(app) as url, async_playwright() as driver:
+    async with serve(app) as url, async_playwright() as driver:
         chromium = shutil.which("chromium")
         browser = await driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         for scheme in ("light", "dark"):
             page_url = f"{url}/monitor"
-            async with opened(browser, page_url, color_scheme=scheme, viewport=SIZE) as page:
-                await is_live(page)
+            async with open_page(browser, page_url, color_scheme=scheme, viewport=SIZE) as page:
+                await await_live(page)
                 await page.screenshot(path=DOCS / f"monitor-{scheme}.png")
         await browser.close()
         made.stop()

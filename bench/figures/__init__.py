@@ -1,1 +1,1 @@
-"""The figures, by what is measured together."""
+"""The figures, with those that are measured together in one module."""

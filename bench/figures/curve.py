@@ -1,4 +1,4 @@
-"""How latency grows with load: for the page's plot."""
+"""Latency by load, for the plot in docs/performance.md."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 class Point(NamedTuple):
-    """One load, and how soon handlers began under it."""
+    """One load, and the latency of starts under this load."""
 
     per_s: float
     p50_ms: float
@@ -23,12 +23,12 @@ class Point(NamedTuple):
 
 
 async def load_latency(ground: Ground) -> list[Point]:
-    """POST to the handler's first line, by creates a second up to the most that there can be."""
+    """Measure POST to the handler's first line for loads up to the maximum."""
     topic, seen, points = ground.topic(), Seen(ground), []
     async with ground.facade(topic) as facade, ground.executor(topic, facade):
         url = instances(facade, "timed")
         plan = Plan(url, ground.headers, load.fresh(), ground.effort.lives)
-        for _ in range(2):  # the first warms it up
+        for _ in range(2):  # the first round warms up
             plan.salt = load.fresh()
             most = await work("life", msgspec.json.encode(plan).decode())
             await seen.count(plan.lives)

@@ -1,15 +1,15 @@
-"""What the log costs a create, and the fold a poll: against the same routes with nothing behind."""
+"""The cost of the log in creates and of the fold in polls, compared with routes without them."""
 
 from bench import load
 from bench.ground import Ground, instances
 from bench.report import Series
 
-#: Seconds of load before anything is measured.
+#: Seconds of load before the measurement.
 WARM_UP_S = 2
 
 
 async def accept_vs_bare(ground: Ground) -> dict[str, Series]:
-    """Creates accepted a second, with the log and without."""
+    """Measure creates per second, with and without the log."""
     series, headers, seconds = Series(), ground.headers, ground.effort.seconds
     async with ground.facade(ground.topic()) as ours, ground.bare() as bare:
         pair = [instances(one, "nothing") for one in (ours, bare)]
@@ -28,13 +28,13 @@ async def accept_vs_bare(ground: Ground) -> dict[str, Series]:
 
 
 async def poll_vs_empty(ground: Ground) -> dict[str, Series]:
-    """Polls answered a second: of jobs that wait, and with a constant."""
+    """Measure polls per second of waiting jobs, and of a constant answer."""
     series, headers, seconds = Series(), ground.headers, ground.effort.seconds
     salt = load.fresh()
     async with ground.facade(ground.topic()) as ours, ground.bare() as bare:
         pair = [instances(one, "nothing") for one in (ours, bare)]
         created = await load.creates(pair[0], headers, WARM_UP_S, salt=salt)
-        # What was under way when the load ended may not be there; it is not among the first half.
+        # Creates in flight at the load's end may be missing; none of them is in the first half.
         known = created.answers // 2
         for url in pair:
             await load.polls(url, headers, WARM_UP_S, salt=salt, known=known)

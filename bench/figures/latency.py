@@ -1,4 +1,4 @@
-"""How soon a handler hears of a create and of a cancel, against one hop through the log."""
+"""The time from a create and from a cancel to the handler, in hops through the log."""
 
 import asyncio
 import time
@@ -21,26 +21,26 @@ from tests.support.programs import Program
 
 WARM_UP_S = 2
 PATIENCE_S = 60
-#: Starts and cancels a round, one after the other.
+#: Starts or cancels per round, one after the other.
 SINGLE = 50
 
 
 class Pair(NamedTuple):
-    """What a handler saw, in nanoseconds of the monotonic clock."""
+    """A pair of times that a handler wrote, in nanoseconds of the monotonic clock."""
 
     sent: int
     then: int
 
 
 class Seen:
-    """What the handlers write, as far as it was not looked at."""
+    """Reads the pairs of times that the handlers write."""
 
     def __init__(self, ground: Ground) -> None:
         self._path = ground.seen
         self._read = 0
 
     async def until(self, enough: Callable[[list[Pair]], bool]) -> list[Pair]:
-        """The pairs since the last look, once there are enough. Raises `TimeoutError`."""
+        """The pairs since the last call, once there are enough. Raises `TimeoutError`."""
         async with asyncio.timeout(PATIENCE_S):
             while not enough(pairs := self._pairs()):
                 await asyncio.sleep(0.01)
@@ -48,7 +48,7 @@ class Seen:
         return pairs
 
     async def count(self, expected: int) -> list[Pair]:
-        """So many pairs."""
+        """Wait for a number of pairs."""
         return await self.until(lambda pairs: len(pairs) >= expected)
 
     def _pairs(self) -> list[Pair]:
@@ -59,9 +59,9 @@ class Seen:
 
 @asynccontextmanager
 async def _running(ground: Ground) -> AsyncIterator[tuple[Program, str]]:
-    """A facade and an executor, and a topic of their size for bare hops."""
+    """A facade, an executor, and a topic with as many partitions for the hops."""
     topic = ground.topic()
-    # A topic is made by the replica that finds none.
+    # A replica creates the topic that it does not find.
     async with ground.facade(hops := ground.topic()):
         pass
     async with ground.facade(topic) as facade, ground.executor(topic, facade):
@@ -69,12 +69,12 @@ async def _running(ground: Ground) -> AsyncIterator[tuple[Program, str]]:
 
 
 async def start_latency_hops(ground: Ground) -> dict[str, Series]:
-    """POST to the handler's first line on an idle service: the median, in hops."""
+    """Measure POST to the handler's first line on an idle service: the median in hops."""
     return {"start_latency_hops": await _hops(ground, _starts)}
 
 
 async def cancel_latency_hops(ground: Ground) -> dict[str, Series]:
-    """A cancel's POST to `CancelledError` in the handler: the median, in hops."""
+    """Measure a cancel's POST to `CancelledError` in the handler: the median in hops."""
     return {"cancel_latency_hops": await _hops(ground, _cancels)}
 
 
@@ -125,7 +125,7 @@ async def _cancels(ground: Ground, facade: Program, seen: Seen) -> list[float]:
 
 
 async def start_latency_tail(ground: Ground) -> dict[str, Series]:
-    """POST to the handler's first line at half of the maximal load: the slowest hundredth."""
+    """Measure POST to the handler's first line at half of the maximal load: the 99th percentile."""
     series, seen = Series(), Seen(ground)
     effort = ground.effort
     async with _running(ground) as (facade, _):

@@ -1,4 +1,4 @@
-"""Whole lives a second, and what one costs: ours and a peer's, in turn."""
+"""Whole lives of jobs per second and their CPU: ours and a peer's in turn."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,18 +13,19 @@ from bench.report import Series
 from bench.usage import cpu_s
 from bench.work import work
 
-#: A broker takes 0.36 ms of CPU a life in the first round, 0.15 in the fourth, 0.12 from here on.
+#: Rounds to warm up: a broker uses 0.36 ms of CPU per life in the first round, 0.15 in the fourth,
+#: and 0.12 from here on.
 WARM_UP_ROUNDS = 6
 WARM_UP_LIVES = 10_000
 
 
 @asynccontextmanager
 async def ours(ground: Ground, facades: int = 1, executors: int = 1) -> AsyncIterator[Side]:
-    """The product, ready; the first facade is asked."""
+    """The product, ready; clients call the first facade."""
     topic = ground.topic()
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(ground.facade(topic)) for _ in range(facades)]
-        # An executor speaks to one facade at a time: each begins at another.
+        # An executor uses one facade at a time, so each executor begins with another facade.
         runs = [
             await stack.enter_async_context(
                 ground.executor(topic, *replicas[number:], *replicas[:number])
@@ -36,7 +37,7 @@ async def ours(ground: Ground, facades: int = 1, executors: int = 1) -> AsyncIte
 
 
 async def lived(ground: Ground, side: Side, lives: int) -> tuple[float, float]:
-    """Whole lives a second, and CPU seconds a life, of so many lives."""
+    """Drive a number of lives: lives per second, and CPU seconds per life."""
     plan = Plan(side.url, ground.headers, load.fresh(), lives)
     before = cpu_s(side.pids)
     seen = await work("life", msgspec.json.encode(plan).decode())
@@ -44,10 +45,10 @@ async def lived(ground: Ground, side: Side, lives: int) -> tuple[float, float]:
 
 
 async def warm_up(ground: Ground) -> None:
-    """Lives until the broker has compiled what it does for one.
+    """Drive lives until the broker's JVM has compiled the code that they need.
 
-    On two cores its compilers take more than all else of it, in the first minute; one that has been
-    up for an hour has nothing left to compile.
+    On two cores the JVM's compilers take most of the broker's CPU in the first minute. After an
+    hour, a broker has nothing left to compile.
     """
     async with ours(ground) as us:
         for _ in range(WARM_UP_ROUNDS):
@@ -55,7 +56,7 @@ async def warm_up(ground: Ground) -> None:
 
 
 async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
-    """`lives_vs_PEER`, `cpu_vs_PEER`."""
+    """Measure `lives_vs_PEER` and `cpu_vs_PEER`."""
     lives, cpu = Series(), Series()
     many = min(ground.effort.lives, peer.most_lives)
     async with ours(ground) as us, peer.running(ground.folder) as them:
@@ -77,7 +78,7 @@ async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
 
 
 async def scale_out_cost(ground: Ground) -> dict[str, Series]:
-    """CPU a life of two facades and two executors, against one and one."""
+    """Measure CPU per life of two facades and two executors, compared with one of each."""
     series, many = Series(), ground.effort.lives
     async with ours(ground) as one, ours(ground, facades=2, executors=2) as two:
         for side in (one, two):

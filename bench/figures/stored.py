@@ -1,4 +1,4 @@
-"""What it costs to have many jobs: against a service that has few."""
+"""The cost of many stored jobs, compared with a service that has few."""
 
 import sqlite3
 import time
@@ -18,20 +18,20 @@ WARM_UP_S = 2
 
 
 class Kept(NamedTuple):
-    """A topic with jobs, and a replica's state of it."""
+    """A topic with jobs, and the state of a replica that read the topic."""
 
     topic: str
     state_dir: Path
-    #: How long its replica took to read all of it, in seconds.
+    #: Seconds in which the replica read the topic.
     replay_s: float
 
 
 async def stored(ground: Ground) -> dict[str, Series]:
-    """Replay, memory, restart and creates, with many jobs and with few."""
+    """Measure replay, memory, restart and creates, with many jobs and with few."""
     names = ("replay_vs_raw", "million_jobs_mb", "restart_growth", "accept_at_million")
     replay, memory, restart, accept = (Series() for _ in names)
     few, many = await _keep(ground, FEW), await _keep(ground, ground.effort.stored)
-    # Once: it takes minutes, in which all that disturbs it evens out.
+    # One round, because it takes minutes, in which disturbances even out.
     raw = await work("raw", "replay", ground.kafka.bootstrap_servers, many.topic)
     ours_per_s, raw_per_s = raw["records"] / many.replay_s, raw["records"] / raw["seconds"]
     replay.add(ours_per_s / raw_per_s, ours_per_s=ours_per_s, raw_per_s=raw_per_s)
@@ -54,9 +54,9 @@ async def stored(ground: Ground) -> dict[str, Series]:
 
 
 async def _keep(ground: Ground, jobs: int) -> Kept:
-    """So many jobs on a topic, read by a replica that then stopped."""
+    """Fill a topic with jobs, and let a replica read it and stop."""
     topic, state_dir = ground.topic(), ground.state_dir()
-    # A replica makes the topic; another, with nothing, reads it.
+    # One replica creates the topic; another one without state reads it.
     async with ground.facade(topic):
         pass
     await work("seed", ground.kafka.bootstrap_servers, topic, str(jobs))

@@ -1,1 +1,1 @@
-"""What else would do the work: each in its documented production configuration."""
+"""The peers: other ways to run jobs, each in its documented production configuration."""

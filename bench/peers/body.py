@@ -1,4 +1,4 @@
-"""What the peers on FastAPI take as a create."""
+"""The body of a create of the peers on FastAPI."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Create(BaseModel):
-    """The same body that ours takes."""
+    """The same body as our facade's."""
 
-    invokeType: str  # noqa: N815 - as it is on the wire
+    invokeType: str  # noqa: N815 - the name in the JSON
     creationPayload: dict[str, Any]  # noqa: N815

@@ -8,16 +8,16 @@ from celery.signals import worker_ready
 
 backend = os.environ["BENCH_BACKEND"]
 app = Celery("bench", broker=backend, backend=backend)
-# Late, so that a worker that dies loses no job: what ours promises, too.
+# Acknowledge late, so that a worker that dies loses no job, as our executor promises.
 app.conf.update(task_acks_late=True, worker_redirect_stdouts=False)
 
 
 @app.task(name="nothing")
 def nothing(sent: int) -> None:
-    """Ends at once; Celery reports that once."""
+    """Completes at once; Celery reports the end once."""
 
 
 @worker_ready.connect
 def say_ready(**_: Any) -> None:
-    """For the bench."""
+    """Print the ready line that the bench waits for."""
     print("worker ready", flush=True)

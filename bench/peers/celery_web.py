@@ -15,14 +15,14 @@ app = FastAPI()
 
 @app.post("/jobs/{job_id}", status_code=202)
 def create(job_id: UUID, body: Create) -> Response:
-    """Sent; Celery's client blocks, so FastAPI calls this in a thread."""
+    """Send a job; Celery's client blocks, so FastAPI calls this in a thread."""
     nothing.apply_async(kwargs=body.creationPayload, task_id=str(job_id))
     return Response(status_code=202)
 
 
 @app.get("/jobs/{job_id}")
 def state(job_id: UUID) -> dict[str, str]:
-    """How it is doing."""
+    """The job's state."""
     return {"status": STATES.get(celery.AsyncResult(str(job_id)).state, "InProgress")}
 
 

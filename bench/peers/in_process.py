@@ -1,4 +1,4 @@
-"""FastAPI with background tasks of its own: what nobody keeps, and so the price of keeping it."""
+"""FastAPI with its background tasks, which stores no job: a lower bound of the cost."""
 
 from uuid import UUID
 
@@ -12,13 +12,13 @@ states: dict[UUID, str] = {}
 
 
 async def nothing(job_id: UUID) -> None:
-    """Ends at once."""
+    """Completes at once."""
     states[job_id] = "Completed"
 
 
 @app.post("/jobs/{job_id}", status_code=202)
 async def create(job_id: UUID, body: Create, tasks: BackgroundTasks) -> Response:
-    """Begins once this is answered."""
+    """Create a job, which begins after the answer."""
     states[job_id] = "InProgress"
     tasks.add_task(nothing, job_id)
     return Response(status_code=202)
@@ -26,7 +26,7 @@ async def create(job_id: UUID, body: Create, tasks: BackgroundTasks) -> Response
 
 @app.get("/jobs/{job_id}")
 async def state(job_id: UUID) -> dict[str, str]:
-    """How it is doing."""
+    """The job's state."""
     return {"status": states[job_id]}
 
 

@@ -1,4 +1,4 @@
-"""A peer: its server, its HTTP and its worker, as programs of the peers' own environment."""
+"""A peer: its server, its HTTP and its worker, as programs of the peers' environment."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,40 +17,40 @@ PYTHON = str(PEERS.absolute() / "bin" / "python")
 
 
 class Side(NamedTuple):
-    """A service that runs, to be measured."""
+    """A running service to be measured."""
 
-    #: The address of its jobs, without their ids.
+    #: The URL of its jobs, without their ids.
     url: str
-    #: Its processes, without the server that keeps its data.
+    #: Its processes without the server that stores its data.
     pids: list[int]
-    #: What is to be done once it is warm.
+    #: What to do after the warm-up.
     settle: Callable[[], Awaitable[object]] | None = None
 
 
 class Peer(NamedTuple):
-    """How a peer is run."""
+    """The programs of a peer."""
 
     name: str
-    #: Arguments to Python.
+    #: Arguments of Python.
     web: tuple[str, ...]
     worker: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
     settle: tuple[str, ...] = ()
     server: Callable[[Path], AbstractAsyncContextManager[str]] | None = None
-    #: Lives a round, at most: more would take a slow one minutes.
+    #: The maximum of lives per round, because a slow peer would take minutes for more.
     most_lives: int = 1_000_000
-    #: Says what is missing on this machine, if anything is.
+    #: Returns what the machine lacks, or None.
     missing: Callable[[], str | None] = lambda: None
 
     def why_unavailable(self) -> str | None:
-        """Why it can't be measured here, None when it can."""
+        """Why the peer can't be measured on this machine, or None."""
         if not Path(PYTHON).exists():
             return "the peers are not installed: make .venv-bench/ready"
         return self.missing()
 
     @asynccontextmanager
     async def running(self, folder: Path) -> AsyncIterator[Side]:
-        """The peer, ready."""
+        """Run the peer until the end of the block."""
         environment = {"BENCH_SLOTS": str(SLOTS), "PYTHONPATH": os.getcwd()}
         async with AsyncExitStack() as stack:
             if self.server:

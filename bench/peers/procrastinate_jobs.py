@@ -12,11 +12,11 @@ app = App(connector=PsycopgConnector(conninfo=os.environ["BENCH_BACKEND"], min_s
 
 @app.task(name="nothing")
 async def nothing(sent: int, **_: Any) -> None:
-    """Ends at once; Procrastinate reports that once."""
+    """Completes at once; Procrastinate reports the end once."""
 
 
 async def work() -> None:
-    """The worker; with `schema` what it needs in the database, with `analyse` how it is filled."""
+    """Run the worker; `schema` creates its tables, `analyse` updates their statistics."""
     async with app.open_async():
         if sys.argv[1:] == ["analyse"]:
             await app.connector.execute_query_async("ANALYZE")

@@ -15,7 +15,7 @@ STATES = {"succeeded": "Completed", "failed": "Failed", "cancelled": "Cancelled"
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Connections to the database."""
+    """Open the connections to the database."""
     async with procrastinate.open_async():
         yield
 
@@ -25,14 +25,14 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/jobs/{job_id}", status_code=202)
 async def create(job_id: str, body: Create) -> Response:
-    """Deferred; polls name it as Procrastinate does."""
+    """Defer a job; polls use Procrastinate's id."""
     number = await nothing.defer_async(**body.creationPayload, job_id=job_id)
     return Response(str(number), status_code=202)
 
 
 @app.get("/jobs/{number}")
 async def state(number: int) -> dict[str, str]:
-    """How it is doing."""
+    """The job's state."""
     status = await procrastinate.job_manager.get_job_status_async(number)
     return {"status": STATES.get(status.value, "InProgress")}
 

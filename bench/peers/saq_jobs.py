@@ -5,16 +5,16 @@ from typing import Any
 
 from saq import Queue
 
-# Each of the slots holds a connection while it waits for work; by default there are 100 at most.
+# Each slot holds a connection while it waits for work; the default maximum is 100.
 queue = Queue.from_url(f"{os.environ['BENCH_BACKEND']}?max_connections=1000")
 
 
 async def nothing(context: Any, *, sent: int) -> None:
-    """Ends at once; SAQ reports that once."""
+    """Completes at once; SAQ reports the end once."""
 
 
 async def say_ready(context: Any) -> None:
-    """For the bench."""
+    """Print the ready line that the bench waits for."""
     print("worker ready", flush=True)
 
 

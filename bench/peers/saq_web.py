@@ -14,7 +14,7 @@ STATES = {Status.COMPLETE: "Completed", Status.FAILED: "Failed", Status.ABORTED:
 
 
 class Create(msgspec.Struct, rename="camel"):
-    """The same body that ours takes."""
+    """The same body as our facade's."""
 
     invoke_type: str
     creation_payload: dict[str, Any]
@@ -22,15 +22,15 @@ class Create(msgspec.Struct, rename="camel"):
 
 @post("/jobs/{job_id:uuid}", status_code=202)
 async def create(job_id: UUID, data: Create) -> Response[bytes]:
-    """Enqueued; what was enqueued before stays."""
-    # A state is kept for as long as ours is.
+    """Enqueue a job; a known job stays as it is."""
+    # A state is kept as long as ours.
     await queue.enqueue("nothing", key=str(job_id), ttl=8 * 24 * 3600, **data.creation_payload)
     return Response(b"")
 
 
 @get("/jobs/{job_id:uuid}")
 async def state(job_id: UUID) -> dict[str, str]:
-    """How it is doing."""
+    """The job's state."""
     job = await queue.job(str(job_id))
     assert job
     return {"status": STATES.get(job.status, "InProgress")}

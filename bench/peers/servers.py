@@ -1,4 +1,4 @@
-"""Redis, PostgreSQL and Temporal, as plain processes on loopback, each in a folder of its own."""
+"""Redis, PostgreSQL and Temporal as processes on loopback, each in its own folder."""
 
 import asyncio
 import os
@@ -15,19 +15,19 @@ START_S = 30.0
 
 
 def no_redis() -> str | None:
-    """Why there is no Redis on this machine, None when there is."""
+    """Why this machine can't run Redis, or None."""
     return (
         None if found_program("redis-server") else "no redis-server: apt-get install redis-server"
     )
 
 
 def no_postgres() -> str | None:
-    """Why there is no PostgreSQL on this machine, None when there is."""
+    """Why this machine can't run PostgreSQL, or None."""
     return None if found_program("initdb") else "no PostgreSQL: apt-get install postgresql"
 
 
 def no_temporal() -> str | None:
-    """Why there is no Temporal on this machine, None when there is."""
+    """Why this machine can't run Temporal, or None."""
     if found_program("temporal"):
         return None
     return "no temporal: go install github.com/temporalio/cli/cmd/temporal@v1.5.1"
@@ -35,7 +35,7 @@ def no_temporal() -> str | None:
 
 @asynccontextmanager
 async def redis(folder: Path) -> AsyncIterator[str]:
-    """Redis with every write on disk; its address."""
+    """Run Redis with every write on disk; its address."""
     folder.mkdir()
     with reserve_port() as reserved:
         port = reserved.getsockname()[1]
@@ -47,11 +47,11 @@ async def redis(folder: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def postgres(folder: Path) -> AsyncIterator[str]:
-    """PostgreSQL as it is by default, with every commit on disk; how to connect."""
+    """Run PostgreSQL by its defaults, with every commit on disk; its connection string."""
     folder.mkdir()
     as_owner: list[str] = []
     if os.geteuid() == 0:
-        # It refuses to run as root; Debian's package makes a user for it.
+        # PostgreSQL refuses to run as root; Debian's package creates a user for it.
         shutil.chown(folder, "postgres")
         for parent in (folder.parent, folder.parent.parent):
             parent.chmod(0o711)
@@ -71,7 +71,7 @@ async def postgres(folder: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def temporal(folder: Path) -> AsyncIterator[str]:
-    """Temporal's development server, which keeps its data by SQLite; its address."""
+    """Run Temporal's development server, which stores its data in SQLite; its address."""
     folder.mkdir()
     with reserve_port() as reserved:
         port = reserved.getsockname()[1]
@@ -93,7 +93,7 @@ async def _server(command: list[str], port: int) -> AsyncIterator[None]:
         yield
     finally:
         if process.returncode is None:
-            # PostgreSQL's fast stop, and what the others end by as well.
+            # SIGINT is PostgreSQL's fast stop, and ends the other servers too.
             process.send_signal(2)
             await process.wait()
 

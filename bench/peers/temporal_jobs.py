@@ -13,16 +13,16 @@ QUEUE = "bench"
 
 @activity.defn
 async def nothing(sent: int) -> None:
-    """Ends at once."""
+    """Completes at once."""
 
 
 @workflow.defn
 class RunJob:
-    """A job."""
+    """The workflow of a job."""
 
     @workflow.run
     async def run(self, sent: int) -> None:
-        """One activity; Temporal records its end, and the workflow's."""
+        """Run one activity; Temporal records its end and the workflow's."""
         await workflow.execute_activity(nothing, sent, start_to_close_timeout=timedelta(minutes=1))
 
 
@@ -32,7 +32,7 @@ async def connected() -> Client:
 
 
 async def work() -> None:
-    """The worker."""
+    """Run the worker."""
     slots = int(os.environ["BENCH_SLOTS"])
     worker = Worker(
         await connected(),

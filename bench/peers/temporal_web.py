@@ -19,7 +19,7 @@ STATES = {
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """A connection to the server."""
+    """Open the connection to the server."""
     app.state.temporal = await connected()
     yield
 
@@ -29,7 +29,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/jobs/{job_id}", status_code=202)
 async def create(job_id: str, body: Create, request: Request) -> Response:
-    """Started, under the job's id."""
+    """Start a workflow with the job's id."""
     sent = body.creationPayload["sent"]
     await request.app.state.temporal.start_workflow(RunJob.run, sent, id=job_id, task_queue=QUEUE)
     return Response(status_code=202)
@@ -37,7 +37,7 @@ async def create(job_id: str, body: Create, request: Request) -> Response:
 
 @app.get("/jobs/{job_id}")
 async def state(job_id: str, request: Request) -> dict[str, str]:
-    """How it is doing."""
+    """The job's state."""
     described = await request.app.state.temporal.get_workflow_handle(job_id).describe()
     return {"status": STATES.get(described.status, "InProgress")}
 

@@ -1,4 +1,4 @@
-"""How every peer's HTTP is served: as ours is."""
+"""Serves every peer's HTTP as our facade is served."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ import uvicorn
 
 
 def serve(app: Any) -> None:
-    """Answers on a free loopback port, and says which."""
+    """Serve on a free loopback port, and print the port."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
 

@@ -12,7 +12,7 @@ from tests.support.programs import HANDLERS, Program, executor, facade
 
 @pytest.fixture(scope="module")
 def environment(apache: Cluster) -> dict[str, str]:
-    """What points programs at the broker, and a topic and pool of the file's own."""
+    """The settings of the broker, with a topic and a pool for this file."""
     name = f"test.{uuid.uuid4()}"
     return apache.environment(name) | {"FABRIC_JOBS_POOL": name}
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 IDS = {"ActivityId": "activity-of-a-user", "RequestId": "request-of-Fabric"}
 NO_SUBJECT = Row(authorization=lambda app, _: as_fabric(app, ""))
-#: One of each kind; what the rest of the table adds is decided by the same code.
+#: One row of each kind. The unit tests try all rows, which the same code decides.
 SHORT = [
     "app 1.0: appid is missing",
     "app 2.0: exp is missing",
@@ -84,14 +84,14 @@ SHORT = [
 
 @pytest.fixture(scope="module")
 def authority() -> Iterator[Authority]:
-    """Whose keys the replicas hold."""
+    """The authority whose keys the replicas use."""
     with Authority() as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def replica(environment: dict[str, str], authority: Authority) -> AsyncIterator[Program]:
-    """A replica as it is by default, with authentication on."""
+    """A replica with the default settings: authentication is on."""
     async with facade(**(environment | authority.settings)) as running:
         yield running
 
@@ -110,14 +110,14 @@ ITEM = f"/workspaces/{new_id()}/items/Test.Item/{new_id()}"
 def wdk(
     job_id: str, job_type: str = "nobody-runs", invoke_type: str = "Manual", **payload: int
 ) -> Family:
-    """WDK v1: the job is named in the path."""
+    """The WDK v1 routes, with the job's id in the path."""
     path = f"{ITEM}/jobTypes/{job_type}/instances/{job_id}"
     body = {"invokeType": invoke_type, "creationPayload": payload}
     return Family(("POST", path, body), ("GET", path, None), ("POST", f"{path}/cancel", None))
 
 
 def remote(job_id: str, job_type: str = "nobody-runs", **payload: int) -> Family:
-    """The remote jobs: the job is named in the body."""
+    """The routes of remote jobs, with the job's id in the body."""
     body = {"jobType": job_type, "jobInstanceId": job_id}
     return Family(
         ("POST", f"{ITEM}/jobs/onCreateJobInstance", body | {"executionData": payload}),
@@ -130,7 +130,7 @@ FAMILIES: list[Callable[..., Family]] = [wdk, remote]
 
 
 class Client:
-    """Whoever calls a replica; each answer that is no success must be an `ErrorResponse`."""
+    """A client of a replica; each answer that is no success must be an `ErrorResponse`."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -170,7 +170,7 @@ async def client(replica: Program) -> AsyncIterator[Client]:
 
 
 def error_of(answer: httpx.Response) -> ErrorResponse:
-    """The answer's body, which must be an `ErrorResponse` in every part that Fabric asks for."""
+    """The answer's body, which must have all fields of Fabric's `ErrorResponse`."""
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
     assert {"errorCode", "message", "source", "isPermanent"} <= set(body)
@@ -184,7 +184,7 @@ def error_of(answer: httpx.Response) -> ErrorResponse:
 
 
 def summary(answer: httpx.Response) -> tuple[int, str, str, bool | None]:
-    """What an error answer comes to."""
+    """Status, code, source and permanence of an error answer."""
     error = error_of(answer)
     return answer.status_code, error.error_code, error.source.value, error.is_permanent
 
@@ -403,7 +403,7 @@ async def test_request_without_ids_is_answered_without_ids(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def strict(environment: dict[str, str], authority: Authority) -> AsyncIterator[Client]:
-    """A client of a replica that serves few types, and few jobs a tenant."""
+    """A client of a replica that serves few types, and few jobs per tenant."""
     settings = {
         "FABRIC_JOBS_ITEM_TYPES": "Test.Item,Other.Item",
         "FABRIC_JOBS_JOB_TYPES": "few",
@@ -419,7 +419,7 @@ async def strict(environment: dict[str, str], authority: Authority) -> AsyncIter
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def slow(environment: dict[str, str], authority: Authority) -> AsyncIterator[Client]:
-    """A client of a replica that takes a create from each tenant once in a long while."""
+    """A client of a replica that accepts a tenant's creates at a very low rate."""
     settings = {"FABRIC_JOBS_TENANT_CREATES_PER_S": "0.001"}
     async with (
         facade(**(environment | authority.settings | settings)) as running,
@@ -429,7 +429,7 @@ async def slow(environment: dict[str, str], authority: Authority) -> AsyncIterat
 
 
 def by_tenant_alone() -> Row:
-    """Fabric, for a tenant that nobody has used, and no user."""
+    """A request of Fabric for a new tenant and without a user."""
     return Row(authorization=NO_SUBJECT.authorization, tenants=(new_id(),))
 
 

@@ -1,4 +1,4 @@
-"""What a cancel does, and what it leaves as it was."""
+"""Cancels before, during and after a run."""
 
 import asyncio
 import signal
@@ -8,22 +8,30 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
-from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, status_api, written
+from tests.support.programs import (
+    HANDLERS,
+    Fabric,
+    await_content,
+    executor,
+    facade,
+    new_id,
+    status_api,
+)
 from tests.support.topic import beside
 
-#: No heartbeat after the first comes in time to carry a cancel, and no lease ends without one.
+#: Heartbeats are too rare to carry a cancel, and leases too long to end without heartbeats.
 PUSH_ALONE = {"FABRIC_JOBS_HEARTBEAT_S": "600", "FABRIC_JOBS_LEASE_S": "3600"}
 SOON = {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
 
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic and a pool of the test's own."""
+    """The settings of a new topic and a new pool."""
     return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
 
 
 def until_cancelled(folder: Path, then: str) -> dict[str, str]:
-    """The payload of a run that ends only by a cancel, and how."""
+    """The payload of a run that ends only by a cancel; `then` is the handler's reaction."""
     return {"journal": str(folder / "journal"), "until": str(folder / "never"), "then": then}
 
 
@@ -87,7 +95,7 @@ async def test_cancelled_run_whose_executor_is_lost_becomes_cancelled(
     ):
         job_id = new_id()
         await fabric.create(job_id, until_cancelled(tmp_path, "stop"))
-        await written(journal)
+        await await_content(journal)
         runner.process.send_signal(signal.SIGSTOP)
         assert (await fabric.cancel(job_id)).json()["status"] == "InProgress"
         await runner.kill()

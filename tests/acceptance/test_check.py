@@ -1,4 +1,4 @@
-"""`fabric-jobs check`: run as its user runs it, on real parts that are there, wrong or away."""
+"""`fabric-jobs check` on real parts that are right, wrong or missing."""
 
 import re
 import subprocess
@@ -15,12 +15,12 @@ from tests.support.certificates import Authority
 from tests.support.command import COMMAND, ENVIRONMENT
 
 CHECK = [COMMAND, "check"]
-#: What a line of the report begins with.
+#: The beginning of a line of the report.
 LINE = re.compile(r"(ok|warning|failed) +(\w+) +(.*)")
 
 
 class Report:
-    """What the command printed and how it ended."""
+    """The output and the exit code of the command."""
 
     def __init__(self, *options: str, **environment: str) -> None:
         done = subprocess.run(
@@ -34,13 +34,13 @@ class Report:
         self.lines = [match.groups() for match in map(LINE.match, self.text.splitlines()) if match]
 
     def verdicts(self, subject: str) -> list[str]:
-        """What was found about it, in order."""
+        """The results about a subject, in order."""
         return [verdict for verdict, about, _ in self.lines if about == subject]
 
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str, tmp_path: Path) -> dict[str, str]:
-    """A deployment to be, with topics that nobody has made yet."""
+    """The settings of a deployment whose topics do not exist yet."""
     return apache.environment(topic) | {
         "FABRIC_JOBS_AUTHENTICATION": "off",
         "FABRIC_JOBS_STATE_DIR": str(tmp_path / "state"),

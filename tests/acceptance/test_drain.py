@@ -1,4 +1,4 @@
-"""A facade that is asked to stop, seen from outside."""
+"""A facade that stops, seen from outside."""
 
 import asyncio
 import signal
@@ -16,12 +16,12 @@ UNREADY = {"FABRIC_JOBS_UNREADY_S": "2"}
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic of the test's own."""
+    """The settings of a new topic."""
     return apache.environment(topic) | UNREADY
 
 
 async def ready_status(replica: Program) -> int:
-    """What the readiness probe answers."""
+    """The status code of the readiness probe."""
     async with httpx.AsyncClient() as client:
         url = replica.ready["http"].removesuffix("/workload")
         return (await client.get(f"{url}/readyz")).status_code
@@ -43,7 +43,7 @@ async def test_stopping_facade_answers_while_it_is_not_ready(
         hello = pb.Hello(executor_id="by-hand")
         await stream.write(pb.SessionRequest(hello=hello, heartbeat=pb.Heartbeat()))
         async with asyncio.timeout(10):
-            # Written is not heard: a stream that it sees only once it stops would be refused.
+            # Wait until the facade has read the hello: a stopping facade would refuse the stream.
             while not (await status.ListExecutors(pb.ListExecutorsRequest())).executors:
                 await asyncio.sleep(0.02)
         one.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The executor in JavaScript, made from the .proto alone, seen from outside."""
+"""The example executor in JavaScript, which is made from the .proto alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,34 +15,34 @@ from tests.support.pages import find_commands
 from tests.support.programs import Fabric, Program, addresses, facade, new_id, program, status_api
 
 ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
-#: As the page says: where npm installs what the lock names, and what runs then.
+#: From the page's commands: the folder of npm's packages, and the script.
 ((_, FOLDER),) = (one.parts[0] for one in find_commands("npm"))
 ((_, SCRIPT),) = {tuple(one.parts[0]) for one in find_commands("node")}
-#: More rows than any test waits for.
+#: The payload of a job with more rows than any test waits for.
 ENDLESS = {"rows": 1_000_000}
 
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str, examples: Path) -> dict[str, str]:
-    """A topic and a pool of the test's own."""
+    """The settings of a new topic and a new pool."""
     return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
 
 
 @asynccontextmanager
 async def executor(*facades: Program, **environment: str) -> AsyncIterator[Program]:
-    """The example, from its ready line on."""
+    """Run the example from its ready line to the end of the block."""
     settings = environment | {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
     async with program("node", f"{FOLDER}/{SCRIPT}", environment=settings) as running:
         yield running
 
 
 def fabric_of(replica: Program) -> Fabric:
-    """Fabric, starting jobs that the example has a handler for."""
+    """A client for jobs that the example has a handler for."""
     return Fabric(replica, JOB_TYPE, ITEM_TYPE)
 
 
 async def committed(environment: dict[str, str]) -> dict[int, int]:
-    """The pool's offsets."""
+    """The pool's committed offset of each partition."""
     admin = AIOKafkaAdminClient(bootstrap_servers=environment[SERVERS])
     await admin.start()
     try:

@@ -1,4 +1,4 @@
-"""docs/grpc.md, done as it stands: its certificates, its settings and its grpcurl lines."""
+"""Runs docs/grpc.md as it stands: its certificates, its settings and its grpcurl lines."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def built_grpcurl() -> Path:
 
 @pytest.fixture
 def folder(tools: str, tmp_path: Path) -> Path:
-    """The page's certificates, made as it says."""
+    """A folder with the page's certificates, made by the page's commands."""
     for one in find_commands("openssl", "for"):
         subprocess.run(["bash", "-ec", one.command], cwd=tmp_path, capture_output=True, check=True)
     return tmp_path
@@ -97,7 +97,7 @@ async def test_grpcurl_prints_what_docs_grpc_shows(
 
 
 def _called(call: ShownCommand, replica: Program, plain: Program, tools: str) -> str:
-    """What the line prints, at the facade that it is meant for."""
+    """The output of a command, sent to the facade that it is meant for."""
     address = (plain if "-plaintext" in call.command else replica).ready["grpc"]
     done = subprocess.run(
         ["bash", "-c", call.command.replace(ADDRESS, address)],

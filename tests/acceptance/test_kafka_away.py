@@ -1,4 +1,4 @@
-"""What a facade says while Kafka is away, and after."""
+"""A facade's answers while Kafka is away, and afterwards."""
 
 import asyncio
 import time
@@ -56,7 +56,7 @@ async def test_facade_with_kafka_away_answers_503_in_time_and_recovers(tmp_path:
     assert refused.json()["isPermanent"] is False
     assert reason_of(refused) == "OUTCOME_UNKNOWN"
     assert reason_of(missed) == "LOG_UNREACHABLE"
-    # The append deadline is 3 s; the rest is room for a busy machine.
+    # The append deadline is 3 s. The other 3 s are for a busy machine.
     assert took_s < 6
     assert read.json() == completed
     assert repeated.status_code == 202

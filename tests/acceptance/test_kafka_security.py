@@ -1,4 +1,4 @@
-"""The programs on an Apache Kafka that demands SASL_SSL, with the ACLs that the docs list."""
+"""The programs on an Apache Kafka with SASL_SSL and the documented ACLs."""
 
 import asyncio
 import json
@@ -25,17 +25,17 @@ from tests.support.programs import (
     PARTITIONS,
     Fabric,
     Program,
+    await_content,
     executor,
     facade,
     new_id,
     status_api,
-    written,
 )
 from tests.support.secured_kafka import PASSWORD, Acl, SecuredKafka
 from tests.support.topic import create_topics
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
-#: The table of the docs.
+#: The ACLs of the table in the docs.
 DOCUMENTED = [
     Acl(*row)
     for row in re.findall(r"^\| `(\w+)` \| (\w+) \| (topic|group) `([\w.]+)` \|$", PAGE, re.M)
@@ -45,7 +45,7 @@ ENDED_S = 60
 
 @pytest.fixture
 async def names(secured: SecuredKafka, topic: str) -> dict[str, str]:
-    """The test's own topics and pool, in place of those of the docs; the topics are made."""
+    """New topics and a new pool, by the default names that they replace; the topics exist."""
     names = {
         "fabric.jobs.events": topic,
         "fabric.jobs.heartbeats": f"{topic}.heartbeats",
@@ -56,7 +56,7 @@ async def names(secured: SecuredKafka, topic: str) -> dict[str, str]:
 
 
 def settings(names: Mapping[str, str]) -> dict[str, str]:
-    """What names topics and pool to a program."""
+    """The settings with these topics and this pool."""
     return {
         "FABRIC_JOBS_EVENTS_TOPIC": names["fabric.jobs.events"],
         "FABRIC_JOBS_HEARTBEATS_TOPIC": names["fabric.jobs.heartbeats"],
@@ -65,7 +65,7 @@ def settings(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def as_user(secured: SecuredKafka, names: Mapping[str, str], user: str) -> dict[str, str]:
-    """What makes a program this user of Kafka, and no maker of topics."""
+    """The settings of a program that is this user of Kafka and may not create topics."""
     return settings(names) | {
         SERVERS: secured.sasl_servers,
         "FABRIC_JOBS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
@@ -77,7 +77,7 @@ def as_user(secured: SecuredKafka, names: Mapping[str, str], user: str) -> dict[
 
 
 def documented(names: Mapping[str, str]) -> list[Acl]:
-    """The table, for the test's own topics and pool."""
+    """The documented ACLs for these topics and this pool."""
     return [Acl(acl.user, acl.operation, acl.kind, names[acl.name]) for acl in DOCUMENTED]
 
 
@@ -99,8 +99,8 @@ async def test_documented_acls_suffice_for_a_jobs_whole_life(
             await other.create(
                 cancelled, {"journal": str(tmp_path / "cancelled"), "until": "never"}
             )
-            await written(tmp_path / "runs")
-            await written(tmp_path / "cancelled")
+            await await_content(tmp_path / "runs")
+            await await_content(tmp_path / "cancelled")
             await other.cancel(cancelled)
             await other.until(cancelled, "Cancelled")
             await first.stop()
@@ -163,7 +163,7 @@ async def test_executor_that_loses_its_acls_reports_its_runs_before_it_ends(
     ):
         job_id = new_id()
         await fabric.create(job_id, {"journal": str(tmp_path / "runs"), "until": str(go)})
-        await written(tmp_path / "runs")
+        await await_content(tmp_path / "runs")
         secured.allow(*(acl for acl in documented(names) if acl.user != "executor"))
         await _draining(status)
         assert (await fabric.state(job_id)).json()["status"] == "InProgress"
@@ -255,7 +255,7 @@ async def test_program_with_a_wrong_kafka_setting_ends_and_names_the_setting(
 
 
 def _failed(check: command.Result, subject: str) -> str:
-    """What the check says of the one thing that failed."""
+    """The check's text about the one subject that failed."""
     failed = [re.fullmatch(r"failed +(\w+) +(.*)", line) for line in check.stdout]
     ((named, told),) = [match.groups() for match in failed if match]
     assert check.exit_code == 1
@@ -264,7 +264,7 @@ def _failed(check: command.Result, subject: str) -> str:
 
 
 async def _draining(status: JobStatusServiceStub) -> None:
-    """Returns once the executor says that it takes no more."""
+    """Return once the executor reports that it has no free slot."""
     async with asyncio.timeout(ENDED_S):
         while True:
             listed = await status.ListExecutors(pb.ListExecutorsRequest())
@@ -300,7 +300,7 @@ TELL = {"facade": _facade_told, "executor": _executor_told, "subscriber": _subsc
 
 
 async def _ended(program: str, environment: Mapping[str, str]) -> str:
-    """What a program leaves on stderr when it ends by itself; a facade that is ready is asked."""
+    """The stderr of a program that ends by itself. A facade that becomes ready gets a create."""
     local = {
         "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
         "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",

@@ -1,4 +1,4 @@
-"""Executors that die or fall silent, seen from outside."""
+"""Executors that die or send no heartbeats, seen from outside."""
 
 import asyncio
 import signal
@@ -8,14 +8,22 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
-from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, status_api, written
+from tests.support.programs import (
+    HANDLERS,
+    Fabric,
+    await_content,
+    executor,
+    facade,
+    new_id,
+    status_api,
+)
 
 SOON = {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
 
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic of the test's own, and leases that end soon."""
+    """The settings of a new topic and short leases."""
     return apache.environment(topic) | SOON
 
 
@@ -29,10 +37,10 @@ async def test_job_of_a_killed_executor_is_run_by_another(
         async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
             started = await fabric.until(job_id, "InProgress")
-            await written(journal)
+            await await_content(journal)
             await first.kill()
         go.touch()
-        # The dead member's group would wait for it: another pool takes the job at once.
+        # A new pool takes the job at once; the old group would wait for its dead member.
         async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
             ended = await fabric.until(job_id, "Completed")
 
@@ -74,7 +82,7 @@ async def test_run_whose_executor_sends_heartbeats_outlasts_its_lease(
         await fabric.create(job_id, payload)
         await fabric.until(job_id, "InProgress")
         await one.kill()
-        # Another's lease is what the time is measured by.
+        # The end of another executor's lease shows that a lease has passed.
         async with executor(HANDLERS, two, **environment, FABRIC_JOBS_POOL=f"{topic}.2") as lost:
             await fabric.create(measure, payload)
             await fabric.until(measure, "InProgress")
@@ -99,7 +107,7 @@ async def test_executor_that_was_stopped_for_a_lease_changes_nothing_when_it_ret
         job_id = new_id()
         async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
-            await written(journal)
+            await await_content(journal)
             first.process.send_signal(signal.SIGSTOP)
             async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
                 go.touch()
@@ -126,7 +134,7 @@ async def test_stopping_executor_hands_back_a_job_that_does_not_end(
         job_id = new_id()
         async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
-            await written(journal)
+            await await_content(journal)
             assert await first.stop() == 0
         back = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
         go.touch()

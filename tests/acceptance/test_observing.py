@@ -1,4 +1,4 @@
-"""What operators see: traces at a collector, metrics, log lines, probes."""
+"""Telemetry for operators: traces at a collector, metrics, log lines and probes."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from fabric_jobs.executor.metrics import REGISTRY as EXECUTOR
 from fabric_jobs.facade.metrics import REGISTRY as FACADE
 from fabric_jobs.runtime.telemetry.metrics import Metric
 from tests.support.apache_kafka import reserve_port
-from tests.support.collector import Collector, Seen, collecting, tree
+from tests.support.collector import Collector, Seen, run_collector, tree
 from tests.support.paths import ROOT
 from tests.support.programs import Fabric, Program, facade, new_id, program
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PAGE = ROOT / "docs/observe.md"
 HANDLERS = "tests.support.observed_handlers:executor"
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-#: What Fabric sends with a request.
+#: The ids that Fabric sends with a request.
 IDS = {
     "traceparent": f"00-{TRACE_ID}-{SPAN_ID}-01",
     "ActivityId": "the activity",
@@ -35,20 +35,20 @@ IDS = {
 
 
 class Observed(Struct, frozen=True):
-    """Both programs, and where they are seen."""
+    """Both programs, with their telemetry."""
 
     facade: Program
     collector: Collector
-    #: The URLs that metrics and probes stand under.
+    #: The base URLs of metrics and probes.
     facade_url: str
     executor_url: str
-    #: What the executor logs.
+    #: The executor's log file.
     log: Path
 
 
 @asynccontextmanager
 async def executor(replica: Program, log: Path, **environment: str) -> AsyncIterator[Program]:
-    """The handlers' executor, which logs to a file."""
+    """Run an executor that logs to a file."""
     command = (sys.executable, "-m", "fabric_jobs.executor", HANDLERS)
     settings = {"FABRIC_JOBS_FACADES": replica.ready["grpc"]} | environment
     with log.open("wb") as stderr:
@@ -60,9 +60,9 @@ async def executor(replica: Program, log: Path, **environment: str) -> AsyncIter
 async def observed(
     environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Observed]:
-    """A facade and an executor with everything switched on, after a job whose retry completed."""
+    """A facade and an executor with all telemetry, after a job that completed by a retry."""
     log = tmp_path_factory.mktemp("log") / "executor"
-    with collecting() as collector, reserve_port() as reserved:
+    with run_collector() as collector, reserve_port() as reserved:
         settings = environment | collector.environment | {"FABRIC_JOBS_LOG_FORMAT": "json"}
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
         async with (
@@ -87,7 +87,7 @@ async def test_job_with_a_retry_makes_one_trace(observed: Observed) -> None:
     """The trace leads from Fabric's request to the last report, as docs/observe.md shows."""
 
     def of_the_job() -> list[Seen]:
-        """Without the polls, which are requests of their own."""
+        """The spans of the job's trace, without those of polls."""
         return [
             seen
             for seen in observed.collector.spans
@@ -132,7 +132,7 @@ async def test_pushed_metrics_have_the_names_of_the_scraped_ones(
 
 
 async def scraped(url: str) -> dict[str, dict[tuple[str, ...], float]]:
-    """Our metrics at this URL: of each its values, by those of its labels."""
+    """The values of our metrics at a URL, by name and labels."""
     async with httpx.AsyncClient() as client:
         answer = await client.get(f"{url}/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -1,4 +1,4 @@
-"""Jobs that the fast path left behind, seen from outside."""
+"""Offers of jobs that Kafka did not bring to a free executor."""
 
 import asyncio
 from pathlib import Path
@@ -12,22 +12,22 @@ from tests.support.programs import (
     HANDLERS,
     PARTITIONS,
     Fabric,
+    await_content,
     executor,
     facade,
     new_id,
     status_api,
-    written,
 )
 
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic and a pool of the test's own."""
+    """The settings of a new topic and a new pool."""
     return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
 
 
 def new_id_on(partition: int) -> str:
-    """A job instance id whose records lie there."""
+    """A job instance id whose records are in this partition."""
     return next(one for one in iter(new_id, "") if partition_of(one, PARTITIONS) == partition)
 
 
@@ -45,9 +45,9 @@ async def test_jobs_behind_a_full_executor_are_run_by_the_others(
     ):
         filling = new_id()
         await fabric.create(filling, {"journal": str(journal), "until": str(go)})
-        await written(journal)
+        await await_content(journal)
         async with executor(HANDLERS, one, **free), executor(HANDLERS, one, **free):
-            # Two on each partition, of which the full executor holds one at the least.
+            # Two jobs on each partition; the full executor has at least one partition.
             waiting = [new_id_on(number) for number in range(PARTITIONS) for _ in range(2)]
             for job_id in waiting:
                 await fabric.create(job_id, {"journal": str(journal)})
@@ -137,5 +137,5 @@ async def test_executor_is_offered_no_more_jobs_than_free_slots(
         await stream.done_writing()
 
     assert [offer.job.job_type for offer in first] == ["by-hand"] * 2
-    # The third; and perhaps the others again, where their claims are overdue.
+    # The third job comes, and perhaps the others again, because their claims are overdue.
     assert second[0].job.job_id not in {offer.job.job_id for offer in first}

@@ -1,4 +1,4 @@
-"""What the pages do by curl and kcat, done as it stands."""
+"""Runs the curl and kcat blocks of the pages as they stand."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from tests.support.command import COMMAND, dev
 from tests.support.pages import ShownCommand, command_blocks, find_commands
 from tests.support.requirements import missing
 
-#: What ends the output of a command.
+#: A mark after the output of each command.
 MARK = "\x1e"
 WHOLE = [
     block

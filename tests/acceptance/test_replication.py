@@ -1,4 +1,4 @@
-"""The topic's replicas, the only copy of the jobs, on three brokers."""
+"""The replication of the topic, which is the only copy of the jobs, on three brokers."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Jobs that ended, over the gRPC API: found by what they are, and started again."""
+"""Lists and retries of ended jobs over the gRPC API."""
 
 import asyncio
 import sqlite3
@@ -90,7 +90,7 @@ async def test_retried_job_runs_the_same_content_under_a_new_id(
         after = await stub.GetJob(pb.GetJobRequest(job_id=job_id))
         new = await stub.GetJob(pb.GetJobRequest(job_id=new_job_id))
         again = await stub.RetryJob(retry)
-        # Fabric's own create of that content is the same job too.
+        # A create by Fabric with the same id and content is the same job.
         accepted = await fabric.create(new_job_id, payload)
 
     assert {answer.job.job_id for answer in (first, *more, again)} == {new_job_id}
@@ -116,7 +116,7 @@ async def test_retry_of_an_unfinished_job_is_refused(replicas: Replicas) -> None
         assert await raised(stub.RetryJob(retry)) == ("FAILED_PRECONDITION", "JOB_NOT_FINAL")
         assert (await fabric.state(new_job_id)).status_code == 404
         await fabric.cancel(job_id)
-        # On a replica that may not have read the cancel yet.
+        # The retry goes to a replica that may not have read the cancel yet.
         assert (await stub.RetryJob(retry)).job.phase == pb.JOB_PHASE_QUEUED
 
 

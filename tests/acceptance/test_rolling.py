@@ -1,4 +1,4 @@
-"""A rolling restart, as an orchestrator does one, while Fabric goes on."""
+"""A rolling restart, as an orchestrator does it, under load."""
 
 from collections import defaultdict
 from contextlib import AsyncExitStack
@@ -10,7 +10,7 @@ import pytest
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
 from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id
-from tests.support.rolling import PATIENCE_S, Load, Place, agreed_by
+from tests.support.rolling import PATIENCE_S, Load, Place, await_equal_jobs
 
 DRAIN_S = 2
 #: Seconds that a stopping facade answers on: its users ask both replicas, whichever is ready.
@@ -63,7 +63,7 @@ async def test_rolling_restart_loses_no_job_and_repeats_only_runs_longer_than_th
         go.touch()
         for job_id in long_runs:
             await fabric.until(job_id, "Completed", within_s=PATIENCE_S)
-        jobs = await agreed_by(*(place.program for place in facades))
+        jobs = await await_equal_jobs(*(place.program for place in facades))
 
     runs = defaultdict(list)
     for line in journal.read_text().splitlines():
@@ -72,12 +72,12 @@ async def test_rolling_restart_loses_no_job_and_repeats_only_runs_longer_than_th
     assert set(load.ends.values()) == {"Completed"}
     assert jobs.keys() == runs.keys() == {*load.ends, *long_runs}
     assert {job.status for job in jobs.values()} == {pb.JOB_INSTANCE_STATUS_COMPLETED}
-    # Once each: as attempt 2 where the first was granted to an executor that had begun to drain,
-    # which hands it back as it is.
+    # Each job ran once. It ran as attempt 2 if attempt 1 was granted to a draining executor, which
+    # hands the job back without a run.
     assert {job_id: ran for job_id in load.ends if len(ran := runs[job_id]) != 1} == {}
     for job_id in long_runs:
         job = jobs[job_id]
-        # Once for the executor that held it, and at most once for each of the others.
+        # One hand-back by the executor that held it, and at most one by each other executor.
         assert 1 < job.attempt <= 1 + EXECUTORS
         assert runs[job_id] == sorted({*runs[job_id]})
         assert (runs[job_id][0], runs[job_id][-1]) == (1, job.attempt)

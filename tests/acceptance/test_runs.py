@@ -1,4 +1,4 @@
-"""Jobs that run: handlers, reports, and what a crash leaves behind."""
+"""Runs of jobs: handlers, reports and crashes."""
 
 import asyncio
 import json
@@ -19,11 +19,11 @@ from tests.support.programs import (
     Fabric,
     Program,
     addresses,
+    await_content,
     executor,
     facade,
     new_id,
     status_api,
-    written,
 )
 from tests.support.topic import topic_of
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Seen(NamedTuple):
-    """What is seen of a job's end."""
+    """The end of a job, as the programs or the testing kit show it."""
 
     status: str
     error: dict[str, Any] | None
@@ -64,7 +64,7 @@ async def test_create_sent_a_hundred_times_at_once_runs_once(
             )
         )
         await one.until(job_id, "Completed")
-        # Whatever else was dispatched lies before this job's record or is decided before it.
+        # Any second dispatch of the first job is decided before this job's.
         after = new_id()
         await two.create(after, {"journal": str(journal)})
         await two.until(after, "Completed")
@@ -233,7 +233,7 @@ async def test_testing_kit_ends_each_job_as_the_programs_do(
             job_id = new_id()
             await fabric.create(job_id, payload)
             if cancelled:
-                await written(Path(payload["journal"]))
+                await await_content(Path(payload["journal"]))
                 await fabric.cancel(job_id)
             state = await fabric.until(job_id, "Completed", "Failed", "Cancelled")
             job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job

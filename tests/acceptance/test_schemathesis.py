@@ -1,4 +1,4 @@
-"""The published description, followed and violated by schemathesis: what comes back is in it."""
+"""Schemathesis sends requests by the published description, and against it."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ DEADLINE_S = 110
 
 
 def sent_always(issuer: Issuer, caller: str) -> dict[str, str]:
-    """The headers that are not made up: those of a user, or Fabric's alone for any tenant."""
+    """The fixed headers: those of a user, or Fabric's alone for any tenant."""
     headers = issuer.headers(TENANT, subject=caller == "a user")
     if caller == "Fabric":
         del headers["x-ms-client-tenant-id"]
@@ -34,7 +34,7 @@ async def test_answers_to_generated_requests_fit_the_openapi_description(
     apache: Cluster, topic: str, caller: str, tmp_path: Path
 ) -> None:
     """Schemathesis and our own check send valid and invalid requests."""
-    # With Fabric's token alone any tenant may be named, where no invoke type needs a user.
+    # If no invoke type needs a user, Fabric's token alone may name any tenant.
     any_caller = {"FABRIC_JOBS_SUBJECT_TOKEN_REQUIRED": ""}
     with Issuer() as issuer:
         async with facade(**apache.environment(topic), **issuer.settings, **any_caller) as replica:
@@ -42,7 +42,7 @@ async def test_answers_to_generated_requests_fit_the_openapi_description(
             found = await report_of(url, sent_always(issuer, caller), tmp_path)
 
     assert found["operations"]["tested"] == OPERATIONS
-    # Had every request been refused, hardly anything would have been checked.
+    # If every request were refused, the test would prove little.
     accepted = [
         sum(phase["accepted"] for phase in phases.values())
         for phases in found["valid_rates"].values()
@@ -52,7 +52,7 @@ async def test_answers_to_generated_requests_fit_the_openapi_description(
 
 
 async def report_of(url: str, headers: dict[str, str], folder: Path) -> dict[str, Any]:
-    """What schemathesis counted, once it has found nothing."""
+    """The report of a schemathesis run, which must find no fault."""
     report = folder / "report.json"
     process = await asyncio.create_subprocess_exec(
         *(PROGRAM, "run", f"{url}/schema/openapi.json"),

@@ -1,16 +1,16 @@
-"""How many jobs an executor runs at a time, seen from outside."""
+"""An executor's slots, seen from outside."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.support.brokers import Cluster
-from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, written
+from tests.support.programs import HANDLERS, Fabric, await_content, executor, facade, new_id
 
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic and a pool of the test's own, and heartbeats that come soon."""
+    """The settings of a new topic, a new pool and frequent heartbeats."""
     pool = {"FABRIC_JOBS_POOL": topic, "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
     return apache.environment(topic) | pool
 
@@ -32,7 +32,7 @@ async def test_job_type_with_its_own_slots_leaves_the_other_slots_free(
         waiting, passing = [new_id() for _ in range(40)], [new_id() for _ in range(6)]
         for job_id in waiting:
             await rare.create(job_id, {"journal": str(journal), "until": str(go)})
-        await written(journal)
+        await await_content(journal)
         for job_id in passing:
             await quick.create(job_id)
         for job_id in passing:

@@ -1,4 +1,4 @@
-"""The gRPC API, by a client generated from the .proto."""
+"""The gRPC API, called by a client that is generated from the .proto."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ async def test_get_job_returns_the_job_and_its_position(
     assert answer.job.progress.fraction == 0.5
     assert answer.job.progress.message == "half way"
     assert answer.job.start_time.ToDatetime() <= answer.job.end_time.ToDatetime()
-    # requested, started, progressed, completed: the position is behind each of them.
+    # The position is after these four events: requested, started, progressed, completed.
     assert answer.job.sequence == 4
     assert answer.position.offset >= 4
 

@@ -1,4 +1,4 @@
-"""The subscribers that docs/subscribe.md shows, on a topic with more on it than applies."""
+"""The subscribers of docs/subscribe.md, on a topic with duplicates and events that do not apply."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ FINAL = {"Completed", "Failed", "Cancelled"}
 
 
 def loser(event: events.Event) -> bytes:
-    """What lost a race to the event: the same sequence after the same one, another end."""
+    """An event that lost a race to another: the same sequence and predecessor, another end."""
     state = replace(event.data.state, status=JobInstanceStatus.FAILED, phase=JobPhase.ENDED)
     return events.encode(
         events.Failed(
@@ -47,7 +47,7 @@ def loser(event: events.Event) -> bytes:
 
 
 async def forge(environment: dict[str, str]) -> None:
-    """Every event again, each with one that lost to it, and what is no event at all."""
+    """Append each event again, with an event that lost to it and records that are no events."""
     async with (
         topic_of(environment) as topic,
         AIOKafkaProducer(bootstrap_servers=environment[SERVERS]) as producer,
@@ -70,7 +70,7 @@ async def forge(environment: dict[str, str]) -> None:
 async def answers(
     environment: dict[str, str], replicas: tuple[Program, Program], runner: Program
 ) -> dict[str, str]:
-    """The status that a facade tells of each job on the topic, when all has been written to it."""
+    """The status of each job by a facade's answer, after all records are on the topic."""
     told: dict[str, str] = {}
     async with Fabric(replicas[0], "endless") as endless:
         jobs = [new_id() for _ in range(3)]
@@ -89,7 +89,7 @@ async def answers(
 
 
 async def ended(fabric: Fabric, end: str, partitions: int) -> dict[str, str]:
-    """Jobs that came to this end, in so many partitions, with their status."""
+    """Run jobs to this end in a number of partitions; the status of each."""
     told: dict[str, str] = {}
     while len({partition_of(job_id, PARTITIONS) for job_id in told}) < partitions:
         job_id = new_id()
@@ -99,7 +99,7 @@ async def ended(fabric: Fabric, end: str, partitions: int) -> dict[str, str]:
 
 
 async def told_by(command: list[str], environment: dict[str, str], jobs: set[str]) -> list[str]:
-    """The lines that a subscriber prints until the last of the jobs has ended."""
+    """Run a subscriber until the last job has ended; its lines."""
     process = await asyncio.create_subprocess_exec(
         *command, env=os.environ | environment, stdout=PIPE
     )

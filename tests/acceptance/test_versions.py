@@ -1,4 +1,4 @@
-"""Programs of two versions on one topic: a rolling upgrade, and events that only one side knows."""
+"""Programs of two versions on one topic: a rolling upgrade, and events of a later version."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -13,7 +13,7 @@ from fabric_jobs.contract.jobs import JobInstanceStatus, Progress
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
 from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, status_api
-from tests.support.rolling import PATIENCE_S, Load, Place, agreed_by, shown_by
+from tests.support.rolling import PATIENCE_S, Load, Place, await_equal_jobs, list_jobs
 from tests.support.topic import beside, put, topic_of
 
 OLDER = "tests.support.older_facade"
@@ -22,7 +22,7 @@ CANCELLED = 4
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic and a pool of the test's own."""
+    """The settings of a new topic and a new pool."""
     return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
 
 
@@ -58,17 +58,17 @@ async def test_rolling_upgrade_loses_no_job_and_keeps_replicas_equal(
             await second.until(job_id, "InProgress")
         load = Load(users, brief)
         async with load.going_on():
-            # The executor's stream goes to the older one.
+            # The executor's stream moves to the older replica.
             await one.replace(module="fabric_jobs.facade")
             for job_id in jobs:
                 assert (await first.cancel(job_id)).json()["status"] == "InProgress"
             undecided = [await second.cancel(job_id) for job_id in jobs]
-            between = await shown_by(two.program)
+            between = await list_jobs(two.program)
             await two.replace(module="fabric_jobs.facade")
             decided = [await second.cancel(job_id) for job_id in jobs]
         go.touch()
         ends = [await second.until(job_id, "Cancelled", within_s=PATIENCE_S) for job_id in jobs]
-        after = await agreed_by(one.program, two.program)
+        after = await await_equal_jobs(one.program, two.program)
 
     assert {between[job_id].phase for job_id in jobs} == {pb.JOB_PHASE_STOPPING}
     assert {answer.status_code for answer in undecided} == {503}
@@ -81,7 +81,7 @@ async def test_rolling_upgrade_loses_no_job_and_keeps_replicas_equal(
 
 
 def later(last: events.Event) -> UnknownEvent:
-    """What a later version might append next: a type and a state that are not known today."""
+    """An event that a later version may append next, with an unknown type."""
     data = EventData(sequence=last.data.sequence + 1, follows=last.id, state=last.data.state)
     return UnknownEvent(
         id=new_id(),
@@ -152,16 +152,16 @@ async def test_event_of_a_later_version_after_a_final_event_is_ignored(
     ):
         await fabric.create(job_id)
         completed = await fabric.until(job_id, "Completed")
-        before = (await shown_by(one))[job_id]
+        before = (await list_jobs(one))[job_id]
         last = (await topic.events_of(job_id))[-1]
         running = replace(last.data.state, status=JobInstanceStatus.IN_PROGRESS)
         event = later(last)
         await put(environment, replace(event, data=replace(event.data, state=running)))
-        # Whoever has read what comes behind it has read it.
+        # A replica that has read the next record of the partition has read this one.
         other = beside(job_id)
         await fabric.create(other)
         await fabric.until(other, "Completed")
-        after = (await shown_by(one))[job_id]
+        after = (await list_jobs(one))[job_id]
 
         assert (await fabric.state(job_id)).json() == completed
     assert after == before

@@ -1,4 +1,4 @@
-"""A real browser, for the tests of one file."""
+"""A real browser for the tests of one file."""
 
 from collections.abc import AsyncIterator
 

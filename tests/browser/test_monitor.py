@@ -17,19 +17,19 @@ from playwright.async_api import Browser, Page, expect
 from fabric_jobs.contract.events import Requested
 from fabric_jobs.facade.monitor import live
 from fabric_jobs.facade.monitor.pages import PAGE_ROWS
-from tests.support.chromium import is_live, opened, served
+from tests.support.chromium import await_live, open_page, serve
 from tests.support.monitor import OPERATOR, FoldedJobs, make_monitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EVIL = "</td></script><script>alert(1)</script>'\"><img src=x onerror=alert(2)>"
 ROWS = 10_000
-#: For how many updates a thousand changes a second come.
+#: The number of updates during which a thousand changes a second come.
 UPDATES = 4
 
 
 class Here(msgspec.Struct):
-    """Where a monitor is, and the jobs in it."""
+    """The URL of a monitor, and its jobs."""
 
     url: str
     fold: FoldedJobs
@@ -37,16 +37,16 @@ class Here(msgspec.Struct):
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def here() -> AsyncIterator[Here]:
-    """A monitor that is open to this machine."""
+    """A monitor that this machine may use without a sign-in."""
     fold = FoldedJobs()
     made, app = make_monitor(fold)
-    async with served(app) as url:
+    async with serve(app) as url:
         yield Here(f"{url}/monitor", fold)
         made.stop()
 
 
 def many(fold: FoldedJobs, count: int) -> None:
-    """So many jobs that wait, one a millisecond; the type says which."""
+    """Create waiting jobs, one per millisecond; each job type has the job's number."""
     events = []
     fold.replica.listeners.add(lambda change: events.append(change.event))
     fold.create()
@@ -74,7 +74,7 @@ def many(fold: FoldedJobs, count: int) -> None:
 
 
 async def count_updates(page: Page) -> None:
-    """Begins to count how often the list is brought up to date."""
+    """Begin to count the updates of the list."""
     await page.evaluate(
         """() => {
           window.updates = 0;
@@ -89,11 +89,11 @@ async def test_markup_in_texts_is_shown_and_never_run(browser: Browser, here: He
     """This holds on each page when it is loaded and when it is updated."""
     payload = msgspec.json.encode({EVIL: "javascript:alert(3)"})
     job_id = here.fold.create(item_type=EVIL, job_type=EVIL, payload=payload)
-    async with opened(browser, here.url) as page:
-        await is_live(page)
+    async with open_page(browser, here.url) as page:
+        await await_live(page)
         await expect(page.get_by_role("row").filter(has_text=EVIL)).to_be_visible()
         await page.goto(f"{here.url}/jobs/{job_id}")
-        await is_live(page)
+        await await_live(page)
         await expect(page.locator("pre")).to_contain_text("javascript:alert(3)")
         here.fold.start(job_id)
         here.fold.progress(job_id, 0.5, EVIL)
@@ -108,14 +108,14 @@ async def test_list_of_ten_thousand_jobs_is_paged(browser: Browser, here: Here) 
     """Each page has its own URL and number of rows, and Back leads to the page before."""
     many(here.fold, ROWS)
     rows = '#list tbody tr[id^="job-"]'
-    async with opened(browser, here.url) as page:
+    async with open_page(browser, here.url) as page:
         await expect(page.locator("#summary")).to_contain_text(f"{ROWS:,}")
         for number in range(2):
             await expect(page.locator(rows)).to_have_count(PAGE_ROWS)
             newest = ROWS - 1 - number * PAGE_ROWS
             await expect(page.locator(rows).first).to_contain_text(f"number-{newest} ")
             await page.get_by_role("link", name="Older").click()
-        # A page that is on its way can't be left yet.
+        # Wait for the page, because `go_back` before it is loaded would leave another page.
         await expect(page.locator(rows).first).to_contain_text(f"number-{newest - PAGE_ROWS} ")
         await page.go_back()
         await expect(page.locator(rows).first).to_contain_text(f"number-{newest} ")
@@ -137,13 +137,13 @@ async def test_page_with_a_thousand_changes_a_second_updates_twice_a_second(
             here.fold.progress(jobs[change % PAGE_ROWS], change * 7 % 1009 / 1009)
             await asyncio.sleep(begun + change / 1000 - time.monotonic())
 
-    async with opened(browser, here.url) as page:
-        await is_live(page)
+    async with open_page(browser, here.url) as page:
+        await await_live(page)
         await count_updates(page)
         begun = time.monotonic()
         changing = asyncio.create_task(storm())
         try:
-            # What the page's policy forbids is to wait for it in the page.
+            # Poll from here, because the page's policy forbids Playwright's wait in the page.
             while await page.evaluate("window.updates") < UPDATES:
                 await asyncio.sleep(0.05)
         finally:
@@ -163,12 +163,12 @@ async def test_page_beyond_the_maximum_of_viewers_becomes_live_later(
     """The page is shown at once, says that it is not live, and tries again by itself."""
     first = here.fold.create()
     monkeypatch.setattr(live, "MAX_VIEWERS", 0)
-    async with opened(browser, here.url) as page:
+    async with open_page(browser, here.url) as page:
         await expect(page.get_by_role("status")).to_contain_text("Not live since")
         await expect(page.locator(f"#job-{first}")).to_be_visible()
         later = here.fold.create()
         monkeypatch.setattr(live, "MAX_VIEWERS", 1)
-        await is_live(page)
+        await await_live(page)
         await expect(page.locator(f"#job-{later}")).to_be_visible()
         last = here.fold.create()
         await expect(page.locator(f"#job-{last}")).to_be_visible()
@@ -179,18 +179,18 @@ async def test_list_filters_are_in_the_url_and_survive_a_reload(
 ) -> None:
     """A filtered list is live too: jobs that match appear, and others do not."""
     wanted, other = (here.fold.create(job_type=name) for name in ("nightly", "hourly"))
-    async with opened(browser, here.url) as page:
+    async with open_page(browser, here.url) as page:
         await page.get_by_label("NotStarted", exact=True).check()
         await page.get_by_label("Job type").fill("nightly")
         await page.get_by_label("Job type").press("Enter")
         await page.wait_for_url("**/monitor?*status=NotStarted&job_type=nightly*")
         for _ in range(2):
-            await is_live(page)
+            await await_live(page)
             await expect(page.locator(f"#job-{wanted}")).to_be_visible()
             await expect(page.locator(f"#job-{other}")).to_have_count(0)
             await expect(page.get_by_label("NotStarted", exact=True)).to_be_checked()
             await page.reload()
-        await is_live(page)
+        await await_live(page)
         late = here.fold.create(job_type="nightly")
         await expect(page.locator(f"#job-{late}")).to_be_visible()
         here.fold.start(wanted)
@@ -202,7 +202,7 @@ async def test_monitor_without_javascript_shows_and_does_everything(
 ) -> None:
     """Plain links and forms are enough, and the page shows its time."""
     job_id = here.fold.create(job_type="nightly")
-    async with opened(browser, here.url, java_script_enabled=False) as page:
+    async with open_page(browser, here.url, java_script_enabled=False) as page:
         await expect(page.locator("#live")).to_have_text(re.compile(r"As of \d{4}-.* UTC"))
         await page.get_by_label("Job type").fill("nightly")
         await page.get_by_role("button", name="Filter").click()
@@ -226,8 +226,8 @@ async def test_keyboard_reaches_every_link_and_keeps_its_focus(
 ) -> None:
     """The focus stays while the rows around it change."""
     job_id = here.fold.create()
-    async with opened(browser, here.url) as page:
-        await is_live(page)
+    async with open_page(browser, here.url) as page:
+        await await_live(page)
         await page.keyboard.press("Tab")
         await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         await page.keyboard.press("Enter")
@@ -251,7 +251,7 @@ async def test_list_has_the_roles_that_a_screen_reader_needs(browser: Browser, h
     job_id = here.fold.create()
     here.fold.start(job_id)
     here.fold.progress(job_id, 0.5)
-    async with opened(browser, here.url) as page:
+    async with open_page(browser, here.url) as page:
         row = page.get_by_role("row", name=job_id[:8])
         await expect(page.get_by_role("table", name="Jobs, newest first")).to_be_visible()
         await expect(page.get_by_role("columnheader")).to_have_count(10)
@@ -274,10 +274,10 @@ async def test_texts_have_the_contrast_of_wcag_aa(
     here.fold.fail(failed, "no")
     here.fold.complete(completed)
     here.fold.cancel(cancelled)
-    async with opened(browser, here.url, color_scheme=scheme) as page:
+    async with open_page(browser, here.url, color_scheme=scheme) as page:
         for path in ("", f"/jobs/{failed}", f"/jobs/{waits}"):
             await page.goto(here.url + path)
-            await is_live(page)
+            await await_live(page)
             assert await page.evaluate(_FAINT) == []
 
 
@@ -286,18 +286,18 @@ async def test_sign_in_leads_to_the_page_that_was_asked_for(browser: Browser) ->
     fold = FoldedJobs()
     job_id = fold.create()
     made, app = make_monitor(fold, tokens=True)
-    async with served(app) as url, opened(browser, f"{url}/monitor/jobs/{job_id}") as page:
+    async with serve(app) as url, open_page(browser, f"{url}/monitor/jobs/{job_id}") as page:
         await page.get_by_label("Reader or operator token").fill("a guess")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("alert")).to_contain_text("neither the readers")
         await page.get_by_label("Reader or operator token").fill(OPERATOR)
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url(f"**/jobs/{job_id}")
-        await is_live(page)
+        await await_live(page)
         await page.locator("#cancel summary").click()
         await page.get_by_role("button", name="Cancel the job").click()
         await expect(page.locator("#state .status")).to_have_text("Cancelled")
-        # As a link in a chat, which is of another site.
+        # A link on another site, such as in a chat.
         await page.goto("about:blank")
         await page.set_content(f'<a href="{url}/monitor/executors">shared</a>')
         await page.get_by_role("link", name="shared").click()
@@ -310,7 +310,7 @@ async def test_sign_in_leads_to_the_page_that_was_asked_for(browser: Browser) ->
         made.stop()
 
 
-#: The texts whose contrast with what is behind them is too low, with the contrast.
+#: A script that returns each text with too low a contrast, and the contrast.
 _FAINT = """() => {
   const channels = text => text.match(/[\\d.]+/g).map(Number);
   const luminance = ([r, g, b]) => {

@@ -1,4 +1,4 @@
-"""The job monitor of a real facade, with an executor, while somebody watches."""
+"""The job monitor of a real facade with an executor, watched in a browser."""
 
 import re
 import uuid
@@ -13,14 +13,14 @@ from playwright.async_api import Browser, Page, expect
 
 from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
 from tests.support.brokers import Cluster
-from tests.support.chromium import is_live, opened
+from tests.support.chromium import await_live, open_page
 from tests.support.programs import HANDLERS, Fabric, Program, addresses, executor, facade, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Stack(Struct):
-    """A facade that may be killed and started again, and its executor."""
+    """A facade that can be killed and restarted, and its executor."""
 
     environment: dict[str, str]
     replica: Program
@@ -28,18 +28,18 @@ class Stack(Struct):
 
     @property
     def url(self) -> str:
-        """Where the monitor is."""
+        """The monitor's URL."""
         return self.replica.ready["monitor"]
 
-    async def again(self) -> None:
-        """Starts the facade on the same ports."""
+    async def restart(self) -> None:
+        """Restart the facade on the same ports."""
         environment = self.environment | addresses(self.replica)
         self.replica = await self.running.enter_async_context(facade(**environment))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(embedded: Cluster) -> AsyncIterator[Stack]:
-    """On the embedded broker, which outlives the facade."""
+    """A stack on the embedded broker, which keeps running without the facade."""
     name = f"test.{uuid.uuid4()}"
     environment = embedded.environment(name) | {
         "FABRIC_JOBS_POOL": name,
@@ -52,7 +52,7 @@ async def stack(embedded: Cluster) -> AsyncIterator[Stack]:
 
 
 async def journaled(stack: Stack, folder: Path) -> tuple[str, Path]:
-    """A new job that runs until a file is there; its id, and the file."""
+    """Create a job that runs until a file exists; its id, and the file's path."""
     job_id, until = new_id(), folder / new_id()
     async with Fabric(stack.replica, "journaled") as fabric:
         payload = {"journal": str(folder / "journal"), "until": str(until)}
@@ -60,8 +60,8 @@ async def journaled(stack: Stack, folder: Path) -> tuple[str, Path]:
     return job_id, until
 
 
-async def same_page(page: Page) -> None:
-    """Marks the page, so that a reload would be seen."""
+async def mark_page(page: Page) -> None:
+    """Mark the page, so that a reload is detected."""
     await page.evaluate("window.marked = true")
 
 
@@ -69,9 +69,9 @@ async def test_live_pages_show_a_job_from_its_start_to_its_end(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
     """The list and the job's own page change without a reload."""
-    async with opened(browser, stack.url) as page, opened(browser, stack.url) as own:
-        await is_live(page)
-        await same_page(page)
+    async with open_page(browser, stack.url) as page, open_page(browser, stack.url) as own:
+        await await_live(page)
+        await mark_page(page)
         job_id, until = await journaled(stack, tmp_path)
         row = page.locator(f"#job-{job_id}")
         await expect(row).to_contain_text("InProgress")
@@ -96,10 +96,10 @@ async def test_cancel_button_cancels_a_running_job(
 ) -> None:
     """The executor stops the run, and the page shows the end."""
     job_id, _ = await journaled(stack, tmp_path)
-    async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
+    async with open_page(browser, f"{stack.url}/jobs/{job_id}") as page:
         await expect(page.locator("#state .status")).to_have_text("InProgress")
-        # The stream begins with each part anew, and would close what is opened before.
-        await is_live(page)
+        # The stream's first message replaces each part of the page, which would close the summary.
+        await await_live(page)
         await page.locator("#cancel summary").click()
         await page.get_by_role("button", name="Cancel the job").click()
         await expect(page.locator("#state .status")).to_have_text("Cancelled")
@@ -115,7 +115,7 @@ async def test_page_of_a_failed_job_shows_the_error_advice_and_traceback(
     job_id = new_id()
     async with Fabric(stack.replica, "raises") as fabric:
         await fabric.create(job_id)
-    async with opened(browser, f"{stack.url}/jobs/{job_id}") as page:
+    async with open_page(browser, f"{stack.url}/jobs/{job_id}") as page:
         failure = page.locator("#state .failure")
         await expect(failure).to_contain_text("HandlerError ValueError: no such region")
         await expect(failure).to_contain_text(ADVICE_BY_CODE["HandlerError"])
@@ -126,7 +126,7 @@ async def test_page_of_a_failed_job_shows_the_error_advice_and_traceback(
 
 async def test_executors_page_shows_slots_and_job_types(browser: Browser, stack: Stack) -> None:
     """The page shows the last heartbeat of each executor."""
-    async with opened(browser, f"{stack.url}/executors") as page:
+    async with open_page(browser, f"{stack.url}/executors") as page:
         await expect(page.locator("#executors tbody tr")).to_have_count(1)
         await expect(page.locator("#executors tbody tr")).to_contain_text("Test.Item quick")
         await expect(page.locator("#executors tbody tr")).to_contain_text(" of 10")
@@ -137,20 +137,20 @@ async def test_page_without_its_facade_is_not_live_and_catches_up_later(
 ) -> None:
     """While the facade is away, no duration counts on and nothing is called live."""
     job_id, until = await journaled(stack, tmp_path)
-    async with opened(browser, stack.url) as page:
+    async with open_page(browser, stack.url) as page:
         row = page.locator(f"#job-{job_id}")
         await expect(row).to_contain_text("InProgress")
-        await is_live(page)
-        await same_page(page)
+        await await_live(page)
+        await mark_page(page)
         await stack.replica.kill()
         told = page.get_by_role("status")
         await expect(told).to_have_text(re.compile(r"Not live since \d\d:\d\d:\d\d UTC"))
         before = await row.inner_text()
-        # A second and more, in which a duration would count on.
+        # More than a second, after which a live duration would have changed.
         await page.wait_for_timeout(1500)
         assert await row.inner_text() == before
         until.touch()
-        await stack.again()
+        await stack.restart()
         async with Fabric(stack.replica) as fabric:
             await fabric.create(new := new_id())
         await expect(told).to_have_text("Live")

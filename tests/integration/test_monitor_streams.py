@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from fabric_jobs.facade.monitor import Monitor, MonitorAccess
 from fabric_jobs.facade.monitor.live import MAX_VIEWERS
-from tests.support.chromium import served
+from tests.support.chromium import serve
 from tests.support.monitor import FoldedJobs, make_monitor
 
 
@@ -30,7 +30,7 @@ async def here() -> AsyncIterator[Here]:
     monitor, app = make_monitor(fold)
     limits = httpx.Limits(max_connections=MAX_VIEWERS + 8)
     async with (
-        served(app) as url,
+        serve(app) as url,
         httpx.AsyncClient(base_url=f"{url}/monitor", limits=limits, timeout=10) as client,
     ):
         yield Here(fold, monitor, client)

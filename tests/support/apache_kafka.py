@@ -20,7 +20,7 @@ from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 
 DEFAULT_VERSION = "4.4.0"
-#: Of Apache Kafka; the tests pass on 3.9 and on 4.
+#: The version of Apache Kafka; the tests pass on 3.9 and on 4.
 VERSION = os.environ.get("APACHE_KAFKA_VERSION", DEFAULT_VERSION)
 
 HOST = "127.0.0.1"
@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 2.0
 _DOWNLOAD_SECONDS = 60
 _LOG_TAIL = 4000
-#: How the tests' brokers run: one lives for seconds, so a fast start counts for more than speed.
+#: The JVM's options. A test's broker lives for seconds, so they favour a fast start over speed.
 FAST_START = ("-Xms128m", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _JAVA = [
     "java",
@@ -55,7 +55,7 @@ class ApacheKafka:
     one of three may be lost; of one or two, the loss of any halts the cluster until a restart.
     """
 
-    #: What the folders are formatted with, beside the cluster's id.
+    #: More options for the format of the folders.
     _formatting: Sequence[str] = ()
 
     def __init__(
@@ -122,7 +122,7 @@ class ApacheKafka:
         self._processes[node].send_signal(signal.SIGSTOP)
 
     def resume(self, node: int) -> None:
-        """Let a paused broker go on."""
+        """Resume a paused broker by SIGCONT."""
         self._processes[node].send_signal(signal.SIGCONT)
 
     def _launch(self, node: int, main_class: str, *arguments: str) -> None:
@@ -173,15 +173,15 @@ class ApacheKafka:
             "num.network.threads": 1,
             "num.io.threads": 2,
             "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,  # 128 MiB of the heap by default
-            # Until a killed broker's session runs out, its partitions get no other leader and
-            # the broker itself is not taken back.
+            # Until a killed broker's session ends, its partitions get no other leader, and
+            # the controller refuses the restarted broker.
             "broker.session.timeout.ms": 3000,
             "broker.heartbeat.interval.ms": 500,
         }
 
 
 def why_unavailable() -> str | None:
-    """Why no Apache Kafka can run on this machine, None when one can."""
+    """Why this machine can't run Apache Kafka, or None."""
     if shutil.which("java") is None:
         return f"no Java {_JAVA_MAJOR}+ on PATH: install one"
     banner = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr
@@ -204,19 +204,19 @@ def reserve_port() -> socket.socket:
 
 
 def java_command(*artifacts: str, jvm: tuple[str, ...] = FAST_START) -> list[str]:
-    """Java on the jars of a broker, and of more of Kafka's artifacts; a main class follows."""
+    """The Java command with the jars of a broker and of more artifacts, without a main class."""
     return [*_JAVA, *jvm, "-cp", ":".join(map(str, _jars(*artifacts)))]
 
 
 def _jars(*artifacts: str) -> list[Path]:
-    """The jars of these and of a broker, downloaded at the first call on a machine."""
+    """The jars of a broker and of more artifacts, downloaded once per machine."""
     cache = GlobalSettings.load().cache_dir / "apache-kafka"
     cache.mkdir(parents=True, exist_ok=True)
     kafka = [f"org.apache.kafka:{artifact}:{VERSION}" for artifact in ("kafka_2.13", *artifacts)]
     coordinates = [*kafka, _LOGGER]
     complete = cache / "+".join(coordinates).replace(":", "_")
-    # The resolver writes a download under its final name and takes whatever it finds there, so
-    # one process at a time fills a folder of its own, which gets its name once it is whole.
+    # The resolver trusts each file that it finds, also an incomplete download. So one process at a
+    # time fills a separate folder, which gets its name once it is complete.
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
@@ -253,5 +253,5 @@ def _answers(port: int, listings: list[bytes]) -> bool:
 
 
 def _listing(node: int, port: int) -> bytes:
-    """How an answer to Metadata lists a live broker: its node id, host and port."""
+    """A live broker as it is encoded in an answer to Metadata: node id, host and port."""
     return struct.pack(f">ih{len(HOST)}si", node, len(HOST), HOST.encode(), port)

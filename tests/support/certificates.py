@@ -1,4 +1,4 @@
-"""An authority of the tests' own, and the certificates that it signs, as PEM files."""
+"""A certificate authority for tests, and the certificates that it signs, as PEM files."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from msgspec import Struct
 
 
 class Certificate(Struct, frozen=True):
-    """A certificate's files."""
+    """The files of a certificate and its key."""
 
     cert: Path
     key: Path
 
 
 class Authority:
-    """Signs certificates; its own is in `ca`."""
+    """Signs certificates. Its own certificate is the file `ca`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,14 +37,14 @@ class Authority:
         self.ca.write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def server(self, name: str = "server") -> Certificate:
-        """For programs on this machine."""
+        """A server certificate for programs on this machine."""
         here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         return self._issue(name, name, here)
 
     def client(
         self, name: str, *, dns: Sequence[str] = (), common: str | None = None
     ) -> Certificate:
-        """For a client: by its common name, which is the file's unless given, or by other names."""
+        """A client certificate. The common name is the file's name unless `common` is given."""
         return self._issue(name, name if common is None else common, list(map(x509.DNSName, dns)))
 
     def _issue(self, file: str, common: str, others: list[x509.GeneralName]) -> Certificate:

@@ -1,6 +1,6 @@
-"""A job that was made, lost with its executor, run again and shown, all as it should be.
+"""A correct run of one job: created, lost with its executor, run again, and polled.
 
-Tests break it, each in its own place.
+Each test breaks one fact of it.
 """
 
 import json
@@ -23,7 +23,7 @@ COMPLETED = {"status": "Completed", "startTimeUtc": START, "endTimeUtc": END}
 
 
 def event(kind: str, sequence: int, follows: str | None, **state: Any) -> dict[str, Any]:
-    """An event as it lies on the topic; that of sequence n is named `e{n}`."""
+    """An event as JSON; the id of the event with sequence n is `e{n}`."""
     return {
         "id": f"e{sequence}",
         "type": f"fabric.jobs.{kind}",
@@ -45,7 +45,7 @@ def operation(
     replica: int = 0,
     took: float = 0.01,
 ) -> Operation:
-    """An operation that was answered."""
+    """An operation with an answer."""
     body = json.dumps(shown) if shown else ""
     return Operation(
         job=JOB, what=what, replica=replica, start=start, end=start + took, code=code, body=body
@@ -53,7 +53,7 @@ def operation(
 
 
 class Story:
-    """What the job left behind."""
+    """The operations, journal and events of the job."""
 
     def __init__(self) -> None:
         self.kind = "short"
@@ -93,7 +93,7 @@ class Story:
         return model
 
     def evidence(self) -> Evidence:
-        """All of it, for a validator."""
+        """The evidence for a validator."""
         history = History(self.operations)
         history.kinds[JOB] = self.kind
         return Evidence(history, self.journal, self.model(), EXECUTORS, self.log_away)

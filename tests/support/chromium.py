@@ -1,4 +1,4 @@
-"""A page of the monitor in Chromium, and the monitor on a socket."""
+"""Opens pages of the monitor in Chromium, and serves the monitor on a socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-#: How long the browser may take for what is expected of it, in milliseconds.
+#: Milliseconds that the browser may take until an expectation holds.
 PATIENCE_MS = 15_000
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
-    """The address of the application, on a real socket."""
+async def serve(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve the application on a real socket; its URL."""
     server = HttpServer(app, "127.0.0.1", 0)
     serving = asyncio.create_task(server.serve())
     try:
@@ -37,8 +37,8 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def opened(browser: Browser, url: str, **context: Any) -> AsyncIterator[Page]:
-    """The page, on which nothing happens that its policy forbids, and no script fails."""
+async def open_page(browser: Browser, url: str, **context: Any) -> AsyncIterator[Page]:
+    """Open a page. At the end, no script has failed and none has violated the page's policy."""
     faults = list[str]()
 
     async def dialog(shown: Dialog) -> None:
@@ -46,7 +46,7 @@ async def opened(browser: Browser, url: str, **context: Any) -> AsyncIterator[Pa
         await shown.dismiss()
 
     def console(message: ConsoleMessage) -> None:
-        # Also told of there: answers that are errors, which are for the page to tell.
+        # The console also lists error answers, which the page itself shows.
         if "Content Security Policy" in message.text:
             faults.append(message.text)
 
@@ -64,6 +64,6 @@ async def opened(browser: Browser, url: str, **context: Any) -> AsyncIterator[Pa
     assert not faults, faults
 
 
-async def is_live(page: Page) -> None:
-    """Returns once the page says so."""
+async def await_live(page: Page) -> None:
+    """Return once the page shows that it is live."""
     await page.locator('#live[data-state="live"]').wait_for()

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry's protocol over HTTP, which keeps what programs send it."""
+"""An OpenTelemetry collector over HTTP that stores what programs send."""
 
 import asyncio
 import threading
@@ -14,14 +14,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 
 class Seen(Struct, frozen=True):
-    """A span, and the program that made it."""
+    """A span and the name of its program."""
 
     service: str
     span: Span
 
     @property
     def attributes(self) -> dict[str, str | int]:
-        """What is said of it."""
+        """The span's attributes."""
         return _values(self.span.attributes)
 
     def __str__(self) -> str:
@@ -31,10 +31,10 @@ class Seen(Struct, frozen=True):
 
 
 class Collector:
-    """What was sent up to now."""
+    """The spans and the names of metrics that were sent up to now."""
 
     def __init__(self, address: str) -> None:
-        #: What points a program at it, and makes it send soon.
+        #: The variables that make a program send to this collector soon.
         self.environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}",
             "OTEL_BSP_SCHEDULE_DELAY": "100",
@@ -43,14 +43,14 @@ class Collector:
         self.spans: list[Seen] = []
         self.metrics: set[tuple[str, str]] = set()
 
-    async def until(self, fact: Callable[[], bool]) -> None:
-        """Returns once the fact holds of what was sent."""
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition holds."""
         async with asyncio.timeout(30):
-            while not fact():
+            while not condition():
                 await asyncio.sleep(0.05)
 
     def take(self, path: str, body: bytes) -> None:
-        """One request."""
+        """Store the content of a request."""
         if path == "/v1/traces":
             for of_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
                 service = str(_values(of_spans.resource.attributes)["service.name"])
@@ -75,8 +75,8 @@ def _values(attributes: Iterable[KeyValue]) -> dict[str, str | int]:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
-    """A collector on a free port."""
+def run_collector() -> Iterator[Collector]:
+    """Run a collector on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -98,7 +98,7 @@ def collecting() -> Iterator[Collector]:
 
 
 def tree(spans: list[Seen], within: bytes, depth: int = 0) -> Iterator[str]:
-    """The spans within one, in the order of their starts, each deeper than its parent."""
+    """The spans below one, in the order of their starts, indented by depth."""
     names = {seen.span.span_id: seen.span.name for seen in spans}
     children = [seen for seen in spans if seen.span.parent_span_id == within]
     for seen in sorted(children, key=lambda one: one.span.start_time_unix_nano):

@@ -1,8 +1,7 @@
-"""compose.yaml without a container engine: its services as processes, on ports of the test's own.
+"""compose.yaml without a container engine: its services run as processes on free ports.
 
-What an engine would give a container is given here: the image's programs on PATH, its environment
-and nothing of ours, and its folders. Services start in the order of `depends_on`, each once the
-ones before it are as it demands.
+A process gets what a container would get: the image's programs on PATH, only its own environment,
+and its folders. Services start in the order of `depends_on`, each after its conditions hold.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").rea
 
 
 def built(folder: Path) -> Path:
-    """Runs the Dockerfile's first stage as a script in the folder; the folder of its programs."""
+    """Run the Dockerfile's first stage as a script in a folder; the folder of the programs."""
     _, stage, _ = re.split(r"^FROM .*$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     script = ["set -eux"]
     for line in stage.splitlines():
@@ -58,10 +57,10 @@ def built(folder: Path) -> Path:
 
 
 class Stack:
-    """Services of compose.yaml that run in a folder."""
+    """Services of compose.yaml, run in a folder."""
 
     def __init__(self, folder: Path, programs: Path, **variables: str) -> None:
-        """`programs` is on every PATH; `variables` are those that compose.yaml asks for."""
+        """`programs` is on every PATH. `variables` are those that compose.yaml names."""
         self.folder = folder
         self._variables = variables
         self._reserved = dict[str, socket.socket]()
@@ -79,7 +78,7 @@ class Stack:
             (folder / config.name).write_text(self._moved(config.read_text()))
 
     def port(self, number: int) -> int:
-        """Where the port of that number in compose.yaml is here."""
+        """The free port that replaces a port of compose.yaml."""
         text = str(number)
         reserved = self._reserved[text] = self._reserved.get(text) or reserve_port()
         moved: int = reserved.getsockname()[1]
@@ -87,7 +86,7 @@ class Stack:
 
     @asynccontextmanager
     async def up(self, *names: str) -> AsyncIterator[None]:
-        """Starts the services, and those that they depend on; ends them with the block."""
+        """Run the services and their dependencies until the end of the block."""
         async with AsyncExitStack() as stack:
             stack.callback(self._close)
             for name in self._order(names):
@@ -105,7 +104,7 @@ class Stack:
             await process.wait()
 
     async def healthy(self, name: str) -> None:
-        """Returns once the service's own health command succeeds."""
+        """Return once the service's health command succeeds."""
         command = self._services[name]["healthcheck"]["test"].replace("/opt/kafka/bin/", "")
         while True:
             process = await self._exec(name, "sh", "-c", f"exec > health.log 2>&1; {command}")
@@ -120,7 +119,7 @@ class Stack:
         while todo:
             name = todo.pop()
             service = self._services[name]
-            # Whatever has not been asked for may be left out, if its profile says so.
+            # A dependency with `required: false` starts only if a caller names it.
             conditions = self._conditions(name)
             needed[name] = [one for one in conditions if conditions[one].get("required", True)]
             if "network_mode" in service:
@@ -154,7 +153,7 @@ class Stack:
         return await self._exec(name, *shlex.split(self._services[name]["command"]))
 
     async def _start_kafka(self, name: str) -> Process:
-        """As the image does it: by its own program, from the environment to a formatted folder."""
+        """Start Kafka as its image does: format a folder by the environment, then run it."""
         folders = {kind: self.folder / name / kind for kind in ("default", "mounted", "final")}
         for folder in folders.values():
             folder.mkdir(parents=True)
@@ -173,7 +172,7 @@ class Stack:
         folder.mkdir(exist_ok=True)
         environment = self._services[name].get("environment", {})
         variables = {key: self._value(folder, str(text)) for key, text in environment.items()}
-        # The shell, for what is no program on this process's PATH.
+        # A shell finds programs that are only on the service's PATH.
         return await asyncio.create_subprocess_exec(
             *(*ENDED_WITH_TESTS, "sh", "-c", 'exec "$@"', "sh", *command),
             cwd=folder,
@@ -185,11 +184,11 @@ class Stack:
             return self._variables.get(match[1], match[2])
 
         text = re.sub(r"\$\{(\w+):-(\w*)\}", variable, text)
-        # A volume of the container's.
+        # A volume of the container is a folder here.
         return str(folder / "volume") if text in ("/state", "/var/lib/kafka/data") else text
 
     def _moved(self, text: str) -> str:
-        """With ports of this stack's own, and bound to loopback where a container would not be."""
+        """The text with this stack's ports, and with loopback instead of all addresses."""
         text = re.sub(r"(://|bind |address=):", r"\g<1>127.0.0.1:", text)
         return PORT.sub(lambda match: str(self.port(int(match[0]))), text)
 
@@ -204,12 +203,12 @@ def _write_script(path: Path, command: list[str]) -> None:
 
 
 def _pip() -> dict[str, str]:
-    """How pip is set here."""
+    """The variables that configure pip."""
     return {name: text for name, text in os.environ.items() if name.startswith(("PIP_", "HOME"))}
 
 
 def why_unavailable() -> str | None:
-    """Why the services can't run on this machine, besides what Kafka needs."""
+    """Why this machine can't run the services other than Kafka, or None."""
     for program in ("haproxy", "prometheus"):
         if shutil.which(program) is None:
             return f"no {program} on PATH: install it"

@@ -1,4 +1,4 @@
-"""A check of ours for schemathesis, beside its own: it is imported by that program."""
+"""Our check for schemathesis, which imports this module."""
 
 from typing import Any
 

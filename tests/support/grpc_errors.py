@@ -1,4 +1,4 @@
-"""How a call of the gRPC API failed, as a client sees it."""
+"""The code and reason of a failed call of the gRPC API."""
 
 from collections.abc import Awaitable
 
@@ -9,7 +9,7 @@ from google.rpc.status_pb2 import Status
 
 
 async def raised(call: Awaitable[object]) -> tuple[str, str]:
-    """The canonical code and the reason of a call, which must fail."""
+    """The canonical code and the reason of a call that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
     status, info = Status(), ErrorInfo()

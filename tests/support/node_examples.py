@@ -14,7 +14,7 @@ _INSTALL_S = 100
 
 
 def why_unavailable() -> str | None:
-    """Why they can't run on this machine, None when they can."""
+    """Why this machine can't run the examples, or None."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return f"no Node {_NODE_MAJOR}+ with npm on PATH"
     version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""The programs, run as their users run them: by command and environment, seen from outside."""
+"""Runs the programs as their users do, by command and environment, and calls their public APIs."""
 
 import asyncio
 import os
@@ -20,12 +20,12 @@ from fabric_jobs.status.v1 import job_status_pb2_grpc
 READY_S = 60
 TENANT = "11111111-1111-1111-1111-111111111111"
 PARTITIONS = 4
-#: What most tests' executors run.
+#: The module and executor with the handlers of most tests.
 HANDLERS = "tests.support.handlers:executor"
 
 
 class Program(Struct):
-    """A program that said that it is ready."""
+    """A running program, with the fields of its ready line."""
 
     process: Process
     ready: dict[str, str]
@@ -36,7 +36,7 @@ class Program(Struct):
         await self.process.wait()
 
     async def stop(self) -> int:
-        """SIGTERM, as an orchestrator stops it; its exit code."""
+        """Send SIGTERM as an orchestrator does; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             return await self.process.wait()
@@ -49,7 +49,7 @@ async def program(
     stderr: IO[bytes] | None = None,
     ready_s: float = READY_S,
 ) -> AsyncIterator[Program]:
-    """A program from its ready line to the end of the block."""
+    """Run a program from its ready line to the end of the block."""
     process = await asyncio.create_subprocess_exec(
         *command, env=os.environ | environment, stdout=PIPE, stderr=stderr
     )
@@ -68,7 +68,7 @@ async def program(
 
 @asynccontextmanager
 async def facade(module: str = "fabric_jobs.facade", **environment: str) -> AsyncIterator[Program]:
-    """A facade replica on free ports, unless the environment names them."""
+    """Run a facade replica, on free ports unless the environment names them."""
     ports = {
         "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
         "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
@@ -82,7 +82,7 @@ async def facade(module: str = "fabric_jobs.facade", **environment: str) -> Asyn
 
 @asynccontextmanager
 async def executor(module: str, *facades: Program, **environment: str) -> AsyncIterator[Program]:
-    """An executor that reports to these facades."""
+    """Run an executor that reports to these facades."""
     addresses = {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
     command = (sys.executable, "-m", "fabric_jobs.executor", module)
     async with program(*command, environment=addresses | environment) as running:
@@ -90,7 +90,7 @@ async def executor(module: str, *facades: Program, **environment: str) -> AsyncI
 
 
 def addresses(program: Program) -> dict[str, str]:
-    """The settings that give a facade's successor the same ports; an executor has none."""
+    """The settings that give a facade's successor the same ports; empty for an executor."""
     if "http" not in program.ready:
         return {}
     return {
@@ -100,7 +100,7 @@ def addresses(program: Program) -> dict[str, str]:
 
 
 class Fabric:
-    """Fabric, as a facade sees it."""
+    """A client that calls a facade as Fabric does."""
 
     def __init__(
         self,
@@ -127,22 +127,22 @@ class Fabric:
         await self._client.aclose()
 
     async def create(self, job_id: str, payload: dict[str, Any] | None = None) -> httpx.Response:
-        """Starts a job instance."""
+        """Create a job instance."""
         body: dict[str, Any] = {"invokeType": "Manual"}
         if payload is not None:
             body["creationPayload"] = payload
         return await self._client.post(self._path + job_id, json=body)
 
     async def state(self, job_id: str) -> httpx.Response:
-        """Polls."""
+        """Read the job's state."""
         return await self._client.get(self._path + job_id)
 
     async def cancel(self, job_id: str) -> httpx.Response:
-        """Cancels."""
+        """Cancel the job."""
         return await self._client.post(f"{self._path}{job_id}/cancel")
 
     async def until(self, job_id: str, *statuses: str, within_s: float = 30) -> dict[str, Any]:
-        """Polls until the job has one of these statuses."""
+        """Poll until the job has one of these statuses; the last state."""
         async with asyncio.timeout(within_s):
             while True:
                 response = await self.state(job_id)
@@ -154,18 +154,18 @@ class Fabric:
 
 @asynccontextmanager
 async def status_api(replica: Program) -> AsyncIterator[job_status_pb2_grpc.JobStatusServiceStub]:
-    """A generated client of the gRPC API."""
+    """A client of the gRPC API, generated from the .proto."""
     async with grpc.aio.insecure_channel(replica.ready["grpc"]) as channel:
         yield job_status_pb2_grpc.JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
-async def written(path: Path) -> None:
-    """Returns once there is something in the file."""
+async def await_content(path: Path) -> None:
+    """Return once the file has content."""
     async with asyncio.timeout(30):
         while not (path.exists() and path.stat().st_size):
             await asyncio.sleep(0.02)
 
 
 def new_id() -> str:
-    """A job instance id."""
+    """A new job instance id."""
     return str(uuid.uuid4())

@@ -1,4 +1,4 @@
-"""What it takes to replace programs under load: their places, the load, and what replicas show."""
+"""Replaces programs under load: their places, the load, and the jobs that replicas list."""
 
 import asyncio
 import random
@@ -11,16 +11,16 @@ import httpx
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.programs import Fabric, Program, addresses, new_id, status_api
 
-#: Seconds for which Fabric asks again, and for which a job may wait for whoever is replaced.
+#: Seconds in which Fabric repeats a request, and in which a job may wait for a replacement.
 PATIENCE_S = 60
 USERS = 12
-#: Jobs that a user creates, should the load not be ended before.
-MOST = 500
+#: The maximum number of jobs that a user creates.
+MAX_JOBS = 500
 FINAL = ("Completed", "Failed", "Cancelled")
 
 
 class Place:
-    """Where a program runs, then its successor: with the same settings and at the same ports."""
+    """A program and its successors, with the same settings and ports."""
 
     def __init__(
         self, start: Callable[..., AbstractAsyncContextManager[Program]], **settings: str
@@ -40,7 +40,7 @@ class Place:
         await self._running.__aexit__(None, None, None)
 
     async def replace(self, **settings: str) -> None:
-        """SIGTERM; once the program has ended by itself its successor starts, and is ready."""
+        """Stop the program by SIGTERM, and start its successor."""
         assert await self.program.stop() == 0
         await self.__aexit__()
         self._settings |= settings
@@ -48,18 +48,18 @@ class Place:
 
 
 class Load:
-    """Fabric with some users: each creates a job, polls until it is final, and begins again."""
+    """Fabric's users: each creates a job, polls it until it is final, and repeats that."""
 
     def __init__(self, replicas: Sequence[Fabric], payload: dict[str, Any]) -> None:
         self._replicas = replicas
         self._payload = payload
         self._ended = False
-        #: What the jobs that were accepted came to.
+        #: The final status of each accepted job.
         self.ends: dict[str, str] = {}
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
-        """The load during the block; after it, all that was accepted is final."""
+        """Load during the block; afterwards each accepted job is final."""
         async with asyncio.TaskGroup() as users:
             for _ in range(USERS):
                 users.create_task(self._use())
@@ -69,7 +69,7 @@ class Load:
                 self._ended = True
 
     async def _use(self) -> None:
-        for _ in range(MOST):
+        for _ in range(MAX_JOBS):
             if self._ended:
                 return
             job_id = new_id()
@@ -92,7 +92,7 @@ class Load:
     async def _ask(
         self, operation: Callable[[Fabric], Awaitable[httpx.Response]]
     ) -> httpx.Response:
-        """As Fabric does: where there is no answer, or 503, the same is asked again."""
+        """Send a request, and repeat it as Fabric does while there is no answer or a 503."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 with suppress(httpx.TransportError):
@@ -102,8 +102,8 @@ class Load:
                 await asyncio.sleep(0.05)
 
 
-async def shown_by(replica: Program) -> dict[str, pb.Job]:
-    """Every job, as the replica shows it."""
+async def list_jobs(replica: Program) -> dict[str, pb.Job]:
+    """All jobs that the replica lists."""
     jobs: dict[str, pb.Job] = {}
     request = pb.ListJobsRequest(page_size=500)
     async with status_api(replica) as status:
@@ -115,11 +115,11 @@ async def shown_by(replica: Program) -> dict[str, pb.Job]:
             request.page_token = page.next_page_token
 
 
-async def agreed_by(*replicas: Program) -> dict[str, pb.Job]:
-    """Every job, once all replicas show the same: an answer may be a second old."""
+async def await_equal_jobs(*replicas: Program) -> dict[str, pb.Job]:
+    """All jobs, once the replicas list the same jobs; an answer may be a second old."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            first, *others = [await shown_by(replica) for replica in replicas]
+            first, *others = [await list_jobs(replica) for replica in replicas]
             if all(other == first for other in others):
                 return first
             await asyncio.sleep(0.2)

@@ -1,4 +1,4 @@
-"""An Apache Kafka that lets in only whom it knows, and to what its ACLs allow."""
+"""An Apache Kafka with authentication and ACLs."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from msgspec import Struct
 from tests.support.apache_kafka import HOST, ApacheKafka, reserve_port
 from tests.support.certificates import Authority
 
-#: The users that it knows, each by the same password.
+#: Its users, who all have the same password.
 USERS = ("facade", "executor", "subscriber")
 PASSWORD = "correct horse"
 _ANSWER_S = 20
@@ -29,7 +29,7 @@ _ANYTHING = _kafka.AclBindingFilter(
 
 
 class Acl(Struct, frozen=True):
-    """One thing that one user may do."""
+    """An operation that a user may do on a topic or group."""
 
     user: str
     operation: str
@@ -37,7 +37,7 @@ class Acl(Struct, frozen=True):
     name: str
 
     def binding(self) -> Any:
-        """As Kafka's administration has it."""
+        """The ACL as an object of the admin client."""
         words = re.findall("[A-Z][a-z]+", self.operation)
         return _kafka.AclBinding(
             _kafka.ResourceType[self.kind.upper()],
@@ -51,11 +51,11 @@ class Acl(Struct, frozen=True):
 
 
 class SecuredKafka(ApacheKafka):
-    """One broker with three listeners, which all know the same topics.
+    """One broker with three listeners for the same topics.
 
-    That of `bootstrap_servers` is plain, and who comes by it may do everything: the broker itself
-    and the tests. Those of `sasl_servers` (SASL_SSL, SCRAM and PLAIN) and `ssl_servers` (SSL, by
-    client certificate) are what is tested.
+    The listener `bootstrap_servers` is plaintext and allows everything, for the broker itself and
+    the tests. The listeners under test are `sasl_servers` (SASL_SSL with SCRAM and PLAIN) and
+    `ssl_servers` (SSL with client certificates).
     """
 
     _formatting = tuple(
@@ -74,7 +74,7 @@ class SecuredKafka(ApacheKafka):
         )
 
     def allow(self, *acls: Acl) -> None:
-        """Allows just this, to everybody who is not the tests; what stays is never interrupted."""
+        """Allow exactly these operations. An ACL that stays is in force all the time."""
         admin = _kafka.AdminClient({"bootstrap.servers": self.bootstrap_servers})
         wanted = [acl.binding() for acl in acls]
         for change in admin.create_acls(wanted, request_timeout=_ANSWER_S).values():
@@ -116,7 +116,7 @@ class SecuredKafka(ApacheKafka):
 
 
 def _filter(binding: Any) -> Any:
-    """What finds this one."""
+    """The filter that matches only this binding."""
     return _kafka.AclBindingFilter(
         binding.restype,
         binding.name,

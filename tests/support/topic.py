@@ -1,4 +1,4 @@
-"""The topic of job events, seen past every replica."""
+"""Reads and writes the topic of job events without a facade."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from tests.support.programs import PARTITIONS, new_id
 
 
 class Topic:
-    """What lies on it, lost races included."""
+    """All records of a topic, including those that lost a race."""
 
     def __init__(self, consumer: AIOKafkaConsumer, name: str) -> None:
         self._consumer = consumer
@@ -25,12 +25,12 @@ class Topic:
         consumer.assign(self._partitions)
 
     async def ends(self) -> dict[int, int]:
-        """Where each partition ends."""
+        """The end offset of each partition."""
         found = await self._consumer.end_offsets(self._partitions)
         return {partition.partition: end for partition, end in found.items()}
 
     async def records(self) -> list[ConsumerRecord]:
-        """All up to now."""
+        """All records up to now."""
         ends = await self.ends()
         found: list[ConsumerRecord] = []
         for partition in self._partitions:
@@ -66,7 +66,7 @@ async def create_topics(servers: str, events_topic: str, heartbeats_topic: str) 
 
 @asynccontextmanager
 async def topic_of(environment: dict[str, str]) -> AsyncIterator[Topic]:
-    """The topic that these settings name."""
+    """The topic in these settings."""
     consumer = AIOKafkaConsumer(bootstrap_servers=environment[SERVERS])
     await consumer.start()
     try:
@@ -76,7 +76,7 @@ async def topic_of(environment: dict[str, str]) -> AsyncIterator[Topic]:
 
 
 async def put(environment: dict[str, str], *records: events.Event) -> None:
-    """Appends events by hand, as a replica of another version would."""
+    """Append events, as a replica of another version may."""
     producer = AIOKafkaProducer(bootstrap_servers=environment[SERVERS])
     await producer.start()
     try:
@@ -92,7 +92,7 @@ async def put(environment: dict[str, str], *records: events.Event) -> None:
 
 
 def beside(job_id: str) -> str:
-    """The id of another job in the same partition: its records are read after the first's."""
+    """The id of another job in the same partition, whose records come after the first job's."""
     other = new_id()
     while partition_of(other, PARTITIONS) != partition_of(job_id, PARTITIONS):
         other = new_id()

@@ -1,4 +1,4 @@
-"""What the unit tests of several rooms stand on."""
+"""Fixtures of unit tests in several rooms."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from fabric_jobs.runtime.telemetry import tracing
 
 @pytest.fixture
 def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    """Tracing is on, and what ends is here."""
+    """Switch tracing on; the exporter has each span that ends."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -23,7 +23,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[dict[str, str]]]:
-    """From now on, the labels of each measurement of a facade's histogram, by its name."""
+    """A function that records the labels of each measurement of a facade's histogram by name."""
 
     def measured(name: str) -> list[dict[str, str]]:
         seen: list[dict[str, str]] = []
