@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -90,16 +91,17 @@ def test_executor_program_with_a_wrong_argument_or_setting_exits_2_with_one_line
     assert found.stderr.count("\n") == 1
 
 
-async def start_program(
+@asynccontextmanager
+async def run_program(
     folder: Path,
     facade: FakeFacade,
     embedded: Cluster,
     topic: str,
     target: str = "my_jobs:executor",
     **environment: str,
-) -> Process:
-    """Starts the program with the embedded broker and the facade."""
-    return await asyncio.create_subprocess_exec(
+) -> AsyncIterator[Process]:
+    """The program with the embedded broker and the facade; killed if the test leaves it running."""
+    program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "fabric_jobs.executor", target),
         cwd=folder,
         env={
@@ -112,6 +114,12 @@ async def start_program(
         stdout=PIPE,
         stderr=PIPE,
     )
+    try:
+        yield program
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
 
 
 def make_offer(job_type: str) -> pb.SessionResponse:
@@ -131,8 +139,11 @@ async def test_executor_program_on_sigterm_drains_and_exits_0(
 ) -> None:
     """Its only line on stdout says that it is ready: connected, and with an assignment."""
     facade = FakeFacade()
-    async with serve(facade), asyncio.timeout(30):
-        program = await start_program(folder, facade, embedded, topic)
+    async with (
+        serve(facade),
+        asyncio.timeout(30),
+        run_program(folder, facade, embedded, topic) as program,
+    ):
         line = await read_line(program)
         program.send_signal(signal.SIGTERM)
         rest, log = await program.communicate()
@@ -151,8 +162,11 @@ async def test_executor_program_on_a_second_signal_exits_at_once(
 ) -> None:
     """Also while a handler blocks the event loop, which then does not handle the first signal."""
     facade = FakeFacade()
-    async with serve(facade), asyncio.timeout(30):
-        program = await start_program(folder, facade, embedded, topic)
+    async with (
+        serve(facade),
+        asyncio.timeout(30),
+        run_program(folder, facade, embedded, topic) as program,
+    ):
         await read_line(program)
         facade.send(make_offer("blocking"))
         assert await read_line(program) == "blocking\n"
@@ -173,10 +187,13 @@ async def test_executor_program_with_a_handler_that_ignores_its_cancel_exits_0(
 ) -> None:
     """The job is handed back, and the handler ends with the process."""
     facade = FakeFacade()
-    async with serve(facade), asyncio.timeout(30):
-        program = await start_program(
+    async with (
+        serve(facade),
+        asyncio.timeout(30),
+        run_program(
             folder, facade, embedded, topic, "impatient_jobs:executor", FABRIC_JOBS_DRAIN_S="0"
-        )
+        ) as program,
+    ):
         await read_line(program)
         facade.send(make_offer("stubborn"))
         assert await read_line(program) == "stubborn\n"
