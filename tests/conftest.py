@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.facade.replica import Store
 from fabric_jobs.runtime.kafka.brokers import APACHE, EMBEDDED
 from tests.support import node_examples
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
@@ -68,6 +69,27 @@ def chromium() -> str:
     if found is None:
         missing("Chromium", "no chromium on PATH: install your system's package of it")
     return found
+
+
+@pytest.fixture(autouse=True)
+def close_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Closes the database of each store that the test opened.
+
+    From Python 3.13 on, one that is left open is a warning, and it fails whichever test runs when
+    it is collected.
+    """
+    opened: list[Store] = []
+    init = Store.__init__
+
+    def record(store: Store, path: Path | None) -> None:
+        init(store, path)
+        opened.append(store)
+
+    monkeypatch.setattr(Store, "__init__", record)
+    yield
+    for store in opened:
+        store._writer.close()
+        store._db.close()
 
 
 @pytest.fixture

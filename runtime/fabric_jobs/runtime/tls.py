@@ -58,6 +58,8 @@ def tls_context(
         context = ssl.create_default_context(purpose, cafile=ca_file)
     except OSError as error:
         raise SettingsError(f"{variable(ca)}={ca_file} can't be used: {error}.") from error
+    # Python and OpenSSL each have a default, which differs between versions.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if cert_file:
         try:
             # With no password argument, OpenSSL would ask for the passphrase at the terminal.

@@ -144,7 +144,7 @@ async def test_executor_after_one_that_stopped_with_an_undecided_claim_claims_th
     assert await read_committed(settings) == 1
 
     facade.script = accept
-    async with serve_jobs(executor, impatient):
+    async with serve_jobs(executor, replace(settings, slots=2)):
         await facade.wait_until(lambda: len(facade.reports) == 2)
 
     assert [report.job_id for report in facade.reports] == ["a", "b"]
