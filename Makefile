@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test chaos bench unit coverage check proto docs lock build clean
+.PHONY: demo test containers chaos bench unit coverage check proto docs lock build clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -11,6 +11,9 @@ demo: .venv/ready  ## the main job, on the embedded broker
 # start in their order, and not by their number of tests: the acceptance tests take longest.
 test: .venv/ready  ## every test; what needs a tool that is missing is skipped, and says so
 	$(BIN)/pytest -q -ra -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+containers: .venv/ready  ## the image and the compose files on a real container engine; needs root
+	tests/containers/engine.sh $(BIN)/python -u -m tests.containers $(ARGS)
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -33,9 +36,10 @@ proto: .venv/ready  ## regenerate the gRPC code from the .proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto \
 	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto
 
-docs: .venv/ready  ## write the generated pages anew: settings, AsyncAPI, JSON Schema
+docs: .venv/ready  ## write the generated files anew: settings, AsyncAPI, JSON Schema, PrometheusRule
 	$(BIN)/python docs/settings.py
 	$(BIN)/python docs/asyncapi.py
+	$(BIN)/python deploy/kubernetes/rules.py
 
 lock: .venv/ready  ## write the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
@@ -43,6 +47,9 @@ lock: .venv/ready  ## write the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --all-extras --group dev -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --custom-compile-command "make lock" --group build -c requirements-dev.lock \
+	  -o requirements-build.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --custom-compile-command "make lock" bench/requirements.in -o bench/requirements.lock
 
@@ -56,7 +63,7 @@ clean:
 .venv/ready: requirements-dev.lock pyproject.toml
 	@echo "Installing the packages of requirements-dev.lock into .venv. This happens once, and takes about a minute."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@echo "Installed."
 	@touch $@
@@ -65,5 +72,5 @@ clean:
 .venv-bench/ready: bench/requirements.lock
 	@echo "Installing the peers of bench/requirements.lock into .venv-bench. This happens once, and takes about a minute."
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r bench/requirements.lock
+	.venv-bench/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r bench/requirements.lock
 	touch $@

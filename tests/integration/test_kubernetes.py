@@ -15,8 +15,8 @@ from fabric_jobs.facade.metrics import REGISTRY
 from fabric_jobs.facade.rpc import server as rpc_server
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import FILE_SUFFIX, from_env, variables
-from tests.conftest import missing
 from tests.support.kustomize import render, why_unavailable
+from tests.support.requirements import missing
 
 OVERLAYS = ("laptop", "production")
 VERSION = "1.37"

@@ -2,6 +2,7 @@
 
 A process gets what a container would get: the image's programs on PATH, only its own environment,
 and its folders. Services start in the order of `depends_on`, each after its conditions hold.
+`tests/containers` runs the same file on a real engine.
 """
 
 import asyncio
@@ -11,7 +12,6 @@ import re
 import shlex
 import shutil
 import socket
-import subprocess
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterable
@@ -31,36 +31,11 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").rea
 ]
 
 
-def built(folder: Path) -> Path:
-    """Run the Dockerfile's first stage as a script in a folder; the folder of the programs."""
-    _, stage, _ = re.split(r"^FROM .*$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
-    script = ["set -eux"]
-    for line in stage.splitlines():
-        match line.split():
-            case ["RUN", *_]:
-                script.append(line.removeprefix("RUN "))
-            case ["COPY", *sources, target]:
-                script.append(f"mkdir -p {target}")
-                for source in sources:
-                    inside = "/." if (ROOT / source).is_dir() else ""
-                    script.append(f"cp -r {shlex.quote(f'{ROOT}/{source}')}{inside} {target}")
-    done = subprocess.run(
-        ["sh", "-c", "\n".join(script)],
-        cwd=folder,
-        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **_pip()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder / ".venv" / "bin"
-
-
 class Stack:
     """Services of compose.yaml, run in a folder."""
 
-    def __init__(self, folder: Path, programs: Path, **variables: str) -> None:
-        """`programs` is on every PATH. `variables` are those that compose.yaml names."""
+    def __init__(self, folder: Path, **variables: str) -> None:
+        """`variables` are those that compose.yaml names."""
         self.folder = folder
         self._variables = variables
         self._reserved = dict[str, socket.socket]()
@@ -69,12 +44,12 @@ class Stack:
         self._services: dict[str, dict[str, Any]] = yaml.safe_load(self._moved(text))["services"]
         tools = folder / "tools"
         tools.mkdir()
-        self._path = f"{tools}:{programs}:{os.environ['PATH']}"
+        self._path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         _write_script(
             tools / "kafka-broker-api-versions.sh",
             [*java_command("kafka-tools"), "org.apache.kafka.tools.BrokerApiVersionsCommand"],
         )
-        for config in (ROOT / "deploy").iterdir():
+        for config in (ROOT / "deploy").glob("*.[cy]*"):
             (folder / config.name).write_text(self._moved(config.read_text()))
 
     def port(self, number: int) -> int:
@@ -143,6 +118,8 @@ class Stack:
 
     async def _start(self, name: str) -> Process:
         image = self._services[name]["image"].partition(":")[0]
+        if entrypoint := self._services[name].get("entrypoint"):
+            return await self._exec(name, *entrypoint)
         if image == "haproxy":
             return await self._exec(name, "haproxy", "-db", "-f", str(self.folder / "haproxy.cfg"))
         if image == "apache/kafka":
@@ -200,11 +177,6 @@ class Stack:
 def _write_script(path: Path, command: list[str]) -> None:
     path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     path.chmod(0o755)
-
-
-def _pip() -> dict[str, str]:
-    """The variables that configure pip."""
-    return {name: text for name, text in os.environ.items() if name.startswith(("PIP_", "HOME"))}
 
 
 def why_unavailable() -> str | None:

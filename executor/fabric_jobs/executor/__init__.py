@@ -1,5 +1,14 @@
 """The executor: runs the handlers of jobs and reports the results to the facades."""
 
+import os
+import signal
+import sys
+
+if sys.orig_argv[1:3] == ["-m", __name__]:
+    # The program, and not a use as a library. Before the slow imports: as PID 1 of a container, a
+    # process without a handler ignores SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.errors import (

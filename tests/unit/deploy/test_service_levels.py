@@ -14,8 +14,8 @@ from fabric_jobs.executor.metrics import REGISTRY as EXECUTOR
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.http import remote, routes
 from fabric_jobs.facade.metrics import REGISTRY as FACADE
-from tests.conftest import missing
 from tests.support.paths import ROOT
+from tests.support.requirements import missing
 
 FILE = ROOT / "deploy" / "service-levels.yaml"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "fabric-jobs.json").read_text())

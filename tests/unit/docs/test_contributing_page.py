@@ -39,7 +39,7 @@ def test_pre_commit_hook_runs_make_check_and_downloads_nothing() -> None:
 
     assert repository["repo"] == "local"
     assert (hook["entry"], hook["language"]) == ("make check", "system")
-    assert any(tool.startswith("pre-commit>") for tool in tools)
+    assert any(str(tool).startswith("pre-commit>") for tool in tools)
     assert [one.command for one in find_commands("pre-commit")] == ["pre-commit install"]
 
 

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from typing import IO
 
 import click
 from msgspec import Raw
@@ -51,7 +52,7 @@ def demo_command() -> None:
 async def _run_demo() -> list[JobInstanceState]:
     """Returns the states that were shown. Raises `CommandError` if an expected state is missing."""
     # The programs' log is shown only after a failure, because it would hide the states.
-    with tempfile.TemporaryFile() as log:
+    with _open_temporary_file() as log:
         try:
             with Issuer() as issuer:
                 async with Stack(os.environ, log.fileno()) as stack:
@@ -63,6 +64,14 @@ async def _run_demo() -> list[JobInstanceState]:
             log.seek(max(0, os.fstat(log.fileno()).st_size - _MAX_LOG_BYTES))
             click.echo(log.read().decode(errors="replace"), nl=False, err=True)
             raise
+
+
+def _open_temporary_file() -> IO[bytes]:
+    """Raises `CommandError` where no folder for temporary files can be written."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise CommandError(f"The demo needs a folder for temporary files: {error}.") from error
 
 
 async def _show_job(stack: Stack, issuer: Issuer) -> list[JobInstanceState]:

@@ -72,7 +72,8 @@ def test_compose_file_of_a_new_project_matches_that_of_the_repository(project: P
     settings = re.findall(r"^(FABRIC_\w+)=", (project / "settings.env").read_text(), re.M)
 
     assert theirs["proxy"]["image"] == ours["proxy"]["image"]
-    assert set(theirs["proxy"]["ports"]) <= set(ours["proxy"]["ports"])
+    assert set(theirs["network"].pop("ports")) <= set(ours["network"].pop("ports"))
+    assert theirs["network"] == ours["network"]
     assert theirs["check"]["command"] == ours["check"]["command"]
     assert theirs["facade"]["command"] == ours["facade-1"]["command"]
     assert theirs["facade"]["healthcheck"] == ours["facade-1"]["healthcheck"]
