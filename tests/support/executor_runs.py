@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
-from fabric_jobs.contract import events
-from fabric_jobs.executor import Job, dispatches
-from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor import Job
+from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_event
 from fabric_jobs.executor.handlers import make_handler
+from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.session import Session
@@ -35,7 +36,7 @@ async def connect_runs(
             (ITEM_TYPE, JOB_TYPE): make_handler(ITEM_TYPE, JOB_TYPE, handler, slots=type_slots),
             (ITEM_TYPE, "other"): make_handler(ITEM_TYPE, "other", endless),
         }
-        runs = Runs(handlers, session, slots, group)
+        runs = Runs(handlers, session, slots, ReadyQueue(100, 1_000_000), group)
         connection = group.create_task(run_with_restarts("session", lambda: session.connect(runs)))
         yield runs
         connection.cancel()
@@ -46,15 +47,16 @@ def dispatched_attempt(
 ) -> DispatchedAttempt:
     """Returns the first attempt of a job, as if it was read from the topic."""
     event = requested_event(job_id, payload, job_type=job_type)
-    found = dispatches.attempt_from_record(0, 0, events.encode(event))
+    found = attempt_from_event(event, 0, 0)
     assert found is not None
     return found
 
 
 def start_run(runs: Runs, job_id: str, payload: bytes = b"{}") -> asyncio.Event:
-    """Starts a run. The event is set when its claim is granted or refused."""
+    """Starts a run if a slot is free. The event is set when its claim is granted or refused."""
     decided = asyncio.Event()
-    runs.start(dispatched_attempt(job_id, payload), decided.set)
+    runs.put(dispatched_attempt(job_id, payload), datetime.now(UTC), decided.set)
+    runs.start_ready()
     return decided
 
 

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
 from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.ready_queue import ReadyQueue, WaitingAttempt
 from tests.support.fake_facade import WAIT_TIMEOUT_S
 
 
 class FakeRuns:
-    """Runs whose claims and ends a test decides."""
+    """Runs whose claims and ends a test decides, with a ready queue of their own."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, max_jobs: int = 100, max_bytes: int = 1_000_000) -> None:
+        self.ready = ReadyQueue(max_jobs, max_bytes)
         self.free_slots = slots
         #: The job types that have no free slot of their own.
         self.full_types: set[str] = set()
@@ -23,21 +26,35 @@ class FakeRuns:
         self._slot_freed = asyncio.Event()
 
     def wants(self, dispatched: DispatchedAttempt) -> bool:
-        """Returns true unless the job was started before."""
-        return dispatched.job_id not in self.decide
+        """Returns true unless the job waits or was started before."""
+        return dispatched.job_id not in self.decide and dispatched.event_id not in self.ready
 
-    def has_slot(self, dispatched: DispatchedAttempt) -> bool:
-        """Returns true unless the process or the job's type is full."""
-        return self.free_slots > 0 and dispatched.job_type not in self.full_types
+    def put(
+        self,
+        dispatched: DispatchedAttempt,
+        dispatched_at: datetime,
+        on_decided: Callable[[], None],
+    ) -> None:
+        """Puts the attempt into the queue."""
+        waiting = WaitingAttempt(
+            dispatched=dispatched, dispatched_at=dispatched_at, priority=5, on_decided=on_decided
+        )
+        self.ready.put(waiting)
 
-    def start(self, dispatched: DispatchedAttempt, on_decided: Callable[[], None]) -> None:
-        """Takes a slot."""
-        self.free_slots -= 1
-        self.decide[dispatched.job_id] = on_decided
+    def start_ready(self) -> None:
+        """Starts what has a slot."""
+        while self.free_slots > 0 and (
+            waiting := self.ready.take(
+                datetime.now(UTC), lambda handler_key: handler_key[1] not in self.full_types
+            )
+        ):
+            self.free_slots -= 1
+            self.decide[waiting.dispatched.job_id] = waiting.on_decided
 
     def free_slot(self) -> None:
         """Ends a run."""
         self.free_slots += 1
+        self.start_ready()
         freed, self._slot_freed = self._slot_freed, asyncio.Event()
         freed.set()
 

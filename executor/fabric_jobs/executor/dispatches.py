@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct
 
-from fabric_jobs.contract import events
+from fabric_jobs.contract.events import Event
 from fabric_jobs.contract.jobs import InvokeType, Policy
 from fabric_jobs.contract.wire import policy_to_proto
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -47,14 +47,11 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
         )
 
 
-def attempt_from_record(
-    partition: int, offset: int, value: bytes | None
-) -> DispatchedAttempt | None:
-    """Returns the attempt that a record dispatches, or `None` if it dispatches no attempt.
+def attempt_from_event(event: Event, partition: int, offset: int) -> DispatchedAttempt | None:
+    """Returns the attempt that an event dispatches, or `None` if it dispatches no attempt.
 
-    Raises `NotAnEventError` if the value is no event.
+    The partition and the offset are those of the event's record.
     """
-    event = events.decode(value)
     if event.data.dispatch is UNSET:
         return None
     state = event.data.state

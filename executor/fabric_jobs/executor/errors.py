@@ -60,6 +60,13 @@ class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of th
         )
 
 
+class NoThreadError(ExecutorError):
+    """Raised if the process can't start the thread that a `def` handler needs.
+
+    The job is not to blame, so it is handed back.
+    """
+
+
 class PayloadInvalidError(JobFailed):
     """Raised before the handler is called, if the payload is not of the handler's payload type.
 

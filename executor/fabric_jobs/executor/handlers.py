@@ -11,8 +11,17 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from fabric_jobs.contract.jobs import Policy
-from fabric_jobs.executor.errors import HandlerDefinitionError, PayloadInvalidError
+from fabric_jobs.contract.dispatch_order import (
+    DEFAULT_PRIORITIES,
+    MAX_PRIORITY,
+    MIN_PRIORITY,
+)
+from fabric_jobs.contract.jobs import InvokeType, Policy
+from fabric_jobs.executor.errors import (
+    HandlerDefinitionError,
+    NoThreadError,
+    PayloadInvalidError,
+)
 from fabric_jobs.executor.jobs import Job
 
 DEFAULT_POLICY = Policy()
@@ -30,6 +39,13 @@ class Handler(Struct, frozen=True, kw_only=True):
     #: The number of jobs of this type that the process runs at a time. `None` means that only the
     #: slots of the process limit it.
     slots: int | None
+    #: The priority of every attempt of this type. `None` means that it depends on who requested
+    #: the job.
+    priority: int | None
+
+    def priority_of(self, invoke_type: InvokeType) -> int:
+        """Returns the priority of an attempt of a job that was requested in this way."""
+        return DEFAULT_PRIORITIES[invoke_type] if self.priority is None else self.priority
 
     def decode(self, payload: bytes) -> object:
         """Decodes a JSON payload to the handler's payload type. No payload counts as `{}`.
@@ -48,7 +64,7 @@ class Handler(Struct, frozen=True, kw_only=True):
     async def call(self, job: Job[Any]) -> None:
         """Runs the handler to its end: in the event loop if it is `async def`, else in a thread.
 
-        Raises what the handler raises.
+        Raises what the handler raises, and `NoThreadError` if no thread can be started.
         """
         try:
             if self.is_async:
@@ -66,6 +82,7 @@ def make_handler(
     function: Callable[[Job[Any]], object],
     policy: Policy = DEFAULT_POLICY,
     slots: int | None = None,
+    priority: int | None = None,
 ) -> Handler:
     """Returns the handler for a function. Raises `HandlerDefinitionError`."""
     for name, value in (("item type", item_type), ("job type", job_type)):
@@ -83,6 +100,13 @@ def make_handler(
     if slots is not None and (type(slots) is not int or slots < 1):
         raise HandlerDefinitionError(
             f"{function.__qualname__}: slots must be a whole number, at least 1, not {slots!r}."
+        )
+    if priority is not None and (
+        type(priority) is not int or not MIN_PRIORITY <= priority <= MAX_PRIORITY
+    ):
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}: priority must be a whole number from {MIN_PRIORITY} to "
+            f"{MAX_PRIORITY}, not {priority!r}."
         )
     payload_type = _payload_type(function)
     try:
@@ -103,6 +127,7 @@ def make_handler(
         is_async=inspect.iscoroutinefunction(function),
         policy=policy,
         slots=slots,
+        priority=priority,
     )
 
 
@@ -138,6 +163,8 @@ def _call_in_thread(
 
     The thread is a daemon, unlike the threads of a pool, so a handler that does not end can't keep
     the process alive. The slots of the executor bound the number of threads.
+
+    Raises `NoThreadError` if the thread can't be started.
     """
     loop = asyncio.get_running_loop()
     # The exception is the future's result, because a future can't raise StopIteration.
@@ -160,5 +187,8 @@ def _call_in_thread(
         with suppress(RuntimeError):  # the executor has ended, and its loop is closed
             loop.call_soon_threadsafe(settle, error)
 
-    threading.Thread(target=run, name=f"job {job.job_id}", daemon=True).start()
+    try:
+        threading.Thread(target=run, name=f"job {job.job_id}", daemon=True).start()
+    except (RuntimeError, MemoryError) as error:
+        raise NoThreadError(f"The handler was not called: {error}") from error
     return raised

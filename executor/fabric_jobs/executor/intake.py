@@ -1,17 +1,17 @@
-"""Reads the topic in the pool's consumer group, and starts a run for each dispatched attempt.
+"""Reads the topic in the pool's consumer group, and puts dispatched attempts into the ready queue.
 
 Rule 1: the consumer is polled for as long as it lives, however long the runs take.
-Rule 2: a record whose attempt finds no free slot waits in memory, with the records that were read
-after it on its partition. The partition is paused until these records are taken. Other partitions
-go on.
-Rule 3: a record is committed when its claim is decided, not when its job is done.
-Rule 4: after any failure here the consumer is replaced. Records that were read but not committed
-are then read again.
+Rule 2: records are read ahead. The partitions are paused only while the ready queue is full.
+Rule 3: a record is committed when its claim is decided, not when its job is done. An attempt in the
+ready queue is not decided.
+Rule 4: an attempt leaves the ready queue when a later event of its job is read, because the attempt
+was then started elsewhere, or its job is over.
+Rule 5: a rebalance empties the ready queue. After any failure here the consumer is replaced. In
+both cases records that were read but not committed are read again.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -19,11 +19,13 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from fabric_jobs.contract.events import NotAnEventError
+from fabric_jobs.contract import events
+from fabric_jobs.contract.events import Event, NotAnEventError
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.consumer import make_consumer, seek_uncommitted
-from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_record
+from fabric_jobs.executor.dispatches import attempt_from_event
 from fabric_jobs.executor.offsets import Offsets
+from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.runtime.kafka.clients import connect_client, map_authorization_errors
@@ -31,6 +33,8 @@ from fabric_jobs.runtime.kafka.clients import connect_client, map_authorization_
 log = logging.getLogger("fabric_jobs.executor")
 
 POLL_MS = 500
+#: The largest number of records that one poll takes. The event loop does nothing else meanwhile.
+MAX_POLL_RECORDS = 100
 COMMIT_INTERVAL_S = 1.0
 #: Seconds that leaving the group may take. Without a limit, aiokafka waits for absent brokers.
 STOP_TIMEOUT_S = 5.0
@@ -40,13 +44,16 @@ SEEK_TIMEOUT_S = 10.0
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """The records of the partitions that the group assigns to this process."""
 
-    def __init__(self, settings: ExecutorSettings, executor_id: str, runs: Runs) -> None:
+    def __init__(
+        self, settings: ExecutorSettings, executor_id: str, runs: Runs, ready: ReadyQueue
+    ) -> None:
+        """`ready` is the queue that `runs` takes its attempts from."""
         self._settings = settings
         self._executor_id = executor_id
         self._runs = runs
+        self._ready = ready
         self._offsets = Offsets()
-        #: By paused partition, the records that wait for a slot (rule 2).
-        self._waiting: dict[TopicPartition, deque[ConsumerRecord]] = {}
+        self._is_paused = False
         #: Set while the process has an assignment, also an empty one.
         self.assigned = asyncio.Event()
 
@@ -64,7 +71,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
                 settings, "Read", settings.events_topic, group=settings.pool
             ):
                 await connect_client(self._consumer, settings)
-                for loop in (self._poll_forever, self._resume_when_freed, self._commit_regularly):
+                for loop in (self._poll_forever, self._commit_regularly):
                     loops.add(asyncio.create_task(loop(), name=f"intake {loop.__name__}"))
                 failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
                 for task in failed:
@@ -100,7 +107,11 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     def _forget_partitions(self) -> None:
         self._offsets.assign(())
-        self._waiting.clear()
+        for waiting in self._ready.clear():
+            # Otherwise the position would stop at the record, even if another executor claims it.
+            waiting.on_decided()
+        # aiokafka pauses no partition of a new assignment.
+        self._is_paused = False
 
     async def _poll_forever(self) -> None:
         while True:
@@ -109,56 +120,44 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             await asyncio.sleep(0)
 
     async def _poll(self) -> None:
-        if not self._runs.free_slots:
-            # A record that is read now would pause its partition, and aiokafka fetches the records
-            # of a paused partition again later. To wait a little for a slot avoids that.
+        if self._ready.is_full:
+            self._consumer.pause(*self._consumer.assignment())
+            self._is_paused = True
+        elif self._is_paused and self._ready.has_room:
+            self._consumer.resume(*self._consumer.assignment())
+            self._is_paused = False
+        if self._is_paused:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_MS / 1000):
                     await self._runs.wait_for_freed_slot()
-        free = self._runs.free_slots
         batches = await self._consumer.getmany(
-            timeout_ms=POLL_MS if free else 0, max_records=max(free, 1)
+            timeout_ms=0 if self._is_paused else POLL_MS,
+            max_records=min(MAX_POLL_RECORDS, max(1, self._ready.free_jobs)),
         )
-        for partition, records in batches.items():
-            waiting = self._take_in_order(deque(records))
-            if waiting:
-                self._consumer.pause(partition)
-                self._waiting[partition] = waiting
+        for records in batches.values():
+            for record in records:
+                self._take(record)
+        # Only now, so that the choice is among all that was read.
+        self._runs.start_ready()
 
-    async def _resume_when_freed(self) -> None:
-        while True:
-            await self._runs.wait_for_freed_slot()
-            for partition, records in tuple(self._waiting.items()):
-                if not self._take_in_order(records):
-                    del self._waiting[partition]
-                    self._consumer.resume(partition)
+    def _take(self, record: ConsumerRecord) -> None:
+        partition, offset = record.partition, record.offset
+        if event := self._decode(record):
+            if event.data.follows and (passed := self._ready.remove(event.data.follows)):
+                passed.on_decided()
+            dispatched = attempt_from_event(event, partition, offset)
+            if dispatched and self._runs.wants(dispatched):
+                self._offsets.mark_undecided(partition, offset)
+                self._runs.put(
+                    dispatched,
+                    event.time,
+                    on_decided=lambda: self._offsets.mark_decided(partition, offset),
+                )
+        self._offsets.mark_read(partition, offset)
 
-    def _take_in_order(self, records: deque[ConsumerRecord]) -> deque[ConsumerRecord]:
-        """Takes records up to the first one that finds no slot, and returns the rest."""
-        while records and self._take(records[0]):
-            records.popleft()
-        return records
-
-    def _take(self, record: ConsumerRecord) -> bool:
-        """Starts a run if the record dispatches an attempt that this process wants.
-
-        Returns false, and takes nothing, if the run needs a slot and none is free.
-        """
-        dispatched = self._decode(record)
-        if dispatched and self._runs.wants(dispatched):
-            if not self._runs.has_slot(dispatched):
-                return False
-            partition, offset = record.partition, record.offset
-            self._offsets.mark_undecided(partition, offset)
-            self._runs.start(
-                dispatched, on_decided=lambda: self._offsets.mark_decided(partition, offset)
-            )
-        self._offsets.mark_read(record.partition, record.offset)
-        return True
-
-    def _decode(self, record: ConsumerRecord) -> DispatchedAttempt | None:
+    def _decode(self, record: ConsumerRecord) -> Event | None:
         try:
-            return attempt_from_record(record.partition, record.offset, record.value)
+            return events.decode(record.value)
         except NotAnEventError as error:
             metrics.POISON.add(1)
             log.warning(

@@ -21,6 +21,9 @@ SLOTS = REGISTRY.gauge(
 FREE_SLOTS = REGISTRY.gauge(
     "fabric_jobs_executor_free_slots", "Jobs that this process can start now: its free slots."
 )
+WAITING = REGISTRY.gauge(
+    "fabric_jobs_executor_waiting_jobs", "Jobs that this process has read and that wait for a slot."
+)
 CONNECTED = REGISTRY.gauge(
     "fabric_jobs_executor_connected", "1 while a stream to a facade is open, else 0."
 )

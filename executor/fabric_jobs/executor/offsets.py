@@ -1,11 +1,11 @@
 """Per partition, the position to commit: every record below it is decided.
 
-Rule 1: a record that dispatches an attempt is undecided from when its claim is sent until the claim
-is granted or refused. Any other record is decided when it is read.
+Rule 1: a record that dispatches an attempt is undecided from when it is read until its claim is
+granted or refused. Any other record is decided when it is read.
 Rule 2: the position of a partition is its lowest undecided record, or, if it has none, the record
 after the last one that was read.
-Rule 3: records stay undecided across rebalances. If such a record is read again, the position still
-does not pass it.
+Rule 3: records whose claims are sent stay undecided across rebalances. If such a record is read
+again, the position still does not pass it.
 """
 
 from collections import defaultdict
@@ -33,11 +33,11 @@ class Offsets:
             self._next[partition] = offset + 1
 
     def mark_undecided(self, partition: int, offset: int) -> None:
-        """Records that a claim was sent for the record at this offset."""
+        """Records that the attempt of the record at this offset waits for its claim."""
         self._undecided[partition].add(offset)
 
     def mark_decided(self, partition: int, offset: int) -> None:
-        """Records that the claim for the record at this offset was granted or refused."""
+        """Records that the record at this offset needs no claim, or none any more."""
         self._undecided[partition].discard(offset)
 
     def positions_to_commit(self) -> dict[int, int]:

@@ -10,6 +10,7 @@ from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.contract.wire import progress_to_proto
 from fabric_jobs.executor import metrics, spans
 from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.errors import NoThreadError
 from fabric_jobs.executor.final_report import make_final_report
 from fabric_jobs.executor.handler_task import HandlerTask
 from fabric_jobs.executor.handlers import Handler
@@ -21,6 +22,10 @@ from fabric_jobs.runtime.telemetry.logs import bind_ids
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
+
+#: Seconds that a run keeps its slot after no thread could be started. Without this pause the
+#: process would claim the same job again at once.
+NO_THREAD_PAUSE_S = 1.0
 
 
 class Run:
@@ -42,6 +47,7 @@ class Run:
         self._on_decided = on_decided
         self._cancel_requested = False
         self._handing_back = False
+        self._has_no_thread = False
         self._handler_task: HandlerTask | None = None
         #: The record that grants the attempt to this run. `None` while the claim is undecided.
         self.grant: pb.Record | None = None
@@ -92,6 +98,8 @@ class Run:
                 await progress.close()
             if not self.revoked:
                 await self._report_end(report)
+            if self._has_no_thread:
+                await asyncio.sleep(NO_THREAD_PAUSE_S)
         finally:
             progress.cancel()
 
@@ -150,6 +158,10 @@ class Run:
             self._cancel_requested = True
             await task.cancel_and_wait()
             raise
+        if isinstance(raised, NoThreadError):
+            log.warning("%s: handed back. %s", self, raised)
+            self._has_no_thread = True
+            return pb.Report(handed_back=pb.HandedBack())
         report = make_final_report(raised, cancel_requested=self._cancel_requested)
         if report.HasField("failed") and not self.revoked:
             logged = raised if report.traceback else None

@@ -1,17 +1,20 @@
 """The runs of this process: one for each attempt, and at most as many as there are slots.
 
 A run occupies a slot from its claim until its final report is answered and its handler has ended.
+A slot that is freed goes to the next attempt of the ready queue at once.
 """
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_offer
 from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
+from fabric_jobs.executor.ready_queue import HandlerKey, ReadyQueue, WaitingAttempt
 from fabric_jobs.executor.run import Run
 from fabric_jobs.executor.status_client import StatusClient
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -22,23 +25,30 @@ log = logging.getLogger("fabric_jobs.executor")
 REPORT_TIMEOUT_S = 5.0
 
 #: The handlers. Each key is a pair of item type and job type.
-Handlers = Mapping[tuple[str, str], Handler]
+Handlers = Mapping[HandlerKey, Handler]
 
 
 class Runs:
     """Starts runs in a task group. It is the `SessionDelegate` of the session."""
 
     def __init__(
-        self, handlers: Handlers, client: StatusClient, slots: int, group: asyncio.TaskGroup
+        self,
+        handlers: Handlers,
+        client: StatusClient,
+        slots: int,
+        ready: ReadyQueue,
+        group: asyncio.TaskGroup,
     ) -> None:
+        """`ready` holds the attempts that wait for a slot. The intake removes attempts from it."""
         self._handlers = handlers
+        self._ready = ready
         self._client = client
         self._slots = slots
         self._group = group
         #: By the event id of the dispatching record. Two records may dispatch the same attempt, if
         #: one of them lost a race. Each is claimed, because only the facades know the winner.
         self._runs: dict[str, Run] = {}
-        self._held_by_type: Counter[tuple[str, str]] = Counter()
+        self._held_by_type: Counter[HandlerKey] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._slot_freed = asyncio.Event()
         self._draining = False
@@ -55,26 +65,56 @@ class Runs:
         await self._slot_freed.wait()
 
     def wants(self, dispatched: DispatchedAttempt) -> bool:
-        """Returns true if there is a handler for the attempt, and no run of its record yet."""
-        return dispatched.handler_key in self._handlers and dispatched.event_id not in self._runs
+        """Returns true if the attempt has a handler, and its record neither waits nor has a run."""
+        event_id = dispatched.event_id
+        return (
+            dispatched.handler_key in self._handlers
+            and event_id not in self._runs
+            and event_id not in self._ready
+        )
 
-    def has_slot(self, dispatched: DispatchedAttempt) -> bool:
-        """Returns true if a slot of the process and a slot of the attempt's job type are free."""
-        return self.free_slots > 0 and not self._is_full(dispatched.handler_key)
+    def has_slot(self, handler_key: HandlerKey) -> bool:
+        """Returns true if a slot of the process and a slot of the handler are free."""
+        return self.free_slots > 0 and not self._is_full(handler_key)
 
-    def _is_full(self, handler_key: tuple[str, str]) -> bool:
+    def _is_full(self, handler_key: HandlerKey) -> bool:
         limit = self._handlers[handler_key].slots
         return limit is not None and self._held_by_type[handler_key] >= limit
 
-    def start(self, dispatched: DispatchedAttempt, on_decided: Callable[[], None]) -> None:
-        """Starts a run. `wants` and `has_slot` must be true for the attempt.
+    def put(
+        self,
+        dispatched: DispatchedAttempt,
+        dispatched_at: datetime,
+        on_decided: Callable[[], None],
+    ) -> None:
+        """Puts an attempt into the ready queue. `wants` must be true for the attempt.
 
-        `on_decided` is called once the claim is granted or refused.
+        The attempt is not started before the next call of `start_ready`. `on_decided` is called
+        once its claim is granted or refused.
         """
+        handler = self._handlers[dispatched.handler_key]
+        self._ready.put(
+            WaitingAttempt(
+                dispatched=dispatched,
+                dispatched_at=dispatched_at,
+                priority=handler.priority_of(dispatched.invoke_type),
+                on_decided=on_decided,
+            )
+        )
+
+    def start_ready(self) -> None:
+        """Starts as many attempts of the ready queue as have a free slot."""
+        now = datetime.now(UTC)
+        while self.free_slots > 0 and (waiting := self._ready.take(now, self.has_slot)):
+            self._start(waiting.dispatched, waiting.on_decided)
+        metrics.WAITING.set(len(self._ready))
+
+    def _start(self, dispatched: DispatchedAttempt, on_decided: Callable[[], None]) -> None:
         handler = self._handlers[dispatched.handler_key]
         run = Run(dispatched, handler, self._client, on_decided)
         self._runs[dispatched.event_id] = run
         self._held_by_type[dispatched.handler_key] += 1
+        self._ready.add_run(dispatched.tenant_id)
         metrics.FREE_SLOTS.set(self.free_slots)
         task = self._group.create_task(self._run_in_slot(run, dispatched), name=str(run))
         self._tasks.add(task)
@@ -144,8 +184,13 @@ class Runs:
     def offer(self, offer: pb.Offer) -> None:
         """Claims the offered attempt if a slot is free. Otherwise the offer will be repeated."""
         dispatched = attempt_from_offer(offer)
-        if self.wants(dispatched) and self.has_slot(dispatched):
-            self.start(dispatched, on_decided=lambda: None)
+        key = dispatched.handler_key
+        if key not in self._handlers or not self.has_slot(key):
+            return
+        if waiting := self._ready.remove(dispatched.event_id):
+            self._start(waiting.dispatched, waiting.on_decided)
+        elif self.wants(dispatched):
+            self._start(dispatched, on_decided=lambda: None)
 
     def _find(self, job_id: str, attempt: int) -> list[Run]:
         """Returns the runs of an attempt, including those whose claims are undecided."""
@@ -162,6 +207,9 @@ class Runs:
         finally:
             del self._runs[dispatched.event_id]
             self._held_by_type[dispatched.handler_key] -= 1
+            self._ready.remove_run(dispatched.tenant_id)
             metrics.FREE_SLOTS.set(self.free_slots)
             freed, self._slot_freed = self._slot_freed, asyncio.Event()
             freed.set()
+        # Not in `finally`: a cancelled task group accepts no more tasks.
+        self.start_ready()

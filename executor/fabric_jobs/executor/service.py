@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import uuid4
 
 from fabric_jobs.executor.intake import Intake
+from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.runs import Handlers, Runs
 from fabric_jobs.executor.session import Session
@@ -51,8 +52,9 @@ async def serve(
         _serve_probes(settings.metrics_address),
         asyncio.TaskGroup() as group,
     ):
-        runs = Runs(handlers, session, settings.slots, group)
-        intake = Intake(settings, executor_id, runs)
+        ready = ReadyQueue(settings.read_ahead_jobs, settings.read_ahead_bytes)
+        runs = Runs(handlers, session, settings.slots, ready, group)
+        intake = Intake(settings, executor_id, runs, ready)
         connection = group.create_task(
             run_with_restarts("session", lambda: session.connect(runs)), name="session"
         )

@@ -17,6 +17,11 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     pool: Annotated[str, Meta(min_length=1)] = "default"
     #: The number of jobs that run at a time.
     slots: Annotated[int, Meta(ge=1)] = 10
+    #: The number of jobs that are read ahead and wait in memory for a slot. The executor chooses
+    #: among them which to start next.
+    read_ahead_jobs: Annotated[int, Meta(ge=1)] = 1000
+    #: The bytes of payloads that these jobs may have in all. The last read may exceed it.
+    read_ahead_bytes: Annotated[int, Meta(ge=1)] = 16 * 1024 * 1024
     #: Seconds between two heartbeats.
     heartbeat_s: Annotated[float, Meta(gt=0)] = 5.0
     #: Seconds that running handlers may take to end when the executor stops. Then their jobs are

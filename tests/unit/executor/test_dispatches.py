@@ -1,10 +1,8 @@
 """Dispatched attempts, from a record and from an offer."""
 
-import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.events import NotAnEventError
 from fabric_jobs.contract.jobs import InvokeType, Policy
 from fabric_jobs.executor import dispatches
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -14,10 +12,10 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 EARLIER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"
 
 
-def test_attempt_from_dispatching_record_holds_what_a_run_needs() -> None:
+def test_attempt_from_dispatching_event_holds_what_a_run_needs() -> None:
     """It holds the job, the attempt, the payload, and the record that the claim names."""
-    value = events.encode(requested_event("a", b'{"x": [1]}', traceparent=TRACE))
-    dispatched = dispatches.attempt_from_record(3, 14, value)
+    event = requested_event("a", b'{"x": [1]}', traceparent=TRACE)
+    dispatched = dispatches.attempt_from_event(event, 3, 14)
 
     assert dispatched is not None
     assert (dispatched.job_id, dispatched.attempt) == ("a", 1)
@@ -30,24 +28,18 @@ def test_attempt_from_dispatching_record_holds_what_a_run_needs() -> None:
     assert claim.policy.max_attempts == 1
 
 
-def test_attempt_from_record_of_unknown_event_type_that_dispatches_is_returned() -> None:
+def test_attempt_from_event_of_unknown_event_type_that_dispatches_is_returned() -> None:
     """The form of a dispatch never changes, and the facade decides about the claim."""
     value = events.encode(requested_event("a")).replace(
         b"fabric.jobs.requested", b"fabric.jobs.later"
     )
 
-    assert dispatches.attempt_from_record(0, 0, value) is not None
+    assert dispatches.attempt_from_event(events.decode(value), 0, 0) is not None
 
 
-def test_attempt_from_record_without_dispatch_is_none() -> None:
+def test_attempt_from_event_without_dispatch_is_none() -> None:
     """Most records dispatch nothing, such as the record of a grant."""
-    assert dispatches.attempt_from_record(0, 0, started_record("a")) is None
-
-
-def test_attempt_from_record_that_is_not_an_event_raises() -> None:
-    """The caller gets `NotAnEventError`, and counts the record."""
-    with pytest.raises(NotAnEventError):
-        dispatches.attempt_from_record(0, 0, b"\xff")
+    assert dispatches.attempt_from_event(events.decode(started_record("a")), 0, 0) is None
 
 
 def test_attempt_from_offer_equals_the_attempt_from_its_record() -> None:
@@ -55,7 +47,7 @@ def test_attempt_from_offer_equals_the_attempt_from_its_record() -> None:
     event = requested_event("a", b"[]", traceparent=TRACE)
     state = replace(event.data.state, claim_traceparent=EARLIER)
     event = replace(event, data=replace(event.data, state=state))
-    record = dispatches.attempt_from_record(3, 14, events.encode(event))
+    record = dispatches.attempt_from_event(event, 3, 14)
     offer = pb.Offer(
         job=pb.Job(
             job_id="a",

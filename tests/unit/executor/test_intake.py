@@ -13,7 +13,12 @@ from fabric_jobs.contract import events
 from fabric_jobs.executor import ExecutorSettings, intake
 from fabric_jobs.executor.intake import Intake
 from tests.support.fake_consumer import FakeConsumer, FakeRuns
-from tests.support.fake_facade import JOB_TYPE, WAIT_TIMEOUT_S, requested_event
+from tests.support.fake_facade import (
+    JOB_TYPE,
+    WAIT_TIMEOUT_S,
+    requested_event,
+    started_record,
+)
 
 SETTINGS = ExecutorSettings(events_topic="topic")
 ZERO, ONE, TWO = (TopicPartition("topic", partition) for partition in range(3))
@@ -22,6 +27,11 @@ ZERO, ONE, TWO = (TopicPartition("topic", partition) for partition in range(3))
 def dispatch_records(*job_ids: str, job_type: str = JOB_TYPE) -> list[bytes]:
     """Returns one record for each job, which dispatches its first attempt."""
     return [events.encode(requested_event(job_id, job_type=job_type)) for job_id in job_ids]
+
+
+def waiting_jobs(runs: FakeRuns) -> list[str]:
+    """Returns the ids of the jobs in the ready queue, in the order of reading."""
+    return [waiting.dispatched.job_id for waiting in runs.ready]
 
 
 @pytest.fixture
@@ -39,7 +49,7 @@ async def consume(
     consumer: FakeConsumer, runs: FakeRuns, assigned: Iterable[TopicPartition] = (ZERO,)
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Runs an intake with these partitions until the block ends."""
-    taking = Intake(SETTINGS, "one", runs)  # type: ignore[arg-type] # FakeRuns
+    taking = Intake(SETTINGS, "one", runs, runs.ready)  # type: ignore[arg-type] # FakeRuns
     task = asyncio.create_task(taking.consume())
     await consumer.wait_until(lambda: consumer.listener)
     await consumer.rebalance(*assigned)
@@ -60,30 +70,48 @@ async def test_intake_of_a_pool_without_commits_starts_one_start_deadline_back(
         assert consumer.sought == {ONE: 40, TWO: 100}
 
 
-async def test_intake_without_free_slots_pauses_partitions_until_a_slot_is_freed(
+async def test_intake_pauses_all_partitions_only_while_the_ready_queue_is_full(
     consumer: FakeConsumer,
 ) -> None:
-    """Polls go on meanwhile. The records of a partition are taken in their order."""
-    runs = FakeRuns(1)
-    consumer.records = {ZERO: dispatch_records("a1", "a2"), ONE: dispatch_records("b1", "b2")}
+    """It reads ahead without a free slot. Polls go on while it is paused."""
+    runs = FakeRuns(0, max_jobs=3)
+    consumer.records = {ZERO: dispatch_records("a"), ONE: dispatch_records("b")}
     async with consume(consumer, runs, (ZERO, ONE)):
+        await consumer.wait_until(lambda: len(runs.ready) == 2)
+        await consumer.wait_for_polls(2)
+        assert not consumer.paused
+        consumer.records[ZERO] += dispatch_records("c")
         await consumer.wait_until(lambda: consumer.paused == {ZERO, ONE})
+        consumer.records[ONE] += dispatch_records("d")
         await consumer.wait_for_polls(3)
-        for taken in (1, 2, 3):
-            assert len(runs.decide) == taken
+        assert len(runs.ready) == 3
+        runs.free_slot()
+        await consumer.wait_until(lambda: "d" in [*runs.decide, *waiting_jobs(runs)])
+        for _ in range(3):
             runs.free_slot()
-            await consumer.wait_until(lambda: len(runs.decide) > taken)  # noqa: B023 - awaited here
         await consumer.wait_until(lambda: not consumer.paused)
 
-    started = list(runs.decide)
-    assert started.index("a1") < started.index("a2")
-    assert started.index("b1") < started.index("b2")
+    assert sorted(runs.decide) == ["a", "b", "c", "d"]
 
 
-async def test_intake_with_a_full_job_type_pauses_only_the_partitions_that_wait_for_it(
+async def test_intake_pauses_while_the_waiting_payloads_have_reached_their_bytes(
     consumer: FakeConsumer,
 ) -> None:
-    """The waiting record is neither committed nor overtaken on its partition."""
+    """The bound of jobs is not reached."""
+    runs = FakeRuns(0, max_bytes=4)
+    consumer.records = {ZERO: dispatch_records("a", "b", "c")}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        assert len(runs.ready) == 3
+        for _ in range(2):
+            runs.free_slot()
+        await consumer.wait_until(lambda: not consumer.paused)
+
+
+async def test_intake_with_a_full_job_type_starts_other_types_behind_it_on_its_partition(
+    consumer: FakeConsumer,
+) -> None:
+    """No partition is paused. The waiting record is not committed before its claim is decided."""
     runs = FakeRuns(9)
     runs.full_types = {"rare"}
     consumer.records = {
@@ -91,36 +119,18 @@ async def test_intake_with_a_full_job_type_pauses_only_the_partitions_that_wait_
         ONE: dispatch_records("a"),
     }
     async with consume(consumer, runs, (ZERO, ONE)):
-        await consumer.wait_until(lambda: "a" in runs.decide)
-        await consumer.wait_until(lambda: consumer.paused == {ZERO})
-        consumer.records[ONE] += dispatch_records("b")
-        await consumer.wait_until(lambda: "b" in runs.decide)
-        assert list(runs.decide) == ["a", "b"]
+        await consumer.wait_until(lambda: len(runs.decide) == 2)
+        assert sorted(runs.decide) == ["a", "behind"]
         for decide in runs.decide.values():
             decide()
         await consumer.wait_until(lambda: consumer.commits and ONE in consumer.commits[-1])
-        assert all(ZERO not in commit for commit in consumer.commits)
+        await consumer.wait_for_polls(2)
+        assert not consumer.paused
+        assert all(commit.get(ZERO, 0) == 0 for commit in consumer.commits)
         runs.full_types.clear()
         runs.free_slot()
-        await consumer.wait_until(lambda: not consumer.paused)
-
-    assert list(runs.decide) == ["a", "b", "r", "behind"]
-
-
-async def test_intake_with_a_slot_freed_during_a_poll_starts_the_waiting_run_at_once(
-    consumer: FakeConsumer,
-) -> None:
-    """It does not wait for the poll, which may last long on other partitions."""
-    runs = FakeRuns(9)
-    runs.full_types = {"rare"}
-    consumer.records = {ZERO: dispatch_records("r", job_type="rare")}
-    async with consume(consumer, runs), asyncio.timeout(WAIT_TIMEOUT_S):
-        await consumer.wait_until(lambda: consumer.paused == {ZERO})
-        consumer.may_answer.clear()
-        runs.full_types.clear()
-        runs.free_slot()
-        while "r" not in runs.decide:
-            await asyncio.sleep(0)
+        runs.decide["r"]()
+        await consumer.wait_until(lambda: consumer.commits[-1].get(ZERO) == 2)
 
 
 async def test_intake_after_a_rebalance_forgets_the_waiting_records_of_lost_partitions(
@@ -130,18 +140,68 @@ async def test_intake_after_a_rebalance_forgets_the_waiting_records_of_lost_part
     runs = FakeRuns(1)
     consumer.records = {ZERO: dispatch_records("a", "b"), ONE: dispatch_records("c")}
     async with consume(consumer, runs):
-        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        await consumer.wait_until(lambda: waiting_jobs(runs) == ["b"])
         await consumer.rebalance(ONE)
-        await consumer.wait_until(lambda: consumer.paused == {ONE})
+        await consumer.wait_until(lambda: waiting_jobs(runs) == ["c"])
         runs.free_slot()
-        await consumer.wait_until(lambda: "c" in runs.decide)
+        assert list(runs.decide) == ["a", "c"]
         consumer.positions.clear()
         await consumer.rebalance(ZERO, ONE)
-        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        await consumer.wait_until(lambda: waiting_jobs(runs) == ["b"])
         runs.free_slot()
-        await consumer.wait_until(lambda: "b" in runs.decide)
 
     assert list(runs.decide) == ["a", "c", "b"]
+
+
+async def test_intake_whose_lost_partition_comes_back_commits_past_what_another_claimed(
+    consumer: FakeConsumer,
+) -> None:
+    """A record that waited before the rebalance does not hold the position back for ever."""
+    runs = FakeRuns(0)
+    consumer.records = {ZERO: dispatch_records("a")}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: waiting_jobs(runs) == ["a"])
+        await consumer.rebalance()
+        consumer.records[ZERO].append(b"no event")
+        consumer.positions[ZERO] = 1
+        await consumer.rebalance(ZERO)
+        await consumer.wait_until(lambda: consumer.commits and consumer.commits[-1] == {ZERO: 2})
+
+
+async def test_intake_with_a_full_queue_after_a_rebalance_pauses_the_new_partitions(
+    consumer: FakeConsumer,
+) -> None:
+    """The new assignment is not paused, so it is read until the queue is full again."""
+    runs = FakeRuns(0, max_jobs=1)
+    consumer.records = {ZERO: dispatch_records("a"), ONE: dispatch_records("b", "c")}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: consumer.paused == {ZERO})
+        await consumer.rebalance(ONE, TWO)
+        await consumer.wait_until(lambda: consumer.paused == {ONE, TWO})
+        assert waiting_jobs(runs) == ["b"]
+
+
+async def test_intake_that_reads_a_later_event_of_a_waiting_job_forgets_its_attempt(
+    consumer: FakeConsumer,
+) -> None:
+    """The attempt was started elsewhere, or the job is over. Its record counts as decided."""
+    runs = FakeRuns(0)
+    consumer.records = {ZERO: dispatch_records("a", "b")}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: waiting_jobs(runs) == ["a", "b"])
+        consumer.records[ZERO].append(started_record("a"))
+        await consumer.wait_until(lambda: waiting_jobs(runs) == ["b"])
+        await consumer.wait_until(lambda: consumer.commits and consumer.commits[-1] == {ZERO: 1})
+
+
+async def test_intake_chooses_among_all_records_of_a_poll(consumer: FakeConsumer) -> None:
+    """An attempt that was started elsewhere is not claimed if the same poll says so."""
+    runs = FakeRuns(9)
+    consumer.records = {ZERO: [*dispatch_records("a", "b"), started_record("a")]}
+    async with consume(consumer, runs):
+        await consumer.wait_until(lambda: runs.decide)
+
+    assert list(runs.decide) == ["b"]
 
 
 async def test_intake_whose_slot_is_taken_during_a_poll_keeps_the_record(
@@ -159,7 +219,7 @@ async def test_intake_whose_slot_is_taken_during_a_poll_keeps_the_record(
     async with consume(consumer, runs):
         await consumer.wait_until(lambda: consumer.commits == [{ZERO: 1}])
         runs.free_slot()
-        await consumer.wait_until(lambda: "a" in runs.decide)
+        assert list(runs.decide) == ["a"]
 
 
 async def test_intake_commits_records_as_their_claims_are_decided(consumer: FakeConsumer) -> None:
@@ -170,7 +230,7 @@ async def test_intake_commits_records_as_their_claims_are_decided(consumer: Fake
         await consumer.wait_until(lambda: len(runs.decide) == 2)
         await consumer.wait_until(lambda: consumer.commits == [{ZERO: 0}])
         runs.decide["a"]()
-        await consumer.wait_until(lambda: consumer.commits[-1] == {ZERO: 1})
+        await consumer.wait_until(lambda: consumer.commits and consumer.commits[-1] == {ZERO: 1})
         runs.decide["b"]()
 
     assert consumer.commits[-1] == {ZERO: 2}
@@ -191,7 +251,7 @@ async def test_intake_that_reads_a_record_again_after_a_rebalance_starts_no_seco
         assert runs.free_slots == 1
         assert all(commit == {ZERO: 0} for commit in consumer.commits)
         runs.decide["a"]()
-        await consumer.wait_until(lambda: consumer.commits[-1] == {ZERO: 1})
+        await consumer.wait_until(lambda: consumer.commits and consumer.commits[-1] == {ZERO: 1})
 
 
 async def test_intake_whose_commit_fails_with_a_kafka_error_commits_again(

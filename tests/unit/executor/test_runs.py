@@ -1,6 +1,7 @@
 """The runs of a process, connected to a fake facade: slots, offers and heartbeats."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ from tests.support.fake_facade import (
     accept,
     answer_nothing,
 )
+
+KEY = (ITEM_TYPE, JOB_TYPE)
+OTHER_KEY = (ITEM_TYPE, "other")
 
 
 async def test_runs_with_a_run_of_a_record_do_not_want_the_record_again(facade: FakeFacade) -> None:
@@ -58,9 +62,10 @@ async def test_runs_claim_both_records_of_an_attempt_when_one_of_them_lost_a_rac
         loser, winner = (
             replace(dispatched_attempt("a"), event_id=name) for name in ("loser", "winner")
         )
-        runs.start(loser, on_decided=lambda: None)
+        runs.put(loser, datetime.now(UTC), on_decided=lambda: None)
         assert runs.wants(winner)
-        runs.start(winner, on_decided=lambda: None)
+        runs.put(winner, datetime.now(UTC), on_decided=lambda: None)
+        runs.start_ready()
         await facade.wait_until(lambda: len(facade.claims) == 2)
         facade.script = grant_the_winner
         facade.end_stream()
@@ -112,10 +117,10 @@ async def test_job_type_with_all_of_its_slots_taken_has_no_slot_until_a_run_ends
         await may_end.wait()
 
     async with connect_runs(facade, handler, slots=3, type_slots=1) as runs:
-        assert runs.has_slot(dispatched_attempt("a"))
+        assert runs.has_slot(KEY)
         await start_run(runs, "a").wait()
-        assert not runs.has_slot(dispatched_attempt("b"))
-        assert runs.has_slot(dispatched_attempt("c", job_type="other"))
+        assert not runs.has_slot(KEY)
+        assert runs.has_slot(OTHER_KEY)
         full = pb.JobType(item_type=ITEM_TYPE, job_type=JOB_TYPE)
         assert list(runs.heartbeat().full_job_types) == [full]
         facade.send(pb.SessionResponse(offers=[offer("b")]))
@@ -123,7 +128,7 @@ async def test_job_type_with_all_of_its_slots_taken_has_no_slot_until_a_run_ends
         assert facade.heartbeats[-1].free_slots == 2
         may_end.set()
         await runs.wait_for_freed_slot()
-        assert runs.has_slot(dispatched_attempt("b"))
+        assert runs.has_slot(KEY)
         assert not runs.heartbeat().full_job_types
 
     assert [claim.job_id for claim in facade.claims] == ["a"]
@@ -135,5 +140,5 @@ async def test_process_with_all_of_its_slots_taken_has_no_slot_for_any_job_type(
     """The slots of the process limit all job types together."""
     async with connect_runs(facade, endless, slots=1, type_slots=5) as runs:
         await start_run(runs, "a").wait()
-        assert not runs.has_slot(dispatched_attempt("b"))
+        assert not runs.has_slot(KEY)
         await runs.drain(0)

@@ -107,6 +107,8 @@ class JobSimulation:
             case "failed":
                 error = error_from_proto(report.failed)
                 self._end_attempt(**failures.failure_changes(self._state, error))
+            case "handed_back":
+                raise AssertionError("The handler was not called, because no thread can be started")
         return Accepted(report.grant)
 
     async def _run_attempt(self) -> None:
