@@ -52,10 +52,16 @@ def dispatched_attempt(
     return found
 
 
+def put(runs: Runs, dispatched: DispatchedAttempt) -> asyncio.Event:
+    """Puts an attempt into the ready queue. The event is set when its claim is decided."""
+    decided = asyncio.Event()
+    runs.put(dispatched, datetime.now(UTC), decided.set)
+    return decided
+
+
 def start_run(runs: Runs, job_id: str, payload: bytes = b"{}") -> asyncio.Event:
     """Starts a run if a slot is free. The event is set when its claim is granted or refused."""
-    decided = asyncio.Event()
-    runs.put(dispatched_attempt(job_id, payload), datetime.now(UTC), decided.set)
+    decided = put(runs, dispatched_attempt(job_id, payload))
     runs.start_ready()
     return decided
 

@@ -99,6 +99,7 @@ class Run:
             if not self.revoked:
                 await self._report_end(report)
             if self._has_no_thread:
+                self.revoked = True  # the heartbeats no longer list it
                 await asyncio.sleep(NO_THREAD_PAUSE_S)
         finally:
             progress.cancel()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fabric_jobs.contract.jobs import ErrorSource
+from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
 from fabric_jobs.executor.handlers import make_handler
 
@@ -120,6 +120,21 @@ def test_job_type_with_a_name_that_is_no_text_raises_at_decoration(
     """Item type and job type must be non-empty strings."""
     with pytest.raises(HandlerDefinitionError, match="must be a non-empty string"):
         Executor().job(item_type, job_type)(on_anything)
+
+
+@pytest.mark.parametrize("priority", [0, 10, -1, 1.5, "7", True])
+def test_priority_out_of_range_or_not_whole_raises_at_decoration(priority: Any) -> None:
+    """The message names the function and the range."""
+    with pytest.raises(HandlerDefinitionError, match=r"on_anything: priority .* from 1 to 9"):
+        Executor().job("Item", "job", priority=priority)(on_anything)
+
+
+def test_priority_of_handler_depends_on_the_invoke_type_unless_the_handler_sets_one() -> None:
+    """Manual is before Scheduled, and Scheduled before what a later version may have."""
+    by_default = make_handler("Item", "job", on_anything)
+    urgent = make_handler("Item", "job", on_anything, priority=9)
+    assert [by_default.priority_of(invoke_type) for invoke_type in InvokeType] == [7, 5, 3]
+    assert [urgent.priority_of(invoke_type) for invoke_type in InvokeType] == [9, 9, 9]
 
 
 @pytest.mark.parametrize("slots", [0, -1, 1.5, "2", True])

@@ -127,6 +127,27 @@ async def test_run_that_ended_is_freed_without_the_garbage_collector() -> None:
         gc.enable()
 
 
+async def test_run_of_def_handler_without_a_thread_is_handed_back_and_keeps_its_slot_a_moment(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is not to blame. The slot stays taken, so that the job does not come back at once."""
+
+    def refuse_to_start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def handler(job: Job[Any]) -> None:
+        raise AssertionError("it was called")
+
+    async with connect_runs(facade, handler, slots=2) as runs:
+        with monkeypatch.context() as patches:
+            patches.setattr(threading.Thread, "start", refuse_to_start)
+            start_run(runs, "a")
+            await facade.wait_until(lambda: facade.outcomes == ["handed_back"])
+        await facade.wait_for_heartbeats(2)
+        assert facade.heartbeats[-1] == pb.Heartbeat(free_slots=1)
+        await runs.wait_for_freed_slot()
+
+
 async def test_run_of_async_handler_when_cancelled_reports_stopped_after_its_clean_up(
     facade: FakeFacade,
 ) -> None:

@@ -1,12 +1,12 @@
 """The runs of a process, connected to a fake facade: slots, offers and heartbeats."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.executor import Job
 from fabric_jobs.executor import runs as runs_module
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -16,6 +16,7 @@ from tests.support.executor_runs import (
     endless,
     first_run,
     offer,
+    put,
     quick,
     start_run,
 )
@@ -25,6 +26,7 @@ from tests.support.fake_facade import (
     FakeFacade,
     accept,
     answer_nothing,
+    refuse,
 )
 
 KEY = (ITEM_TYPE, JOB_TYPE)
@@ -62,9 +64,9 @@ async def test_runs_claim_both_records_of_an_attempt_when_one_of_them_lost_a_rac
         loser, winner = (
             replace(dispatched_attempt("a"), event_id=name) for name in ("loser", "winner")
         )
-        runs.put(loser, datetime.now(UTC), on_decided=lambda: None)
+        put(runs, loser)
         assert runs.wants(winner)
-        runs.put(winner, datetime.now(UTC), on_decided=lambda: None)
+        put(runs, winner)
         runs.start_ready()
         await facade.wait_until(lambda: len(facade.claims) == 2)
         facade.script = grant_the_winner
@@ -142,3 +144,90 @@ async def test_process_with_all_of_its_slots_taken_has_no_slot_for_any_job_type(
         await start_run(runs, "a").wait()
         assert not runs.has_slot(KEY)
         await runs.drain(0)
+
+
+async def test_freed_slot_goes_to_the_waiting_attempt_of_the_highest_priority(
+    facade: FakeFacade,
+) -> None:
+    """A manual job starts before a scheduled job that has waited longer."""
+    may_end = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        await may_end.wait()
+
+    async with connect_runs(facade, handler, slots=1) as runs:
+        await start_run(runs, "running").wait()
+        put(runs, dispatched_attempt("scheduled"))
+        put(runs, replace(dispatched_attempt("manual"), invoke_type=InvokeType.MANUAL))
+        runs.start_ready()
+        assert [claim.job_id for claim in facade.claims] == ["running"]
+        may_end.set()
+        await facade.wait_until(lambda: len(facade.outcomes) == 3)
+
+    assert [claim.job_id for claim in facade.claims] == ["running", "manual", "scheduled"]
+
+
+async def test_full_job_type_holds_back_no_waiting_attempt_of_another_type(
+    facade: FakeFacade,
+) -> None:
+    """The attempt of the full type waits on, without a claim."""
+    async with connect_runs(facade, endless, slots=3, type_slots=1) as runs:
+        await start_run(runs, "a").wait()
+        put(runs, dispatched_attempt("b"))
+        other_decided = put(runs, dispatched_attempt("c", job_type="other"))
+        runs.start_ready()
+        await other_decided.wait()
+        await runs.drain(0)
+
+    assert [claim.job_id for claim in facade.claims] == ["a", "c"]
+
+
+async def test_waiting_attempts_that_others_started_cost_one_refused_claim_each(
+    facade: FakeFacade,
+) -> None:
+    """They delay the next attempt by the answers to their claims, and by nothing else."""
+
+    def refuse_stale(entry: pb.Claim | pb.Report) -> pb.Answer | None:
+        if isinstance(entry, pb.Claim) and entry.job_id.startswith("stale"):
+            return refuse(pb.REFUSAL_REASON_GRANTED_TO_ANOTHER)(entry)
+        return accept(entry)
+
+    facade.script = refuse_stale
+    async with connect_runs(facade, quick, slots=1) as runs:
+        stale = [put(runs, dispatched_attempt(f"stale {number}")) for number in range(50)]
+        put(runs, dispatched_attempt("live"))
+        runs.start_ready()
+        await facade.wait_until(lambda: facade.outcomes == ["completed"])
+
+    assert all(decided.is_set() for decided in stale)
+    assert len(facade.claims) == 51
+
+
+async def test_offer_of_a_waiting_attempt_is_claimed_once_and_decides_its_record(
+    facade: FakeFacade,
+) -> None:
+    """The attempt leaves the ready queue, and its record can be committed."""
+    async with connect_runs(facade, endless, slots=1) as runs:
+        decided = put(runs, dispatched_attempt("a"))
+        waiting = dispatched_attempt("a")
+        offered = offer("a")
+        offered.record.event_id = waiting.event_id
+        await facade.wait_until(lambda: facade.requests)
+        facade.send(pb.SessionResponse(offers=[offered]))
+        await decided.wait()
+        runs.start_ready()
+        assert runs.heartbeat() == pb.Heartbeat(runs=[first_run("a")])
+        await runs.drain(0)
+
+    assert len(facade.claims) == 1
+
+
+async def test_drain_starts_none_of_the_waiting_attempts(facade: FakeFacade) -> None:
+    """Their records stay undecided, so that another executor reads them."""
+    async with connect_runs(facade, endless, slots=1) as runs:
+        await start_run(runs, "a").wait()
+        waiting = start_run(runs, "b")
+        await runs.drain(0)
+        assert not waiting.is_set()
+
+    assert [claim.job_id for claim in facade.claims] == ["a"]
