@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bench import load
-from bench.figures import http, latency, lives, stored
+from bench.figures import http, latency, lives, mixed, stored
 from bench.ground import Ground
 from bench.peers.peer import CELERY, IN_PROCESS, PROCRASTINATE, SAQ, TEMPORAL, Peer
 from bench.report import Goal, Series
@@ -47,6 +47,14 @@ GROUPS = (
     Group({"start_latency_hops": at_most(3)}, latency.start_latency_hops),
     Group({"start_latency_tail": at_most(5)}, latency.start_latency_tail),
     Group({"cancel_latency_hops": at_most(2.5)}, latency.cancel_latency_hops),
+    Group({"mixed_start_tail": at_most(10), "idle_slot_share": at_most(0.01)}, mixed.one_executor),
+    Group(
+        {
+            "mixed_start_tail_2_executors": at_most(10),
+            "idle_slot_share_2_executors": at_most(0.01),
+        },
+        mixed.two_executors,
+    ),
     Group(
         {
             "replay_vs_raw": at_least(0.6),

@@ -86,11 +86,13 @@ class Ground:
             yield running
 
     @asynccontextmanager
-    async def executor(self, topic: str, *facades: Program) -> AsyncIterator[Program]:
+    async def executor(
+        self, topic: str, *facades: Program, slots: int = SLOTS
+    ) -> AsyncIterator[Program]:
         """An executor with the bench's handlers."""
         settings = self._settings(topic) | {
             "FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades),
-            "FABRIC_JOBS_SLOTS": str(SLOTS),
+            "FABRIC_JOBS_SLOTS": str(slots),
             "FABRIC_JOBS_POOL": topic,
             SEEN: str(self.seen),
         }

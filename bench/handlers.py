@@ -15,6 +15,13 @@ ITEM_TYPE = "Bench.Item"
 #: The variable of the file for pairs of nanoseconds of the machine's monotonic clock.
 SEEN = "BENCH_SEEN"
 PAIR = struct.Struct("<QQ")
+#: The job types of `bench.figures.mixed`, and the slots that an executor has for the slow one.
+QUICK, SLOW = "quick", "slow"
+SLOW_SLOTS = 3
+SLOW_S = 2.0
+#: What these two write at their end: the job's number, whether it is slow, the process, and when
+#: the handler began and ended.
+MIXED_RUN = struct.Struct("<I?IQQ")
 
 
 class Sent(msgspec.Struct):
@@ -23,9 +30,19 @@ class Sent(msgspec.Struct):
     sent: int
 
 
-def _seen(*pair: int) -> None:
+class Numbered(msgspec.Struct):
+    """The number of a job among those of its round."""
+
+    number: int
+
+
+def _append(record: bytes) -> None:
     with open(os.environ[SEEN], "ab", buffering=0) as file:
-        file.write(PAIR.pack(*pair))
+        file.write(record)
+
+
+def _seen(*pair: int) -> None:
+    _append(PAIR.pack(*pair))
 
 
 @executor.job(ITEM_TYPE, "nothing")
@@ -48,3 +65,22 @@ async def waiting(job: Job[Sent]) -> None:
     except asyncio.CancelledError:
         _seen(job.payload.sent, time.monotonic_ns())
         raise
+
+
+@executor.job(ITEM_TYPE, QUICK)
+async def quick(job: Job[Numbered]) -> None:
+    """Takes 0.02 seconds."""
+    await _mixed(job, is_slow=False, seconds=0.02)
+
+
+@executor.job(ITEM_TYPE, SLOW, slots=SLOW_SLOTS)
+async def slow(job: Job[Numbered]) -> None:
+    """Takes seconds, in slots of its own."""
+    await _mixed(job, is_slow=True, seconds=SLOW_S)
+
+
+async def _mixed(job: Job[Numbered], *, is_slow: bool, seconds: float) -> None:
+    begun = time.monotonic_ns()
+    await asyncio.sleep(seconds)
+    ended = time.monotonic_ns()
+    _append(MIXED_RUN.pack(job.payload.number, is_slow, os.getpid(), begun, ended))
