@@ -76,7 +76,7 @@ class Ground:
     async def facade(self, topic: str, state_dir: Path | None = None) -> AsyncIterator[Program]:
         """A facade replica as users run it: authentication on, state on disk."""
         state = {"FABRIC_JOBS_STATE_DIR": str(state_dir or self.state_dir())}
-        async with self._program("facade", **self._settings(topic), **state) as running:
+        async with self._program("fabric_jobs.facade", **self._settings(topic), **state) as running:
             yield running
 
     @asynccontextmanager
@@ -96,7 +96,9 @@ class Ground:
             "FABRIC_JOBS_POOL": topic,
             SEEN: str(self.seen),
         }
-        async with self._program("executor", "bench.handlers:executor", **settings) as running:
+        async with self._program(
+            "fabric_jobs.executor", "bench.handlers:executor", **settings
+        ) as running:
             yield running
 
     @asynccontextmanager
