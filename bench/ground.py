@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from bench.handlers import ITEM_TYPE, SEEN
 from fabric_jobs.cli.dev.issuer import Issuer
@@ -50,12 +50,14 @@ def broker(folder: Path) -> ApacheKafka:
 class Ground:
     """The broker and the issuer, with the settings of programs that use them."""
 
-    def __init__(self, folder: Path, kafka: ApacheKafka, issuer: Issuer, effort: Effort) -> None:
+    def __init__(
+        self, folder: Path, kafka: ApacheKafka, issuer: Issuer, effort: Effort, log: IO[bytes]
+    ) -> None:
         self.folder = folder
         self.kafka = kafka
         self.effort = effort
         self._issuer = issuer
-        self._log = (folder / "programs.log").open("ab")
+        self._log = log
         #: The file that the handlers write to.
         self.seen = folder / "seen"
 
@@ -126,5 +128,5 @@ def instances(replica: Program, job_type: str) -> str:
 def ground(folder: Path, kafka: ApacheKafka, effort: Effort) -> Iterator[Ground]:
     """A ground with its own folder and issuer on the shared broker, until the end of the block."""
     folder.mkdir()
-    with Issuer() as issuer:
-        yield Ground(folder, kafka, issuer, effort)
+    with Issuer() as issuer, (folder / "programs.log").open("ab") as log:
+        yield Ground(folder, kafka, issuer, effort, log)

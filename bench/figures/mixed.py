@@ -72,33 +72,19 @@ async def mixed(ground: Ground, executors: int) -> dict[str, Series]:
             ).process.pid
             for _ in range(executors)
         ]
-        client = {
-            name: await _connect(stack, instances(facade, name), ground) for name in (QUICK, SLOW)
-        }
         requests: list[Request] = []
 
-        async def create(job_type: str) -> None:
-            number, sent = len(requests), time.monotonic_ns()
-            body = {"invokeType": "Manual", "creationPayload": {"number": number}}
-            job_id = f"{load.fresh()}-0000-4000-8000-{number:012x}"
-            status, answer = await client[job_type].ask("POST", job_id, msgspec.json.encode(body))
-            if status != 202:
-                raise WrongAnswerError(f"a create was answered with {status}: {answer!r}")
-            requests.append(Request(sent, time.monotonic_ns()))
-
-        async def create_quick(count: int) -> None:
-            for _ in range(count):
-                await create(QUICK)
-                await asyncio.sleep(QUICK_INTERVAL_S)
+        async def create(job_type: str, count: int, interval_s: float) -> None:
+            url = instances(facade, job_type)
+            requests.extend(await _create(ground, url, len(requests), count, interval_s))
 
         for _ in range(ground.effort.rounds):
             first = len(requests)
-            await create_quick(IDLE_JOBS)
+            await create(QUICK, IDLE_JOBS, QUICK_INTERVAL_S)
             alone_ms = median(_start_ms(requests, await _runs(ground, first, len(requests))))
             first = len(requests)
-            for _ in range(SLOW_JOBS * executors):
-                await create(SLOW)
-            await create_quick(QUICK_JOBS)
+            await create(SLOW, SLOW_JOBS * executors, 0)
+            await create(QUICK, QUICK_JOBS, QUICK_INTERVAL_S)
             runs = await _runs(ground, first, len(requests))
             quick_ms = list(_start_ms(requests, [run for run in runs if run.job_type == QUICK]))
             p99_ms = percentile(quick_ms, 99)
@@ -162,10 +148,25 @@ def _room(runs: list[Run], job_type: str, slots: Slots) -> Iterator[tuple[int, i
         yield since, time.monotonic_ns()
 
 
-async def _connect(stack: AsyncExitStack, url: str, ground: Ground) -> Connection:
-    connection = await Connection(Plan(url, ground.headers, load.fresh(), 0)).open()
-    stack.callback(connection.close)
-    return connection
+async def _create(
+    ground: Ground, url: str, first: int, count: int, interval_s: float
+) -> list[Request]:
+    """Creates jobs of these numbers, one after the other. Raises `WrongAnswerError`."""
+    plan = Plan(url, ground.headers, load.fresh(), count)
+    connection = await Connection(plan).open()
+    requests = []
+    try:
+        for number in range(first, first + count):
+            body = {"invokeType": "Manual", "creationPayload": {"number": number}}
+            job_id, sent = f"{plan.salt}-0000-4000-8000-{number:012x}", time.monotonic_ns()
+            status, answer = await connection.ask("POST", job_id, msgspec.json.encode(body))
+            if status != 202:
+                raise WrongAnswerError(f"a create was answered with {status}: {answer!r}")
+            requests.append(Request(sent, time.monotonic_ns()))
+            await asyncio.sleep(interval_s)
+    finally:
+        connection.close()
+    return requests
 
 
 async def _runs(ground: Ground, first: int, end: int) -> list[Run]:
