@@ -4,19 +4,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from random import Random
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
-from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER, order_key
+from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER, OrderKey, order_key
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.ready_queue import HandlerKey, ReadyQueue, WaitingAttempt
@@ -79,104 +73,87 @@ def take_all(queue: ReadyQueue, now: datetime = NOW) -> list[str]:
     return started
 
 
-class QueueAgainstSort(RuleBasedStateMachine):
-    """The queue takes what a sort of all waiting attempts by `order_key` puts first."""
+class QueueAgainstSort:
+    """A queue, and a model that sorts all waiting attempts by `order_key` for each choice."""
 
-    @initialize()
-    def start(self) -> None:
-        self.queue = ReadyQueue(30, 10**6)
-        self.model: dict[int, WaitingAttempt] = {}
-        self.runs: Counter[str] = Counter()
-        self.now = NOW
-        self.number = 0
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+        self._queue = ReadyQueue(30, 10**6)
+        #: By number: the attempts that wait.
+        self._model: dict[int, WaitingAttempt] = {}
+        self._runs: Counter[str] = Counter()
+        self._now = NOW
+        self._number = 0
 
-    @rule(
-        job_type=st.sampled_from(TYPES),
-        tenant=st.sampled_from(TENANTS),
-        priority=st.integers(1, 3),
-        age_s=st.integers(0, 5),
-    )
-    def put(self, job_type: str, tenant: str, priority: int, age_s: int) -> None:
+    def run(self, steps: int) -> None:
+        """Does random steps, and compares the queue with the model after each of them."""
+        actions = [self._put, self._take, self._end_run, self._remove, self._clear, self._wait]
+        for action in self._random.choices(actions, [40, 35, 25, 4, 0.5, 0.5], k=steps):
+            action()
+            assert list(self._queue) == list(self._model.values())
+            assert self._queue.is_full == (len(self._model) >= 30)
+
+    def _put(self) -> None:
         """Puts an attempt that is a little older than now, also older than some that wait."""
-        self.number += 1
+        self._number += 1
         attempt = waiting(
-            self.number,
-            job_type=job_type,
-            tenant=tenant,
-            priority=priority,
-            dispatched_at=self.now - timedelta(seconds=age_s),
+            self._number,
+            job_type=self._random.choice(TYPES),
+            tenant=self._random.choice(TENANTS),
+            priority=self._random.randint(1, 3),
+            dispatched_at=self._now - timedelta(seconds=self._random.randint(0, 5)),
         )
-        self.queue.put(attempt)
-        self.model[self.number] = attempt
+        self._queue.put(attempt)
+        self._model[self._number] = attempt
 
-    @rule(minutes=st.sampled_from([0, 1, 30, 60]))
-    def wait(self, minutes: int) -> None:
-        """Lets time pass, so that attempts become overdue."""
-        self.now += timedelta(minutes=minutes)
+    def _wait(self) -> None:
+        """Lets what waits become overdue."""
+        self._now += OVERDUE_AFTER
 
-    @rule(free_types=st.sets(st.sampled_from(TYPES)))
-    def take(self, free_types: set[str]) -> None:
+    def _take(self) -> None:
         """Takes the next attempt of the types that have a slot."""
-        taken = self.queue.take(self.now, lambda handler_key: handler_key[1] in free_types)
-        allowed = {n: w for n, w in self.model.items() if w.dispatched.job_type in free_types}
+        free = set(self._random.sample(TYPES, self._random.randint(0, len(TYPES))))
+        taken = self._queue.take(self._now, lambda handler_key: handler_key[1] in free)
+        allowed = [n for n, each in self._model.items() if each.dispatched.job_type in free]
         if not allowed:
             assert taken is None
             return
-        expected = min(allowed, key=lambda number: (self._key(allowed[number]), number))
-        assert taken is allowed[expected]
-        del self.model[expected]
-        self.queue.add_run(taken.dispatched.tenant_id)
-        self.runs[taken.dispatched.tenant_id] += 1
+        number = min(allowed, key=lambda each: (self._key(self._model[each]), each))
+        assert taken is self._model.pop(number)
+        self._queue.add_run(taken.dispatched.tenant_id)
+        self._runs[taken.dispatched.tenant_id] += 1
 
-    @precondition(lambda self: self.runs.total())
-    @rule(data=st.data())
-    def end_run(self, data: st.DataObject) -> None:
-        """Ends a run."""
-        tenant = data.draw(st.sampled_from(sorted(t for t, n in self.runs.items() if n)))
-        self.runs[tenant] -= 1
-        self.queue.remove_run(tenant)
+    def _end_run(self) -> None:
+        if running := list(self._runs.elements()):
+            tenant = self._random.choice(running)
+            self._runs[tenant] -= 1
+            self._queue.remove_run(tenant)
 
-    @rule(tenant=st.sampled_from(TENANTS))
-    def start_offered(self, tenant: str) -> None:
-        """Starts a run of an attempt that did not wait."""
-        self.runs[tenant] += 1
-        self.queue.add_run(tenant)
-
-    @precondition(lambda self: self.model)
-    @rule(data=st.data())
-    def remove(self, data: st.DataObject) -> None:
+    def _remove(self) -> None:
         """Removes an attempt that was started elsewhere."""
-        number = data.draw(st.sampled_from(sorted(self.model)))
-        removed = self.queue.remove(f"event {number}")
-        assert removed is self.model.pop(number)
-        assert self.queue.remove(f"event {number}") is None
+        if self._model:
+            number = self._random.choice(list(self._model))
+            assert self._queue.remove(f"event {number}") is self._model.pop(number)
+            assert self._queue.remove(f"event {number}") is None
 
-    @rule()
-    def clear(self) -> None:
+    def _clear(self) -> None:
         """Empties the queue, as a rebalance does."""
-        assert self.queue.clear() == list(self.model.values())
-        self.model.clear()
+        assert self._queue.clear() == list(self._model.values())
+        self._model.clear()
 
-    @invariant()
-    def holds_what_waits(self) -> None:
-        """The queue has the attempts of the model, and says truly whether it is full."""
-        assert list(self.queue) == list(self.model.values())
-        assert self.queue.is_full == (len(self.model) >= 30)
-
-    def _key(self, attempt: WaitingAttempt) -> object:
+    def _key(self, attempt: WaitingAttempt) -> OrderKey:
         return order_key(
             dispatched_at=attempt.dispatched_at,
             priority=attempt.priority,
-            tenant_runs=self.runs[attempt.dispatched.tenant_id],
-            now=self.now,
+            tenant_runs=self._runs[attempt.dispatched.tenant_id],
+            now=self._now,
         )
 
 
-def test_queue_takes_what_a_sort_by_the_order_of_the_contract_puts_first() -> None:
+@pytest.mark.parametrize("seed", range(200))
+def test_queue_takes_what_a_sort_by_the_order_of_the_contract_puts_first(seed: int) -> None:
     """This holds after any sequence of puts, takes, removals, ends of runs and rebalances."""
-    run_state_machine_as_test(
-        QueueAgainstSort, settings=settings(max_examples=60, stateful_step_count=60, deadline=None)
-    )
+    QueueAgainstSort(seed).run(steps=150)
 
 
 def test_queue_without_a_slot_for_the_oldest_takes_the_next_that_has_one() -> None:
