@@ -110,6 +110,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         for waiting in self._ready.clear():
             # Otherwise the position would stop at the record, even if another executor claims it.
             waiting.on_decided()
+        metrics.WAITING.set(0)
         # aiokafka pauses no partition of a new assignment.
         self._is_paused = False
 
