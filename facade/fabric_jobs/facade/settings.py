@@ -125,7 +125,7 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
         if self.state_dir is None:
             return None
         try:
-            self.state_dir.mkdir(parents=True, exist_ok=True)
+            self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             with TemporaryFile(dir=self.state_dir):
                 pass
         except OSError as error:
