@@ -111,7 +111,7 @@ class Roster:
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Takes in the heartbeats that were read from the topic."""
         for record in records:
-            match heartbeats.decode(record.value):
+            match heartbeats.decode(record.value) if record.is_accepted else None:
                 case ExecutorHeartbeat() as heartbeat:
                     self._apply_executor(heartbeat, self._time_of(record))
                 case FacadeHeartbeat(facade_id=self._facade_id, time=written):

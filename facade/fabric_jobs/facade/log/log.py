@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,6 +18,7 @@ from tenacity import (
 )
 
 from fabric_jobs.facade.log.clients import open_admin_client, start_client
+from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.facade.log.producer import Appender
 from fabric_jobs.facade.log.tail import Reader, Tail
@@ -37,10 +39,14 @@ STALL_TIMEOUT_S = 10.0
 class Log:
     """The log of one topic. Call `connect` first; then keep `run` running while the log is used."""
 
-    def __init__(self, settings: KafkaSettings, spec: TopicSpec) -> None:
+    def __init__(
+        self, settings: KafkaSettings, spec: TopicSpec, codes: RecordCodes | None = None
+    ) -> None:
+        """With `codes`, each appended record gets codes, and each read record is verified."""
         self._settings = settings
         self._spec = spec
-        self._appender = Appender(settings, spec.name, spec.max_record_bytes)
+        self._codes = codes
+        self._appender = Appender(settings, spec.name, spec.max_record_bytes, codes)
         self._tail: Tail | None = None
         self._look_requested = asyncio.Event()
         self._next_look: asyncio.Future[None] | None = None
@@ -78,7 +84,7 @@ class Log:
 
         Raises an `ExceptionGroup` of `LogDataLossError` and `KafkaRefusedError`.
         """
-        self._tail = Tail(self._settings, self._spec.name, self.partitions, reader)
+        self._tail = Tail(self._settings, self._spec.name, self.partitions, reader, self._codes)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tail.run(), name="tail the log")
             tasks.create_task(self._appender.run(), name="append to the log")
@@ -135,6 +141,19 @@ class Log:
     def positions(self) -> dict[int, int]:
         """The next offset to read in each partition; raises `LogUnavailableError` before `run`."""
         return self._running_tail.positions
+
+    @property
+    def code_counts(self) -> Counter[CodeVerdict]:
+        """The number of records read so far, by what their codes showed; empty without a ring."""
+        return self._tail.code_counts if self._tail else Counter()
+
+    @property
+    def refused_records(self) -> int:
+        """The number of records read so far that were refused because of their codes."""
+        if self._codes is None:
+            return 0
+        accepts = self._codes.accepts
+        return sum(count for verdict, count in self.code_counts.items() if not accepts(verdict))
 
     @property
     def _running_tail(self) -> Tail:

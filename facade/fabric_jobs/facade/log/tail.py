@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -10,9 +11,11 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord
 from msgspec import Struct
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.runtime.kafka.clients import (
     STOP_TIMEOUT_S,
@@ -22,7 +25,7 @@ from fabric_jobs.runtime.kafka.clients import (
     map_authorization_errors,
     stop_within,
 )
-from fabric_jobs.runtime.settings import KafkaSettings
+from fabric_jobs.runtime.settings import KafkaSettings, variable
 
 log = logging.getLogger("fabric_jobs.log")
 
@@ -40,6 +43,8 @@ class Record(Struct, frozen=True):
     #: The broker's time of the record, in milliseconds since 1970.
     time_ms: int
     value: bytes | None
+    #: False if the record's codes are missing or wrong: a reader takes nothing from its value.
+    is_accepted: bool = True
 
     @property
     def checksum(self) -> int:
@@ -73,13 +78,21 @@ class Tail:
     """Keeps one reader at the end of the log. It assigns itself all partitions and has no group."""
 
     def __init__(
-        self, settings: KafkaSettings, topic: str, partitions: int, reader: Reader
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        partitions: int,
+        reader: Reader,
+        codes: RecordCodes | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._assignment = [TopicPartition(topic, number) for number in range(partitions)]
         self._broker = settings.broker
         self._reader = reader
+        self._codes = codes
+        #: The number of records read so far, by what their codes showed.
+        self.code_counts: Counter[CodeVerdict] = Counter()
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._reading: asyncio.Task[None] | None = None
         self._positions_at = float("-inf")
@@ -205,15 +218,39 @@ class Tail:
             self._positions_at = now
             positions = {tp.partition: await consumer.position(tp) for tp in self._assignment}
         records = [
-            Record(partition.partition, record.offset, record.timestamp, record.value)
-            for partition, batch in fetched.items()
+            Record(
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.value,
+                self._is_accepted(record),
+            )
+            for batch in fetched.values()
             for record in batch
         ]
+        if refused := [record for record in records if not record.is_accepted]:
+            log.error(
+                "%d records of %s were skipped, because they have no right code of %s: the first "
+                "is at partition %d offset %d",
+                len(refused),
+                self._topic,
+                variable("record_keys"),
+                refused[0].partition,
+                refused[0].offset,
+            )
         positions = self.positions | positions
         if records or positions != self.positions:
             self._reader.apply(records, positions)
             self.positions = positions
             self._wake()
+
+    def _is_accepted(self, record: ConsumerRecord) -> bool:
+        """Verifies the record's codes, if this log has codes, and counts what they show."""
+        if self._codes is None:
+            return True
+        verdict = self._codes.verify(record)
+        self.code_counts[verdict] += 1
+        return self._codes.accepts(verdict)
 
     def _handle_out_of_range(self, error: OffsetOutOfRangeError) -> None:
         if not self._broker.keeps_log:

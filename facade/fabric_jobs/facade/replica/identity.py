@@ -27,3 +27,6 @@ class Identity(Struct, frozen=True, kw_only=True):
     partitions: int
     fold_version: int = FOLD_VERSION
     contract: str = CONTRACT
+    #: The rules by which records were accepted. A file that was folded by other rules may have
+    #: jobs from records that are refused now, or lack jobs from records that are accepted now.
+    record_rules: str = ""

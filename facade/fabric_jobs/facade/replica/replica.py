@@ -161,7 +161,12 @@ class Replica:
                     listener(change)
 
     def _decode(self, record: Record) -> Event | None:
-        """The record's event; None if the record is no event, which is counted and logged."""
+        """The record's event; None if the record is no event, which is counted and logged.
+
+        A record without a right code has none either; the log has counted and logged it.
+        """
+        if not record.is_accepted:
+            return None
         try:
             return decode(record.value)
         except NotAnEventError as error:
