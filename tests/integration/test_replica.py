@@ -21,7 +21,7 @@ from fabric_jobs.facade.lifecycle import Claim, Reason, ReportCompleted, Request
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store
 from tests.support.brokers import Cluster
-from tests.support.log_kit import open_log
+from tests.support.log_kit import append_records, open_log
 
 #: Fields of the identity of another log, and of another version.
 OTHERS = {"foreign": {"cluster_id": "another"}, "of another version": {"contract": "another"}}
@@ -156,6 +156,28 @@ async def test_concurrent_claims_on_two_replicas_grant_one_executor(
             )
             (refused,) = [result for result in results if isinstance(result, RefusedError)]
             assert refused.reason is Reason.GRANTED_TO_ANOTHER
+
+
+async def test_claim_of_another_record_with_the_same_event_id_is_refused(
+    cluster: Cluster, topic: str
+) -> None:
+    """A copy of the dispatching event may have another payload, so its claim starts nothing."""
+    async with node(cluster, topic) as here:
+        created = await here.jobs.execute(request())
+        claim = Claim(
+            job_id=created.job.job_id,
+            attempt=1,
+            executor_id="one",
+            dispatch_id=created.job.dispatch_id,
+            policy=Policy(),
+        )
+        await append_records(here.log, created.partition, b"junk")
+
+        with pytest.raises(RefusedError) as refused:
+            await here.jobs.execute(claim, read_to=created.offset + 2)
+        assert refused.value.reason is Reason.NOT_DISPATCHED
+        granted = await here.jobs.execute(claim, read_to=created.offset + 1)
+        assert granted.job.state.executor_id == "one"
 
 
 async def test_restarted_replica_folds_only_new_records(

@@ -72,6 +72,11 @@ RECORDS = REGISTRY.counter(
     "Records that were read from the topic, by the fold's verdict.",
     "verdict",
 )
+REFUSED_RECORDS = REGISTRY.counter(
+    "fabric_jobs_refused_records_total",
+    "Records that were skipped because their codes are missing or wrong.",
+    "topic",
+)
 FOLD_LAG_SECONDS = REGISTRY.gauge(
     "fabric_jobs_fold_lag_seconds",
     "Seconds since this facade last confirmed that it had read the whole log; normally below 10.",

@@ -65,6 +65,16 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     events_partitions: Annotated[int, Meta(ge=1)] = 24
     #: The topic of the heartbeats of executors and facades.
     heartbeats_topic: Topic = HEARTBEATS_TOPIC
+    #: The keys of record codes, as `id:base64` entries of 32 bytes or more, with commas or line
+    #: breaks between them. All facades need the same keys, and no other program needs any. Without
+    #: keys, a facade takes every record.
+    record_keys: Annotated[
+        Secret | None,
+        Meta(title="id:base64, or several separated by commas"),
+    ] = None
+    #: Whether a record without a code is refused: `require` refuses it; `accept` takes it, for the
+    #: time after the keys were introduced on a topic in use.
+    record_codes: Literal["require", "accept"] = "require"
     #: Seconds without a heartbeat after which an executor loses its runs.
     lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     #: Seconds for which a stopping facade still answers, but reports itself as not ready, so that

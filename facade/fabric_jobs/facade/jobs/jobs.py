@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.jobs.appends import Append, append_span
 from fabric_jobs.facade.jobs.deadline import Deadline
 from fabric_jobs.facade.jobs.errors import (
@@ -21,8 +22,10 @@ from fabric_jobs.facade.jobs.errors import (
 )
 from fabric_jobs.facade.jobs.turns import Turn, Turns
 from fabric_jobs.facade.lifecycle import (
+    Claim,
     Command,
     Decision,
+    Reason,
     Refusal,
     ReportStopped,
     Settled,
@@ -78,7 +81,7 @@ class Jobs:
         partition = partition_of(command.job_id, self._log.partitions)
         caught_up = False
         for _ in range(MAX_ROUNDS):
-            decision, stored = self._decide(command)
+            decision, stored = self._decide(command, read_to)
             if isinstance(decision, Refusal) and not (decision.conclusive or caught_up):
                 if read_to is None or isinstance(command, ReportStopped):
                     # A stopped run names its grant, and the cancel comes later on the log.
@@ -86,7 +89,7 @@ class Jobs:
                 else:
                     await self._log.read_to(partition, read_to)
                 caught_up = True
-                decision, stored = self._decide(command)
+                decision, stored = self._decide(command, read_to)
             if isinstance(decision, Refusal):
                 raise RefusedError(decision)
             if isinstance(decision, Undecidable):
@@ -110,9 +113,11 @@ class Jobs:
             "Send the command again: repeating is safe.",
         )
 
-    def _decide(self, command: Command) -> tuple[Decision, StoredJob | None]:
+    def _decide(self, command: Command, read_to: int | None) -> tuple[Decision, StoredJob | None]:
         """The decision on the state that is applied here, and the job that it was made on."""
         stored = self._replica.get(command.job_id)
+        if stored and isinstance(command, Claim) and _is_of_another_record(read_to, stored):
+            return Refusal(Reason.NOT_DISPATCHED, conclusive=False), stored
         return decide(stored.job if stored else None, command, self._stamp()), stored
 
     def is_known(self, job_id: str) -> bool:
@@ -190,6 +195,17 @@ class Jobs:
 
     def _stamp(self) -> Stamp:
         return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=datetime.now(UTC))
+
+
+def _is_of_another_record(read_to: int | None, stored: StoredJob) -> bool:
+    """Whether a claim names another record than the one that dispatched the job.
+
+    A record that copies the dispatching event's id may have another payload: its claim is refused.
+    """
+    if read_to is None:
+        return False
+    # A job that is queued was dispatched by its last event.
+    return stored.job.state.phase is JobPhase.QUEUED and read_to != stored.offset + 1
 
 
 def _timeout(turn: Turn) -> UnavailableError:

@@ -77,6 +77,11 @@ class RecordCodes:
         self._record_time = record_time
 
     @property
+    def key_ids(self) -> list[str]:
+        """The ids of the keys, in the order of the ring."""
+        return list(self._keys)
+
+    @property
     def rules(self) -> str:
         """Identifies the ring and the rule: replicas with equal text agree on every record.
 

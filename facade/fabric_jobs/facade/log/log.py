@@ -156,6 +156,11 @@ class Log:
         return sum(count for verdict, count in self.code_counts.items() if not accepts(verdict))
 
     @property
+    def refuses_all_records(self) -> bool:
+        """Whether records were refused because of their codes, and none had a right one."""
+        return bool(self.refused_records) and not self.code_counts[CodeVerdict.RIGHT]
+
+    @property
     def _running_tail(self) -> Tail:
         if self._tail is None:
             raise LogUnavailableError("The log is not being read yet.")

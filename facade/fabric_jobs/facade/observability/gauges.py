@@ -21,8 +21,11 @@ _VERDICTS = (*(verdict.value for verdict in Verdict), "poison", "remnant")
 class Gauges:
     """Sets the gauges."""
 
-    def __init__(self, log: Log, replica: Replica, roster: Roster, health: ReplicaHealth) -> None:
+    def __init__(
+        self, log: Log, beats: Log, replica: Replica, roster: Roster, health: ReplicaHealth
+    ) -> None:
         self._log = log
+        self._beats = beats
         self._replica = replica
         self._roster = roster
         self._health = health
@@ -45,6 +48,8 @@ class Gauges:
         self._set_queued(backlog.queued)
         for verdict in _VERDICTS:
             metrics.RECORDS.set(self._replica.counts[verdict], verdict)
+        for topic, log in (("events", self._log), ("heartbeats", self._beats)):
+            metrics.REFUSED_RECORDS.set(log.refused_records, topic)
         metrics.FOLD_LAG_SECONDS.set(self._log.lag_s)
         executors = [last.heartbeat for last in self._roster.executors()]
         metrics.EXECUTORS.set(len(executors))

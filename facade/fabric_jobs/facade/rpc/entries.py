@@ -47,6 +47,9 @@ async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answ
         )
     except ValueError as error:
         return _refuse_invalid(claim.entry_id, error)
+    if claim.record.partition != jobs.position(command.job_id)[0]:
+        # All records of a job are in its partition, so no facade wrote this one.
+        return _refuse(claim.entry_id, Reason.NOT_DISPATCHED)
     return await _answer(jobs, "claim", claim, command, claim.record)
 
 
@@ -75,8 +78,7 @@ async def _execute(jobs: Jobs, entry_id: int, command: Command, record: pb.Recor
     try:
         stored = await jobs.execute(command, read_to=record.offset + 1)
     except RefusedError as refused:
-        refusal = pb.Refusal(reason=_REASONS[refused.reason], message=refused.reason.value)
-        return pb.Answer(entry_id=entry_id, refused=refusal)
+        return _refuse(entry_id, refused.reason)
     except UnavailableError as error:
         undecided = pb.Undecided(reason=error.reason, message=str(error))
         return pb.Answer(entry_id=entry_id, undecided=undecided)
@@ -107,6 +109,11 @@ def _command_of(executor_id: str, report: pb.Report) -> Command:
             traceback=report.traceback,
         )
     raise ValueError("the report has no outcome")
+
+
+def _refuse(entry_id: int, reason: Reason) -> pb.Answer:
+    refusal = pb.Refusal(reason=_REASONS[reason], message=reason.value)
+    return pb.Answer(entry_id=entry_id, refused=refusal)
 
 
 def _refuse_invalid(entry_id: int, error: Exception) -> pb.Answer:

@@ -5,7 +5,7 @@ import uuid
 
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.log import Log
+from fabric_jobs.facade.log import Log, TopicError
 from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.monitor import PATH, Monitor
@@ -23,7 +23,9 @@ from fabric_jobs.facade.startup.security import (
     grpc_security,
     http_address,
     monitor_access,
+    record_codes,
 )
+from fabric_jobs.runtime.settings import variable
 from fabric_jobs.runtime.telemetry import tracing
 
 
@@ -37,11 +39,12 @@ async def serve(settings: FacadeSettings) -> None:
     http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
     access = monitor_access(settings)
     state_file = settings.state_file()
+    codes = record_codes(settings)
     authentication = authenticator(settings)
     if authentication:
         await authentication.keys.start()
-    event_log = Log(settings, topics.events(settings))
-    heartbeat_log = Log(settings, topics.heartbeats(settings))
+    event_log = Log(settings, topics.events(settings), codes)
+    heartbeat_log = Log(settings, topics.heartbeats(settings), codes)
     await event_log.connect()
     await heartbeat_log.connect()
     store = Store(state_file)
@@ -51,9 +54,11 @@ async def serve(settings: FacadeSettings) -> None:
                 cluster_id=event_log.cluster_id,
                 topic=settings.events_topic,
                 partitions=event_log.partitions,
+                record_rules=codes.rules if codes else "",
             )
         )
         replica = Replica(store)
+        is_new = not replica.checkpoints()
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
         jobs = Jobs(event_log, replica, name, settings.append_deadline_s)
         record_time = settings.broker.record_time
@@ -73,6 +78,9 @@ async def serve(settings: FacadeSettings) -> None:
                 refresh = authentication.keys.run()
                 background.append(tasks.create_task(refresh, name="key refresh"))
             await event_log.catch_up()
+            if is_new and event_log.refuses_all_records:
+                replica.reset()  # a later start must read the log again
+                raise TopicError(_explain_refused(settings))
             await replica.index_for_lists()
             rules = admission_rules(settings)
             app = http_app(
@@ -89,7 +97,7 @@ async def serve(settings: FacadeSettings) -> None:
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
             http = HttpServer(app, *http_host_port)
             timers = Timers(jobs, replica, roster, health.ready)
-            gauges = Gauges(event_log, replica, roster, health)
+            gauges = Gauges(event_log, heartbeat_log, replica, roster, health)
             background += [
                 tasks.create_task(timers.run(), name="timers"),
                 tasks.create_task(leases.run(), name="leases"),
@@ -118,3 +126,11 @@ async def serve(settings: FacadeSettings) -> None:
                     task.cancel()
     finally:
         store.close()
+
+
+def _explain_refused(settings: FacadeSettings) -> str:
+    return (
+        f"No record of {settings.events_topic} has a right code of {variable('record_keys')}. Use "
+        "the keys that the other facades have. If the topic was in use before there were keys, "
+        f"set {variable('record_codes')}=accept until its retention has passed."
+    )

@@ -6,6 +6,7 @@ import ssl
 from fabric_jobs.contract.guids import canonical_guid, parse_guid
 from fabric_jobs.facade.auth import Authenticator, Trust
 from fabric_jobs.facade.http import AdmissionRules
+from fabric_jobs.facade.log import RecordCodes, read_ring
 from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.settings import FacadeSettings
@@ -94,6 +95,23 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
             skew_s=settings.clock_skew_s,
         )
     )
+
+
+def record_codes(settings: FacadeSettings) -> RecordCodes | None:
+    """The codes of the records; None if there are no keys. Raises `SettingsError`."""
+    required = settings.record_codes == "require"
+    if settings.record_keys is None:
+        if not required:
+            raise SettingsError(
+                f"{variable('record_codes')}={settings.record_codes} needs "
+                f"{variable('record_keys')}: set it too, or leave both out."
+            )
+        return None
+    try:
+        keys = read_ring(settings.record_keys.reveal())
+    except ValueError as error:
+        raise SettingsError(f"{variable('record_keys')} can't be used. {error}") from error
+    return RecordCodes(keys, required=required, record_time=settings.broker.record_time)
 
 
 def monitor_access(settings: FacadeSettings) -> MonitorAccess | None:

@@ -30,6 +30,10 @@ class FakeFacade:
         """Refuses the command."""
         raise RefusedError(Refusal(Reason.NOT_FOUND, conclusive=True))
 
+    def position(self, job_id: str) -> tuple[int, int]:
+        """All jobs are in one partition."""
+        return 0, 0
+
     def get(self, job_id: str) -> None:
         """Returns no job."""
 
