@@ -70,7 +70,10 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: keys, a facade takes every record.
     record_keys: Annotated[
         Secret | None,
-        Meta(title="id:base64, or several separated by commas"),
+        Meta(
+            title="id:base64, or several separated by commas",
+            examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
+        ),
     ] = None
     #: Whether a record without a code is refused: `require` refuses it; `accept` takes it, for the
     #: time after the keys were introduced on a topic in use.
