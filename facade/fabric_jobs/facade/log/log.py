@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 from tenacity import (
     AsyncRetrying,
     before_sleep_log,
@@ -141,6 +142,10 @@ class Log:
     def positions(self) -> dict[int, int]:
         """The next offset to read in each partition; raises `LogUnavailableError` before `run`."""
         return self._running_tail.positions
+
+    def accepts(self, record: ConsumerRecord) -> bool:
+        """Whether a record of this topic, read by another consumer, has the code it needs."""
+        return self._codes is None or self._codes.accepts(self._codes.verify(record))
 
     @property
     def code_counts(self) -> Counter[CodeVerdict]:

@@ -1,5 +1,8 @@
 """The monitor as an application beside Fabric's HTTP API, with its own errors and headers."""
 
+from collections.abc import Callable
+
+from aiokafka.structs import ConsumerRecord
 from litestar import Litestar, Router
 from litestar.datastructures import CacheControlHeader
 from litestar.enums import ScopeType
@@ -39,12 +42,14 @@ class Monitor:
         replica: Replica,
         roster: Roster,
         health: ReplicaHealth,
+        accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
     ) -> None:
+        """`accepts` returns whether a record of the topic has the code that the facade requires."""
         renderer = Renderer(settings.monitor_trace_url, signed_in=not access.is_open)
         guards = Guards(access)
         data = MonitorData(replica, roster, health)
         self._live = LiveUpdates(replica, renderer.render_part)
-        history = HistoryReader(settings)
+        history = HistoryReader(settings, accepts)
         pages = page_routes(jobs, data, history, self._live, renderer, guards)
         errors = ErrorPages(renderer)
         files = create_static_files_router(

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Event, type_of
@@ -85,8 +86,14 @@ class Timeline:
 class HistoryReader:
     """Reads jobs' events from the log with a consumer for each reading, one reading at a time."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
+    ) -> None:
+        """`accepts` returns whether a record has the code that the facade requires."""
         self._settings = settings
+        self._accepts = accepts
         self._lock = asyncio.Lock()
 
     async def read_now(self, stored: StoredJob, timeline: Timeline) -> None:
@@ -126,7 +133,12 @@ class HistoryReader:
         start, took_s, records = time.monotonic(), 0.0, 0
         job = stored.job
         history = read_history(
-            self._settings, job.job_id, job.state.create_time, stored.partition, stored.offset + 1
+            self._settings,
+            job.job_id,
+            job.state.create_time,
+            stored.partition,
+            stored.offset + 1,
+            self._accepts,
         )
         async with aclosing(history) as batches:
             async for batch in batches:

@@ -92,7 +92,9 @@ async def serve(settings: FacadeSettings) -> None:
             )
             monitor = None
             if access:
-                monitor = Monitor(settings, access, jobs, replica, roster, health)
+                monitor = Monitor(
+                    settings, access, jobs, replica, roster, health, event_log.accepts
+                )
                 app = monitor.mount_on(app)
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
             http = HttpServer(app, *http_host_port)
