@@ -95,6 +95,11 @@ EXECUTORS = REGISTRY.gauge(
     "fabric_jobs_executors", "Executors whose last heartbeat is at most one lease old."
 )
 FREE_SLOTS = REGISTRY.gauge("fabric_jobs_free_slots", "Free slots of those executors.")
+CERTIFICATES_UNUSABLE = REGISTRY.gauge(
+    "fabric_jobs_certificates_unusable",
+    "1 if files with certificates can't be used, so that older certificates stay in use; else 0.",
+    "use",
+)
 READY = REGISTRY.gauge("fabric_jobs_ready", "1 if this facade is ready for requests, else 0.")
 
 # Prometheus sees a counter grow only if its series was there before.

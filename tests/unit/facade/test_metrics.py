@@ -156,6 +156,7 @@ def gauges(*records: events.Event | None) -> Gauges:
         replica,
         cast("Roster", roster),
         ReplicaHealth(cast("Log", log), cast("Roster", roster)),
+        lambda: {"grpc": True, "kafka": False},
     )
 
 
@@ -183,6 +184,7 @@ async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
     assert read(metrics.FOLD_LAG_SECONDS) == {(): 2.5}
     assert (read(metrics.EXECUTORS), read(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
     assert read(metrics.READY) == {(): 1}
+    assert read(metrics.CERTIFICATES_UNUSABLE) == {("grpc",): 1, ("kafka",): 0}
 
 
 async def test_gauges_replica_without_jobs_shows_zeros() -> None:

@@ -17,6 +17,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from fabric_jobs.runtime.tls import require_tls_1_2
+
 log = logging.getLogger("fabric_jobs.auth")
 
 #: Seconds between two refreshes.
@@ -114,7 +116,9 @@ class Keys:
     async def fetch(self) -> int:
         """Fetches the keys once; returns their number. Raises `AuthorityError`."""
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
+            context = httpx.create_ssl_context()
+            require_tls_1_2(context)
+            async with httpx.AsyncClient(verify=context, timeout=TIMEOUT_S) as client:
                 configuration = (await client.get(self._url)).raise_for_status().json()
                 found = (await client.get(configuration["jwks_uri"])).raise_for_status().json()
             issuers = {key.get("kid"): key.get("issuer") for key in found["keys"]}

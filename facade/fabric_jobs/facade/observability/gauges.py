@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from fabric_jobs.contract.jobs import JobInstanceStatus
@@ -22,13 +23,21 @@ class Gauges:
     """Sets the gauges."""
 
     def __init__(
-        self, log: Log, beats: Log, replica: Replica, roster: Roster, health: ReplicaHealth
+        self,
+        log: Log,
+        beats: Log,
+        replica: Replica,
+        roster: Roster,
+        health: ReplicaHealth,
+        find_unusable: Callable[[], Mapping[str, bool]],
     ) -> None:
+        """`find_unusable` says whose certificate files can't be used; it may block."""
         self._log = log
         self._beats = beats
         self._replica = replica
         self._roster = roster
         self._health = health
+        self._find_unusable = find_unusable
         self._queued: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -55,6 +64,8 @@ class Gauges:
         metrics.EXECUTORS.set(len(executors))
         metrics.FREE_SLOTS.set(sum(executor.free_slots for executor in executors))
         metrics.READY.set(int(self._health.ready()))
+        for use, unusable in (await asyncio.to_thread(self._find_unusable)).items():
+            metrics.CERTIFICATES_UNUSABLE.set(int(unusable), use)
 
     def _set_queued(self, queued: Counter[str]) -> None:
         # A job type whose last job has left the queue must be set to 0.

@@ -1,7 +1,9 @@
 """Authorization: which names in a client's certificate may call which method.
 
-The names are the certificate's subject alternative names or, without any, its common name. The
-standard services, health and reflection, need a certificate and no role.
+The names are the certificate's subject alternative names of the kinds DNS and URI. A URI contains a
+scheme, so that no name of one kind can be mistaken for one of the other. The common name, e-mail
+and IP addresses are no names. The standard services, health and reflection, need a certificate and
+no role.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -13,6 +15,9 @@ import grpc
 from fabric_jobs.facade.rpc.errors import Context, abort
 from fabric_jobs.facade.rpc.interceptor import CallInterceptor
 from fabric_jobs.runtime.settings import variable
+
+#: gRPC's properties of a client's certificate that hold its names.
+_NAME_KINDS = ("peer_dns", "peer_uri")
 
 
 class RpcRole(StrEnum):
@@ -51,14 +56,20 @@ class AuthorizationInterceptor(CallInterceptor):
         yield
 
     async def _check(self, method: str, context: Context) -> None:
-        names = {name.decode(errors="replace") for name in context.peer_identities() or () if name}
+        known = context.auth_context()
+        names = {
+            name.decode(errors="replace")
+            for kind in _NAME_KINDS
+            for name in known.get(kind, ())
+            if name
+        }
         if not names:
             await abort(
                 context,
                 grpc.StatusCode.UNAUTHENTICATED,
                 "NO_NAME",
-                "The client's certificate has neither a subject alternative name nor a common "
-                "name: issue one that has either.",
+                "The client's certificate has no subject alternative name of the kind DNS or URI: "
+                "issue one that has. The common name does not count.",
             )
         roles = ROLES[method]
         if not any(names.intersection(self._names[role]) for role in roles):

@@ -17,7 +17,7 @@ from fabric_jobs.facade.rpc.interceptor import SERVICE
 from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.facade.rpc.sessions import Sessions
-from fabric_jobs.facade.rpc.tls import server_credentials
+from fabric_jobs.facade.rpc.tls import ServerCertificates
 from fabric_jobs.runtime.settings import address_of
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2_grpc
@@ -60,8 +60,8 @@ class RpcServer:
     ) -> None:
         """Binds the address at once. Without `security`, any client may call any method.
 
-        Raises `RuntimeError` if the address cannot be bound, and `OSError` if a TLS file cannot be
-        read.
+        Raises `RuntimeError` if the address cannot be bound, and `OSError` or `SettingsError` if a
+        TLS file cannot be used.
         """
         sessions = Sessions(jobs, replica, roster)
         self.offers = OfferLoop(replica, sessions, ready)
@@ -79,8 +79,11 @@ class RpcServer:
             (SERVICE, HEALTH, reflection.SERVICE_NAME), self._server
         )
         at = address_of(host, port)
+        #: The certificates of mutual TLS; None without TLS.
+        self.certificates: ServerCertificates | None = None
         if security:
-            bound = self._server.add_secure_port(at, server_credentials(security.files))
+            self.certificates = ServerCertificates(security.files)
+            bound = self._server.add_secure_port(at, self.certificates.credentials())
         else:
             bound = self._server.add_insecure_port(at)
         self.address = address_of(host, bound)

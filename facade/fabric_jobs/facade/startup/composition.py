@@ -16,6 +16,7 @@ from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc import RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
+from fabric_jobs.facade.startup.certificates import CertificateWatch
 from fabric_jobs.facade.startup.security import (
     admission_rules,
     authenticator,
@@ -99,7 +100,14 @@ async def serve(settings: FacadeSettings) -> None:
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
             http = HttpServer(app, *http_host_port)
             timers = Timers(jobs, replica, roster, health.ready)
-            gauges = Gauges(event_log, heartbeat_log, replica, roster, health)
+            gauges = Gauges(
+                event_log,
+                heartbeat_log,
+                replica,
+                roster,
+                health,
+                CertificateWatch(settings, rpc.certificates).find_unusable,
+            )
             background += [
                 tasks.create_task(timers.run(), name="timers"),
                 tasks.create_task(leases.run(), name="leases"),
