@@ -19,7 +19,7 @@ from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Dispatch
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.facade.lifecycle import fold
-from tests.conftest import SERVERS, Cluster
+from tests.support.brokers import SERVERS, Cluster
 from tests.support.programs import PARTITIONS, Fabric, Program, executor, facade, new_id
 from tests.support.topic import put, topic_of
 

@@ -11,6 +11,7 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.authorization import AuthorizationInterceptor, RpcRole
+from fabric_jobs.facade.rpc.decoding import DecodingInterceptor
 from fabric_jobs.facade.rpc.health import HealthService
 from fabric_jobs.facade.rpc.instrumentation import InstrumentationInterceptor
 from fabric_jobs.facade.rpc.interceptor import SERVICE
@@ -68,7 +69,8 @@ class RpcServer:
         self._service = JobStatusService(jobs, replica, roster, sessions)
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
-            options=_OPTIONS, interceptors=[InstrumentationInterceptor(), *authorization]
+            options=_OPTIONS,
+            interceptors=[InstrumentationInterceptor(), *authorization, DecodingInterceptor()],
         )
         # The generated code has no annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]
