@@ -148,7 +148,8 @@ class _Run:
         while doors and not self._is_over:
             for door in doors:
                 for _ in range(RECORD_BATCHES if isinstance(door, Records) else 1):
-                    await self._send(door, BATCH)
+                    if not self._is_over:
+                        await self._send(door, BATCH)
 
     async def run_commands(self, door: Door) -> None:
         """Runs a command at intervals."""
