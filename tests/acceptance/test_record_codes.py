@@ -214,8 +214,14 @@ async def test_topic_of_another_ring_or_of_none_ends_the_start(
 ) -> None:
     """A facade that refuses every record would answer 404 to running jobs, so it does not start."""
     environment = apache.environment(topic)
-    async with ringed(environment) as here, Fabric(here) as fabric:
+    async with (
+        ringed(environment) as here,
+        Fabric(here) as fabric,
+        topic_of(environment) as log,
+    ):
         await fabric.create(job_id := new_id())
+        (record,) = await log.records()
+        assert [name for name, _ in record.headers] == ["content-type"]
     ring = {"FABRIC_JOBS_RECORD_KEYS": ONE, "FABRIC_JOBS_STATE_DIR": str(tmp_path / "state")}
     for _ in range(2):
         process = await asyncio.create_subprocess_exec(
