@@ -103,7 +103,7 @@ async def session(folder: Path) -> AsyncIterator[Session]:
 
 
 def make(door: Door, seed: int, number: int) -> bytes:
-    """The door's input of this number: the same for the same seed, whatever else is sent."""
+    """The door's input of this number: varied alike for the same seed, whatever else is sent."""
     return door.make(Mutator(Random(f"{seed}:{door.name}:{number}")))
 
 
