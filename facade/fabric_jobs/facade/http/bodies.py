@@ -12,6 +12,7 @@ from litestar.response.base import ASGIResponse
 from msgspec import Raw, Struct
 
 from fabric_jobs.contract.jobs import ErrorResponse, InvokeType, JobInstanceStatus
+from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
 from fabric_jobs.facade.http.errors import Code, HttpError
 from fabric_jobs.facade.jobs.instance import content_hash
 from fabric_jobs.facade.lifecycle import Job
@@ -123,15 +124,25 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise HttpError(Code.INVALID_REQUEST, f"The body is not valid: {error}.") from None
     except RecursionError:
-        raise HttpError(Code.INVALID_REQUEST, "The body is nested too deeply.") from None
+        raise _too_deep("The body") from None
 
 
 def _payload(raw: Raw, name: str) -> Payload:
     json = bytes(raw)
+    if is_too_deep(json):
+        raise _too_deep(name)
     content = _decode(_any, json)
     if content is not None and not isinstance(content, dict):
         raise HttpError(Code.INVALID_REQUEST, f"{name} must be an object.")
     return Payload(json, content_hash(content))
+
+
+def _too_deep(name: str) -> HttpError:
+    return HttpError(
+        Code.INVALID_REQUEST,
+        f"{name} is nested too deeply: a payload may have {MAX_NESTING} levels of arrays and "
+        "objects.",
+    )
 
 
 def state_response(job: Job, status_code: int = 200) -> ASGIResponse:

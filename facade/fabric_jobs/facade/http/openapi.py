@@ -162,5 +162,8 @@ def correct_answer_schemas(description: OpenAPI) -> None:
         for name, field in schema.properties.items():
             if isinstance(field, Schema):
                 field.default = None
+                if isinstance(field.items, Schema) and field.items.one_of:
+                    # Litestar takes the `...` of a tuple with a bound for a type of its own.
+                    field.items = field.items.one_of[0]
                 if field.one_of:
                     schema.properties[name] = field.one_of[0]

@@ -8,7 +8,12 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Dispatch, EventData, FailedData, RequeuedData, RequeueReason
-from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.jobs import (
+    MAX_COUNT,
+    ErrorResponse,
+    ErrorSource,
+    JobInstanceStatus,
+)
 from fabric_jobs.facade.lifecycle.commands import Stamp
 from fabric_jobs.facade.lifecycle.job import Job
 from fabric_jobs.facade.lifecycle.table import TABLE
@@ -18,11 +23,22 @@ _ENDS: dict[JobInstanceStatus, tuple[type[events.KnownEvent], type[EventData]]] 
     JobInstanceStatus.FAILED: (events.Failed, FailedData),
     JobInstanceStatus.CANCELLED: (events.Cancelled, EventData),
 }
+_NO_MORE_ATTEMPTS = ErrorResponse(
+    error_code="TooManyAttempts",
+    message=f"The job has had {MAX_COUNT} attempts, and no further attempt has a number.",
+    source=ErrorSource.SYSTEM,
+    is_permanent=False,
+)
 
 
 def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
-    """The event that ends the job in this status; `changes` are further fields of the state."""
+    """The event that ends the job in this status; `changes` are further fields of the state.
+
+    Only a job that failed keeps an error: the error of an earlier attempt no longer holds.
+    """
     kind, data = _ENDS[status]
+    if status is not JobInstanceStatus.FAILED:
+        changes |= {"error": None, "failed_attempt": None}
     return follow(
         job,
         kind,
@@ -36,7 +52,13 @@ def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) ->
 
 
 def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> events.KnownEvent:
-    """The event that dispatches the next attempt; `changes` are further fields of the state."""
+    """The event that dispatches the next attempt; `changes` are further fields of the state.
+
+    The event ends the job instead if the number of the next attempt would exceed its bound. Only an
+    event that no facade wrote leads there.
+    """
+    if job.state.attempt >= MAX_COUNT:
+        return end(job, stamp, status=JobInstanceStatus.FAILED, error=_NO_MORE_ATTEMPTS)
     return follow(
         job,
         events.Requeued,

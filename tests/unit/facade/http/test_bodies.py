@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
 from litestar import Litestar, Request, post
 from litestar.response.base import ASGIResponse
 
-from fabric_jobs.facade.http.bodies import read_body
+from fabric_jobs.contract.nesting import MAX_NESTING
+from fabric_jobs.facade.http.bodies import decode_create, read_body
+from fabric_jobs.facade.http.errors import HttpError
 
 MAX_BYTES = 10
 
@@ -54,3 +57,16 @@ async def test_read_body_connection_ended_within_it_is_400() -> None:
     """It is no fault of the facade."""
     status, _ = await answer(part(b"x", more=True), {"type": "http.disconnect"})
     assert status == 400
+
+
+def test_decode_create_payload_above_the_bound_of_nesting_is_refused() -> None:
+    """A payload of as many levels as are allowed is accepted. The message names the bound."""
+
+    def body(levels: int) -> bytes:
+        inner = b"[" * (levels - 1) + b"]" * (levels - 1)
+        return b'{"invokeType": 1, "creationPayload": {"a": ' + inner + b"}}"
+
+    assert decode_create(body(MAX_NESTING)).payload.json.count(b"[") == MAX_NESTING - 1
+    for levels in (MAX_NESTING + 1, 970, 100_000):
+        with pytest.raises(HttpError, match=f"nested too deeply: a payload may have {MAX_NESTING} levels"):
+            decode_create(body(levels))
