@@ -37,6 +37,7 @@ PHASES = {
     JobPhase.WAITING: pb.JOB_PHASE_WAITING,
     JobPhase.ENDED: pb.JOB_PHASE_ENDED,
 }
+_SOURCES = {source.value: source for source in ErrorSource}
 PHASE_NAMES = {number: phase for phase, number in PHASES.items()}
 
 
@@ -130,17 +131,11 @@ def error_to_proto(error: ErrorResponse) -> pb.Error:
 
 
 def error_from_proto(message: pb.Error) -> ErrorResponse:
-    """Returns the error in a message. Raises `InvalidMessageError`."""
-    try:
-        source = ErrorSource(message.source)
-    except ValueError as error:
-        raise InvalidMessageError(
-            f"The error's source {message.source!r} is not one of {', '.join(ErrorSource)}."
-        ) from error
+    """Returns the error in a message. A source that is empty or unknown means `System`."""
     return ErrorResponse(
         error_code=message.error_code,
         message=message.message,
-        source=source,
+        source=_SOURCES.get(message.source, ErrorSource.SYSTEM),
         is_permanent=message.permanent,
         message_parameters=tuple(message.message_parameters),
         more_details=tuple(

@@ -1,16 +1,16 @@
 """docs/executors.md has the limits of the code."""
 
-from fabric_jobs.contract import jobs
-from fabric_jobs.facade.rpc import offers, server, session, sessions
+from fabric_jobs.contract import heartbeats, jobs
+from fabric_jobs.facade.rpc import offers, server, session
 from tests.support.pages import limits
 
 
 def test_limits_table_has_the_numbers_of_the_code() -> None:
     """Each number of the table, from top to bottom."""
     assert limits("docs/executors.md", "Limits") == [
-        *(1, sessions.MAX_ID_CHARS),
-        sessions.MAX_NAME_CHARS,
-        sessions.MAX_JOB_TYPES,
+        *(1, jobs.MAX_NAME_CHARS),
+        jobs.MAX_NAME_CHARS,
+        heartbeats.MAX_JOB_TYPES,
         session.MAX_PENDING_ENTRIES,
         server.MAX_MESSAGE_BYTES // 1024**2,
         offers.MAX_ROUND_BYTES // 1024**2,

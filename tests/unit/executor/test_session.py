@@ -108,7 +108,7 @@ async def test_entries_that_wait_together_are_sent_in_one_message(facade: FakeFa
 async def test_entries_larger_than_a_message_are_sent_in_several_messages(
     facade: FakeFacade,
 ) -> None:
-    """No message exceeds gRPC's limit of 4 MiB."""
+    """No message exceeds the facade's limit of 2 MiB."""
     error = pb.Error(error_code="E", message="x" * 100_000)
     async with connect(facade.address) as session:
         await session.connected.wait()

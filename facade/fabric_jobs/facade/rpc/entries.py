@@ -2,7 +2,6 @@
 
 from opentelemetry.trace import SpanKind
 
-from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.contract.wire import error_from_proto, policy_from_proto, progress_from_proto
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
@@ -16,6 +15,7 @@ from fabric_jobs.facade.lifecycle import (
     ReportProgress,
     ReportStopped,
 )
+from fabric_jobs.facade.rpc.bounds import parse_attempt
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -26,6 +26,7 @@ _REASONS = {
     Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
 }
+ReportCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack
 #: The commands of the outcomes that carry no value.
 _COMMANDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
     "completed": ReportCompleted,
@@ -37,28 +38,25 @@ _COMMANDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
 async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answer:
     """Returns the answer to a claim: granted, refused or undecided."""
     try:
+        job_id, attempt = parse_attempt(claim)
         command = Claim(
-            job_id=canonical_job_id(claim.job_id),
-            attempt=claim.attempt,
+            job_id=job_id,
+            attempt=attempt,
             executor_id=executor_id,
             dispatch_id=claim.record.event_id,
             policy=policy_from_proto(claim.policy),
             traceparent=tracing.parse_traceparent(claim.traceparent),
         )
     except ValueError as error:
-        return _refuse_invalid(claim.entry_id, error)
+        return refuse_invalid(claim.entry_id, error)
     if claim.record.partition != jobs.position(command.job_id)[0]:
         # All records of a job are in its partition, so no facade wrote this one.
         return _refuse(claim.entry_id, Reason.NOT_DISPATCHED)
     return await _answer(jobs, "claim", claim, command, claim.record)
 
 
-async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.Answer:
-    """Returns the answer to a report: applied, refused or undecided."""
-    try:
-        command = _command_of(executor_id, report)
-    except ValueError as error:
-        return _refuse_invalid(report.entry_id, error)
+async def answer_report(jobs: Jobs, report: pb.Report, command: ReportCommand) -> pb.Answer:
+    """Returns the answer to a report, whose command this is: applied, refused or undecided."""
     return await _answer(jobs, "report", report, command, report.grant)
 
 
@@ -88,9 +86,9 @@ async def _execute(jobs: Jobs, entry_id: int, command: Command, record: pb.Recor
     return pb.Answer(entry_id=entry_id, accepted=accepted)
 
 
-def _command_of(executor_id: str, report: pb.Report) -> Command:
-    """Returns the command of a report. Raises `ValueError`."""
-    job_id, attempt = canonical_job_id(report.job_id), report.attempt
+def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:
+    """Returns the command of a report. Raises `ValueError` if the report is out of bounds."""
+    job_id, attempt = parse_attempt(report)
     outcome = report.WhichOneof("outcome") or ""
     if command := _COMMANDS.get(outcome):
         return command(job_id=job_id, attempt=attempt, executor_id=executor_id)
@@ -116,6 +114,7 @@ def _refuse(entry_id: int, reason: Reason) -> pb.Answer:
     return pb.Answer(entry_id=entry_id, refused=refusal)
 
 
-def _refuse_invalid(entry_id: int, error: Exception) -> pb.Answer:
+def refuse_invalid(entry_id: int, error: Exception) -> pb.Answer:
+    """Returns the answer to an entry that is out of bounds; the error says how."""
     refusal = pb.Refusal(reason=pb.REFUSAL_REASON_INVALID, message=str(error))
     return pb.Answer(entry_id=entry_id, refused=refusal)

@@ -47,23 +47,25 @@ class OfferLoop:
         """Offers each session with free slots the jobs that have waited longest."""
         now = time.monotonic()
         self._offered = {run: at for run, at in self._offered.items() if now - at < OFFER_AFTER_S}
-        for session in self._sessions.open_sessions():
-            if session.free_slots > 0 and session.accepted_kinds:
+        # Those that leave offers unanswered come last, so they take no jobs from the others.
+        for session in sorted(self._sessions.open_sessions(), key=Session.count_open_offers):
+            if session.offer_room() > 0 and session.accepted_kinds:
                 self._offer_on(session, now)
 
     def _offer_on(self, session: Session, now: float) -> None:
         dispatched_before = datetime.now(UTC) - timedelta(seconds=OFFER_AFTER_S)
-        room = MAX_ROUND_BYTES
+        slots, room = session.offer_room(), MAX_ROUND_BYTES
         # Jobs that were offered a moment ago may come first in the result.
-        limit = session.free_slots + len(self._offered)
+        limit = slots + len(self._offered)
         for stored in self._replica.queued_jobs(session.accepted_kinds, dispatched_before, limit):
             run = stored.job.job_id, stored.job.state.attempt
             if run in self._offered:
                 continue
             session.offer(_offer_of(stored))
             self._offered[run] = now
+            slots -= 1
             room -= len(stored.job.payload)
-            if not session.free_slots or room < 0:
+            if not slots or room < 0:
                 return
 
 

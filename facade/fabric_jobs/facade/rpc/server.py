@@ -26,7 +26,7 @@ from fabric_jobs.status.v1 import job_status_pb2_grpc
 #: Seconds that calls may go on after the server has begun to stop.
 GRACE_S = 5.0
 #: Bound of a received message, in bytes.
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 #: Bound of the calls and streams of one connection at the same time; more wait at the client.
 MAX_STREAMS = 100
 _OPTIONS = [

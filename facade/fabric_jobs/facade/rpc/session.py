@@ -1,24 +1,37 @@
 """One executor's stream: reads claims, reports and heartbeats; sends answers and requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from typing import Any
 
-from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
+from fabric_jobs.contract.heartbeats import MAX_RUNS, MAX_SLOTS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import is_foreign
+from fabric_jobs.facade.lifecycle import ReportProgress, is_foreign
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
-from fabric_jobs.facade.rpc.entries import answer_claim, answer_report
+from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_message, parse_runs
+from fabric_jobs.facade.rpc.entries import (
+    ReportCommand,
+    answer_claim,
+    answer_report,
+    command_of_report,
+    refuse_invalid,
+)
 from fabric_jobs.facade.rpc.progress import ProgressThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Bound of one stream's entries whose answers are not decided or not sent yet. The stream holds
 #: further entries back.
 MAX_PENDING_ENTRIES = 1000
-#: Bound of the runs in one record of the heartbeats topic.
-MAX_HEARTBEAT_RUNS = 2000
+#: Runs of a heartbeat that are looked up before the event loop does other work.
+RUNS_PER_TURN = 250
+#: Bound of the runs that one response cancels or stops. The next heartbeat leads to the others.
+MAX_RESPONSE_RUNS = MAX_SLOTS
+#: Bound of the offers of one stream that are not answered by a claim yet.
+MAX_OPEN_OFFERS = 100
+#: Seconds after which an offer without a claim no longer counts.
+OFFER_EXPIRY_S = 5.0
 
 
 class Session:
@@ -30,8 +43,12 @@ class Session:
         self.kinds = _kinds_of(hello.job_types)
         #: Those of `kinds` of which the executor takes more jobs now, by its last heartbeat.
         self.accepted_kinds = self.kinds
+        #: What of the stream was out of bounds; empty if nothing was. It ends the stream.
+        self.fault = ""
         #: How many more jobs the executor could run now.
         self.free_slots = 0
+        #: When each offer that no claim has answered expires, on the event loop's clock.
+        self._open_offers: dict[Run, float] = {}
         self._hello = hello
         self._jobs = jobs
         self._replica = replica
@@ -39,19 +56,36 @@ class Session:
         self._progress = ProgressThrottle(self._decide_report)
         self._next_response = pb.SessionResponse()
         #: The runs that `_next_response` cancels or stops.
-        self._next_runs: set[tuple[str, int]] = set()
+        self._next_runs: set[Run] = set()
+        #: The heartbeat that is shared once the sharing of an earlier one has ended.
+        self._next_heartbeat: Sequence[ExecutorHeartbeat] = ()
+        self._is_sharing = False
         self._wake = asyncio.Event()
         self._ending = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending = asyncio.Semaphore(MAX_PENDING_ENTRIES)
 
-    def cancel(self, run: pb.Run) -> None:
+    def cancel(self, run: Run) -> None:
         """Asks the executor to cancel a run."""
         self._send_run(run, self._next_response.cancels)
+
+    def count_open_offers(self) -> int:
+        """Returns how many offers the executor has neither claimed nor let expire."""
+        now = asyncio.get_running_loop().time()
+        self._open_offers = {run: at for run, at in self._open_offers.items() if at > now}
+        return len(self._open_offers)
+
+    def offer_room(self) -> int:
+        """Returns how many more jobs may be offered now."""
+        if self._next_response.offers:
+            return 0  # the executor does not read, or has not read yet
+        return min(self.free_slots, MAX_OPEN_OFFERS - self.count_open_offers())
 
     def offer(self, offer: pb.Offer) -> None:
         """Offers the executor a waiting attempt."""
         self.free_slots -= 1
+        run = Run(offer.job.job_id, offer.job.attempt)
+        self._open_offers[run] = asyncio.get_running_loop().time() + OFFER_EXPIRY_S
         self._next_response.offers.append(offer)
         self._wake.set()
 
@@ -68,6 +102,8 @@ class Session:
             await self._handle(first)
             async for request in requests:
                 await self._handle(request)
+        except OutOfBoundsError as error:
+            self.fault = str(error)
         finally:
             self.end()
 
@@ -94,19 +130,28 @@ class Session:
                 task.cancel()
 
     async def _handle(self, request: pb.SessionRequest) -> None:
+        check_message(request)
         for claim in request.claims:
             await self._pending.acquire()
+            self._open_offers.pop(Run(claim.job_id, claim.attempt), None)
             self._start(self._answer(answer_claim(self._jobs, self.executor_id, claim)))
         for report in request.reports:
             await self._pending.acquire()
             self._start(self._answer(self._answer_report(report)))
         if request.HasField("heartbeat"):
-            full = _kinds_of(request.heartbeat.full_job_types)
-            self.accepted_kinds = tuple(kind for kind in self.kinds if kind not in full)
-            self.free_slots = request.heartbeat.free_slots
-            self._start(self._share_heartbeat(request.heartbeat))
-            for run in request.heartbeat.runs:
-                self._check_run(run)
+            await self._handle_heartbeat(request.heartbeat)
+
+    async def _handle_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
+        runs = parse_runs("runs", heartbeat.runs)
+        claims = parse_runs("claims", heartbeat.claims)
+        full = {*_kinds_of(heartbeat.full_job_types)}
+        self.accepted_kinds = tuple(kind for kind in self.kinds if kind not in full)
+        self.free_slots = min(heartbeat.free_slots, self._hello.slots)
+        self._share_heartbeat([*runs, *claims])
+        for number, run in enumerate(runs, 1):
+            self._check_run(run)
+            if not number % RUNS_PER_TURN:
+                await asyncio.sleep(0)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Starts work in a task, so that the stream's next request need not wait for it."""
@@ -120,37 +165,58 @@ class Session:
         self._next_response.answers.append(answer)
 
     async def _answer_report(self, report: pb.Report) -> pb.Answer:
-        if report.WhichOneof("outcome") == "progress":
-            return await self._progress.answer(report)
-        await self._progress.end(report)
-        return await self._decide_report(report)
+        try:
+            command = command_of_report(self.executor_id, report)
+        except ValueError as error:
+            return refuse_invalid(report.entry_id, error)
+        if isinstance(command, ReportProgress):
+            return await self._progress.answer(report, command)
+        await self._progress.end(command)
+        return await self._decide_report(report, command)
 
-    async def _decide_report(self, report: pb.Report) -> pb.Answer:
-        return await answer_report(self._jobs, self.executor_id, report)
+    async def _decide_report(self, report: pb.Report, command: ReportCommand) -> pb.Answer:
+        return await answer_report(self._jobs, report, command)
 
-    async def _share_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
-        """Writes the heartbeat to the heartbeats topic, for all replicas."""
-        for part in self._split_heartbeat(heartbeat):
-            await self._roster.publish(part)
+    def _share_heartbeat(self, runs: Sequence[Run]) -> None:
+        """Writes a heartbeat to the heartbeats topic, for all replicas.
 
-    def _split_heartbeat(self, heartbeat: pb.Heartbeat) -> Iterator[ExecutorHeartbeat]:
-        """Yields the heartbeat in parts that each fit a record. Claims count as runs."""
-        runs = [Run(run.job_id, run.attempt) for run in (*heartbeat.runs, *heartbeat.claims)]
-        for start in range(0, max(len(runs), 1), MAX_HEARTBEAT_RUNS):
-            yield ExecutorHeartbeat(
+        While Kafka is slow, only the latest of the executor's heartbeats waits.
+        """
+        self._next_heartbeat = self._split_heartbeat(runs)
+        if not self._is_sharing:
+            self._is_sharing = True
+            self._start(self._publish_heartbeats(self._take_heartbeat()))
+
+    async def _publish_heartbeats(self, parts: Sequence[ExecutorHeartbeat]) -> None:
+        while parts:
+            for part in parts:
+                await self._roster.publish(part)
+            parts = self._take_heartbeat()
+        self._is_sharing = False
+
+    def _take_heartbeat(self) -> Sequence[ExecutorHeartbeat]:
+        parts, self._next_heartbeat = self._next_heartbeat, ()
+        return parts
+
+    def _split_heartbeat(self, runs: Sequence[Run]) -> Sequence[ExecutorHeartbeat]:
+        """Returns the heartbeat in parts that each fit a record. Claims count as runs."""
+        return [
+            ExecutorHeartbeat(
                 executor_id=self.executor_id,
                 pool=self._hello.pool,
                 job_kinds=self.kinds,
                 slots=self._hello.slots,
-                free_slots=heartbeat.free_slots,
-                runs=tuple(runs[start : start + MAX_HEARTBEAT_RUNS]),
+                free_slots=self.free_slots,
+                runs=tuple(runs[start : start + MAX_RUNS]),
             )
+            for start in range(0, max(len(runs), 1), MAX_RUNS)
+        ]
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._wake.set()
 
-    def _check_run(self, run: pb.Run) -> None:
+    def _check_run(self, run: Run) -> None:
         """Repeats a pending cancel, and stops a run that is not this executor's by the fold."""
         stored = self._replica.get(run.job_id)
         if stored is None:
@@ -160,12 +226,11 @@ class Session:
         elif stored.job.state.phase is JobPhase.STOPPING:
             self._send_run(run, self._next_response.cancels)
 
-    def _send_run(self, run: pb.Run, runs: Any) -> None:
-        """Adds the run to a list of the next response, unless the response names it already."""
-        key = run.job_id, run.attempt
-        if key not in self._next_runs:
-            self._next_runs.add(key)
-            runs.append(run)
+    def _send_run(self, run: Run, runs: Any) -> None:
+        """Adds the run to a list of the next response, unless the response is full or names it."""
+        if run not in self._next_runs and len(self._next_runs) < MAX_RESPONSE_RUNS:
+            self._next_runs.add(run)
+            runs.append(pb.Run(job_id=run.job_id, attempt=run.attempt))
             self._wake.set()
 
 

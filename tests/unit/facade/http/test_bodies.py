@@ -68,5 +68,5 @@ def test_decode_create_payload_above_the_bound_of_nesting_is_refused() -> None:
 
     assert decode_create(body(MAX_NESTING)).payload.json.count(b"[") == MAX_NESTING - 1
     for levels in (MAX_NESTING + 1, 970, 100_000):
-        with pytest.raises(HttpError, match=f"nested too deeply: a payload may have {MAX_NESTING} levels"):
+        with pytest.raises(HttpError, match=f"nested too deeply: .* {MAX_NESTING} levels"):
             decode_create(body(levels))
