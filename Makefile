@@ -39,8 +39,9 @@ proto: .venv/ready  ## regenerate the gRPC code from the .proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto \
 	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto
 
-docs: .venv/ready  ## write the generated files anew: settings, AsyncAPI, JSON Schema, PrometheusRule
+docs: .venv/ready  ## write the generated files anew: settings, bounds, AsyncAPI, JSON Schema, PrometheusRule
 	$(BIN)/python docs/settings.py
+	$(BIN)/python docs/bounds.py
 	$(BIN)/python docs/asyncapi.py
 	$(BIN)/python deploy/kubernetes/rules.py
 

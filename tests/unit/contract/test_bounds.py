@@ -19,8 +19,8 @@ from fabric_jobs.contract.jobs import (
     NameValuePair,
 )
 from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
+from tests.support.golden import changed, golden
 from tests.support.lifecycle import EPOCH
-from tests.unit.contract.test_events import changed, golden
 
 LONG = "x" * (MAX_NAME_CHARS + 1)
 STATE_TIMES = [

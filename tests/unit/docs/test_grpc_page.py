@@ -1,11 +1,10 @@
-"""docs/grpc.md has the methods, roles and limits of the code."""
+"""docs/grpc.md has the methods and roles of the code."""
 
 import re
 
-from fabric_jobs.facade.rpc import server, service, session
 from fabric_jobs.facade.rpc.authorization import ROLES
 from fabric_jobs.status.v1.job_status_pb2 import DESCRIPTOR
-from tests.support.pages import limits, section
+from tests.support.pages import section
 
 PAGE = "docs/grpc.md"
 
@@ -16,14 +15,3 @@ def test_method_table_equals_the_roles_in_the_code() -> None:
 
     assert {method: set(roles.split(", ")) for method, roles in rows} == ROLES
     assert ROLES.keys() == set(DESCRIPTOR.services_by_name["JobStatusService"].methods_by_name)
-
-
-def test_limits_table_has_the_numbers_of_the_code() -> None:
-    """Each number of the table, from top to bottom."""
-    assert limits(PAGE, "Limits") == [
-        server.MAX_MESSAGE_BYTES // 1024**2,
-        server.MAX_STREAMS,
-        10,  # seconds: gRPC's minimum interval of pings, in the server's options
-        session.MAX_PENDING_ENTRIES,
-        service.MAX_WATCH_BACKLOG,
-    ]

@@ -101,7 +101,7 @@ def test_parse_attempt_of_an_entry_out_of_bounds_is_refused(fields: dict[str, An
     """The entry is refused as invalid."""
     good: dict[str, Any] = {"job_id": JOB_ID, "attempt": 1}
     assert parse_attempt(pb.Claim(**good)) == (JOB_ID, 1)
-    with pytest.raises(ValueError, match="GUID|attempt|record"):
+    with pytest.raises(ValueError, match=r"GUID|attempt|record"):
         parse_attempt(pb.Claim(**good | fields))
 
 
