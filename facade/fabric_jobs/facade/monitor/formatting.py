@@ -6,6 +6,7 @@ import msgspec
 from markupsafe import Markup
 
 from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.runtime.telemetry.tracing import parse_traceparent
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
@@ -61,9 +62,10 @@ def format_payload(job: Job) -> str:
     return msgspec.json.format(job.payload, indent=2).decode()
 
 
-def trace_id(traceparent: str) -> str:
-    """Returns the trace id in a W3C `traceparent`."""
-    return traceparent.split("-")[1]
+def trace_id(traceparent: str | None) -> str:
+    """Returns the trace id in a W3C `traceparent`; empty if there is none or it is malformed."""
+    well_formed = parse_traceparent(traceparent or "")
+    return well_formed.split("-")[1] if well_formed else ""
 
 
 def _to_milliseconds(time: datetime) -> str:
