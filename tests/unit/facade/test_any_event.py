@@ -27,7 +27,7 @@ from fabric_jobs.contract import events, heartbeats
 from fabric_jobs.contract.events import Event, decode, encode
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
-from fabric_jobs.executor.dispatches import attempt_from_record
+from fabric_jobs.executor.dispatches import attempt_from_event
 from fabric_jobs.facade.http.bodies import state_response
 from fabric_jobs.facade.lifecycle import (
     Claim,
@@ -197,7 +197,7 @@ def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:
             timeline.add(change.event)
             history.append(in_record(change.event, value))
             pb.WatchJobsResponse.FromString(change_to_proto(change).SerializeToString())
-            attempt_from_record(0, 0, value)
+            attempt_from_event(change.event, 0, 0)
             event_json(history[-1])
         job = changes[-1].stored.job
         state_response(job)
