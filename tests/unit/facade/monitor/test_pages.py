@@ -250,3 +250,16 @@ async def test_job_page_after_a_cancel_has_no_cancel_button(fold: FoldedJobs) ->
     fold.do(RequestCancel(job_id=job_id))
 
     assert f"/monitor/jobs/{job_id}/cancel" not in await get(app, f"/monitor/jobs/{job_id}")
+
+
+async def test_executors_page_of_many_executors_and_handlers_is_bounded(fold: FoldedJobs) -> None:
+    """The page says how many are left out."""
+    kinds = tuple(JobKind("Item", f"job {number}") for number in range(30))
+    fold.add_executor(ExecutorHeartbeat(executor_id="0", job_kinds=kinds))
+    for number in range(1, 502):
+        fold.add_executor(ExecutorHeartbeat(executor_id=str(number)))
+    _, app = make_monitor(fold)
+    text = text_of(await get(app, "/monitor/executors"))
+
+    assert "job 19 and 10 more" in text
+    assert "And 2 more executors" in text
