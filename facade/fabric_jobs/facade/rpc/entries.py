@@ -3,7 +3,12 @@
 from opentelemetry.trace import SpanKind
 
 from fabric_jobs.contract.topics import canonical_job_id
-from fabric_jobs.contract.wire import error_from_proto, policy_from_proto, progress_from_proto
+from fabric_jobs.contract.wire import (
+    error_from_proto,
+    policy_from_proto,
+    progress_from_proto,
+    time_from_proto,
+)
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import (
@@ -24,6 +29,7 @@ _REASONS = {
     Reason.SUPERSEDED: pb.REFUSAL_REASON_SUPERSEDED,
     Reason.GRANTED_TO_ANOTHER: pb.REFUSAL_REASON_GRANTED_TO_ANOTHER,
     Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
+    Reason.NOT_CANCELLED: pb.REFUSAL_REASON_NOT_CANCELLED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
 }
 #: The commands of the outcomes that carry no value.
@@ -92,8 +98,11 @@ def _command_of(executor_id: str, report: pb.Report) -> Command:
     """Returns the command of a report. Raises `ValueError`."""
     job_id, attempt = canonical_job_id(report.job_id), report.attempt
     outcome = report.WhichOneof("outcome") or ""
+    ended = time_from_proto(report.end_time) if report.HasField("end_time") else None
     if command := _COMMANDS.get(outcome):
-        return command(job_id=job_id, attempt=attempt, executor_id=executor_id)
+        return command(
+            job_id=job_id, attempt=attempt, executor_id=executor_id, handler_end_time=ended
+        )
     if outcome == "progress":
         progress = progress_from_proto(report.progress)
         return ReportProgress(
@@ -107,6 +116,7 @@ def _command_of(executor_id: str, report: pb.Report) -> Command:
             executor_id=executor_id,
             error=error,
             traceback=report.traceback,
+            handler_end_time=ended,
         )
     raise ValueError("the report has no outcome")
 

@@ -6,6 +6,7 @@ import uuid
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.log import Log, TopicError
+from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.monitor import PATH, Monitor
@@ -65,9 +66,9 @@ async def serve(settings: FacadeSettings) -> None:
         record_time = settings.broker.record_time
         roster = Roster(heartbeat_log, name, settings.lease_s, record_time=record_time)
         health = ReplicaHealth(event_log, roster)
-        leases = Leases(
-            heartbeat_log, jobs, replica.held_runs, roster.rank, health.ready, settings.lease_s
-        )
+        attention = Attention(heartbeat_log, health.ready)
+        lease_s = settings.lease_s
+        leases = Leases(heartbeat_log, jobs, replica.held_runs, roster.rank, attention, lease_s)
         roster.listeners.add(leases.renew)
         async with asyncio.TaskGroup() as tasks:
             background = [
@@ -99,7 +100,7 @@ async def serve(settings: FacadeSettings) -> None:
                 app = monitor.mount_on(app)
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
             http = HttpServer(app, *http_host_port)
-            timers = Timers(jobs, replica, roster, health.ready)
+            timers = Timers(jobs, replica, roster, leases, attention, lease_s)
             gauges = Gauges(
                 event_log,
                 heartbeat_log,
