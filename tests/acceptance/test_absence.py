@@ -19,19 +19,22 @@ async def test_run_that_ends_in_time_while_all_facades_are_away_is_completed(
     time is the handler's and not the report's."""
     environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
     journal, go = tmp_path / "journal", tmp_path / "go"
-    async with facade(**environment) as one, executor(HANDLERS, one, **environment):
-        async with Fabric(one, "timed") as fabric:
-            job_id = new_id()
-            await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
-            started = await fabric.until(job_id, "InProgress")
-            await one.kill()
-            go.touch()
-            await written(journal)
-            timeout_at = datetime.fromisoformat(started["startTimeUtc"]) + RUN_TIMEOUT
-            # The timeout must be over before the facade is back.
-            await asyncio.sleep((timeout_at - datetime.now(UTC)).total_seconds() + 1)
-            async with facade(**environment | addresses(one)):
-                ended = await fabric.until(job_id, "Completed", "Failed", within_s=60)
+    async with (
+        facade(**environment) as one,
+        executor(HANDLERS, one, **environment),
+        Fabric(one, "timed") as fabric,
+    ):
+        job_id = new_id()
+        await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
+        started = await fabric.until(job_id, "InProgress")
+        await one.kill()
+        go.touch()
+        await written(journal)
+        timeout_at = datetime.fromisoformat(started["startTimeUtc"]) + RUN_TIMEOUT
+        # The timeout must be over before the facade is back.
+        await asyncio.sleep((timeout_at - datetime.now(UTC)).total_seconds() + 1)
+        async with facade(**environment | addresses(one)):
+            ended = await fabric.until(job_id, "Completed", "Failed", within_s=60)
 
     assert ended["status"] == "Completed", ended
     assert datetime.fromisoformat(ended["endTimeUtc"]) < timeout_at
