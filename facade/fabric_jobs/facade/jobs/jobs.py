@@ -2,7 +2,8 @@
 
 A command is decided on the state that this replica has applied. Its event is appended, and the
 answer is what the fold made of that event once this replica has read it back.
-A read of a job that is not final first brings the replica up to date with the log.
+A read of a job that is not final first reads the log to its end, so that no answer is older than
+one that any replica gave before.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from fabric_jobs.facade.lifecycle import (
     Reason,
     Refusal,
     ReportStopped,
+    RequestCancel,
     Settled,
     Stamp,
     Undecidable,
@@ -41,8 +43,8 @@ from fabric_jobs.runtime.kafka.partitions import partition_of
 
 #: Decisions for one command; another follows only if the event lost a race.
 MAX_ROUNDS = 5
-#: For an answer that is not final, seconds since the log's end was last confirmed.
-FRESH_S = 1.0
+#: Seconds that a read waits for the log's end while Kafka is away.
+READ_TO_END_S = 1.0
 _HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 
 
@@ -55,6 +57,7 @@ class Jobs:
         self._replica = replica
         self._source = source
         self._deadline = Deadline(deadline_s)
+        self._read_limit = Deadline(READ_TO_END_S)
         self._turns = Turns()
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
@@ -100,6 +103,10 @@ class Jobs:
                 )
             if isinstance(decision, Settled):
                 assert stored is not None
+                if isinstance(command, RequestCancel) and not stored.job.final:
+                    # The answer shows the job, so the cancel is a read of it too.
+                    await self.freshen()
+                    stored = self._replica.get(command.job_id) or stored
                 return stored
             append = Append(command, stored.job if stored else None, decision)
             with append_span(decision, self._log.topic, partition) as span:
@@ -161,13 +168,12 @@ class Jobs:
         return partition, self._log.positions[partition]
 
     async def freshen(self) -> None:
-        """Reads to the log's end, unless `FRESH_S` has not passed or Kafka does not answer."""
-        if not self._log.is_confirmed_within(FRESH_S):
-            try:
-                async with asyncio.timeout(FRESH_S):
-                    await self._log.read_to_end()
-            except (LogUnavailableError, TimeoutError):
-                pass  # An older answer is better than none, and a final state never changes.
+        """Reads to the log's end; gives up after `READ_TO_END_S` if Kafka does not answer."""
+        try:
+            with self._read_limit.limit():
+                await self._log.read_to_end()
+        except (LogUnavailableError, TimeoutError):
+            pass  # An older answer is better than none, and a final state never changes.
 
     async def _append(self, append: Append, partition: int) -> Outcome:
         event = append.event

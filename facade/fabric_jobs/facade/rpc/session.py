@@ -40,6 +40,8 @@ class Session:
         self._next_response = pb.SessionResponse()
         #: The runs that `_next_response` cancels or stops.
         self._next_runs: set[tuple[str, int]] = set()
+        #: Whether a heartbeat came that no response has followed yet.
+        self._heartbeat_unanswered = False
         self._wake = asyncio.Event()
         self._ending = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,7 +77,8 @@ class Session:
         """Yields the responses; each carries everything that is ready at its time."""
         try:
             while True:
-                if self._next_response.ByteSize():
+                if self._next_response.ByteSize() or self._heartbeat_unanswered:
+                    self._heartbeat_unanswered = False
                     response, self._next_response = self._next_response, pb.SessionResponse()
                     self._next_runs.clear()
                     yield response
@@ -107,6 +110,9 @@ class Session:
             self._start(self._share_heartbeat(request.heartbeat))
             for run in request.heartbeat.runs:
                 self._check_run(run)
+            # Any response will do, also an empty one: it shows that this facade is there.
+            self._heartbeat_unanswered = True
+            self._wake.set()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Starts work in a task, so that the stream's next request need not wait for it."""
