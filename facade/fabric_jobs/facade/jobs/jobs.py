@@ -127,18 +127,24 @@ class Jobs:
             return Refusal(Reason.NOT_DISPATCHED, conclusive=False), stored
         return decide(stored.job if stored else None, command, self._stamp()), stored
 
+    def has_room(self, tenant_id: str, limit: int) -> bool:
+        """Whether the tenant has fewer than `limit` unfinished jobs."""
+        with map_log_errors():
+            return self._replica.has_room(tenant_id, limit)
+
     def is_known(self, job_id: str) -> bool:
         """Whether this replica has read the job; another replica may have read more."""
-        return self._replica.get(job_id) is not None
+        with map_log_errors():
+            return self._replica.get(job_id) is not None
 
     async def read(self, job_id: str) -> StoredJob | None:
         """The job as it is now, or None if the log does not hold it.
 
         Raises `UnavailableError` if the job is unknown here and the log's end can't be read.
         """
-        stored = self._replica.get(job_id)
-        if stored is None:
-            with map_log_errors():
+        with map_log_errors():
+            stored = self._replica.get(job_id)
+            if stored is None:
                 try:
                     with self._deadline.limit():
                         await self._log.read_to_end()
@@ -147,11 +153,11 @@ class Jobs:
                         UnavailableReason.LOG_UNREACHABLE,
                         "The log's end was not read in time. Ask again after a moment.",
                     ) from error
-        elif not stored.job.final:
-            await self.freshen()
-        else:
-            return stored
-        return self._replica.get(job_id)
+            elif not stored.job.final:
+                await self.freshen()
+            else:
+                return stored
+            return self._replica.get(job_id)
 
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None
@@ -160,7 +166,8 @@ class Jobs:
         await self.freshen()
         # Copied before the query, because the replica reads on during the query.
         positions = dict(self._log.positions)
-        return await self._replica.list(which, limit, before), positions
+        with map_log_errors():
+            return await self._replica.list(which, limit, before), positions
 
     def position(self, job_id: str) -> tuple[int, int]:
         """The job's partition, and the offset of the next record that is read there."""

@@ -54,7 +54,7 @@ class _FoldBatch(NamedTuple):
 class Replica:
     """Folds records into the store, then calls those who expect an event or listen to changes.
 
-    All methods are called on the event loop. They raise `sqlite3.Error` once a write has failed.
+    All methods are called on the event loop. They raise `StateError` once the file has failed.
     """
 
     def __init__(self, store: Store) -> None:

@@ -1,6 +1,7 @@
 """Builds a replica from its parts, and runs it: two logs, one replica, two servers, one loop."""
 
 import asyncio
+import logging
 import uuid
 
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
@@ -12,7 +13,8 @@ from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.monitor import PATH, Monitor
 from fabric_jobs.facade.observability.gauges import Gauges
 from fabric_jobs.facade.observability.health import ReplicaHealth
-from fabric_jobs.facade.replica import Identity, Replica, Store
+from fabric_jobs.facade.replica import Identity, Replica, StateDamagedError, Store
+from fabric_jobs.facade.replica.state_file import StateFailure, discard
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc import RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
@@ -30,13 +32,35 @@ from fabric_jobs.facade.startup.security import (
 from fabric_jobs.runtime.settings import variable
 from fabric_jobs.runtime.telemetry import tracing
 
+log = logging.getLogger("fabric_jobs.facade")
+
 
 async def serve(settings: FacadeSettings) -> None:
     """Runs a replica until cancelled, then drains it. Prints one line once it is ready.
 
-    Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError` and `StateInUseError`.
+    A replica whose state file is damaged ends, and another one begins with an empty file.
+    Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError`, `StateError` and
+    `StateInUseError`.
     """
     tracing.enable()
+    while True:
+        try:
+            return await _serve_once(settings)
+        except* StateDamagedError as damage:
+            state_file = settings.state_file()
+            assert state_file
+            log.error("%s This facade builds it again from the log.", _first_error(damage))
+            discard(state_file)
+
+
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _serve_once(settings: FacadeSettings) -> None:
     security = grpc_security(settings)
     http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
     access = monitor_access(settings)
@@ -79,6 +103,7 @@ async def serve(settings: FacadeSettings) -> None:
             if authentication:
                 refresh = authentication.keys.run()
                 background.append(tasks.create_task(refresh, name="key refresh"))
+            background.append(tasks.create_task(_raise_failure(store.failure), name="state file"))
             await event_log.catch_up()
             if is_new and event_log.refuses_all_records:
                 replica.reset()  # a later start must read the log again
@@ -86,7 +111,7 @@ async def serve(settings: FacadeSettings) -> None:
             await replica.index_for_lists()
             rules = admission_rules(settings)
             app = http_app(
-                Operations(jobs, AdmissionControl(authentication, rules, replica.has_room)),
+                Operations(jobs, AdmissionControl(authentication, rules, jobs.has_room)),
                 settings.base_path,
                 settings.body_limit_bytes,
                 health,
@@ -145,3 +170,9 @@ def _explain_refused(settings: FacadeSettings) -> str:
         "the keys that the other facades have. If the topic was in use before there were keys, "
         f"set {variable('record_codes')}=accept until its retention has passed."
     )
+
+
+async def _raise_failure(failure: StateFailure) -> None:
+    """Raises the first failure of the state file, so that the replica ends."""
+    # Shielded, because the end of this task must not cancel what the store uses to its own end.
+    await asyncio.shield(asyncio.wrap_future(failure.future))
