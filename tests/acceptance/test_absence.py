@@ -4,9 +4,16 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.acceptance.conftest import HANDLERS
-from tests.conftest import Cluster
-from tests.support.programs import Fabric, addresses, executor, facade, new_id, written
+from tests.support.brokers import Cluster
+from tests.support.programs import (
+    HANDLERS,
+    Fabric,
+    addresses,
+    await_content,
+    executor,
+    facade,
+    new_id,
+)
 
 #: The run timeout of the handler `timed`.
 RUN_TIMEOUT = timedelta(seconds=3)
@@ -29,7 +36,7 @@ async def test_run_that_ends_in_time_while_all_facades_are_away_is_completed(
         started = await fabric.until(job_id, "InProgress")
         await one.kill()
         go.touch()
-        await written(journal)
+        await await_content(journal)
         timeout_at = datetime.fromisoformat(started["startTimeUtc"]) + RUN_TIMEOUT
         # The timeout must be over before the facade is back.
         await asyncio.sleep((timeout_at - datetime.now(UTC)).total_seconds() + 1)

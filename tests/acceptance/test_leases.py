@@ -79,7 +79,7 @@ async def test_facade_silent_for_longer_than_a_lease_costs_no_run(
     ):
         job_id = new_id()
         await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
-        await written(journal)
+        await await_content(journal)
         silent.process.send_signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(2 * 4)  # two leases

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Cluster
 from tests.support.apache_kafka import reserve_port
+from tests.support.brokers import Cluster
 from tests.support.programs import Fabric, facade, new_id
 
 PAGE_BYTES = 4096
