@@ -11,6 +11,9 @@ from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.runtime.kafka.clients import client_arguments
 
+#: Milliseconds after which a consumer asks for the topic's partitions again.
+METADATA_MAX_AGE_MS = 5_000
+
 
 def make_consumer(settings: ExecutorSettings, executor_id: str) -> AIOKafkaConsumer:
     """Returns a consumer that is not started. Raises `SettingsError`."""
@@ -32,6 +35,9 @@ def make_consumer(settings: ExecutorSettings, executor_id: str) -> AIOKafkaConsu
         # the longest interval between heartbeats delays it.
         heartbeat_interval_ms=min(3_000, broker.session_timeout_ms // 3),
         fetch_max_wait_ms=broker.fetch_max_wait_ms,
+        # A group learns only from the metadata that its topic was made anew, and the default is
+        # five minutes.
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
     )
 
 

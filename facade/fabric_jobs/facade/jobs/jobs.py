@@ -163,7 +163,8 @@ class Jobs:
         self, which: Filter, limit: int, before: tuple[int, str] | None
     ) -> tuple[Sequence[StoredJob], dict[int, int]]:
         """Jobs as they are now, the newest first, and each partition's position behind them."""
-        await self.freshen()
+        with map_log_errors():
+            await self.freshen()
         # Copied before the query, because the replica reads on during the query.
         positions = dict(self._log.positions)
         with map_log_errors():
@@ -175,12 +176,21 @@ class Jobs:
         return partition, self._log.positions[partition]
 
     async def freshen(self) -> None:
-        """Reads to the log's end; gives up after `READ_TO_END_S` if Kafka does not answer."""
+        """Reads to the log's end; gives up after `READ_TO_END_S` if Kafka does not answer.
+
+        Raises `UnavailableError` if the log is being read from its beginning, because the replica's
+        jobs are incomplete then.
+        """
         try:
             with self._read_limit.limit():
                 await self._log.read_to_end()
-        except (LogUnavailableError, TimeoutError):
-            pass  # An older answer is better than none, and a final state never changes.
+        except (LogUnavailableError, TimeoutError) as error:
+            # An older answer is better than none, and a final state never changes.
+            if not self._log.caught_up:
+                raise UnavailableError(
+                    UnavailableReason.LOG_UNREACHABLE,
+                    "This facade reads the log from its beginning. Ask another one.",
+                ) from error
 
     async def _append(self, append: Append, partition: int) -> Outcome:
         event = append.event

@@ -22,7 +22,7 @@ from fabric_jobs.facade.log.clients import open_admin_client, start_client
 from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.facade.log.producer import Appender
-from fabric_jobs.facade.log.tail import Reader, Tail
+from fabric_jobs.facade.log.tail import GAP_S, Reader, Tail
 from fabric_jobs.facade.log.topic import TopicSpec, prepare_topic
 from fabric_jobs.runtime.kafka.clients import STOP_TIMEOUT_S, stop_within
 from fabric_jobs.runtime.settings import KafkaSettings
@@ -37,6 +37,8 @@ WATCH_INTERVAL_S = 5.0
 #: event loop's time, and each read that is not final asks for one: so looks take a tenth of it at
 #: most, and all the reads that come meanwhile share the next look.
 LOOK_INTERVAL_S = 0.002
+#: Seconds after which the log may be read from its beginning again because of another fork.
+REREAD_INTERVAL_S = 600.0
 #: Seconds after which a tail that makes no progress, with records ahead of it, is restarted.
 STALL_TIMEOUT_S = 10.0
 
@@ -56,6 +58,8 @@ class Log:
         self._look_requested = asyncio.Event()
         self._next_look: asyncio.Future[None] | None = None
         self._confirmed_at = float("-inf")
+        self._confirmed_generation = -1
+        self._reread_at = float("-inf")
         self.partitions = 0
         self.cluster_id = ""
 
@@ -135,12 +139,30 @@ class Log:
 
     def is_confirmed_within(self, seconds: float) -> bool:
         """Whether all records were read that the log held this many seconds ago."""
-        return self.lag_s <= seconds
+        return self.caught_up and self.lag_s <= seconds
 
     @property
     def lag_s(self) -> float:
         """Seconds since the last look at the log's end whose records have all been read."""
         return time.monotonic() - self._confirmed_at
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the log was read to an end since it was last read from its beginning."""
+        return self._tail is not None and self._confirmed_generation == self._tail.generation
+
+    def reread(self) -> None:
+        """Reads the log from its beginning again, because the reader found a fork.
+
+        The reader may hold a mixture of two logs: of a topic that was deleted, and of the one that
+        was made in its place. If the log itself is forked, reading it again does not help. So this
+        does nothing while the log is being read again, and within `REREAD_INTERVAL_S` of the last
+        time.
+        """
+        if self.caught_up and time.monotonic() - self._reread_at > REREAD_INTERVAL_S:
+            self._reread_at = time.monotonic()
+            log.error("the log %s is forked: all of it is read again", self._spec.name)
+            self._running_tail.begin_again()
 
     @property
     def positions(self) -> dict[int, int]:
@@ -196,17 +218,20 @@ class Log:
                 await asyncio.sleep(early_s)
             self._look_requested.clear()
             waiting, self._next_look = self._next_look, None
-            started_at = time.monotonic()
+            started_at, generation = time.monotonic(), self._running_tail.generation
             try:
                 await self._reach_end(probe)
             except (KafkaError, LogUnavailableError, TimeoutError) as error:
+                self._running_tail.verify()
                 if waiting and not waiting.done():
                     waiting.set_exception(
                         LogUnavailableError(f"The log's end can't be reached: {error!r}.")
                     )
                     waiting.exception()  # avoids asyncio's warning if all callers were cancelled
             else:
-                self._confirmed_at = started_at
+                if time.monotonic() - started_at > GAP_S:
+                    self._running_tail.verify()
+                self._confirmed_at, self._confirmed_generation = started_at, generation
                 if waiting and not waiting.done():
                     waiting.set_result(None)
 

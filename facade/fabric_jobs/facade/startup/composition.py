@@ -85,6 +85,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
         )
         replica = Replica(store)
         is_new = not replica.checkpoints()
+        replica.on_fork = event_log.reread
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
         jobs = Jobs(event_log, replica, name, settings.append_deadline_s)
         record_time = settings.broker.record_time
