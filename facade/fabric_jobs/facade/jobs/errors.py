@@ -33,6 +33,8 @@ class UnavailableReason(StrEnum):
     CONTENDED = "CONTENDED"
     #: This facade's state file can't be used; the facade rebuilds it or ends.
     STATE_UNUSABLE = "STATE_UNUSABLE"
+    #: This machine's clock is known to differ from the broker's; for creates only.
+    CLOCK_WRONG = "CLOCK_WRONG"
     #: The keys that verify Fabric's tokens can't be fetched from the authority; over HTTP only.
     AUTHORITY_UNREACHABLE = "AUTHORITY_UNREACHABLE"
 

@@ -8,7 +8,7 @@ one that any replica gave before.
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from fabric_jobs.contract import events
@@ -29,6 +29,7 @@ from fabric_jobs.facade.lifecycle import (
     Reason,
     Refusal,
     ReportStopped,
+    Request,
     RequestCancel,
     Settled,
     Stamp,
@@ -51,11 +52,22 @@ _HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 class Jobs:
     """Commands and reads for HTTP, gRPC, timers and leases. No answer is ever taken back."""
 
-    def __init__(self, log: Log, replica: Replica, source: str, deadline_s: float) -> None:
-        """`source` is this facade's name in its events."""
+    def __init__(
+        self,
+        log: Log,
+        replica: Replica,
+        source: str,
+        deadline_s: float,
+        clock_is_right: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`source` is this facade's name in its events.
+
+        `clock_is_right` is false while this machine's clock is known to be wrong.
+        """
         self._log = log
         self._replica = replica
         self._source = source
+        self._clock_is_right = clock_is_right
         self._deadline = Deadline(deadline_s)
         self._read_limit = Deadline(READ_TO_END_S)
         self._turns = Turns()
@@ -67,6 +79,12 @@ class Jobs:
         Raises `RefusedError` and `UnavailableError`.
         """
         with map_log_errors():
+            if isinstance(command, Request) and not self._clock_is_right():
+                # A job's deadlines follow from the time of its create.
+                raise UnavailableError(
+                    UnavailableReason.CLOCK_WRONG,
+                    "This facade's clock differs from the broker's. Ask another facade.",
+                )
             turn = self._turns.enter(command.job_id)
             try:
                 with self._deadline.limit():

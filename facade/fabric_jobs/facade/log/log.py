@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,6 +34,8 @@ log = logging.getLogger("fabric_jobs.log")
 CONNECT_TIMEOUT_S = 60.0
 #: Seconds between two looks at the log's end when no caller asks for it.
 WATCH_INTERVAL_S = 5.0
+#: Seconds that Kafka may take to list its topics.
+TOPICS_TIMEOUT_S = 2.0
 #: The least time between the beginnings of two looks, in seconds. A look costs about 0.16 ms of the
 #: event loop's time, and each read that is not final asks for one: so looks take a tenth of it at
 #: most, and all the reads that come meanwhile share the next look.
@@ -60,6 +63,8 @@ class Log:
         self._confirmed_at = float("-inf")
         self._confirmed_generation = -1
         self._reread_at = float("-inf")
+        #: Why the log's end can't be reached, and what to do; empty if it can.
+        self.fault = ""
         self.partitions = 0
         self.cluster_id = ""
 
@@ -223,6 +228,7 @@ class Log:
                 await self._reach_end(probe)
             except (KafkaError, LogUnavailableError, TimeoutError) as error:
                 self._running_tail.verify()
+                await self._report_fault(probe, error)
                 if waiting and not waiting.done():
                     waiting.set_exception(
                         LogUnavailableError(f"The log's end can't be reached: {error!r}.")
@@ -232,8 +238,28 @@ class Log:
                 if time.monotonic() - started_at > GAP_S:
                     self._running_tail.verify()
                 self._confirmed_at, self._confirmed_generation = started_at, generation
+                if self.fault:
+                    log.info("the topic %s is read to its end again", self._spec.name)
+                    self.fault = ""
                 if waiting and not waiting.done():
                     waiting.set_result(None)
+
+    async def _report_fault(self, probe: AIOKafkaConsumer, error: Exception) -> None:
+        """Logs why the log's end can't be reached, in words that name the topic."""
+        servers = self._settings.kafka_bootstrap_servers
+        fault = f"Kafka at {servers} does not answer: check its brokers."
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(TOPICS_TIMEOUT_S):
+                topics = await probe.topics()
+            fault = f"The topic {self._spec.name} can't be read: check its brokers."
+            if self._spec.name not in topics:
+                fault = (
+                    f"The topic {self._spec.name} does not exist any more: create it again, with "
+                    "`fabric-jobs check --create`. Its jobs are lost with it."
+                )
+        if fault != self.fault:
+            log.error("%s (%r)", fault, error)
+        self.fault = fault
 
     async def _reach_end(self, probe: AIOKafkaConsumer) -> None:
         """Waits for the tail to pass the log's present end; restarts the tail if it stalls."""

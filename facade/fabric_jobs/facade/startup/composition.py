@@ -87,9 +87,10 @@ async def _serve_once(settings: FacadeSettings) -> None:
         is_new = not replica.checkpoints()
         replica.on_fork = event_log.reread
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
-        jobs = Jobs(event_log, replica, name, settings.append_deadline_s)
         record_time = settings.broker.record_time
         roster = Roster(heartbeat_log, name, settings.lease_s, record_time=record_time)
+        deadline_s = settings.append_deadline_s
+        jobs = Jobs(event_log, replica, name, deadline_s, lambda: roster.clock_is_right)
         health = ReplicaHealth(event_log, roster)
         attention = Attention(heartbeat_log, health.ready)
         lease_s = settings.lease_s
