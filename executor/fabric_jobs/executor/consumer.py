@@ -1,10 +1,12 @@
 """The Kafka consumer of an executor: a member of its pool's consumer group."""
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +20,27 @@ from fabric_jobs.runtime.settings import variable
 
 #: Milliseconds after which a consumer asks for the topic's partitions again.
 METADATA_MAX_AGE_MS = 5_000
+
+
+log = logging.getLogger("fabric_jobs.executor")
+
+
+class Assignor(RoundRobinPartitionAssignor):  # type: ignore[misc] # aiokafka is untyped
+    """Assigns partitions in turn, and warns if the group's members read different topics."""
+
+    @classmethod
+    def assign(cls, cluster: Any, members: Mapping[str, Any]) -> Any:
+        """Assigns the partitions; Kafka asks one member of the group to do it for all."""
+        topics = {topic for member in members.values() for topic in member.subscription}
+        if len(topics) > 1:
+            log.warning(
+                "intake: the executors of this pool read different topics (%s), so jobs start "
+                "late. Set the same %s and %s for all of a pool's executors, or give each "
+                "installation its own pool (%s)",
+                ", ".join(sorted(topics)),
+                *map(variable, ("kafka_prefix", "events_topic", "pool")),
+            )
+        return super().assign(cluster, members)
 
 
 class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc] # aiokafka is untyped
@@ -106,7 +129,7 @@ def make_consumer(settings: ExecutorSettings, executor_id: str) -> AIOKafkaConsu
         # each restart, the group would wait for the old member until its session times out.
         group_instance_id=f"{settings.pool}.{name}" if name else None,
         # One assignor only, because aiokafka joins the group once for each.
-        partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+        partition_assignment_strategy=(Assignor,),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         session_timeout_ms=broker.session_timeout_ms,

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import KafkaError, for_code
 
 from fabric_jobs.executor import consumer
-from fabric_jobs.executor.consumer import ID_CHANGES_S, NameGuard
+from fabric_jobs.executor.consumer import ID_CHANGES_S, Assignor, NameGuard
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 
@@ -90,3 +90,15 @@ async def test_name_guard_maps_the_broker_s_error(clock: Clock) -> None:
         raise KafkaError(repr(for_code(82)()))
     with pytest.raises(KafkaError), guard.map_error():
         raise KafkaError(repr(for_code(25)()))
+
+
+@pytest.mark.parametrize(("topics", "warns"), [(["a", "a"], False), (["a", "b"], True)])
+def test_assignor_warns_if_the_members_read_different_topics(
+    topics: list[str], warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such a pool is two installations that share a name by mistake."""
+    members = {f"{number}": SimpleNamespace(subscription=[t]) for number, t in enumerate(topics)}
+    cluster = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1})
+    Assignor.assign(cluster, members)
+
+    assert ("FABRIC_JOBS_KAFKA_PREFIX" in caplog.text) is warns
