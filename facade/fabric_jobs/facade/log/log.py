@@ -59,7 +59,8 @@ class Log:
         self._appender = Appender(settings, spec.name, spec.max_record_bytes, codes)
         self._tail: Tail | None = None
         self._look_requested = asyncio.Event()
-        self._next_look: asyncio.Future[None] | None = None
+        #: A future for each caller that waits for the next look at the log's end.
+        self._next_look: list[asyncio.Future[None]] = []
         self._confirmed_at = float("-inf")
         self._confirmed_generation = -1
         self._reread_at = float("-inf")
@@ -137,10 +138,10 @@ class Log:
         because the look under way may have missed the caller's records. Raises
         `LogUnavailableError` if the end can't be reached.
         """
-        if self._next_look is None:
-            self._next_look = asyncio.get_running_loop().create_future()
+        look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._next_look.append(look)
         self._look_requested.set()
-        await asyncio.shield(self._next_look)
+        await look
 
     def is_confirmed_within(self, seconds: float) -> bool:
         """Whether all records were read that the log held this many seconds ago."""
@@ -222,18 +223,17 @@ class Log:
             if (early_s := started_at + LOOK_INTERVAL_S - time.monotonic()) > 0:
                 await asyncio.sleep(early_s)
             self._look_requested.clear()
-            waiting, self._next_look = self._next_look, None
+            waiting, self._next_look = self._next_look, []
             started_at, generation = time.monotonic(), self._running_tail.generation
             try:
                 await self._reach_end(probe)
             except (KafkaError, LogUnavailableError, TimeoutError) as error:
                 self._running_tail.verify()
                 await self._report_fault(probe, error)
-                if waiting and not waiting.done():
-                    waiting.set_exception(
-                        LogUnavailableError(f"The log's end can't be reached: {error!r}.")
-                    )
-                    waiting.exception()  # avoids asyncio's warning if all callers were cancelled
+                message = f"The log's end can't be reached: {error!r}."
+                for look in waiting:
+                    if not look.done():
+                        look.set_exception(LogUnavailableError(message))
             else:
                 if time.monotonic() - started_at > GAP_S:
                     self._running_tail.verify()
@@ -241,8 +241,9 @@ class Log:
                 if self.fault:
                     log.info("the topic %s is read to its end again", self._spec.name)
                     self.fault = ""
-                if waiting and not waiting.done():
-                    waiting.set_result(None)
+                for look in waiting:
+                    if not look.done():
+                        look.set_result(None)
 
     async def _report_fault(self, probe: AIOKafkaConsumer, error: Exception) -> None:
         """Logs why the log's end can't be reached, in words that name the topic."""
