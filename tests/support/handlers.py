@@ -117,6 +117,12 @@ async def slow(job: Job[Any]) -> None:
     await asyncio.Event().wait()
 
 
+@executor.job("Test.Item", "timed", run_timeout_s=3)
+async def timed(job: Job[Journal]) -> None:
+    """Does as `journaled`, within a run timeout."""
+    await journaled(job)
+
+
 @executor.job("Test.Item", "synchronous")
 def synchronous(job: Job[Journal]) -> None:
     """Writes the name of its thread to the journal."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from fabric_jobs.contract.jobs import Progress
@@ -92,6 +93,8 @@ class Run:
             report = await self._call_handler(progress)
             if self._handing_back and not report.HasField("completed"):
                 report = pb.Report(handed_back=pb.HandedBack())
+            # The report may arrive much later, when facades were away.
+            report.end_time.FromDatetime(datetime.now(UTC))
             self._measure(report, time.monotonic() - begin)
             # The last progress goes first, so that the reports of a run keep their order.
             if not self.revoked:

@@ -1,7 +1,7 @@
 """Converts the contract's values to protobuf messages and back, for both ends of the status API."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from math import isfinite
 
@@ -160,6 +160,14 @@ def time_to_proto(time: datetime | None) -> Timestamp | None:
     timestamp = Timestamp()
     timestamp.FromDatetime(time)
     return timestamp
+
+
+def time_from_proto(message: Timestamp) -> datetime:
+    """The time in a message, in UTC. Raises `InvalidMessageError` if it is no time of this era."""
+    try:
+        return message.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidMessageError(f"The time {message.seconds} s is out of range.") from error
 
 
 def _duration(seconds: float) -> Duration:

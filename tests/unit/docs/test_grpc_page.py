@@ -3,6 +3,7 @@
 import re
 
 from fabric_jobs.facade.rpc.authorization import ROLES
+from fabric_jobs.runtime import channels
 from fabric_jobs.status.v1.job_status_pb2 import DESCRIPTOR
 from tests.support.pages import section
 
@@ -15,3 +16,11 @@ def test_method_table_equals_the_roles_in_the_code() -> None:
 
     assert {method: set(roles.split(", ")) for method, roles in rows} == ROLES
     assert ROLES.keys() == set(DESCRIPTOR.services_by_name["JobStatusService"].methods_by_name)
+
+
+def test_keepalive_interval_equals_the_interval_in_the_code() -> None:
+    """The page says how often a client may ping."""
+    told = re.search(r"keepalive ping every (\d+) seconds at most", section(PAGE, "Limits"))
+
+    assert told
+    assert int(told[1]) == channels.MIN_PING_INTERVAL_S

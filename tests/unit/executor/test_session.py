@@ -182,6 +182,22 @@ async def test_session_without_unanswered_entries_keeps_its_stream(
     assert facade.opened == 1
 
 
+async def test_session_with_a_facade_that_answers_no_heartbeats_moves_to_the_next_facade(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no entry waits: a facade that stands still shares no heartbeats with the others."""
+    monkeypatch.setattr(session_module, "MIN_SILENCE_S", 0.1)
+    other = FakeFacade()
+    facade.answers_heartbeats = False
+    async with (
+        serve(other),
+        connect(facade.address, other.address, heartbeat_s=0.1),
+    ):
+        await other.wait_for_heartbeats(5)
+
+    assert (facade.opened, other.opened) == (1, 1)
+
+
 async def test_entry_answered_as_undecided_is_sent_again_under_its_entry_id(
     facade: FakeFacade, caplog: pytest.LogCaptureFixture
 ) -> None:

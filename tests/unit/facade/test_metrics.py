@@ -149,7 +149,9 @@ def gauges(*records: events.Event | None) -> Gauges:
     replica.apply([Record(0, n, 0, value) for n, value in enumerate(written)], {0: len(written)})
     executors = [SimpleNamespace(heartbeat=SimpleNamespace(free_slots=free)) for free in (3, 4)]
     roster = SimpleNamespace(executors=lambda: executors, clock_is_right=True)
-    log = SimpleNamespace(lag_s=2.5, refused_records=1)
+    log = SimpleNamespace(
+        lag_s=2.5, refused_records=1, fault="", is_confirmed_within=lambda seconds: seconds >= 2.5
+    )
     return Gauges(
         cast("Log", log),
         cast("Log", SimpleNamespace(refused_records=2)),

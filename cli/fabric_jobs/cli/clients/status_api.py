@@ -22,9 +22,6 @@ MAX_PAGE_SIZE = 1000
 _CHANNEL_OPTIONS = [
     # The address is internal, and a proxy that the environment names can't reach it.
     ("grpc.enable_http_proxy", 0),
-    # With pings a watch notices that a facade's machine is gone. Servers refuse more pings.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
 ]
 #: The commands that help, by the reason of an error.
 _REMEDIES = {

@@ -60,6 +60,8 @@ class ReportCompleted(Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     executor_id: str
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class ReportFailed(Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class ReportFailed(Struct, frozen=True, kw_only=True):
     error: ErrorResponse
     #: The traceback of the handler's exception; may be empty.
     traceback: str = ""
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class ReportStopped(Struct, frozen=True, kw_only=True):
@@ -82,6 +86,8 @@ class ReportStopped(Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     executor_id: str
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class HandBack(Struct, frozen=True, kw_only=True):
@@ -93,6 +99,8 @@ class HandBack(Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     executor_id: str
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class LoseLease(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Builds the event that follows a job's last one."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET, Raw
@@ -31,21 +32,34 @@ _NO_MORE_ATTEMPTS = ErrorResponse(
 )
 
 
-def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
+def end(
+    job: Job,
+    stamp: Stamp,
+    *,
+    status: JobInstanceStatus,
+    handler_end_time: datetime | None = None,
+    **changes: Any,
+) -> events.KnownEvent:
     """The event that ends the job in this status; `changes` are further fields of the state.
 
-    Only a job that failed keeps an error: the error of an earlier attempt no longer holds.
+    Only a job that failed keeps an error: the error of an earlier attempt no longer holds. The end
+    time of the job is the handler's, if the executor said it. The executor's clock may be wrong, so
+    the time is moved to between the attempt's start and now.
     """
     kind, data = _ENDS[status]
     if status is not JobInstanceStatus.FAILED:
         changes |= {"error": None, "failed_attempt": None}
+    end_time = stamp.time
+    if handler_end_time is not None:
+        started = job.state.attempt_start_time or job.state.create_time
+        end_time = min(max(handler_end_time, started), stamp.time)
     return follow(
         job,
         kind,
         stamp,
         _data=data,
         status=status,
-        end_time=stamp.time,
+        end_time=end_time,
         due_time=None,
         **changes,
     )

@@ -31,6 +31,9 @@ log = logging.getLogger("fabric_jobs.log")
 
 #: Milliseconds that one poll waits for records.
 POLL_MS = 200
+#: Seconds without a poll, or without the log's end, after which the topic may be another one. Then
+#: the tail verifies that the topic still holds what was read, before it applies more records.
+GAP_S = 5.0
 #: Records that are given to the reader at a time: few enough to keep the event loop responsive.
 MAX_BATCH_RECORDS = 500
 
@@ -96,6 +99,11 @@ class Tail:
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._reading: asyncio.Task[None] | None = None
         self._positions_at = float("-inf")
+        self._polled_at = float("-inf")
+        self._must_verify = False
+        self._must_begin_again = False
+        #: Rises each time the log is read from its beginning again.
+        self.generation = 0
         #: The next offset to read, by partition.
         self.positions = dict.fromkeys(range(partitions), 0)
 
@@ -120,6 +128,15 @@ class Tail:
         """Makes the tail continue at its positions with a new consumer."""
         if self._reading:
             self._reading.cancel()
+
+    def verify(self) -> None:
+        """Makes the tail verify the topic before it applies more records."""
+        self._must_verify = True
+
+    def begin_again(self) -> None:
+        """Makes the tail read the log from its beginning, with a reader that was reset."""
+        self._must_begin_again = True
+        self.restart()
 
     async def wait_for(self, positions: dict[int, int]) -> None:
         """Returns once the reader has read everything before these positions (offsets)."""
@@ -170,12 +187,20 @@ class Tail:
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to the reader's checkpoints, or to the beginning if the log is another one."""
         checkpoints = self._reader.checkpoints()
-        if not await self._is_same_log(consumer, checkpoints):
-            if not self._broker.keeps_log:
-                raise LogDataLossError(_DATA_LOSS)
-            log.warning("the topic is not the one that was read before: all of it is read again")
+        if self._must_begin_again:
             self._begin_again()
             checkpoints = {}
+        elif not await self._is_same_log(consumer, checkpoints):
+            if not self._broker.keeps_log:
+                raise LogDataLossError(_DATA_LOSS)
+            log.warning(
+                "the topic %s is not the one that was read before: all of it is read again",
+                self._topic,
+            )
+            self._begin_again()
+            checkpoints = {}
+        self._must_verify = False
+        self._polled_at = time.monotonic()
         first = await consumer.beginning_offsets(self._assignment)
         for partition in self._assignment:
             checkpoint = checkpoints.get(partition.partition)
@@ -212,6 +237,11 @@ class Tail:
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH_RECORDS)
         positions = {tp.partition: batch[-1].offset + 1 for tp, batch in fetched.items()}
         now = time.monotonic()
+        if now - self._polled_at > GAP_S:
+            self._must_verify = True
+        self._polled_at = now
+        if fetched and self._must_verify:
+            raise _RestartedError
         if not fetched or now - self._positions_at > POLL_MS / 1000:
             # Some offsets hold no record for a consumer, such as a transaction's end. Only the
             # consumer's own position passes them.
@@ -260,6 +290,8 @@ class Tail:
 
     def _begin_again(self) -> None:
         self._reader.reset()
+        self._must_begin_again = False
+        self.generation += 1
         self.positions = dict.fromkeys(self.positions, 0)
 
     def _has_reached(self, positions: dict[int, int]) -> bool:

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from fabric_jobs.facade.replica.state_file import discard, require_room
 from fabric_jobs.runtime.private_files import create_private_file, make_private
 
 log = logging.getLogger("fabric_jobs.replica")
@@ -101,12 +102,14 @@ def open_database(path: Path | None) -> Database:
 
     A file that SQLite can't use is deleted and created again, because the log has all its content.
     The folder and its files are made private, because jobs contain payloads.
-    Raises `StateInUseError` if another process has the file open, `OSError` if a file can't be
-    created or deleted, and `sqlite3.Error` if SQLite can't create its tables.
+    Raises `StateInUseError` if another process has the file open, `StateError` if its folder has no
+    room, `OSError` if a file can't be created or deleted, and `sqlite3.Error` if SQLite can't
+    create its tables.
     """
     if path is None:
         memory = _open_writer(":memory:")
         return Database(memory, memory)
+    require_room(path.parent)
     _make_files_private(path)
     # The lock is on a separate file, because a lock on the rows' file would exclude our own reader.
     # There is no timeout, because another process holds the lock until it ends.
@@ -145,8 +148,7 @@ def _open_or_recreate(path: Path) -> sqlite3.Connection:
         if _is_locked(error):
             raise
         log.warning("%s can't be used (%s): it is built again from the log", path, error)
-        for file in path.parent.glob(f"{path.name}*"):
-            file.unlink()
+        discard(path)
         create_private_file(path)
         return _open_writer(path)
 

@@ -54,11 +54,13 @@ class _FoldBatch(NamedTuple):
 class Replica:
     """Folds records into the store, then calls those who expect an event or listen to changes.
 
-    All methods are called on the event loop. They raise `sqlite3.Error` once a write has failed.
+    All methods are called on the event loop. They raise `StateError` once the file has failed.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        #: Called when a fork is found. It must not block or raise.
+        self.on_fork: Callable[[], None] = lambda: None
         self._expected: dict[str, Callable[[Outcome], None]] = {}
         #: Called with each applied event, in the order of the log. They must not block or raise.
         self.listeners: set[Callable[[Change], None]] = set()
@@ -225,6 +227,7 @@ class Replica:
                 event.data.follows,
                 event.data.sequence,
             )
+            self.on_fork()
 
     def _is_remnant(self, record: Record) -> bool:
         """Whether the topic's retention may have deleted the first events of the record's job."""

@@ -2,7 +2,12 @@
 
 from opentelemetry.trace import SpanKind
 
-from fabric_jobs.contract.wire import error_from_proto, policy_from_proto, progress_from_proto
+from fabric_jobs.contract.wire import (
+    error_from_proto,
+    policy_from_proto,
+    progress_from_proto,
+    time_from_proto,
+)
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import (
@@ -24,6 +29,7 @@ _REASONS = {
     Reason.SUPERSEDED: pb.REFUSAL_REASON_SUPERSEDED,
     Reason.GRANTED_TO_ANOTHER: pb.REFUSAL_REASON_GRANTED_TO_ANOTHER,
     Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
+    Reason.NOT_CANCELLED: pb.REFUSAL_REASON_NOT_CANCELLED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
 }
 ReportCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack
@@ -90,8 +96,11 @@ def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:
     """Returns the command of a report. Raises `ValueError` if the report is out of bounds."""
     job_id, attempt = parse_attempt(report)
     outcome = report.WhichOneof("outcome") or ""
+    ended = time_from_proto(report.end_time) if report.HasField("end_time") else None
     if command := _COMMANDS.get(outcome):
-        return command(job_id=job_id, attempt=attempt, executor_id=executor_id)
+        return command(
+            job_id=job_id, attempt=attempt, executor_id=executor_id, handler_end_time=ended
+        )
     if outcome == "progress":
         progress = progress_from_proto(report.progress)
         return ReportProgress(
@@ -105,6 +114,7 @@ def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:
             executor_id=executor_id,
             error=error,
             traceback=report.traceback,
+            handler_end_time=ended,
         )
     raise ValueError("the report has no outcome")
 

@@ -19,6 +19,7 @@ from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.facade.rpc.tls import ServerCertificates
+from fabric_jobs.runtime.channels import SERVER_KEEPALIVE_OPTIONS
 from fabric_jobs.runtime.settings import address_of
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2_grpc
@@ -32,9 +33,7 @@ MAX_STREAMS = 100
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    # Executors ping every 20 s. The default of gRPC ends a connection with more than one in 5 min.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    *SERVER_KEEPALIVE_OPTIONS,
     ("grpc.so_reuseport", 0),
 ]
 

@@ -60,6 +60,8 @@ class Session:
         #: The heartbeat that is shared once the sharing of an earlier one has ended.
         self._next_heartbeat: Sequence[ExecutorHeartbeat] = ()
         self._is_sharing = False
+        #: Whether a heartbeat came that no response has followed yet.
+        self._heartbeat_unanswered = False
         self._wake = asyncio.Event()
         self._ending = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,7 +113,8 @@ class Session:
         """Yields the responses; each carries everything that is ready at its time."""
         try:
             while True:
-                if self._next_response.ByteSize():
+                if self._next_response.ByteSize() or self._heartbeat_unanswered:
+                    self._heartbeat_unanswered = False
                     response, self._next_response = self._next_response, pb.SessionResponse()
                     self._next_runs.clear()
                     yield response
@@ -152,6 +155,9 @@ class Session:
             self._check_run(run)
             if not number % RUNS_PER_TURN:
                 await asyncio.sleep(0)
+        # Any response will do, also an empty one: it shows that this facade is there.
+        self._heartbeat_unanswered = True
+        self._wake.set()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Starts work in a task, so that the stream's next request need not wait for it."""

@@ -37,6 +37,7 @@ class RefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_REASON_GRANTED_TO_ANOTHER: _ClassVar[RefusalReason]
     REFUSAL_REASON_NOT_DISPATCHED: _ClassVar[RefusalReason]
     REFUSAL_REASON_INVALID: _ClassVar[RefusalReason]
+    REFUSAL_REASON_NOT_CANCELLED: _ClassVar[RefusalReason]
 JOB_INSTANCE_STATUS_UNSPECIFIED: JobInstanceStatus
 JOB_INSTANCE_STATUS_NOT_STARTED: JobInstanceStatus
 JOB_INSTANCE_STATUS_IN_PROGRESS: JobInstanceStatus
@@ -55,6 +56,7 @@ REFUSAL_REASON_SUPERSEDED: RefusalReason
 REFUSAL_REASON_GRANTED_TO_ANOTHER: RefusalReason
 REFUSAL_REASON_NOT_DISPATCHED: RefusalReason
 REFUSAL_REASON_INVALID: RefusalReason
+REFUSAL_REASON_NOT_CANCELLED: RefusalReason
 
 class Job(_message.Message):
     __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent")
@@ -236,7 +238,7 @@ class Claim(_message.Message):
     def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back", "traceparent", "traceback")
+    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back", "traceparent", "traceback", "end_time")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +250,7 @@ class Report(_message.Message):
     HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
     entry_id: int
     job_id: str
     attempt: int
@@ -259,7 +262,8 @@ class Report(_message.Message):
     handed_back: HandedBack
     traceparent: str
     traceback: str
-    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ..., traceparent: _Optional[str] = ..., traceback: _Optional[str] = ...) -> None: ...
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ..., traceparent: _Optional[str] = ..., traceback: _Optional[str] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ()

@@ -99,6 +99,8 @@ class JobStatusServiceServicer:
         and offers come down, many in one message. The first message carries `hello`. When the stream
         breaks, the executor sends entries without an answer again, on a stream to any replica;
         repeating an entry is safe. A replica that stops ends the stream: connect to another replica.
+        A response, also an empty one, follows each heartbeat: without any response for three
+        heartbeats, end the stream and connect to another replica.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

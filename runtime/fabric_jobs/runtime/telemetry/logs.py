@@ -3,7 +3,8 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from opentelemetry import trace
 
 from fabric_jobs.runtime.settings import LogFormat
 
+#: Seconds between two lines of the same outage.
+OUTAGE_INTERVAL_S = 60.0
 _bound: ContextVar[dict[str, str]] = ContextVar("bound_ids")
 #: The attributes of every log record. Any other attribute comes from the caller's `extra`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
@@ -37,12 +40,47 @@ def configure(log_format: LogFormat) -> None:
     """Configures the root logger: standard error, from INFO on, each line with its ids."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[log_format]())
+    handler.addFilter(OutageFilter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # At INFO these libraries log each step of a group join, each request and each start phase.
     for name in ("aiokafka", "httpx", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # At WARNING the exporter logs each retry; at ERROR it logs the final loss only.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
+
+
+class OutageFilter(logging.Filter):
+    """Passes one line of an outage, then one every `OUTAGE_INTERVAL_S` with the number left out.
+
+    While Kafka is away, aiokafka logs each of its tries, and the log each try of its own. All lines
+    of aiokafka count as one; the lines of `fabric_jobs.log` count by their text.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        #: By key: when a line was last passed, and how many were left out since.
+        self._passed: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is passed."""
+        root = record.name.partition(".")[0]
+        if root == "aiokafka":
+            key = root
+        elif record.name == "fabric_jobs.log" and record.levelno == logging.WARNING:
+            key = str(record.msg)
+        else:
+            return True
+        now = self._clock()
+        passed_at, left_out = self._passed.get(key, (float("-inf"), 0))
+        if now - passed_at < OUTAGE_INTERVAL_S:
+            self._passed[key] = (passed_at, left_out + 1)
+            return False
+        self._passed[key] = (now, 0)
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} such lines before it were left out)"
+            record.args = None
+        return True
 
 
 def _all_ids() -> dict[str, str]:

@@ -77,7 +77,7 @@ async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
         yield pb.SessionRequest(heartbeat=pb.Heartbeat())
 
     await facade.session.read(pb.SessionRequest(hello=HELLO, heartbeat=heartbeat), requests())
-    assert [response async for response in facade.session.responses()] == []
+    assert [response async for response in facade.session.responses()] == [pb.SessionResponse()]
     first, second, empty = facade.heartbeats
 
     assert (first.executor_id, first.pool, first.slots, first.free_slots) == (
