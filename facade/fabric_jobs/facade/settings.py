@@ -86,6 +86,12 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Seconds that a command may take before the facade answers 503 over HTTP, or UNAVAILABLE over
     #: gRPC.
     append_deadline_s: Annotated[float, Meta(gt=0)] = 3.0
+    #: The HTTP connections at a time. Beyond them, a connection without a request in progress is
+    #: closed for each new one. At most half of the files that the process may open.
+    http_connections: Annotated[int, Meta(ge=16, le=1_000_000)] = 1000
+    #: Seconds after which a connection without a request is closed. It is longer than what proxies
+    #: and HTTP clients wait, so that they close first, and no request meets a closed connection.
+    http_idle_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
     #: The largest request body, in bytes.
     body_limit_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
     #: Whether the HTTP API accepts only Fabric as its caller. `off` is allowed on loopback only.

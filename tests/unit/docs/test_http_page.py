@@ -2,10 +2,12 @@
 
 import re
 
+from fabric_jobs.facade.http import limits as http
 from fabric_jobs.facade.http.errors import MEANINGS
 from fabric_jobs.facade.jobs import turns
 from fabric_jobs.facade.jobs.errors import UnavailableReason
-from tests.support.pages import section
+from fabric_jobs.facade.settings import FacadeSettings
+from tests.support.pages import limits, section
 
 
 def test_error_table_equals_the_table_in_the_code() -> None:
@@ -33,3 +35,18 @@ def test_reason_table_lists_every_reason_of_a_503_with_its_bounds() -> None:
 
     assert [reason for reason, _ in rows] == list(UnavailableReason)
     assert bounds == [turns.MAX_COMMANDS, turns.MAX_COMMANDS_OF_A_JOB]
+
+
+def test_limits_table_has_the_numbers_of_the_code() -> None:
+    """Each number of the table, from top to bottom."""
+    assert limits("docs/http.md", "Limits") == [
+        http.MAX_HEAD_BYTES // 1024,
+        http.MAX_HEADERS,
+        *(http.HEAD_S, http.BODY_S),
+        http.MAX_PIPELINED,
+        http.UNREAD_S,
+        *(http.HttpLimits().idle_s, http.HttpLimits().connections),
+        http.PROBE_CONNECTIONS,
+    ]
+    assert FacadeSettings().http_idle_s == http.HttpLimits().idle_s
+    assert FacadeSettings().http_connections == http.HttpLimits().connections

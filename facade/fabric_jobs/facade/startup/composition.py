@@ -23,6 +23,7 @@ from fabric_jobs.facade.startup.security import (
     grpc_address,
     grpc_security,
     http_address,
+    http_limits,
     monitor_access,
     record_codes,
 )
@@ -98,7 +99,7 @@ async def serve(settings: FacadeSettings) -> None:
                 )
                 app = monitor.mount_on(app)
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
-            http = HttpServer(app, *http_host_port)
+            http = HttpServer(app, *http_host_port, http_limits(settings))
             timers = Timers(jobs, replica, roster, health.ready)
             gauges = Gauges(
                 event_log,

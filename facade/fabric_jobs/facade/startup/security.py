@@ -5,7 +5,8 @@ import ssl
 
 from fabric_jobs.contract.guids import canonical_guid, parse_guid
 from fabric_jobs.facade.auth import Authenticator, Trust
-from fabric_jobs.facade.http import AdmissionRules
+from fabric_jobs.facade.http import AdmissionRules, HttpLimits
+from fabric_jobs.facade.http.limits import affordable_connections
 from fabric_jobs.facade.log import RecordCodes, read_ring
 from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
@@ -163,4 +164,13 @@ def admission_rules(settings: FacadeSettings) -> AdmissionRules:
         job_types=frozenset(settings.job_types),
         tenant_creates_per_s=settings.tenant_creates_per_s,
         tenant_unfinished_jobs=settings.tenant_unfinished_jobs,
+    )
+
+
+def http_limits(settings: FacadeSettings) -> HttpLimits:
+    """The limits of the HTTP server."""
+    return HttpLimits(
+        idle_s=settings.http_idle_s,
+        connections=affordable_connections(settings.http_connections),
+        body_bytes=settings.body_limit_bytes,
     )
