@@ -99,6 +99,7 @@ async def serve(settings: FacadeSettings) -> None:
         Constant(Nowhere(), admission),
         settings.base_path,
         settings.body_limit_bytes,
+        settings.definition_limit_bytes,
         health,
         docs=False,
     )

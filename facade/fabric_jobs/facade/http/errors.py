@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.response.base import ASGIResponse
 
 from fabric_jobs.contract.jobs import (
     ErrorExtendedInformation,
@@ -169,6 +170,12 @@ def _answer(code: Code, message: str, details: tuple[ErrorExtendedInformation, .
         more_details=details,
     )
     return _Answer(meaning.status, headers, msgspec.json.encode(body))
+
+
+def error_response(code: Code, message: str) -> ASGIResponse:
+    """The answer to a request that no route has, with the request's ids."""
+    answer = _answer(code, message, _request_ids())
+    return ASGIResponse(body=answer.body, status_code=answer.status, headers=dict(answer.headers))
 
 
 def raw_answer(code: Code, message: str) -> bytes:

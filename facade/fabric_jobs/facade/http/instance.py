@@ -12,8 +12,8 @@ def instance_of(
     tenant_id: str, workspace_id: str, item_type: str, item_id: str, job_type: str, job_id: str
 ) -> Instance:
     """The job instance with canonical GUIDs. Raises `HttpError` if a part is malformed."""
-    _check_length("itemType", item_type, MAX_ITEM_TYPE_CHARS)
-    _check_length("jobType", job_type, MAX_JOB_TYPE_CHARS)
+    _check_name("itemType", item_type, MAX_ITEM_TYPE_CHARS)
+    _check_name("jobType", job_type, MAX_JOB_TYPE_CHARS)
     return Instance(
         tenant_id=tenant_id,
         workspace_id=_canonical("workspaceId", workspace_id),
@@ -24,9 +24,9 @@ def instance_of(
     )
 
 
-def _check_length(name: str, text: str, most: int) -> None:
-    if not 0 < len(text) <= most:
-        raise HttpError(Code.INVALID_REQUEST, f"{name} must have 1 to {most} characters.")
+def _check_name(name: str, text: str, most: int) -> None:
+    if not (0 < len(text) <= most and text.isprintable()):
+        raise HttpError(Code.INVALID_REQUEST, f"{name} must have 1 to {most} printable characters.")
 
 
 def _canonical(name: str, text: str) -> str:

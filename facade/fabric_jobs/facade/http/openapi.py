@@ -23,14 +23,28 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from fabric_jobs.contract.jobs import ErrorResponse, InvokeType
 from fabric_jobs.facade.auth.header import TENANT_HEADER
-from fabric_jobs.facade.http.bodies import ItemJobInstanceState
+from fabric_jobs.facade.http.answers import ItemJobInstanceState
 from fabric_jobs.facade.http.instance import MAX_ITEM_TYPE_CHARS, MAX_JOB_TYPE_CHARS
 
 _TEXT = Schema(type=OpenAPIType.STRING)
 _GUID = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID)
 #: The schema of a payload; `null` means that there is none.
 _PAYLOAD = Schema(type=[OpenAPIType.OBJECT, OpenAPIType.NULL])
-_OPTIONAL = ("creationPayload", "executionData")
+#: The schema of an item's definition.
+_DEFINITION = Schema(
+    type=[OpenAPIType.OBJECT, OpenAPIType.NULL],
+    properties={
+        "parts": Schema(
+            type=OpenAPIType.ARRAY,
+            items=Schema(
+                type=OpenAPIType.OBJECT,
+                properties={"path": _TEXT, "payload": _TEXT, "payloadType": _TEXT},
+                required=["path", "payload", "payloadType"],
+            ),
+        )
+    },
+)
+_OPTIONAL = ("creationPayload", "executionData", "definition")
 
 #: The name of the scheme of Fabric's two tokens.
 SECURITY_SCHEME = "SubjectAndAppToken1.0"
@@ -145,7 +159,7 @@ class RemoteCreateOperation(RemoteStateOperation):
     """The description of the remote-jobs create."""
 
     def _data(self) -> dict[str, Schema]:
-        return {"executionData": _PAYLOAD}
+        return {"executionData": _PAYLOAD, "definition": _DEFINITION}
 
 
 def correct_answer_schemas(description: OpenAPI) -> None:

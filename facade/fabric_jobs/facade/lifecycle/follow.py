@@ -20,6 +20,11 @@ _ENDS: dict[JobInstanceStatus, tuple[type[events.KnownEvent], type[EventData]]] 
 }
 
 
+def dispatch_of(payload: bytes, definition: bytes) -> Dispatch:
+    """The part of an event that dispatches an attempt."""
+    return Dispatch(Raw(payload), Raw(definition) if definition else UNSET)
+
+
 def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
     """The event that ends the job in this status; `changes` are further fields of the state."""
     kind, data = _ENDS[status]
@@ -42,7 +47,7 @@ def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> ev
         events.Requeued,
         stamp,
         _data=lambda **data: RequeuedData(
-            reason=reason, dispatch=Dispatch(Raw(job.payload)), **data
+            reason=reason, dispatch=dispatch_of(job.payload, job.definition), **data
         ),
         attempt=job.state.attempt + 1,
         dispatch_time=stamp.time,

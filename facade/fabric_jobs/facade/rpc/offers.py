@@ -62,7 +62,7 @@ class OfferLoop:
                 continue
             session.offer(_offer_of(stored))
             self._offered[run] = now
-            room -= len(stored.job.payload)
+            room -= len(stored.job.payload) + len(stored.job.definition)
             if not session.free_slots or room < 0:
                 return
 
@@ -76,4 +76,5 @@ def _offer_of(stored: StoredJob) -> pb.Offer:
             event_id=job.dispatch_id, partition=stored.partition, offset=stored.offset
         ),
         payload=job.payload,
+        definition=job.definition,
     )

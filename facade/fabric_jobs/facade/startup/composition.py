@@ -89,6 +89,7 @@ async def serve(settings: FacadeSettings) -> None:
                 Operations(jobs, AdmissionControl(authentication, rules, replica.has_room)),
                 settings.base_path,
                 settings.body_limit_bytes,
+                settings.definition_limit_bytes,
                 health,
                 settings.docs,
             )

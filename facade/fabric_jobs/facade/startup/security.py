@@ -94,7 +94,8 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
             client_id=canonical_guid(settings.client_id),
             fabric_app_ids=frozenset(map(parse_guid, settings.fabric_app_ids)),
             skew_s=settings.clock_skew_s,
-        )
+        ),
+        settings.authority_refresh_s,
     )
 
 
@@ -172,5 +173,5 @@ def http_limits(settings: FacadeSettings) -> HttpLimits:
     return HttpLimits(
         idle_s=settings.http_idle_s,
         connections=affordable_connections(settings.http_connections),
-        body_bytes=settings.body_limit_bytes,
+        body_bytes=settings.body_limit_bytes + settings.definition_limit_bytes,
     )
