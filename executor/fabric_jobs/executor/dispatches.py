@@ -39,6 +39,11 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
         """The key of the attempt's handler: item type and job type."""
         return self.item_type, self.job_type
 
+    @property
+    def content_bytes(self) -> int:
+        """The bytes of the payload and the definition, which may be most of what it holds."""
+        return len(self.payload) + len(self.definition)
+
     def claim(self, policy: Policy) -> pb.Claim:
         """Returns the stream entry that claims this attempt."""
         return pb.Claim(
