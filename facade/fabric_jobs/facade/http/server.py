@@ -1,8 +1,8 @@
 """The HTTP server of a replica. It runs in the same event loop as the rest of the facade.
 
 The server is uvicorn, with limits in `protocol`. Granian 2.8's embedded server was measured as an
-alternative, with an application that answers at once: it answers as many requests (16,000 to
-17,000 a second; uvicorn with `JoiningTransport` 16,000 to 18,000) for a third more CPU time. It has
+alternative, with an application that answers at once: it takes 27 µs of CPU time a request, and
+uvicorn with `JoiningTransport` 19 µs; both answer about 17,000 requests a second there. It has
 limits for the size and the time of headers, but none for the time of a body, for the number of
 connections or for the bytes that a client leaves unread; its refusals have no body; and it calls
 its embedded server experimental.
