@@ -19,8 +19,9 @@ DEFINITION = {
     "type": ["object", "null"],
     "properties": {"parts": {"type": "array", "items": PART}},
 }
-ITEM_TYPE = {"type": "string", "minLength": 1, "maxLength": 64}
-JOB_TYPE = {"type": "string", "minLength": 1, "maxLength": 96}
+NAME = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$"}
+ITEM_TYPE = NAME | {"maxLength": 64}
+JOB_TYPE = NAME | {"maxLength": 96}
 TIME = {"type": "string", "format": "date-time"}
 
 ITEM_PARTS: dict[str, object] = {"workspaceId": GUID, "itemType": ITEM_TYPE, "itemId": GUID}
