@@ -10,7 +10,7 @@ from fabric_jobs.contract import events, heartbeats, jobs, nesting
 from fabric_jobs.executor import outbox
 from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
-from fabric_jobs.facade.http import correlation, instance
+from fabric_jobs.facade.http import correlation, instance, limits
 from fabric_jobs.facade.monitor import live, timeline
 from fabric_jobs.facade.rpc import bounds, offers, progress, server, service, session
 from fabric_jobs.facade.settings import FacadeSettings
@@ -79,9 +79,44 @@ def page() -> str:
 
 def _http() -> list[Row]:
     """The bounds of the HTTP facade."""
-    body = FacadeSettings().body_limit_bytes
+    settings, closed = FacadeSettings(), "the connection is closed"
+    body, definition = settings.body_limit_bytes, settings.definition_limit_bytes
     return [
+        Row("request line and headers together", _bytes(limits.MAX_HEAD_BYTES), "431"),
+        Row("headers", _number(limits.MAX_HEADERS), "431"),
+        Row(
+            "from a new connection, or from a request's first byte, to the end of the headers",
+            f"{limits.HEAD_S:.0f} s",
+            "408; the connection of a silent client is closed",
+        ),
+        Row("from the end of the headers to the end of the body", f"{limits.BODY_S:.0f} s", "408"),
+        Row(
+            "requests that wait for an answer on one connection",
+            _number(limits.MAX_PIPELINED),
+            closed,
+        ),
+        Row("time for which a client leaves an answer unread", f"{limits.UNREAD_S:.0f} s", closed),
+        Row(
+            "time between two requests on a connection",
+            f"{settings.http_idle_s:.0f} s (`FABRIC_JOBS_HTTP_IDLE_S`)",
+            closed,
+        ),
+        Row(
+            "connections at a time",
+            f"{_number(settings.http_connections)} (`FABRIC_JOBS_HTTP_CONNECTIONS`)",
+            "the connection that waited longest without a request is closed; 503 if there is none",
+        ),
+        Row(
+            "further connections for `/livez`, `/readyz` and `/metrics` only",
+            _number(limits.PROBE_CONNECTIONS),
+            "the oldest of them is closed",
+        ),
         Row("a request's body", f"{_bytes(body)} (`FABRIC_JOBS_BODY_LIMIT_BYTES`)", "413"),
+        Row(
+            "an item's definition",
+            f"{_bytes(definition)} (`FABRIC_JOBS_DEFINITION_LIMIT_BYTES`)",
+            "413",
+        ),
         Row(
             "levels of arrays and objects in a creation payload",
             _number(nesting.MAX_NESTING),

@@ -306,7 +306,8 @@ async def test_connection_advice_for_each_fault_names_the_setting_to_change(
     ]
 
     certificate_advice = (
-        "The facade may require a certificate from an authority that it trusts: set "
+        "This may be no facade's gRPC address, but Kafka's, for example. Or the facade requires a "
+        "certificate from an authority that it trusts: set "
         "FABRIC_JOBS_FACADES_TLS_CERT_FILE."
     )
     assert advice == [

@@ -29,8 +29,10 @@ from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.runtime.kafka.clients import connect_client, map_authorization_errors
+from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.executor")
+_poison = LogSummary(log)
 
 POLL_MS = 500
 #: The largest number of records that one poll takes. The event loop does nothing else meanwhile.
@@ -169,7 +171,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             return events.decode(record.value)
         except NotAnEventError as error:
             metrics.POISON.add(1)
-            log.warning(
+            _poison.add(
                 "intake: the record at partition %d, offset %d is not an event: %s",
                 record.partition,
                 record.offset,

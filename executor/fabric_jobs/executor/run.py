@@ -14,7 +14,7 @@ from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import NoThreadError
 from fabric_jobs.executor.final_report import make_final_report
 from fabric_jobs.executor.handler_task import HandlerTask
-from fabric_jobs.executor.handlers import Handler
+from fabric_jobs.executor.handlers import Handler, decode_item_definition
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.progress_sender import ProgressSender
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
@@ -184,6 +184,7 @@ class Run:
                 workspace_id=dispatched.workspace_id,
                 item_id=dispatched.item_id,
                 tenant_id=dispatched.tenant_id,
+                definition=decode_item_definition(dispatched.definition),
                 invoke_type=dispatched.invoke_type,
                 activity_id=dispatched.activity_id,
                 request_id=dispatched.request_id,

@@ -21,6 +21,11 @@ REQUEST_SECONDS = REGISTRY.histogram(
     *("operation", "status"),
     bounds=_ANSWER_BOUNDS_S,
 )
+HTTP_REFUSALS = REGISTRY.counter(
+    "fabric_jobs_http_refusals_total",
+    "Requests that the HTTP server refused by its limits, before the application, by error code.",
+    "code",
+)
 RPC_SECONDS = REGISTRY.histogram(
     "fabric_jobs_rpc_seconds",
     "Duration of unary gRPC calls, by gRPC status code.",

@@ -86,12 +86,23 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Seconds that a command may take before the facade answers 503 over HTTP, or UNAVAILABLE over
     #: gRPC.
     append_deadline_s: Annotated[float, Meta(gt=0)] = 3.0
-    #: The largest request body, in bytes.
+    #: The HTTP connections at a time. Beyond them, a connection without a request in progress is
+    #: closed for each new one. At most half of the files that the process may open.
+    http_connections: Annotated[int, Meta(ge=16, le=1_000_000)] = 1000
+    #: Seconds after which a connection without a request is closed. It is longer than what proxies
+    #: and HTTP clients wait, so that they close first, and no request meets a closed connection.
+    http_idle_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    #: The largest request body, in bytes, without an item's definition.
     body_limit_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
+    #: The largest definition of an item in a request, in bytes.
+    definition_limit_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024
     #: Whether the HTTP API accepts only Fabric as its caller. `off` is allowed on loopback only.
     authentication: Literal["on", "off"] = "on"
     #: The address of the authority that signs Fabric's tokens.
     authority: Url = "https://login.microsoftonline.com"
+    #: Seconds between two fetches of the authority's keys. A key that the authority has withdrawn
+    #: is accepted for so long at most, if the authority can be reached.
+    authority_refresh_s: Annotated[float, Meta(ge=10, le=86_400)] = 300.0
     #: The tenant that published the workload. Fabric's app token must be of this tenant.
     publisher_tenant_id: Guid = ""
     #: The workload's Application ID URI, which is the audience of v1 tokens.

@@ -46,6 +46,8 @@ class Dispatch(Struct, frozen=True, rename="camel"):
 
     #: The creation payload as JSON, at most 64 levels deep; `null` if the request had none.
     payload: Raw
+    #: The item's definition as JSON, an object with `parts`; absent if the request had none.
+    definition: Raw | UnsetType = UNSET
 
 
 class EventData(Struct, frozen=True, kw_only=True, rename="camel"):

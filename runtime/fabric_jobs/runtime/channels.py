@@ -38,7 +38,8 @@ _ADVICE = {
     f"{variable(_FILES['ca'])} to the authority that signed it.",
     "Hostname Verification": "Connect by a host name that the facade's certificate contains.",
     "WRONG_VERSION_NUMBER": f"The facade does not use TLS: leave {variable(_FILES['cert'])} empty.",
-    "Socket closed": "The facade may require a certificate from an authority that it trusts: set "
+    "Socket closed": "This may be no facade's gRPC address, but Kafka's, for example. Or the "
+    "facade requires a certificate from an authority that it trusts: set "
     f"{variable(_FILES['cert'])}.",
 }
 

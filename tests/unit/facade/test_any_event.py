@@ -28,7 +28,7 @@ from fabric_jobs.contract.events import Event, decode, encode
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
 from fabric_jobs.executor.dispatches import attempt_from_event
-from fabric_jobs.facade.http.bodies import state_response
+from fabric_jobs.facade.http.answers import state_response
 from fabric_jobs.facade.lifecycle import (
     Claim,
     Command,
@@ -53,7 +53,7 @@ from fabric_jobs.facade.lifecycle import (
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.monitor.pages import TimelineView
 from fabric_jobs.facade.monitor.render import Renderer
-from fabric_jobs.facade.monitor.timeline import Timeline
+from fabric_jobs.facade.monitor.timeline import Timeline, row_of
 from fabric_jobs.facade.replica import Change, Filter, Identity, Replica, Store
 from fabric_jobs.facade.roster import LastHeartbeat, Roster
 from fabric_jobs.facade.rpc.convert import change_to_proto, executor_to_proto, job_to_proto
@@ -194,7 +194,7 @@ def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:
             replica.apply(records, {0: len(records)})
         for change in changes:
             value = encode(change.event)
-            timeline.add(change.event)
+            timeline.add(row_of(change.event))
             history.append(in_record(change.event, value))
             pb.WatchJobsResponse.FromString(change_to_proto(change).SerializeToString())
             attempt_from_event(change.event, 0, 0)

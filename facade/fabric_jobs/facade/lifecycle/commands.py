@@ -29,6 +29,8 @@ class Request(Struct, frozen=True, kw_only=True):
     request_hash: str
     #: The creation payload as JSON; `null` if the request had none.
     payload: bytes = b"null"
+    #: The item's definition as JSON; empty if the request had none.
+    definition: bytes = b""
     activity_id: str | None = None
     request_id: str | None = None
     traceparent: str | None = None

@@ -32,6 +32,11 @@ _NO_MORE_ATTEMPTS = ErrorResponse(
 )
 
 
+def dispatch_of(payload: bytes, definition: bytes) -> Dispatch:
+    """The part of an event that dispatches an attempt."""
+    return Dispatch(Raw(payload), Raw(definition) if definition else UNSET)
+
+
 def end(
     job: Job,
     stamp: Stamp,
@@ -78,7 +83,7 @@ def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> ev
         events.Requeued,
         stamp,
         _data=lambda **data: RequeuedData(
-            reason=reason, dispatch=Dispatch(Raw(job.payload)), **data
+            reason=reason, dispatch=dispatch_of(job.payload, job.definition), **data
         ),
         attempt=job.state.attempt + 1,
         dispatch_time=stamp.time,

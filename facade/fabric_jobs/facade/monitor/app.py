@@ -81,7 +81,10 @@ class Monitor:
 
         async def call(scope: Scope, receive: Receive, send: Send) -> None:
             is_http = scope["type"] == ScopeType.HTTP
-            for_monitor = is_http and f"{scope['path']}/".startswith(f"{PATH}/")
+            # No file's name has a NUL, and a path with one is nobody's: Fabric's API answers 404.
+            for_monitor = (
+                is_http and f"{scope['path']}/".startswith(f"{PATH}/") and "\0" not in scope["path"]
+            )
             await (self._secured if for_monitor else app)(scope, receive, send)
 
         return call

@@ -16,8 +16,11 @@ from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.queries import Backlog
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
+from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.replica")
+_poison = LogSummary(log)
+_forks = LogSummary(log, logging.ERROR)
 
 #: In Python 3.11 the look-up of an enum member by its class costs more than the comparison.
 _APPLIED = Verdict.APPLIED
@@ -173,7 +176,7 @@ class Replica:
             return decode(record.value)
         except NotAnEventError as error:
             self.counts["poison"] += 1
-            log.warning(
+            _poison.add(
                 "skipped a record that is no event, partition %d offset %d: %s",
                 record.partition,
                 record.offset,
@@ -217,7 +220,7 @@ class Replica:
             return
         self.counts[verdict.value] += 1
         if verdict is Verdict.FORKED:
-            log.error(
+            _forks.add(
                 "the log is forked: event %s of job %s, partition %d offset %d, follows %s at "
                 "sequence %d, which is not what was applied",
                 event.id,

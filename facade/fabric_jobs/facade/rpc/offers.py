@@ -64,7 +64,7 @@ class OfferLoop:
             session.offer(_offer_of(stored))
             self._offered[run] = now
             slots -= 1
-            room -= len(stored.job.payload)
+            room -= len(stored.job.payload) + len(stored.job.definition)
             if not slots or room < 0:
                 return
 
@@ -78,4 +78,5 @@ def _offer_of(stored: StoredJob) -> pb.Offer:
             event_id=job.dispatch_id, partition=stored.partition, offset=stored.offset
         ),
         payload=job.payload,
+        definition=job.definition,
     )

@@ -63,6 +63,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             job=job_to_proto(stored.job),
             position=self._position(job_id),
             payload=stored.job.payload,
+            definition=stored.job.definition,
         )
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:

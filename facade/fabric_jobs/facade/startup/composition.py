@@ -26,6 +26,7 @@ from fabric_jobs.facade.startup.security import (
     grpc_address,
     grpc_security,
     http_address,
+    http_limits,
     monitor_access,
     record_codes,
 )
@@ -116,6 +117,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 Operations(jobs, AdmissionControl(authentication, rules, jobs.has_room)),
                 settings.base_path,
                 settings.body_limit_bytes,
+                settings.definition_limit_bytes,
                 health,
                 settings.docs,
             )
@@ -126,7 +128,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 )
                 app = monitor.mount_on(app)
             rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
-            http = HttpServer(app, *http_host_port)
+            http = HttpServer(app, *http_host_port, http_limits(settings))
             timers = Timers(jobs, replica, roster, leases, attention, lease_s)
             gauges = Gauges(
                 event_log,

@@ -5,7 +5,8 @@ import ssl
 
 from fabric_jobs.contract.guids import canonical_guid, parse_guid
 from fabric_jobs.facade.auth import Authenticator, Trust
-from fabric_jobs.facade.http import AdmissionRules
+from fabric_jobs.facade.http import AdmissionRules, HttpLimits
+from fabric_jobs.facade.http.limits import affordable_connections
 from fabric_jobs.facade.log import RecordCodes, read_ring
 from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
@@ -93,7 +94,8 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
             client_id=canonical_guid(settings.client_id),
             fabric_app_ids=frozenset(map(parse_guid, settings.fabric_app_ids)),
             skew_s=settings.clock_skew_s,
-        )
+        ),
+        settings.authority_refresh_s,
     )
 
 
@@ -163,4 +165,13 @@ def admission_rules(settings: FacadeSettings) -> AdmissionRules:
         job_types=frozenset(settings.job_types),
         tenant_creates_per_s=settings.tenant_creates_per_s,
         tenant_unfinished_jobs=settings.tenant_unfinished_jobs,
+    )
+
+
+def http_limits(settings: FacadeSettings) -> HttpLimits:
+    """The limits of the HTTP server."""
+    return HttpLimits(
+        idle_s=settings.http_idle_s,
+        connections=affordable_connections(settings.http_connections),
+        body_bytes=settings.body_limit_bytes + settings.definition_limit_bytes,
     )

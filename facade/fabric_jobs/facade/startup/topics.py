@@ -14,7 +14,8 @@ RETENTION_MS = MIN_RETENTION_MS + timedelta(days=1) // timedelta(milliseconds=1)
 #: A heartbeat is of no use after one lease, and a lease is at most an hour.
 HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
 MAX_HEARTBEAT_BYTES = 512 * 1024
-#: The largest event without its payload: the state, two errors of maximal size, the progress.
+#: The largest event without payload and definition: the state, two errors of maximal size, the
+#: progress.
 MAX_EVENT_REST_BYTES = 64 * 1024
 
 
@@ -26,7 +27,9 @@ def events(settings: FacadeSettings) -> TopicSpec:
         exact_partitions=True,
         min_retention_ms=MIN_RETENTION_MS,
         retention_ms=RETENTION_MS,
-        max_record_bytes=settings.body_limit_bytes + MAX_EVENT_REST_BYTES,
+        max_record_bytes=(
+            settings.body_limit_bytes + settings.definition_limit_bytes + MAX_EVENT_REST_BYTES
+        ),
         create=settings.create_topics,
     )
 

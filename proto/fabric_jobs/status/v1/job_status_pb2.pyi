@@ -338,14 +338,16 @@ class Undecided(_message.Message):
     def __init__(self, message: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("job", "record", "payload")
+    __slots__ = ("job", "record", "payload", "definition")
     JOB_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
     job: Job
     record: Record
     payload: bytes
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    definition: bytes
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
 
 class GetJobRequest(_message.Message):
     __slots__ = ("job_id",)
@@ -354,14 +356,16 @@ class GetJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class GetJobResponse(_message.Message):
-    __slots__ = ("job", "position", "payload")
+    __slots__ = ("job", "position", "payload", "definition")
     JOB_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
     job: Job
     position: Position
     payload: bytes
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    definition: bytes
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("statuses", "job_type", "page_size", "page_token", "item_type", "workspace_id", "item_id", "exhausted", "start_create_time", "end_create_time")

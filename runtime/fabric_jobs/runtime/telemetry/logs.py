@@ -1,7 +1,12 @@
-"""Logging for people or as JSON. Every line carries the ids of the job and request it concerns."""
+"""Logging for people or as JSON. Every line carries the ids of the job and request it concerns.
+
+A line holds texts of strangers: paths, headers, ids, exceptions. So the formatters cut and escape
+them, whoever logs them: programs of ours, libraries and handlers.
+"""
 
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,10 +14,20 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from math import isfinite
+from textwrap import indent
+from typing import Any
 
 from opentelemetry import trace
 
 from fabric_jobs.runtime.settings import LogFormat
+from fabric_jobs.runtime.text import (
+    describe_exception,
+    escape,
+    escape_lines,
+    format_exception,
+    truncate,
+    truncate_start,
+)
 
 #: Seconds between two lines of the same outage.
 OUTAGE_INTERVAL_S = 60.0
@@ -93,40 +108,70 @@ def _all_ids() -> dict[str, str]:
     }
 
 
-class _ConsoleFormatter(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+class _SafeFormatter(logging.Formatter):
+    """Bounds what a record's author and an exception's author can put into a line."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        ids = "".join(f" {name}={value}" for name, value in _all_ids().items())
-        return super().formatMessage(record) + ids
+    def message_of(self, record: logging.LogRecord) -> str:
+        """Returns the record's message, cut; a message that can't be made is said to be so."""
+        try:
+            return truncate(record.getMessage())
+        except Exception as error:
+            return f"{record.msg!r:.200} can't be formatted: {describe_exception(error)}"
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return truncate_start(format_exception(ei[1])) if ei[1] else ""
 
 
-class _JsonFormatter(logging.Formatter):
+class _ConsoleFormatter(_SafeFormatter):
+    """A line for people. What comes below it, such as a traceback, is indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        ids = "".join(f" {name}={_console_value(value)}" for name, value in _all_ids().items())
+        line = f"{self.formatTime(record)} {record.levelname} {record.name} "
+        line += escape(self.message_of(record)) + ids
+        below = [self.formatException(record.exc_info)] if record.exc_info else []
+        if record.stack_info:
+            below.append(truncate_start(record.stack_info))
+        # Indented, so that no text of an exception looks like a further line of the log.
+        return "\n".join([line, *(indent(escape_lines(text), "  ") for text in below if text)])
+
+
+class _JsonFormatter(_SafeFormatter):
+    """A JSON object on one line."""
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self.message_of(record),
             **_all_ids(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
-            line["stack"] = record.stack_info
+            line["stack"] = truncate_start(record.stack_info)
         hidden = _STANDARD | line.keys()
         extra = {
             name: _json_value(value) for name, value in vars(record).items() if name not in hidden
         }
-        return json.dumps(line | extra)
+        # ASCII alone, in which one control character is left.
+        return json.dumps(line | extra).replace("\x7f", "\\u007f")
+
+
+def _console_value(value: str) -> str:
+    """Returns the value of an id; one that could be taken for several ids is quoted."""
+    value = escape(value)
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[\s="]', value) else value
 
 
 def _json_value(value: object) -> object:
     """Returns a value of `extra` as JSON supports it; an unsupported value becomes a text."""
     if isinstance(value, float):
         return value if isfinite(value) else str(value)
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    return truncate(str(value))
 
 
 _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {

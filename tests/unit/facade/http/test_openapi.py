@@ -26,7 +26,7 @@ Client = TestClient[Any]
 def client(*, docs: bool) -> Client:
     """A client of the application; no test here reaches an operation."""
     operations, health = cast("Operations", object()), cast("ReplicaHealth", object())
-    return TestClient(http_app(operations, BASE, 1024, health, docs))
+    return TestClient(http_app(operations, BASE, 1024, 1024, health, docs))
 
 
 @pytest.fixture(scope="module")
