@@ -1,6 +1,7 @@
 """The sessions of the executors that are connected to this replica."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_hello
 from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+log = logging.getLogger("fabric_jobs.sessions")
 
 
 class Sessions:
@@ -73,6 +76,7 @@ class Sessions:
             with suppress(asyncio.CancelledError, OutOfBoundsError):
                 await reading
         if session.fault:
+            log.warning("ended the session of executor %s: %s", executor_id, session.fault)
             await abort_invalid(context, "INVALID_MESSAGE", f"The stream ends: {session.fault}.")
 
     def _on_change(self, change: Change) -> None:
