@@ -113,12 +113,12 @@ def _http() -> list[Row]:
         ),
         Row("a request's body", f"{_bytes(body)} (`FABRIC_JOBS_BODY_LIMIT_BYTES`)", "413"),
         Row(
-            "an item's definition",
+            "an item's definition, in addition",
             f"{_bytes(definition)} (`FABRIC_JOBS_DEFINITION_LIMIT_BYTES`)",
             "413",
         ),
         Row(
-            "levels of arrays and objects in a creation payload",
+            "levels of arrays and objects in a creation payload or a definition",
             _number(nesting.MAX_NESTING),
             _BAD_REQUEST,
         ),
@@ -128,7 +128,7 @@ def _http() -> list[Row]:
         Row(
             "`ActivityId`, `RequestId`",
             f"{correlation.MAX_ID_CHARS} characters",
-            "left out of the answer and the job",
+            _CUT,
         ),
     ]
 
