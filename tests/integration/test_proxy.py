@@ -1,25 +1,27 @@
 """deploy/haproxy.cfg in HAProxy itself, before a server that answers every request with 200."""
 
 import asyncio
-import re
-import shutil
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from fabric_jobs.contract.jobs import ErrorResponse
 from fabric_jobs.facade.auth.authenticator import MAX_TOKEN_CHARS
-from fabric_jobs.facade.http.errors import MEANINGS, RETRY_AFTER_S, Code
+from fabric_jobs.facade.http.errors import RETRY_AFTER_S, Code
 from fabric_jobs.facade.settings import FacadeSettings
 from tests.support.apache_kafka import reserve_port
+from tests.support.haproxy import (
+    Answer,
+    answer_from,
+    ask,
+    assert_errors_have_fabrics_form,
+    assert_fabric_error,
+    run_haproxy,
+)
 from tests.support.paths import ROOT
-from tests.support.requirements import missing
 
 CONFIG = (ROOT / "deploy" / "haproxy.cfg").read_text()
 POLL = f"{FacadeSettings().base_path}/workspaces/1/items/A/2/jobTypes/b/instances/3"
@@ -42,68 +44,25 @@ class Upstream(BaseHTTPRequestHandler):
         """Prints nothing."""
 
 
-def start_proxy(folder: Path, upstream: int) -> tuple[subprocess.Popen[bytes], int]:
-    """HAProxy with one facade at the port; its own port for HTTP, once it listens there."""
-    if shutil.which("haproxy") is None:
-        missing("HAProxy", "no haproxy on PATH: install it")
+@contextmanager
+def start_proxy(folder: Path, upstream: int) -> Iterator[int]:
+    """HAProxy with one facade at the port: its own port for HTTP."""
     with reserve_port() as http, reserve_port() as grpc, reserve_port() as nobody:
         port, grpc_port, dead = (each.getsockname()[1] for each in (http, grpc, nobody))
     # The second facade is not there. The client has 1 second instead of 10.
-    moved = CONFIG.replace("timeout http-request 10s", "timeout http-request 1s")
-    for old, new in {":5000": port, ":5001": grpc_port, ":5010": upstream, ":5020": dead}.items():
-        moved = re.sub(rf"(bind |127\.0\.0\.1){old}\b", rf"\g<1>:{new}", moved)
-    (folder / "haproxy.cfg").write_text(moved.replace("bind :", "bind 127.0.0.1:"))
-    log = (folder / "log").open("wb")
-    with log:
-        process = subprocess.Popen(
-            ["haproxy", "-db", "-f", folder / "haproxy.cfg"], stdout=log, stderr=log
-        )
-    return process, port
-
-
-async def ask(port: int, path: str, *headers: str, verb: str = "GET") -> tuple[int, str, bytes]:
-    """Sends the path as it is, without the rewriting of an HTTP client: status, head and body."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-            break
-        except ConnectionError:
-            assert time.monotonic() < deadline, "the proxy does not listen"
-            await asyncio.sleep(0.05)
-    lines = [f"{verb} {path} HTTP/1.1", "Host: proxy", "Connection: close", *headers, "", ""]
-    writer.write("\r\n".join(lines).encode())
-    return await answer_from(reader, writer)
-
-
-async def answer_from(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> tuple[int, str, bytes]:
-    """The status, head and body of the answer that ends with the connection."""
-    async with asyncio.timeout(10):
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-    writer.close()
-    return int(head.split()[1]), head.decode(), body
-
-
-def assert_fabric_error(answer: tuple[int, str, bytes], status: int, code: Code) -> None:
-    """The answer is the proxy's own, and its body is Fabric's `ErrorResponse`."""
-    assert answer[0] == status
-    error = msgspec.json.decode(answer[2], type=ErrorResponse)
-    assert error.error_code == code
-    assert (error.source, error.is_permanent) == MEANINGS[code][1:]
-    assert "content-type: application/json" in answer[1].lower()
+    hurried = CONFIG.replace("timeout http-request 10s", "timeout http-request 1s")
+    ports = {5000: port, 5001: grpc_port, 5010: upstream, 5020: dead}
+    with run_haproxy(folder, hurried, ports):
+        yield port
 
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[int]:
     """The proxy's port; behind it are one facade and an address where nobody listens."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    process, port = start_proxy(tmp_path, server.server_port)
-    yield port
-    process.kill()
-    process.wait()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with start_proxy(tmp_path, server.server_port) as port:
+        yield port
     server.shutdown()
     server.server_close()
 
@@ -156,7 +115,7 @@ async def test_a_head_that_fits_into_no_buffer_is_400(proxy: int) -> None:
     assert status == 400
 
 
-async def sent_slowly(proxy: int, text: str) -> tuple[int, str, bytes]:
+async def sent_slowly(proxy: int, text: str) -> Answer:
     """The answer to a request that goes no further."""
     assert (await ask(proxy, "/readyz"))[0] == 200
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy)
@@ -182,12 +141,8 @@ async def test_no_ready_facade_is_503_with_the_time_to_wait(tmp_path: Path) -> N
     """As a facade itself says it."""
     with reserve_port() as nobody:
         upstream = nobody.getsockname()[1]
-        process, port = start_proxy(tmp_path, upstream)
-        try:
+        with start_proxy(tmp_path, upstream) as port:
             answer = await ask(port, POLL)
-        finally:
-            process.kill()
-            process.wait()
 
     assert_fabric_error(answer, 503, Code.UNAVAILABLE)
     assert f"retry-after: {RETRY_AFTER_S}" in answer[1].lower()
@@ -206,10 +161,4 @@ async def test_a_change_of_a_servers_state_is_logged_once(proxy: int, tmp_path: 
 
 def test_every_error_of_the_proxy_has_fabrics_form() -> None:
     """Each body decodes, and means what the facade's own table says."""
-    bodies = re.findall(r"http-error status (\d+) .* string '(.*)'", CONFIG)
-
-    assert {status for status, _ in bodies} == {"404", "408", "500", "502", "503", "504"}
-    for _, body in bodies:
-        error = msgspec.json.decode(body, type=ErrorResponse)
-        meaning = MEANINGS[Code(error.error_code)]
-        assert (error.source, error.is_permanent) == (meaning.source, meaning.permanent)
+    assert_errors_have_fabrics_form(CONFIG)
