@@ -25,7 +25,7 @@ from tenacity import retry, retry_if_result, wait_random_exponential
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.outbox import Outbox
 from fabric_jobs.executor.status_client import Accepted, Refused
-from fabric_jobs.runtime.channels import connection_advice, open_channel
+from fabric_jobs.runtime.channels import CLIENT_KEEPALIVE, connection_advice, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -33,8 +33,7 @@ from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 log = logging.getLogger("fabric_jobs.executor")
 
 CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    *CLIENT_KEEPALIVE,
     ("grpc.keepalive_permit_without_calls", 1),
     # The facade bounds the size of a message, which carries the payloads of offers.
     ("grpc.max_receive_message_length", -1),

@@ -1,4 +1,4 @@
-"""gRPC channels from a client to a facade, in plain text or with mutual TLS."""
+"""gRPC channels from a client to a facade, with or without mutual TLS, and their keepalive."""
 
 import ssl
 from collections.abc import Sequence
@@ -7,6 +7,25 @@ import grpc
 
 from fabric_jobs.runtime.settings import ClientSettings, variable
 from fabric_jobs.runtime.tls import PemFiles, mutual_tls
+
+#: Seconds between two keepalive pings of a client. With pings a client notices that a facade's
+#: machine is gone.
+PING_INTERVAL_S = 20
+#: Seconds that the answer to a ping may take; then the client gives up the connection.
+PING_TIMEOUT_S = 10
+#: The shortest seconds between two pings of a client that a server accepts. By gRPC's default of 5
+#: minutes a server ends the connection of a client whose stream carries no message for a while.
+MIN_PING_INTERVAL_S = 10
+#: Options of a client's channel.
+CLIENT_KEEPALIVE = (
+    ("grpc.keepalive_time_ms", PING_INTERVAL_S * 1000),
+    ("grpc.keepalive_timeout_ms", PING_TIMEOUT_S * 1000),
+)
+#: Options of a server.
+SERVER_KEEPALIVE = (
+    ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_S * 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
 
 _FILES = {part: f"facades_tls_{part}_file" for part in ("ca", "cert", "key")}
 #: What to change, by a phrase that gRPC's error has when a connection fails.

@@ -4,6 +4,7 @@ import re
 
 from fabric_jobs.facade.rpc import server, service, session
 from fabric_jobs.facade.rpc.authorization import ROLES
+from fabric_jobs.runtime.channels import MIN_PING_INTERVAL_S
 from fabric_jobs.status.v1.job_status_pb2 import DESCRIPTOR
 from tests.support.pages import limits, section
 
@@ -23,7 +24,7 @@ def test_limits_table_has_the_numbers_of_the_code() -> None:
     assert limits(PAGE, "Limits") == [
         server.MAX_MESSAGE_BYTES // 1024**2,
         server.MAX_STREAMS,
-        10,  # seconds: gRPC's minimum interval of pings, in the server's options
+        MIN_PING_INTERVAL_S,
         session.MAX_PENDING_ENTRIES,
         service.MAX_WATCH_BACKLOG,
     ]

@@ -13,7 +13,12 @@ from google.rpc.status_pb2 import Status
 from fabric_jobs.cli.clients.limits import TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.cli.run import run_or_exit
-from fabric_jobs.runtime.channels import connection_advice, facade_tls, open_channel
+from fabric_jobs.runtime.channels import (
+    CLIENT_KEEPALIVE,
+    connection_advice,
+    facade_tls,
+    open_channel,
+)
 from fabric_jobs.runtime.settings import ClientSettings, SettingsError, from_env
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -22,9 +27,7 @@ MAX_PAGE_SIZE = 1000
 _CHANNEL_OPTIONS = [
     # The address is internal, and a proxy that the environment names can't reach it.
     ("grpc.enable_http_proxy", 0),
-    # With pings a watch notices that a facade's machine is gone. Servers refuse more pings.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    *CLIENT_KEEPALIVE,
 ]
 #: The commands that help, by the reason of an error.
 _REMEDIES = {
@@ -109,10 +112,17 @@ class StatusApi:
         `UnavailableError` if the facade stops.
         """
         call = self._stub.WatchJobs(pb.WatchJobsRequest(job_id=job_id))
+        began = False
         try:
             async for event in call:
+                began = True
                 yield event
         except grpc.aio.AioRpcError as error:
+            if began and error.code() is grpc.StatusCode.UNAVAILABLE and not _reason(error):
+                raise UnavailableError(
+                    f"The connection to the facade at {self.address} broke: {error.details()}. "
+                    "Watch again."
+                ) from error
             raise self._error(error) from error
         finally:
             call.cancel()

@@ -18,6 +18,7 @@ from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.facade.rpc.tls import server_credentials
+from fabric_jobs.runtime.channels import SERVER_KEEPALIVE
 from fabric_jobs.runtime.settings import address_of
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2_grpc
@@ -28,12 +29,10 @@ GRACE_S = 5.0
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 #: Bound of the calls and streams of one connection at the same time; more wait at the client.
 MAX_STREAMS = 100
-_OPTIONS = [
+OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    # Executors ping every 20 s. The default of gRPC ends a connection with more than one in 5 min.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    *SERVER_KEEPALIVE,
     ("grpc.so_reuseport", 0),
 ]
 
@@ -68,7 +67,7 @@ class RpcServer:
         self._service = JobStatusService(jobs, replica, roster, sessions)
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
-            options=_OPTIONS, interceptors=[InstrumentationInterceptor(), *authorization]
+            options=OPTIONS, interceptors=[InstrumentationInterceptor(), *authorization]
         )
         # The generated code has no annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]
