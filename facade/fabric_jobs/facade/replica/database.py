@@ -43,6 +43,7 @@ CREATE TABLE jobs (
   job_type TEXT NOT NULL,
   status TEXT NOT NULL,
   exhausted INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
   queued_us INTEGER,
   due_us INTEGER,
   executor_id TEXT,
@@ -51,7 +52,8 @@ CREATE TABLE jobs (
   job BLOB NOT NULL
 );
 CREATE INDEX jobs_by_first ON jobs (partition, first_ms);
-CREATE INDEX jobs_queued ON jobs (item_type, job_type, queued_us) WHERE queued_us IS NOT NULL;
+CREATE INDEX jobs_queued ON jobs (item_type, job_type, priority, queued_us)
+  WHERE queued_us IS NOT NULL;
 CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
 CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE {UNFINISHED};

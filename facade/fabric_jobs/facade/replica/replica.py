@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import starmap
 from typing import NamedTuple
@@ -89,13 +89,13 @@ class Replica:
         return self._store.unfinished.due_job_ids(now, limit)
 
     def queued_jobs(
-        self, kinds: Sequence[JobKind], before: datetime, limit: int
+        self, kinds: Collection[JobKind], now: datetime, min_wait: timedelta, limit: int
     ) -> Sequence[StoredJob]:
-        """At most `limit` jobs that wait for a claim, the longest first.
+        """At most `limit` jobs that wait for a claim, in the order in which they should start.
 
-        Only jobs of these kinds that were dispatched at the time `before` or earlier.
+        Only jobs of these kinds that have waited for `min_wait` at the time `now`.
         """
-        return self._store.unfinished.queued_jobs(kinds, before, limit)
+        return self._store.unfinished.queued_jobs(kinds, now, min_wait, limit)
 
     async def backlog(self) -> Backlog:
         """The numbers of jobs that are not final, as of the call."""

@@ -1,7 +1,7 @@
 """One executor's stream: reads claims, reports and heartbeats; sends answers and requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
@@ -12,6 +12,7 @@ from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.entries import answer_claim, answer_report
 from fabric_jobs.facade.rpc.progress import ProgressThrottle
+from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, kinds_of
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Bound of one stream's entries whose answers are not decided or not sent yet. The stream holds
@@ -27,11 +28,8 @@ class Session:
     def __init__(self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster) -> None:
         self.executor_id = hello.executor_id
         #: The kinds of jobs that the executor has handlers for.
-        self.kinds = _kinds_of(hello.job_types)
-        #: Those of `kinds` of which the executor takes more jobs now, by its last heartbeat.
-        self.accepted_kinds = self.kinds
-        #: How many more jobs the executor could run now.
-        self.free_slots = 0
+        self.kinds = kinds_of(hello.job_types)
+        self.slots = FreeSlots(hello)
         self._hello = hello
         self._jobs = jobs
         self._replica = replica
@@ -51,7 +49,8 @@ class Session:
 
     def offer(self, offer: pb.Offer) -> None:
         """Offers the executor a waiting attempt."""
-        self.free_slots -= 1
+        job = offer.job
+        self.slots.offer((job.job_id, job.attempt), JobKind(job.item_type, job.job_type))
         self._next_response.offers.append(offer)
         self._wake.set()
 
@@ -96,14 +95,18 @@ class Session:
     async def _handle(self, request: pb.SessionRequest) -> None:
         for claim in request.claims:
             await self._pending.acquire()
-            self._start(self._answer(answer_claim(self._jobs, self.executor_id, claim)))
+            self.slots.claim(_run_of(claim), self._kind_of(_run_of(claim)))
+            self._start(self._answer(self._answer_claim(claim)))
         for report in request.reports:
             await self._pending.acquire()
             self._start(self._answer(self._answer_report(report)))
         if request.HasField("heartbeat"):
-            full = _kinds_of(request.heartbeat.full_job_types)
-            self.accepted_kinds = tuple(kind for kind in self.kinds if kind not in full)
-            self.free_slots = request.heartbeat.free_slots
+            held = [_run_of(run) for run in (*request.heartbeat.runs, *request.heartbeat.claims)]
+            self.slots.beat(
+                request.heartbeat,
+                {run: self._kind_of(run) for run in held},
+                kinds_of(request.heartbeat.full_job_types),
+            )
             self._start(self._share_heartbeat(request.heartbeat))
             for run in request.heartbeat.runs:
                 self._check_run(run)
@@ -119,11 +122,24 @@ class Session:
         # Looked up only now, because another response may be next after the wait.
         self._next_response.answers.append(answer)
 
+    async def _answer_claim(self, claim: pb.Claim) -> pb.Answer:
+        answer = await answer_claim(self._jobs, self.executor_id, claim)
+        run = _run_of(claim)
+        if answer.HasField("refused"):
+            self.slots.free(run)
+        elif answer.HasField("accepted"):
+            self.slots.grant(run, self._kind_of(run))
+        return answer
+
     async def _answer_report(self, report: pb.Report) -> pb.Answer:
         if report.WhichOneof("outcome") == "progress":
             return await self._progress.answer(report)
         await self._progress.end(report)
-        return await self._decide_report(report)
+        answer = await self._decide_report(report)
+        invalid = answer.refused.reason == pb.REFUSAL_REASON_INVALID
+        if not (invalid or answer.HasField("undecided")):
+            self.slots.free(_run_of(report))
+        return answer
 
     async def _decide_report(self, report: pb.Report) -> pb.Answer:
         return await answer_report(self._jobs, self.executor_id, report)
@@ -150,6 +166,12 @@ class Session:
         self._tasks.discard(task)
         self._wake.set()
 
+    def _kind_of(self, run: RunKey) -> JobKind | None:
+        """The kind of the run's job; None if this replica has not read the job yet."""
+        if stored := self._replica.get(run[0]):
+            return JobKind(stored.job.state.item_type, stored.job.state.job_type)
+        return None
+
     def _check_run(self, run: pb.Run) -> None:
         """Repeats a pending cancel, and stops a run that is not this executor's by the fold."""
         stored = self._replica.get(run.job_id)
@@ -169,5 +191,5 @@ class Session:
             self._wake.set()
 
 
-def _kinds_of(job_types: Iterable[pb.JobType]) -> tuple[JobKind, ...]:
-    return tuple(JobKind(one.item_type, one.job_type) for one in job_types)
+def _run_of(entry: pb.Claim | pb.Report | pb.Run) -> RunKey:
+    return entry.job_id.lower(), entry.attempt

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
@@ -98,18 +100,49 @@ async def test_session_with_repeated_cancels_of_a_run_names_it_once_in_a_respons
     assert [run.job_id for run in response.cancels] == [JOB_ID]
 
 
-async def test_session_accepts_no_jobs_of_a_full_kind_until_the_next_heartbeat() -> None:
-    """Offers of that kind would crowd out offers of kinds for which the executor has room."""
+async def test_session_has_no_room_for_a_full_kind_until_the_next_heartbeat() -> None:
+    """A full kind has no room until the next heartbeat."""
     session = FakeFacade().session
-    kinds = session.accepted_kinds
+    (kind,) = session.kinds
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
-        yield pb.SessionRequest(heartbeat=pb.Heartbeat(full_job_types=HELLO.job_types))
-        while_full.append(session.accepted_kinds)
-        yield pb.SessionRequest(heartbeat=pb.Heartbeat())
+        for full in (HELLO.job_types, ()):
+            heartbeat = pb.Heartbeat(free_slots=3, full_job_types=full)
+            yield pb.SessionRequest(heartbeat=heartbeat)
+            room.append(session.slots.has_room(kind))
 
-    while_full: list[tuple[JobKind, ...]] = []
+    room: list[bool] = []
     await session.read(pb.SessionRequest(hello=HELLO), requests())
 
-    assert while_full == [()]
-    assert session.accepted_kinds == kinds == (JobKind("Item", "job"),)
+    assert room == [False, True]
+    assert kind == JobKind("Item", "job")
+
+
+@pytest.mark.parametrize("entry", ["claim", "report"])
+async def test_session_slot_is_free_once_a_claim_or_a_final_report_is_refused(entry: str) -> None:
+    """The executor drops the run, and takes another job."""
+    session = FakeFacade().session
+    run = pb.Run(job_id=JOB_ID, attempt=1)
+    held = [run] if entry == "report" else []
+    entries: dict[str, Any] = {
+        "claim": {"claims": [pb.Claim(entry_id=1, job_id=JOB_ID, attempt=1)]},
+        "report": {
+            "reports": [
+                pb.Report(entry_id=1, job_id=JOB_ID, attempt=1, completed=pb.Completed()),
+            ]
+        },
+    }
+    heartbeat = pb.Heartbeat(free_slots=3 - len(held), runs=held)
+    counts: list[int] = []
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        counts.append(session.slots.count)
+        yield pb.SessionRequest(**entries[entry])
+        counts.append(session.slots.count)
+
+    await session.read(pb.SessionRequest(hello=HELLO, heartbeat=heartbeat), requests())
+    (response,) = [response async for response in session.responses()]
+
+    assert response.answers[0].HasField("refused")
+    assert counts == ([2, 2] if held else [3, 2])
+    assert session.slots.count == 3

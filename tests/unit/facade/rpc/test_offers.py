@@ -1,0 +1,157 @@
+"""The rounds of offers, on a folded log and sessions without streams."""
+
+from datetime import timedelta
+from typing import Any
+
+from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER
+from fabric_jobs.contract.jobs import InvokeType
+from fabric_jobs.facade.rpc.offers import PATIENCE, OfferLoop
+from fabric_jobs.facade.rpc.session import Session
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.monitor import FoldedJobs
+
+LONG_ENOUGH = PATIENCE + timedelta(seconds=1)
+A_WHILE = timedelta(minutes=1)
+
+
+class Facade:
+    """A facade with some sessions, and its offers."""
+
+    def __init__(self) -> None:
+        self.jobs = FoldedJobs()
+        self.jobs.age = LONG_ENOUGH
+        self.sessions: list[Session] = []
+        sessions: Any = self
+        self.loop = OfferLoop(self.jobs.replica, sessions, lambda: True)
+
+    def open_sessions(self) -> list[Session]:
+        """Returns the sessions, as `Sessions` does."""
+        return self.sessions
+
+    def connect(self, free_slots: int, *job_types: pb.JobType) -> Session:
+        """Connects an executor, whose slots have been free for a round."""
+        hello = pb.Hello(executor_id="e", slots=free_slots, job_types=job_types or [kind("job")])
+        anything: Any = self.jobs
+        session = Session(hello, anything, self.jobs.replica, anything)
+        session.slots.beat(pb.Heartbeat(free_slots=free_slots), {}, [])
+        session.slots.idle()
+        self.sessions.append(session)
+        return session
+
+    def create(self, age: timedelta = LONG_ENOUGH, job_type: str = "job", **fields: Any) -> str:
+        """Creates a job of this age, which waits for a claim."""
+        self.jobs.age = age
+        return self.jobs.create(item_type="Item", job_type=job_type, **fields)
+
+    def offer(self) -> list[list[str]]:
+        """Makes a round. Returns the job ids of each session's new offers."""
+        self.loop.run_round()
+        return [
+            [offer.job.job_id for offer in _take(session._next_response)]
+            for session in self.sessions
+        ]
+
+
+def kind(job_type: str, slots: int = 0) -> pb.JobType:
+    """A job type of an executor."""
+    return pb.JobType(item_type="Item", job_type=job_type, slots=slots)
+
+
+def _take(response: pb.SessionResponse) -> list[pb.Offer]:
+    offers = list(response.offers)
+    del response.offers[:]
+    return offers
+
+
+def test_job_is_offered_once_it_has_waited_for_a_moment() -> None:
+    """A job that is younger is probably under way on the topic."""
+    facade = Facade()
+    facade.connect(2)
+    facade.create(age=timedelta())
+    assert facade.offer() == [[]]
+
+    waiting = facade.create()
+    assert facade.offer() == [[waiting]]
+    assert facade.offer() == [[]]
+
+
+def test_job_is_offered_only_for_slots_that_were_free_for_a_round() -> None:
+    """An executor fills a slot that it has just freed by itself."""
+    facade = Facade()
+    session = facade.connect(1)
+    waiting = facade.create()
+    session.slots.claim(("another", 1), None)
+    session.slots.free(("another", 1))
+
+    assert facade.offer() == [[]]
+    assert facade.offer() == [[waiting]]
+
+
+def test_freed_slot_gets_the_next_job_without_a_heartbeat() -> None:
+    """The final report frees it."""
+    facade = Facade()
+    session = facade.connect(1)
+    first, second = facade.create(age=A_WHILE), facade.create()
+    assert facade.offer() == [[first]]
+    session.slots.claim((first, 1), None)
+    facade.jobs.start(first)
+    assert facade.offer() == [[]]
+    session.slots.free((first, 1))
+    facade.offer()
+
+    assert facade.offer() == [[second]]
+
+
+def test_jobs_are_offered_by_priority_and_then_by_age() -> None:
+    """An overdue job of the lowest priority comes first."""
+    facade = Facade()
+    facade.connect(1)
+    scheduled = {"invoke_type": InvokeType.SCHEDULED}
+    facade.create(age=A_WHILE, **scheduled)
+    facade.create()
+    manual = facade.create(age=A_WHILE)
+    assert facade.offer() == [[manual]]
+
+    facade = Facade()
+    facade.connect(1)
+    facade.create()
+    overdue = facade.create(age=OVERDUE_AFTER, **scheduled)
+    assert facade.offer() == [[overdue]]
+
+
+def test_waiting_jobs_of_a_full_kind_hold_back_no_other_kind() -> None:
+    """The executor runs one `slow` job at a time, and has two more slots."""
+    facade = Facade()
+    facade.connect(3, kind("slow", slots=1), kind("quick"))
+    slow = [facade.create(age=A_WHILE, job_type="slow") for _ in range(9)]
+    quick = [facade.create(job_type="quick") for _ in range(3)]
+    first, second = facade.offer(), facade.offer()
+    offered = {*first[0], *second[0]}
+
+    assert len(offered & {*slow}) == 1
+    assert len(offered & {*quick}) == 2
+
+
+def test_jobs_are_spread_over_the_executors_with_idle_slots() -> None:
+    """Each job is offered once."""
+    facade = Facade()
+    facade.connect(2)
+    facade.connect(2)
+    facade.connect(2, kind("other"))
+    jobs = [facade.create() for _ in range(5)]
+    one, two, other = facade.offer()
+
+    assert (len(one), len(two), len(other)) == (2, 2, 0)
+    assert {*one, *two} < {*jobs}
+    assert not {*one} & {*two}
+
+
+def test_job_that_an_executor_has_claimed_is_not_offered() -> None:
+    """Its claim is under way, whatever the job's state says."""
+    facade = Facade()
+    facade.connect(1)
+    waiting = facade.create()
+    claimer = facade.connect(1)
+    claimer.slots.claim((waiting, 1), None)
+
+    assert facade.offer() == [[], []]
