@@ -15,15 +15,17 @@ from fabric_jobs.facade.rpc.service import MAX_WATCH_BACKLOG
 from fabric_jobs.runtime import channels
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
+from tests.support.controls import open_controls
 from tests.support.lifecycle import request
 from tests.support.rpc_kit import error_info
 
 
 class FakeReplica:
-    """A replica that has listeners and no jobs."""
+    """A replica that has listeners and no jobs; it also stands for the job types."""
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
+        self.controls = open_controls()
 
     def apply(self, offset: int) -> None:
         """Tells the listeners that another job was accepted."""
@@ -50,7 +52,7 @@ async def read_into(seen: list[int], watch: Any) -> None:
 async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resume_from() -> None:
     """The error names the offset after the last event sent. No event before it is missing."""
     replica: Any = FakeReplica()
-    rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:
@@ -109,7 +111,7 @@ async def test_idle_watch_outlives_the_pings_that_the_server_accepts(
         ]
         monkeypatch.setattr(server, "OPTIONS", keepalive)
         replica: Any = FakeReplica()
-        rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+        rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
         await rpc.start()
         try:
             ends[interval_ms] = await watch_idle(rpc, PING_MS)

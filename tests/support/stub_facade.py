@@ -85,6 +85,7 @@ class StubFacade(JobStatusServiceServicer):
             _abort(context, failure)
 
     ListJobs = ListExecutors = CancelJob = RetryJob = GetJob
+    ListJobTypes = PauseJobType = ResumeJobType = GetJob
 
     def WatchJobs(  # noqa: N802 - gRPC's spelling
         self, request: pb.WatchJobsRequest, context: Any

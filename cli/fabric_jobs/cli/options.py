@@ -81,3 +81,8 @@ tenant_option = click.option(
     help="The id of the tenant.",
 )
 job_id_argument = click.argument("job_id", type=click.UUID)
+
+
+def job_type_arguments(command: F) -> F:
+    """Adds the arguments `ITEM_TYPE` and `JOB_TYPE`."""
+    return click.argument("item_type")(click.argument("job_type")(command))

@@ -91,6 +91,30 @@ class StatusApi:
         answer: pb.ListExecutorsResponse = await self._answer(call)
         return answer.executors
 
+    async def job_types(self) -> Sequence[pb.JobTypeState]:
+        """Returns the job types, sorted by item type and job type."""
+        call = self._stub.ListJobTypes(pb.ListJobTypesRequest(), timeout=self._timeout_s)
+        answer: pb.ListJobTypesResponse = await self._answer(call)
+        return answer.job_types
+
+    async def pause_job_type(
+        self, item_type: str, job_type: str, reason: str, by: str
+    ) -> pb.JobTypeState:
+        """Pauses the job type, and returns it."""
+        request = pb.PauseJobTypeRequest(
+            item_type=item_type, job_type=job_type, reason=reason, requested_by=by
+        )
+        call = self._stub.PauseJobType(request, timeout=self._timeout_s)
+        answer: pb.PauseJobTypeResponse = await self._answer(call)
+        return answer.job_type
+
+    async def resume_job_type(self, item_type: str, job_type: str, by: str) -> pb.JobTypeState:
+        """Resumes the job type, and returns it."""
+        request = pb.ResumeJobTypeRequest(item_type=item_type, job_type=job_type, requested_by=by)
+        call = self._stub.ResumeJobType(request, timeout=self._timeout_s)
+        answer: pb.ResumeJobTypeResponse = await self._answer(call)
+        return answer.job_type
+
     async def cancel(self, job_id: str) -> pb.Job:
         """Cancels the job, and returns it."""
         request = pb.CancelJobRequest(job_id=job_id)

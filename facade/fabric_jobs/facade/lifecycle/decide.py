@@ -4,6 +4,7 @@ from msgspec import UNSET, Raw
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Dispatch, EventData
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, JobState
 from fabric_jobs.facade.lifecycle.commands import (
     Claim,
@@ -92,6 +93,9 @@ def _decide_claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
     if command.attempt < state.attempt or state.phase is not JobPhase.QUEUED:
         return Refusal(Reason.SUPERSEDED, conclusive=True)
+    if JobKind(state.item_type, state.job_type) in command.paused:
+        # Not conclusive: the executor may repeat a claim whose grant is not read here yet.
+        return Refusal(Reason.PAUSED, conclusive=False)
     return follow(
         job,
         events.Started,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Command, FailUnstarted, Job, next_deadline
@@ -33,11 +34,17 @@ class Timers:
     """Fires the jobs that are due."""
 
     def __init__(
-        self, jobs: Jobs, replica: Replica, roster: Roster, ready: Callable[[], bool]
+        self,
+        jobs: Jobs,
+        replica: Replica,
+        roster: Roster,
+        controls: Controls,
+        ready: Callable[[], bool],
     ) -> None:
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
+        self._controls = controls
         self._ready = ready
 
     async def run(self) -> None:
@@ -60,7 +67,7 @@ class Timers:
         deadline = next_deadline(stored.job) if stored else None
         if stored is None or deadline is None or deadline.time > until:
             return  # Another facade fired the job first.
-        command, state = self._add_last_served(deadline.command, stored.job), stored.job.state
+        command, state = self._explain(deadline.command, stored.job), stored.job.state
         with (
             bind_ids(job=job_id, ActivityId=state.activity_id, RequestId=state.request_id),
             tracing.continue_trace(stored.job.traceparent),
@@ -72,9 +79,10 @@ class Timers:
             else:
                 log.info("%s: the job is %s", type(command).__name__, stored.job.state.phase)
 
-    def _add_last_served(self, command: Command, job: Job) -> Command:
-        """Adds to `FailUnstarted` when an executor for the job was last alive."""
+    def _explain(self, command: Command, job: Job) -> Command:
+        """Adds to `FailUnstarted` when an executor for the job was last alive, and the pause."""
         if not isinstance(command, FailUnstarted):
             return command
         kind = JobKind(job.state.item_type, job.state.job_type)
-        return replace(command, last_served=self._roster.last_served(kind))
+        last_served, pause = self._roster.last_served(kind), self._controls.paused.get(kind)
+        return replace(command, last_served=last_served, pause=pause)

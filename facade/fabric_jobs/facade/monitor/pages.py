@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 from msgspec.structs import replace
 
 from fabric_jobs.contract.events import Event
+from fabric_jobs.facade.controls import JobTypes, JobTypeState, start_hint
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.query import Query
 from fabric_jobs.facade.monitor.timeline import MAX_ROWS, HistoryReader, Row, Timeline
@@ -66,9 +67,12 @@ class Summary(NamedTuple):
 class MonitorData:
     """What pages show: the replica's jobs and their counts, the executors, and warnings."""
 
-    def __init__(self, replica: Replica, roster: Roster, health: ReplicaHealth) -> None:
+    def __init__(
+        self, replica: Replica, roster: Roster, job_types: JobTypes, health: ReplicaHealth
+    ) -> None:
         self.replica = replica
         self.roster = roster
+        self.job_types = job_types
         self._health = health
         self._backlog = Backlog(Counter(), Counter(), None)
         self._counted_at = -math.inf
@@ -89,6 +93,12 @@ class MonitorData:
             free_slots=sum(executor.free_slots for executor in executors),
         )
 
+    def start_hints(self, jobs: Sequence[Job]) -> Mapping[str, str]:
+        """Returns by job id why no executor can start the job now; other jobs are left out."""
+        served, paused = self.roster.served_kinds(), self.job_types.controls.paused
+        hints = {job.job_id: start_hint(job, served, paused) for job in jobs}
+        return {job_id: hint for job_id, hint in hints.items() if hint}
+
     def warnings(self) -> Sequence[str]:
         """Returns why this replica's data may be old; an empty list if they are not."""
         return self._health.unready_reasons(MAX_AGE_S)
@@ -104,6 +114,8 @@ class JobList(NamedTuple):
     older: str | None
     #: Whether filters are set.
     filtered: bool
+    #: Why no executor can start a job now, by the job's id.
+    hints: Mapping[str, str]
 
 
 class JobsPage(Page):
@@ -134,13 +146,17 @@ class JobsPage(Page):
         return {
             "warnings": self._data.warnings(),
             "summary": await self._data.summary(),
-            "list": self._list,
+            "list": self._list and self._with_hints(self._list),
         }
 
     def note_change(self, change: Change) -> bool:
         """Notes a change of a job that is in the list, or that belongs there."""
         self._changed = self._changed or self._concerns(change.stored.job)
         return self._changed
+
+    def _with_hints(self, listed: JobList) -> JobList:
+        """Adds the hints, which may change although no job does."""
+        return listed._replace(hints=self._data.start_hints(listed.jobs))
 
     def _concerns(self, job: Job) -> bool:
         if self._shown is None or job.job_id in self._shown:
@@ -162,6 +178,7 @@ class JobsPage(Page):
             newest=query.url_query(None) if query.before else None,
             older=query.url_query(page.end) if page.end else None,
             filtered=bool(query.typed),
+            hints={},
         )
 
 
@@ -180,6 +197,39 @@ class ExecutorsPage(Page):
             "summary": await self._data.summary(),
             "executors": self._data.roster.executors(),
         }
+
+
+class JobTypesView(NamedTuple):
+    """The job types, and whether the viewer may pause and resume them."""
+
+    states: Sequence[JobTypeState]
+    operator: bool
+
+
+class JobTypesPage(Page):
+    """The job types."""
+
+    template = "job_types.html"
+
+    def __init__(self, data: MonitorData, *, operator: bool) -> None:
+        """`operator` says whether the viewer may pause and resume job types."""
+        self._data = data
+        self._operator = operator
+
+    async def load_parts(self) -> Mapping[str, object]:
+        """Returns the warnings, the summary and the job types."""
+        return {
+            "warnings": self._data.warnings(),
+            "summary": await self._data.summary(),
+            "job_types": JobTypesView(await self._data.job_types.list(), self._operator),
+        }
+
+
+class StateView(NamedTuple):
+    """A job, and why no executor can start it now."""
+
+    job: Job
+    hint: str
 
 
 class TimelineView(NamedTuple):
@@ -221,10 +271,11 @@ class JobPage(Page):
                 self._timeline.add(event)
             self._new_events.clear()
         timeline = self._timeline
+        hint = self._data.start_hints([self.job]).get(self.job.job_id, "")
         cancellable = self._operator and not self.job.final and not self.job.state.cancel_time
         return {
             "warnings": self._data.warnings(),
-            "state": self.job,
+            "state": StateView(self.job, hint),
             "actions": self.job.job_id if cancellable else None,
             "timeline": TimelineView(timeline.rows, timeline.note, self.job.job_id),
         }

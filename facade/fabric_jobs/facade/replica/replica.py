@@ -13,7 +13,7 @@ from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.facade.lifecycle import MAX_LIFE, Verdict, fold
 from fabric_jobs.facade.log import Checkpoint, Record
 from fabric_jobs.facade.replica.filter import Filter
-from fabric_jobs.facade.replica.queries import Backlog
+from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
 
@@ -100,6 +100,10 @@ class Replica:
     async def backlog(self) -> Backlog:
         """The numbers of jobs that are not final, as of the call."""
         return await asyncio.wrap_future(self._store.backlog())
+
+    async def unfinished_types(self) -> Sequence[UnfinishedType]:
+        """The numbers of jobs that are not final, by type and status, as of the call."""
+        return await asyncio.wrap_future(self._store.unfinished_types())
 
     def held_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""

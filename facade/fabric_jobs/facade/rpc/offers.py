@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade import metrics
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.rpc.convert import job_to_proto
 from fabric_jobs.facade.rpc.session import Session
@@ -36,9 +37,16 @@ MAX_ROUND_BYTES = 1024 * 1024
 class OfferLoop:
     """Offers waiting jobs on the sessions of this replica, in ten rounds a second."""
 
-    def __init__(self, replica: Replica, sessions: Sessions, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        sessions: Sessions,
+        controls: Controls,
+        ready: Callable[[], bool],
+    ) -> None:
         self._replica = replica
         self._sessions = sessions
+        self._controls = controls
         self._ready = ready
 
     async def run(self) -> None:
@@ -55,6 +63,7 @@ class OfferLoop:
         idle = {session: session.slots.idle() for session in sessions}
         idle = {session: slots for session, slots in idle.items() if slots}
         kinds = {kind for session in idle for kind in session.kinds if session.slots.has_room(kind)}
+        kinds -= self._controls.paused.keys()
         if not kinds:
             return
         room = dict.fromkeys(idle, MAX_ROUND_BYTES)

@@ -7,6 +7,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 from msgspec import Struct
 
+from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
@@ -52,6 +53,7 @@ class RpcServer:
         jobs: Jobs,
         replica: Replica,
         roster: Roster,
+        job_types: JobTypes,
         ready: Callable[[], bool],
         host: str,
         port: int,
@@ -62,9 +64,9 @@ class RpcServer:
         Raises `RuntimeError` if the address cannot be bound, and `OSError` if a TLS file cannot be
         read.
         """
-        sessions = Sessions(jobs, replica, roster)
-        self.offers = OfferLoop(replica, sessions, ready)
-        self._service = JobStatusService(jobs, replica, roster, sessions)
+        sessions = Sessions(jobs, replica, roster, job_types.controls)
+        self.offers = OfferLoop(replica, sessions, job_types.controls, ready)
+        self._service = JobStatusService(jobs, replica, roster, job_types, sessions)
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
             options=OPTIONS, interceptors=[InstrumentationInterceptor(), *authorization]

@@ -6,6 +6,7 @@ from typing import Any
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.contract.jobs import JobPhase
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import is_foreign
 from fabric_jobs.facade.replica import Replica
@@ -25,7 +26,9 @@ MAX_HEARTBEAT_RUNS = 2000
 class Session:
     """The session of one executor on one stream."""
 
-    def __init__(self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster) -> None:
+    def __init__(
+        self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster, controls: Controls
+    ) -> None:
         self.executor_id = hello.executor_id
         #: The kinds of jobs that the executor has handlers for.
         self.kinds = kinds_of(hello.job_types)
@@ -34,6 +37,7 @@ class Session:
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
+        self._controls = controls
         self._progress = ProgressThrottle(self._decide_report)
         self._next_response = pb.SessionResponse()
         #: The runs that `_next_response` cancels or stops.
@@ -123,7 +127,9 @@ class Session:
         self._next_response.answers.append(answer)
 
     async def _answer_claim(self, claim: pb.Claim) -> pb.Answer:
-        answer = await answer_claim(self._jobs, self.executor_id, claim)
+        answer = await answer_claim(
+            self._jobs, self.executor_id, claim, self._controls.paused.keys()
+        )
         run = _run_of(claim)
         if answer.HasField("refused"):
             self.slots.free(run)

@@ -8,6 +8,7 @@ from contextlib import suppress
 import grpc
 
 from fabric_jobs.contract import events
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.roster import Roster
@@ -25,10 +26,11 @@ MAX_NAME_CHARS = 128
 class Sessions:
     """Opens and ends sessions, and pushes cancels to them."""
 
-    def __init__(self, jobs: Jobs, replica: Replica, roster: Roster) -> None:
+    def __init__(self, jobs: Jobs, replica: Replica, roster: Roster, controls: Controls) -> None:
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
+        self._controls = controls
         self._by_executor: defaultdict[str, set[Session]] = defaultdict(set)
         self._stopping = False
         replica.listeners.add(self._on_change)
@@ -65,7 +67,7 @@ class Sessions:
                 f"The first message must carry hello, and {fault}.",
             )
         executor_id = first.hello.executor_id
-        session = Session(first.hello, self._jobs, self._replica, self._roster)
+        session = Session(first.hello, self._jobs, self._replica, self._roster, self._controls)
         self._by_executor[executor_id].add(session)
         reading = asyncio.create_task(session.read(first, requests), name="read a session")
         try:

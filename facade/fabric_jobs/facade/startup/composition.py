@@ -1,8 +1,9 @@
-"""Builds a replica from its parts, and runs it: two logs, one replica, two servers, one loop."""
+"""Builds a replica from its parts, and runs it: three logs, one replica, two servers, one loop."""
 
 import asyncio
 import uuid
 
+from fabric_jobs.facade.controls import Controls, JobTypes
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.log import Log
@@ -44,6 +45,8 @@ async def serve(settings: FacadeSettings) -> None:
     heartbeat_log = Log(settings, topics.heartbeats(settings))
     await event_log.connect()
     await heartbeat_log.connect()
+    controls_log = Log(settings, topics.controls(settings))
+    await controls_log.connect()
     store = Store(state_file)
     try:
         store.adopt(
@@ -58,6 +61,7 @@ async def serve(settings: FacadeSettings) -> None:
         jobs = Jobs(event_log, replica, name, settings.append_deadline_s)
         record_time = settings.broker.record_time
         roster = Roster(heartbeat_log, name, settings.lease_s, record_time=record_time)
+        controls = Controls(controls_log, settings.append_deadline_s)
         health = ReplicaHealth(event_log, roster)
         leases = Leases(
             heartbeat_log, jobs, replica.held_runs, roster.rank, health.ready, settings.lease_s
@@ -67,12 +71,15 @@ async def serve(settings: FacadeSettings) -> None:
             background = [
                 tasks.create_task(event_log.run(replica), name="events log"),
                 tasks.create_task(heartbeat_log.run(roster), name="heartbeats log"),
+                tasks.create_task(controls_log.run(controls), name="controls log"),
                 tasks.create_task(roster.run(), name="heartbeat"),
             ]
             if authentication:
                 refresh = authentication.keys.run()
                 background.append(tasks.create_task(refresh, name="key refresh"))
             await event_log.catch_up()
+            # A replica that did not know of a pause would grant claims of a paused type.
+            await controls_log.catch_up()
             await replica.index_for_lists()
             rules = admission_rules(settings)
             app = http_app(
@@ -82,13 +89,16 @@ async def serve(settings: FacadeSettings) -> None:
                 health,
                 settings.docs,
             )
+            job_types = JobTypes(jobs, replica, roster, controls)
             monitor = None
             if access:
-                monitor = Monitor(settings, access, jobs, replica, roster, health)
+                monitor = Monitor(settings, access, jobs, replica, roster, job_types, health)
                 app = monitor.mount_on(app)
-            rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
+            rpc = RpcServer(
+                jobs, replica, roster, job_types, health.ready, *grpc_host_port, security
+            )
             http = HttpServer(app, *http_host_port)
-            timers = Timers(jobs, replica, roster, health.ready)
+            timers = Timers(jobs, replica, roster, controls, health.ready)
             gauges = Gauges(event_log, replica, roster, health)
             background += [
                 tasks.create_task(timers.run(), name="timers"),

@@ -56,7 +56,9 @@ async def test_jobs_page_shows_each_job_and_the_summary(fold: FoldedJobs) -> Non
 
     rows = {row[:36]: text_of(row) for row in re.findall(r'<tr id="job-(.*?)</tr>', html, re.S)}
     assert rows.keys() == {waits, runs, failed}
-    assert re.search(r"NotStarted refresh Report 00000000 1 \S+ waiting 0 s", rows[waits])
+    assert re.search(
+        r"NotStarted can't start refresh Report 00000000 1 \S+ waiting 0 s", rows[waits]
+    )
     assert re.search(r"InProgress 25 % refresh .* 0 s 5e1f0c7a", rows[runs])
     assert re.search(r"Failed all attempts failed refresh .* 0\.0 s 5e1f0c7a", rows[failed])
     assert '<progress max="1" value="0.25"' in html
@@ -85,7 +87,7 @@ async def test_job_page_shows_payload_error_advice_and_trace(fold: FoldedJobs) -
 
 
 @pytest.mark.parametrize(
-    "path", ["", "?status=Failed", "/executors", "/jobs/{}", "/jobs/{}/events"]
+    "path", ["", "?status=Failed", "/executors", "/job-types", "/jobs/{}", "/jobs/{}/events"]
 )
 async def test_page_with_markup_in_its_values_shows_the_markup_as_text(
     fold: FoldedJobs, path: str

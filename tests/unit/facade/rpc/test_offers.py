@@ -3,11 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
+from fabric_jobs.contract.controls import encode
 from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER
 from fabric_jobs.contract.jobs import InvokeType
+from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.rpc.offers import PATIENCE, OfferLoop
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.controls import pause
 from tests.support.monitor import FoldedJobs
 
 LONG_ENOUGH = PATIENCE + timedelta(seconds=1)
@@ -22,7 +27,7 @@ class Facade:
         self.jobs.age = LONG_ENOUGH
         self.sessions: list[Session] = []
         sessions: Any = self
-        self.loop = OfferLoop(self.jobs.replica, sessions, lambda: True)
+        self.loop = OfferLoop(self.jobs.replica, sessions, self.jobs.controls, lambda: True)
 
     def open_sessions(self) -> list[Session]:
         """Returns the sessions, as `Sessions` does."""
@@ -32,7 +37,7 @@ class Facade:
         """Connects an executor, whose slots have been free for a round."""
         hello = pb.Hello(executor_id="e", slots=free_slots, job_types=job_types or [kind("job")])
         anything: Any = self.jobs
-        session = Session(hello, anything, self.jobs.replica, anything)
+        session = Session(hello, anything, self.jobs.replica, anything, self.jobs.controls)
         session.slots.beat(pb.Heartbeat(free_slots=free_slots), {}, [])
         session.slots.idle()
         self.sessions.append(session)
@@ -155,3 +160,17 @@ def test_job_that_an_executor_has_claimed_is_not_offered() -> None:
     claimer.slots.claim((waiting, 1), None)
 
     assert facade.offer() == [[], []]
+
+
+def test_jobs_of_a_paused_type_are_not_offered_until_it_is_resumed() -> None:
+    """Then the oldest comes first."""
+    facade = Facade()
+    facade.connect(1)
+    waiting = [facade.create(age=A_WHILE), facade.create()]
+    control = pause("Item", "job")
+    facade.jobs.controls.apply([Record(0, 0, 0, encode(control))], {0: 1})
+    assert facade.offer() == [[]]
+
+    resumed = replace(control, paused=False)
+    facade.jobs.controls.apply([Record(0, 1, 0, encode(resumed))], {0: 2})
+    assert facade.offer() == [waiting[:1]]

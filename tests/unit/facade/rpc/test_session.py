@@ -11,6 +11,7 @@ from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
 from fabric_jobs.facade.rpc.session import MAX_HEARTBEAT_RUNS, MAX_PENDING_ENTRIES, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.controls import open_controls
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 HELLO = pb.Hello(
@@ -26,7 +27,7 @@ class FakeFacade:
 
     def __init__(self) -> None:
         self.heartbeats: list[ExecutorHeartbeat] = []
-        self.session = Session(HELLO, self, self, self)  # type: ignore[arg-type]
+        self.session = Session(HELLO, self, self, self, open_controls())  # type: ignore[arg-type]
 
     async def execute(self, command: Command, read_to: int) -> Any:
         """Refuses the command."""
