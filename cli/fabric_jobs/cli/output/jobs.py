@@ -68,6 +68,8 @@ def detail(job: pb.Job) -> str:
         words.append("exhausted")
     if job.phase == pb.JOB_PHASE_WAITING or job.status == pb.JOB_INSTANCE_STATUS_FAILED:
         words.append(shorten(f"{job.error.error_code}: {job.error.message}"))
+    if job.hint:
+        words.append(job.hint)
     return ", ".join(words)
 
 
@@ -86,6 +88,8 @@ def _properties(got: pb.GetJobResponse) -> Iterator[tuple[str, str | Text]]:
     yield "job", job.job_id
     yield "status", status_text(job)
     yield "phase", PHASE_NAMES[job.phase]
+    if job.hint:
+        yield "waits", job.hint
     failures = f", {job.failures} failed" if job.failures else ""
     yield "attempt", f"{job.attempt}{failures}{', exhausted' if job.exhausted else ''}"
     yield "tenant", job.tenant_id

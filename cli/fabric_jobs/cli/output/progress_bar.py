@@ -12,6 +12,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 from fabric_jobs.cli.errors import one_line
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -47,6 +48,10 @@ class ProgressBar:
         traceback: TracebackType | None,
     ) -> None:
         self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Prints a line on stderr, above the bar."""
+        self._bar.console.print(Text(one_line(text)), soft_wrap=True)
 
     def set_status(self, status: str) -> None:
         """Shows the job's status."""

@@ -7,14 +7,18 @@ the pause.
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from fabric_jobs.contract import controls
 from fabric_jobs.contract.controls import JobTypeControl
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason, map_log_errors
-from fabric_jobs.facade.log import Checkpoint, Log, Record
+from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, Record
 
 log = logging.getLogger("fabric_jobs.controls")
+
+#: The key of the empty records that facades append when they start.
+_ANNOUNCEMENT_KEY = b"facade"
 
 
 class Controls:
@@ -52,6 +56,14 @@ class Controls:
                     "Send the call again: repeating is safe.",
                 ) from error
 
+    async def announce(self) -> None:
+        """Appends an empty record, which every replica skips.
+
+        So a missing ACL ends the facade at its start, and not when an operator pauses a job type.
+        """
+        with suppress(LogUnavailableError):
+            await self._log.append(0, _ANNOUNCEMENT_KEY, b"", [])
+
     def checkpoints(self) -> dict[int, Checkpoint]:
         """No position is kept: each start reads the topic from its beginning."""
         return {}
@@ -59,6 +71,8 @@ class Controls:
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Takes in the controls that were read from the topic; of one key, the last one applies."""
         for record in records:
+            if not record.value:
+                continue
             control = controls.decode(record.value)
             if control is None:
                 log.warning("skipped a record that is no control, offset %d", record.offset)

@@ -79,6 +79,7 @@ async def serve(settings: FacadeSettings) -> None:
                 background.append(tasks.create_task(refresh, name="key refresh"))
             await event_log.catch_up()
             # A replica that did not know of a pause would grant claims of a paused type.
+            await controls.announce()
             await controls_log.catch_up()
             await replica.index_for_lists()
             rules = admission_rules(settings)

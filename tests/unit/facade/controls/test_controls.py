@@ -48,7 +48,7 @@ def test_record_that_is_no_control_is_skipped(caplog: pytest.LogCaptureFixture) 
 
     assert controls.paused == {CONTROL.kind: CONTROL}
     skipped = [line for line in caplog.messages if "is no control" in line]
-    assert len(skipped) == 3
+    assert len(skipped) == 2
     assert decode(encode(CONTROL)) == CONTROL
 
 
@@ -86,3 +86,15 @@ async def test_write_that_kafka_does_not_confirm_has_an_unknown_outcome(end: str
 def test_key_of_the_topic_is_the_job_type() -> None:
     """Two names that are joined differently are two types."""
     assert key_of(JobKind("Item", "job")) == b'["Item","job"]'
+
+
+async def test_announcement_at_a_facade_s_start_is_skipped_by_every_replica(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It only shows that this facade may write to the topic."""
+    log = MemoryLog()
+    here, there = open_controls(log), open_controls(log)
+    await here.announce()
+
+    assert len(log.records) == 1
+    assert (here.paused, there.paused, caplog.messages) == ({}, {}, [])
