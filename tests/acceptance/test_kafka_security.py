@@ -52,7 +52,12 @@ async def names(secured: SecuredKafka, topic: str) -> dict[str, str]:
         "fabric.jobs.controls": f"{topic}.controls",
         "default": f"pool-{uuid.uuid4()}",
     }
-    await create_topics(secured.bootstrap_servers, topic, names["fabric.jobs.heartbeats"])
+    await create_topics(
+        secured.bootstrap_servers,
+        topic,
+        names["fabric.jobs.heartbeats"],
+        names["fabric.jobs.controls"],
+    )
     return names
 
 
