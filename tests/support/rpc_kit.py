@@ -52,6 +52,10 @@ class EmptyFacade:
     async def freshen(self) -> None:
         """Does nothing."""
 
+    async def replacements(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Returns no jobs."""
+        return {}
+
     async def unfinished_types(self) -> Sequence[Any]:
         """Returns no job types."""
         return []

@@ -1,4 +1,4 @@
-"""A progress bar for one job, on the terminal."""
+"""Progress bars on the terminal: of one job, and of a number of items."""
 
 from types import TracebackType
 from typing import Self
@@ -6,6 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TaskProgressColumn,
@@ -62,3 +63,31 @@ class ProgressBar:
         if job.HasField("progress"):
             message = one_line(job.progress.message)
             self._bar.update(self._task, total=1, completed=job.progress.fraction, message=message)
+
+
+class CountBar:
+    """A bar on stderr that counts the items that are done. Without a terminal nothing is shown."""
+
+    def __init__(self, description: str, total: int) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(description, total=total)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self) -> None:
+        """Counts one more item."""
+        self._bar.advance(self._task)

@@ -35,6 +35,8 @@ class Request(Struct, frozen=True, kw_only=True):
     activity_id: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    #: The final job whose content is started again; None for a job that Fabric requested.
+    retry_of: str | None = None
 
 
 class Claim(Struct, frozen=True, kw_only=True):

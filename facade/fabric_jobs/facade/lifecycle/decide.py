@@ -61,6 +61,7 @@ def _decide_request(job: Job | None, command: Request, stamp: Stamp) -> Decision
         request_hash=command.request_hash,
         activity_id=command.activity_id,
         request_id=command.request_id,
+        retry_of=command.retry_of,
         create_time=stamp.time,
         status=JobInstanceStatus.NOT_STARTED,
         phase=TABLE[None][events.Requested],

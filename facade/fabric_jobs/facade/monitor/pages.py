@@ -114,6 +114,8 @@ class JobList(NamedTuple):
     older: str | None
     #: Whether filters are set.
     filtered: bool
+    #: The job that took a job's place, by the id of the latter.
+    replaced: Mapping[str, str]
     #: Why no executor can start a job now, by the job's id.
     hints: Mapping[str, str]
 
@@ -159,7 +161,7 @@ class JobsPage(Page):
         return listed._replace(hints=self._data.start_hints(listed.jobs))
 
     def _concerns(self, job: Job) -> bool:
-        if self._shown is None or job.job_id in self._shown:
+        if self._shown is None or {job.job_id, job.state.retry_of} & self._shown:
             return True
         place, before = cursor_of(job), self.query.before
         is_on_page = (before is None or place < before) and (self._end is None or place > self._end)
@@ -178,6 +180,7 @@ class JobsPage(Page):
             newest=query.url_query(None) if query.before else None,
             older=query.url_query(page.end) if page.end else None,
             filtered=bool(query.typed),
+            replaced=await replica.replacements([job.job_id for job in jobs if job.final]),
             hints={},
         )
 
@@ -226,10 +229,11 @@ class JobTypesPage(Page):
 
 
 class StateView(NamedTuple):
-    """A job, and why no executor can start it now."""
+    """A job, why no executor can start it now, and the job that took its place."""
 
     job: Job
     hint: str
+    replaced_by: str | None
 
 
 class TimelineView(NamedTuple):
@@ -271,17 +275,21 @@ class JobPage(Page):
                 self._timeline.add(event)
             self._new_events.clear()
         timeline = self._timeline
+        job_ids = [self.job.job_id] if self.job.final else []
+        replaced = await self._data.replica.replacements(job_ids)
         hint = self._data.start_hints([self.job]).get(self.job.job_id, "")
         cancellable = self._operator and not self.job.final and not self.job.state.cancel_time
         return {
             "warnings": self._data.warnings(),
-            "state": StateView(self.job, hint),
+            "state": StateView(self.job, hint, replaced.get(self.job.job_id)),
             "actions": self.job.job_id if cancellable else None,
             "timeline": TimelineView(timeline.rows, timeline.note, self.job.job_id),
         }
 
     def note_change(self, change: Change) -> bool:
         """Keeps an event of this job for the timeline."""
+        if change.stored.job.state.retry_of == self.job.job_id:
+            return True
         if change.stored.job.job_id != self.job.job_id:
             return False
         self._new_events.append(change.event)

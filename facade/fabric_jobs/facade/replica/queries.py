@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ from fabric_jobs.facade.replica import rows
 from fabric_jobs.facade.replica.database import UNFINISHED
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.stored_job import StoredJob
+
+#: SQLite before 3.32 takes at most 999 values in a query.
+MAX_VALUES = 900
 
 
 class Backlog(NamedTuple):
@@ -66,6 +69,20 @@ def list_jobs(
         (*values, limit),
     )
     return [rows.stored_job(*row) for row in found]
+
+
+def find_replacements(db: sqlite3.Connection, job_ids: Sequence[str]) -> Mapping[str, str]:
+    """The id of the newest job that took the place of each of these jobs; others are left out."""
+    found: dict[str, str] = {}
+    for portion in range(0, len(job_ids), MAX_VALUES):
+        ids = job_ids[portion : portion + MAX_VALUES]
+        places = ", ".join("?" * len(ids))
+        found |= db.execute(
+            f"SELECT retry_of, job_id FROM jobs WHERE retry_of IN ({places}) "  # noqa: S608
+            "ORDER BY created_us",
+            ids,
+        ).fetchall()
+    return found
 
 
 def count_backlog(db: sqlite3.Connection) -> Backlog:

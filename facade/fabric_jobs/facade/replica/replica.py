@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import starmap
 from typing import NamedTuple
@@ -100,6 +100,12 @@ class Replica:
     async def backlog(self) -> Backlog:
         """The numbers of jobs that are not final, as of the call."""
         return await asyncio.wrap_future(self._store.backlog())
+
+    async def replacements(self, job_ids: Sequence[str]) -> Mapping[str, str]:
+        """The id of the job that took the place of each of these jobs; others are left out."""
+        if not job_ids:
+            return {}
+        return await asyncio.wrap_future(self._store.replacements(job_ids))
 
     async def unfinished_types(self) -> Sequence[UnfinishedType]:
         """The numbers of jobs that are not final, by type and status, as of the call."""

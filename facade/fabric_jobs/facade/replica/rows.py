@@ -20,7 +20,7 @@ STORED_JOB_COLUMNS = "job, partition, last_offset, first_ms"
 _COLUMNS = (
     "job_id, partition, first_ms, created_us, tenant_id, workspace_id, item_id, item_type, "
     "job_type, status, exhausted, priority, queued_us, due_us, executor_id, attempt, last_offset, "
-    "job"
+    "retry_of, job"
 )
 #: The columns that change during a job's life.
 _CHANGING_COLUMNS = (
@@ -91,5 +91,6 @@ def _row(stored: StoredJob) -> tuple[str | int | bytes | None, ...]:
         holder(job),
         state.attempt,
         stored.offset,
+        state.retry_of,
         _ENCODER.encode(job),
     )

@@ -34,6 +34,7 @@ from fabric_jobs.facade.replica.queries import (
     count_backlog,
     count_unfinished_types,
     find_jobs,
+    find_replacements,
     list_jobs,
 )
 from fabric_jobs.facade.replica.stored_job import StoredJob
@@ -170,6 +171,10 @@ class Store:
     def backlog(self) -> Future[Backlog]:
         """The numbers of jobs that are not final."""
         return self._query(count_backlog)
+
+    def replacements(self, job_ids: Sequence[str]) -> Future[Mapping[str, str]]:
+        """The id of the job that took the place of each of these jobs; others are left out."""
+        return self._query(lambda db: find_replacements(db, job_ids))
 
     def unfinished_types(self) -> Future[Sequence[UnfinishedType]]:
         """The numbers of jobs that are not final, by type and status."""

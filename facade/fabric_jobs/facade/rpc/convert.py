@@ -15,8 +15,11 @@ from fabric_jobs.facade.roster import LastHeartbeat
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
-def job_to_proto(job: Job, hint: str = "") -> pb.Job:
-    """Returns the message of a job. `hint` says why no executor can start it now."""
+def job_to_proto(job: Job, hint: str = "", replaced_by: str = "") -> pb.Job:
+    """Returns the message of a job.
+
+    `hint` says why no executor can start it now; `replaced_by` is the job that took its place.
+    """
     state = job.state
     return pb.Job(
         job_id=job.job_id,
@@ -44,6 +47,7 @@ def job_to_proto(job: Job, hint: str = "") -> pb.Job:
         traceparent=job.traceparent or "",
         claim_traceparent=state.claim_traceparent or "",
         hint=hint,
+        replaced_by=replaced_by,
     )
 
 

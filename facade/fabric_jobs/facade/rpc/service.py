@@ -1,13 +1,12 @@
 """The methods of `JobStatusService`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
 from fabric_jobs.contract.controls import MAX_REASON_CHARS
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.facade.controls import JobTypes, start_hint
 from fabric_jobs.facade.jobs.instance import retry_request
@@ -72,8 +71,9 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             stored = await self._jobs.read(job_id)
         if stored is None:
             await abort_refused(context, Reason.NOT_FOUND)
+        (job,) = await self._to_protos([stored.job])
         return pb.GetJobResponse(
-            job=self._with_hint(stored.job),
+            job=job,
             position=self._position(job_id),
             payload=stored.job.payload,
         )
@@ -93,9 +93,9 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         async with map_errors(context):
             found, positions = await self._jobs.list(job_filter, size + 1, before)
-        page, served = cut_page(found, size), self._roster.served_kinds()
+        page = cut_page(found, size)
         return pb.ListJobsResponse(
-            jobs=[self._with_hint(stored.job, served) for stored in page.jobs],
+            jobs=await self._to_protos([stored.job for stored in page.jobs]),
             next_page_token=encode_page_token(page.end, job_filter),
             positions=[
                 pb.Position(partition=number, offset=offset) for number, offset in positions.items()
@@ -193,13 +193,14 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
         )
 
-    def _with_hint(self, job: Job, served: Collection[JobKind] | None = None) -> pb.Job:
-        """The message of a job, which says why no executor can start it now."""
-        if job.state.phase is not JobPhase.QUEUED:
-            return job_to_proto(job)
-        if served is None:
-            served = self._roster.served_kinds()
-        return job_to_proto(job, start_hint(job, served, self._job_types.controls.paused))
+    async def _to_protos(self, jobs: Sequence[Job]) -> Sequence[pb.Job]:
+        """The messages of jobs, with what keeps each from its start, or took its place."""
+        served, paused = self._roster.served_kinds(), self._job_types.controls.paused
+        replaced = await self._replica.replacements([job.job_id for job in jobs if job.final])
+        return [
+            job_to_proto(job, start_hint(job, served, paused), replaced.get(job.job_id, ""))
+            for job in jobs
+        ]
 
     def _position(self, job_id: str) -> pb.Position:
         partition, offset = self._jobs.position(job_id)

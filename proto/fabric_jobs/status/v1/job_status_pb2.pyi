@@ -59,7 +59,7 @@ REFUSAL_REASON_INVALID: RefusalReason
 REFUSAL_REASON_PAUSED: RefusalReason
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent", "hint")
+    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent", "replaced_by", "hint")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +84,7 @@ class Job(_message.Message):
     EXHAUSTED_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     CLAIM_TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_BY_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     tenant_id: str
@@ -109,8 +110,9 @@ class Job(_message.Message):
     exhausted: bool
     traceparent: str
     claim_traceparent: str
+    replaced_by: str
     hint: str
-    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., traceparent: _Optional[str] = ..., claim_traceparent: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
+    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., traceparent: _Optional[str] = ..., claim_traceparent: _Optional[str] = ..., replaced_by: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("fraction", "message")
