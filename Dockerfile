@@ -38,7 +38,7 @@ ENV PATH=/app/.venv/bin:$PATH
 RUN rm -rf /usr/local/lib/python3.*/site-packages/pip* /usr/local/bin/pip* \
  && groupadd --gid 10001 fabric-jobs \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin fabric-jobs \
- && install -d -o 10001 -g 10001 /state
+ && install -d -m 0700 -o 10001 -g 10001 /state
 COPY --from=dependencies /app/.venv .venv
 COPY --from=wheel /installed/app ./
 USER 10001:10001

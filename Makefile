@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test containers chaos bench unit coverage check proto docs lock build clean
+.PHONY: demo test containers chaos fuzz bench unit coverage check proto docs lock build clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -17,6 +17,9 @@ containers: .venv/ready  ## the image and the compose files on a real container 
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: .venv/ready  ## hostile inputs to the running programs: tests/fuzz/README.md
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: .venv/ready .venv-bench/ready  ## what is measured, against its peers: docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
@@ -36,8 +39,9 @@ proto: .venv/ready  ## regenerate the gRPC code from the .proto
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto \
 	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto
 
-docs: .venv/ready  ## write the generated files anew: settings, AsyncAPI, JSON Schema, PrometheusRule
+docs: .venv/ready  ## write the generated files anew: settings, bounds, AsyncAPI, JSON Schema, PrometheusRule
 	$(BIN)/python docs/settings.py
+	$(BIN)/python docs/bounds.py
 	$(BIN)/python docs/asyncapi.py
 	$(BIN)/python deploy/kubernetes/rules.py
 

@@ -20,7 +20,12 @@ from fabric_jobs.facade.lifecycle import Command, Job
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup.garbage import tune_garbage_collection
-from fabric_jobs.facade.startup.security import admission_rules, authenticator, http_address
+from fabric_jobs.facade.startup.security import (
+    admission_rules,
+    authenticator,
+    http_address,
+    http_limits,
+)
 from fabric_jobs.runtime.settings import from_env
 from fabric_jobs.runtime.telemetry import providers
 
@@ -94,10 +99,11 @@ async def serve(settings: FacadeSettings) -> None:
         Constant(Nowhere(), admission),
         settings.base_path,
         settings.body_limit_bytes,
+        settings.definition_limit_bytes,
         health,
         docs=False,
     )
-    http = HttpServer(app, *http_address(settings))
+    http = HttpServer(app, *http_address(settings), http_limits(settings))
     print(f"bare ready http=http://{http.address}{settings.base_path}", flush=True)
     await http.serve()
 

@@ -44,6 +44,10 @@ def against(peer: Peer, **goals: Goal | None) -> Group:
 GROUPS = (
     Group({"accept_vs_bare": at_least(0.7)}, http.accept_vs_bare),
     Group({"poll_vs_empty": at_least(0.8)}, http.poll_vs_empty),
+    Group(
+        {"poll_running_vs_empty": at_least(0.6), "poll_ended_vs_empty": at_least(0.8)},
+        http.poll_held_vs_empty,
+    ),
     Group({"start_latency_hops": at_most(3)}, latency.start_latency_hops),
     Group({"start_latency_tail": at_most(5)}, latency.start_latency_tail),
     Group({"cancel_latency_hops": at_most(2.5)}, latency.cancel_latency_hops),

@@ -31,6 +31,8 @@ last line break. It is an error to set both.
 value that would be accepted. The exit code is 1 (facade) or 2 (executor). If a variable looks like
 a misspelt setting, the program logs a warning. `fabric-jobs check` finds both in advance.
 
+[bounds.md](bounds.md) lists the bounds that no setting changes.
+
 Microsoft documents the tokens that the facade verifies:
 [Backend authentication and authorization overview][tokens].
 

@@ -72,7 +72,7 @@ SHORT = [
     "header: two",
     "header: Bearer",
     "header: an empty app token",
-    "header: only the app token",
+    "header: only the subject token",
     "header: letters beyond ASCII",
     "header: a huge app token",
     "header: huge",

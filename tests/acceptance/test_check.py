@@ -1,5 +1,6 @@
 """`fabric-jobs check` on real parts that are right, wrong or missing."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.support.certificates import Authority
 from tests.support.command import COMMAND, ENVIRONMENT
 
 CHECK = [COMMAND, "check"]
+KEY = base64.b64encode(bytes(range(32))).decode()
 #: The beginning of a line of the report.
 LINE = re.compile(r"(ok|warning|failed) +(\w+) +(.*)")
 
@@ -201,3 +203,29 @@ def test_facade_with_an_unknown_argument_prints_its_usage() -> None:
 
     assert done.returncode == 2
     assert done.stderr == "usage: python -m fabric_jobs.facade [check [--create]]\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict", "words"),
+    [
+        ({"FABRIC_JOBS_RECORD_KEYS": "old:c2hvcnQ="}, "failed", "The key old has 5 bytes"),
+        ({"FABRIC_JOBS_RECORD_CODES": "accept"}, "failed", "needs FABRIC_JOBS_RECORD_KEYS"),
+        ({"FABRIC_JOBS_RECORD_KEYS": f"new:{KEY}"}, "ok", "is refused; keys: new"),
+        (
+            {"FABRIC_JOBS_RECORD_KEYS": f"new:{KEY}", "FABRIC_JOBS_RECORD_CODES": "accept"},
+            "warning",
+            "Set FABRIC_JOBS_RECORD_CODES=require",
+        ),
+    ],
+)
+def test_check_reports_record_keys(
+    environment: dict[str, str], settings: dict[str, str], verdict: str, words: str
+) -> None:
+    """A key is never shown."""
+    report = Report("--create", **environment, **settings)
+
+    assert words in report.text
+    assert report.code == (1 if verdict == "failed" else 0)
+    assert report.verdicts("codes" if verdict != "failed" else "settings") == [verdict]
+    assert KEY not in report.text
+    assert "c2hvcnQ" not in report.text

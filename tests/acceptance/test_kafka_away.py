@@ -1,15 +1,17 @@
 """A facade's answers while Kafka is away, and afterwards."""
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 
 import httpx
+from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
 from tests.support.brokers import Cluster
-from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id
+from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, program
 from tests.support.requirements import no_apache_kafka
 
 
@@ -61,3 +63,34 @@ async def test_facade_with_kafka_away_answers_503_in_time_and_recovers(tmp_path:
     assert read.json() == completed
     assert repeated.status_code == 202
     assert all(end["startTimeUtc"] <= end["endTimeUtc"] for end in ends)
+
+
+async def test_facade_without_its_topic_logs_few_lines_that_name_the_topic(
+    apache: Cluster, topic: str, tmp_path: Path
+) -> None:
+    """aiokafka alone would log over a thousand lines a second and take half a processor."""
+    log, environment = tmp_path / "log", apache.environment(topic)
+    command = (sys.executable, "-m", "fabric_jobs.facade")
+    settings = environment | {
+        "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
+        "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
+        "FABRIC_JOBS_AUTHENTICATION": "off",
+        "FABRIC_JOBS_CREATE_TOPICS": "true",
+        "FABRIC_JOBS_EVENTS_PARTITIONS": "4",
+    }
+    with log.open("wb") as stderr:
+        async with program(*command, environment=settings, stderr=stderr) as replica:
+            admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
+            await admin.start()
+            try:
+                await admin.delete_topics([topic])
+            finally:
+                await admin.close()
+            async with asyncio.timeout(60):
+                while f"The topic {topic} does not exist" not in log.read_text():
+                    await asyncio.sleep(0.1)
+            assert replica.process.returncode is None
+
+    lines = log.read_text().splitlines()
+    assert sum("aiokafka" in line for line in lines) <= 2
+    assert len(lines) <= 12

@@ -64,6 +64,36 @@ async def test_job_of_a_killed_executor_without_retries_fails(
     assert error["errorCode"] == "ExecutorLost"
 
 
+async def test_facade_silent_for_longer_than_a_lease_costs_no_run(
+    environment: dict[str, str], topic: str, tmp_path: Path
+) -> None:
+    """SIGSTOP: its connections stay open. The executor leaves it for the other facade in time."""
+    environment = environment | {"FABRIC_JOBS_LEASE_S": "4", "FABRIC_JOBS_POOL": topic}
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    async with (
+        facade(**environment) as silent,
+        facade(**environment) as well,
+        executor(HANDLERS, silent, well, **environment) as runner,
+        Fabric(well, "journaled") as fabric,
+        status_api(well) as stub,
+    ):
+        job_id = new_id()
+        await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
+        await await_content(journal)
+        silent.process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(2 * 4)  # two leases
+            listed = await stub.ListExecutors(pb.ListExecutorsRequest())
+            go.touch()
+            ended = await fabric.until(job_id, "Completed", "Failed")
+        finally:
+            silent.process.send_signal(signal.SIGCONT)
+
+    assert [one.executor_id for one in listed.executors] == [runner.ready["executor_id"]]
+    assert ended["status"] == "Completed"
+    assert journal.read_text().splitlines() == [f"{job_id} 1"]
+
+
 async def test_run_whose_executor_sends_heartbeats_outlasts_its_lease(
     environment: dict[str, str], topic: str, tmp_path: Path
 ) -> None:

@@ -196,6 +196,7 @@ async def test_executor_is_offered_no_more_jobs_than_free_slots(
         hello = pb.Hello(
             executor_id="by-hand",
             job_types=[pb.JobType(item_type="Test.Item", job_type="by-hand")],
+            slots=5,
         )
         await stream.write(pb.SessionRequest(hello=hello, heartbeat=pb.Heartbeat(free_slots=2)))
         async with asyncio.timeout(30):

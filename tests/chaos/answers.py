@@ -11,8 +11,8 @@ from tests.chaos.model import ModelJob
 from tests.chaos.traffic import UNDECIDED
 
 RANKS = {"NotStarted": 0, "InProgress": 1} | dict.fromkeys(FINAL, 2)
-#: How old an answer that is not final may be, in seconds, while the log can be read.
-FRESH_S = 1.0
+#: Seconds that a read waits for the log's end before it answers what it has.
+READ_TO_END_S = 1.0
 #: The status codes that a valid request may get; `unseen` judges each 404.
 EXPECTED = {"create": {202}, "poll": {200, 404}, "cancel": {200, 404}}
 
@@ -42,8 +42,8 @@ def unseen(evidence: Evidence) -> Iterator[str]:
 def backwards(evidence: Evidence) -> Iterator[str]:
     """The status of a later answer is never behind that of an earlier answer.
 
-    An answer that is not final may be a second old. It may be older while the replica can't read
-    the log's end: while brokers are disturbed, or where the replica waited that second in vain.
+    An answer that is not final may be old while the replica can't read the log's end: while brokers
+    are disturbed, or where the replica waited a second in vain.
     """
     for later, text in _steps_back(evidence):
         if not _may_be_stale(evidence, later):
@@ -59,7 +59,7 @@ def _steps_back(evidence: Evidence) -> Iterator[tuple[Operation, str]]:
     for job, operations in evidence.history.by_job.items():
         shown = [one for one in operations if one.shown]
         for later in shown:
-            earlier = [one for one in shown if one.end + FRESH_S < later.start]
+            earlier = [one for one in shown if one.end < later.start]
             if not earlier:
                 continue
             highest = max(earlier, key=_rank)
@@ -76,7 +76,7 @@ def _rank(operation: Operation) -> int:
 
 
 def _may_be_stale(evidence: Evidence, one: Operation) -> bool:
-    waited_in_vain = one.end - one.start >= FRESH_S
+    waited_in_vain = one.end - one.start >= READ_TO_END_S
     return waited_in_vain or any(
         start <= one.end and one.start <= end for start, end in evidence.log_away
     )

@@ -15,6 +15,7 @@ from tests.chaos.cluster import BROKERS, LEASE_S, Cluster, Executor
 
 SHORT_S = 1.5
 LONG_S = LEASE_S + 2
+SILENT_S = 2 * LEASE_S
 
 
 class Failpoint(NamedTuple):
@@ -36,6 +37,21 @@ async def facade_paused(cluster: Cluster, dice: Random) -> None:
     """SIGSTOP, SIGCONT."""
     async with dice.choice(cluster.facades).program.paused():
         await _a_while(dice)
+
+
+async def facade_silent(cluster: Cluster, dice: Random) -> None:
+    """SIGSTOP for two leases: its executors must leave it before the first lease is over."""
+    async with dice.choice(cluster.facades).program.paused():
+        await asyncio.sleep(SILENT_S)
+
+
+async def path_silent_for_long(cluster: Cluster, dice: Random) -> None:
+    """No executor hears one of the facades for two leases, and the facade hears none of them."""
+    number = dice.randrange(len(cluster.facades))
+    async with AsyncExitStack() as stack:
+        for executor in cluster.executors:
+            await stack.enter_async_context(executor.paths[number].silent())
+        await asyncio.sleep(SILENT_S)
 
 
 async def facades_rolled(cluster: Cluster, dice: Random) -> None:
@@ -125,6 +141,8 @@ async def path_silent(cluster: Cluster, dice: Random) -> None:
 FAILPOINTS = (
     Failpoint("facade-killed", False, facade_killed),
     Failpoint("facade-paused", False, facade_paused),
+    Failpoint("facade-silent", False, facade_silent),
+    Failpoint("path-silent-for-long", False, path_silent_for_long),
     Failpoint("facades-rolled", False, facades_rolled),
     Failpoint("facade-state-lost", False, facade_state_lost),
     Failpoint("executor-killed", False, executor_killed),

@@ -54,6 +54,18 @@ class Story:
         return StoredJob(self.job, 0, len(written) - 1, 0)
 
 
+async def test_history_reader_skips_records_that_the_facade_refuses(
+    cluster: Cluster, topic: str
+) -> None:
+    """An event without the code that the facade requires is shown nowhere."""
+    stored = await Story().write(cluster, topic)
+    timeline = Timeline()
+    reader = HistoryReader(kafka_settings(cluster, topic), lambda record: record.offset != 6)
+    await reader.read(stored, timeline)
+
+    assert [row.kind for row in timeline.rows] == ["requested", "started"]
+
+
 async def test_history_reader_fills_the_timeline_with_the_applied_events(
     cluster: Cluster, topic: str
 ) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -20,8 +21,10 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Claim, Reason, ReportCompleted, Request, RequestCancel
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store
+from fabric_jobs.runtime.kafka.partitions import partition_of
 from tests.support.brokers import Cluster
-from tests.support.log_kit import open_log
+from tests.support.lifecycle import decide_event, stamp
+from tests.support.log_kit import append_records, open_log
 
 #: Fields of the identity of another log, and of another version.
 OTHERS = {"foreign": {"cluster_id": "another"}, "of another version": {"contract": "another"}}
@@ -73,15 +76,24 @@ async def test_read_on_another_replica_finds_a_job_at_once(cluster: Cluster, top
             assert await there.jobs.read(stored.job.job_id) == stored
 
 
-async def test_list_returns_the_positions_that_it_reflects(cluster: Cluster, topic: str) -> None:
+async def test_list_returns_the_positions_that_it_reflects(
+    cluster: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A subscriber that reads the topic from the returned positions misses nothing."""
     async with node(cluster, topic) as here:
         first = await here.jobs.execute(request())
         await here.log.read_to_end()
         go_on = Event()
         here.store._writer.run(lambda _: go_on.wait())
+        asked, list_stored = asyncio.Event(), here.replica.list
+
+        def list_and_tell(*arguments: Any) -> Any:
+            asked.set()
+            return list_stored(*arguments)
+
+        monkeypatch.setattr(here.replica, "list", list_and_tell)
         listing = asyncio.create_task(here.jobs.list(Filter(), 10, None))
-        await asyncio.sleep(0)
+        await asked.wait()
         later = await here.jobs.execute(request())
         go_on.set()
         found, positions = await listing
@@ -156,6 +168,28 @@ async def test_concurrent_claims_on_two_replicas_grant_one_executor(
             )
             (refused,) = [result for result in results if isinstance(result, RefusedError)]
             assert refused.reason is Reason.GRANTED_TO_ANOTHER
+
+
+async def test_claim_of_another_record_with_the_same_event_id_is_refused(
+    cluster: Cluster, topic: str
+) -> None:
+    """A copy of the dispatching event may have another payload, so its claim starts nothing."""
+    async with node(cluster, topic) as here:
+        created = await here.jobs.execute(request())
+        claim = Claim(
+            job_id=created.job.job_id,
+            attempt=1,
+            executor_id="one",
+            dispatch_id=created.job.dispatch_id,
+            policy=Policy(),
+        )
+        await append_records(here.log, created.partition, b"junk")
+
+        with pytest.raises(RefusedError) as refused:
+            await here.jobs.execute(claim, read_to=created.offset + 2)
+        assert refused.value.reason is Reason.NOT_DISPATCHED
+        granted = await here.jobs.execute(claim, read_to=created.offset + 1)
+        assert granted.job.state.executor_id == "one"
 
 
 async def test_restarted_replica_folds_only_new_records(
@@ -250,3 +284,28 @@ async def test_plain_kafka_consumer_follows_a_job(cluster: Cluster, topic: str) 
     assert [event.data.sequence for event in seen] == [1, 2, 3]
     assert seen[-1].data.state.status is JobInstanceStatus.COMPLETED
     assert seen[0].time <= datetime.now(UTC)
+
+
+async def test_fork_found_after_the_end_was_read_makes_the_replica_read_the_log_again_once(
+    cluster: Cluster, topic: str
+) -> None:
+    """The replica may hold a mixture of two topics. It is not ready until the log was read again;
+    a log that is forked itself is not read again and again."""
+    async with node(cluster, topic) as here:
+        here.replica.on_fork = here.log.reread
+        first = await here.jobs.execute(request())
+        event = decide_event(first.job, RequestCancel(job_id=first.job.job_id), stamp("other"))
+        forked = replace(event, data=replace(event.data, follows="an event of another topic"))
+        partition = partition_of(first.job.job_id, 4)
+        for count in (2, 3):
+            fork = replace(forked, id=f"fork {count}")
+            await append_records(here.log, partition, events.encode(fork))
+            async with asyncio.timeout(30):
+                while here.replica.counts["forked"] < count:
+                    await asyncio.sleep(0.01)
+                await here.log.catch_up()
+
+        assert here.log.caught_up
+        assert here.replica.get(first.job.job_id) == first
+        # The first fork was found twice, because the log was read again; the second one once.
+        assert here.replica.counts["forked"] == 3

@@ -1,5 +1,8 @@
 """Mutual TLS and roles of the gRPC server, on real sockets."""
 
+import asyncio
+import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,9 @@ from tests.support.rpc_kit import connect, error_info, serve
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 NAMES = {
-    RpcRole.EXECUTORS: frozenset({"executor", "executor.example.org"}),
+    RpcRole.EXECUTORS: frozenset(
+        {"executor", "executor.example.org", "spiffe://example.org/executor"}
+    ),
     RpcRole.READERS: frozenset({"reader"}),
     RpcRole.OPERATORS: frozenset({"operator"}),
 }
@@ -107,31 +112,72 @@ async def test_call_is_allowed_if_and_only_if_the_client_has_a_role_of_the_metho
         ]
 
 
-async def test_client_with_alternative_names_is_not_known_by_its_common_name(
+@pytest.mark.parametrize(
+    "names",
+    [{"dns": ["executor.example.org"]}, {"dns": [], "uri": ["spiffe://example.org/executor"]}],
+)
+async def test_client_is_known_by_its_dns_and_uri_names(
+    authority: Authority, security: RpcSecurity, names: dict[str, Any]
+) -> None:
+    """Certificates of an authority and identities of a service mesh work alike."""
+    known = authority.client("one", common="anybody", **names)
+    async with serve(security) as rpc, connect(rpc, authority, known) as client:
+        await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
+
+
+async def test_client_is_not_known_by_its_common_name(
     authority: Authority, security: RpcSecurity
 ) -> None:
-    """TLS ignores the common name of a certificate that has subject alternative names."""
-    known = authority.client("one", common="anybody", dns=["executor.example.org"])
+    """An authority may check a DNS name and not the text beside it."""
     unknown = authority.client("two", common="executor", dns=["other.example.org"])
-    async with serve(security) as rpc:
-        async with connect(rpc, authority, known) as client:
+    async with serve(security) as rpc, connect(rpc, authority, unknown) as client:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"allowed to other\.example\.org"):
             await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
-        async with connect(rpc, authority, unknown) as client:
-            with pytest.raises(grpc.aio.AioRpcError, match=r"allowed to other\.example\.org"):
-                await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
 
 
-async def test_client_whose_certificate_has_no_name_is_unauthenticated(
-    authority: Authority, security: RpcSecurity
+@pytest.mark.parametrize("common", ["", "executor"])
+async def test_client_whose_certificate_has_no_alternative_name_is_unauthenticated(
+    authority: Authority, security: RpcSecurity, common: str
 ) -> None:
     """The right authority has signed the certificate, but it names nobody."""
-    nameless = authority.client("nameless", common="")
+    nameless = authority.client("nameless", common=common, dns=[])
     async with serve(security) as rpc, connect(rpc, authority, nameless) as client:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await _session(JobStatusServiceStub(client))  # type: ignore[no-untyped-call]
 
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert error_info(raised.value).reason == "NO_NAME"
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"), [(ssl.TLSVersion.TLSv1_1, True), (ssl.TLSVersion.TLSv1_2, False)]
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+async def test_server_refuses_tls_below_1_2(
+    authority: Authority,
+    security: RpcSecurity,
+    capfd: pytest.CaptureFixture[str],
+    version: ssl.TLSVersion,
+    refused: bool,
+) -> None:
+    """gRPC has no setting for it, so the test shows what it does."""
+    context = ssl.create_default_context(cafile=authority.ca)
+    client = authority.client("reader")
+    context.load_cert_chain(client.cert, client.key)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # OpenSSL itself refuses the old versions otherwise
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2"])
+    async with serve(security) as rpc:
+        host, port = rpc.address.split(":")
+        connecting = asyncio.open_connection(host, int(port), ssl=context)
+        if refused:
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                await connecting
+            assert "UNSUPPORTED_PROTOCOL" in capfd.readouterr().err
+        else:
+            _, writer = await connecting
+            assert writer.get_extra_info("ssl_object").version() == "TLSv1.2"
+            writer.close()
 
 
 async def test_client_with_a_certificate_of_another_authority_cannot_connect(
@@ -195,19 +241,51 @@ async def test_server_with_changed_certificate_files_uses_them_for_new_connectio
                 await stub.ListJobs(pb.ListJobsRequest())
 
 
-async def test_server_with_unreadable_certificate_files_keeps_the_old_certificates(
+@pytest.mark.parametrize("part", ["ca", "cert", "key"])
+@pytest.mark.parametrize("content", [None, b"garbage", b""])
+async def test_unusable_certificates_change_nothing_and_are_reported(
+    authority: Authority,
+    security: RpcSecurity,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    part: str,
+    content: bytes | None,
+) -> None:
+    """New connections get the certificates that were read before, and the log says why, once."""
+    caplog.set_level(logging.INFO)
+    copy = Authority(tmp_path / "copy")
+    copy.ca.write_bytes(authority.ca.read_bytes())
+    async with serve(security) as rpc:
+        assert rpc.certificates
+        assert not rpc.certificates.are_unusable()
+        file: Path = getattr(security.files, part)
+        good = file.read_bytes()
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        for _ in range(2):
+            async with connect(rpc, copy, authority.client("reader")) as client:
+                stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
+                await stub.ListJobs(pb.ListJobsRequest())
+        assert rpc.certificates.are_unusable()
+        file.write_bytes(good)
+        assert not rpc.certificates.are_unusable()
+
+    reports = [record for record in caplog.records if "the certificates" in record.message]
+    assert [record.levelname for record in reports] == ["ERROR", "INFO"]
+    assert "still get the old ones" in reports[0].message
+    assert "have not changed" in reports[1].message
+
+
+async def test_key_of_another_certificate_is_not_taken(
     authority: Authority, security: RpcSecurity, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A half-finished rotation refuses no client. The log reports it."""
-    ca = Authority(authority.ca.parent.parent / "copy")
-    ca.ca.write_bytes(authority.ca.read_bytes())
+    """While only one of two files was replaced, the old pair stays in use."""
     async with serve(security) as rpc:
-        security.files.key.unlink()
-        async with connect(rpc, ca, authority.client("reader")) as client:
-            stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
-            await stub.ListJobs(pb.ListJobsRequest())
-
-    assert "the old ones stay in use" in caplog.text
+        assert rpc.certificates
+        security.files.key.write_bytes(authority.client("other").key.read_bytes())
+        assert rpc.certificates.are_unusable()
+    assert "the key is not the certificate's" in caplog.text
 
 
 async def test_connection_advice_for_each_fault_names_the_setting_to_change(
@@ -232,7 +310,8 @@ async def test_connection_advice_for_each_fault_names_the_setting_to_change(
     ]
 
     certificate_advice = (
-        "The facade may require a certificate from an authority that it trusts: set "
+        "This may be no facade's gRPC address, but Kafka's, for example. Or the facade requires a "
+        "certificate from an authority that it trusts: set "
         "FABRIC_JOBS_FACADES_TLS_CERT_FILE."
     )
     assert advice == [

@@ -10,7 +10,7 @@ import pytest
 
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
 from fabric_jobs.facade.replica import Change, StoredJob
-from fabric_jobs.facade.rpc import RpcServer, server
+from fabric_jobs.facade.rpc import RpcServer, server, service
 from fabric_jobs.facade.rpc.service import MAX_WATCH_BACKLOG
 from fabric_jobs.runtime import channels
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -77,6 +77,57 @@ async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resu
     assert dict(info.metadata) == {"offset.3": str(seen[-1])}
 
 
+async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Few large events fill the memory as much as many small ones."""
+    monkeypatch.setattr(service, "MAX_WATCH_BACKLOG_BYTES", 1000)
+    replica: Any = FakeReplica()
+    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    await rpc.start()
+    try:
+        async with grpc.aio.insecure_channel(rpc.address) as channel:
+            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
+            watch = stub.WatchJobs(pb.WatchJobsRequest())
+            await watch.read()
+            for offset in range(100):
+                replica.apply(offset)
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await read_into([], watch)
+    finally:
+        await rpc.stop()
+
+    assert error_info(raised.value).reason == "WATCHER_BEHIND"
+
+
+async def test_watch_above_the_bound_of_a_replica_is_refused_until_another_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error says what to do."""
+    monkeypatch.setattr(service, "MAX_WATCHES", 1)
+    replica: Any = FakeReplica()
+    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    await rpc.start()
+    try:
+        async with grpc.aio.insecure_channel(rpc.address) as channel:
+            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
+            without_watches = set(replica.listeners)
+            first = stub.WatchJobs(pb.WatchJobsRequest())
+            await first.read()
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await stub.WatchJobs(pb.WatchJobsRequest()).read()
+            first.cancel()
+            async with asyncio.timeout(10):
+                while replica.listeners != without_watches:
+                    await asyncio.sleep(0.01)
+            await stub.WatchJobs(pb.WatchJobsRequest()).read()
+    finally:
+        await rpc.stop()
+
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error_info(raised.value).reason == "TOO_MANY_WATCHES"
+
+
 async def watch_idle(rpc: RpcServer, ping_ms: int) -> asyncio.Task[Any]:
     """Watches for `IDLE_S` without an event, and returns the read that waits or has failed."""
     options = [
@@ -126,7 +177,7 @@ async def test_idle_watch_outlives_the_pings_that_the_server_accepts(
 
 def test_server_accepts_the_pings_of_this_project_s_clients() -> None:
     """The bound leaves room for a ping that comes early."""
-    assert dict(server.OPTIONS)["grpc.http2.min_ping_interval_without_data_ms"] == (
-        channels.MIN_PING_INTERVAL_S * 1000
-    )
+    options = dict(channels.SERVER_KEEPALIVE_OPTIONS)
+    bound_ms = options["grpc.http2.min_ping_interval_without_data_ms"]
+    assert bound_ms == channels.MIN_PING_INTERVAL_S * 1000
     assert channels.MIN_PING_INTERVAL_S * 2 <= channels.PING_INTERVAL_S

@@ -42,10 +42,17 @@ class Authority:
         return self._issue(name, name, here)
 
     def client(
-        self, name: str, *, dns: Sequence[str] = (), common: str | None = None
+        self,
+        name: str,
+        *,
+        dns: Sequence[str] | None = None,
+        uri: Sequence[str] = (),
+        common: str | None = None,
     ) -> Certificate:
-        """A client certificate. The common name is the file's name unless `common` is given."""
-        return self._issue(name, name if common is None else common, list(map(x509.DNSName, dns)))
+        """A client certificate. Its DNS name and common name are the file's name unless given."""
+        names = [name] if dns is None else dns
+        others = [*map(x509.DNSName, names), *map(x509.UniformResourceIdentifier, uri)]
+        return self._issue(name, name if common is None else common, others)
 
     def _issue(self, file: str, common: str, others: list[x509.GeneralName]) -> Certificate:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -10,8 +10,18 @@ JOBS = f"{ITEM}/jobs"
 GUID = {"type": "string", "format": "uuid"}
 TEXT = {"type": "string"}
 PAYLOAD = {"type": ["object", "null"]}
-ITEM_TYPE = {"type": "string", "minLength": 1, "maxLength": 64}
-JOB_TYPE = {"type": "string", "minLength": 1, "maxLength": 96}
+PART = {
+    "type": "object",
+    "properties": {"path": TEXT, "payload": TEXT, "payloadType": TEXT},
+    "required": ["path", "payload", "payloadType"],
+}
+DEFINITION = {
+    "type": ["object", "null"],
+    "properties": {"parts": {"type": "array", "items": PART}},
+}
+NAME = {"type": "string", "minLength": 1, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$"}
+ITEM_TYPE = NAME | {"maxLength": 64}
+JOB_TYPE = NAME | {"maxLength": 96}
 TIME = {"type": "string", "format": "date-time"}
 
 ITEM_PARTS: dict[str, object] = {"workspaceId": GUID, "itemType": ITEM_TYPE, "itemId": GUID}
@@ -34,7 +44,7 @@ class Fact(Struct, frozen=True):
     required: tuple[str, ...] = ()
 
 
-CREATE_ERRORS = [400, 401, 404, 409, 413, 429, 503]
+CREATE_ERRORS = [400, 401, 404, 409, 413, 415, 429, 503]
 FACTS = {
     ("post", INSTANCE): Fact(
         "Jobs_CreateItemJobInstance",
@@ -54,20 +64,20 @@ FACTS = {
         ITEM_PARTS,
         CREATE_ERRORS,
         success=201,
-        body={**REMOTE_BODY, "executionData": PAYLOAD},
+        body={**REMOTE_BODY, "executionData": PAYLOAD, "definition": DEFINITION},
         required=tuple(REMOTE_BODY),
     ),
     ("post", f"{JOBS}/onGetJobInstanceStatus"): Fact(
         "RemoteJobs_OnGetJobInstanceStatus",
         ITEM_PARTS,
-        [400, 401, 404, 413, 503],
+        [400, 401, 404, 413, 415, 503],
         body=REMOTE_BODY,
         required=tuple(REMOTE_BODY),
     ),
     ("post", f"{JOBS}/onCancelJobInstance"): Fact(
         "RemoteJobs_OnCancelJobInstance",
         ITEM_PARTS,
-        [400, 401, 404, 413, 503],
+        [400, 401, 404, 413, 415, 503],
         body=REMOTE_BODY,
         required=tuple(REMOTE_BODY),
     ),

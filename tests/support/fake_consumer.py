@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -86,6 +87,9 @@ class FakeConsumer:
         self.may_answer.set()
         self.before_poll: Callable[[], None] = lambda: None
         self._polled = asyncio.Condition()
+        # The two parts of aiokafka's consumer that the product uses: metadata and membership.
+        self._client = SimpleNamespace(_metadata_update=None)
+        self._coordinator = SimpleNamespace(member_id="")
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
         self.listener = listener

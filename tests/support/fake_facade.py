@@ -46,6 +46,8 @@ class FakeFacade(JobStatusServiceServicer):
 
     def __init__(self) -> None:
         self.script: Script = accept
+        #: Whether the facade answers heartbeats.
+        self.answers_heartbeats = True
         #: If true, a new stream is ended at once.
         self.refuses_streams = False
         #: Cleared by a test in which the facade must stop reading its streams.
@@ -89,7 +91,7 @@ class FakeFacade(JobStatusServiceServicer):
             await self.may_read.wait()
             entries: list[Entry] = [*request.claims, *request.reports]
             answers = [self.script(entry) for entry in entries]
-            if any(answers):
+            if any(answers) or (self.answers_heartbeats and request.HasField("heartbeat")):
                 responses.put_nowait(pb.SessionResponse(answers=filter(None, answers)))
             async with self._received:
                 self.requests.append(request)

@@ -117,6 +117,12 @@ async def slow(job: Job[Any]) -> None:
     await asyncio.Event().wait()
 
 
+@executor.job("Test.Item", "timed", run_timeout_s=3)
+async def timed(job: Job[Journal]) -> None:
+    """Does as `journaled`, within a run timeout."""
+    await journaled(job)
+
+
 @executor.job("Test.Item", "synchronous")
 def synchronous(job: Job[Journal]) -> None:
     """Writes the name of its thread to the journal."""
@@ -142,3 +148,11 @@ async def stubborn(job: Job[Any]) -> None:
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     await asyncio.Event().wait()
+
+
+@executor.job("Test.Item", "definition-size")
+async def fail_with_definition_size(job: Job[dict[str, Any]]) -> None:
+    """Fail with the path and the size of the first part of the item's definition."""
+    assert job.definition
+    part = job.definition.parts[0]
+    raise JobFailed(f"{part.path} {len(part.content())}", permanent=True)

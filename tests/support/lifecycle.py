@@ -79,9 +79,13 @@ def report_progress(
     )
 
 
-def report_completed(attempt: int = 1, executor_id: str = A) -> lifecycle.ReportCompleted:
+def report_completed(
+    attempt: int = 1, executor_id: str = A, handler_end_time: datetime | None = None
+) -> lifecycle.ReportCompleted:
     """A report that the handler returned."""
-    return lifecycle.ReportCompleted(job_id=JOB, attempt=attempt, executor_id=executor_id)
+    return lifecycle.ReportCompleted(
+        job_id=JOB, attempt=attempt, executor_id=executor_id, handler_end_time=handler_end_time
+    )
 
 
 def report_failed(

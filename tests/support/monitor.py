@@ -103,8 +103,7 @@ class FoldedJobs:
 
     def create(self, **fields: Any) -> str:
         """Creates a job with these fields. Returns its id."""
-        request = replace(_REQUEST, job_id=str(uuid.uuid4()), **fields)
-        return self.do(request).job.job_id
+        return self.do(a_request(job_id=str(uuid.uuid4()), **fields)).job.job_id
 
     def start(self, job_id: str, **policy: Any) -> None:
         """Grants the job to an executor, with this policy."""
@@ -161,6 +160,11 @@ _REQUEST = Request(
     payload=msgspec.json.encode({"region": "north"}),
     traceparent=TRACEPARENT,
 )
+
+
+def a_request(**fields: Any) -> Request:
+    """Returns the command that creates a job with these fields."""
+    return replace(_REQUEST, **fields)
 
 
 class FixedHealth(ReplicaHealth):

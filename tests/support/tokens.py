@@ -258,7 +258,7 @@ def of_a_list(authority: Authority, claims: Claims) -> str:
 
 
 _TEXTS: Claims = {
-    "a list": lambda right: [right],
+    "a list": lambda right: [right, right],
     "a number": 7,
     "true": True,
     "null": None,
@@ -489,6 +489,9 @@ FORGED: dict[str, Row] = {
                 "empty": lambda app, subject: [""],
                 "only the scheme": lambda app, subject: ["SubjectAndAppToken1.0"],
                 "two in one": lambda app, subject: [", ".join(as_fabric(app, subject) * 2)],
+                "a letter that is s in lower case": lambda app, subject: [
+                    as_fabric(app, subject)[0].replace("Sub", "\u017fub")
+                ],
                 "Bearer": lambda app, subject: [f"Bearer {app}"],
                 "Bearer with both": lambda app, subject: [
                     as_fabric(app, subject)[0].replace("SubjectAndAppToken1.0", "Bearer")
@@ -505,23 +508,16 @@ FORGED: dict[str, Row] = {
                 ],
                 "no comma": lambda app, subject: [as_fabric(app, subject)[0].replace(",", "")],
                 "a semicolon": lambda app, subject: [as_fabric(app, subject)[0].replace(",", ";")],
-                "only the app token": lambda app, subject: [
-                    f'SubjectAndAppToken1.0 appToken="{app}"'
-                ],
                 "only the subject token": lambda app, subject: [
                     f'SubjectAndAppToken1.0 subjectToken="{subject}"'
                 ],
                 "an empty app token": lambda app, subject: as_fabric("", subject),
                 "two empty tokens": lambda app, subject: as_fabric("", ""),
-                "the other order": lambda app, subject: [
-                    f'SubjectAndAppToken1.0 appToken="{app}", subjectToken="{subject}"'
-                ],
                 "a third token": lambda app, subject: [
                     f'{as_fabric(app, subject)[0]}, moreToken="{app}"'
                 ],
-                "a token twice": lambda app, subject: [
-                    f'{as_fabric(app, subject)[0]}, appToken="{app}"'
-                ],
+                "commas alone": lambda app, subject: ["SubjectAndAppToken1.0 , ,"],
+                "two commas": lambda app, subject: [as_fabric(app, subject)[0].replace(",", ",,")],
                 "text before": lambda app, subject: [f"x{as_fabric(app, subject)[0]}"],
                 "text behind": lambda app, subject: [f"{as_fabric(app, subject)[0]} x"],
                 "a line within": lambda app, subject: as_fabric(app, f"{subject}\n"),
@@ -533,10 +529,15 @@ FORGED: dict[str, Row] = {
                 "a null character": lambda app, subject: as_fabric(f"{app}\0", subject),
                 "huge": lambda app, subject: ["x" * 60_000],
             },
-            "app token is too long": {
+            "Authorization has more than one apptoken": {
+                "a token twice": lambda app, subject: [
+                    f'{as_fabric(app, subject)[0]}, apptoken="{app}"'
+                ],
+            },
+            "app token has more than 16384 characters": {
                 "a huge app token": lambda app, subject: as_fabric(app + TOO_LONG, subject),
             },
-            "subject token is too long": {
+            "subject token has more than 16384 characters": {
                 "a huge subject token": lambda app, subject: as_fabric(app, TOO_LONG),
             },
             "app token is not valid": {
@@ -621,6 +622,22 @@ GENUINE: dict[str, Row] = {
     "the scope last": Row(subject={"scp": "User.Read FabricWorkloadControl"}),
     "claims of the other version beside": Row(app={"appid": STRANGE_APP_ID}),
     "a key of every tenant's issuer": Row(sign_app=by_general_key, sign_subject=by_general_key),
+    "an audience in a list": Row(app={"aud": lambda right: [right]}),
+    "the other order": Row(
+        authorization=lambda app, subject: [
+            f'SubjectAndAppToken1.0 appToken="{app}", subjectToken="{subject}"'
+        ]
+    ),
+    "scheme and names in lower case": Row(
+        authorization=lambda app, subject: [
+            f'subjectandapptoken1.0 subjecttoken="{subject}", apptoken="{app}"'
+        ]
+    ),
+    "spaces around the comma and a comma at the end": Row(
+        authorization=lambda app, subject: [
+            as_fabric(app, subject)[0].replace(",", " \t,").replace("=", " = ", 1) + " ,"
+        ]
+    ),
     "no space between the tokens": Row(
         authorization=lambda app, subject: [as_fabric(app, subject)[0].replace(", ", ",")]
     ),

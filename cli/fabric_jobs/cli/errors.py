@@ -2,6 +2,8 @@
 
 import click
 
+from fabric_jobs.runtime.text import one_line
+
 
 class CommandError(click.ClickException):
     """The command could not do its work."""
@@ -16,8 +18,3 @@ class InputError(CommandError):
     """The input is wrong, or the server that it names does not answer."""
 
     exit_code = 2
-
-
-def one_line(text: str) -> str:
-    """Returns the text on one line, without control characters that a terminal would obey."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

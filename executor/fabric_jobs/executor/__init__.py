@@ -9,6 +9,7 @@ if sys.orig_argv[1:3] == ["-m", __name__]:
     # process without a handler ignores SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
+from fabric_jobs.contract.definitions import DefinitionPart, ItemDefinition
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.errors import (
@@ -24,12 +25,14 @@ from fabric_jobs.executor.retry import Retry
 from fabric_jobs.executor.settings import ExecutorSettings
 
 __all__ = [
+    "DefinitionPart",
     "ErrorSource",
     "Executor",
     "ExecutorError",
     "ExecutorSettings",
     "HandlerDefinitionError",
     "InvokeType",
+    "ItemDefinition",
     "Job",
     "JobFailed",
     "JobStopped",

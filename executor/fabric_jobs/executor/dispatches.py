@@ -22,6 +22,8 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
     invoke_type: InvokeType
     #: The creation payload, as JSON. It is `null` if the request had no payload.
     payload: bytes
+    #: The item's definition, as JSON. It is empty if the request had no definition.
+    definition: bytes
     activity_id: str | None
     request_id: str | None
     #: W3C Trace Context of the request that created the job, if the request was traced.
@@ -36,6 +38,11 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
     def handler_key(self) -> tuple[str, str]:
         """The key of the attempt's handler: item type and job type."""
         return self.item_type, self.job_type
+
+    @property
+    def content_bytes(self) -> int:
+        """The bytes of the payload and the definition, which may be most of what it holds."""
+        return len(self.payload) + len(self.definition)
 
     def claim(self, policy: Policy) -> pb.Claim:
         """Returns the stream entry that claims this attempt."""
@@ -54,7 +61,7 @@ def attempt_from_event(event: Event, partition: int, offset: int) -> DispatchedA
     """
     if event.data.dispatch is UNSET:
         return None
-    state = event.data.state
+    state, definition = event.data.state, event.data.dispatch.definition
     return DispatchedAttempt(
         job_id=event.subject,
         attempt=state.attempt,
@@ -66,6 +73,7 @@ def attempt_from_event(event: Event, partition: int, offset: int) -> DispatchedA
         invoke_type=InvokeType.parse(state.invoke_type),
         # A copy, because `Raw` would keep the whole record in memory until the run ends.
         payload=bytes(event.data.dispatch.payload),
+        definition=b"" if definition is UNSET else bytes(definition),
         activity_id=state.activity_id,
         request_id=state.request_id,
         traceparent=None if event.traceparent is UNSET else event.traceparent,
@@ -89,6 +97,7 @@ def attempt_from_offer(offer: pb.Offer) -> DispatchedAttempt:
         job_type=job.job_type,
         invoke_type=InvokeType.parse(job.invoke_type),
         payload=offer.payload,
+        definition=offer.definition,
         activity_id=job.activity_id or None,
         request_id=job.request_id or None,
         traceparent=job.traceparent or None,

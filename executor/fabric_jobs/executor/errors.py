@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
+from fabric_jobs.contract.jobs import MAX_CODE_CHARS, MAX_MESSAGE_CHARS, ErrorResponse, ErrorSource
 from fabric_jobs.contract.wire import utf8_text
 
 HANDLER_ERROR = "HandlerError"
@@ -53,8 +53,8 @@ class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of th
     ) -> None:
         super().__init__(message)
         self.response = ErrorResponse(
-            error_code=utf8_text(code),
-            message=utf8_text(str(message)),
+            error_code=utf8_text(code[:MAX_CODE_CHARS]),
+            message=utf8_text(str(message)[:MAX_MESSAGE_CHARS]),
             source=ErrorSource(source),
             is_permanent=permanent,
         )

@@ -1,13 +1,12 @@
 """The final report of a run: what it says, given how the handler ended."""
 
 import asyncio
-import traceback
-from contextlib import suppress
 
-from fabric_jobs.contract.jobs import ErrorResponse, truncate_traceback
+from fabric_jobs.contract.jobs import MAX_TRACEBACK_BYTES, ErrorResponse, truncate_traceback
 from fabric_jobs.contract.wire import error_to_proto, utf8_text
 from fabric_jobs.executor.errors import JobFailed, JobStopped
 from fabric_jobs.executor.tracebacks import strip_executor_frames
+from fabric_jobs.runtime.text import exception_text, format_exception, truncate_start
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
@@ -30,14 +29,12 @@ def _format_traceback(raised: BaseException) -> str:
     """Returns the traceback, or "" for a `JobFailed` without a cause: its author chose the text."""
     if isinstance(raised, JobFailed) and raised.__cause__ is None:
         return ""
-    lines = traceback.format_exception(strip_executor_frames(raised))
-    return truncate_traceback(utf8_text("".join(lines)))
+    text = truncate_start(format_exception(strip_executor_frames(raised)), MAX_TRACEBACK_BYTES)
+    return truncate_traceback(utf8_text(f"{text}\n"))
 
 
 def _error_response(raised: BaseException) -> ErrorResponse:
     if isinstance(raised, JobFailed):
         return raised.response
-    name, text = type(raised).__name__, ""
-    with suppress(Exception):  # __str__ is the author's code, and may raise
-        text = str(raised)
+    name, text = type(raised).__name__, exception_text(raised)
     return JobFailed(f"{name}: {text}" if text else name).response

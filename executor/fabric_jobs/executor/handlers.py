@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from fabric_jobs.contract.definitions import ItemDefinition, decode_definition
 from fabric_jobs.contract.dispatch_order import (
     DEFAULT_PRIORITIES,
     MAX_PRIORITY,
@@ -54,12 +55,8 @@ class Handler(Struct, frozen=True, kw_only=True):
         """
         try:
             return self.payload_decoder.decode(b"{}" if payload in (b"", b"null") else payload)
-        except RecursionError:
-            raise PayloadInvalidError("The payload is nested too deeply.") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            # msgspec's message names the path of the wrong value, except the root's path.
-            path = "" if " - at `$" in str(error) else " - at `$`"
-            raise PayloadInvalidError(f"The payload: {error}{path}.") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _invalid("payload", error) from None
 
     async def call(self, job: Job[Any]) -> None:
         """Runs the handler to its end: in the event loop if it is `async def`, else in a thread.
@@ -74,6 +71,23 @@ class Handler(Struct, frozen=True, kw_only=True):
         except (SystemExit, KeyboardInterrupt) as error:
             # If a task raised it, the event loop would end, and every other job with it.
             raise RuntimeError(f"The handler raised {error!r}") from error
+
+
+def decode_item_definition(json: bytes) -> ItemDefinition | None:
+    """Decodes an item's definition; an empty text is none. Raises `PayloadInvalidError`."""
+    try:
+        return decode_definition(json) if json else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid("definition", error) from None
+
+
+def _invalid(name: str, error: Exception) -> PayloadInvalidError:
+    """The error of a payload or a definition that can't be decoded."""
+    if isinstance(error, RecursionError):
+        return PayloadInvalidError(f"The {name} is nested too deeply.")
+    # msgspec's message names the path of the wrong value, except the root's path.
+    path = "" if " - at `$" in str(error) else " - at `$`"
+    return PayloadInvalidError(f"The {name}: {error}{path}.")
 
 
 def make_handler(

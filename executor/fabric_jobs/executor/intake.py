@@ -22,15 +22,17 @@ from aiokafka.structs import ConsumerRecord
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Event, NotAnEventError
 from fabric_jobs.executor import metrics
-from fabric_jobs.executor.consumer import make_consumer, seek_uncommitted
+from fabric_jobs.executor.consumer import NameGuard, make_consumer, seek_uncommitted
 from fabric_jobs.executor.dispatches import attempt_from_event
 from fabric_jobs.executor.offsets import Offsets
 from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.runtime.kafka.clients import connect_client, map_authorization_errors
+from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.executor")
+_poison = LogSummary(log)
 
 POLL_MS = 500
 #: The largest number of records that one poll takes. The event loop does nothing else meanwhile.
@@ -52,6 +54,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         self._executor_id = executor_id
         self._runs = runs
         self._ready = ready
+        self._name_guard = NameGuard(settings, executor_id)
         self._offsets = Offsets()
         self._is_paused = False
         #: Set while the process has an assignment, also an empty one.
@@ -63,16 +66,21 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
         Raises `KafkaRefusedError` if Kafka refuses the consumer, and otherwise aiokafka's error.
         """
         self._consumer = make_consumer(self._settings, self._executor_id)
+        self._name_guard.forget()
         self._consumer.subscribe([self._settings.events_topic], listener=self)
         loops: set[asyncio.Task[None]] = set()
         try:
             settings = self._settings
-            with map_authorization_errors(
-                settings, "Read", settings.events_topic, group=settings.pool
+            with (
+                self._name_guard.map_error(),
+                map_authorization_errors(
+                    settings, "Read", settings.events_topic, group=settings.pool
+                ),
             ):
                 await connect_client(self._consumer, settings)
                 for loop in (self._poll_forever, self._commit_regularly):
                     loops.add(asyncio.create_task(loop(), name=f"intake {loop.__name__}"))
+                loops.add(asyncio.create_task(self._name_guard.wait(), name="intake name guard"))
                 failed, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
                 for task in failed:
                     task.result()
@@ -96,6 +104,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Starts to read the partitions at the positions that the pool committed."""
+        self._name_guard.note(self._consumer)
         self._offsets.assign(partition.partition for partition in assigned)
         if assigned and self._settings.broker.record_time:
             try:
@@ -104,6 +113,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             except (KafkaError, TimeoutError) as error:
                 log.warning("intake: it starts at the earliest record: %r", error)
         self.assigned.set()
+        log.info("intake: reads %d partitions of %s", len(assigned), self._settings.events_topic)
 
     def _forget_partitions(self) -> None:
         self._offsets.assign(())
@@ -161,7 +171,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             return events.decode(record.value)
         except NotAnEventError as error:
             metrics.POISON.add(1)
-            log.warning(
+            _poison.add(
                 "intake: the record at partition %d, offset %d is not an event: %s",
                 record.partition,
                 record.offset,

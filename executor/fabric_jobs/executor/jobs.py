@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
 
 T = TypeVar("T")
@@ -46,6 +47,9 @@ class Job(Generic[T]):
     workspace_id: str
     item_id: str
     tenant_id: str
+    #: The item's definition, which Fabric can send with a request of the remote-jobs family. `None`
+    #: if the request had none.
+    definition: ItemDefinition | None = None
     #: Who asked for the job: a user (`MANUAL`) or a schedule (`SCHEDULED`).
     invoke_type: InvokeType = InvokeType.MANUAL
     #: Fabric's `ActivityId` and `RequestId` of the request that created the job.

@@ -8,7 +8,7 @@ from msgspec import Struct
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: A message gets no further entry once its entries have this many bytes. The largest entry more is
-#: still below gRPC's limit of 4 MiB for a message.
+#: still below the facade's limit of 2 MiB for a message.
 TARGET_MESSAGE_BYTES = 1024 * 1024
 
 

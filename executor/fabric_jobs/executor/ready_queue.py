@@ -81,7 +81,7 @@ class ReadyQueue:
         self._number += 1
         item = waiting.dispatched_at, self._number, waiting
         self._waiting[dispatched.event_id] = item
-        self._bytes += len(dispatched.payload)
+        self._bytes += dispatched.content_bytes
         queue = self._handlers.get(dispatched.handler_key)
         if queue is None:
             queue = _HandlerQueue(self._is_waiting, self._is_waiting_and_idle)
@@ -111,7 +111,7 @@ class ReadyQueue:
         if item is None:
             return None
         waiting = item[2]
-        self._bytes -= len(waiting.dispatched.payload)
+        self._bytes -= waiting.dispatched.content_bytes
         self._handlers[waiting.dispatched.handler_key].forget(waiting)
         return waiting
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from fabric_jobs.contract.jobs import Progress
@@ -13,7 +14,7 @@ from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import NoThreadError
 from fabric_jobs.executor.final_report import make_final_report
 from fabric_jobs.executor.handler_task import HandlerTask
-from fabric_jobs.executor.handlers import Handler
+from fabric_jobs.executor.handlers import Handler, decode_item_definition
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.progress_sender import ProgressSender
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
@@ -92,6 +93,8 @@ class Run:
             report = await self._call_handler(progress)
             if self._handing_back and not report.HasField("completed"):
                 report = pb.Report(handed_back=pb.HandedBack())
+            # The report may arrive much later, when facades were away.
+            report.end_time.FromDatetime(datetime.now(UTC))
             self._measure(report, time.monotonic() - begin)
             # The last progress goes first, so that the reports of a run keep their order.
             if not self.revoked:
@@ -181,6 +184,7 @@ class Run:
                 workspace_id=dispatched.workspace_id,
                 item_id=dispatched.item_id,
                 tenant_id=dispatched.tenant_id,
+                definition=decode_item_definition(dispatched.definition),
                 invoke_type=dispatched.invoke_type,
                 activity_id=dispatched.activity_id,
                 request_id=dispatched.request_id,

@@ -20,6 +20,9 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
 
+#: Seconds after which an executor that has not joined its consumer group says so.
+JOIN_TIMEOUT_S = 30.0
+
 
 async def serve(
     handlers: Handlers,
@@ -73,7 +76,17 @@ async def serve(
 
         async def announce() -> None:
             await session.connected.wait()
-            await intake.assigned.wait()
+            try:
+                async with asyncio.timeout(JOIN_TIMEOUT_S):
+                    await intake.assigned.wait()
+            except TimeoutError:
+                log.warning(
+                    "intake: the consumer group %s was not joined for %.0f s, so jobs start by "
+                    "offers only, 5 s late. Check the broker, and the other members of the group",
+                    settings.pool,
+                    JOIN_TIMEOUT_S,
+                )
+                await intake.assigned.wait()
             on_ready(executor_id)
 
         announcement = group.create_task(announce(), name="ready")

@@ -9,7 +9,8 @@ Rule 2: an entry is repeated under the same entry id, on as many streams as need
 answered.
 Rule 3: one message carries all the entries that wait. Entries that arrive while it is written go
 into the next message.
-Rule 4: a stream on which an entry stays unanswered for too long is closed.
+Rule 4: a stream on which an entry or heartbeats stay unanswered for too long is closed. A facade
+that does not answer heartbeats does not share them either, so the leases of all runs would end.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from tenacity import retry, retry_if_result, wait_random_exponential
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.outbox import Outbox
 from fabric_jobs.executor.status_client import Accepted, Refused
-from fabric_jobs.runtime.channels import CLIENT_KEEPALIVE, connection_advice, open_channel
+from fabric_jobs.runtime.channels import connection_advice, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -33,8 +34,6 @@ from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 log = logging.getLogger("fabric_jobs.executor")
 
 CHANNEL_OPTIONS = (
-    *CLIENT_KEEPALIVE,
-    ("grpc.keepalive_permit_without_calls", 1),
     # The facade bounds the size of a message, which carries the payloads of offers.
     ("grpc.max_receive_message_length", -1),
     # A channel of its own has its own backoff; gRPC would share the backoff between channels.
@@ -42,7 +41,10 @@ CHANNEL_OPTIONS = (
 )
 CONNECT_TIMEOUT_S = 5.0
 #: Seconds that a facade may take to answer an entry. It answers "undecided" much earlier than that.
-ANSWER_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 15.0
+#: Heartbeats in a row that a facade may leave unanswered, and the least time for that in seconds.
+MAX_UNANSWERED_HEARTBEATS = 3
+MIN_SILENCE_S = 2.0
 #: Seconds that the server may take to end a stream after the client has closed its direction.
 CLOSE_TIMEOUT_S = 2.0
 
@@ -87,6 +89,9 @@ class Session:
         self._hello = hello
         self._facades = cycle(facades)
         self._heartbeat_s = heartbeat_s
+        self._max_silence_s = max(MAX_UNANSWERED_HEARTBEATS * heartbeat_s, MIN_SILENCE_S)
+        #: The loop's time at which the facade last sent a response.
+        self._response_at = 0.0
         self._tls = tls
         self._outbox = Outbox()
         #: Set while a stream is open.
@@ -154,6 +159,7 @@ class Session:
     async def _use_stream(self, stream: Stream, delegate: SessionDelegate) -> None:
         closing = asyncio.Event()
         self._outbox.resend_all()
+        self._response_at = asyncio.get_running_loop().time()
         writer = asyncio.create_task(self._write(stream, delegate, closing), name="session writer")
         reader = asyncio.create_task(self._read(stream, delegate), name="session reader")
         timeout = asyncio.create_task(self._await_answer_timeout(), name="session timeout")
@@ -174,8 +180,12 @@ class Session:
                 raise result
 
     async def _await_answer_timeout(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
-            left_s = ANSWER_TIMEOUT_S - self._outbox.longest_wait_s()
+            silence_s = clock() - self._response_at
+            left_s = min(
+                ANSWER_TIMEOUT_S - self._outbox.longest_wait_s(), self._max_silence_s - silence_s
+            )
             if left_s <= 0:
                 raise TimeoutError
             await asyncio.sleep(left_s)
@@ -203,6 +213,7 @@ class Session:
     async def _read(self, stream: Stream, delegate: SessionDelegate) -> None:
         while (response := await stream.read()) is not grpc.aio.EOF:
             assert isinstance(response, pb.SessionResponse)
+            self._response_at = asyncio.get_running_loop().time()
             for answer in response.answers:
                 self._outbox.resolve(answer)
             for run in response.cancels:

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from fabric_jobs.contract.heartbeats import MAX_SLOTS
+from fabric_jobs.contract.jobs import MAX_NAME_CHARS
 from fabric_jobs.runtime.settings import Address, Addresses, ClientSettings, LogFormat, addresses
 
 
@@ -14,9 +16,9 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     facades: Addresses = "127.0.0.1:5001"
     #: The name of the pool, which is also the id of its consumer group. Executors of a pool share
     #: the jobs, so they must have the same handlers.
-    pool: Annotated[str, Meta(min_length=1)] = "default"
+    pool: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)] = "default"
     #: The number of jobs that run at a time.
-    slots: Annotated[int, Meta(ge=1)] = 10
+    slots: Annotated[int, Meta(ge=1, le=MAX_SLOTS)] = 10
     #: The number of jobs that are read ahead and wait in memory for a slot. The executor chooses
     #: among them which to start next.
     read_ahead_jobs: Annotated[int, Meta(ge=1)] = 1000

@@ -17,7 +17,7 @@ import uvloop
 
 from fabric_jobs.facade.auth import AuthorityError
 from fabric_jobs.facade.log import LogError
-from fabric_jobs.facade.replica import StateInUseError
+from fabric_jobs.facade.replica import StateError, StateInUseError
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup.check import print_report
 from fabric_jobs.facade.startup.composition import serve
@@ -35,6 +35,7 @@ EXPECTED_ERRORS = (
     AuthorityError,
     KafkaRefusedError,
     LogError,
+    StateError,
     StateInUseError,
     OSError,
     RuntimeError,

@@ -21,6 +21,11 @@ REQUEST_SECONDS = REGISTRY.histogram(
     *("operation", "status"),
     bounds=_ANSWER_BOUNDS_S,
 )
+HTTP_REFUSALS = REGISTRY.counter(
+    "fabric_jobs_http_refusals_total",
+    "Requests that the HTTP server refused by its limits, before the application, by error code.",
+    "code",
+)
 RPC_SECONDS = REGISTRY.histogram(
     "fabric_jobs_rpc_seconds",
     "Duration of unary gRPC calls, by gRPC status code.",
@@ -76,6 +81,11 @@ RECORDS = REGISTRY.counter(
     "Records that were read from the topic, by the fold's verdict.",
     "verdict",
 )
+REFUSED_RECORDS = REGISTRY.counter(
+    "fabric_jobs_refused_records_total",
+    "Records that were skipped because their codes are missing or wrong.",
+    "topic",
+)
 FOLD_LAG_SECONDS = REGISTRY.gauge(
     "fabric_jobs_fold_lag_seconds",
     "Seconds since this facade last confirmed that it had read the whole log; normally below 10.",
@@ -94,6 +104,11 @@ EXECUTORS = REGISTRY.gauge(
     "fabric_jobs_executors", "Executors whose last heartbeat is at most one lease old."
 )
 FREE_SLOTS = REGISTRY.gauge("fabric_jobs_free_slots", "Free slots of those executors.")
+CERTIFICATES_UNUSABLE = REGISTRY.gauge(
+    "fabric_jobs_certificates_unusable",
+    "1 if files with certificates can't be used, so that older certificates stay in use; else 0.",
+    "use",
+)
 READY = REGISTRY.gauge("fabric_jobs_ready", "1 if this facade is ready for requests, else 0.")
 
 # Prometheus sees a counter grow only if its series was there before.

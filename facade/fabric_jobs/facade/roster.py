@@ -22,8 +22,16 @@ MAX_FACADE_SILENCE_S = 3 * HEARTBEAT_S
 WRITE_TIMEOUT_S = 5.0
 #: How far this machine's clock may be from the broker's; beyond that the facade is not ready.
 MAX_SKEW = timedelta(seconds=30)
-#: How long the roster keeps the last heartbeat of a silent executor.
-MAX_EXECUTOR_SILENCE = timedelta(hours=1)
+#: How long the roster remembers when a kind of job was last served. The error of a job that no
+#: executor started says it, and such a job fails before this time is over.
+LAST_SERVED_KEPT = timedelta(hours=3)
+#: Bounds of what the roster remembers: the job kinds of all executors in common, where an executor
+#: counts for one at least, and the kinds with the time when they were last served. What is oldest
+#: is forgotten first.
+MAX_EXECUTOR_KINDS = 10_000
+MAX_SERVED_KINDS = 10_000
+#: Bound of the facades that the roster remembers.
+MAX_FACADES = 1000
 _SKEWED = (
     "this machine's clock is %.0f s from the broker's: this facade is not ready and fires no timers"
 )
@@ -50,7 +58,10 @@ class Roster:
         self._facade_id = facade_id
         self._lease = timedelta(seconds=lease_s)
         self._record_time = record_time
+        #: By id. The one whose heartbeat was read longest ago comes first.
         self._executors: dict[str, LastHeartbeat] = {}
+        #: The sum of the weights of these.
+        self._executor_kinds = 0
         #: The monotonic time of each other facade's last heartbeat, by the facade's id.
         self._facades: dict[str, float] = {}
         self._last_served: dict[JobKind, datetime] = {}
@@ -99,14 +110,22 @@ class Roster:
     async def run(self) -> None:
         """Publishes this facade's heartbeats until cancelled."""
         while True:
+            self.forget_silent()
             now = datetime.now(UTC)
-            self._executors = {
-                executor_id: last
-                for executor_id, last in self._executors.items()
-                if now - last.time < MAX_EXECUTOR_SILENCE
-            }
             await self.publish(FacadeHeartbeat(facade_id=self._facade_id, time=now))
             await asyncio.sleep(HEARTBEAT_S)
+
+    def forget_silent(self) -> None:
+        """Forgets the executors and facades that are silent, and kinds that nobody serves."""
+        now = datetime.now(UTC)
+        for executor_id, last in [*self._executors.items()]:
+            if now - last.time > self._lease:
+                self._forget_executor(executor_id)
+        self._last_served = {
+            kind: at for kind, at in self._last_served.items() if now - at < LAST_SERVED_KEPT
+        }
+        since = time.monotonic() - MAX_FACADE_SILENCE_S
+        self._facades = {name: at for name, at in self._facades.items() if at >= since}
 
     def checkpoints(self) -> dict[int, Checkpoint]:
         """No position is kept: each start reads the topic from its beginning."""
@@ -115,24 +134,41 @@ class Roster:
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Takes in the heartbeats that were read from the topic."""
         for record in records:
-            match heartbeats.decode(record.value):
+            match heartbeats.decode(record.value) if record.is_accepted else None:
                 case ExecutorHeartbeat() as heartbeat:
                     self._apply_executor(heartbeat, self._time_of(record))
                 case FacadeHeartbeat(facade_id=self._facade_id, time=written):
                     self._check_clock(written, self._time_of(record))
                 case FacadeHeartbeat(facade_id=facade_id):
+                    self._facades.pop(facade_id, None)
                     self._facades[facade_id] = time.monotonic()
+                    if len(self._facades) > MAX_FACADES:
+                        del self._facades[next(iter(self._facades))]
 
     def reset(self) -> None:
         """Forgets every executor and facade, because the topic is read from its beginning again."""
         self._executors.clear()
+        self._executor_kinds = 0
         self._facades.clear()
 
     def _apply_executor(self, heartbeat: ExecutorHeartbeat, at: datetime) -> None:
+        self._forget_executor(heartbeat.executor_id)
         self._executors[heartbeat.executor_id] = LastHeartbeat(heartbeat, at)
-        self._last_served.update(dict.fromkeys(heartbeat.job_kinds, at))
+        self._executor_kinds += _weight(heartbeat)
+        while self._executor_kinds > MAX_EXECUTOR_KINDS:
+            self._forget_executor(next(iter(self._executors)))
+        for kind in heartbeat.job_kinds:
+            # Removed first, so that the kinds stay in the order of their times.
+            self._last_served.pop(kind, None)
+            self._last_served[kind] = at
+        while len(self._last_served) > MAX_SERVED_KINDS:
+            del self._last_served[next(iter(self._last_served))]
         for listener in tuple(self.listeners):
             listener(heartbeat)
+
+    def _forget_executor(self, executor_id: str) -> None:
+        if last := self._executors.pop(executor_id, None):
+            self._executor_kinds -= _weight(last.heartbeat)
 
     def _time_of(self, record: Record) -> datetime:
         if not self._record_time:
@@ -144,6 +180,11 @@ class Roster:
         self._skew = skew(written, recorded, datetime.now(UTC))
         if was_right and not self.clock_is_right:
             log.error(_SKEWED, self._skew.total_seconds())
+
+
+def _weight(heartbeat: ExecutorHeartbeat) -> int:
+    """What an executor counts for in `MAX_EXECUTOR_KINDS`."""
+    return max(len(heartbeat.job_kinds), 1)
 
 
 def skew(written: datetime, recorded: datetime, read: datetime) -> timedelta:

@@ -69,6 +69,19 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     heartbeats_topic: Topic = HEARTBEATS_TOPIC
     #: The topic of the operators' controls, such as paused job types.
     controls_topic: Topic = CONTROLS_TOPIC
+    #: The keys of record codes, as `id:base64` entries of 32 bytes or more, with commas or line
+    #: breaks between them. All facades need the same keys, and no other program needs any. Without
+    #: keys, a facade takes every record.
+    record_keys: Annotated[
+        Secret | None,
+        Meta(
+            title="id:base64, or several separated by commas",
+            examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
+        ),
+    ] = None
+    #: Whether a record without a code is refused: `require` refuses it; `accept` takes it, for the
+    #: time after the keys were introduced on a topic in use.
+    record_codes: Literal["require", "accept"] = "require"
     #: Seconds without a heartbeat after which an executor loses its runs.
     lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     #: Seconds for which a stopping facade still answers, but reports itself as not ready, so that
@@ -77,12 +90,23 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Seconds that a command may take before the facade answers 503 over HTTP, or UNAVAILABLE over
     #: gRPC.
     append_deadline_s: Annotated[float, Meta(gt=0)] = 3.0
-    #: The largest request body, in bytes.
+    #: The HTTP connections at a time. Beyond them, a connection without a request in progress is
+    #: closed for each new one. At most half of the files that the process may open.
+    http_connections: Annotated[int, Meta(ge=16, le=1_000_000)] = 1000
+    #: Seconds after which a connection without a request is closed. It is longer than what proxies
+    #: and HTTP clients wait, so that they close first, and no request meets a closed connection.
+    http_idle_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    #: The largest request body, in bytes, without an item's definition.
     body_limit_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
+    #: The largest definition of an item in a request, in bytes.
+    definition_limit_bytes: Annotated[int, Meta(ge=1024)] = 512 * 1024
     #: Whether the HTTP API accepts only Fabric as its caller. `off` is allowed on loopback only.
     authentication: Literal["on", "off"] = "on"
     #: The address of the authority that signs Fabric's tokens.
     authority: Url = "https://login.microsoftonline.com"
+    #: Seconds between two fetches of the authority's keys. A key that the authority has withdrawn
+    #: is accepted for so long at most, if the authority can be reached.
+    authority_refresh_s: Annotated[float, Meta(ge=10, le=86_400)] = 300.0
     #: The tenant that published the workload. Fabric's app token must be of this tenant.
     publisher_tenant_id: Guid = ""
     #: The workload's Application ID URI, which is the audience of v1 tokens.
@@ -129,7 +153,7 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
         if self.state_dir is None:
             return None
         try:
-            self.state_dir.mkdir(parents=True, exist_ok=True)
+            self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             with TemporaryFile(dir=self.state_dir):
                 pass
         except OSError as error:

@@ -6,6 +6,10 @@ of a type that this version does not know decodes as `UnknownEvent`, with these 
 
 docs/subscribe.md says what a later version may change. A field that may get new values later is a
 plain text here, because a replica must be able to fold a record with an unknown value.
+
+Every field has a bound in its type. `decode` refuses what is outside, so what it returns can be
+folded, stored, shown and sent by every replica. No later version changes a bound, because replicas
+of different versions must refuse the same records.
 """
 
 from enum import StrEnum
@@ -14,16 +18,36 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from fabric_jobs.contract.jobs import ErrorResponse, JobState, Timestamp
+from fabric_jobs.contract.jobs import (
+    END_OF_TIME,
+    MAX_TRACEBACK_BYTES,
+    MIN_TIME,
+    ErrorResponse,
+    JobState,
+    Name,
+    ShortText,
+    Timestamp,
+)
+from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
 
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
+#: The bound of an event's `source`.
+MAX_SOURCE_CHARS = 512
+#: The bound of a sequence: the largest number that every JSON reader holds exactly.
+MAX_SEQUENCE = 2**53 - 1
+#: The levels of an event around its payload.
+_ENVELOPE_NESTING = 3
+#: Around its payload, an event of this size can't be nested so deeply that a decoder refuses it.
+_SHALLOW_BYTES = 2048
 
 
 class Dispatch(Struct, frozen=True, rename="camel"):
     """What an executor needs to run the job, in addition to the job's state."""
 
-    #: The creation payload as JSON; `null` if the request had none.
+    #: The creation payload as JSON, at most 64 levels deep; `null` if the request had none.
     payload: Raw
+    #: The item's definition as JSON, an object with `parts`; absent if the request had none.
+    definition: Raw | UnsetType = UNSET
 
 
 class EventData(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -31,9 +55,9 @@ class EventData(Struct, frozen=True, kw_only=True, rename="camel"):
 
     #: The number of the event among the job's events, from 1. An event applies only if its sequence
     #: is the job's current one plus one, so the sequence works as a compare-and-swap.
-    sequence: int
+    sequence: Annotated[int, Meta(ge=1, le=MAX_SEQUENCE)]
     #: The id of the job's event before this one; `null` for the first.
-    follows: str | None
+    follows: Name | None
     #: The job's state after the event.
     state: JobState
     #: Present if, and only if, the event dispatches an attempt.
@@ -45,7 +69,7 @@ class FailedData(EventData, frozen=True, kw_only=True, rename="camel"):
 
     #: The handler's traceback, for the handler's developers: the last 8 KiB at most. Absent if the
     #: handler raised nothing or the executor sent no traceback. Fabric does not receive it.
-    traceback: str | UnsetType = UNSET
+    traceback: Annotated[str, Meta(max_length=MAX_TRACEBACK_BYTES)] | UnsetType = UNSET
 
 
 class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):
@@ -70,25 +94,25 @@ class RequeuedData(EventData, frozen=True, kw_only=True, rename="camel"):
     """The data of `Requeued`."""
 
     #: Why the attempt was dispatched: a `RequeueReason`, or a reason of a later version.
-    reason: Annotated[str, Meta(examples=list(RequeueReason))]
+    reason: Annotated[ShortText, Meta(examples=list(RequeueReason))]
 
 
 class _Envelope(Struct, frozen=True, kw_only=True):
     """The CloudEvents 1.0 attributes."""
 
     #: The id of the event.
-    id: str
+    id: Name
     #: The facade replica that decided the event, as a URI reference.
-    source: str
+    source: Annotated[str, Meta(max_length=MAX_SOURCE_CHARS)]
     #: The job instance id, a GUID in lower case.
-    subject: str
+    subject: Name
     #: When the event was decided, by the clock of the replica in `source`. The record's own time is
     #: the broker's.
     time: Timestamp
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: Literal["application/json"] = "application/json"
     #: The W3C Trace Context of the request that created the job; absent if it had none.
-    traceparent: str | UnsetType = UNSET
+    traceparent: ShortText | UnsetType = UNSET
 
 
 class Requested(
@@ -164,7 +188,7 @@ class UnknownEvent(_Envelope, frozen=True, kw_only=True):
     """
 
     #: The CloudEvents type.
-    type: str
+    type: Name
     data: EventData
 
 
@@ -205,17 +229,51 @@ def encode(event: Event) -> bytes:
 
 def decode(value: bytes | None) -> Event:
     """Returns the event in a record's value. Raises `NotAnEventError`."""
+    value = value or b""
+    event = _decode(value)
+    _check_times(event)
+    payload_bytes = 0
+    if event.data.dispatch is not UNSET:
+        payload = bytes(event.data.dispatch.payload)
+        payload_bytes = len(payload)
+        if is_too_deep(payload):
+            raise NotAnEventError(f"The payload has more than {MAX_NESTING} levels of JSON.")
+    # Deep JSON in a field of a later version, which one decoder would refuse and another would not.
+    if len(value) - payload_bytes > _SHALLOW_BYTES and is_too_deep(
+        value, MAX_NESTING + _ENVELOPE_NESTING
+    ):
+        raise NotAnEventError(f"The event has more than {MAX_NESTING} levels of JSON.")
+    return event
+
+
+def _decode(value: bytes) -> Event:
     try:
-        return _Types.union.decode(value or b"")
+        return _Types.union.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         failure = error
     try:
-        event = _Types.unknown.decode(value or b"")
+        event = _Types.unknown.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise NotAnEventError(str(failure)) from failure
     if event.type in _Types.known:
         raise NotAnEventError(str(failure)) from failure
     return event
+
+
+def _check_times(event: Event) -> None:
+    """Raises `NotAnEventError` if a time is out of bounds."""
+    state = event.data.state
+    if not (
+        MIN_TIME <= event.time < END_OF_TIME
+        and MIN_TIME <= state.create_time < END_OF_TIME
+        and ((time := state.start_time) is None or MIN_TIME <= time < END_OF_TIME)
+        and ((time := state.attempt_start_time) is None or MIN_TIME <= time < END_OF_TIME)
+        and ((time := state.cancel_time) is None or MIN_TIME <= time < END_OF_TIME)
+        and ((time := state.due_time) is None or MIN_TIME <= time < END_OF_TIME)
+        and ((time := state.dispatch_time) is None or MIN_TIME <= time < END_OF_TIME)
+        and ((time := state.end_time) is None or MIN_TIME <= time < END_OF_TIME)
+    ):
+        raise NotAnEventError("A time is not from the year 2000 to the year 2199.")
 
 
 def type_of(event: Event) -> str:

@@ -11,6 +11,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from fabric_jobs.contract.jobs import (
+    MAX_COUNT,
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
@@ -78,19 +79,18 @@ def backoff_s(policy: Policy, failures: int, seed: str) -> float:
     The seed selects the jitter, so that jobs that failed together are not retried together. The
     same arguments always give the same backoff.
     """
-    full = policy.initial_backoff_s
-    for _ in range(failures - 1):
-        full *= policy.backoff_multiplier
-        if full >= min(policy.max_backoff_s, _MAX_LIFE_S):
-            break
-    full = min(full, policy.max_backoff_s, _MAX_LIFE_S)
+    longest = min(policy.max_backoff_s, _MAX_LIFE_S)
+    try:
+        full = min(policy.initial_backoff_s * policy.backoff_multiplier ** (failures - 1), longest)
+    except OverflowError:
+        full = longest if policy.initial_backoff_s else 0.0
     return full * (1 - policy.jitter * crc32(seed.encode()) / 0xFFFFFFFF)
 
 
 def _count_failure(state: JobState, error: ErrorResponse) -> dict[str, Any]:
     """The fields that change with any failure: the count, the failed attempt and the error."""
     return {
-        "failures": state.failures + 1,
+        "failures": min(state.failures + 1, MAX_COUNT),
         "failed_attempt": state.attempt,
         "error": _with_earlier_errors(error, state).truncate(),
     }

@@ -1,51 +1,66 @@
 """The heartbeats on their topic: by them, facades share which facades and executors are alive."""
 
-import msgspec
-from msgspec import Struct
+from typing import Annotated
 
-from fabric_jobs.contract.jobs import Timestamp
+import msgspec
+from msgspec import Meta, Struct
+
+from fabric_jobs.contract.jobs import (
+    END_OF_TIME,
+    MIN_TIME,
+    AttemptNumber,
+    Name,
+    ShortText,
+    Timestamp,
+)
 
 HEARTBEATS_TOPIC = "fabric.jobs.heartbeats"
+#: The bound of the job types of one executor.
+MAX_JOB_TYPES = 400
+#: The bound of an executor's slots.
+MAX_SLOTS = 10_000
+#: The bound of the runs in one record. An executor with more of them has several records.
+MAX_RUNS = 2000
 
 
 class Run(Struct, frozen=True, array_like=True):
     """One attempt of a job."""
 
     #: The job instance id, in lower case.
-    job_id: str
+    job_id: Name
     #: The number of the attempt, from 1.
-    attempt: int
+    attempt: AttemptNumber
 
 
 class JobKind(Struct, frozen=True, array_like=True, order=True):
     """The item type and job type that a handler serves."""
 
-    item_type: str
-    job_type: str
+    item_type: Name
+    job_type: Name
 
 
 class ExecutorHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="executor"):
     """An executor process is alive: what it serves and what it holds."""
 
     #: The id of the process, new at each start.
-    executor_id: str
+    executor_id: Name
     #: The name of its pool, which is its consumer group.
-    pool: str = ""
+    pool: ShortText = ""
     #: What it has handlers for.
-    job_kinds: tuple[JobKind, ...] = ()
+    job_kinds: Annotated[tuple[JobKind, ...], Meta(max_length=MAX_JOB_TYPES)] = ()
     #: How many jobs it runs at the same time.
-    slots: int = 0
+    slots: Annotated[int, Meta(ge=0, le=MAX_SLOTS)] = 0
     #: How many more jobs it could run now.
-    free_slots: int = 0
+    free_slots: Annotated[int, Meta(ge=0, le=MAX_SLOTS)] = 0
     #: The runs that it holds, and the attempts whose claims are not answered yet.
-    runs: tuple[Run, ...] = ()
+    runs: Annotated[tuple[Run, ...], Meta(max_length=MAX_RUNS)] = ()
 
 
 class FacadeHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="facade"):
     """A facade replica is alive."""
 
     #: The id of the replica, new at each start.
-    facade_id: str
+    facade_id: Name
     #: The replica's clock when it wrote the heartbeat.
     time: Timestamp
 
@@ -64,6 +79,9 @@ def encode(heartbeat: Heartbeat) -> bytes:
 def decode(value: bytes | None) -> Heartbeat | None:
     """Returns the heartbeat in a record's value, or None if the value is not a heartbeat."""
     try:
-        return _decoder.decode(value or b"")
+        heartbeat = _decoder.decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    if isinstance(heartbeat, FacadeHeartbeat) and not MIN_TIME <= heartbeat.time < END_OF_TIME:
+        return None
+    return heartbeat

@@ -3,7 +3,7 @@
 "WDK" in a docstring names the type of Fabric's Workload Development Kit.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,18 +11,51 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-#: Bounds of an error: its message, its code, the entries of each list in it, and the whole as JSON.
+#: The bounds of an error: the characters of a message, of a code and of a value that a message
+#: names, the entries of each list, and the bytes of the whole as JSON.
 MAX_MESSAGE_CHARS = 2048
 MAX_CODE_CHARS = 128
+MAX_PARAMETER_CHARS = 1024
 MAX_LIST_ITEMS = 16
 MAX_ERROR_BYTES = 16 * 1024
 #: The bound of a progress message.
 MAX_PROGRESS_CHARS = 1024
 #: The bound of a traceback as a JSON text.
 MAX_TRACEBACK_BYTES = 8 * 1024
+#: The bound of an id, such as an executor's, and of a name, such as a job type.
+MAX_NAME_CHARS = 128
+#: The bound of attempts, failures and slots: the largest number that 32 bits hold with a sign.
+MAX_COUNT = 2**31 - 1
+#: The bound of a time in a policy, in seconds: more than 68 years.
+MAX_POLICY_S = 2**31 - 1
+#: The bound of the factor by which each backoff is longer than the one before.
+MAX_BACKOFF_MULTIPLIER = 1_000_000
+#: The first time that an event or a heartbeat may carry, and the time that all of them are before.
+MIN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(2200, 1, 1, tzinfo=UTC)
 
-#: A time with its zone; RFC 3339 on the wire.
-Timestamp = Annotated[datetime, Meta(tz=True)]
+#: A time with its zone; RFC 3339 on the wire. msgspec can't bound a time: `decode` does.
+Timestamp = Annotated[
+    datetime, Meta(tz=True, description="A time from the year 2000 to the year 2199.")
+]
+#: A number of something, from 0.
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+#: The number of an attempt, from 1.
+AttemptNumber = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+#: An id or a name, which is not empty.
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+#: An id or a text of a request, which may be empty.
+ShortText = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+#: The code of an error.
+_Code = Annotated[str, Meta(max_length=MAX_CODE_CHARS)]
+#: The message of an error.
+_Message = Annotated[str, Meta(max_length=MAX_MESSAGE_CHARS)]
+#: A value that the message of an error names.
+_Parameter = Annotated[str, Meta(max_length=MAX_PARAMETER_CHARS)]
+#: Values that the message of an error names.
+_Parameters = Annotated[tuple[_Parameter, ...], Meta(max_length=MAX_LIST_ITEMS)]
+#: A time in a policy, in seconds.
+_Seconds = Annotated[float, Meta(ge=0, le=MAX_POLICY_S)]
 
 
 class JobInstanceStatus(StrEnum):
@@ -91,8 +124,8 @@ class ErrorSource(StrEnum):
 class NameValuePair(Struct, frozen=True, rename="camel"):
     """A named value in the details of an error (WDK `NameValuePair`)."""
 
-    name: str
-    value: str
+    name: _Parameter
+    value: _Parameter
 
 
 class ErrorExtendedInformation(
@@ -101,30 +134,46 @@ class ErrorExtendedInformation(
     """A further error in the details of an error (WDK `ErrorExtendedInformation`)."""
 
     #: A stable name of the kind of error.
-    error_code: str
+    error_code: _Code
     #: What happened, for people.
-    message: str
+    message: _Message
     #: Values that the message names.
-    message_parameters: tuple[str, ...] = ()
+    message_parameters: _Parameters = ()
     #: Named values, such as the number of the attempt that failed.
-    additional_parameters: tuple[NameValuePair, ...] = ()
+    additional_parameters: Annotated[
+        tuple[NameValuePair, ...], Meta(max_length=MAX_LIST_ITEMS)
+    ] = ()
+
+    def truncate(self) -> "ErrorExtendedInformation":
+        """Returns the error with each text and list cut to its bound."""
+        return ErrorExtendedInformation(
+            error_code=self.error_code[:MAX_CODE_CHARS],
+            message=self.message[:MAX_MESSAGE_CHARS],
+            message_parameters=_truncate_all(self.message_parameters),
+            additional_parameters=tuple(
+                NameValuePair(pair.name[:MAX_PARAMETER_CHARS], pair.value[:MAX_PARAMETER_CHARS])
+                for pair in self.additional_parameters[:MAX_LIST_ITEMS]
+            ),
+        )
 
 
 class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An error (WDK `ErrorResponse`): of a job, or the body of an HTTP error."""
 
     #: A stable name of the kind of error, at most 128 characters in an event.
-    error_code: str
+    error_code: _Code
     #: What happened and what to do, for people; at most 2,048 characters in an event.
-    message: str
+    message: _Message
     #: Who caused the error.
     source: ErrorSource
     #: Whether another try can't succeed.
     is_permanent: bool | None = None
     #: Values that the message names, at most 16 in an event.
-    message_parameters: tuple[str, ...] = ()
+    message_parameters: _Parameters = ()
     #: Further errors, such as those of earlier attempts; at most 16 in an event.
-    more_details: tuple[ErrorExtendedInformation, ...] = ()
+    more_details: Annotated[
+        tuple[ErrorExtendedInformation, ...], Meta(max_length=MAX_LIST_ITEMS)
+    ] = ()
 
     def truncate(self) -> "ErrorResponse":
         """Returns the error cut to its bounds: first the texts and lists, then the last details."""
@@ -132,8 +181,8 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
             self,
             error_code=self.error_code[:MAX_CODE_CHARS],
             message=self.message[:MAX_MESSAGE_CHARS],
-            message_parameters=self.message_parameters[:MAX_LIST_ITEMS],
-            more_details=self.more_details[:MAX_LIST_ITEMS],
+            message_parameters=_truncate_all(self.message_parameters),
+            more_details=tuple(one.truncate() for one in self.more_details[:MAX_LIST_ITEMS]),
         )
         while len(msgspec.json.encode(error)) > MAX_ERROR_BYTES:
             if error.more_details:
@@ -141,6 +190,11 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
             else:
                 error = replace(error, message_parameters=error.message_parameters[:-1])
         return error
+
+
+def _truncate_all(parameters: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of an error's message, cut to their bounds."""
+    return tuple(one[:MAX_PARAMETER_CHARS] for one in parameters[:MAX_LIST_ITEMS])
 
 
 def truncate_traceback(text: str) -> str:
@@ -161,7 +215,7 @@ class Progress(Struct, frozen=True, rename="camel"):
     #: The part that is done, from 0 to 1.
     fraction: Annotated[float, Meta(ge=0, le=1)]
     #: What the run does now, for people; at most 1,024 characters.
-    message: str = ""
+    message: Annotated[str, Meta(max_length=MAX_PROGRESS_CHARS)] = ""
 
 
 class Policy(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -171,43 +225,43 @@ class Policy(Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     #: How many attempts may fail: the job fails with the last of them; 1 means no retry.
-    max_attempts: Annotated[int, Meta(ge=1)] = 1
+    max_attempts: AttemptNumber = 1
     #: Seconds from the first failure to the second attempt.
-    initial_backoff_s: Annotated[float, Meta(ge=0)] = 1.0
+    initial_backoff_s: _Seconds = 1.0
     #: The factor by which each further backoff is longer than the one before.
-    backoff_multiplier: Annotated[float, Meta(ge=1)] = 2.0
+    backoff_multiplier: Annotated[float, Meta(ge=1, le=MAX_BACKOFF_MULTIPLIER)] = 2.0
     #: The longest backoff, in seconds.
-    max_backoff_s: Annotated[float, Meta(ge=0)] = 60.0
+    max_backoff_s: _Seconds = 60.0
     #: The largest fraction by which a backoff is shortened, so that retries of many jobs spread.
     jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
     #: Seconds that an attempt may run; `null` means until the job's longest life ends.
-    run_timeout_s: Annotated[float, Meta(gt=0)] | None = None
+    run_timeout_s: Annotated[float, Meta(gt=0, le=MAX_POLICY_S)] | None = None
     #: Seconds that a run may take to stop after a cancel.
-    cancel_grace_s: Annotated[float, Meta(ge=0)] = 60.0
+    cancel_grace_s: _Seconds = 60.0
 
 
 class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The public state of a job after an event. No field is removed; new fields have defaults."""
 
     #: The customer's tenant, a GUID.
-    tenant_id: str
+    tenant_id: Name
     #: The workspace of the item, a GUID.
-    workspace_id: str
+    workspace_id: Name
     #: The type of the item, as the workload's manifest names it.
-    item_type: str
+    item_type: Name
     #: The item that the job works on, a GUID.
-    item_id: str
+    item_id: Name
     #: The type of the job, as the workload's manifest names it.
-    job_type: str
+    job_type: Name
     #: Who requested the job: an `InvokeType`, or a value of a later version.
-    invoke_type: Annotated[str, Meta(examples=list(InvokeType))]
+    invoke_type: Annotated[ShortText, Meta(examples=list(InvokeType))]
     #: SHA-256 of the canonical create request. A repeated create has the same hash, a conflicting
     #: one has another.
-    request_hash: str
+    request_hash: Name
     #: Fabric's `ActivityId` of the request that created the job.
-    activity_id: str | None = None
+    activity_id: ShortText | None = None
     #: Fabric's `RequestId` of the request that created the job.
-    request_id: str | None = None
+    request_id: ShortText | None = None
     #: When the job was accepted.
     create_time: Timestamp
     #: The status that Fabric shows.
@@ -216,14 +270,14 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     phase: JobPhase
     #: The number of the current attempt, from 1. Every dispatch raises it. A report of an earlier
     #: attempt changes nothing.
-    attempt: int
+    attempt: AttemptNumber
     #: The number of failed attempts that a retry policy counts. A run that was handed back is not
     #: counted.
-    failures: int = 0
+    failures: Count = 0
     #: The executor process that got the current attempt; it stays after the attempt ends.
-    executor_id: str | None = None
+    executor_id: ShortText | None = None
     #: The W3C Trace Context of the last granted claim; `null` if the claim was not traced.
-    claim_traceparent: str | None = None
+    claim_traceparent: ShortText | None = None
     #: The policy in the claim of the current attempt.
     policy: Policy | None = None
     #: When the first attempt started.
@@ -244,13 +298,13 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     #: The error of the last failed attempt. Its details hold the errors of earlier attempts.
     error: ErrorResponse | None = None
     #: The number of the attempt that `error` belongs to.
-    failed_attempt: int | None = None
+    failed_attempt: AttemptNumber | None = None
     #: Whether the job failed because all attempts that its policy allows have failed. A retry may
     #: succeed then. It is false after a permanent error or a missed deadline.
     exhausted: bool = False
     #: The final job whose content this job starts again, and whose place it takes; a job instance
     #: id.
-    retry_of: str | None = None
+    retry_of: ShortText | None = None
 
     @property
     def held(self) -> bool:

@@ -1,7 +1,7 @@
 """Converts the contract's values to protobuf messages and back, for both ends of the status API."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from math import isfinite
 
@@ -37,6 +37,7 @@ PHASES = {
     JobPhase.WAITING: pb.JOB_PHASE_WAITING,
     JobPhase.ENDED: pb.JOB_PHASE_ENDED,
 }
+_SOURCES = {source.value: source for source in ErrorSource}
 PHASE_NAMES = {number: phase for phase, number in PHASES.items()}
 
 
@@ -130,17 +131,11 @@ def error_to_proto(error: ErrorResponse) -> pb.Error:
 
 
 def error_from_proto(message: pb.Error) -> ErrorResponse:
-    """Returns the error in a message. Raises `InvalidMessageError`."""
-    try:
-        source = ErrorSource(message.source)
-    except ValueError as error:
-        raise InvalidMessageError(
-            f"The error's source {message.source!r} is not one of {', '.join(ErrorSource)}."
-        ) from error
+    """Returns the error in a message. A source that is empty or unknown means `System`."""
     return ErrorResponse(
         error_code=message.error_code,
         message=message.message,
-        source=source,
+        source=_SOURCES.get(message.source, ErrorSource.SYSTEM),
         is_permanent=message.permanent,
         message_parameters=tuple(message.message_parameters),
         more_details=tuple(
@@ -165,6 +160,14 @@ def time_to_proto(time: datetime | None) -> Timestamp | None:
     timestamp = Timestamp()
     timestamp.FromDatetime(time)
     return timestamp
+
+
+def time_from_proto(message: Timestamp) -> datetime:
+    """The time in a message, in UTC. Raises `InvalidMessageError` if it is no time of this era."""
+    try:
+        return message.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidMessageError(f"The time {message.seconds} s is out of range.") from error
 
 
 def _duration(seconds: float) -> Duration:

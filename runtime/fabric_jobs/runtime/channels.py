@@ -8,23 +8,27 @@ import grpc
 from fabric_jobs.runtime.settings import ClientSettings, variable
 from fabric_jobs.runtime.tls import PemFiles, mutual_tls
 
-#: Seconds between two keepalive pings of a client. With pings a client notices that a facade's
-#: machine is gone.
-PING_INTERVAL_S = 20
-#: Seconds that the answer to a ping may take; then the client gives up the connection.
-PING_TIMEOUT_S = 10
-#: The shortest seconds between two pings of a client that a server accepts. By gRPC's default of 5
-#: minutes a server ends the connection of a client whose stream carries no message for a while.
-MIN_PING_INTERVAL_S = 10
-#: Options of a client's channel.
-CLIENT_KEEPALIVE = (
+#: Seconds between two keepalive pings of a silent connection.
+PING_INTERVAL_S = 10
+#: Seconds that the other side may take to answer a ping. Then the connection is given up.
+PING_TIMEOUT_S = 5
+#: The least seconds between two pings that a server takes from one connection.
+MIN_PING_INTERVAL_S = 5
+#: How a client notices that a facade, or the way to it, is silent: after 15 s, so well within a
+#: lease.
+KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", PING_INTERVAL_S * 1000),
     ("grpc.keepalive_timeout_ms", PING_TIMEOUT_S * 1000),
-)
-#: Options of a server.
-SERVER_KEEPALIVE = (
-    ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_S * 1000),
+    # While a connection has data to send, this timeout of gRPC's decides, and it is 60 s by
+    # default.
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_S * 1000),
     ("grpc.keepalive_permit_without_calls", 1),
+)
+#: How a server notices silent clients, and which pings it takes: by default, gRPC closes a
+#: connection that pings more often than once in 5 minutes.
+SERVER_KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
+    *KEEPALIVE_OPTIONS,
+    ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_S * 1000),
 )
 
 _FILES = {part: f"facades_tls_{part}_file" for part in ("ca", "cert", "key")}
@@ -34,7 +38,8 @@ _ADVICE = {
     f"{variable(_FILES['ca'])} to the authority that signed it.",
     "Hostname Verification": "Connect by a host name that the facade's certificate contains.",
     "WRONG_VERSION_NUMBER": f"The facade does not use TLS: leave {variable(_FILES['cert'])} empty.",
-    "Socket closed": "The facade may require a certificate from an authority that it trusts: set "
+    "Socket closed": "This may be no facade's gRPC address, but Kafka's, for example. Or the "
+    "facade requires a certificate from an authority that it trusts: set "
     f"{variable(_FILES['cert'])}.",
 }
 
@@ -50,7 +55,11 @@ def facade_tls(settings: ClientSettings) -> PemFiles | None:
 def open_channel(
     address: str, tls: PemFiles | None, options: Sequence[tuple[str, int]]
 ) -> grpc.aio.Channel:
-    """Opens a channel with the current content of the files. Raises `OSError` if one is gone."""
+    """Opens a channel with the current content of the files, and with keepalive pings.
+
+    Raises `OSError` if a file is gone.
+    """
+    options = (*KEEPALIVE_OPTIONS, *options)
     if tls is None:
         return grpc.aio.insecure_channel(address, options)
     ca, cert, key = tls.read()

@@ -58,8 +58,7 @@ def tls_context(
         context = ssl.create_default_context(purpose, cafile=ca_file)
     except OSError as error:
         raise SettingsError(f"{variable(ca)}={ca_file} can't be used: {error}.") from error
-    # Python and OpenSSL each have a default, which differs between versions.
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    require_tls_1_2(context)
     if cert_file:
         try:
             # With no password argument, OpenSSL would ask for the passphrase at the terminal.
@@ -70,3 +69,8 @@ def tls_context(
                 f"be used: {error}."
             ) from error
     return context
+
+
+def require_tls_1_2(context: ssl.SSLContext) -> None:
+    """Refuses older versions. The defaults of Python and OpenSSL differ between versions."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2

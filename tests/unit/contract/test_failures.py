@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from fabric_jobs.contract.failures import JOB_EXPIRED, MAX_LIFE, START_DEADLINE, backoff_s
-from fabric_jobs.contract.jobs import Policy
+from fabric_jobs.contract.jobs import MAX_COUNT, Policy
 
 
 def test_backoff_is_capped_and_jitter_only_shortens_it() -> None:
@@ -25,3 +25,13 @@ def test_job_expired_error_names_the_longest_life() -> None:
     """The message says the hours of `MAX_LIFE`."""
     assert timedelta(hours=24) == MAX_LIFE
     assert JOB_EXPIRED.message == "The job was not finished within 24 hours."
+
+
+def test_backoff_after_the_largest_number_of_failures_is_decided_at_once() -> None:
+    """A failure count on the log may have any value in its bounds."""
+    steady = Policy(initial_backoff_s=3, backoff_multiplier=1, jitter=0)
+    assert backoff_s(steady, MAX_COUNT, "seed") == 3
+    growing = Policy(initial_backoff_s=1, backoff_multiplier=1.5, max_backoff_s=7, jitter=0)
+    assert backoff_s(growing, MAX_COUNT, "seed") == 7
+    none = Policy(initial_backoff_s=0, backoff_multiplier=1.5, jitter=0)
+    assert backoff_s(none, MAX_COUNT, "seed") == 0

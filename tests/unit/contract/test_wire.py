@@ -78,12 +78,6 @@ def test_error_converted_to_proto_and_back_is_the_same() -> None:
     assert error_from_proto(error_to_proto(error)) == error
 
 
-def test_error_from_proto_with_unknown_source_raises_invalid_message_error() -> None:
-    """The message names the known sources."""
-    with pytest.raises(InvalidMessageError, match="System, User, External"):
-        error_from_proto(pb.Error(source="Nobody"))
-
-
 def test_progress_to_proto_truncates_the_message_and_replaces_lone_surrogates() -> None:
     """Progress within the bounds is the same after a conversion to proto and back."""
     assert progress_from_proto(progress_to_proto(Progress(0.5, "half"))) == Progress(0.5, "half")

@@ -64,6 +64,14 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         16,
     ),
     "FabricJobsPoison": ({'fabric_jobs_records_total{verdict="poison"}': "0x5 1x9"}, 6),
+    "FabricJobsCertificatesUnusable": (
+        {'fabric_jobs_certificates_unusable{use="grpc"}': "0x5 1x9"},
+        11,
+    ),
+    "FabricJobsRefusedRecords": (
+        {'fabric_jobs_refused_records_total{topic="heartbeats"}': "0x5 1x9"},
+        6,
+    ),
     # 64 of 130 jobs of the type, then 72 of 140.
     "FabricJobsFailing": (
         {

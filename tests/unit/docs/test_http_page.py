@@ -2,9 +2,11 @@
 
 import re
 
+from fabric_jobs.facade.http import limits as http
 from fabric_jobs.facade.http.errors import MEANINGS
 from fabric_jobs.facade.jobs import turns
 from fabric_jobs.facade.jobs.errors import UnavailableReason
+from fabric_jobs.facade.settings import FacadeSettings
 from tests.support.pages import section
 
 
@@ -33,3 +35,9 @@ def test_reason_table_lists_every_reason_of_a_503_with_its_bounds() -> None:
 
     assert [reason for reason, _ in rows] == list(UnavailableReason)
     assert bounds == [turns.MAX_COMMANDS, turns.MAX_COMMANDS_OF_A_JOB]
+
+
+def test_defaults_of_the_http_settings_are_those_of_the_limits() -> None:
+    """The settings and the HTTP server agree, so that docs/bounds.md is true of both."""
+    assert FacadeSettings().http_idle_s == http.HttpLimits().idle_s
+    assert FacadeSettings().http_connections == http.HttpLimits().connections

@@ -1,5 +1,6 @@
 """Dispatched attempts, from a record and from an offer."""
 
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
@@ -26,6 +27,23 @@ def test_attempt_from_dispatching_event_holds_what_a_run_needs() -> None:
     claim = dispatched.claim(Policy())
     assert claim.record == pb.Record(event_id="event of a", partition=3, offset=14)
     assert claim.policy.max_attempts == 1
+
+
+def test_attempt_from_event_or_offer_has_the_definition() -> None:
+    """It is empty if the request had none."""
+    event = requested_event("a")
+    assert event.data.dispatch is not UNSET
+    dispatch = replace(event.data.dispatch, definition=Raw(b'{"parts": []}'))
+    event = replace(event, data=replace(event.data, dispatch=dispatch))
+
+    from_event = dispatches.attempt_from_event(event, 0, 0)
+    from_offer = dispatches.attempt_from_offer(pb.Offer(definition=b'{"parts": []}'))
+    without = dispatches.attempt_from_event(requested_event("a"), 0, 0)
+
+    assert from_event
+    assert without
+    assert from_event.definition == from_offer.definition == b'{"parts": []}'
+    assert without.definition == b""
 
 
 def test_attempt_from_event_of_unknown_event_type_that_dispatches_is_returned() -> None:

@@ -1,6 +1,7 @@
 """The final report of a run, by what its handler raised."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -66,14 +67,15 @@ def test_report_of_job_failed_with_a_message_only_has_the_default_code_and_sourc
 
 
 def test_report_with_an_oversized_or_invalid_text_is_cut_and_valid_utf8() -> None:
-    """This holds for the error's message and for its traceback, of which the end is kept."""
+    """This holds for the error's message and for its traceback."""
     assert len(failure(ValueError("x" * 10_000_000)).message) == MAX_MESSAGE_CHARS
     assert failure(ValueError("file \udcff")).message == "ValueError: file ?"
     text = make_final_report(
-        ValueError("x" * 10_000_000 + "\udcff"), cancel_requested=False
+        ValueError("\udcff" + "x" * 10_000_000), cancel_requested=False
     ).traceback
     assert len(text.encode()) <= MAX_TRACEBACK_BYTES
-    assert text.endswith("x?\n")
+    assert text.startswith("ValueError: ?x")
+    assert text.endswith("x… (9995905 characters were cut)\n")
 
 
 def test_report_has_a_traceback_for_an_exception_and_none_for_job_failed() -> None:
@@ -114,4 +116,25 @@ def test_report_of_exception_whose_text_can_t_be_read_has_its_class_name() -> No
         def __str__(self) -> str:
             raise AttributeError("reason")
 
-    assert failure(Mute()).message == "Mute"
+    assert failure(Mute()).message == "Mute: (its text can't be made)"
+
+
+def test_report_of_exception_whose_text_raises_keyboard_interrupt_is_a_failure() -> None:
+    """The executor would end, and a neighbour's run with it."""
+
+    class Rude(Exception):  # noqa: N818 - a badly written exception
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    report = make_final_report(Rude(), cancel_requested=False)
+    assert report.failed.message == "Rude: (its text can't be made)"
+    assert report.traceback.endswith("Rude: (its text can't be made)\n")
+
+
+def test_report_of_exception_with_a_text_of_200_mb_takes_no_time() -> None:
+    """The event loop of every other run would stand still meanwhile."""
+    error = ValueError("x\n" * 100_000_000)
+    began = time.perf_counter()
+    report = make_final_report(error, cancel_requested=False)
+    assert time.perf_counter() - began < 0.25
+    assert report.ByteSize() < 2 * MAX_TRACEBACK_BYTES

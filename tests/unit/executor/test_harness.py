@@ -16,7 +16,16 @@ import pytest
 
 from fabric_jobs.cli.example import executor as examples
 from fabric_jobs.contract.jobs import Progress
-from fabric_jobs.executor import Executor, InvokeType, Job, JobFailed, JobStopped, Retry
+from fabric_jobs.executor import (
+    DefinitionPart,
+    Executor,
+    InvokeType,
+    ItemDefinition,
+    Job,
+    JobFailed,
+    JobStopped,
+    Retry,
+)
 from fabric_jobs.executor.testing import Outcome, run_job
 
 FORECAST = "Contoso.FinanceAnalytics.Forecast"
@@ -50,6 +59,34 @@ def test_run_job_of_the_example_forecast_returns_all_of_its_progress() -> None:
     assert outcome.progress[6] == Progress(0.5, "month 7 of 12")
     assert len(outcome.progress) == 12
     assert outcome.took_s == pytest.approx(1.2, abs=0.1)
+
+
+@executor.job("Item", "defined")
+async def defined(job: Job[dict[str, Any]]) -> None:
+    """A handler that fails with the content of the first part of the item's definition."""
+    assert job.definition
+    raise JobFailed(job.definition.parts[0].content().decode())
+
+
+def test_run_job_with_a_definition_gives_it_to_the_handler() -> None:
+    """The content of a part is decoded when the handler asks for it."""
+    part = DefinitionPart(path="a.txt", payload="aGVsbG8=", payload_type="InlineBase64")
+    outcome = run("defined", definition=ItemDefinition(parts=(part,)))
+
+    assert outcome.error
+    assert outcome.error.message == "hello"
+
+
+@pytest.mark.parametrize(
+    ("payload", "payload_type", "words"),
+    [("aGVsbG8=", "Gzip", "is not InlineBase64"), ("%", "InlineBase64", "base64")],
+)
+def test_definition_part_of_another_encoding_has_no_content(
+    payload: str, payload_type: str, words: str
+) -> None:
+    """The text says what is wrong."""
+    with pytest.raises(ValueError, match=f"(?i){words}"):
+        DefinitionPart(path="a", payload=payload, payload_type=payload_type).content()
 
 
 def test_run_job_of_the_example_forecast_cancelled_half_way_ends_there() -> None:
@@ -252,7 +289,8 @@ def test_run_job_with_ids_passes_them_to_the_handler() -> None:
 def test_run_job_without_a_handler_for_the_type_raises_lookup_error() -> None:
     """The message names the missing handler and the existing ones."""
     with pytest.raises(
-        LookupError, match=r"no handler for Item flakey. The executor's handlers: Item flaky, "
+        LookupError,
+        match=r"no handler for Item flakey. The executor's handlers: Item defined, Item flaky, ",
     ):
         run("flakey")
 

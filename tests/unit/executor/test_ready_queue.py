@@ -39,6 +39,7 @@ def waiting(
         item_id="",
         job_type=job_type,
         invoke_type=InvokeType.MANUAL,
+        definition=b"",
         payload=payload,
         activity_id=None,
         request_id=None,

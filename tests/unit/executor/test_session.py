@@ -108,7 +108,7 @@ async def test_entries_that_wait_together_are_sent_in_one_message(facade: FakeFa
 async def test_entries_larger_than_a_message_are_sent_in_several_messages(
     facade: FakeFacade,
 ) -> None:
-    """No message exceeds gRPC's limit of 4 MiB."""
+    """No message exceeds the facade's limit of 2 MiB."""
     error = pb.Error(error_code="E", message="x" * 100_000)
     async with connect(facade.address) as session:
         await session.connected.wait()
@@ -180,6 +180,22 @@ async def test_session_without_unanswered_entries_keeps_its_stream(
         await facade.wait_for_heartbeats(5)
 
     assert facade.opened == 1
+
+
+async def test_session_with_a_facade_that_answers_no_heartbeats_moves_to_the_next_facade(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no entry waits: a facade that stands still shares no heartbeats with the others."""
+    monkeypatch.setattr(session_module, "MIN_SILENCE_S", 0.1)
+    other = FakeFacade()
+    facade.answers_heartbeats = False
+    async with (
+        serve(other),
+        connect(facade.address, other.address, heartbeat_s=0.1),
+    ):
+        await other.wait_for_heartbeats(5)
+
+    assert (facade.opened, other.opened) == (1, 1)
 
 
 async def test_entry_answered_as_undecided_is_sent_again_under_its_entry_id(

@@ -149,12 +149,16 @@ def gauges(*records: events.Event | None) -> Gauges:
     replica.apply([Record(0, n, 0, value) for n, value in enumerate(written)], {0: len(written)})
     executors = [SimpleNamespace(heartbeat=SimpleNamespace(free_slots=free)) for free in (3, 4)]
     roster = SimpleNamespace(executors=lambda: executors, clock_is_right=True)
-    log = SimpleNamespace(lag_s=2.5)
+    log = SimpleNamespace(
+        lag_s=2.5, refused_records=1, fault="", is_confirmed_within=lambda seconds: seconds >= 2.5
+    )
     return Gauges(
         cast("Log", log),
+        cast("Log", SimpleNamespace(refused_records=2)),
         replica,
         cast("Roster", roster),
         ReplicaHealth(cast("Log", log), cast("Roster", roster)),
+        lambda: {"grpc": True, "kafka": False},
     )
 
 
@@ -178,9 +182,11 @@ async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
         ("poison",): 1,
         ("remnant",): 0,
     }
+    assert read(metrics.REFUSED_RECORDS) == {("events",): 1, ("heartbeats",): 2}
     assert read(metrics.FOLD_LAG_SECONDS) == {(): 2.5}
     assert (read(metrics.EXECUTORS), read(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
     assert read(metrics.READY) == {(): 1}
+    assert read(metrics.CERTIFICATES_UNUSABLE) == {("grpc",): 1, ("kafka",): 0}
 
 
 async def test_gauges_replica_without_jobs_shows_zeros() -> None:

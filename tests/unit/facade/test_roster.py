@@ -6,12 +6,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fabric_jobs.contract import heartbeats
-from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, Heartbeat, JobKind
+from fabric_jobs.contract.heartbeats import (
+    MAX_JOB_TYPES,
+    ExecutorHeartbeat,
+    FacadeHeartbeat,
+    Heartbeat,
+    JobKind,
+)
 from fabric_jobs.facade.log import Record
-from fabric_jobs.facade.roster import MAX_FACADE_SILENCE_S, Roster
+from fabric_jobs.facade.roster import MAX_EXECUTOR_KINDS, MAX_FACADE_SILENCE_S, Roster
 
 ME = "/facade/m"
 KIND = JobKind("Item", "job")
+OLD_KIND = JobKind("Item", "old")
 
 
 class NoLog:
@@ -95,3 +102,41 @@ def test_roster_malformed_record_is_skipped() -> None:
         mine.apply([Record(0, 0, 0, value)], {})
 
     assert mine.executors() == []
+
+
+def test_roster_remembers_a_bounded_number_of_kinds_and_forgets_the_oldest() -> None:
+    """Executors that connect once with many job types cost no more than the bound."""
+    mine = roster()
+    for number in range(100):
+        kinds = tuple(JobKind(f"Item {number}", f"job {kind}") for kind in range(MAX_JOB_TYPES))
+        read(mine, ExecutorHeartbeat(executor_id=f"{number:03}", job_kinds=kinds))
+
+    kept = [last.heartbeat for last in mine.executors()]
+    assert [heartbeat.executor_id for heartbeat in kept] == [f"{n:03}" for n in range(75, 100)]
+    assert sum(len(heartbeat.job_kinds) for heartbeat in kept) == MAX_EXECUTOR_KINDS
+    assert mine.last_served(JobKind("Item 74", "job 0")) is None
+    assert mine.last_served(JobKind("Item 75", "job 0"))
+
+
+def test_roster_executor_that_repeats_its_heartbeat_counts_once() -> None:
+    """What counts is what is remembered."""
+    mine = roster()
+    read(mine, ExecutorHeartbeat(executor_id="quiet"))
+    for _ in range(100):
+        kinds = tuple(JobKind("Item", f"job {kind}") for kind in range(MAX_JOB_TYPES))
+        read(mine, ExecutorHeartbeat(executor_id="a", job_kinds=kinds))
+
+    assert [last.heartbeat.executor_id for last in mine.executors()] == ["a", "quiet"]
+
+
+def test_roster_forgets_what_is_silent() -> None:
+    """Memory follows what is alive."""
+    mine = roster()
+    read(mine, ExecutorHeartbeat(executor_id="gone", job_kinds=(KIND,)), 31)
+    read(mine, ExecutorHeartbeat(executor_id="here"))
+    read(mine, ExecutorHeartbeat(executor_id="long gone", job_kinds=(OLD_KIND,)), 4 * 3600)
+    mine.forget_silent()
+
+    assert [*mine._executors] == ["here"]
+    assert mine.last_served(KIND)
+    assert mine.last_served(OLD_KIND) is None

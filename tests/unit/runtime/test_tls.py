@@ -1,5 +1,6 @@
 """Mutual TLS from the files that settings name."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fabric_jobs.runtime.channels import facade_tls
 from fabric_jobs.runtime.settings import ClientSettings, SettingsError
-from fabric_jobs.runtime.tls import PemFiles
+from fabric_jobs.runtime.tls import PemFiles, tls_context
 from tests.support.certificates import Authority
 
 
@@ -104,3 +105,11 @@ def test_mutual_tls_with_an_encrypted_key_raises_error_without_a_prompt(tmp_path
     key.write_bytes(secret)
     with pytest.raises(SettingsError, match="can't be used"):
         facade_tls(ClientSettings(**named))
+
+
+def test_tls_context_refuses_tls_below_1_2() -> None:
+    """A system's configuration of OpenSSL may allow older versions."""
+    named = dict.fromkeys(("ca", "cert", "key"), "kafka_ssl_ca_file")
+    context = tls_context(ssl.Purpose.SERVER_AUTH, ClientSettings(), **named)
+
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2

@@ -14,7 +14,6 @@ from fabric_jobs.cli.clients.limits import TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.cli.run import run_or_exit
 from fabric_jobs.runtime.channels import (
-    CLIENT_KEEPALIVE,
     connection_advice,
     facade_tls,
     open_channel,
@@ -27,7 +26,6 @@ MAX_PAGE_SIZE = 1000
 _CHANNEL_OPTIONS = [
     # The address is internal, and a proxy that the environment names can't reach it.
     ("grpc.enable_http_proxy", 0),
-    *CLIENT_KEEPALIVE,
 ]
 #: The commands that help, by the reason of an error.
 _REMEDIES = {

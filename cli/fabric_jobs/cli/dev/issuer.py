@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from fabric_jobs.runtime.settings import is_loopback, names_loopback
+
 PUBLISHER_TENANT = "de000000-0000-4000-8000-0000000000b1"
 AUDIENCE = "api://localdevinstance/de000000-0000-4000-8000-0000000000b1/fabric-jobs"
 CLIENT_ID = "de000000-0000-4000-8000-0000000000c1"
@@ -53,6 +55,7 @@ class Issuer:
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Binds the address. Raises `OSError` if the address can't be bound."""
         self.keys = [SigningKey()]
+        self._is_loopback = is_loopback(host)
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -123,10 +126,15 @@ class Issuer:
         }
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answers a GET request for the configuration, the keys, or the headers of a tenant."""
+        """Answers a GET request for the configuration, the keys, or the headers of a tenant.
+
+        On loopback, a request under another name than this machine's gets 404, because it may come
+        from a page of the internet in a browser here.
+        """
         url = urlsplit(request.path)
+        is_local = not self._is_loopback or names_loopback(request.headers.get("Host", ""))
         body: dict[str, Any] | None = None
-        match url.path:
+        match url.path if is_local else "":
             case "/common/.well-known/openid-configuration":
                 body = {"jwks_uri": f"{self.authority}/common/discovery/keys"}
             case "/common/discovery/keys":

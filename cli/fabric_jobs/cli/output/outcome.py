@@ -2,8 +2,8 @@
 
 import click
 
-from fabric_jobs.cli.errors import one_line
 from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.runtime.text import one_line
 
 EXIT_CODES = {
     JobInstanceStatus.COMPLETED: 0,

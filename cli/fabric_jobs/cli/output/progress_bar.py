@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from fabric_jobs.cli.errors import one_line
+from fabric_jobs.runtime.text import one_line
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 

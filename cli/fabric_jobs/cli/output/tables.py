@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fabric_jobs.cli.errors import one_line
+from fabric_jobs.runtime.text import one_line
 
 #: Characters of an error or a progress message in a table.
 MAX_DETAIL_CHARS = 80

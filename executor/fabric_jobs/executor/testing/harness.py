@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.dispatches import DispatchedAttempt
@@ -31,6 +32,7 @@ def run_job(
     workspace_id: str = WORKSPACE_ID,
     item_id: str = ITEM_ID,
     invoke_type: InvokeType = InvokeType.MANUAL,
+    definition: ItemDefinition | None = None,
 ) -> Outcome:
     """Runs a job in memory, with as many attempts as the handler's `retry` allows.
 
@@ -67,6 +69,7 @@ def run_job(
         job_type=job_type,
         invoke_type=invoke_type,
         payload=msgspec.json.encode(payload),
+        definition=msgspec.json.encode(definition) if definition else b"",
         activity_id=None,
         request_id=None,
         traceparent=None,

@@ -37,11 +37,12 @@ class Caller(NamedTuple):
 class Authenticator:
     """Fabric's SubjectAndApp authentication."""
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self, trust: Trust, refresh_s: float) -> None:
+        """`refresh_s` is the number of seconds between two fetches of the authority's keys."""
         self._trust = trust
         self._remembered: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
         #: A change of the keys forgets all pairs, because a withdrawn key may have signed them.
-        self.keys = Keys(trust.authority, on_change=self._forget)
+        self.keys = Keys(trust.authority, refresh_s, on_change=self._forget)
 
     async def authenticate(self, authorization: list[str], tenants: list[str]) -> Caller:
         """The caller, by the values of the Authorization and the tenant headers.
@@ -81,7 +82,7 @@ class Authenticator:
     async def _verify_token(self, token: str, name: str) -> tuple[Claims, UUID]:
         """Checks signature, times, issuer and audience; returns the claims and the app id."""
         if len(token) > MAX_TOKEN_CHARS:
-            raise AuthError(f"The {name} token is too long.")
+            raise AuthError(f"The {name} token has more than {MAX_TOKEN_CHARS} characters.")
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") != "RS256":
@@ -105,4 +106,4 @@ class Authenticator:
             reason = str(error).encode("ascii", "backslashreplace").decode()
             raise AuthError(f"The {name} token is not valid: {reason}.") from None
         claims = decode_claims(payload, name)
-        return claims, check_version(claims, key.issuer, self._trust, name)
+        return claims, check_version(claims, key.issuer, self.keys.v1_issuer, self._trust, name)

@@ -9,9 +9,9 @@ from fabric_jobs.facade.auth.errors import AuthError
 
 TENANT_HEADER = "x-ms-client-tenant-id"
 
-_PAIR = re.compile(
-    r'SubjectAndAppToken1\.0 +subjectToken="(?P<subject>[\w.-]*)", *appToken="(?P<app>[\w.-]+)"',
-    re.ASCII,
+_SCHEME = re.compile(r"SubjectAndAppToken1\.0[ \t]+", re.ASCII | re.IGNORECASE)
+_PARAMETER = re.compile(
+    r'(subjectToken|appToken)[ \t]*=[ \t]*"([\w.-]*)"[ \t]*(?:,[ \t]*|$)', re.ASCII | re.IGNORECASE
 )
 
 
@@ -25,16 +25,26 @@ class TokenPair(NamedTuple):
 def token_pair(values: list[str]) -> TokenPair:
     """The tokens in the values of a request's Authorization headers.
 
-    Raises `AuthError` unless there is exactly one header, of the right form.
+    As HTTP has it, the scheme and the names ignore case, and the order of the two is free. A
+    subject token that is left out is an empty one. Raises `AuthError` unless there is exactly one
+    header, of the right form.
     """
     if len(values) != 1:
         raise AuthError("Send exactly one Authorization header.")
-    found = _PAIR.fullmatch(values[0].strip())
-    if not found:
+    text = values[0].strip()
+    scheme = _SCHEME.match(text)
+    place = scheme.end() if scheme else 0
+    tokens = dict[str, str]()
+    while scheme and (found := _PARAMETER.match(text, place)):
+        if found[1].lower() in tokens:
+            raise AuthError(f"Authorization has more than one {found[1]}.")
+        tokens[found[1].lower()] = found[2]
+        place = found.end()
+    if place < len(text) or not tokens.get("apptoken"):
         raise AuthError(
             'Authorization must be: SubjectAndAppToken1.0 subjectToken="<jwt>", appToken="<jwt>".'
         )
-    return TokenPair(found["subject"], found["app"])
+    return TokenPair(tokens.get("subjecttoken", ""), tokens["apptoken"])
 
 
 def tenant(values: list[str]) -> UUID:

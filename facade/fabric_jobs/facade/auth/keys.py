@@ -1,10 +1,11 @@
-"""The authority's signing keys, refreshed every hour, and at once when a key id is unknown."""
+"""The authority's signing keys, refreshed regularly, and at once when a key id is unknown."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 from jwt import PyJWK, PyJWKSet
@@ -17,14 +18,18 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from fabric_jobs.runtime.tls import require_tls_1_2
+
 log = logging.getLogger("fabric_jobs.auth")
 
-#: Seconds between two refreshes.
-REFRESH_S = 3600.0
 #: Seconds between two fetches for unknown key ids, so that forged ids cannot load the authority.
 UNKNOWN_S = 10.0
-#: Seconds that one HTTP request to the authority may take.
+#: Seconds that a fetch of the keys may take in all, which is two HTTP requests.
 TIMEOUT_S = 5.0
+#: Bytes that a document of the authority may have. Entra's has fewer than 50,000.
+MAX_DOCUMENT_BYTES = 1024 * 1024
+#: The issuer of v1 tokens, unless the authority's configuration names one. National clouds do.
+V1_ISSUER = "https://sts.windows.net/{tenantid}/"
 #: Seconds that a start waits for the authority.
 START_S = 60.0
 #: Errors of a fetch from an authority that is away, or whose answer is malformed.
@@ -36,6 +41,8 @@ _FAULTS = (
     LookupError,
     TypeError,
     AttributeError,
+    RecursionError,
+    TimeoutError,
 )
 
 
@@ -53,8 +60,15 @@ class Key(NamedTuple):
 class Keys:
     """The authority's RSA keys, by key id."""
 
-    def __init__(self, authority: str, on_change: Callable[[], None] = lambda: None) -> None:
-        """`on_change` is called when a fetch finds other keys than the last one."""
+    def __init__(
+        self, authority: str, refresh_s: float, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        """`refresh_s` is the number of seconds between two refreshes.
+
+        `on_change` is called when a fetch finds other keys, or another issuer, than the last one.
+        """
+        self._refresh_s = refresh_s
+        self.v1_issuer = V1_ISSUER
         self._url = f"{authority}/common/.well-known/openid-configuration"
         self._on_change = on_change
         self._keys: dict[str, Key] = {}
@@ -81,7 +95,7 @@ class Keys:
     async def run(self) -> None:
         """Refreshes the keys until cancelled. If a refresh fails, the old keys stay in use."""
         while True:
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(self._refresh_s)
             try:
                 await self.fetch()
             except AuthorityError as error:
@@ -114,9 +128,15 @@ class Keys:
     async def fetch(self) -> int:
         """Fetches the keys once; returns their number. Raises `AuthorityError`."""
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
-                configuration = (await client.get(self._url)).raise_for_status().json()
-                found = (await client.get(configuration["jwks_uri"])).raise_for_status().json()
+            context = httpx.create_ssl_context()
+            require_tls_1_2(context)
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                httpx.AsyncClient(verify=context, timeout=TIMEOUT_S) as client,
+            ):
+                configuration = await _fetch_document(client, self._url)
+                found = await _fetch_document(client, configuration["jwks_uri"])
+            v1_issuer = _v1_issuer(configuration)
             issuers = {key.get("kid"): key.get("issuer") for key in found["keys"]}
             keys = {
                 key.key_id: Key(key, issuers[key.key_id])
@@ -127,10 +147,33 @@ class Keys:
             raise AuthorityError(
                 f"The authority's keys can't be fetched from {self._url}: {error!r}."
             ) from error
-        if found["keys"] != self._published:
+        published = v1_issuer, found["keys"]
+        if published != self._published:
             self._on_change()
-        self._keys, self._published, self._fetch_error = keys, found["keys"], None
+        self.v1_issuer, self._keys = v1_issuer, keys
+        self._published, self._fetch_error = published, None
         return len(keys)
+
+
+async def _fetch_document(client: httpx.AsyncClient, url: str) -> Any:
+    """The JSON document at the URL. Raises `httpx.HTTPError` and `ValueError`."""
+    # Without compression, because a compressed document may be a thousand times as large.
+    async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
+        response.raise_for_status()
+        document = bytearray()
+        async for part in response.aiter_raw():
+            document += part
+            if len(document) > MAX_DOCUMENT_BYTES:
+                raise ValueError(f"{url} has more than {MAX_DOCUMENT_BYTES} bytes")
+    return json.loads(document)
+
+
+def _v1_issuer(configuration: dict[str, Any]) -> str:
+    """The issuer of v1 tokens by the authority's OpenID configuration, which is that of v1."""
+    issuer = configuration.get("issuer")
+    if isinstance(issuer, str) and "{tenantid}" in issuer and not issuer.endswith("/v2.0"):
+        return issuer
+    return V1_ISSUER
 
 
 def _log_retry(state: RetryCallState) -> None:

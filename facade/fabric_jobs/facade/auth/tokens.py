@@ -10,7 +10,6 @@ from fabric_jobs.facade.auth.errors import AuthError
 from fabric_jobs.facade.auth.header import guid
 
 SCOPE = "FabricWorkloadControl"
-_V1_ISSUER = "https://sts.windows.net/{tid}/"
 
 
 class Trust(Struct, frozen=True, kw_only=True):
@@ -35,7 +34,8 @@ class Claims(Struct, frozen=True, kw_only=True):
 
     ver: str
     iss: str
-    aud: str
+    #: One audience, also as a list of one, which is another spelling of it in JWT.
+    aud: str | Annotated[tuple[str, ...], Meta(min_length=1, max_length=1)]
     tid: str
     exp: Annotated[float, Meta(gt=0)]
     nbf: float
@@ -54,15 +54,22 @@ def decode_claims(payload: dict[str, Any], name: str) -> Claims:
         raise AuthError(f"The {name} token's claims are wrong: {error}.") from None
 
 
-def check_version(claims: Claims, key_issuer: str | None, trust: Trust, name: str) -> UUID:
+def check_version(
+    claims: Claims, key_issuer: str | None, v1_issuer: str, trust: Trust, name: str
+) -> UUID:
     """Checks issuer and audience by the token's version; returns the id of the calling app.
 
-    `key_issuer` is the issuer that the signing key is bound to. Raises `AuthError`.
+    `key_issuer` is the issuer that the signing key is bound to, `v1_issuer` that of v1 tokens, both
+    with `{tenantid}` in place of the tenant. Raises `AuthError`.
     """
     tid = guid(claims.tid, f"The {name} token's tid")
     match claims.ver:
         case "1.0":
-            issuer, audience, app = _V1_ISSUER.format(tid=tid), trust.audience, claims.appid
+            issuer, audience, app = (
+                v1_issuer.replace("{tenantid}", str(tid)),
+                trust.audience,
+                claims.appid,
+            )
         case "2.0":
             issuer, audience, app = f"{trust.authority}/{tid}/v2.0", trust.client_id, claims.azp
         case _:
@@ -71,7 +78,8 @@ def check_version(claims: Claims, key_issuer: str | None, trust: Trust, name: st
         raise AuthError(f"The {name} token's issuer must be {issuer}.")
     if key_issuer and key_issuer.replace("{tenantid}", str(tid)).lower() != issuer.lower():
         raise AuthError(f"The {name} token's key belongs to another issuer.")
-    if claims.aud.lower() != audience.lower():
+    sent = claims.aud if isinstance(claims.aud, str) else claims.aud[0]
+    if sent.lower() != audience.lower():
         raise AuthError(f"The {name} token's audience must be {audience}.")
     if app is None:
         raise AuthError(f"The {name} token has no app id.")

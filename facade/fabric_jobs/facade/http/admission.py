@@ -1,6 +1,7 @@
 """Admission control: authentication, the types of jobs that are accepted, limits per tenant."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,10 @@ from fabric_jobs.facade.auth.header import TENANT_HEADER, tenant
 from fabric_jobs.facade.http.errors import Code, HttpError
 from fabric_jobs.facade.http.headers import header_values
 from fabric_jobs.facade.jobs.instance import Instance
+from fabric_jobs.runtime.settings import names_loopback
 
-#: Tenants whose token buckets are kept before the full buckets are dropped.
-MAX_BUCKETS = 10_000
+#: Tenants whose token buckets are kept. Beyond it, the bucket that was not used for longest goes.
+MAX_BUCKETS = 50_000
 
 
 class AdmissionRules(Struct, frozen=True, kw_only=True):
@@ -51,12 +53,13 @@ class AdmissionControl:
         self._rules = rules
         self._has_room = has_room
         #: For each tenant: the tokens in its bucket, and the monotonic time of that count.
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def caller(self, request: Request[Any, Any, Any]) -> Caller:
         """Authenticates a request; returns its tenant and whether a user's token came with it."""
         tenants = header_values(request.scope, TENANT_HEADER)
         if self._authenticator is None:
+            _check_local(header_values(request.scope, "host"))
             return Caller(str(tenant(tenants)), has_subject=True)
         authorization = header_values(request.scope, "authorization")
         return await self._authenticator.authenticate(authorization, tenants)
@@ -102,12 +105,22 @@ class AdmissionControl:
         tokens = min(full, tokens + (now - since) * rate)
         if tokens < 1:
             return False
-        if len(self._buckets) >= MAX_BUCKETS:
-            # A new bucket is full, so a bucket that has filled up again need not be kept.
-            self._buckets = {
-                other: (held, at)
-                for other, (held, at) in self._buckets.items()
-                if held + (now - at) * rate < full
-            }
         self._buckets[tenant_id] = tokens - 1, now
+        self._buckets.move_to_end(tenant_id)
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
         return True
+
+
+def _check_local(hosts: list[str]) -> None:
+    """Checks that a request without authentication names this machine.
+
+    A page of the internet can have a browser here send requests to 127.0.0.1, but only under the
+    page's own name. Raises `HttpError`.
+    """
+    if not (len(hosts) == 1 and names_loopback(hosts[0])):
+        raise HttpError(
+            Code.AUTH_ERROR,
+            "Without authentication the facade answers only to localhost and loopback addresses. "
+            f"The Host header must be one of them: {', '.join(hosts)[:128] or 'there is none'}.",
+        )

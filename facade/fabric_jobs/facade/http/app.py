@@ -14,6 +14,7 @@ from fabric_jobs.facade.http.errors import to_response
 from fabric_jobs.facade.http.instrumentation import instrument
 from fabric_jobs.facade.http.openapi import COMPONENTS, SECURITY_SCHEME, correct_answer_schemas
 from fabric_jobs.facade.http.operations import Operations
+from fabric_jobs.facade.http.paths import normalize_paths
 from fabric_jobs.facade.http.probes import probe_routes
 from fabric_jobs.facade.http.remote import remote_routes
 from fabric_jobs.facade.http.routes import wdk_routes
@@ -21,10 +22,18 @@ from fabric_jobs.facade.observability.health import ReplicaHealth
 
 
 def http_app(
-    operations: Operations, base_path: str, body_limit: int, health: ReplicaHealth, docs: bool
+    operations: Operations,
+    base_path: str,
+    body_limit: int,
+    definition_limit: int,
+    health: ReplicaHealth,
+    docs: bool,
 ) -> ASGIApp:
-    """The ASGI application. `body_limit` is in bytes; `docs` makes `/schema` a web page."""
-    routes = [*wdk_routes(operations), *remote_routes(operations)]
+    """The ASGI application. The limits are in bytes; `docs` makes `/schema` a web page."""
+    routes = [
+        *wdk_routes(operations),
+        *remote_routes(operations, body_limit, definition_limit),
+    ]
     app = Litestar(
         [Router(base_path, route_handlers=routes), *probe_routes(health)],
         # Litestar finds a handler for `HTTPException` before one for `Exception`: set both, so that
@@ -46,7 +55,7 @@ def http_app(
         logging_config=None,
     )
     correct_answer_schemas(app.openapi_schema)
-    return add_correlation_ids(instrument(app))
+    return add_correlation_ids(instrument(normalize_paths(app, base_path)))
 
 
 def _raise_404(response: Response[Any]) -> Response[Any]:

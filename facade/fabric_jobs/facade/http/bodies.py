@@ -1,27 +1,31 @@
-"""Fabric's request and response bodies. Unknown fields and invoke types are accepted."""
+"""The bodies of Fabric's requests. Unknown fields and invoke types are accepted."""
 
-from datetime import datetime
+import json
+from contextlib import suppress
 from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from litestar import MediaType, Request
+from litestar import Request
 from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.response.base import ASGIResponse
 from msgspec import Raw, Struct
 
-from fabric_jobs.contract.jobs import ErrorResponse, InvokeType, JobInstanceStatus
+from fabric_jobs.contract.definitions import decode_definition
+from fabric_jobs.contract.jobs import InvokeType
+from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
+from fabric_jobs.facade.http.encodings import check_content_encoding, explain
 from fabric_jobs.facade.http.errors import Code, HttpError
 from fabric_jobs.facade.jobs.instance import content_hash
-from fabric_jobs.facade.lifecycle import Job
 
 _NULL = Raw(b"null")
-#: Invoke types by name, and by the integers that Fabric has been seen sending instead.
+_INVOKE_TYPE = b'"invokeType"'
+#: Invoke types by the names and the integers that Fabric has been seen sending.
 _INVOKE_TYPES: dict[str | int, InvokeType] = {
     1: InvokeType.SCHEDULED,
     2: InvokeType.MANUAL,
     **{name.value: name for name in InvokeType},
+    **{name.value.lower(): name for name in InvokeType},
 }
 
 
@@ -33,27 +37,26 @@ class _CreateItemJobInstanceRequest(Struct, rename="camel"):
 
 
 class _RemoteJobRequest(Struct, rename="camel"):
-    """The body of the three remote-jobs requests; only create has execution data."""
+    """What the bodies of the three remote-jobs requests have in common."""
 
     job_type: str
     job_instance_id: str
+
+
+class _RemoteCreateRequest(_RemoteJobRequest, rename="camel"):
+    """The body of the remote-jobs create."""
+
     execution_data: Raw = _NULL
+    definition: Raw = _NULL
 
 
-class ItemJobInstanceState(Struct, rename="camel", omit_defaults=True):
-    """A job instance's state in an answer to Fabric; absent fields are left out."""
+class Content(NamedTuple):
+    """The content of a job that a create asks for."""
 
-    status: JobInstanceStatus
-    start_time_utc: datetime | None = None
-    end_time_utc: datetime | None = None
-    error_details: ErrorResponse | None = None
-
-
-class Payload(NamedTuple):
-    """A job's creation payload."""
-
-    #: The JSON text as it came; `null` if there was none.
-    json: bytes
+    #: The creation payload as it came, as JSON; `null` if there was none.
+    payload: bytes
+    #: The item's definition as it came, as JSON; empty if there was none.
+    definition: bytes
     #: The hash of the decoded content, which does not depend on how it was written.
     content_hash: str
 
@@ -62,29 +65,31 @@ class CreateBody(NamedTuple):
     """The decoded body of WDK v1's create."""
 
     invoke_type: InvokeType
-    payload: Payload
+    content: Content
 
 
 class RemoteBody(NamedTuple):
-    """The decoded body of a remote-jobs request."""
+    """What the body of a remote-jobs request names."""
 
     job_type: str
     job_id: str
-    payload: Payload
 
 
 _any = msgspec.json.Decoder()
 _create = msgspec.json.Decoder(_CreateItemJobInstanceRequest)
 _remote = msgspec.json.Decoder(_RemoteJobRequest)
+_remote_create = msgspec.json.Decoder(_RemoteCreateRequest)
 
 T = TypeVar("T")
 
 
 async def read_body(request: Request[Any, Any, Any]) -> bytes:
-    """Reads the whole body. Raises `HTTPException` if it exceeds the limit of its route.
+    """Reads the whole body.
 
+    Raises `HTTPException` if it exceeds the limit of its route, `HttpError` if it is compressed.
     Litestar's own reader decodes every header to find the length, which costs more than the rest.
     """
+    check_content_encoding(request.scope)
     most = request.route_handler.resolve_request_max_body_size() or inf
     parts, size = list[bytes](), 0
     while True:
@@ -103,50 +108,87 @@ async def read_body(request: Request[Any, Any, Any]) -> bytes:
 def decode_create(body: bytes) -> CreateBody:
     """Decodes the body of WDK v1's create. Raises `HttpError`."""
     request = _decode(_create, body)
+    if body.count(_INVOKE_TYPE) > 1:
+        _check_single_invoke_type(body)
     return CreateBody(
-        _INVOKE_TYPES.get(request.invoke_type, InvokeType.UNKNOWN_FUTURE_VALUE),
-        _payload(request.creation_payload, "creationPayload"),
+        _invoke_type(request.invoke_type), _content(request.creation_payload, "creationPayload")
     )
 
 
 def decode_remote(body: bytes) -> RemoteBody:
-    """Decodes the body of a remote-jobs request. Raises `HttpError`."""
+    """Decodes the body of a remote-jobs state or cancel. Raises `HttpError`."""
     request = _decode(_remote, body)
-    payload = _payload(request.execution_data, "executionData")
-    return RemoteBody(request.job_type, request.job_instance_id, payload)
+    return RemoteBody(request.job_type, request.job_instance_id)
+
+
+def decode_remote_create(
+    body: bytes, body_limit: int, definition_limit: int
+) -> tuple[RemoteBody, Content]:
+    """Decodes the body of the remote-jobs create. Raises `HttpError`.
+
+    The limits are in bytes: of the definition, and of everything else.
+    """
+    request = _decode(_remote_create, body)
+    definition = b"" if request.definition == _NULL else bytes(request.definition)
+    for name, size, limit in (
+        ("The definition", len(definition), definition_limit),
+        ("The body without the definition", len(body) - len(definition), body_limit),
+    ):
+        if size > limit:
+            raise HttpError(
+                Code.REQUEST_TOO_LARGE,
+                f"{name} has more than {limit} bytes. Pass large data by reference.",
+            )
+    content = _content(request.execution_data, "executionData", definition)
+    return RemoteBody(request.job_type, request.job_instance_id), content
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decodes JSON. Raises `HttpError`, whose message says what is wrong and where."""
     try:
         return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise HttpError(Code.INVALID_REQUEST, f"The body is not valid: {error}.") from None
-    except RecursionError:
-        raise HttpError(Code.INVALID_REQUEST, "The body is nested too deeply.") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise explain(body, error) from None
 
 
-def _payload(raw: Raw, name: str) -> Payload:
-    json = bytes(raw)
-    content = _decode(_any, json)
-    if content is not None and not isinstance(content, dict):
+def _invoke_type(sent: str | int) -> InvokeType:
+    """The invoke type, also in other letter case, or with its integer as a text."""
+    if isinstance(sent, str) and sent not in _INVOKE_TYPES:
+        sent = sent.strip().lower()
+        with suppress(ValueError):
+            sent = int(sent)
+    return _INVOKE_TYPES.get(sent, InvokeType.UNKNOWN_FUTURE_VALUE)
+
+
+def _check_single_invoke_type(body: bytes) -> None:
+    """Raises `HttpError` if the object has two invoke types: which one counts is nobody's guess."""
+    pairs = json.loads(body, object_pairs_hook=list)
+    if [name for name, _ in pairs].count("invokeType") > 1:
+        raise HttpError(Code.INVALID_REQUEST, "The body has more than one invokeType.")
+
+
+def _content(payload: Raw, name: str, definition: bytes = b"") -> Content:
+    sent = bytes(payload)
+    decoded = _decode_object(sent, name)
+    if not definition:
+        return Content(sent, b"", content_hash(decoded))
+    decoded_definition = _decode_object(definition, "definition")
+    try:
+        decode_definition(definition)
+    except msgspec.MsgspecError as error:
+        raise HttpError(
+            Code.INVALID_REQUEST, f"The definition is not that of an item: {error}."
+        ) from None
+    return Content(sent, definition, content_hash(decoded, decoded_definition))
+
+
+def _decode_object(sent: bytes, name: str) -> object:
+    """The decoded object, or None for `null`. Raises `HttpError`."""
+    if is_too_deep(sent):
+        raise HttpError(
+            Code.INVALID_REQUEST, f"{name} is nested more than {MAX_NESTING} levels deep."
+        )
+    decoded = _decode(_any, sent)
+    if decoded is not None and not isinstance(decoded, dict):
         raise HttpError(Code.INVALID_REQUEST, f"{name} must be an object.")
-    return Payload(json, content_hash(content))
-
-
-def state_response(job: Job, status_code: int = 200) -> ASGIResponse:
-    """The answer with a job instance's state; only a failed one has error details.
-
-    It is encoded here, because Litestar's own encoding is a tenth of what a poll costs.
-    """
-    state = job.state
-    failed = state.status is JobInstanceStatus.FAILED
-    body = ItemJobInstanceState(
-        status=state.status,
-        start_time_utc=state.start_time,
-        end_time_utc=state.end_time,
-        error_details=state.error if failed else None,
-    )
-    return ASGIResponse(
-        body=msgspec.json.encode(body), status_code=status_code, media_type=MediaType.JSON
-    )
+    return decoded

@@ -7,6 +7,7 @@ from fabric_jobs.runtime.telemetry.logs import bind_ids, bound_ids
 
 #: The names in log lines, by the lower-case names of the headers.
 _IDS = {b"activityid": "ActivityId", b"requestid": "RequestId"}
+#: A longer id is cut.
 MAX_ID_CHARS = 128
 
 
@@ -18,9 +19,9 @@ def add_correlation_ids(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         ids = {
-            _IDS[name]: value.decode("latin-1")
+            _IDS[name]: value[:MAX_ID_CHARS].decode("latin-1")
             for name, value in scope["headers"]
-            if name in _IDS and len(value) <= MAX_ID_CHARS
+            if name in _IDS
         }
         headers = [(name.encode(), value.encode("latin-1")) for name, value in ids.items()]
 

@@ -1,12 +1,15 @@
 """Maps every error to Fabric's `ErrorResponse`, by one table of error codes."""
 
 import logging
+from collections.abc import Mapping
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.response.base import ASGIResponse
 
 from fabric_jobs.contract.jobs import (
     ErrorExtendedInformation,
@@ -44,7 +47,10 @@ class Code(StrEnum):
     ROUTE_NOT_FOUND = "RouteNotFound"
     METHOD_NOT_ALLOWED = "MethodNotAllowed"
     JOB_CONFLICT = "JobConflict"
+    REQUEST_TIMEOUT = "RequestTimeout"
     REQUEST_TOO_LARGE = "RequestTooLarge"
+    UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaType"
+    HEADERS_TOO_LARGE = "HeadersTooLarge"
     TOO_MANY_REQUESTS = "TooManyRequests"
     INTERNAL_ERROR = "InternalError"
     UNAVAILABLE = "Unavailable"
@@ -59,7 +65,10 @@ MEANINGS = {
     Code.ROUTE_NOT_FOUND: Meaning(404, ErrorSource.USER, True),
     Code.METHOD_NOT_ALLOWED: Meaning(405, ErrorSource.USER, True),
     Code.JOB_CONFLICT: Meaning(409, ErrorSource.USER, True),
+    Code.REQUEST_TIMEOUT: Meaning(408, ErrorSource.USER, False),
     Code.REQUEST_TOO_LARGE: Meaning(413, ErrorSource.USER, True),
+    Code.UNSUPPORTED_MEDIA_TYPE: Meaning(415, ErrorSource.USER, True),
+    Code.HEADERS_TOO_LARGE: Meaning(431, ErrorSource.USER, True),
     Code.TOO_MANY_REQUESTS: Meaning(429, ErrorSource.USER, False),
     Code.INTERNAL_ERROR: Meaning(500, ErrorSource.SYSTEM, False),
     Code.UNAVAILABLE: Meaning(503, ErrorSource.SYSTEM, False),
@@ -129,7 +138,26 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
         case _:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
             code, message = Code.INTERNAL_ERROR, "This is a fault of the service, and was logged."
+    answer = _answer(code, message, details)
+    return Response(
+        answer.body,
+        status_code=answer.status,
+        media_type="application/json",
+        headers={**headers, **answer.headers},
+    )
+
+
+class _Answer(NamedTuple):
+    """An error as an HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def _answer(code: Code, message: str, details: tuple[ErrorExtendedInformation, ...]) -> _Answer:
     meaning = MEANINGS[code]
+    headers: dict[str, str] = {}
     if meaning.status == 401:
         headers["WWW-Authenticate"] = "SubjectAndAppToken1.0"
     if meaning.status in (429, 503):
@@ -141,9 +169,30 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
         is_permanent=meaning.permanent,
         more_details=details,
     )
-    return Response(
-        msgspec.json.encode(body),
-        status_code=meaning.status,
-        media_type="application/json",
-        headers=headers,
-    )
+    return _Answer(meaning.status, headers, msgspec.json.encode(body))
+
+
+def error_response(code: Code, message: str) -> ASGIResponse:
+    """The answer to a request that no route has, with the request's ids."""
+    answer = _answer(code, message, _request_ids())
+    return ASGIResponse(body=answer.body, status_code=answer.status, headers=dict(answer.headers))
+
+
+def raw_answer(code: Code, message: str) -> bytes:
+    """The answer of the server itself, as bytes: the request did not reach the application.
+
+    Such an answer is the last one on its connection.
+    """
+    details: tuple[ErrorExtendedInformation, ...] = ()
+    if code is Code.UNAVAILABLE:
+        details = (_unavailable_reason(UnavailableReason.OVERLOADED),)
+        metrics.UNAVAILABLE.add(1, UnavailableReason.OVERLOADED)
+    status, headers, body = _answer(code, message, details)
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "connection: close",
+        *(f"{name.lower()}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body

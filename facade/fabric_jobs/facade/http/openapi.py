@@ -23,14 +23,28 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from fabric_jobs.contract.jobs import ErrorResponse, InvokeType
 from fabric_jobs.facade.auth.header import TENANT_HEADER
-from fabric_jobs.facade.http.bodies import ItemJobInstanceState
-from fabric_jobs.facade.http.instance import MAX_ITEM_TYPE_CHARS, MAX_JOB_TYPE_CHARS
+from fabric_jobs.facade.http.answers import ItemJobInstanceState
+from fabric_jobs.facade.http.instance import MAX_ITEM_TYPE_CHARS, MAX_JOB_TYPE_CHARS, NAME_PATTERN
 
 _TEXT = Schema(type=OpenAPIType.STRING)
 _GUID = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID)
 #: The schema of a payload; `null` means that there is none.
 _PAYLOAD = Schema(type=[OpenAPIType.OBJECT, OpenAPIType.NULL])
-_OPTIONAL = ("creationPayload", "executionData")
+#: The schema of an item's definition.
+_DEFINITION = Schema(
+    type=[OpenAPIType.OBJECT, OpenAPIType.NULL],
+    properties={
+        "parts": Schema(
+            type=OpenAPIType.ARRAY,
+            items=Schema(
+                type=OpenAPIType.OBJECT,
+                properties={"path": _TEXT, "payload": _TEXT, "payloadType": _TEXT},
+                required=["path", "payload", "payloadType"],
+            ),
+        )
+    },
+)
+_OPTIONAL = ("creationPayload", "executionData", "definition")
 
 #: The name of the scheme of Fabric's two tokens.
 SECURITY_SCHEME = "SubjectAndAppToken1.0"
@@ -46,6 +60,11 @@ COMPONENTS = Components(
 )
 
 
+def _name(most: int) -> dict[str, Any]:
+    """The keywords of the schema of an item type or a job type."""
+    return {"min_length": 1, "max_length": most, "pattern": NAME_PATTERN}
+
+
 def _path_parameter(name: str, description: str, **schema: Any) -> Parameter:
     return Parameter(
         name=name,
@@ -59,9 +78,9 @@ def _path_parameter(name: str, description: str, **schema: Any) -> Parameter:
 #: The path parameters, in their order. `instance_of` validates them, for Fabric's error body.
 _PATH_PARAMETERS = (
     _path_parameter("workspaceId", "The workspace.", format=OpenAPIFormat.UUID),
-    _path_parameter("itemType", "The item's type.", min_length=1, max_length=MAX_ITEM_TYPE_CHARS),
+    _path_parameter("itemType", "The item's type.", **_name(MAX_ITEM_TYPE_CHARS)),
     _path_parameter("itemId", "The item.", format=OpenAPIFormat.UUID),
-    _path_parameter("jobType", "The job's type.", min_length=1, max_length=MAX_JOB_TYPE_CHARS),
+    _path_parameter("jobType", "The job's type.", **_name(MAX_JOB_TYPE_CHARS)),
     _path_parameter("jobInstanceId", "The job instance.", format=OpenAPIFormat.UUID),
 )
 
@@ -133,7 +152,7 @@ class RemoteStateOperation(StateOperation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        job_type = Schema(type=OpenAPIType.STRING, min_length=1, max_length=MAX_JOB_TYPE_CHARS)
+        job_type = Schema(type=OpenAPIType.STRING, **_name(MAX_JOB_TYPE_CHARS))
         self._describe_body({"jobType": job_type, "jobInstanceId": _GUID} | self._data())
 
     def _data(self) -> dict[str, Schema]:
@@ -145,7 +164,7 @@ class RemoteCreateOperation(RemoteStateOperation):
     """The description of the remote-jobs create."""
 
     def _data(self) -> dict[str, Schema]:
-        return {"executionData": _PAYLOAD}
+        return {"executionData": _PAYLOAD, "definition": _DEFINITION}
 
 
 def correct_answer_schemas(description: OpenAPI) -> None:
@@ -162,5 +181,8 @@ def correct_answer_schemas(description: OpenAPI) -> None:
         for name, field in schema.properties.items():
             if isinstance(field, Schema):
                 field.default = None
+                if isinstance(field.items, Schema) and field.items.one_of:
+                    # Litestar takes the `...` of a tuple with a bound for a type of its own.
+                    field.items = field.items.one_of[0]
                 if field.one_of:
                     schema.properties[name] = field.one_of[0]

@@ -7,7 +7,7 @@ from litestar import Request
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.auth import Caller
 from fabric_jobs.facade.http.admission import AdmissionControl
-from fabric_jobs.facade.http.bodies import Payload
+from fabric_jobs.facade.http.bodies import Content
 from fabric_jobs.facade.http.correlation import activity_id, request_id
 from fabric_jobs.facade.http.errors import Code, HttpError
 from fabric_jobs.facade.http.headers import traceparent_of
@@ -33,7 +33,7 @@ class Operations:
         caller: Caller,
         instance: Instance,
         invoke_type: InvokeType,
-        payload: Payload,
+        content: Content,
     ) -> Job:
         """Creates the job; returns the existing one if the same create came before."""
         self.admission.check_served(instance)
@@ -43,8 +43,9 @@ class Operations:
         command = RequestJob(
             **instance._asdict(),
             invoke_type=invoke_type,
-            request_hash=instance.request_hash(payload.content_hash),
-            payload=payload.json,
+            request_hash=instance.request_hash(content.content_hash),
+            payload=content.payload,
+            definition=content.definition,
             activity_id=activity_id(),
             request_id=request_id(),
             # If tracing is on, this is our own span, which is in the trace that Fabric began.

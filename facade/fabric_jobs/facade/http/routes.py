@@ -8,7 +8,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from fabric_jobs.facade.auth import Caller
-from fabric_jobs.facade.http.bodies import decode_create, read_body, state_response
+from fabric_jobs.facade.http.answers import ACCEPTED, state_response
+from fabric_jobs.facade.http.bodies import decode_create, read_body
 from fabric_jobs.facade.http.instance import instance_of
 from fabric_jobs.facade.http.openapi import (
     CreateOperation,
@@ -23,9 +24,6 @@ INSTANCE = (
     "/workspaces/{workspaceId:str}/items/{itemType:str}/{itemId:str}"
     "/jobTypes/{jobType:str}/instances/{jobInstanceId:str}"
 )
-
-#: A Litestar answer with the body None would send `null`; the contract has no body here.
-ACCEPTED = ASGIResponse(status_code=202)
 
 
 class WdkCall(NamedTuple):
@@ -62,13 +60,13 @@ def wdk_routes(operations: Operations) -> list[HTTPRouteHandler]:
         status_code=202,
         operation_id="Jobs_CreateItemJobInstance",
         operation_class=CreateOperation,
-        responses=error_response_specs(400, 401, 404, 409, 413, 429, 503),
+        responses=error_response_specs(400, 401, 404, 409, 413, 415, 429, 503),
     )
     async def create_item_job_instance(request: Request[Any, Any, Any]) -> ASGIResponse:
         """Called by Microsoft Fabric for starting a new job instance."""
         call = await authenticate(request)
         body = decode_create(await read_body(request))
-        await operations.create(request, call.caller, call.instance, body.invoke_type, body.payload)
+        await operations.create(request, call.caller, call.instance, body.invoke_type, body.content)
         return ACCEPTED
 
     @get(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.lifecycle import Refusal
 from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.facade.replica import StateError
 
 
 class RefusedError(Exception):
@@ -30,6 +31,10 @@ class UnavailableReason(StrEnum):
     NEWER_VERSION = "NEWER_VERSION"
     #: Other writers changed the job each time this replica had decided.
     CONTENDED = "CONTENDED"
+    #: This facade's state file can't be used; the facade rebuilds it or ends.
+    STATE_UNUSABLE = "STATE_UNUSABLE"
+    #: This machine's clock is known to differ from the broker's; for creates only.
+    CLOCK_WRONG = "CLOCK_WRONG"
     #: The keys that verify Fabric's tokens can't be fetched from the authority; over HTTP only.
     AUTHORITY_UNREACHABLE = "AUTHORITY_UNREACHABLE"
 
@@ -49,13 +54,18 @@ class UnavailableError(Exception):
 
 @contextmanager
 def map_log_errors() -> Iterator[None]:
-    """Raises `UnavailableError` for the log's own error, and counts each one by its reason."""
+    """Raises `UnavailableError` for an error of the log or the state file, and counts each one by
+    its reason."""
     try:
         yield
     except LogUnavailableError as error:
         reason = UnavailableReason.LOG_UNREACHABLE
         metrics.UNAVAILABLE.add(1, reason)
         raise UnavailableError(reason, str(error)) from error
+    except StateError as error:
+        reason = UnavailableReason.STATE_UNUSABLE
+        metrics.UNAVAILABLE.add(1, reason)
+        raise UnavailableError(reason, "This facade's state file can't be used now.") from error
     except UnavailableError as error:
         metrics.UNAVAILABLE.add(1, error.reason)
         raise

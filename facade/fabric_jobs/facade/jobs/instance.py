@@ -42,24 +42,33 @@ class Instance(NamedTuple):
         return self == Instance.of(job)
 
     def request_hash(self, content_hash: str) -> str:
-        """The SHA-256 of identity and payload, in hex; it does not depend on the API called."""
+        """The SHA-256 of identity and content, in hex; it does not depend on the API called."""
         return hashlib.sha256("\n".join((*self, content_hash)).encode()).hexdigest()
 
 
-def content_hash(payload: object) -> str:
-    """The SHA-256 of a decoded payload, in hex; the order of keys and spaces do not change it."""
-    return hashlib.sha256(_canonical.encode(payload)).hexdigest()
+def content_hash(payload: object, definition: object = None) -> str:
+    """The SHA-256 of a decoded payload and definition, in hex.
+
+    The order of keys and spaces do not change it. Without a definition it is the payload's own.
+    """
+    found = hashlib.sha256(_canonical.encode(payload)).hexdigest()
+    if definition is None:
+        return found
+    both = f"{found}\n{hashlib.sha256(_canonical.encode(definition)).hexdigest()}"
+    return hashlib.sha256(both.encode()).hexdigest()
 
 
 def retry_request(job: Job, new_job_id: str) -> Request:
-    """The request for a new job with the identity and payload of an old one, but a new id."""
+    """The request for a new job with the identity and content of an old one, but a new id."""
     instance = Instance.of(job)._replace(job_id=new_job_id)
-    payload_hash = content_hash(msgspec.json.decode(job.payload))
+    definition = msgspec.json.decode(job.definition) if job.definition else None
+    old_content = content_hash(msgspec.json.decode(job.payload), definition)
     return Request(
         **instance._asdict(),
         invoke_type=job.state.invoke_type,
-        request_hash=instance.request_hash(payload_hash),
+        request_hash=instance.request_hash(old_content),
         payload=job.payload,
+        definition=job.definition,
         traceparent=tracing.current_traceparent(),
         # On the new job, because a final job takes no further event. One append says both that the
         # new job exists and whose place it takes, so no failure comes in between.

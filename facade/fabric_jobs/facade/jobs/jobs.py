@@ -2,15 +2,17 @@
 
 A command is decided on the state that this replica has applied. Its event is appended, and the
 answer is what the fold made of that event once this replica has read it back.
-A read of a job that is not final first brings the replica up to date with the log.
+A read of a job that is not final first reads the log to its end, so that no answer is older than
+one that any replica gave before.
 """
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.jobs.appends import Append, append_span
 from fabric_jobs.facade.jobs.deadline import Deadline
 from fabric_jobs.facade.jobs.errors import (
@@ -21,11 +23,14 @@ from fabric_jobs.facade.jobs.errors import (
 )
 from fabric_jobs.facade.jobs.turns import Turn, Turns
 from fabric_jobs.facade.lifecycle import (
+    Claim,
     Command,
     Decision,
     Reason,
     Refusal,
     ReportStopped,
+    Request,
+    RequestCancel,
     Settled,
     Stamp,
     Undecidable,
@@ -39,20 +44,32 @@ from fabric_jobs.runtime.kafka.partitions import partition_of
 
 #: Decisions for one command; another follows only if the event lost a race.
 MAX_ROUNDS = 5
-#: For an answer that is not final, seconds since the log's end was last confirmed.
-FRESH_S = 1.0
+#: Seconds that a read waits for the log's end while Kafka is away.
+READ_TO_END_S = 1.0
 _HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 
 
 class Jobs:
     """Commands and reads for HTTP, gRPC, timers and leases. No answer is ever taken back."""
 
-    def __init__(self, log: Log, replica: Replica, source: str, deadline_s: float) -> None:
-        """`source` is this facade's name in its events."""
+    def __init__(
+        self,
+        log: Log,
+        replica: Replica,
+        source: str,
+        deadline_s: float,
+        clock_is_right: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`source` is this facade's name in its events.
+
+        `clock_is_right` is false while this machine's clock is known to be wrong.
+        """
         self._log = log
         self._replica = replica
         self._source = source
+        self._clock_is_right = clock_is_right
         self._deadline = Deadline(deadline_s)
+        self._read_limit = Deadline(READ_TO_END_S)
         self._turns = Turns()
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
@@ -62,6 +79,12 @@ class Jobs:
         Raises `RefusedError` and `UnavailableError`.
         """
         with map_log_errors():
+            if isinstance(command, Request) and not self._clock_is_right():
+                # A job's deadlines follow from the time of its create.
+                raise UnavailableError(
+                    UnavailableReason.CLOCK_WRONG,
+                    "This facade's clock differs from the broker's. Ask another facade.",
+                )
             turn = self._turns.enter(command.job_id)
             try:
                 with self._deadline.limit():
@@ -79,7 +102,7 @@ class Jobs:
         partition = partition_of(command.job_id, self._log.partitions)
         caught_up = False
         for _ in range(MAX_ROUNDS):
-            decision, stored = self._decide(command)
+            decision, stored = self._decide(command, read_to)
             if isinstance(decision, Refusal) and not (decision.conclusive or caught_up):
                 if (
                     read_to is None
@@ -92,7 +115,7 @@ class Jobs:
                 else:
                     await self._log.read_to(partition, read_to)
                 caught_up = True
-                decision, stored = self._decide(command)
+                decision, stored = self._decide(command, read_to)
             if isinstance(decision, Refusal):
                 raise RefusedError(decision)
             if isinstance(decision, Undecidable):
@@ -103,6 +126,10 @@ class Jobs:
                 )
             if isinstance(decision, Settled):
                 assert stored is not None
+                if isinstance(command, RequestCancel) and not stored.job.final:
+                    # The answer shows the job, so the cancel is a read of it too.
+                    await self.freshen()
+                    stored = self._replica.get(command.job_id) or stored
                 return stored
             append = Append(command, stored.job if stored else None, decision)
             with append_span(decision, self._log.topic, partition) as span:
@@ -116,23 +143,31 @@ class Jobs:
             "Send the command again: repeating is safe.",
         )
 
-    def _decide(self, command: Command) -> tuple[Decision, StoredJob | None]:
+    def _decide(self, command: Command, read_to: int | None) -> tuple[Decision, StoredJob | None]:
         """The decision on the state that is applied here, and the job that it was made on."""
         stored = self._replica.get(command.job_id)
+        if stored and isinstance(command, Claim) and _is_of_another_record(read_to, stored):
+            return Refusal(Reason.NOT_DISPATCHED, conclusive=False), stored
         return decide(stored.job if stored else None, command, self._stamp()), stored
+
+    def has_room(self, tenant_id: str, limit: int) -> bool:
+        """Whether the tenant has fewer than `limit` unfinished jobs."""
+        with map_log_errors():
+            return self._replica.has_room(tenant_id, limit)
 
     def is_known(self, job_id: str) -> bool:
         """Whether this replica has read the job; another replica may have read more."""
-        return self._replica.get(job_id) is not None
+        with map_log_errors():
+            return self._replica.get(job_id) is not None
 
     async def read(self, job_id: str) -> StoredJob | None:
         """The job as it is now, or None if the log does not hold it.
 
         Raises `UnavailableError` if the job is unknown here and the log's end can't be read.
         """
-        stored = self._replica.get(job_id)
-        if stored is None:
-            with map_log_errors():
+        with map_log_errors():
+            stored = self._replica.get(job_id)
+            if stored is None:
                 try:
                     with self._deadline.limit():
                         await self._log.read_to_end()
@@ -141,20 +176,22 @@ class Jobs:
                         UnavailableReason.LOG_UNREACHABLE,
                         "The log's end was not read in time. Ask again after a moment.",
                     ) from error
-        elif not stored.job.final:
-            await self.freshen()
-        else:
-            return stored
-        return self._replica.get(job_id)
+            elif not stored.job.final:
+                await self.freshen()
+            else:
+                return stored
+            return self._replica.get(job_id)
 
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None
     ) -> tuple[Sequence[StoredJob], dict[int, int]]:
         """Jobs as they are now, the newest first, and each partition's position behind them."""
-        await self.freshen()
+        with map_log_errors():
+            await self.freshen()
         # Copied before the query, because the replica reads on during the query.
         positions = dict(self._log.positions)
-        return await self._replica.list(which, limit, before), positions
+        with map_log_errors():
+            return await self._replica.list(which, limit, before), positions
 
     def position(self, job_id: str) -> tuple[int, int]:
         """The job's partition, and the offset of the next record that is read there."""
@@ -162,13 +199,21 @@ class Jobs:
         return partition, self._log.positions[partition]
 
     async def freshen(self) -> None:
-        """Reads to the log's end, unless `FRESH_S` has not passed or Kafka does not answer."""
-        if not self._log.is_confirmed_within(FRESH_S):
-            try:
-                async with asyncio.timeout(FRESH_S):
-                    await self._log.read_to_end()
-            except (LogUnavailableError, TimeoutError):
-                pass  # An older answer is better than none, and a final state never changes.
+        """Reads to the log's end; gives up after `READ_TO_END_S` if Kafka does not answer.
+
+        Raises `UnavailableError` if the log is being read from its beginning, because the replica's
+        jobs are incomplete then.
+        """
+        try:
+            with self._read_limit.limit():
+                await self._log.read_to_end()
+        except (LogUnavailableError, TimeoutError) as error:
+            # An older answer is better than none, and a final state never changes.
+            if not self._log.caught_up:
+                raise UnavailableError(
+                    UnavailableReason.LOG_UNREACHABLE,
+                    "This facade reads the log from its beginning. Ask another one.",
+                ) from error
 
     async def _append(self, append: Append, partition: int) -> Outcome:
         event = append.event
@@ -196,6 +241,17 @@ class Jobs:
 
     def _stamp(self) -> Stamp:
         return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=datetime.now(UTC))
+
+
+def _is_of_another_record(read_to: int | None, stored: StoredJob) -> bool:
+    """Whether a claim names another record than the one that dispatched the job.
+
+    A record that copies the dispatching event's id may have another payload: its claim is refused.
+    """
+    if read_to is None:
+        return False
+    # A job that is queued was dispatched by its last event.
+    return stored.job.state.phase is JobPhase.QUEUED and read_to != stored.offset + 1
 
 
 def _timeout(turn: Turn) -> UnavailableError:

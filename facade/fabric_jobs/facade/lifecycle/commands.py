@@ -32,6 +32,8 @@ class Request(Struct, frozen=True, kw_only=True):
     request_hash: str
     #: The creation payload as JSON; `null` if the request had none.
     payload: bytes = b"null"
+    #: The item's definition as JSON; empty if the request had none.
+    definition: bytes = b""
     activity_id: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
@@ -67,6 +69,8 @@ class ReportCompleted(Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     executor_id: str
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class ReportFailed(Struct, frozen=True, kw_only=True):
@@ -81,6 +85,8 @@ class ReportFailed(Struct, frozen=True, kw_only=True):
     error: ErrorResponse
     #: The traceback of the handler's exception; may be empty.
     traceback: str = ""
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class ReportStopped(Struct, frozen=True, kw_only=True):
@@ -89,6 +95,8 @@ class ReportStopped(Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     executor_id: str
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class HandBack(Struct, frozen=True, kw_only=True):
@@ -100,6 +108,8 @@ class HandBack(Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     executor_id: str
+    #: When the handler ended, by the executor's clock; None if the executor did not say.
+    handler_end_time: datetime | None = None
 
 
 class LoseLease(Struct, frozen=True, kw_only=True):

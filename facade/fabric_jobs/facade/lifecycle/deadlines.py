@@ -39,18 +39,12 @@ def next_deadline(job: Job) -> JobDeadline | None:
             first = JobDeadline(state.due_time, Retry(job_id=job.job_id, attempt=state.attempt))
         case JobPhase.RUNNING if state.policy and state.policy.run_timeout_s:
             first = JobDeadline(
-                granted + _within_life(state.policy.run_timeout_s),
+                granted + timedelta(seconds=state.policy.run_timeout_s),
                 TimeOutRun(job_id=job.job_id, attempt=state.attempt),
             )
         case JobPhase.STOPPING if state.policy and state.cancel_time:
             stop = ForceCancel(job_id=job.job_id, attempt=state.attempt)
-            first = JobDeadline(state.cancel_time + _within_life(state.policy.cancel_grace_s), stop)
+            first = JobDeadline(
+                state.cancel_time + timedelta(seconds=state.policy.cancel_grace_s), stop
+            )
     return min(first, last, key=lambda deadline: deadline.time) if first else last
-
-
-def _within_life(seconds: float) -> timedelta:
-    """The seconds, at most `MAX_LIFE`.
-
-    A policy may say more seconds than a `datetime` can be moved by, and `Expire` comes first then.
-    """
-    return timedelta(seconds=min(seconds, MAX_LIFE.total_seconds()))

@@ -1,9 +1,9 @@
 """Chooses what a command leads to, from the job's state as this replica has applied it."""
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.events import Dispatch, EventData
+from fabric_jobs.contract.events import EventData
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, JobState
 from fabric_jobs.facade.lifecycle.commands import (
@@ -16,7 +16,7 @@ from fabric_jobs.facade.lifecycle.commands import (
     TimeCommand,
 )
 from fabric_jobs.facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
-from fabric_jobs.facade.lifecycle.follow import end, follow
+from fabric_jobs.facade.lifecycle.follow import dispatch_of, end, follow
 from fabric_jobs.facade.lifecycle.job import Job
 from fabric_jobs.facade.lifecycle.runs import decide_run
 from fabric_jobs.facade.lifecycle.table import TABLE
@@ -74,7 +74,10 @@ def _decide_request(job: Job | None, command: Request, stamp: Stamp) -> Decision
         time=stamp.time,
         traceparent=command.traceparent or UNSET,
         data=EventData(
-            sequence=1, follows=None, state=state, dispatch=Dispatch(Raw(command.payload))
+            sequence=1,
+            follows=None,
+            state=state,
+            dispatch=dispatch_of(command.payload, command.definition),
         ),
     )
 

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     GRANTED_TO_ANOTHER = "the attempt was granted to another executor"
     PAUSED = "the job type is paused"
     NOT_DISPATCHED = "the job's log holds no such dispatch"
+    NOT_CANCELLED = "nobody asked to cancel the job, so the run can't have stopped for a cancel"
 
 
 class Refusal(Struct, frozen=True):

@@ -38,9 +38,11 @@ def fold(job: Job | None, event: Event) -> tuple[Verdict, Job | None]:
     if data.sequence != sequence + 1 or data.follows != (job.event_id if job else None):
         return Verdict.FORKED, job
     if data.dispatch is not UNSET:
-        dispatch_id, payload = event.id, bytes(data.dispatch.payload)
+        dispatch = data.dispatch
+        dispatch_id, payload = event.id, bytes(dispatch.payload)
+        definition = b"" if dispatch.definition is UNSET else bytes(dispatch.definition)
     elif job:
-        dispatch_id, payload = job.dispatch_id, job.payload
+        dispatch_id, payload, definition = job.dispatch_id, job.payload, job.definition
     else:
         # Without a dispatch there is no record to claim, so nobody could ever run the job.
         return Verdict.FORKED, None
@@ -53,5 +55,6 @@ def fold(job: Job | None, event: Event) -> tuple[Verdict, Job | None]:
         state=data.state,
         dispatch_id=dispatch_id,
         payload=payload,
+        definition=definition,
         traceparent=event.traceparent or (job.traceparent if job else None),
     )

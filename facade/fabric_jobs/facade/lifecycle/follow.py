@@ -1,6 +1,7 @@
 """Builds the event that follows a job's last one."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET, Raw
@@ -8,7 +9,12 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Dispatch, EventData, FailedData, RequeuedData, RequeueReason
-from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.jobs import (
+    MAX_COUNT,
+    ErrorResponse,
+    ErrorSource,
+    JobInstanceStatus,
+)
 from fabric_jobs.facade.lifecycle.commands import Stamp
 from fabric_jobs.facade.lifecycle.job import Job
 from fabric_jobs.facade.lifecycle.table import TABLE
@@ -18,31 +24,66 @@ _ENDS: dict[JobInstanceStatus, tuple[type[events.KnownEvent], type[EventData]]] 
     JobInstanceStatus.FAILED: (events.Failed, FailedData),
     JobInstanceStatus.CANCELLED: (events.Cancelled, EventData),
 }
+_NO_MORE_ATTEMPTS = ErrorResponse(
+    error_code="TooManyAttempts",
+    message=f"The job has had {MAX_COUNT} attempts, and no further attempt has a number.",
+    source=ErrorSource.SYSTEM,
+    is_permanent=False,
+)
 
 
-def end(job: Job, stamp: Stamp, *, status: JobInstanceStatus, **changes: Any) -> events.KnownEvent:
-    """The event that ends the job in this status; `changes` are further fields of the state."""
+def dispatch_of(payload: bytes, definition: bytes) -> Dispatch:
+    """The part of an event that dispatches an attempt."""
+    return Dispatch(Raw(payload), Raw(definition) if definition else UNSET)
+
+
+def end(
+    job: Job,
+    stamp: Stamp,
+    *,
+    status: JobInstanceStatus,
+    handler_end_time: datetime | None = None,
+    **changes: Any,
+) -> events.KnownEvent:
+    """The event that ends the job in this status; `changes` are further fields of the state.
+
+    Only a job that failed keeps an error: the error of an earlier attempt no longer holds. The end
+    time of the job is the handler's, if the executor said it. The executor's clock may be wrong, so
+    the time is moved to between the attempt's start and now.
+    """
     kind, data = _ENDS[status]
+    if status is not JobInstanceStatus.FAILED:
+        changes |= {"error": None, "failed_attempt": None}
+    end_time = stamp.time
+    if handler_end_time is not None:
+        started = job.state.attempt_start_time or job.state.create_time
+        end_time = min(max(handler_end_time, started), stamp.time)
     return follow(
         job,
         kind,
         stamp,
         _data=data,
         status=status,
-        end_time=stamp.time,
+        end_time=end_time,
         due_time=None,
         **changes,
     )
 
 
 def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> events.KnownEvent:
-    """The event that dispatches the next attempt; `changes` are further fields of the state."""
+    """The event that dispatches the next attempt; `changes` are further fields of the state.
+
+    The event ends the job instead if the number of the next attempt would exceed its bound. Only an
+    event that no facade wrote leads there.
+    """
+    if job.state.attempt >= MAX_COUNT:
+        return end(job, stamp, status=JobInstanceStatus.FAILED, error=_NO_MORE_ATTEMPTS)
     return follow(
         job,
         events.Requeued,
         stamp,
         _data=lambda **data: RequeuedData(
-            reason=reason, dispatch=Dispatch(Raw(job.payload)), **data
+            reason=reason, dispatch=dispatch_of(job.payload, job.definition), **data
         ),
         attempt=job.state.attempt + 1,
         dispatch_time=stamp.time,

@@ -23,6 +23,8 @@ class Job(Struct, frozen=True, kw_only=True):
     dispatch_id: str
     #: The creation payload as JSON.
     payload: bytes
+    #: The item's definition as JSON; empty if the request had none.
+    definition: bytes = b""
     #: The W3C Trace Context of the request that created the job; None if it had none.
     traceparent: str | None = None
 

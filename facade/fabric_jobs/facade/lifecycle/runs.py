@@ -1,7 +1,7 @@
 """Decides the commands about a run. Only the executor that holds the attempt may change the job."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -34,7 +34,9 @@ from fabric_jobs.facade.lifecycle.follow import end, follow, requeue
 from fabric_jobs.facade.lifecycle.job import Job
 
 
-def fail_attempt(job: Job, error: ErrorResponse, stamp: Stamp) -> Decision:
+def fail_attempt(
+    job: Job, error: ErrorResponse, stamp: Stamp, handler_end_time: datetime | None = None
+) -> Decision:
     """The event that follows when the running attempt fails: a wait for the next, or the end."""
 
     def wait_for_backoff(policy: Policy, failure: dict[str, Any]) -> Decision:
@@ -48,7 +50,7 @@ def fail_attempt(job: Job, error: ErrorResponse, stamp: Stamp) -> Decision:
             **failure,
         )
 
-    return _fail(job, error, stamp, wait_for_backoff)
+    return _fail(job, error, stamp, wait_for_backoff, handler_end_time)
 
 
 def _fail(
@@ -56,12 +58,13 @@ def _fail(
     error: ErrorResponse,
     stamp: Stamp,
     try_again: Callable[[Policy, dict[str, Any]], Decision],
+    handler_end_time: datetime | None = None,
 ) -> Decision:
     """Counts the failure; calls `try_again` if the job's policy allows another attempt."""
     failure = failures.failure_changes(job.state, error)
     if failure["status"] is JobInstanceStatus.IN_PROGRESS:
         return try_again(job.state.policy or Policy(), failure)
-    return end(job, stamp, **failure)
+    return end(job, stamp, handler_end_time=handler_end_time, **failure)
 
 
 def decide_run(job: Job, command: RunCommand, stamp: Stamp) -> Decision:
@@ -119,11 +122,12 @@ def _decide_progress(job: Job, command: ReportProgress, stamp: Stamp) -> Decisio
 
 
 def _decide_completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
-    return end(job, stamp, status=JobInstanceStatus.COMPLETED)
+    ended = command.handler_end_time
+    return end(job, stamp, status=JobInstanceStatus.COMPLETED, handler_end_time=ended)
 
 
 def _decide_failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
-    failure = fail_attempt(job, command.error.truncate(), stamp)
+    failure = fail_attempt(job, command.error.truncate(), stamp, command.handler_end_time)
     if not command.traceback or not isinstance(failure, events.AttemptFailed | events.Failed):
         return failure
     traceback = truncate_traceback(command.traceback)
@@ -132,15 +136,20 @@ def _decide_failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
 
 def _decide_stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.STOPPING:
-        return end(job, stamp, status=JobInstanceStatus.CANCELLED)
+        return _cancel(job, command, stamp)
     # The cancel that stopped the run may be on the log and not read here yet.
-    return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
+    return Refusal(Reason.NOT_CANCELLED, conclusive=False)
 
 
 def _decide_hand_back(job: Job, command: HandBack, stamp: Stamp) -> Decision:
     if job.state.phase is JobPhase.STOPPING:
-        return end(job, stamp, status=JobInstanceStatus.CANCELLED)
+        return _cancel(job, command, stamp)
     return requeue(job, RequeueReason.HANDED_BACK, stamp)
+
+
+def _cancel(job: Job, command: ReportStopped | HandBack, stamp: Stamp) -> Decision:
+    ended = command.handler_end_time
+    return end(job, stamp, status=JobInstanceStatus.CANCELLED, handler_end_time=ended)
 
 
 def _decide_lose_lease(job: Job, command: LoseLease, stamp: Stamp) -> Decision:

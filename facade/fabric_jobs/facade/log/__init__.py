@@ -6,6 +6,7 @@ automatic commit.
 """
 
 from fabric_jobs.facade.log.clients import open_admin_client
+from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes, RecordKey, read_ring
 from fabric_jobs.facade.log.errors import (
     LogDataLossError,
     LogError,
@@ -23,16 +24,20 @@ from fabric_jobs.facade.log.topic import TopicSpec
 
 __all__ = [
     "Checkpoint",
+    "CodeVerdict",
     "Log",
     "LogDataLossError",
     "LogError",
     "LogUnavailableError",
     "Reader",
     "Record",
+    "RecordCodes",
+    "RecordKey",
     "Replication",
     "TopicError",
     "TopicSpec",
     "describe_replication",
     "open_admin_client",
     "read_broker_time",
+    "read_ring",
 ]

@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 from tenacity import (
     AsyncRetrying,
     before_sleep_log,
@@ -17,9 +20,10 @@ from tenacity import (
 )
 
 from fabric_jobs.facade.log.clients import open_admin_client, start_client
+from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.facade.log.producer import Appender
-from fabric_jobs.facade.log.tail import Reader, Tail
+from fabric_jobs.facade.log.tail import GAP_S, Reader, Tail
 from fabric_jobs.facade.log.topic import TopicSpec, prepare_topic
 from fabric_jobs.runtime.kafka.clients import STOP_TIMEOUT_S, stop_within
 from fabric_jobs.runtime.settings import KafkaSettings
@@ -30,6 +34,14 @@ log = logging.getLogger("fabric_jobs.log")
 CONNECT_TIMEOUT_S = 60.0
 #: Seconds between two looks at the log's end when no caller asks for it.
 WATCH_INTERVAL_S = 5.0
+#: Seconds that Kafka may take to list its topics.
+TOPICS_TIMEOUT_S = 2.0
+#: The least time between the beginnings of two looks, in seconds. A look costs about 0.16 ms of the
+#: event loop's time, and each read that is not final asks for one: so looks take a tenth of it at
+#: most, and all the reads that come meanwhile share the next look.
+LOOK_INTERVAL_S = 0.002
+#: Seconds after which the log may be read from its beginning again because of another fork.
+REREAD_INTERVAL_S = 600.0
 #: Seconds after which a tail that makes no progress, with records ahead of it, is restarted.
 STALL_TIMEOUT_S = 10.0
 
@@ -37,14 +49,23 @@ STALL_TIMEOUT_S = 10.0
 class Log:
     """The log of one topic. Call `connect` first; then keep `run` running while the log is used."""
 
-    def __init__(self, settings: KafkaSettings, spec: TopicSpec) -> None:
+    def __init__(
+        self, settings: KafkaSettings, spec: TopicSpec, codes: RecordCodes | None = None
+    ) -> None:
+        """With `codes`, each appended record gets codes, and each read record is verified."""
         self._settings = settings
         self._spec = spec
-        self._appender = Appender(settings, spec.name, spec.max_record_bytes)
+        self._codes = codes
+        self._appender = Appender(settings, spec.name, spec.max_record_bytes, codes)
         self._tail: Tail | None = None
         self._look_requested = asyncio.Event()
-        self._next_look: asyncio.Future[None] | None = None
+        #: A future for each caller that waits for the next look at the log's end.
+        self._next_look: list[asyncio.Future[None]] = []
         self._confirmed_at = float("-inf")
+        self._confirmed_generation = -1
+        self._reread_at = float("-inf")
+        #: Why the log's end can't be reached, and what to do; empty if it can.
+        self.fault = ""
         self.partitions = 0
         self.cluster_id = ""
 
@@ -78,7 +99,7 @@ class Log:
 
         Raises an `ExceptionGroup` of `LogDataLossError` and `KafkaRefusedError`.
         """
-        self._tail = Tail(self._settings, self._spec.name, self.partitions, reader)
+        self._tail = Tail(self._settings, self._spec.name, self.partitions, reader, self._codes)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tail.run(), name="tail the log")
             tasks.create_task(self._appender.run(), name="append to the log")
@@ -117,14 +138,14 @@ class Log:
         because the look under way may have missed the caller's records. Raises
         `LogUnavailableError` if the end can't be reached.
         """
-        if self._next_look is None:
-            self._next_look = asyncio.get_running_loop().create_future()
+        look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._next_look.append(look)
         self._look_requested.set()
-        await asyncio.shield(self._next_look)
+        await look
 
     def is_confirmed_within(self, seconds: float) -> bool:
         """Whether all records were read that the log held this many seconds ago."""
-        return self.lag_s <= seconds
+        return self.caught_up and self.lag_s <= seconds
 
     @property
     def lag_s(self) -> float:
@@ -132,9 +153,49 @@ class Log:
         return time.monotonic() - self._confirmed_at
 
     @property
+    def caught_up(self) -> bool:
+        """Whether the log was read to an end since it was last read from its beginning."""
+        return self._tail is not None and self._confirmed_generation == self._tail.generation
+
+    def reread(self) -> None:
+        """Reads the log from its beginning again, because the reader found a fork.
+
+        The reader may hold a mixture of two logs: of a topic that was deleted, and of the one that
+        was made in its place. If the log itself is forked, reading it again does not help. So this
+        does nothing while the log is being read again, and within `REREAD_INTERVAL_S` of the last
+        time.
+        """
+        if self.caught_up and time.monotonic() - self._reread_at > REREAD_INTERVAL_S:
+            self._reread_at = time.monotonic()
+            log.error("the log %s is forked: all of it is read again", self._spec.name)
+            self._running_tail.begin_again()
+
+    @property
     def positions(self) -> dict[int, int]:
         """The next offset to read in each partition; raises `LogUnavailableError` before `run`."""
         return self._running_tail.positions
+
+    def accepts(self, record: ConsumerRecord) -> bool:
+        """Whether a record of this topic, read by another consumer, has the code it needs."""
+        return self._codes is None or self._codes.accepts(self._codes.verify(record))
+
+    @property
+    def code_counts(self) -> Counter[CodeVerdict]:
+        """The number of records read so far, by what their codes showed; empty without a ring."""
+        return self._tail.code_counts if self._tail else Counter()
+
+    @property
+    def refused_records(self) -> int:
+        """The number of records read so far that were refused because of their codes."""
+        if self._codes is None:
+            return 0
+        accepts = self._codes.accepts
+        return sum(count for verdict, count in self.code_counts.items() if not accepts(verdict))
+
+    @property
+    def refuses_all_records(self) -> bool:
+        """Whether records were refused because of their codes, and none had a right one."""
+        return bool(self.refused_records) and not self.code_counts[CodeVerdict.RIGHT]
 
     @property
     def _running_tail(self) -> Tail:
@@ -152,27 +213,54 @@ class Log:
 
     async def _confirm(self, probe: AIOKafkaConsumer) -> None:
         """Waits for the tail to reach the log's end, when a caller asks for it and at intervals."""
+        started_at = float("-inf")
         while True:
             try:
                 async with asyncio.timeout(WATCH_INTERVAL_S):
                     await self._look_requested.wait()
             except TimeoutError:
                 pass  # no caller asked; look at the end anyway, to see whether the tail stalls
+            if (early_s := started_at + LOOK_INTERVAL_S - time.monotonic()) > 0:
+                await asyncio.sleep(early_s)
             self._look_requested.clear()
-            waiting, self._next_look = self._next_look, None
-            started_at = time.monotonic()
+            waiting, self._next_look = self._next_look, []
+            started_at, generation = time.monotonic(), self._running_tail.generation
             try:
                 await self._reach_end(probe)
             except (KafkaError, LogUnavailableError, TimeoutError) as error:
-                if waiting and not waiting.done():
-                    waiting.set_exception(
-                        LogUnavailableError(f"The log's end can't be reached: {error!r}.")
-                    )
-                    waiting.exception()  # avoids asyncio's warning if all callers were cancelled
+                self._running_tail.verify()
+                await self._report_fault(probe, error)
+                message = f"The log's end can't be reached: {error!r}."
+                for look in waiting:
+                    if not look.done():
+                        look.set_exception(LogUnavailableError(message))
             else:
-                self._confirmed_at = started_at
-                if waiting and not waiting.done():
-                    waiting.set_result(None)
+                if time.monotonic() - started_at > GAP_S:
+                    self._running_tail.verify()
+                self._confirmed_at, self._confirmed_generation = started_at, generation
+                if self.fault:
+                    log.info("the topic %s is read to its end again", self._spec.name)
+                    self.fault = ""
+                for look in waiting:
+                    if not look.done():
+                        look.set_result(None)
+
+    async def _report_fault(self, probe: AIOKafkaConsumer, error: Exception) -> None:
+        """Logs why the log's end can't be reached, in words that name the topic."""
+        servers = self._settings.kafka_bootstrap_servers
+        fault = f"Kafka at {servers} does not answer: check its brokers."
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(TOPICS_TIMEOUT_S):
+                topics = await probe.topics()
+            fault = f"The topic {self._spec.name} can't be read: check its brokers."
+            if self._spec.name not in topics:
+                fault = (
+                    f"The topic {self._spec.name} does not exist any more: create it again, with "
+                    "`fabric-jobs check --create`. Its jobs are lost with it."
+                )
+        if fault != self.fault:
+            log.error("%s (%r)", fault, error)
+        self.fault = fault
 
     async def _reach_end(self, probe: AIOKafkaConsumer) -> None:
         """Waits for the tail to pass the log's present end; restarts the tail if it stalls."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from fabric_jobs.facade.log.codes import RecordCodes
 from fabric_jobs.facade.log.producer import Appender
 from fabric_jobs.facade.log.topic import describe_config, new_topic_error
 from fabric_jobs.runtime.kafka.clients import map_authorization_errors
@@ -70,12 +71,14 @@ async def describe_replication(
     )
 
 
-async def read_broker_time(settings: KafkaSettings, topic: str, value: bytes) -> datetime:
+async def read_broker_time(
+    settings: KafkaSettings, topic: str, value: bytes, codes: RecordCodes | None = None
+) -> datetime:
     """Appends a record with this value to partition 0, and returns the broker's time of it (UTC).
 
     Raises `LogUnavailableError` if the append fails, and `KafkaRefusedError` if an ACL is missing.
     """
-    appender = Appender(settings, topic, len(value))
+    appender = Appender(settings, topic, len(value), codes)
 
     async def append() -> Any:
         return await (await appender.append(0, b"", value, []))

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from fabric_jobs.facade.log.clients import start_client
+from fabric_jobs.facade.log.codes import RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.runtime.kafka.clients import (
     STOP_TIMEOUT_S,
@@ -28,9 +29,16 @@ class Appender:
     No append waits for ever: the futures of a failed producer are cancelled.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, max_record_bytes: int) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        max_record_bytes: int,
+        codes: RecordCodes | None = None,
+    ) -> None:
         self._settings = settings
         self._topic = topic
+        self._codes = codes
         self._max_record_bytes = max_record_bytes
         self._producer: asyncio.Future[AIOKafkaProducer] = (
             asyncio.get_running_loop().create_future()
@@ -72,6 +80,8 @@ class Appender:
             producer = self._producer.result()
         else:
             producer = await asyncio.shield(self._producer)
+        if self._codes:
+            headers = headers + self._codes.write(self._topic, partition, key, value)
         try:
             acknowledged: asyncio.Future[object] = await producer.send(
                 self._topic, key=key, value=value, partition=partition, headers=headers

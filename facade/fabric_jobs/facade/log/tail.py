@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -10,9 +11,11 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord
 from msgspec import Struct
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.runtime.kafka.clients import (
     STOP_TIMEOUT_S,
@@ -22,12 +25,15 @@ from fabric_jobs.runtime.kafka.clients import (
     map_authorization_errors,
     stop_within,
 )
-from fabric_jobs.runtime.settings import KafkaSettings
+from fabric_jobs.runtime.settings import KafkaSettings, variable
 
 log = logging.getLogger("fabric_jobs.log")
 
 #: Milliseconds that one poll waits for records.
 POLL_MS = 200
+#: Seconds without a poll, or without the log's end, after which the topic may be another one. Then
+#: the tail verifies that the topic still holds what was read, before it applies more records.
+GAP_S = 5.0
 #: Records that are given to the reader at a time: few enough to keep the event loop responsive.
 MAX_BATCH_RECORDS = 500
 
@@ -40,6 +46,8 @@ class Record(Struct, frozen=True):
     #: The broker's time of the record, in milliseconds since 1970.
     time_ms: int
     value: bytes | None
+    #: False if the record's codes are missing or wrong: a reader takes nothing from its value.
+    is_accepted: bool = True
 
     @property
     def checksum(self) -> int:
@@ -73,16 +81,29 @@ class Tail:
     """Keeps one reader at the end of the log. It assigns itself all partitions and has no group."""
 
     def __init__(
-        self, settings: KafkaSettings, topic: str, partitions: int, reader: Reader
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        partitions: int,
+        reader: Reader,
+        codes: RecordCodes | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._assignment = [TopicPartition(topic, number) for number in range(partitions)]
         self._broker = settings.broker
         self._reader = reader
+        self._codes = codes
+        #: The number of records read so far, by what their codes showed.
+        self.code_counts: Counter[CodeVerdict] = Counter()
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._reading: asyncio.Task[None] | None = None
         self._positions_at = float("-inf")
+        self._polled_at = float("-inf")
+        self._must_verify = False
+        self._must_begin_again = False
+        #: Rises each time the log is read from its beginning again.
+        self.generation = 0
         #: The next offset to read, by partition.
         self.positions = dict.fromkeys(range(partitions), 0)
 
@@ -107,6 +128,15 @@ class Tail:
         """Makes the tail continue at its positions with a new consumer."""
         if self._reading:
             self._reading.cancel()
+
+    def verify(self) -> None:
+        """Makes the tail verify the topic before it applies more records."""
+        self._must_verify = True
+
+    def begin_again(self) -> None:
+        """Makes the tail read the log from its beginning, with a reader that was reset."""
+        self._must_begin_again = True
+        self.restart()
 
     async def wait_for(self, positions: dict[int, int]) -> None:
         """Returns once the reader has read everything before these positions (offsets)."""
@@ -157,12 +187,20 @@ class Tail:
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to the reader's checkpoints, or to the beginning if the log is another one."""
         checkpoints = self._reader.checkpoints()
-        if not await self._is_same_log(consumer, checkpoints):
-            if not self._broker.keeps_log:
-                raise LogDataLossError(_DATA_LOSS)
-            log.warning("the topic is not the one that was read before: all of it is read again")
+        if self._must_begin_again:
             self._begin_again()
             checkpoints = {}
+        elif not await self._is_same_log(consumer, checkpoints):
+            if not self._broker.keeps_log:
+                raise LogDataLossError(_DATA_LOSS)
+            log.warning(
+                "the topic %s is not the one that was read before: all of it is read again",
+                self._topic,
+            )
+            self._begin_again()
+            checkpoints = {}
+        self._must_verify = False
+        self._polled_at = time.monotonic()
         first = await consumer.beginning_offsets(self._assignment)
         for partition in self._assignment:
             checkpoint = checkpoints.get(partition.partition)
@@ -199,21 +237,50 @@ class Tail:
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH_RECORDS)
         positions = {tp.partition: batch[-1].offset + 1 for tp, batch in fetched.items()}
         now = time.monotonic()
+        if now - self._polled_at > GAP_S:
+            self._must_verify = True
+        self._polled_at = now
+        if fetched and self._must_verify:
+            raise _RestartedError
         if not fetched or now - self._positions_at > POLL_MS / 1000:
             # Some offsets hold no record for a consumer, such as a transaction's end. Only the
             # consumer's own position passes them.
             self._positions_at = now
             positions = {tp.partition: await consumer.position(tp) for tp in self._assignment}
         records = [
-            Record(partition.partition, record.offset, record.timestamp, record.value)
-            for partition, batch in fetched.items()
+            Record(
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.value,
+                self._is_accepted(record),
+            )
+            for batch in fetched.values()
             for record in batch
         ]
+        if refused := [record for record in records if not record.is_accepted]:
+            log.error(
+                "%d records of %s were skipped, because they have no right code of %s: the first "
+                "is at partition %d offset %d",
+                len(refused),
+                self._topic,
+                variable("record_keys"),
+                refused[0].partition,
+                refused[0].offset,
+            )
         positions = self.positions | positions
         if records or positions != self.positions:
             self._reader.apply(records, positions)
             self.positions = positions
             self._wake()
+
+    def _is_accepted(self, record: ConsumerRecord) -> bool:
+        """Verifies the record's codes, if this log has codes, and counts what they show."""
+        if self._codes is None:
+            return True
+        verdict = self._codes.verify(record)
+        self.code_counts[verdict] += 1
+        return self._codes.accepts(verdict)
 
     def _handle_out_of_range(self, error: OffsetOutOfRangeError) -> None:
         if not self._broker.keeps_log:
@@ -223,6 +290,8 @@ class Tail:
 
     def _begin_again(self) -> None:
         self._reader.reset()
+        self._must_begin_again = False
+        self.generation += 1
         self.positions = dict.fromkeys(self.positions, 0)
 
     def _has_reached(self, positions: dict[int, int]) -> bool:

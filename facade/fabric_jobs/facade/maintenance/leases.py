@@ -4,30 +4,28 @@ A lease is measured on this facade's own monotonic clock. It begins when this fa
 heartbeat that lists the run, or first sees the run.
 
 An executor may only seem silent because this facade does not read. So every lease begins anew
-when this facade was behind the heartbeats topic, or when its event loop stood still. Before it
-takes a run, it reads the topic to its end and looks again.
+when this facade becomes attentive again (see `attention`). Before it takes a run, it reads the
+topic to its end and looks again.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import LoseLease
 from fabric_jobs.facade.log import Log, LogUnavailableError
+from fabric_jobs.facade.maintenance.attention import FRESH_S, Attention
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.leases")
 
 #: Seconds between two looks for silent executors.
 TICK_S = 1.0
-#: Seconds between two looks after which the event loop, or the machine, must have stood still.
-STALL_S = 5.0
-#: Seconds since the end of the heartbeats topic was last confirmed, for silence to count.
-FRESH_S = 10.0
 #: Seconds that a facade waits longer than the one before it in rank.
 RANK_DELAY_S = 1.0
 
@@ -41,7 +39,7 @@ class Leases:
         jobs: Jobs,
         list_runs: Callable[[], Sequence[tuple[Run, str]]],
         rank: Callable[[], int],
-        ready: Callable[[], bool],
+        attention: Attention,
         lease_s: float,
     ) -> None:
         """`list_runs` returns the runs of all executors, each with its executor's id."""
@@ -49,16 +47,30 @@ class Leases:
         self._jobs = jobs
         self._list_runs = list_runs
         self._rank = rank
-        self._ready = ready
+        self._attention = attention
+        self._attentive_since: float | None = None
         self._lease_s = lease_s
         #: The monotonic time at which each run's lease last began.
         self._renewed_at: dict[Run, float] = {}
-        self._ticked_at = time.monotonic()
+        #: When this facade last read a heartbeat that lists the run, since it has been attentive.
+        self._listed_at: dict[Run, datetime] = {}
 
     def renew(self, heartbeat: ExecutorHeartbeat) -> None:
         """Begins a new lease for each run that the heartbeat lists."""
-        now = time.monotonic()
-        self._renewed_at.update((run, now) for run in heartbeat.runs if run in self._renewed_at)
+        now, listed_at = time.monotonic(), datetime.now(UTC)
+        for run in heartbeat.runs:
+            if run in self._renewed_at:
+                self._renewed_at[run] = now
+                self._listed_at[run] = listed_at
+
+    def is_listed_since(self, run: Run, moment: datetime) -> bool:
+        """Whether a heartbeat that lists the run was read after this moment.
+
+        An executor sends reports and heartbeats on one stream, in their order. So a report that
+        waited for a connection has arrived before the heartbeat.
+        """
+        listed_at = self._listed_at.get(run)
+        return listed_at is not None and listed_at > moment
 
     async def run(self) -> None:
         """Takes runs from silent executors until cancelled."""
@@ -67,19 +79,22 @@ class Leases:
             await self.tick()
 
     async def tick(self) -> None:
-        """Takes each run whose lease is over, if this replica is ready."""
-        if not self._ready():
+        """Takes each run whose lease is over, if this replica is attentive."""
+        since = self._attention.look()
+        if since != self._attentive_since:
+            self._attentive_since = since
+            self._renewed_at.clear()
+            self._listed_at.clear()
+        if since is None:
             return
         now = time.monotonic()
-        if now - self._ticked_at > STALL_S or not self._log.is_confirmed_within(FRESH_S):
-            self._renewed_at.clear()
-        self._ticked_at = now
         if expired := self._find_expired(now):
             await self._take_expired(expired)
 
     def _find_expired(self, now: float) -> dict[Run, str]:
         running = dict(self._list_runs())
         self._renewed_at = {run: self._renewed_at.get(run, now) for run in running}
+        self._listed_at = {run: at for run, at in self._listed_at.items() if run in running}
         lease_s = self._lease_s + self._rank() * RANK_DELAY_S
         return {run: running[run] for run, at in self._renewed_at.items() if now - at > lease_s}
 

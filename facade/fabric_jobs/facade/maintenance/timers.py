@@ -1,21 +1,40 @@
 """Timers: sends the command that a job's state sets for a time, once that time has come.
 
 Such times are the end of a backoff and the deadlines of a job and its run.
+
+A deadline counts against a run, or against the executors that did not start a job. Two rules keep
+this facade from holding against them what it has not heard:
+
+Rule 1: a deadline whose time began before this facade became attentive fires at the earliest one
+lease after that moment, because executors need time to connect again and to report.
+Rule 2: a deadline of a run fires only after a heartbeat, read since the deadline, lists the run: a
+report that waited for a connection comes first. A run that is not listed is the leases' business.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import Command, FailUnstarted, Job, next_deadline
-from fabric_jobs.facade.replica import Replica
+from fabric_jobs.facade.lifecycle import (
+    Command,
+    FailUnstarted,
+    ForceCancel,
+    Job,
+    JobDeadline,
+    Retry,
+    TimeOutRun,
+    next_deadline,
+)
+from fabric_jobs.facade.maintenance.attention import Attention
+from fabric_jobs.facade.maintenance.leases import Leases
+from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
@@ -26,8 +45,10 @@ log = logging.getLogger("fabric_jobs.timers")
 TICK_S = 0.25
 #: How much longer a facade waits than the one before it in rank, so that mostly one of them acts.
 RANK_DELAY = timedelta(seconds=1)
-#: Jobs that one look handles; the next look finds the others.
+#: Jobs that one look fires; the next look finds the others.
 MAX_JOBS = 100
+#: Due jobs that one look considers: some of them must wait, and the others must not wait for them.
+MAX_DUE = 1000
 
 
 class Timers:
@@ -39,13 +60,17 @@ class Timers:
         replica: Replica,
         roster: Roster,
         controls: Controls,
-        ready: Callable[[], bool],
+        leases: Leases,
+        attention: Attention,
+        lease_s: float,
     ) -> None:
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
         self._controls = controls
-        self._ready = ready
+        self._leases = leases
+        self._attention = attention
+        self._lease_s = lease_s
 
     async def run(self) -> None:
         """Fires until cancelled. If two facades fire the same job, one wins in the log."""
@@ -54,22 +79,40 @@ class Timers:
             await self.tick()
 
     async def tick(self) -> None:
-        """Fires each job that is due now, if this replica is ready."""
+        """Fires each job that is due now, if this replica is attentive."""
         # A replica that is behind the log would fire jobs that others have fired.
-        if not self._ready():
+        since = self._attention.look()
+        if since is None:
             return
-        until = datetime.now(UTC) - self._roster.rank() * RANK_DELAY
-        job_ids = self._replica.due_job_ids(until, MAX_JOBS)
-        await asyncio.gather(*(self._fire(job_id, until) for job_id in job_ids))
+        now = datetime.now(UTC)
+        attentive_s = time.monotonic() - since
+        attentive_since = now - timedelta(seconds=attentive_s)
+        until = now - self._roster.rank() * RANK_DELAY
+        due = list[tuple[StoredJob, JobDeadline]]()
+        for job_id in self._replica.due_job_ids(until, MAX_DUE):
+            stored = self._replica.get(job_id)
+            deadline = next_deadline(stored.job) if stored else None
+            if stored is None or deadline is None or deadline.time > until:
+                continue  # Another facade fired the job first.
+            began = _began(stored.job, deadline)
+            if began and began < attentive_since and attentive_s < self._lease_s:
+                continue
+            if self._may_report(stored.job, deadline):
+                continue
+            due.append((stored, deadline))
+        await asyncio.gather(*(self._fire(*job) for job in due[:MAX_JOBS]))
 
-    async def _fire(self, job_id: str, until: datetime) -> None:
-        stored = self._replica.get(job_id)
-        deadline = next_deadline(stored.job) if stored else None
-        if stored is None or deadline is None or deadline.time > until:
-            return  # Another facade fired the job first.
+    def _may_report(self, job: Job, deadline: JobDeadline) -> bool:
+        """Whether an executor holds the job's run and was not heard of since the deadline."""
+        run = Run(job.job_id, job.state.attempt)
+        return job.state.held and not self._leases.is_listed_since(run, deadline.time)
+
+    async def _fire(self, stored: StoredJob, deadline: JobDeadline) -> None:
         command, state = self._explain(deadline.command, stored.job), stored.job.state
         with (
-            bind_ids(job=job_id, ActivityId=state.activity_id, RequestId=state.request_id),
+            bind_ids(
+                job=stored.job.job_id, ActivityId=state.activity_id, RequestId=state.request_id
+            ),
             tracing.continue_trace(stored.job.traceparent),
         ):
             try:
@@ -86,3 +129,17 @@ class Timers:
         kind = JobKind(job.state.item_type, job.state.job_type)
         last_served, pause = self._roster.last_served(kind), self._controls.paused.get(kind)
         return replace(command, last_served=last_served, pause=pause)
+
+
+def _began(job: Job, deadline: JobDeadline) -> datetime | None:
+    """When the time that ends at the deadline began; None for a backoff, which harms nobody."""
+    state = job.state
+    match deadline.command:
+        case Retry():
+            return None
+        case TimeOutRun():
+            return state.attempt_start_time or state.create_time
+        case ForceCancel():
+            return state.cancel_time or state.create_time
+        case _:
+            return state.create_time

@@ -1,5 +1,8 @@
 """The monitor as an application beside Fabric's HTTP API, with its own errors and headers."""
 
+from collections.abc import Callable
+
+from aiokafka.structs import ConsumerRecord
 from litestar import Litestar, Router
 from litestar.datastructures import CacheControlHeader
 from litestar.enums import ScopeType
@@ -41,12 +44,14 @@ class Monitor:
         roster: Roster,
         job_types: JobTypes,
         health: ReplicaHealth,
+        accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
     ) -> None:
+        """`accepts` returns whether a record of the topic has the code that the facade requires."""
         renderer = Renderer(settings.monitor_trace_url, signed_in=not access.is_open)
         guards = Guards(access)
         data = MonitorData(replica, roster, job_types, health)
         self._live = LiveUpdates(replica, renderer.render_part)
-        history = HistoryReader(settings)
+        history = HistoryReader(settings, accepts)
         pages = page_routes(jobs, data, history, self._live, renderer, guards)
         errors = ErrorPages(renderer)
         files = create_static_files_router(
@@ -78,7 +83,10 @@ class Monitor:
 
         async def call(scope: Scope, receive: Receive, send: Send) -> None:
             is_http = scope["type"] == ScopeType.HTTP
-            for_monitor = is_http and f"{scope['path']}/".startswith(f"{PATH}/")
+            # No file's name has a NUL, and a path with one is nobody's: Fabric's API answers 404.
+            for_monitor = (
+                is_http and f"{scope['path']}/".startswith(f"{PATH}/") and "\0" not in scope["path"]
+            )
             await (self._secured if for_monitor else app)(scope, receive, send)
 
         return call

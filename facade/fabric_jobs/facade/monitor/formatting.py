@@ -5,8 +5,10 @@ from datetime import UTC, date, datetime
 import msgspec
 from markupsafe import Markup
 
-from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.runtime.telemetry.tracing import parse_traceparent
 
+#: Characters of a payload or a definition on a page.
+MAX_JSON_CHARS = 32 * 1024
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 
 
@@ -56,14 +58,24 @@ def format_elapsed(since: datetime, until: datetime | None = None) -> Markup:
     return Markup('<span data-since="{}">{}</span>').format(_to_milliseconds(since), text)
 
 
-def format_payload(job: Job) -> str:
-    """Returns the creation payload as indented JSON, with numbers and texts as they were sent."""
-    return msgspec.json.format(job.payload, indent=2).decode()
+def format_json(json: bytes) -> str:
+    """Returns JSON with numbers and texts as they were sent, cut to `MAX_JSON_CHARS`.
+
+    It is indented unless it is long: indented, it could be a hundred times as long.
+    """
+    if len(json) <= MAX_JSON_CHARS:
+        json = msgspec.json.format(json, indent=2)
+    # Four bytes a character at most: the rest need not be decoded.
+    text = json[: 4 * MAX_JSON_CHARS].decode(errors="replace")
+    if len(text) <= MAX_JSON_CHARS:
+        return text
+    return f"{text[:MAX_JSON_CHARS]}…\n`fabric-jobs jobs get --json` shows all of it."
 
 
-def trace_id(traceparent: str) -> str:
-    """Returns the trace id in a W3C `traceparent`."""
-    return traceparent.split("-")[1]
+def trace_id(traceparent: str | None) -> str:
+    """Returns the trace id in a W3C `traceparent`; empty if there is none or it is malformed."""
+    well_formed = parse_traceparent(traceparent or "")
+    return well_formed.split("-")[1] if well_formed else ""
 
 
 def _to_milliseconds(time: datetime) -> str:

@@ -8,7 +8,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers import BaseRouteHandler
 
 from fabric_jobs.facade.monitor.access import MonitorAccess, MonitorRole
-from fabric_jobs.runtime.settings import is_loopback
+from fabric_jobs.runtime.settings import names_loopback
 
 COOKIE = "fabric-jobs-monitor"
 _READ_METHODS = ("GET", "HEAD")
@@ -61,13 +61,10 @@ def _is_cross_site(connection: Connection) -> bool:
 
 
 def _is_local(connection: Connection) -> bool:
-    """Returns whether the request comes from this machine, under a name of loopback.
-
-    The name is checked because an attacker's domain can resolve to 127.0.0.1.
-    """
+    """Returns whether the request comes from this machine, under a name of loopback."""
     headers = connection.headers
-    name = _split(f"//{headers.get('host', '')}").hostname or ""
-    return is_loopback(name) and not any(name in headers for name in _PROXY_HEADERS)
+    is_named = names_loopback(headers.get("host", ""))
+    return is_named and not any(name in headers for name in _PROXY_HEADERS)
 
 
 def _split(url: str) -> SplitResult:

@@ -11,16 +11,15 @@ from typing import ClassVar, NamedTuple
 
 from msgspec.structs import replace
 
-from fabric_jobs.contract.events import Event
 from fabric_jobs.facade.controls import JobTypes, JobTypeState, start_hint
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.query import Query
-from fabric_jobs.facade.monitor.timeline import MAX_ROWS, HistoryReader, Row, Timeline
+from fabric_jobs.facade.monitor.timeline import MAX_ROWS, HistoryReader, Row, Timeline, row_of
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Change, Replica, StoredJob
 from fabric_jobs.facade.replica.paging import Cursor, cursor_of, cut_page
 from fabric_jobs.facade.replica.queries import Backlog
-from fabric_jobs.facade.roster import Roster
+from fabric_jobs.facade.roster import LastHeartbeat, Roster
 
 #: Jobs on a page of the list.
 PAGE_ROWS = 50
@@ -30,6 +29,9 @@ MAX_LIST_SHARE = 0.05
 COUNT_INTERVAL_S = 1.0
 #: Seconds without news of the log after which a page warns that it may be old.
 MAX_AGE_S = 10.0
+
+#: Executors on their page.
+MAX_EXECUTORS = 200
 
 
 class Page(ABC):
@@ -172,7 +174,7 @@ class JobsPage(Page):
         found = await replica.list(query.job_filter, PAGE_ROWS + 1, query.before)
         page = cut_page(found, PAGE_ROWS)
         # The list shows no payloads. They may be large, so the page does not keep them.
-        jobs = [replace(stored.job, payload=b"") for stored in page.jobs]
+        jobs = [replace(stored.job, payload=b"", definition=b"") for stored in page.jobs]
         self._shown = frozenset(job.job_id for job in jobs)
         self._end = page.end
         return JobList(
@@ -185,6 +187,14 @@ class JobsPage(Page):
         )
 
 
+class ExecutorsView(NamedTuple):
+    """The executors that the page shows."""
+
+    shown: Sequence[LastHeartbeat]
+    #: How many there are beyond them; not positive if there are none.
+    more: int
+
+
 class ExecutorsPage(Page):
     """The executors."""
 
@@ -195,10 +205,11 @@ class ExecutorsPage(Page):
 
     async def load_parts(self) -> Mapping[str, object]:
         """Returns the warnings, the summary and the executors."""
+        executors = self._data.roster.executors()
         return {
             "warnings": self._data.warnings(),
             "summary": await self._data.summary(),
-            "executors": self._data.roster.executors(),
+            "executors": ExecutorsView(executors[:MAX_EXECUTORS], len(executors) - MAX_EXECUTORS),
         }
 
 
@@ -259,7 +270,7 @@ class JobPage(Page):
         self._operator = operator
         self._timeline = Timeline()
         #: Events that applied since the page was opened. The timeline takes them after the history.
-        self._new_events: deque[Event] = deque(maxlen=MAX_ROWS)
+        self._new_rows: deque[Row] = deque(maxlen=MAX_ROWS)
         self._history_read = False
 
     @property
@@ -271,9 +282,9 @@ class JobPage(Page):
         """Returns the warnings, the job's state, the actions and the timeline."""
         self._refresh_job()
         if self._history_read:
-            for event in self._new_events:
-                self._timeline.add(event)
-            self._new_events.clear()
+            for row in self._new_rows:
+                self._timeline.add(row)
+            self._new_rows.clear()
         timeline = self._timeline
         job_ids = [self.job.job_id] if self.job.final else []
         replaced = await self._data.replica.replacements(job_ids)
@@ -292,7 +303,8 @@ class JobPage(Page):
             return True
         if change.stored.job.job_id != self.job.job_id:
             return False
-        self._new_events.append(change.event)
+        # A row, because an event holds a payload, and there may be many events.
+        self._new_rows.append(row_of(change.event))
         return True
 
     async def read_history(self) -> None:

@@ -35,7 +35,7 @@ class Renderer:
         }
         self._templates.globals |= {
             "advice": advice,
-            "format_payload": formatting.format_payload,
+            "format_json": formatting.format_json,
             "path": PATH,
             "signed_in": signed_in,
             "statuses": tuple(JobInstanceStatus),

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+from msgspec.structs import replace
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Event, type_of
@@ -25,6 +27,10 @@ MAX_READ_S = 10.0
 READ_TIMEOUT_S = MAX_READ_S + 2
 #: Bound of a timeline: the last rows are kept.
 MAX_ROWS = 200
+#: Bound of the tracebacks of a timeline together: the latest are kept.
+MAX_TRACEBACKS_CHARS = 64 * 1024
+#: The text in place of a traceback beyond it.
+LEFT_OUT = "(left out: `fabric-jobs jobs events --json` shows it)"
 #: The note of a reading that waits for another one to end.
 WAITING_NOTE = "Waits until another reading ends. Reload the page if nothing appears."
 #: Seconds between two batches, in which the event loop does other work.
@@ -65,28 +71,42 @@ class Timeline:
         """The rows, in the order of the events."""
         return tuple(self._rows)
 
-    def add(self, event: Event) -> None:
-        """Adds an applied event. An event that the timeline already has is ignored."""
-        data = event.data
-        if data.sequence <= self.sequence:
+    def add(self, row: Row) -> None:
+        """Adds the row of an applied event. One that the timeline already has is ignored."""
+        sequence = row.last
+        if sequence <= self.sequence:
             return
-        if data.sequence > self.sequence + 1 and not self.note:
+        if sequence > self.sequence + 1 and not self.note:
             self.note = (
-                f"The events between {self.sequence} and {data.sequence} were not read. Reload the "
-                "page."
+                f"The events between {self.sequence} and {sequence} were not read. Reload the page."
             )
-        row = _row_of(event)
         if self._rows and _continues(self._rows[-1], row):
             row = row._replace(first=self._rows.pop().first)
         self._rows.append(row)
-        self.sequence = data.sequence
+        self.sequence = sequence
+        self._drop_old_tracebacks()
+
+    def _drop_old_tracebacks(self) -> None:
+        """Drops the oldest tracebacks beyond `MAX_TRACEBACKS_CHARS`."""
+        room = MAX_TRACEBACKS_CHARS
+        for place in reversed(range(len(self._rows))):
+            row = self._rows[place]
+            room -= len(row.traceback or "")
+            if row.traceback and room < 0:
+                self._rows[place] = row._replace(traceback=LEFT_OUT)
 
 
 class HistoryReader:
     """Reads jobs' events from the log with a consumer for each reading, one reading at a time."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
+    ) -> None:
+        """`accepts` returns whether a record has the code that the facade requires."""
         self._settings = settings
+        self._accepts = accepts
         self._lock = asyncio.Lock()
 
     async def read_now(self, stored: StoredJob, timeline: Timeline) -> None:
@@ -126,13 +146,18 @@ class HistoryReader:
         start, took_s, records = time.monotonic(), 0.0, 0
         job = stored.job
         history = read_history(
-            self._settings, job.job_id, job.state.create_time, stored.partition, stored.offset + 1
+            self._settings,
+            job.job_id,
+            job.state.create_time,
+            stored.partition,
+            stored.offset + 1,
+            self._accepts,
         )
         async with aclosing(history) as batches:
             async for batch in batches:
                 for one in batch.events:
                     if one.applied:
-                        timeline.add(one.event)
+                        timeline.add(row_of(one.event))
                 records += batch.records
                 took_s = time.monotonic() - start
                 if records >= MAX_RECORDS or took_s >= MAX_READ_S:
@@ -150,10 +175,12 @@ class HistoryReader:
         )
 
 
-def _row_of(event: Event) -> Row:
+def row_of(event: Event) -> Row:
+    """Returns the row of one event, without what a page does not show."""
     state, sequence = event.data.state, event.data.sequence
     kind = type_of(event).removeprefix("fabric.jobs.")
-    row = Row(sequence, sequence, event.time, kind, state, None, None, None)
+    shown = replace(state, error=None, policy=None)
+    row = Row(sequence, sequence, event.time, kind, shown, None, None, None)
     match event:
         case events.Requeued():
             return row._replace(reason=event.data.reason)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from fabric_jobs.contract.jobs import JobInstanceStatus
@@ -21,11 +22,22 @@ _VERDICTS = (*(verdict.value for verdict in Verdict), "poison", "remnant")
 class Gauges:
     """Sets the gauges."""
 
-    def __init__(self, log: Log, replica: Replica, roster: Roster, health: ReplicaHealth) -> None:
+    def __init__(
+        self,
+        log: Log,
+        beats: Log,
+        replica: Replica,
+        roster: Roster,
+        health: ReplicaHealth,
+        find_unusable: Callable[[], Mapping[str, bool]],
+    ) -> None:
+        """`find_unusable` says whose certificate files can't be used; it may block."""
         self._log = log
+        self._beats = beats
         self._replica = replica
         self._roster = roster
         self._health = health
+        self._find_unusable = find_unusable
         self._queued: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -45,11 +57,15 @@ class Gauges:
         self._set_queued(backlog.queued)
         for verdict in _VERDICTS:
             metrics.RECORDS.set(self._replica.counts[verdict], verdict)
+        for topic, log in (("events", self._log), ("heartbeats", self._beats)):
+            metrics.REFUSED_RECORDS.set(log.refused_records, topic)
         metrics.FOLD_LAG_SECONDS.set(self._log.lag_s)
         executors = [last.heartbeat for last in self._roster.executors()]
         metrics.EXECUTORS.set(len(executors))
         metrics.FREE_SLOTS.set(sum(executor.free_slots for executor in executors))
         metrics.READY.set(int(self._health.ready()))
+        for use, unusable in (await asyncio.to_thread(self._find_unusable)).items():
+            metrics.CERTIFICATES_UNUSABLE.set(int(unusable), use)
 
     def _set_queued(self, queued: Counter[str]) -> None:
         # A job type whose last job has left the queue must be set to 0.

@@ -35,9 +35,8 @@ class ReplicaHealth:
         """
         reasons = {
             "This facade is stopping: use another one.": self._draining,
-            f"The end of the log was not confirmed for {fresh_s:.0f} s: check Kafka.": (
-                self._log.lag_s > fresh_s
-            ),
+            f"The end of the log was not confirmed for {fresh_s:.0f} s. "
+            f"{self._log.fault or 'Check Kafka.'}": (not self._log.is_confirmed_within(fresh_s)),
             "This machine's clock differs from the broker's: set the clock.": (
                 not self._roster.clock_is_right
             ),

@@ -11,6 +11,9 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from fabric_jobs.facade.replica.state_file import discard, require_room
+from fabric_jobs.runtime.private_files import create_private_file, make_private
+
 log = logging.getLogger("fabric_jobs.replica")
 
 #: The writer's page cache, in KiB.
@@ -102,12 +105,16 @@ def open_database(path: Path | None) -> Database:
     """Opens the file, whose folder must exist, or a database in memory if the path is None.
 
     A file that SQLite can't use is deleted and created again, because the log has all its content.
-    Raises `StateInUseError` if another process has the file open, `OSError` if the file can't be
-    deleted, and `sqlite3.Error` if it can't be created.
+    The folder and its files are made private, because jobs contain payloads.
+    Raises `StateInUseError` if another process has the file open, `StateError` if its folder has no
+    room, `OSError` if a file can't be created or deleted, and `sqlite3.Error` if SQLite can't
+    create its tables.
     """
     if path is None:
         memory = _open_writer(":memory:")
         return Database(memory, memory)
+    require_room(path.parent)
+    _make_files_private(path)
     # The lock is on a separate file, because a lock on the rows' file would exclude our own reader.
     # There is no timeout, because another process holds the lock until it ends.
     lock = sqlite3.connect(path.with_suffix(".lock"), timeout=0)
@@ -145,9 +152,21 @@ def _open_or_recreate(path: Path) -> sqlite3.Connection:
         if _is_locked(error):
             raise
         log.warning("%s can't be used (%s): it is built again from the log", path, error)
-        for file in path.parent.glob(f"{path.name}*"):
-            file.unlink()
+        discard(path)
+        create_private_file(path)
         return _open_writer(path)
+
+
+def _make_files_private(path: Path) -> None:
+    """Creates the files with mode 0600 before SQLite does, which would use 0644.
+
+    SQLite gives the WAL and its index (`-wal`, `-shm`) the mode of their file.
+    """
+    make_private(path.parent)
+    create_private_file(path)
+    create_private_file(path.with_suffix(".lock"))
+    for left in path.parent.glob(f"{path.stem}*"):
+        make_private(left)
 
 
 def _is_locked(error: BaseException) -> bool:

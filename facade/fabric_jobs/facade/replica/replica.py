@@ -16,8 +16,11 @@ from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
+from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.replica")
+_poison = LogSummary(log)
+_forks = LogSummary(log, logging.ERROR)
 
 #: In Python 3.11 the look-up of an enum member by its class costs more than the comparison.
 _APPLIED = Verdict.APPLIED
@@ -54,11 +57,13 @@ class _FoldBatch(NamedTuple):
 class Replica:
     """Folds records into the store, then calls those who expect an event or listen to changes.
 
-    All methods are called on the event loop. They raise `sqlite3.Error` once a write has failed.
+    All methods are called on the event loop. They raise `StateError` once the file has failed.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        #: Called when a fork is found. It must not block or raise.
+        self.on_fork: Callable[[], None] = lambda: None
         self._expected: dict[str, Callable[[Outcome], None]] = {}
         #: Called with each applied event, in the order of the log. They must not block or raise.
         self.listeners: set[Callable[[Change], None]] = set()
@@ -171,12 +176,17 @@ class Replica:
                     listener(change)
 
     def _decode(self, record: Record) -> Event | None:
-        """The record's event; None if the record is no event, which is counted and logged."""
+        """The record's event; None if the record is no event, which is counted and logged.
+
+        A record without a right code has none either; the log has counted and logged it.
+        """
+        if not record.is_accepted:
+            return None
         try:
             return decode(record.value)
         except NotAnEventError as error:
             self.counts["poison"] += 1
-            log.warning(
+            _poison.add(
                 "skipped a record that is no event, partition %d offset %d: %s",
                 record.partition,
                 record.offset,
@@ -220,7 +230,7 @@ class Replica:
             return
         self.counts[verdict.value] += 1
         if verdict is Verdict.FORKED:
-            log.error(
+            _forks.add(
                 "the log is forked: event %s of job %s, partition %d offset %d, follows %s at "
                 "sequence %d, which is not what was applied",
                 event.id,
@@ -230,6 +240,7 @@ class Replica:
                 event.data.follows,
                 event.data.sequence,
             )
+            self.on_fork()
 
     def _is_remnant(self, record: Record) -> bool:
         """Whether the topic's retention may have deleted the first events of the record's job."""

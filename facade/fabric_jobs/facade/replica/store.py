@@ -37,6 +37,7 @@ from fabric_jobs.facade.replica.queries import (
     find_replacements,
     list_jobs,
 )
+from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
 from fabric_jobs.facade.replica.unfinished import UnfinishedJobs
 from fabric_jobs.facade.replica.writer import WriteBatch, Writer
@@ -52,8 +53,8 @@ Answer = TypeVar("Answer")
 class Store:
     """The jobs and checkpoints. One process uses a file, and one thread calls all methods.
 
-    All methods are quick, except that `put` waits while the writer is behind. If a write failed,
-    later calls of `put`, `close` and the queries that return a future raise its `sqlite3.Error`.
+    All methods are quick, except that `put` waits while the writer is behind. All of them raise
+    `StateError` if the file can't be used; then only `close` helps.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -61,11 +62,14 @@ class Store:
 
         Raises what `open_database` raises.
         """
-        self._db = open_database(path)
-        self._writer = Writer(self._db.writer)
+        #: The first failure of the file.
+        self.failure = StateFailure(path)
+        with self.failure.catch():
+            self._db = open_database(path)
+        self._writer = Writer(self._db.writer, self.failure)
         self._memory = Memory()
         #: The queries of unfinished jobs.
-        self.unfinished = UnfinishedJobs(self._db.reader, self._memory)
+        self.unfinished = UnfinishedJobs(self._db.reader, self._memory, self.failure)
         self._checkpoints: dict[int, Checkpoint] = {}
         self._expired_ms: dict[int, int] = {}
         #: Whether anything was put that no batch contains.
@@ -77,11 +81,12 @@ class Store:
     def adopt(self, identity: Identity) -> None:
         """Keeps the file's content if its identity is this one; otherwise drops the content."""
         text = msgspec.json.encode(identity).decode()
-        found = self._db.reader.execute("SELECT value FROM identity").fetchall()
-        if found == [(text,)]:
-            read = self._db.reader.execute("SELECT * FROM checkpoints")
-            self._checkpoints = {number: Checkpoint(*values) for number, *values in read}
-            return
+        with self.failure.catch():
+            found = self._db.reader.execute("SELECT value FROM identity").fetchall()
+            if found == [(text,)]:
+                read = self._db.reader.execute("SELECT * FROM checkpoints")
+                self._checkpoints = {number: Checkpoint(*values) for number, *values in read}
+                return
         if found:
             log.warning("the state is of another log or version: it is built again from the log")
 
@@ -185,7 +190,8 @@ class Store:
 
     def _look_up(self, job_ids: Sequence[str]) -> dict[str, StoredJob | None]:
         """What the file has for each id; memory caches it."""
-        found = dict.fromkeys(job_ids) | find_jobs(self._db.reader, job_ids)
+        with self.failure.catch():
+            found = dict.fromkeys(job_ids) | find_jobs(self._db.reader, job_ids)
         for job_id, stored in found.items():
             self._memory.cache(job_id, stored)
         return found

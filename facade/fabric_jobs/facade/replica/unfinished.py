@@ -17,6 +17,7 @@ from fabric_jobs.facade.replica import rows
 from fabric_jobs.facade.replica.database import UNFINISHED
 from fabric_jobs.facade.replica.filter import microseconds
 from fabric_jobs.facade.replica.memory import Memory
+from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
 
 
@@ -27,9 +28,10 @@ class UnfinishedJobs:
     index makes each quick enough for the event loop, and none waits for the writer.
     """
 
-    def __init__(self, reader: sqlite3.Connection, memory: Memory) -> None:
+    def __init__(self, reader: sqlite3.Connection, memory: Memory, failure: StateFailure) -> None:
         self._reader = reader
         self._memory = memory
+        self._failure = failure
 
     def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
         """The ids of at most `limit` jobs whose next deadline has come."""
@@ -71,7 +73,9 @@ class UnfinishedJobs:
             priority,
             microseconds(before),
         )
-        return (rows.stored_job(*row) for _, *row in found)
+        with self._failure.catch():
+            for _, *row in found:
+                yield rows.stored_job(*row)
 
     def held_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""
@@ -93,10 +97,11 @@ class UnfinishedJobs:
         if room <= 0:
             return False
         where = f"tenant_id = ? AND {UNFINISHED}"
-        (count,) = self._reader.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where} LIMIT ?)",  # noqa: S608
-            (tenant_id, room),
-        ).fetchone()
+        with self._failure.catch():
+            (count,) = self._reader.execute(
+                f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {where} LIMIT ?)",  # noqa: S608
+                (tenant_id, room),
+            ).fetchone()
         if count < room:
             return True
         # Some of the counted rows may be out of date: count only those that are current.
@@ -106,8 +111,10 @@ class UnfinishedJobs:
     def _current_rows(self, query: str, *values: str | int) -> Iterator[tuple[Any, ...]]:
         """The rows of the query that are not out of date; their first column is the job's id."""
         unwritten = self._memory.unwritten
-        found = self._reader.execute(query, values)
-        return (row for row in found if row[0] not in unwritten)
+        with self._failure.catch():
+            for row in self._reader.execute(query, values):
+                if row[0] not in unwritten:
+                    yield row
 
 
 def _start_order(now: datetime, stored: StoredJob) -> OrderKey:

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from fabric_jobs.facade.log import Checkpoint
 from fabric_jobs.facade.replica import rows
+from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
 
 #: The statements by their number of rows; a batch is written in portions of these sizes. To build
@@ -29,21 +30,24 @@ class WriteBatch(NamedTuple):
 
 
 class Writer:
-    """Runs writes and queries one after the other. Once a write has failed, all later ones fail."""
+    """Runs writes and queries one after the other. Once one has failed, all later ones fail.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    Without a batch that failed, the file with a later one would not be a fold of the log.
+    """
+
+    def __init__(self, db: sqlite3.Connection, failure: StateFailure) -> None:
         self._db = db
         self._thread = ThreadPoolExecutor(1, "write rows")
-        self._error: BaseException | None = None
+        self._failure = failure
 
     def write(self, batch: WriteBatch) -> "Future[None]":
-        """Writes the batch; the future ends when it is in the file, or with `sqlite3.Error`."""
+        """Writes the batch; the future ends when it is in the file, or with `StateError`."""
         return self._thread.submit(self._run_in_turn, self._write, batch)
 
     def run(self, query: Callable[[sqlite3.Connection], Answer]) -> "Future[Answer]":
         """Calls the function once all earlier batches are written; the future has its result.
 
-        The future raises the error of the function, or of an earlier batch that failed.
+        The future raises the error of the function, or `StateError` if the file can't be used.
         """
         return self._thread.submit(self._run_in_turn, query, self._db)
 
@@ -52,9 +56,9 @@ class Writer:
         self._thread.shutdown()
 
     def _run_in_turn(self, function: Callable[..., Answer], argument: object) -> Answer:
-        if self._error:
-            raise self._error
-        return function(argument)
+        self._failure.raise_if_failed()
+        with self._failure.catch():
+            return function(argument)
 
     def _write(self, batch: WriteBatch) -> None:
         expired_ms = batch.expired_ms
@@ -65,21 +69,16 @@ class Writer:
         ]
         # Ids are random: in their order, each page of their index is read and changed once.
         stored_jobs.sort(key=attrgetter("job.job_id"))
-        try:
-            with self._db as db:
-                db.executemany(
-                    "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
-                )
-                for portion in _portions(stored_jobs):
-                    db.execute(_UPSERTS[len(portion)], rows.row_values(portion))
-                db.executemany(
-                    "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
-                    [(number, *checkpoint) for number, checkpoint in batch.checkpoints.items()],
-                )
-        except BaseException as error:
-            # Without this batch, the file with a later one would not be a fold of the log.
-            self._error = error
-            raise
+        with self._db as db:
+            db.executemany(
+                "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
+            )
+            for portion in _portions(stored_jobs):
+                db.execute(_UPSERTS[len(portion)], rows.row_values(portion))
+            db.executemany(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
+                [(number, *checkpoint) for number, checkpoint in batch.checkpoints.items()],
+            )
 
 
 def _portions(stored_jobs: Sequence[StoredJob]) -> Iterator[Sequence[StoredJob]]:

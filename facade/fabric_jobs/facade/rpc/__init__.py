@@ -2,5 +2,6 @@
 
 from fabric_jobs.facade.rpc.authorization import RpcRole
 from fabric_jobs.facade.rpc.server import RpcSecurity, RpcServer
+from fabric_jobs.facade.rpc.tls import ServerCertificates
 
-__all__ = ["RpcRole", "RpcSecurity", "RpcServer"]
+__all__ = ["RpcRole", "RpcSecurity", "RpcServer", "ServerCertificates"]

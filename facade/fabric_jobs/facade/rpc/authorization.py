@@ -1,7 +1,9 @@
 """Authorization: which names in a client's certificate may call which method.
 
-The names are the certificate's subject alternative names or, without any, its common name. The
-standard services, health and reflection, need a certificate and no role.
+The names are the certificate's subject alternative names of the kinds DNS and URI. A URI contains a
+scheme, so that no name of one kind can be mistaken for one of the other. The common name, e-mail
+and IP addresses are no names. The standard services, health and reflection, need a certificate and
+no role.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -14,6 +16,9 @@ from fabric_jobs.contract.controls import MAX_NAME_CHARS
 from fabric_jobs.facade.rpc.errors import Context, abort
 from fabric_jobs.facade.rpc.interceptor import CallInterceptor
 from fabric_jobs.runtime.settings import variable
+
+#: gRPC's properties of a client's certificate that hold its names.
+_NAME_KINDS = ("peer_dns", "peer_uri")
 
 
 class RpcRole(StrEnum):
@@ -61,8 +66,8 @@ class AuthorizationInterceptor(CallInterceptor):
                 context,
                 grpc.StatusCode.UNAUTHENTICATED,
                 "NO_NAME",
-                "The client's certificate has neither a subject alternative name nor a common "
-                "name: issue one that has either.",
+                "The client's certificate has no subject alternative name of the kind DNS or URI: "
+                "issue one that has. The common name does not count.",
             )
         roles = ROLES[method]
         if not any(names.intersection(self._names[role]) for role in roles):
@@ -86,4 +91,10 @@ def caller_name(context: Context, given: str) -> str:
 
 
 def _names_of(context: Context) -> set[str]:
-    return {name.decode(errors="replace") for name in context.peer_identities() or () if name}
+    known = context.auth_context()
+    return {
+        name.decode(errors="replace")
+        for kind in _NAME_KINDS
+        for name in known.get(kind, ())
+        if name
+    }

@@ -5,8 +5,12 @@ from collections.abc import Collection
 from opentelemetry.trace import SpanKind
 
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.topics import canonical_job_id
-from fabric_jobs.contract.wire import error_from_proto, policy_from_proto, progress_from_proto
+from fabric_jobs.contract.wire import (
+    error_from_proto,
+    policy_from_proto,
+    progress_from_proto,
+    time_from_proto,
+)
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import (
@@ -19,6 +23,7 @@ from fabric_jobs.facade.lifecycle import (
     ReportProgress,
     ReportStopped,
 )
+from fabric_jobs.facade.rpc.bounds import parse_attempt
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -28,8 +33,10 @@ _REASONS = {
     Reason.GRANTED_TO_ANOTHER: pb.REFUSAL_REASON_GRANTED_TO_ANOTHER,
     Reason.PAUSED: pb.REFUSAL_REASON_PAUSED,
     Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
+    Reason.NOT_CANCELLED: pb.REFUSAL_REASON_NOT_CANCELLED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
 }
+ReportCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack
 #: The commands of the outcomes that carry no value.
 _COMMANDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
     "completed": ReportCompleted,
@@ -46,9 +53,10 @@ async def answer_claim(
     `paused` are the job types of which no attempt is granted now.
     """
     try:
+        job_id, attempt = parse_attempt(claim)
         command = Claim(
-            job_id=canonical_job_id(claim.job_id),
-            attempt=claim.attempt,
+            job_id=job_id,
+            attempt=attempt,
             executor_id=executor_id,
             dispatch_id=claim.record.event_id,
             policy=policy_from_proto(claim.policy),
@@ -56,16 +64,15 @@ async def answer_claim(
             paused=paused,
         )
     except ValueError as error:
-        return _refuse_invalid(claim.entry_id, error)
+        return refuse_invalid(claim.entry_id, error)
+    if claim.record.partition != jobs.position(command.job_id)[0]:
+        # All records of a job are in its partition, so no facade wrote this one.
+        return _refuse(claim.entry_id, Reason.NOT_DISPATCHED)
     return await _answer(jobs, "claim", claim, command, claim.record)
 
 
-async def answer_report(jobs: Jobs, executor_id: str, report: pb.Report) -> pb.Answer:
-    """Returns the answer to a report: applied, refused or undecided."""
-    try:
-        command = _command_of(executor_id, report)
-    except ValueError as error:
-        return _refuse_invalid(report.entry_id, error)
+async def answer_report(jobs: Jobs, report: pb.Report, command: ReportCommand) -> pb.Answer:
+    """Returns the answer to a report, whose command this is: applied, refused or undecided."""
     return await _answer(jobs, "report", report, command, report.grant)
 
 
@@ -85,8 +92,7 @@ async def _execute(jobs: Jobs, entry_id: int, command: Command, record: pb.Recor
     try:
         stored = await jobs.execute(command, read_to=record.offset + 1)
     except RefusedError as refused:
-        refusal = pb.Refusal(reason=_REASONS[refused.reason], message=refused.reason.value)
-        return pb.Answer(entry_id=entry_id, refused=refusal)
+        return _refuse(entry_id, refused.reason)
     except UnavailableError as error:
         undecided = pb.Undecided(reason=error.reason, message=str(error))
         return pb.Answer(entry_id=entry_id, undecided=undecided)
@@ -96,12 +102,15 @@ async def _execute(jobs: Jobs, entry_id: int, command: Command, record: pb.Recor
     return pb.Answer(entry_id=entry_id, accepted=accepted)
 
 
-def _command_of(executor_id: str, report: pb.Report) -> Command:
-    """Returns the command of a report. Raises `ValueError`."""
-    job_id, attempt = canonical_job_id(report.job_id), report.attempt
+def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:
+    """Returns the command of a report. Raises `ValueError` if the report is out of bounds."""
+    job_id, attempt = parse_attempt(report)
     outcome = report.WhichOneof("outcome") or ""
+    ended = time_from_proto(report.end_time) if report.HasField("end_time") else None
     if command := _COMMANDS.get(outcome):
-        return command(job_id=job_id, attempt=attempt, executor_id=executor_id)
+        return command(
+            job_id=job_id, attempt=attempt, executor_id=executor_id, handler_end_time=ended
+        )
     if outcome == "progress":
         progress = progress_from_proto(report.progress)
         return ReportProgress(
@@ -115,10 +124,17 @@ def _command_of(executor_id: str, report: pb.Report) -> Command:
             executor_id=executor_id,
             error=error,
             traceback=report.traceback,
+            handler_end_time=ended,
         )
     raise ValueError("the report has no outcome")
 
 
-def _refuse_invalid(entry_id: int, error: Exception) -> pb.Answer:
+def _refuse(entry_id: int, reason: Reason) -> pb.Answer:
+    refusal = pb.Refusal(reason=_REASONS[reason], message=reason.value)
+    return pb.Answer(entry_id=entry_id, refused=refusal)
+
+
+def refuse_invalid(entry_id: int, error: Exception) -> pb.Answer:
+    """Returns the answer to an entry that is out of bounds; the error says how."""
     refusal = pb.Refusal(reason=pb.REFUSAL_REASON_INVALID, message=str(error))
     return pb.Answer(entry_id=entry_id, refused=refusal)

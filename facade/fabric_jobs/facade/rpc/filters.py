@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fabric_jobs.contract.guids import canonical_guid
+from fabric_jobs.contract.jobs import MAX_NAME_CHARS
 from fabric_jobs.contract.wire import STATUS_NAMES
 from fabric_jobs.facade.replica import Filter
+from fabric_jobs.facade.rpc.bounds import MAX_STATUSES
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
@@ -15,6 +17,11 @@ def filter_of(request: pb.ListJobsRequest) -> Filter:
     start, end = (_time(request, name) for name in ("start_create_time", "end_create_time"))
     if start and end and start >= end:
         raise ValueError("start_create_time must be before end_create_time")
+    if len(request.statuses) > MAX_STATUSES:
+        raise ValueError(f"statuses may hold {MAX_STATUSES} at most")
+    for name in ("job_type", "item_type"):
+        if len(getattr(request, name)) > MAX_NAME_CHARS:
+            raise ValueError(f"{name} may have {MAX_NAME_CHARS} characters at most")
     if unknown := sorted({*request.statuses} - STATUS_NAMES.keys()):
         known = ", ".join(pb.JobInstanceStatus.Name(number) for number in STATUS_NAMES)
         raise ValueError(f"statuses holds {unknown}; it can hold {known}")

@@ -60,8 +60,8 @@ class OfferLoop:
     def run_round(self) -> None:
         """Offers jobs, in the order in which they should start, while there are idle slots."""
         sessions = self._sessions.open_sessions()
-        idle = {session: session.slots.idle() for session in sessions}
-        idle = {session: slots for session, slots in idle.items() if slots}
+        idle = {session: min(session.slots.idle(), session.offer_room()) for session in sessions}
+        idle = {session: slots for session, slots in idle.items() if slots > 0}
         kinds = {kind for session in idle for kind in session.kinds if session.slots.has_room(kind)}
         kinds -= self._controls.paused.keys()
         if not kinds:
@@ -82,13 +82,16 @@ class OfferLoop:
                 session.offer(_offer_of(stored))
                 metrics.OFFERS.add(1)
                 idle[session] -= 1
-                room[session] -= len(stored.job.payload)
+                room[session] -= len(stored.job.payload) + len(stored.job.definition)
 
     @staticmethod
     def _choose(
         idle: dict[Session, int], room: dict[Session, int], stored: StoredJob
     ) -> Session | None:
-        """The session with the most idle slots among those with room for the job."""
+        """The session that takes the job.
+
+        Sessions that leave offers unanswered come last, so they take no jobs from the others.
+        """
         state = stored.job.state
         kind = JobKind(state.item_type, state.job_type)
         able: Sequence[Session] = [
@@ -99,7 +102,11 @@ class OfferLoop:
             and kind in session.kinds
             and session.slots.has_room(kind)
         ]
-        return max(able, key=lambda session: idle[session], default=None)
+        return min(
+            able,
+            key=lambda session: (session.slots.open_offers, -idle[session]),
+            default=None,
+        )
 
 
 def _offer_of(stored: StoredJob) -> pb.Offer:
@@ -111,4 +118,5 @@ def _offer_of(stored: StoredJob) -> pb.Offer:
             event_id=job.dispatch_id, partition=stored.partition, offset=stored.offset
         ),
         payload=job.payload,
+        definition=job.definition,
     )

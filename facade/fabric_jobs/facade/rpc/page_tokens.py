@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from fabric_jobs.facade.replica import Filter
 from fabric_jobs.facade.replica.paging import Cursor
+from fabric_jobs.facade.rpc.bounds import MAX_PAGE_TOKEN_CHARS
 
 
 class _PageToken(Struct, array_like=True, frozen=True):
@@ -32,6 +33,8 @@ def decode_page_token(text: str, job_filter: Filter) -> Cursor | None:
     """
     if not text:
         return None
+    if len(text) > MAX_PAGE_TOKEN_CHARS:
+        raise ValueError(f"it has more than {MAX_PAGE_TOKEN_CHARS} characters")
     token = msgspec.json.decode(base64.urlsafe_b64decode(text), type=_PageToken)
     if token.job_filter != job_filter:
         raise ValueError("it belongs to a request with other filters")

@@ -3,40 +3,50 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from fabric_jobs.facade.lifecycle import (
+    HandBack,
+    ReportCompleted,
+    ReportFailed,
+    ReportProgress,
+    ReportStopped,
+)
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds between two progress reports of a run that are appended.
 INTERVAL_S = 1.0
 
 _Run = tuple[str, int]
+_Held = tuple[pb.Report, ReportProgress]
 
 
 class ProgressThrottle:
     """Forwards progress reports of one session's runs, and holds those that come too soon."""
 
-    def __init__(self, forward: Callable[[pb.Report], Awaitable[pb.Answer]]) -> None:
-        """`forward` appends a report and returns its answer."""
+    def __init__(
+        self, forward: Callable[[pb.Report, ReportProgress], Awaitable[pb.Answer]]
+    ) -> None:
+        """`forward` appends a report, whose command it gets too, and returns its answer."""
         self._forward = forward
         #: When the next report of a run may be forwarded, on the event loop's clock.
         self._next_at: dict[_Run, float] = {}
-        self._held: dict[_Run, pb.Report] = {}
+        self._held: dict[_Run, _Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answer(self, report: pb.Report) -> pb.Answer:
+    async def answer(self, report: pb.Report, command: ReportProgress) -> pb.Answer:
         """Returns the answer to a report. A report that is held back is accepted with its grant."""
-        loop, run = asyncio.get_running_loop(), (report.job_id, report.attempt)
+        loop, run = asyncio.get_running_loop(), (command.job_id, command.attempt)
         if loop.time() >= self._next_at.get(run, 0):
-            return await self._forward_now(report)
+            return await self._forward_now(report, command)
         if run not in self._held:
             loop.call_at(self._next_at[run], self._release, run)
-        self._held[run] = report
+        self._held[run] = report, command
         return pb.Answer(entry_id=report.entry_id, accepted=report.grant)
 
-    async def end(self, report: pb.Report) -> None:
+    async def end(self, command: ReportCompleted | ReportFailed | ReportStopped | HandBack) -> None:
         """Forwards the held report of a run before the report that ends the run."""
-        run = report.job_id, report.attempt
+        run = command.job_id, command.attempt
         if held := self._held.pop(run, None):
-            await self._forward(held)
+            await self._forward(*held)
         self._next_at.pop(run, None)
 
     def close(self) -> None:
@@ -51,10 +61,15 @@ class ProgressThrottle:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _forward_held(self, report: pb.Report) -> None:
-        await self._forward_now(report)
+    async def _forward_held(self, held: _Held) -> None:
+        await self._forward_now(*held)
 
-    async def _forward_now(self, report: pb.Report) -> pb.Answer:
+    async def _forward_now(self, report: pb.Report, command: ReportProgress) -> pb.Answer:
         now = asyncio.get_running_loop().time()
-        self._next_at[report.job_id, report.attempt] = now + INTERVAL_S
-        return await self._forward(report)
+        run = command.job_id, command.attempt
+        self._next_at[run] = now + INTERVAL_S
+        answer = await self._forward(report, command)
+        if not answer.HasField("accepted") and run not in self._held:
+            # Nothing is kept of runs that the executor does not have.
+            self._next_at.pop(run, None)
+        return answer

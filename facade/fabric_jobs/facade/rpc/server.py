@@ -12,14 +12,15 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.authorization import AuthorizationInterceptor, RpcRole
+from fabric_jobs.facade.rpc.decoding import DecodingInterceptor
 from fabric_jobs.facade.rpc.health import HealthService
 from fabric_jobs.facade.rpc.instrumentation import InstrumentationInterceptor
 from fabric_jobs.facade.rpc.interceptor import SERVICE
 from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.facade.rpc.sessions import Sessions
-from fabric_jobs.facade.rpc.tls import server_credentials
-from fabric_jobs.runtime.channels import SERVER_KEEPALIVE
+from fabric_jobs.facade.rpc.tls import ServerCertificates
+from fabric_jobs.runtime.channels import SERVER_KEEPALIVE_OPTIONS
 from fabric_jobs.runtime.settings import address_of
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2_grpc
@@ -27,13 +28,13 @@ from fabric_jobs.status.v1 import job_status_pb2_grpc
 #: Seconds that calls may go on after the server has begun to stop.
 GRACE_S = 5.0
 #: Bound of a received message, in bytes.
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 #: Bound of the calls and streams of one connection at the same time; more wait at the client.
 MAX_STREAMS = 100
 OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    *SERVER_KEEPALIVE,
+    *SERVER_KEEPALIVE_OPTIONS,
     ("grpc.so_reuseport", 0),
 ]
 
@@ -61,15 +62,16 @@ class RpcServer:
     ) -> None:
         """Binds the address at once. Without `security`, any client may call any method.
 
-        Raises `RuntimeError` if the address cannot be bound, and `OSError` if a TLS file cannot be
-        read.
+        Raises `RuntimeError` if the address cannot be bound, and `OSError` or `SettingsError` if a
+        TLS file cannot be used.
         """
         sessions = Sessions(jobs, replica, roster, job_types.controls)
         self.offers = OfferLoop(replica, sessions, job_types.controls, ready)
         self._service = JobStatusService(jobs, replica, roster, job_types, sessions)
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
-            options=OPTIONS, interceptors=[InstrumentationInterceptor(), *authorization]
+            options=OPTIONS,
+            interceptors=[InstrumentationInterceptor(), *authorization, DecodingInterceptor()],
         )
         # The generated code has no annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]
@@ -80,8 +82,11 @@ class RpcServer:
             (SERVICE, HEALTH, reflection.SERVICE_NAME), self._server
         )
         at = address_of(host, port)
+        #: The certificates of mutual TLS; None without TLS.
+        self.certificates: ServerCertificates | None = None
         if security:
-            bound = self._server.add_secure_port(at, server_credentials(security.files))
+            self.certificates = ServerCertificates(security.files)
+            bound = self._server.add_secure_port(at, self.certificates.credentials())
         else:
             bound = self._server.add_insecure_port(at)
         self.address = address_of(host, bound)

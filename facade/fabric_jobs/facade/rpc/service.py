@@ -31,8 +31,12 @@ from fabric_jobs.status.v1 import job_status_pb2_grpc
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
-#: Bound of the events that wait for a slow watcher. Above it, the watch ends with an error.
+#: Bounds of what waits for a slow watcher, in events and in bytes. Above either, the watch ends
+#: with an error.
 MAX_WATCH_BACKLOG = 10_000
+MAX_WATCH_BACKLOG_BYTES = 8 * 1024 * 1024
+#: Bound of the watches of one replica at the same time.
+MAX_WATCHES = 200
 
 
 class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
@@ -52,6 +56,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self._job_types = job_types
         self._sessions = sessions
         self._stopping = asyncio.Event()
+        self._watches = 0
 
     def stop(self) -> None:
         """Ends every stream here, because a stream that its client cancels leaks memory."""
@@ -76,6 +81,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             job=job,
             position=self._position(job_id),
             payload=stored.job.payload,
+            definition=stored.job.definition,
         )
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
@@ -156,39 +162,54 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self, request: pb.WatchJobsRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobsResponse]:
         job_id = await _job_id(request.job_id, context) if request.job_id else None
-        #: The changes to send; None ends the watch, because the server stops.
-        changes: asyncio.Queue[Change | None] = asyncio.Queue()
+        if self._watches >= MAX_WATCHES:
+            await abort(
+                context,
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "TOO_MANY_WATCHES",
+                f"This replica has {MAX_WATCHES} watches. End one, or ask another replica.",
+            )
+        #: The messages to send; None ends the watch, because the server stops. A message has no
+        #: payload, which a waiting change would keep in memory.
+        messages: asyncio.Queue[pb.WatchJobsResponse | None] = asyncio.Queue()
+        waiting_bytes = 0
         too_slow = asyncio.Event()
 
         def on_change(change: Change) -> None:
-            if job_id not in (None, change.stored.job.job_id):
+            nonlocal waiting_bytes
+            if too_slow.is_set() or job_id not in (None, change.stored.job.job_id):
                 return
-            if changes.qsize() < MAX_WATCH_BACKLOG:
-                changes.put_nowait(change)
+            message = change_to_proto(change)
+            waiting_bytes += message.ByteSize()
+            if messages.qsize() < MAX_WATCH_BACKLOG and waiting_bytes <= MAX_WATCH_BACKLOG_BYTES:
+                messages.put_nowait(message)
             else:
                 too_slow.set()
 
         #: By partition, the offset after the last event that was sent.
         sent: dict[int, int] = {}
         stop = asyncio.create_task(self._stopping.wait(), name="end a watch at the server's stop")
-        stop.add_done_callback(lambda _: changes.put_nowait(None))
+        stop.add_done_callback(lambda _: messages.put_nowait(None))
         self._replica.listeners.add(on_change)
+        self._watches += 1
         try:
             yield pb.WatchJobsResponse()
             while not too_slow.is_set():
-                change = await changes.get()
-                if change is None:
+                message = await messages.get()
+                if message is None:
                     return
-                yield change_to_proto(change)
-                sent[change.stored.partition] = change.stored.offset + 1
+                yield message
+                waiting_bytes -= message.ByteSize()
+                sent[message.position.partition] = message.position.offset
         finally:
+            self._watches -= 1
             self._replica.listeners.discard(on_change)
             stop.cancel()
         await abort(
             context,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "WATCHER_BEHIND",
-            f"The watch is {MAX_WATCH_BACKLOG} events behind. List the jobs, then watch again. The "
+            f"The watch is {messages.qsize()} events behind. List the jobs, then watch again. The "
             "events in between are on the topic, from the offsets in this error's metadata on.",
             {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
         )

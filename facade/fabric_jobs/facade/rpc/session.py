@@ -1,17 +1,24 @@
 """One executor's stream: reads claims, reports and heartbeats; sends answers and requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
-from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
+from fabric_jobs.contract.heartbeats import MAX_RUNS, MAX_SLOTS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import is_foreign
+from fabric_jobs.facade.lifecycle import ReportProgress, is_foreign
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
-from fabric_jobs.facade.rpc.entries import answer_claim, answer_report
+from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_message, parse_runs
+from fabric_jobs.facade.rpc.entries import (
+    ReportCommand,
+    answer_claim,
+    answer_report,
+    command_of_report,
+    refuse_invalid,
+)
 from fabric_jobs.facade.rpc.progress import ProgressThrottle
 from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, kinds_of
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -19,8 +26,14 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 #: Bound of one stream's entries whose answers are not decided or not sent yet. The stream holds
 #: further entries back.
 MAX_PENDING_ENTRIES = 1000
-#: Bound of the runs in one record of the heartbeats topic.
-MAX_HEARTBEAT_RUNS = 2000
+#: Runs of a heartbeat that are looked up before the event loop does other work.
+RUNS_PER_TURN = 250
+#: Bound of the runs that one response cancels or stops. The next heartbeat leads to the others.
+MAX_RESPONSE_RUNS = MAX_SLOTS
+#: Bound of the offers of one stream that are not answered by a claim yet.
+MAX_OPEN_OFFERS = 100
+#: The reasons of refused reports after which the run is still the executor's.
+_KEEPING_REASONS = (pb.REFUSAL_REASON_INVALID, pb.REFUSAL_REASON_NOT_CANCELLED)
 
 
 class Session:
@@ -33,6 +46,10 @@ class Session:
         #: The kinds of jobs that the executor has handlers for.
         self.kinds = kinds_of(hello.job_types)
         self.slots = FreeSlots(hello)
+        #: What of the stream was out of bounds; empty if nothing was. It ends the stream.
+        self.fault = ""
+        #: How many more jobs the executor could run, by its last heartbeat.
+        self._beat_free_slots = 0
         self._hello = hello
         self._jobs = jobs
         self._replica = replica
@@ -41,15 +58,26 @@ class Session:
         self._progress = ProgressThrottle(self._decide_report)
         self._next_response = pb.SessionResponse()
         #: The runs that `_next_response` cancels or stops.
-        self._next_runs: set[tuple[str, int]] = set()
+        self._next_runs: set[Run] = set()
+        #: The heartbeat that is shared once the sharing of an earlier one has ended.
+        self._next_heartbeat: Sequence[ExecutorHeartbeat] = ()
+        self._is_sharing = False
+        #: Whether a heartbeat came that no response has followed yet.
+        self._heartbeat_unanswered = False
         self._wake = asyncio.Event()
         self._ending = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending = asyncio.Semaphore(MAX_PENDING_ENTRIES)
 
-    def cancel(self, run: pb.Run) -> None:
+    def cancel(self, run: Run) -> None:
         """Asks the executor to cancel a run."""
         self._send_run(run, self._next_response.cancels)
+
+    def offer_room(self) -> int:
+        """Returns how many more jobs may be offered now."""
+        if self._next_response.offers:
+            return 0  # the executor does not read, or has not read yet
+        return min(self.slots.count, MAX_OPEN_OFFERS - self.slots.open_offers)
 
     def offer(self, offer: pb.Offer) -> None:
         """Offers the executor a waiting attempt."""
@@ -71,6 +99,8 @@ class Session:
             await self._handle(first)
             async for request in requests:
                 await self._handle(request)
+        except OutOfBoundsError as error:
+            self.fault = str(error)
         finally:
             self.end()
 
@@ -78,7 +108,8 @@ class Session:
         """Yields the responses; each carries everything that is ready at its time."""
         try:
             while True:
-                if self._next_response.ByteSize():
+                if self._next_response.ByteSize() or self._heartbeat_unanswered:
+                    self._heartbeat_unanswered = False
                     response, self._next_response = self._next_response, pb.SessionResponse()
                     self._next_runs.clear()
                     yield response
@@ -97,6 +128,7 @@ class Session:
                 task.cancel()
 
     async def _handle(self, request: pb.SessionRequest) -> None:
+        check_message(request)
         for claim in request.claims:
             await self._pending.acquire()
             self.slots.claim(_run_of(claim), self._kind_of(_run_of(claim)))
@@ -105,15 +137,26 @@ class Session:
             await self._pending.acquire()
             self._start(self._answer(self._answer_report(report)))
         if request.HasField("heartbeat"):
-            held = [_run_of(run) for run in (*request.heartbeat.runs, *request.heartbeat.claims)]
-            self.slots.beat(
-                request.heartbeat,
-                {run: self._kind_of(run) for run in held},
-                kinds_of(request.heartbeat.full_job_types),
-            )
-            self._start(self._share_heartbeat(request.heartbeat))
-            for run in request.heartbeat.runs:
-                self._check_run(run)
+            await self._handle_heartbeat(request.heartbeat)
+
+    async def _handle_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
+        runs = parse_runs("runs", heartbeat.runs)
+        claims = parse_runs("claims", heartbeat.claims)
+        held = [(run.job_id, run.attempt) for run in (*runs, *claims)]
+        self.slots.beat(
+            heartbeat,
+            {run: self._kind_of(run) for run in held},
+            kinds_of(heartbeat.full_job_types),
+        )
+        self._beat_free_slots = min(heartbeat.free_slots, self._hello.slots)
+        self._share_heartbeat([*runs, *claims])
+        for number, run in enumerate(runs, 1):
+            self._check_run(run)
+            if not number % RUNS_PER_TURN:
+                await asyncio.sleep(0)
+        # Any response will do, also an empty one: it shows that this facade is there.
+        self._heartbeat_unanswered = True
+        self._wake.set()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Starts work in a task, so that the stream's next request need not wait for it."""
@@ -138,35 +181,57 @@ class Session:
         return answer
 
     async def _answer_report(self, report: pb.Report) -> pb.Answer:
-        if report.WhichOneof("outcome") == "progress":
-            return await self._progress.answer(report)
-        await self._progress.end(report)
-        answer = await self._decide_report(report)
-        invalid = answer.refused.reason == pb.REFUSAL_REASON_INVALID
-        if not (invalid or answer.HasField("undecided")):
+        try:
+            command = command_of_report(self.executor_id, report)
+        except ValueError as error:
+            return refuse_invalid(report.entry_id, error)
+        if isinstance(command, ReportProgress):
+            return await self._progress.answer(report, command)
+        await self._progress.end(command)
+        answer = await self._decide_report(report, command)
+        # A refusal of these reasons says that the run is still the executor's.
+        keeps = answer.refused.reason in _KEEPING_REASONS
+        if not (keeps or answer.HasField("undecided")):
             self.slots.free(_run_of(report))
         return answer
 
-    async def _decide_report(self, report: pb.Report) -> pb.Answer:
-        return await answer_report(self._jobs, self.executor_id, report)
+    async def _decide_report(self, report: pb.Report, command: ReportCommand) -> pb.Answer:
+        return await answer_report(self._jobs, report, command)
 
-    async def _share_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
-        """Writes the heartbeat to the heartbeats topic, for all replicas."""
-        for part in self._split_heartbeat(heartbeat):
-            await self._roster.publish(part)
+    def _share_heartbeat(self, runs: Sequence[Run]) -> None:
+        """Writes a heartbeat to the heartbeats topic, for all replicas.
 
-    def _split_heartbeat(self, heartbeat: pb.Heartbeat) -> Iterator[ExecutorHeartbeat]:
-        """Yields the heartbeat in parts that each fit a record. Claims count as runs."""
-        runs = [Run(run.job_id, run.attempt) for run in (*heartbeat.runs, *heartbeat.claims)]
-        for start in range(0, max(len(runs), 1), MAX_HEARTBEAT_RUNS):
-            yield ExecutorHeartbeat(
+        While Kafka is slow, only the latest of the executor's heartbeats waits.
+        """
+        self._next_heartbeat = self._split_heartbeat(runs)
+        if not self._is_sharing:
+            self._is_sharing = True
+            self._start(self._publish_heartbeats(self._take_heartbeat()))
+
+    async def _publish_heartbeats(self, parts: Sequence[ExecutorHeartbeat]) -> None:
+        while parts:
+            for part in parts:
+                await self._roster.publish(part)
+            parts = self._take_heartbeat()
+        self._is_sharing = False
+
+    def _take_heartbeat(self) -> Sequence[ExecutorHeartbeat]:
+        parts, self._next_heartbeat = self._next_heartbeat, ()
+        return parts
+
+    def _split_heartbeat(self, runs: Sequence[Run]) -> Sequence[ExecutorHeartbeat]:
+        """Returns the heartbeat in parts that each fit a record. Claims count as runs."""
+        return [
+            ExecutorHeartbeat(
                 executor_id=self.executor_id,
                 pool=self._hello.pool,
                 job_kinds=self.kinds,
                 slots=self._hello.slots,
-                free_slots=heartbeat.free_slots,
-                runs=tuple(runs[start : start + MAX_HEARTBEAT_RUNS]),
+                free_slots=self._beat_free_slots,
+                runs=tuple(runs[start : start + MAX_RUNS]),
             )
+            for start in range(0, max(len(runs), 1), MAX_RUNS)
+        ]
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -178,7 +243,7 @@ class Session:
             return JobKind(stored.job.state.item_type, stored.job.state.job_type)
         return None
 
-    def _check_run(self, run: pb.Run) -> None:
+    def _check_run(self, run: Run) -> None:
         """Repeats a pending cancel, and stops a run that is not this executor's by the fold."""
         stored = self._replica.get(run.job_id)
         if stored is None:
@@ -188,12 +253,11 @@ class Session:
         elif stored.job.state.phase is JobPhase.STOPPING:
             self._send_run(run, self._next_response.cancels)
 
-    def _send_run(self, run: pb.Run, runs: Any) -> None:
-        """Adds the run to a list of the next response, unless the response names it already."""
-        key = run.job_id, run.attempt
-        if key not in self._next_runs:
-            self._next_runs.add(key)
-            runs.append(run)
+    def _send_run(self, run: Run, runs: Any) -> None:
+        """Adds the run to a list of the next response, unless the response is full or names it."""
+        if run not in self._next_runs and len(self._next_runs) < MAX_RESPONSE_RUNS:
+            self._next_runs.add(run)
+            runs.append(pb.Run(job_id=run.job_id, attempt=run.attempt))
             self._wake.set()
 
 

@@ -51,6 +51,11 @@ class FreeSlots:
         """How many attempts are claimed or offered, and not granted or refused yet."""
         return len(self._claimed) + len(self._offered)
 
+    @property
+    def open_offers(self) -> int:
+        """How many offers have neither a claim nor reached `OFFER_TIMEOUT_S`."""
+        return len(self._offered)
+
     def has_room(self, kind: JobKind) -> bool:
         """Whether a slot is free for a job of this kind."""
         if not self.count or kind in self._full:
@@ -83,7 +88,7 @@ class FreeSlots:
         full_kinds: Iterable[JobKind],
     ) -> None:
         """Takes in a heartbeat; `runs` are those that it lists, awaited claims among them."""
-        self._capacity = heartbeat.free_slots + len(runs)
+        self._capacity = min(heartbeat.free_slots, self._slots) + len(runs)
         if not heartbeat.free_slots and len(runs) < self._slots:
             # It drains, or its other slots hold runs that no longer count: what ends frees nothing.
             self._capacity = 0

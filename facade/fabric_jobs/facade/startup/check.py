@@ -31,9 +31,10 @@ from fabric_jobs.facade.startup.security import (
     grpc_security,
     http_address,
     monitor_access,
+    record_codes,
 )
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
-from fabric_jobs.runtime.settings import SettingsError, find_misspellings, from_env
+from fabric_jobs.runtime.settings import SettingsError, find_misspellings, from_env, variable
 from fabric_jobs.runtime.telemetry import providers
 
 #: Seconds that one check of Kafka may take.
@@ -91,6 +92,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         http_address(settings)
         grpc_address(settings, grpc_security(settings))
         monitor_access(settings)
+        record_codes(settings)
         client_arguments(settings)
         providers.exported_signals(environ)
     except SettingsError as error:
@@ -100,6 +102,8 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
     for finding in _check_certificates(settings):
         yield finding
     yield _check_state(settings)
+    for finding in _check_record_codes(settings):
+        yield finding
     yield await _check_authority(settings)
     async for finding in _check_kafka(settings, create=create or settings.create_topics):
         yield finding
@@ -119,6 +123,22 @@ def _check_certificates(settings: FacadeSettings) -> Iterator[Finding]:
         elif validity.needs_renewal(now):
             status = CheckStatus.WARNING
         yield Finding(status, "tls", validity.describe(now))
+
+
+def _check_record_codes(settings: FacadeSettings) -> Iterator[Finding]:
+    codes = record_codes(settings)
+    if codes is None:
+        return
+    keys = f"keys: {', '.join(codes.key_ids)}"
+    if settings.record_codes == "require":
+        yield Finding(CheckStatus.OK, "codes", f"a record without a code is refused; {keys}")
+    else:
+        text = (
+            f"a record without a code is taken; {keys}\n"
+            f"Set {variable('record_codes')}=require once every facade has had keys for as long as "
+            "the topic keeps records."
+        )
+        yield Finding(CheckStatus.WARNING, "codes", text)
 
 
 def _check_state(settings: FacadeSettings) -> Finding:
@@ -212,7 +232,7 @@ async def _check_append(settings: FacadeSettings) -> Finding:
     written = datetime.now(UTC)
     try:
         async with asyncio.timeout(TRY_S):
-            recorded = await read_broker_time(settings, topic, b"check")
+            recorded = await read_broker_time(settings, topic, b"check", record_codes(settings))
     except KafkaRefusedError as error:
         return Finding(CheckStatus.FAILED, "append", str(error))
     except (LogError, TimeoutError):

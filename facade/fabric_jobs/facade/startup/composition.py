@@ -1,48 +1,78 @@
 """Builds a replica from its parts, and runs it: three logs, one replica, two servers, one loop."""
 
 import asyncio
+import logging
 import uuid
 
 from fabric_jobs.facade.controls import Controls, JobTypes
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.log import Log
+from fabric_jobs.facade.log import Log, TopicError
+from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.monitor import PATH, Monitor
 from fabric_jobs.facade.observability.gauges import Gauges
 from fabric_jobs.facade.observability.health import ReplicaHealth
-from fabric_jobs.facade.replica import Identity, Replica, Store
+from fabric_jobs.facade.replica import Identity, Replica, StateDamagedError, Store
+from fabric_jobs.facade.replica.state_file import StateFailure, discard
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc import RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
+from fabric_jobs.facade.startup.certificates import CertificateWatch
 from fabric_jobs.facade.startup.security import (
     admission_rules,
     authenticator,
     grpc_address,
     grpc_security,
     http_address,
+    http_limits,
     monitor_access,
+    record_codes,
 )
+from fabric_jobs.runtime.settings import variable
 from fabric_jobs.runtime.telemetry import tracing
+
+log = logging.getLogger("fabric_jobs.facade")
 
 
 async def serve(settings: FacadeSettings) -> None:
     """Runs a replica until cancelled, then drains it. Prints one line once it is ready.
 
-    Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError` and `StateInUseError`.
+    A replica whose state file is damaged ends, and another one begins with an empty file.
+    Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError`, `StateError` and
+    `StateInUseError`.
     """
     tracing.enable()
+    while True:
+        try:
+            return await _serve_once(settings)
+        except* StateDamagedError as damage:
+            state_file = settings.state_file()
+            assert state_file
+            log.error("%s This facade builds it again from the log.", _first_error(damage))
+            discard(state_file)
+
+
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _serve_once(settings: FacadeSettings) -> None:
     security = grpc_security(settings)
     http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
     access = monitor_access(settings)
     state_file = settings.state_file()
+    codes = record_codes(settings)
     authentication = authenticator(settings)
     if authentication:
         await authentication.keys.start()
-    event_log = Log(settings, topics.events(settings))
-    heartbeat_log = Log(settings, topics.heartbeats(settings))
+    event_log = Log(settings, topics.events(settings), codes)
+    heartbeat_log = Log(settings, topics.heartbeats(settings), codes)
     await event_log.connect()
     await heartbeat_log.connect()
     controls_log = Log(settings, topics.controls(settings))
@@ -54,18 +84,22 @@ async def serve(settings: FacadeSettings) -> None:
                 cluster_id=event_log.cluster_id,
                 topic=settings.events_topic,
                 partitions=event_log.partitions,
+                record_rules=codes.rules if codes else "",
             )
         )
         replica = Replica(store)
+        is_new = not replica.checkpoints()
+        replica.on_fork = event_log.reread
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
-        jobs = Jobs(event_log, replica, name, settings.append_deadline_s)
         record_time = settings.broker.record_time
         roster = Roster(heartbeat_log, name, settings.lease_s, record_time=record_time)
-        controls = Controls(controls_log, settings.append_deadline_s)
+        deadline_s = settings.append_deadline_s
+        jobs = Jobs(event_log, replica, name, deadline_s, lambda: roster.clock_is_right)
+        controls = Controls(controls_log, deadline_s)
         health = ReplicaHealth(event_log, roster)
-        leases = Leases(
-            heartbeat_log, jobs, replica.held_runs, roster.rank, health.ready, settings.lease_s
-        )
+        attention = Attention(heartbeat_log, health.ready)
+        lease_s = settings.lease_s
+        leases = Leases(heartbeat_log, jobs, replica.held_runs, roster.rank, attention, lease_s)
         roster.listeners.add(leases.renew)
         async with asyncio.TaskGroup() as tasks:
             background = [
@@ -77,30 +111,44 @@ async def serve(settings: FacadeSettings) -> None:
             if authentication:
                 refresh = authentication.keys.run()
                 background.append(tasks.create_task(refresh, name="key refresh"))
+            background.append(tasks.create_task(_raise_failure(store.failure), name="state file"))
             await event_log.catch_up()
+            if is_new and event_log.refuses_all_records:
+                replica.reset()  # a later start must read the log again
+                raise TopicError(_explain_refused(settings))
             # A replica that did not know of a pause would grant claims of a paused type.
             await controls.announce()
             await controls_log.catch_up()
             await replica.index_for_lists()
             rules = admission_rules(settings)
             app = http_app(
-                Operations(jobs, AdmissionControl(authentication, rules, replica.has_room)),
+                Operations(jobs, AdmissionControl(authentication, rules, jobs.has_room)),
                 settings.base_path,
                 settings.body_limit_bytes,
+                settings.definition_limit_bytes,
                 health,
                 settings.docs,
             )
             job_types = JobTypes(jobs, replica, roster, controls)
             monitor = None
             if access:
-                monitor = Monitor(settings, access, jobs, replica, roster, job_types, health)
+                monitor = Monitor(
+                    settings, access, jobs, replica, roster, job_types, health, event_log.accepts
+                )
                 app = monitor.mount_on(app)
             rpc = RpcServer(
                 jobs, replica, roster, job_types, health.ready, *grpc_host_port, security
             )
-            http = HttpServer(app, *http_host_port)
-            timers = Timers(jobs, replica, roster, controls, health.ready)
-            gauges = Gauges(event_log, replica, roster, health)
+            http = HttpServer(app, *http_host_port, http_limits(settings))
+            timers = Timers(jobs, replica, roster, controls, leases, attention, lease_s)
+            gauges = Gauges(
+                event_log,
+                heartbeat_log,
+                replica,
+                roster,
+                health,
+                CertificateWatch(settings, rpc.certificates).find_unusable,
+            )
             background += [
                 tasks.create_task(timers.run(), name="timers"),
                 tasks.create_task(leases.run(), name="leases"),
@@ -129,3 +177,17 @@ async def serve(settings: FacadeSettings) -> None:
                     task.cancel()
     finally:
         store.close()
+
+
+def _explain_refused(settings: FacadeSettings) -> str:
+    return (
+        f"No record of {settings.events_topic} has a right code of {variable('record_keys')}. Use "
+        "the keys that the other facades have. If the topic was in use before there were keys, "
+        f"set {variable('record_codes')}=accept until its retention has passed."
+    )
+
+
+async def _raise_failure(failure: StateFailure) -> None:
+    """Raises the first failure of the state file, so that the replica ends."""
+    # Shielded, because the end of this task must not cancel what the store uses to its own end.
+    await asyncio.shield(asyncio.wrap_future(failure.future))

@@ -5,7 +5,9 @@ import ssl
 
 from fabric_jobs.contract.guids import canonical_guid, parse_guid
 from fabric_jobs.facade.auth import Authenticator, Trust
-from fabric_jobs.facade.http import AdmissionRules
+from fabric_jobs.facade.http import AdmissionRules, HttpLimits
+from fabric_jobs.facade.http.limits import affordable_connections
+from fabric_jobs.facade.log import RecordCodes, read_ring
 from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.settings import FacadeSettings
@@ -92,8 +94,26 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
             client_id=canonical_guid(settings.client_id),
             fabric_app_ids=frozenset(map(parse_guid, settings.fabric_app_ids)),
             skew_s=settings.clock_skew_s,
-        )
+        ),
+        settings.authority_refresh_s,
     )
+
+
+def record_codes(settings: FacadeSettings) -> RecordCodes | None:
+    """The codes of the records; None if there are no keys. Raises `SettingsError`."""
+    required = settings.record_codes == "require"
+    if settings.record_keys is None:
+        if not required:
+            raise SettingsError(
+                f"{variable('record_codes')}={settings.record_codes} needs "
+                f"{variable('record_keys')}: set it too, or leave both out."
+            )
+        return None
+    try:
+        keys = read_ring(settings.record_keys.reveal())
+    except ValueError as error:
+        raise SettingsError(f"{variable('record_keys')} can't be used. {error}") from error
+    return RecordCodes(keys, required=required, record_time=settings.broker.record_time)
 
 
 def monitor_access(settings: FacadeSettings) -> MonitorAccess | None:
@@ -145,4 +165,13 @@ def admission_rules(settings: FacadeSettings) -> AdmissionRules:
         job_types=frozenset(settings.job_types),
         tenant_creates_per_s=settings.tenant_creates_per_s,
         tenant_unfinished_jobs=settings.tenant_unfinished_jobs,
+    )
+
+
+def http_limits(settings: FacadeSettings) -> HttpLimits:
+    """The limits of the HTTP server."""
+    return HttpLimits(
+        idle_s=settings.http_idle_s,
+        connections=affordable_connections(settings.http_connections),
+        body_bytes=settings.body_limit_bytes + settings.definition_limit_bytes,
     )

@@ -16,7 +16,8 @@ HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
 MAX_HEARTBEAT_BYTES = 512 * 1024
 #: The largest control: the names of a job type, the reason and the operator.
 MAX_CONTROL_BYTES = 64 * 1024
-#: The largest event without its payload: the state, two errors of maximal size, the progress.
+#: The largest event without payload and definition: the state, two errors of maximal size, the
+#: progress.
 MAX_EVENT_REST_BYTES = 64 * 1024
 
 
@@ -28,7 +29,9 @@ def events(settings: FacadeSettings) -> TopicSpec:
         exact_partitions=True,
         min_retention_ms=MIN_RETENTION_MS,
         retention_ms=RETENTION_MS,
-        max_record_bytes=settings.body_limit_bytes + MAX_EVENT_REST_BYTES,
+        max_record_bytes=(
+            settings.body_limit_bytes + settings.definition_limit_bytes + MAX_EVENT_REST_BYTES
+        ),
         create=settings.create_topics,
     )
 

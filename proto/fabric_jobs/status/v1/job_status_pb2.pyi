@@ -38,6 +38,7 @@ class RefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_REASON_NOT_DISPATCHED: _ClassVar[RefusalReason]
     REFUSAL_REASON_INVALID: _ClassVar[RefusalReason]
     REFUSAL_REASON_PAUSED: _ClassVar[RefusalReason]
+    REFUSAL_REASON_NOT_CANCELLED: _ClassVar[RefusalReason]
 JOB_INSTANCE_STATUS_UNSPECIFIED: JobInstanceStatus
 JOB_INSTANCE_STATUS_NOT_STARTED: JobInstanceStatus
 JOB_INSTANCE_STATUS_IN_PROGRESS: JobInstanceStatus
@@ -57,6 +58,7 @@ REFUSAL_REASON_GRANTED_TO_ANOTHER: RefusalReason
 REFUSAL_REASON_NOT_DISPATCHED: RefusalReason
 REFUSAL_REASON_INVALID: RefusalReason
 REFUSAL_REASON_PAUSED: RefusalReason
+REFUSAL_REASON_NOT_CANCELLED: RefusalReason
 
 class Job(_message.Message):
     __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent", "replaced_by", "hint")
@@ -244,7 +246,7 @@ class Claim(_message.Message):
     def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back", "traceparent", "traceback")
+    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back", "traceparent", "traceback", "end_time")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +258,7 @@ class Report(_message.Message):
     HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
     entry_id: int
     job_id: str
     attempt: int
@@ -267,7 +270,8 @@ class Report(_message.Message):
     handed_back: HandedBack
     traceparent: str
     traceback: str
-    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ..., traceparent: _Optional[str] = ..., traceback: _Optional[str] = ...) -> None: ...
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ..., traceparent: _Optional[str] = ..., traceback: _Optional[str] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ()
@@ -342,14 +346,16 @@ class Undecided(_message.Message):
     def __init__(self, message: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("job", "record", "payload")
+    __slots__ = ("job", "record", "payload", "definition")
     JOB_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
     job: Job
     record: Record
     payload: bytes
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    definition: bytes
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
 
 class GetJobRequest(_message.Message):
     __slots__ = ("job_id",)
@@ -358,14 +364,16 @@ class GetJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class GetJobResponse(_message.Message):
-    __slots__ = ("job", "position", "payload")
+    __slots__ = ("job", "position", "payload", "definition")
     JOB_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
     job: Job
     position: Position
     payload: bytes
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    definition: bytes
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("statuses", "job_type", "page_size", "page_token", "item_type", "workspace_id", "item_id", "exhausted", "start_create_time", "end_create_time")

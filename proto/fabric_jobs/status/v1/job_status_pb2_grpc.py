@@ -31,6 +31,11 @@ class JobStatusServiceStub:
 
     An error has a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means
     that this replica cannot answer now: the caller may repeat the call, here or at another replica.
+
+    The comments name the bound of each field. A request that is outside gets `INVALID_ARGUMENT`. On
+    a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
+    that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
+    comment has at most 128 characters. A message to the facade has at most 2 MiB.
     """
 
     def __init__(self, channel):
@@ -97,6 +102,11 @@ class JobStatusServiceServicer:
 
     An error has a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means
     that this replica cannot answer now: the caller may repeat the call, here or at another replica.
+
+    The comments name the bound of each field. A request that is outside gets `INVALID_ARGUMENT`. On
+    a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
+    that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
+    comment has at most 128 characters. A message to the facade has at most 2 MiB.
     """
 
     def Session(self, request_iterator, context):
@@ -104,6 +114,8 @@ class JobStatusServiceServicer:
         and offers come down, many in one message. The first message carries `hello`. When the stream
         breaks, the executor sends entries without an answer again, on a stream to any replica;
         repeating an entry is safe. A replica that stops ends the stream: connect to another replica.
+        A response, also an empty one, follows each heartbeat: without any response for three
+        heartbeats, end the stream and connect to another replica.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,15 +138,18 @@ class JobStatusServiceServicer:
 
     def WatchJobs(self, request, context):
         """Streams the events that this replica applies from now on, each once, in the order of its job. A
-        client that is too slow gets `RESOURCE_EXHAUSTED`: list the jobs, then watch again. For each
-        partition, the metadata of the `ErrorInfo` holds the offset after the last event that was sent.
+        client that is 10,000 events or 8 MiB behind gets `RESOURCE_EXHAUSTED`, `WATCHER_BEHIND`: list
+        the jobs, then watch again. For each partition, the metadata of the `ErrorInfo` holds the offset
+        after the last event that was sent. A replica has at most 200 watches at a time; a further one
+        gets `RESOURCE_EXHAUSTED`, `TOO_MANY_WATCHES`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExecutors(self, request, context):
-        """Lists the executors whose last heartbeat, to any replica, is not older than a lease.
+        """Lists the executors whose last heartbeat, to any replica, is not older than a lease. A replica
+        remembers the latest executors that have 10,000 job types in common.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,6 +265,11 @@ class JobStatusService:
 
     An error has a canonical code and a `google.rpc.ErrorInfo` with a reason. `UNAVAILABLE` means
     that this replica cannot answer now: the caller may repeat the call, here or at another replica.
+
+    The comments name the bound of each field. A request that is outside gets `INVALID_ARGUMENT`. On
+    a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
+    that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
+    comment has at most 128 characters. A message to the facade has at most 2 MiB.
     """
 
     @staticmethod

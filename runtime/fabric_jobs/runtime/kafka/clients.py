@@ -1,6 +1,8 @@
 """Configures, starts and stops Kafka clients, and explains why Kafka refuses one."""
 
+import asyncio
 import ssl
+import time
 from asyncio import timeout
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,8 @@ from fabric_jobs.runtime.kafka.refusals import explain_refusal
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError, variable
 from fabric_jobs.runtime.tls import tls_context
 
+#: The least seconds between two requests of a client for the brokers' metadata.
+METADATA_INTERVAL_S = 0.25
 #: Seconds that a client may take to stop.
 STOP_TIMEOUT_S = 5.0
 
@@ -63,12 +67,33 @@ async def connect_client(client: Client, settings: KafkaSettings) -> None:
     Raises `KafkaRefusedError` if the brokers refuse the client, and aiokafka's
     `KafkaConnectionError` if no broker is reachable.
     """
+    _space_metadata_requests(client)
     try:
         await client.start()
     except KafkaConnectionError as error:
         if reason := await explain_refusal(settings, client_arguments(settings)):
             raise KafkaRefusedError(reason) from error
         raise
+
+
+def _space_metadata_requests(client: Any) -> None:
+    """Makes the client wait between two requests for metadata.
+
+    While a broker or a topic is away, aiokafka's loops ask for metadata without any wait, hundreds
+    of times a second, and log each failure. It has no option against that.
+    """
+    inner = client._client if hasattr(client, "_client") else client.client
+    update = inner._metadata_update
+    last_at = float("-inf")
+
+    async def update_later(*arguments: Any) -> Any:
+        nonlocal last_at
+        if (early_s := last_at + METADATA_INTERVAL_S - time.monotonic()) > 0:
+            await asyncio.sleep(early_s)
+        last_at = time.monotonic()
+        return await update(*arguments)
+
+    inner._metadata_update = update_later
 
 
 async def stop_within(seconds: float, stopping: Awaitable[None]) -> bool:

@@ -1,7 +1,7 @@
 """Reads the events of one job from the topic, as any subscriber can."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -67,12 +67,18 @@ class JobSequence:
 
 
 async def read_history(
-    settings: KafkaSettings, job_id: str, created: datetime, partition: int, end: int
+    settings: KafkaSettings,
+    job_id: str,
+    created: datetime,
+    partition: int,
+    end: int,
+    accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
 ) -> AsyncGenerator[EventBatch, None]:
     """Yields the job's events before the offset `end` of its partition, batch by batch.
 
-    `created` is the job's create time. Raises `NoSuchLogError`, `SettingsError`,
-    `KafkaRefusedError`, and `KafkaError` or `TimeoutError` if Kafka does not answer.
+    `created` is the job's create time. A record that `accepts` refuses is skipped.
+    Raises `NoSuchLogError`, `SettingsError`, `KafkaRefusedError`, and `KafkaError` or
+    `TimeoutError` if Kafka does not answer.
     """
     sequence = JobSequence()
     async with _open_consumer(settings) as consumer:
@@ -82,7 +88,7 @@ async def read_history(
             async for batch in batches:
                 events = list[HistoryEvent]()
                 for record in batch:
-                    if record.key == job_id.encode():
+                    if record.key == job_id.encode() and accepts(record):
                         with suppress(NotAnEventError):
                             event = decode(record.value)
                             events.append(HistoryEvent(record, event, sequence.accept(event)))

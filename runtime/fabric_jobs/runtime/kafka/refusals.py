@@ -18,6 +18,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from fabric_jobs.runtime.settings import KafkaSettings, host_port, variable
+from fabric_jobs.runtime.tls import require_tls_1_2
 
 ANSWER_TIMEOUT_S = 5.0
 #: A SASL mechanism that no listener supports. A listener with SASL answers that it is unsupported.
@@ -89,6 +90,7 @@ async def _detect_protocol(server: str) -> str | None:
     """Returns the listener's `security.protocol`, or None if its answers do not show it."""
     # The probe sends no secret, so it accepts any certificate.
     unverified = ssl.create_default_context()
+    require_tls_1_2(unverified)
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     for tls in (None, unverified):
         suffix = "SSL" if tls else "PLAINTEXT"

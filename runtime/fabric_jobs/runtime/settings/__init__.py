@@ -6,6 +6,7 @@ from fabric_jobs.runtime.settings.addresses import (
     family_of,
     host_port,
     is_loopback,
+    names_loopback,
 )
 from fabric_jobs.runtime.settings.declaration import (
     FILE_SUFFIX,
@@ -52,6 +53,7 @@ __all__ = [
     "from_env",
     "host_port",
     "is_loopback",
+    "names_loopback",
     "variable",
     "variables",
 ]

@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 from fabric_jobs.runtime.settings.errors import SettingsError
 
@@ -30,6 +31,17 @@ def is_loopback(host: str) -> bool:
     """Returns whether a socket bound to this host is reachable from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def names_loopback(host_header: str) -> bool:
+    """Returns whether a request's Host header is a name of this machine, with or without a port.
+
+    An open server checks the name, because an attacker's domain can resolve to 127.0.0.1.
+    """
+    try:
+        return is_loopback(urlsplit(f"//{host_header}").hostname or "")
     except ValueError:
         return False
 

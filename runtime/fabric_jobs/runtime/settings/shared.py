@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 from fabric_jobs.contract.guids import parse_guid
 from fabric_jobs.contract.topics import EVENTS_TOPIC
@@ -34,6 +35,17 @@ Topic = Annotated[
     str, Meta(title="letters, digits, dots, - and _", pattern=r"^[a-zA-Z0-9._-]{1,249}$")
 ]
 
+KafkaPrefix = Annotated[
+    str,
+    Meta(
+        title="letters, digits, dots, - and _",
+        pattern=r"^[a-zA-Z0-9._-]{0,100}$",
+        examples=["anna."],
+    ),
+]
+#: The settings that `kafka_prefix` goes before: of the facade, the executor and the command.
+PREFIXED = ("events_topic", "heartbeats_topic", "pool")
+
 
 class KafkaSettings(Struct, frozen=True, kw_only=True):
     """How the facade, the executor and the command line connect to Kafka."""
@@ -60,6 +72,17 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
     kafka_ssl_key_file: PemFile = None
     #: The topic of the job events.
     events_topic: Topic = EVENTS_TOPIC
+    #: Goes before the names of both topics and of the pool, so that several installations or
+    #: developers can share a Kafka: `anna.` makes `anna.fabric.jobs.events`. Set it for every
+    #: program. A name that begins with the prefix stays as it is.
+    kafka_prefix: KafkaPrefix = ""
+
+    def __post_init__(self) -> None:
+        """Puts the prefix before the names."""
+        for name in PREFIXED:
+            value = getattr(self, name, None)
+            if value is not None and not value.startswith(self.kafka_prefix):
+                force_setattr(self, name, f"{self.kafka_prefix}{value}")
 
     @property
     def broker(self) -> Broker:

@@ -1,18 +1,36 @@
-"""Logging for people or as JSON. Every line carries the ids of the job and request it concerns."""
+"""Logging for people or as JSON. Every line carries the ids of the job and request it concerns.
+
+A line holds texts of strangers: paths, headers, ids, exceptions. So the formatters cut and escape
+them, whoever logs them: programs of ours, libraries and handlers.
+"""
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from math import isfinite
+from textwrap import indent
+from typing import Any
 
 from opentelemetry import trace
 
 from fabric_jobs.runtime.settings import LogFormat
+from fabric_jobs.runtime.text import (
+    describe_exception,
+    escape,
+    escape_lines,
+    format_exception,
+    truncate,
+    truncate_start,
+)
 
+#: Seconds between two lines of the same outage.
+OUTAGE_INTERVAL_S = 60.0
 _bound: ContextVar[dict[str, str]] = ContextVar("bound_ids")
 #: The attributes of every log record. Any other attribute comes from the caller's `extra`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
@@ -37,12 +55,47 @@ def configure(log_format: LogFormat) -> None:
     """Configures the root logger: standard error, from INFO on, each line with its ids."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[log_format]())
+    handler.addFilter(OutageFilter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # At INFO these libraries log each step of a group join, each request and each start phase.
     for name in ("aiokafka", "httpx", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # At WARNING the exporter logs each retry; at ERROR it logs the final loss only.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
+
+
+class OutageFilter(logging.Filter):
+    """Passes one line of an outage, then one every `OUTAGE_INTERVAL_S` with the number left out.
+
+    While Kafka is away, aiokafka logs each of its tries, and the log each try of its own. All lines
+    of aiokafka count as one; the lines of `fabric_jobs.log` count by their text.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        #: By key: when a line was last passed, and how many were left out since.
+        self._passed: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is passed."""
+        root = record.name.partition(".")[0]
+        if root == "aiokafka":
+            key = root
+        elif record.name == "fabric_jobs.log" and record.levelno == logging.WARNING:
+            key = str(record.msg)
+        else:
+            return True
+        now = self._clock()
+        passed_at, left_out = self._passed.get(key, (float("-inf"), 0))
+        if now - passed_at < OUTAGE_INTERVAL_S:
+            self._passed[key] = (passed_at, left_out + 1)
+            return False
+        self._passed[key] = (now, 0)
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} such lines before it were left out)"
+            record.args = None
+        return True
 
 
 def _all_ids() -> dict[str, str]:
@@ -55,40 +108,70 @@ def _all_ids() -> dict[str, str]:
     }
 
 
-class _ConsoleFormatter(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+class _SafeFormatter(logging.Formatter):
+    """Bounds what a record's author and an exception's author can put into a line."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        ids = "".join(f" {name}={value}" for name, value in _all_ids().items())
-        return super().formatMessage(record) + ids
+    def message_of(self, record: logging.LogRecord) -> str:
+        """Returns the record's message, cut; a message that can't be made is said to be so."""
+        try:
+            return truncate(record.getMessage())
+        except Exception as error:
+            return f"{record.msg!r:.200} can't be formatted: {describe_exception(error)}"
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return truncate_start(format_exception(ei[1])) if ei[1] else ""
 
 
-class _JsonFormatter(logging.Formatter):
+class _ConsoleFormatter(_SafeFormatter):
+    """A line for people. What comes below it, such as a traceback, is indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        ids = "".join(f" {name}={_console_value(value)}" for name, value in _all_ids().items())
+        line = f"{self.formatTime(record)} {record.levelname} {record.name} "
+        line += escape(self.message_of(record)) + ids
+        below = [self.formatException(record.exc_info)] if record.exc_info else []
+        if record.stack_info:
+            below.append(truncate_start(record.stack_info))
+        # Indented, so that no text of an exception looks like a further line of the log.
+        return "\n".join([line, *(indent(escape_lines(text), "  ") for text in below if text)])
+
+
+class _JsonFormatter(_SafeFormatter):
+    """A JSON object on one line."""
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self.message_of(record),
             **_all_ids(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
-            line["stack"] = record.stack_info
+            line["stack"] = truncate_start(record.stack_info)
         hidden = _STANDARD | line.keys()
         extra = {
             name: _json_value(value) for name, value in vars(record).items() if name not in hidden
         }
-        return json.dumps(line | extra)
+        # ASCII alone, in which one control character is left.
+        return json.dumps(line | extra).replace("\x7f", "\\u007f")
+
+
+def _console_value(value: str) -> str:
+    """Returns the value of an id; one that could be taken for several ids is quoted."""
+    value = escape(value)
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[\s="]', value) else value
 
 
 def _json_value(value: object) -> object:
     """Returns a value of `extra` as JSON supports it; an unsupported value becomes a text."""
     if isinstance(value, float):
         return value if isfinite(value) else str(value)
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    return truncate(str(value))
 
 
 _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {

@@ -1,8 +1,11 @@
 """The authenticator against the local issuer: genuine and forged headers, keys and memory."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -12,10 +15,9 @@ import pytest
 import pytest_asyncio
 
 import fabric_jobs.facade.auth.authenticator
-import fabric_jobs.facade.auth.keys
 from fabric_jobs.cli.dev.issuer import AUDIENCE, CLIENT_ID, PUBLISHER_TENANT, SigningKey
 from fabric_jobs.facade.auth import Authenticator, AuthError, AuthorityError, Caller, Trust
-from fabric_jobs.facade.auth.keys import UNKNOWN_S
+from fabric_jobs.facade.auth.keys import MAX_DOCUMENT_BYTES, UNKNOWN_S
 from tests.support.tokens import (
     FORGED,
     GENUINE,
@@ -54,7 +56,7 @@ def _restore_authority(authority: Authority) -> Iterator[None]:
     authority.down = False
 
 
-def make_authenticator(authority: Authority) -> Authenticator:
+def make_authenticator(authority: Authority, refresh_s: float = 300) -> Authenticator:
     """An authenticator that has fetched no keys yet."""
     return Authenticator(
         Trust(
@@ -66,7 +68,8 @@ def make_authenticator(authority: Authority) -> Authenticator:
                 {UUID("00000009-0000-0000-c000-000000000000"), UUID(OTHER_FABRIC_APP_ID)}
             ),
             skew_s=60,
-        )
+        ),
+        refresh_s,
     )
 
 
@@ -173,6 +176,14 @@ async def test_authenticate_empty_subject_token_has_no_subject(
 ) -> None:
     """Fabric itself calls; admission control decides whether that is enough."""
     assert await shared.authenticate(*NO_SUBJECT.sent(authority)) == NO_USER
+
+
+async def test_authenticate_absent_subject_token_has_no_subject(
+    authority: Authority, shared: Authenticator
+) -> None:
+    """Absent means empty."""
+    absent = Row(authorization=lambda app, _: [f'SubjectAndAppToken1.0 appToken="{app}"'])
+    assert await shared.authenticate(*absent.sent(authority)) == NO_USER
 
 
 async def test_authenticate_verified_pair_with_another_tenant_header_is_refused(
@@ -409,11 +420,10 @@ async def test_authenticate_key_withdrawn_during_verification_is_not_remembered(
         await authenticator.authenticate(*sent)
 
 
-async def test_keys_running_are_refreshed(
-    authority: Authority, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_keys_running_are_refreshed(authority: Authority) -> None:
     """A refresh while the authority is down does not end the task."""
-    monkeypatch.setattr(fabric_jobs.facade.auth.keys, "REFRESH_S", 0.01)
+    authenticator = make_authenticator(authority, refresh_s=0.01)
+    await authenticator.keys.fetch()
     refreshing = asyncio.create_task(authenticator.keys.run())
     try:
         authority.down = True
@@ -509,6 +519,60 @@ async def test_keys_answer_without_a_key_raises_and_keeps_the_old_keys(
     with pytest.raises(AuthorityError, match=authority.authority):
         await authenticator.authenticate(*Row(sign_app=by_unknown_key).sent(authority))
     assert await authenticator.authenticate(*known) == USER
+
+
+async def test_authenticate_v1_issuer_follows_the_authority_s_configuration(
+    authority: Authority, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A national cloud has an issuer of its own. Tokens of the public cloud are refused there."""
+    known = Row(app_version="1.0").sent(authority)
+    assert await authenticator.authenticate(*known) == USER
+    configuration = {
+        "issuer": "https://sts.chinacloudapi.cn/{tenantid}/",
+        "jwks_uri": f"{authority.authority}/common/discovery/keys",
+    }
+    _answer(authority, monkeypatch, "configuration", json.dumps(configuration))
+    await authenticator.keys.fetch()
+
+    def national(right: str) -> str:
+        return right.replace("sts.windows.net", "sts.chinacloudapi.cn")
+
+    row = Row(app_version="1.0", app={"iss": national})
+    assert await authenticator.authenticate(*row.sent(authority)) == USER
+    with pytest.raises(AuthError, match=r"issuer must be https://sts\.chinacloudapi\.cn/"):
+        await authenticator.authenticate(*known)
+
+
+async def test_keys_endless_document_raises_within_its_bound(
+    authority: Authority, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the document is not read."""
+    _answer(authority, monkeypatch, "keys", " " * 4 * MAX_DOCUMENT_BYTES)
+
+    with pytest.raises(AuthorityError, match="has more than 1048576 bytes"):
+        await authenticator.keys.fetch()
+
+
+async def test_keys_document_that_drips_raises_after_the_time_limit(
+    authority: Authority, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is for both documents together, however often a byte comes."""
+    monkeypatch.setattr("fabric_jobs.facade.auth.keys.TIMEOUT_S", 0.3)
+    over = Event()
+
+    def drip(request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        with suppress(OSError):
+            while not over.wait(0.02):
+                request.wfile.write(b" ")
+
+    monkeypatch.setattr(authority, "answer", drip)
+    try:
+        with pytest.raises(AuthorityError, match="TimeoutError"):
+            await authenticator.keys.fetch()
+    finally:
+        over.set()
 
 
 def _answer(authority: Authority, monkeypatch: pytest.MonkeyPatch, where: str, body: str) -> None:

@@ -34,9 +34,10 @@ def instance(item_type: str = "A.Item", job_type: str = "quick") -> Instance:
     return instance_of(TENANT, guid, item_type, guid, job_type, guid)
 
 
-def request(*tenants: str) -> Request[Any, Any, Any]:
+def request(*tenants: str, host: str = "127.0.0.1:5000") -> Request[Any, Any, Any]:
     """A request with these values of the tenant header."""
     headers = [(b"x-ms-client-tenant-id", value.encode("latin-1")) for value in tenants]
+    headers.append((b"host", host.encode()))
     scope: Any = {"type": "http", "headers": headers}
     return Request(scope)
 
@@ -90,6 +91,37 @@ async def test_caller_without_authentication_malformed_tenant_header_is_refused(
     """There must be exactly one header, with a GUID."""
     with pytest.raises(AuthError, match="x-ms-client-tenant-id"):
         await admission().caller(request(*tenants))
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:5000", "127.0.0.2", "[::1]:5000"])
+async def test_caller_without_authentication_under_a_name_of_this_machine_is_served(
+    host: str,
+) -> None:
+    """With or without a port."""
+    assert (await admission().caller(request(TENANT, host=host))).tenant_id == TENANT
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "", "10.0.0.1:5000", "localhost.evil.example", "["]
+)
+async def test_caller_without_authentication_under_another_name_is_refused(host: str) -> None:
+    """A page of the internet can give its own name to 127.0.0.1."""
+    with pytest.raises(HttpError, match="answers only to localhost") as raised:
+        await admission().caller(request(TENANT, host=host))
+    assert raised.value.code == "AuthError"
+
+
+def test_check_limits_more_tenants_than_buckets_cost_the_same(
+    clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bucket that was not used for longest goes; the others keep their counts."""
+    monkeypatch.setattr("fabric_jobs.facade.http.admission.MAX_BUCKETS", 2)
+    control = admission(tenant_creates_per_s=0.001)
+    for tenant in ("a", "b", "c"):
+        assert refusal(lambda tenant=tenant: control.check_limits(tenant)) is None  # type: ignore[misc]
+    assert refusal(lambda: control.check_limits("b")) == TOO_MANY
+    assert refusal(lambda: control.check_limits("c")) == TOO_MANY
+    assert len(control._buckets) == 2
 
 
 def test_check_served_empty_lists_accept_every_type() -> None:

@@ -30,6 +30,10 @@ HEADERS = {
 }
 
 
+#: A name of this machine, as authentication is off.
+LOCAL = "http://127.0.0.1"
+
+
 class AwayJobs:
     """Jobs over a log that can't be reached; they keep each command."""
 
@@ -67,7 +71,7 @@ def client(jobs: AwayJobs, health: ReplicaHealth) -> TestClient[Any]:
     operations = Operations(
         cast("Jobs", jobs), AdmissionControl(None, AdmissionRules(), lambda *_: True)
     )
-    return TestClient(http_app(operations, "/base", 1024, health, docs=False))
+    return TestClient(http_app(operations, "/base", 1024, 1024, health, docs=False), LOCAL)
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from fabric_jobs.facade.http.server import HttpProtocol
+from fabric_jobs.facade.http.connections import Connections
+from fabric_jobs.facade.http.limits import HttpLimits
+from fabric_jobs.facade.http.protocol import HttpProtocol
 
 
 class Wire:
@@ -46,7 +48,9 @@ async def test_http_protocol_answer_with_head_and_body_is_one_write() -> None:
     config = uvicorn.Config(hello, http=HttpProtocol, log_config=None, server_header=False)
     config.load()
     wire: Any = Wire()
-    protocol = HttpProtocol(config, ServerState(), {})
+    protocol = HttpProtocol(
+        peers=Connections(HttpLimits()), config=config, server_state=ServerState(), app_state={}
+    )
     protocol.connection_made(wire)
     protocol.data_received(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(5):

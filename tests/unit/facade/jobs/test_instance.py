@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from fabric_jobs.facade.jobs.instance import Instance, content_hash, retry_request
 from tests.support.lifecycle import JOB, drive, request
@@ -32,6 +33,17 @@ def test_request_hash_known_payload_is_the_hash_of_earlier_versions(
 ) -> None:
     """A create repeated to a later version must not conflict; the hashes were written by hand."""
     assert INSTANCE.request_hash(content_hash(msgspec.json.decode(payload))) == expected
+
+
+def test_retry_request_of_a_job_with_a_definition_keeps_it() -> None:
+    """A create of the same content under the new id is a repetition."""
+    job = drive([replace(request(), definition=b'{"parts": []}')])
+    retry = retry_request(job, NEW)
+
+    assert retry.definition == job.definition
+    assert retry.request_hash == Instance.of(job)._replace(job_id=NEW).request_hash(
+        content_hash({"rows": [1, 2, 3]}, {"parts": []})
+    )
 
 
 def test_content_hash_ignores_key_order_and_spaces_but_not_values() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -15,11 +15,11 @@ from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import MAX_ROUNDS, Jobs
 from fabric_jobs.facade.jobs.turns import MAX_COMMANDS_OF_A_JOB
 from fabric_jobs.facade.lifecycle import Command, Job, RequestCancel, Verdict
-from fabric_jobs.facade.log import LogUnavailableError
-from fabric_jobs.facade.replica import StoredJob
+from fabric_jobs.facade.log import Log, LogUnavailableError
+from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.runtime.telemetry.metrics import MetricValues
-from tests.support.lifecycle import JOB, drive, request
+from tests.support.lifecycle import JOB, WAYS, drive, request
 
 FAR_S = 60.0
 SOON_S = 0.01
@@ -228,3 +228,19 @@ def test_unavailable_metric_has_a_series_for_every_reason_from_the_start() -> No
     observations = metrics.UNAVAILABLE.observe(CallbackOptions())
 
     assert {dict(one.attributes or {})["reason"] for one in observations} == set(UnavailableReason)
+
+
+async def test_create_while_the_clock_is_wrong_is_unavailable_and_a_cancel_is_not(
+    world: World,
+) -> None:
+    """A job's deadlines follow from the time of its create; a cancel needs no time."""
+    jobs = Jobs(
+        cast("Log", world.log), cast("Replica", world.replica), "/test", FAR_S, lambda: False
+    )
+    with pytest.raises(UnavailableError) as raised:
+        await jobs.execute(request())
+    assert raised.value.reason is UnavailableReason.CLOCK_WRONG
+    assert world.log.appends == 0
+    world.replica.job = drive(WAYS["cancelled"])
+
+    assert (await jobs.execute(RequestCancel(job_id=JOB))).job == world.replica.job

@@ -203,6 +203,10 @@ class Service(RuleBasedStateMachine):
             if job.final:
                 self.seen[f"ended: {job.state.status}"] += 1
                 self.seen["exhausted"] += job.state.exhausted
+                began = job.state.attempt_start_time or job.state.create_time
+                assert job.state.end_time
+                assert began <= job.state.end_time <= event.time
+                self.seen["ended before it was reported"] += job.state.end_time < event.time
         self.log.append(value)
         self.truth.append({**self.truth[-1], event.subject: job})
         for command in self.refused:

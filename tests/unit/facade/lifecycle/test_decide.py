@@ -1,5 +1,7 @@
 """The content of the events that `decide` returns: numbers, times, the dispatch."""
 
+from collections.abc import Callable
+
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -8,7 +10,17 @@ from fabric_jobs.contract import events
 from fabric_jobs.contract.events import RequeuedData, RequeueReason, Started
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import MAX_PROGRESS_CHARS, JobInstanceStatus, Progress
-from fabric_jobs.facade.lifecycle import Command, Job, Reason, Refusal, Settled, decide
+from fabric_jobs.facade.lifecycle import (
+    Command,
+    HandBack,
+    Job,
+    Reason,
+    Refusal,
+    ReportFailed,
+    ReportStopped,
+    Settled,
+    decide,
+)
 from tests.support.lifecycle import (
     EPOCH,
     JOB,
@@ -239,3 +251,35 @@ def test_claim_of_a_paused_type_is_refused_and_a_granted_one_stays_granted() -> 
     assert decide(running, replace(paused, executor_id=B), stamp()) == Refusal(
         Reason.GRANTED_TO_ANOTHER, conclusive=True
     )
+
+
+@pytest.mark.parametrize(
+    ("ended_s", "end_s"), [(None, 200), (100, 100), (5, 20), (9e6, 200)], ids=str
+)
+def test_end_time_is_the_handlers_between_the_attempts_start_and_now(
+    ended_s: float | None, end_s: float
+) -> None:
+    """The report may be decided much later; an executor's clock that is wrong does no harm."""
+    running = drive(RUNNING)
+    running = replace(running, state=replace(running.state, attempt_start_time=at(20)))
+    ended = None if ended_s is None else at(ended_s)
+    event = decide_event(running, report_completed(handler_end_time=ended), stamp("end", 200))
+
+    assert event.data.state.end_time == at(end_s)
+    assert event.time == at(200)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("running", ReportFailed), ("stopping", ReportStopped), ("stopping", HandBack)],
+    ids=str,
+)
+def test_end_time_is_the_handlers_for_every_report_that_ends_a_job(
+    name: str, kind: Callable[..., Command]
+) -> None:
+    """A failure for good, a stop and a hand-back of a cancelled job end it as a success does."""
+    error = {"error": failure(permanent=True)} if kind is ReportFailed else {}
+    report = kind(job_id=JOB, attempt=1, executor_id=A, handler_end_time=at(100), **error)
+    event = decide_event(drive(WAYS[name]), report, stamp("end", 200))
+
+    assert event.data.state.end_time == at(100)

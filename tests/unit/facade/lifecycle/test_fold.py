@@ -4,7 +4,7 @@ import pytest
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
-from fabric_jobs.contract.events import Dispatch, Event
+from fabric_jobs.contract.events import Dispatch, Event, encode
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.lifecycle import Job, Undecidable, Verdict, decide, fold
 from tests.support.lifecycle import (
@@ -61,6 +61,20 @@ def test_fold_takes_the_payload_of_a_dispatch_byte_for_byte() -> None:
     spaced = b'{ "kept" :  1.0 }'
     data = replace(event.data, dispatch=Dispatch(Raw(spaced)))
     assert apply_event(None, replace(event, data=data)).payload == spaced
+
+
+def test_fold_keeps_the_definition_and_each_dispatch_carries_it() -> None:
+    """A job without a definition has no such field in its events."""
+    definition = b'{"parts": []}'
+    with_definition = replace(request(), definition=definition)
+    job = drive([with_definition, *WAYS["waiting"][1:]])
+    again = decide_event(job, retry(), stamp("e4"))
+    assert job.definition == drive([retry()], job).definition == definition
+    assert again.data.dispatch == Dispatch(Raw(PAYLOAD), Raw(definition))
+
+    without = decide_event(None, request(), stamp("e1"))
+    assert without.data.dispatch == Dispatch(Raw(PAYLOAD))
+    assert b"definition" not in encode(without)
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -18,6 +18,7 @@ from fabric_jobs.facade.lifecycle import (
     HandBack,
     LoseLease,
     Reason,
+    Refusal,
     ReportCompleted,
     ReportFailed,
     ReportProgress,
@@ -28,6 +29,7 @@ from fabric_jobs.facade.lifecycle import (
     TimeOutRun,
     decide,
 )
+from tests.support.lifecycle import at as time_at
 from tests.support.lifecycle import claim, failure, request, stamp
 from tests.unit.facade.lifecycle.model_service import (
     EXECUTORS,
@@ -129,11 +131,29 @@ class Machine(Service):
     ) -> None:
         """A granted run ends in one way, and reports it to any replica, any number of times."""
         job_id, attempt, executor = self.run(run)
+        self.refuse_stop_without_cancel(job_id, attempt, executor)
         if end is ReportStopped and (job_id, attempt) not in self.cancels:
             end = ReportFailed
         error = {"error": failure(permanent=permanent)} if end is ReportFailed else {}
-        first = end(job_id=job_id, attempt=attempt, executor_id=executor, **error)
+        ended = (None, time_at(-9e6), time_at(self.ids - 2), time_at(9e6))[run % 4]
+        first = end(
+            job_id=job_id,
+            attempt=attempt,
+            executor_id=executor,
+            handler_end_time=ended,
+            **error,
+        )
         self.ask(at, self.ends.setdefault((job_id, attempt, executor), first), fate)
+
+    def refuse_stop_without_cancel(self, job_id: str, attempt: int, executor: str) -> None:
+        """At the log's end, a run that nobody asked to stop can't be reported as stopped."""
+        state = self.truth[-1][job_id].state
+        running = (JobPhase.RUNNING, attempt, executor)
+        if (state.phase, state.attempt, state.executor_id) == running:
+            report = ReportStopped(job_id=job_id, attempt=attempt, executor_id=executor)
+            refusal = Refusal(Reason.NOT_CANCELLED, conclusive=False)
+            assert decide(self.truth[-1][job_id], report, stamp()) == refusal
+            self.seen[f"refused: {Reason.NOT_CANCELLED.name}"] += 1
 
     @precondition(lambda self: self.grants)
     @rule(
@@ -277,6 +297,7 @@ def test_random_runs_keep_replicas_equal_and_grant_each_attempt_once() -> None:
     assert seen["forked"] == 0
     assert min(seen["applied"], seen["lost"]) > 300
     often = ["arrived late", "restarted", "exhausted", "undecidable", "new type"]
+    often += ["ended before it was reported"]
     often += [f"granted: attempt {attempt}" for attempt in (1, 2, 3)]
     often += [f"ended: {status}" for status in ("Completed", "Failed", "Cancelled")]
     often += [f"refused: {reason.name}" for reason in Reason]

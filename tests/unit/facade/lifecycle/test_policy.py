@@ -2,12 +2,15 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, Policy
+from fabric_jobs.contract.events import decode, encode
+from fabric_jobs.contract.jobs import MAX_COUNT, JobInstanceStatus, JobPhase, Policy
 from fabric_jobs.facade.lifecycle import MAX_LIFE, Command, Expire, FailUnstarted, decide
 from fabric_jobs.facade.lifecycle.deadlines import next_deadline
 from tests.support.lifecycle import (
+    FOREVER,
     JOB,
     POLICY,
     WAYS,
@@ -136,7 +139,32 @@ def test_permanent_error_ends_the_job_at_its_first_failure() -> None:
 
 @pytest.mark.parametrize("last", [report_failed(), lose_lease()], ids=["failed", "lease lost"])
 def test_failure_with_pending_cancel_ends_the_job_as_cancelled(last: Command) -> None:
-    """No other attempt follows; the failure is counted and its error kept."""
+    """No other attempt follows. The failure is counted, and the job has no error."""
     state = drive([*WAYS["stopping"], last]).state
     assert (state.status, state.failures) == (JobInstanceStatus.CANCELLED, 1)
-    assert state.error is not None
+    assert (state.error, state.failed_attempt) == (None, None)
+
+
+@pytest.mark.parametrize("command", [hand_back(MAX_COUNT), lose_lease(MAX_COUNT)])
+def test_job_whose_attempts_are_used_up_fails_instead_of_a_dispatch(command: Command) -> None:
+    """An event with a higher number of the attempt would be no event."""
+    running = drive(WAYS["running"])
+    last = replace(
+        running, state=replace(running.state, attempt=MAX_COUNT, failures=MAX_COUNT, policy=FOREVER)
+    )
+    event = decide_event(last, command, stamp())
+    assert isinstance(decode(encode(event)), events.Failed)
+    assert event.data.state.failures == MAX_COUNT
+
+
+def test_job_that_completes_after_a_failed_attempt_has_no_error() -> None:
+    """The error of an earlier attempt does not hold for the job. `failures` still counts it."""
+    state = drive([*WAYS["running again"], report_completed(2)]).state
+    assert (state.status, state.failures) == (JobInstanceStatus.COMPLETED, 1)
+    assert (state.error, state.failed_attempt) == (None, None)
+
+
+def test_job_that_is_cancelled_while_it_waits_has_no_error() -> None:
+    """A cancelled job did not fail."""
+    state = drive([*WAYS["waiting"], cancel()]).state
+    assert (state.status, state.error) == (JobInstanceStatus.CANCELLED, None)

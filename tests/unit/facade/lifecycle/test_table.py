@@ -47,6 +47,7 @@ Led = tuple[type[KnownEvent], Phase, Status]
 SETTLED = "settled"
 NOT_FOUND = Refusal(Reason.NOT_FOUND, conclusive=False)
 NOT_YET = Refusal(Reason.NOT_DISPATCHED, conclusive=False)
+NOT_CANCELLED = Refusal(Reason.NOT_CANCELLED, conclusive=False)
 CONFLICT = Refusal(Reason.CONFLICT, conclusive=True)
 ANOTHER = Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
 OVER = Refusal(Reason.SUPERSEDED, conclusive=True)
@@ -143,7 +144,7 @@ RUNNING: dict[str, Expected] = {
     "complete": COMPLETED,
     "fail": (events.AttemptFailed, Phase.WAITING, Status.IN_PROGRESS),
     "fail for good": FAILED,
-    "stop": NOT_YET,
+    "stop": NOT_CANCELLED,
     "hand back": REQUEUED,
     "lose lease": REQUEUED,
     "time out": (events.AttemptFailed, Phase.WAITING, Status.IN_PROGRESS),

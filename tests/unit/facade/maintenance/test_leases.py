@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import LoseLease
 from fabric_jobs.facade.log import LogUnavailableError
-from fabric_jobs.facade.maintenance import leases
+from fabric_jobs.facade.maintenance import attention, leases
+from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 
 LEASE_S = 30.0
@@ -76,9 +78,8 @@ class World:
         self.runs: dict[Run, str] = {RUN: "executor"}
         log: Any = self.log
         jobs: Any = self.jobs
-        self.leases = Leases(
-            log, jobs, self.list_runs, lambda: self.rank, lambda: self.ready, LEASE_S
-        )
+        attention = Attention(log, lambda: self.ready)
+        self.leases = Leases(log, jobs, self.list_runs, lambda: self.rank, attention, LEASE_S)
 
     def list_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs of all executors."""
@@ -100,6 +101,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """A facade on a clock of the test's own."""
     clock = Clock()
     monkeypatch.setattr(leases, "time", clock)
+    monkeypatch.setattr(attention, "time", clock)
     return World(clock)
 
 
@@ -191,6 +193,33 @@ async def test_leases_facade_of_rank_1_takes_the_run_a_second_later(world: World
     await world.pass_time(1)
 
     assert len(world.jobs.commands) == 1
+
+
+async def test_leases_run_is_listed_since_a_moment_before_its_last_heartbeat_only(
+    world: World,
+) -> None:
+    """A run timeout asks for this: a heartbeat read before the deadline shows nothing about it."""
+    before = datetime.now(UTC)
+    await world.pass_time(1)
+    assert not world.leases.is_listed_since(RUN, before)
+    world.read_heartbeat(RUN, OTHER)
+
+    assert world.leases.is_listed_since(RUN, before)
+    assert not world.leases.is_listed_since(RUN, datetime.now(UTC))
+    assert not world.leases.is_listed_since(OTHER, before), "this facade knows of no such run"
+
+
+async def test_leases_replica_attentive_again_has_no_run_listed(world: World) -> None:
+    """A heartbeat from before an absence does not show that its executor can report now."""
+    before = datetime.now(UTC)
+    await world.pass_time(1)
+    world.read_heartbeat(RUN)
+    world.ready = False
+    await world.pass_time(1)
+    world.ready = True
+    await world.pass_time(1)
+
+    assert not world.leases.is_listed_since(RUN, before)
 
 
 async def test_leases_running_tick_until_they_are_cancelled(

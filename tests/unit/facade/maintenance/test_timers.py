@@ -1,22 +1,26 @@
 """Timers: which jobs are fired, when, and with which command."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.contract.heartbeats import JobKind, Run
+from fabric_jobs.contract.jobs import Policy
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import (
     Command,
     FailUnstarted,
+    ForceCancel,
     Job,
     Reason,
     Refusal,
     Retry,
+    TimeOutRun,
     next_deadline,
 )
 from fabric_jobs.facade.maintenance import timers
@@ -27,6 +31,7 @@ from tests.support.lifecycle import JOB, WAYS, drive
 
 #: Less than the delay of one rank, in seconds.
 SOON_S = RANK_DELAY.total_seconds() / 2
+LEASE_S = 30.0
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -87,14 +92,26 @@ class World:
     """Timers over a job, in a facade of this rank."""
 
     def __init__(self, job: Job, *, rank: int = 0) -> None:
-        self.ready = True
+        #: Since when the facade has been attentive, in seconds; None if it is not.
+        self.attentive_s: float | None = 10 * LEASE_S
+        #: When the facade last read a heartbeat that lists the run; None if it read none.
+        self.listed_at: datetime | None = None
         self.replica = FakeReplica(job)
         self.jobs = FakeJobs(self.replica)
         roster: Any = FakeRoster(rank)
         jobs: Any = self.jobs
         replica: Any = self.replica
         self.controls = open_controls()
-        self.timers = Timers(jobs, replica, roster, self.controls, lambda: self.ready)
+        this: Any = self
+        self.timers = Timers(jobs, replica, roster, self.controls, this, this, LEASE_S)
+
+    def look(self) -> float | None:
+        """As `Attention.look`."""
+        return None if self.attentive_s is None else time.monotonic() - self.attentive_s
+
+    def is_listed_since(self, run: Run, moment: datetime) -> bool:
+        """As `Leases.is_listed_since`."""
+        return self.listed_at is not None and self.listed_at > moment
 
 
 def waiting(seconds_due: float) -> Job:
@@ -120,13 +137,14 @@ async def test_timers_backoff_not_over_fires_nothing() -> None:
     assert world.jobs.commands == []
 
 
-async def test_timers_replica_not_ready_fires_nothing() -> None:
-    """A replica that is behind the log would fire what others have fired; ready again, it fires."""
+async def test_timers_replica_not_attentive_fires_nothing() -> None:
+    """A replica that is behind the log would fire what others have fired; a backoff harms nobody,
+    so its end fires as soon as the replica is attentive again."""
     world = World(waiting(3600))
-    world.ready = False
+    world.attentive_s = None
     await world.timers.tick()
     assert world.jobs.commands == []
-    world.ready = True
+    world.attentive_s = 0
     await world.timers.tick()
 
     assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)]
@@ -162,6 +180,79 @@ async def test_timers_job_never_started_fails_with_the_last_time_of_an_executor(
     await world.timers.tick()
 
     assert world.jobs.commands == [FailUnstarted(job_id=JOB, last_served=LONG_AGO)]
+
+
+def ago(seconds: float) -> datetime:
+    """The time so many seconds ago."""
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def running(seconds: float) -> Job:
+    """A job whose run began so many seconds ago, and may take 5 s."""
+    job = drive(WAYS["running"])
+    times = {"create_time": ago(seconds), "attempt_start_time": ago(seconds)}
+    return replace(job, state=replace(job.state, policy=Policy(run_timeout_s=5), **times))
+
+
+def stopping(seconds: float) -> Job:
+    """A job whose run began a minute before its cancel, so many seconds ago; the grace is 5 s."""
+    job = drive(WAYS["stopping"])
+    times = {"create_time": ago(seconds + 60), "attempt_start_time": ago(seconds + 60)}
+    state = replace(job.state, cancel_time=ago(seconds), **times)
+    return replace(job, state=replace(state, policy=Policy(cancel_grace_s=5)))
+
+
+LATE_RUNS = pytest.mark.parametrize(
+    ("late", "command"),
+    [(running, TimeOutRun(job_id=JOB, attempt=1)), (stopping, ForceCancel(job_id=JOB, attempt=1))],
+    ids=["run timeout", "cancel grace"],
+)
+
+
+@LATE_RUNS
+async def test_timers_run_fires_once_it_is_listed_since_its_deadline(
+    late: Callable[[float], Job], command: Command
+) -> None:
+    """A heartbeat from before the deadline does not do: a report may be on its way."""
+    world = World(late(6))
+    world.attentive_s = 7
+    for world.listed_at in (None, ago(2)):
+        await world.timers.tick()
+    assert world.jobs.commands == []
+    world.listed_at = ago(0.5)
+    await world.timers.tick()
+
+    assert world.jobs.commands == [command]
+
+
+@LATE_RUNS
+async def test_timers_deadline_that_began_in_an_absence_waits_for_a_lease_of_attention(
+    late: Callable[[float], Job], command: Command
+) -> None:
+    """Executors need time to connect again and to report what ended meanwhile."""
+    world = World(late(180))
+    world.listed_at = ago(0.5)
+    world.attentive_s = LEASE_S - 1
+    await world.timers.tick()
+    assert world.jobs.commands == []
+    world.attentive_s = LEASE_S + 1
+    await world.timers.tick()
+
+    assert world.jobs.commands == [command]
+
+
+@pytest.mark.parametrize("seconds", [2 * 3600, 30 * 3600], ids=["start deadline", "longest life"])
+async def test_timers_unstarted_job_waits_for_a_lease_of_attention(seconds: float) -> None:
+    """While no facade was there, no executor could claim the job."""
+    job = drive(WAYS["queued"])
+    world = World(replace(job, state=replace(job.state, create_time=ago(seconds))))
+    world.attentive_s = LEASE_S - 1
+    await world.timers.tick()
+    assert world.jobs.commands == []
+    world.attentive_s = LEASE_S + 1
+    await world.timers.tick()
+
+    assert len(world.jobs.commands) == 1
 
 
 @pytest.mark.parametrize(

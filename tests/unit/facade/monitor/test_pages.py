@@ -13,6 +13,8 @@ from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.instance import retry_request
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
+from fabric_jobs.facade.monitor.formatting import MAX_JSON_CHARS
+from fabric_jobs.facade.monitor.pages import MAX_EXECUTORS
 from tests.support.monitor import (
     TRACEPARENT,
     FixedHealth,
@@ -66,6 +68,45 @@ async def test_jobs_page_shows_each_job_and_the_summary(fold: FoldedJobs) -> Non
     assert "NotStarted 1 InProgress 1 Oldest waiting 0 s Executors 1 Free slots 3 of 4" in (
         text_of(html)
     )
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"a": ' + b"[" * 60 + b"[]," * 80_000 + b"[]" + b"]" * 60 + b"}",
+        b'{"a": "' + "\U0001f44d".encode() * 60_000 + b'"}',
+    ],
+)
+async def test_job_page_of_a_large_payload_is_small(fold: FoldedJobs, payload: bytes) -> None:
+    """Indented, a payload of 256 KiB could have hundreds of megabytes."""
+    job_id = fold.create(payload=payload)
+    _, app = make_monitor(fold)
+    html = await get(app, f"/monitor/jobs/{job_id}")
+
+    assert len(html) < 3 * MAX_JSON_CHARS
+
+
+async def test_executors_page_shows_a_bounded_number_of_executors_and_handlers(
+    fold: FoldedJobs,
+) -> None:
+    """The page says how many it leaves out."""
+    kinds = tuple(JobKind("Item", f"type-{number}") for number in range(12))
+    for number in range(MAX_EXECUTORS + 3):
+        fold.add_executor(ExecutorHeartbeat(executor_id=f"e-{number}", job_kinds=kinds))
+    _, app = make_monitor(fold)
+    text = text_of(await get(app, "/monitor/executors"))
+
+    assert text.count("and 2 more") == MAX_EXECUTORS
+    assert "And 3 more: fabric-jobs executors list shows all." in text
+
+
+async def test_monitor_path_with_a_nul_is_left_to_the_other_application(fold: FoldedJobs) -> None:
+    """No file and no page has such a name; opening it would raise an error of the server's."""
+    _, app = make_monitor(fold)
+    async with browser_client(app) as client:
+        for path in ("/monitor/static/%00", "/monitor/%00x", "/monitor/jobs/%00"):
+            with pytest.raises(AssertionError, match="a request outside the monitor"):
+                await client.get(path)
 
 
 async def test_job_page_shows_payload_error_advice_and_trace(fold: FoldedJobs) -> None:

@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.events import Event
 from fabric_jobs.facade.monitor import timeline as timeline_module
-from fabric_jobs.facade.monitor.timeline import MAX_ROWS, WAITING_NOTE, Timeline
+from fabric_jobs.facade.monitor.timeline import (
+    LEFT_OUT,
+    MAX_ROWS,
+    MAX_TRACEBACKS_CHARS,
+    WAITING_NOTE,
+    Timeline,
+    row_of,
+)
 from fabric_jobs.runtime.kafka.history import EventBatch
 from tests.support.lifecycle import (
     A,
@@ -54,8 +61,8 @@ def test_timeline_with_consecutive_progress_shows_one_row_for_it() -> None:
     """The row has the last progress. Every other event has one row, even if it is added twice."""
     timeline = Timeline()
     for event in story():
-        timeline.add(event)
-        timeline.add(event)
+        timeline.add(row_of(event))
+        timeline.add(row_of(event))
     rows = timeline.rows
 
     assert [(row.first, row.last, row.kind) for row in rows] == [
@@ -83,12 +90,27 @@ def test_timeline_row_of_a_failure_has_the_traceback() -> None:
     permanent = replace(raised, error=failure(permanent=True))
     timeline = Timeline()
     for number, command in ((3, raised), (4, permanent)):
-        timeline.add(decide_event(replace(job, sequence=number - 1), command, stamp(f"e{number}")))
+        event = decide_event(replace(job, sequence=number - 1), command, stamp(f"e{number}"))
+        timeline.add(row_of(event))
 
     assert [(row.kind, row.traceback) for row in timeline.rows] == [
         ("attempt-failed", "Traceback: here"),
         ("failed", "Traceback: here"),
     ]
+
+
+def test_timeline_with_more_tracebacks_than_its_bound_keeps_the_latest() -> None:
+    """A page with hundreds of failed attempts stays small."""
+    job = drive([request(), claim(1, A, "e1")])
+    raised = replace(report_failed(), traceback="x" * 8000)
+    timeline = Timeline()
+    for number in range(3, 103):
+        event = decide_event(replace(job, sequence=number - 1), raised, stamp(f"e{number}"))
+        timeline.add(row_of(event))
+    shown = [row.traceback for row in timeline.rows]
+
+    assert shown == [LEFT_OUT] * 92 + ["x" * 8000] * 8
+    assert MAX_TRACEBACKS_CHARS // 8000 == 8
 
 
 def test_timeline_with_a_gap_leaves_the_missing_events_out_and_has_a_note() -> None:
@@ -99,7 +121,7 @@ def test_timeline_with_a_gap_leaves_the_missing_events_out_and_has_a_note() -> N
     events = story()
     timeline = Timeline()
     for event in (events[0], events[2], events[4], events[3]):
-        timeline.add(event)
+        timeline.add(row_of(event))
 
     assert [(row.first, row.last) for row in timeline.rows] == [(1, 1), (3, 3), (5, 5)]
     assert timeline.note == "The events between 1 and 3 were not read. Reload the page."
@@ -112,7 +134,7 @@ def test_timeline_with_more_rows_than_its_bound_keeps_the_last() -> None:
     for number in range(1, MAX_ROWS + 11):
         event = unknown_event(job, f"e{number}") if job else story()[0]
         job = apply_event(job, event)
-        timeline.add(event)
+        timeline.add(row_of(event))
 
     assert len(timeline.rows) == MAX_ROWS
     assert (timeline.rows[0].first, timeline.rows[-1].first) == (11, MAX_ROWS + 10)

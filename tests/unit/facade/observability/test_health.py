@@ -13,7 +13,10 @@ from fabric_jobs.facade.roster import Roster
 
 def health(*, lag_s: float = 0.0, clock_is_right: bool = True) -> ReplicaHealth:
     """The health of a replica with this lag and clock."""
-    log = cast("Log", SimpleNamespace(lag_s=lag_s))
+    log = cast(
+        "Log",
+        SimpleNamespace(is_confirmed_within=lambda seconds: lag_s <= seconds, fault=""),
+    )
     return ReplicaHealth(log, cast("Roster", SimpleNamespace(clock_is_right=clock_is_right)))
 
 

@@ -82,3 +82,25 @@ def test_event_without_its_first_events_on_a_whole_topic_is_a_fork(replica: Repl
     read(replica, unknown_event(drive([request()]), "rest"), timedelta(days=100))
 
     assert replica.counts == Counter(forked=1)
+
+
+POISON = {
+    "a create time in the year 9999": (b'"createTime":"2026-', b'"createTime":"9999-'),
+    "an attempt above 63 bits": (b'"attempt":1', b'"attempt":9223372036854775808'),
+    "a deep payload": (b"[1,2,3]", b"[" * 970 + b"]" * 970),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), POISON.values(), ids=POISON)
+async def test_record_out_of_bounds_is_poison_and_stops_no_replica(
+    replica: Replica, old: bytes, new: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The records around it are folded, stored and listed."""
+    value = events.encode(requested(JOB, "one"))
+    assert old in value
+    replica.apply([Record(HERE, 7, 0, value.replace(old, new))], {HERE: 8})
+    read(replica, requested(OTHER, "two"), timedelta(0), offset=8)
+
+    assert replica.counts == Counter(poison=1, applied=1)
+    assert "partition 0 offset 7" in caplog.text
+    assert [stored.job.job_id for stored in await replica.list(Filter(), 10)] == [OTHER]

@@ -1,6 +1,5 @@
 """Jobs may wait in memory, and the file is still always the fold of a prefix of the log."""
 
-import sqlite3
 from pathlib import Path
 from threading import Event
 
@@ -8,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.facade.lifecycle import RequestCancel
-from fabric_jobs.facade.replica import Filter
+from fabric_jobs.facade.replica import Filter, StateError
 from fabric_jobs.facade.replica.memory import MAX_CACHED_JOB_BYTES, MAX_PENDING, MAX_PENDING_BYTES
 from tests.support.store_kit import (
     HERE,
@@ -106,12 +105,13 @@ def test_failed_write_fails_all_later_writes_and_queries(tmp_path: Path) -> None
     put(store, stored_job(200))
     behind = store.list(Filter(), 1)
     for future in (full, behind):
-        with pytest.raises(sqlite3.OperationalError, match="full"):
+        with pytest.raises(StateError, match=f"Make room in {tmp_path}"):
             future.result()
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StateError, match="full"):
         put(store, stored_job(201))
-    with pytest.raises(sqlite3.OperationalError, match="full"):
+    with pytest.raises(StateError, match="full"):
         store.close()
+    assert isinstance(store.failure.future.exception(), StateError)
     assert read_file(path) == ({"job-1"}, [(HERE, 2)])
 
 

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.controls import encode
 from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.rpc.offers import PATIENCE, OfferLoop
-from fabric_jobs.facade.rpc.session import Session
+from fabric_jobs.facade.rpc.session import MAX_OPEN_OFFERS, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import pause
 from tests.support.monitor import FoldedJobs
@@ -174,3 +175,26 @@ def test_jobs_of_a_paused_type_are_not_offered_until_it_is_resumed() -> None:
     resumed = replace(control, paused=False)
     facade.jobs.controls.apply([Record(0, 1, 0, encode(resumed))], {0: 2})
     assert facade.offer() == [waiting[:1]]
+
+
+def test_executor_that_claims_to_be_huge_takes_no_job_from_an_honest_one() -> None:
+    """What is offered to it and not claimed is bounded."""
+    facade = Facade()
+    huge, honest = facade.connect(10_000), facade.connect(50)
+    for _ in range(MAX_OPEN_OFFERS + 60):
+        facade.create()
+    facade.offer()
+
+    assert huge.slots.open_offers == MAX_OPEN_OFFERS
+    assert honest.slots.open_offers == 50
+
+
+def test_executor_without_open_offers_comes_first() -> None:
+    """One that leaves its offers unanswered waits behind it."""
+    facade = Facade()
+    facade.connect(5).slots.offer(("other", 1), JobKind("Item", "job"))
+    facade.sessions[0].slots.idle()
+    facade.connect(1)
+    waiting = facade.create()
+
+    assert facade.offer() == [[], [waiting]]

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from fabric_jobs.contract.jobs import Progress
+from fabric_jobs.facade.lifecycle import ReportCompleted, ReportProgress
 from fabric_jobs.facade.rpc import progress
 from fabric_jobs.facade.rpc.progress import ProgressThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -18,21 +20,25 @@ class FakeLog:
         self.fractions: list[float] = []
         self.appended = asyncio.Event()
 
-    async def append(self, report: pb.Report) -> pb.Answer:
+    async def append(self, report: pb.Report, command: ReportProgress) -> pb.Answer:
         """Returns an accepted answer with a record of its own."""
         self.fractions.append(report.progress.fraction)
         self.appended.set()
         return pb.Answer(entry_id=report.entry_id, accepted=pb.Record(event_id="applied"))
 
 
-def report(entry_id: int, fraction: float, job_id: str = "job") -> pb.Report:
-    """Returns a progress report of a run."""
-    return pb.Report(
+def report(entry_id: int, fraction: float, job_id: str = "job") -> tuple[pb.Report, ReportProgress]:
+    """Returns a progress report of a run, and its command."""
+    message = pb.Report(
         entry_id=entry_id,
         job_id=job_id,
         attempt=1,
         grant=GRANT,
         progress=pb.Progress(fraction=fraction),
+    )
+    progressed = Progress(fraction)
+    return message, ReportProgress(
+        job_id=job_id, attempt=1, executor_id="executor", progress=progressed
     )
 
 
@@ -40,9 +46,9 @@ async def test_progress_throttle_forwards_the_first_report_and_holds_the_next() 
     """Each report is answered at once with its own entry id. Other runs are throttled apart."""
     log = FakeLog()
     throttle = ProgressThrottle(log.append)
-    first = await throttle.answer(report(1, 0.1))
-    held = await throttle.answer(report(2, 0.2))
-    await throttle.answer(report(3, 0.1, "other"))
+    first = await throttle.answer(*report(1, 0.1))
+    held = await throttle.answer(*report(2, 0.2))
+    await throttle.answer(*report(3, 0.1, "other"))
 
     assert log.fractions == [0.1, 0.1]
     assert (first.entry_id, first.accepted.event_id) == (1, "applied")
@@ -56,10 +62,10 @@ async def test_progress_throttle_after_the_interval_forwards_the_latest_held_rep
     monkeypatch.setattr(progress, "INTERVAL_S", 0.05)
     log = FakeLog()
     throttle = ProgressThrottle(log.append)
-    await throttle.answer(report(1, 0.1))
+    await throttle.answer(*report(1, 0.1))
     log.appended.clear()
     for entry_id in range(2, 50):
-        await throttle.answer(report(entry_id, entry_id / 100))
+        await throttle.answer(*report(entry_id, entry_id / 100))
     async with asyncio.timeout(10):
         await log.appended.wait()
 
@@ -70,9 +76,9 @@ async def test_progress_throttle_at_the_end_of_a_run_forwards_the_held_report_on
     """The final report finds the latest progress in the log before it."""
     log = FakeLog()
     throttle = ProgressThrottle(log.append)
-    await throttle.answer(report(1, 0.1))
-    await throttle.answer(report(2, 0.9))
-    end = pb.Report(entry_id=3, job_id="job", attempt=1, completed=pb.Completed())
+    await throttle.answer(*report(1, 0.1))
+    await throttle.answer(*report(2, 0.9))
+    end = ReportCompleted(job_id="job", attempt=1, executor_id="executor")
     await throttle.end(end)
     await throttle.end(end)
 

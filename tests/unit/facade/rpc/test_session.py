@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
+from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
-from fabric_jobs.facade.rpc.session import MAX_HEARTBEAT_RUNS, MAX_PENDING_ENTRIES, Session
+from fabric_jobs.facade.rpc.session import MAX_PENDING_ENTRIES, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import open_controls
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
+OTHER_ID = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 HELLO = pb.Hello(
     executor_id="executor",
     pool="pool",
@@ -32,6 +33,10 @@ class FakeFacade:
     async def execute(self, command: Command, read_to: int) -> Any:
         """Refuses the command."""
         raise RefusedError(Refusal(Reason.NOT_FOUND, conclusive=True))
+
+    def position(self, job_id: str) -> tuple[int, int]:
+        """All jobs are in one partition."""
+        return 0, 0
 
     def get(self, job_id: str) -> None:
         """Returns no job."""
@@ -67,15 +72,15 @@ async def test_session_whose_answers_are_not_read_stops_reading_requests() -> No
 async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
     """Each part says what the executor said of itself. Claims count as runs."""
     facade = FakeFacade()
-    runs = [pb.Run(job_id=f"job {number}", attempt=1) for number in range(MAX_HEARTBEAT_RUNS)]
-    claims = [pb.Run(job_id="claimed", attempt=2)]
+    runs = [pb.Run(job_id=JOB_ID, attempt=number) for number in range(1, MAX_RUNS + 1)]
+    claims = [pb.Run(job_id=OTHER_ID.upper(), attempt=2)]
     heartbeat = pb.Heartbeat(runs=runs, claims=claims, free_slots=2)
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
         yield pb.SessionRequest(heartbeat=pb.Heartbeat())
 
     await facade.session.read(pb.SessionRequest(hello=HELLO, heartbeat=heartbeat), requests())
-    assert [response async for response in facade.session.responses()] == []
+    assert [response async for response in facade.session.responses()] == [pb.SessionResponse()]
     first, second, empty = facade.heartbeats
 
     assert (first.executor_id, first.pool, first.slots, first.free_slots) == (
@@ -85,8 +90,8 @@ async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
         2,
     )
     assert first.job_kinds == (JobKind("Item", "job"),)
-    assert len(first.runs) == MAX_HEARTBEAT_RUNS
-    assert second.runs == (Run("claimed", 2),)
+    assert len(first.runs) == MAX_RUNS
+    assert second.runs == (Run(OTHER_ID, 2),)
     assert empty.runs == ()
 
 
@@ -94,7 +99,7 @@ async def test_session_with_repeated_cancels_of_a_run_names_it_once_in_a_respons
     """A run is repeated in a later response only."""
     session = FakeFacade().session
     for _ in range(3):
-        session.cancel(pb.Run(job_id=JOB_ID, attempt=1))
+        session.cancel(Run(JOB_ID, 1))
     session.end()
 
     (response,) = [response async for response in session.responses()]
@@ -142,8 +147,87 @@ async def test_session_slot_is_free_once_a_claim_or_a_final_report_is_refused(en
         counts.append(session.slots.count)
 
     await session.read(pb.SessionRequest(hello=HELLO, heartbeat=heartbeat), requests())
-    (response,) = [response async for response in session.responses()]
+    answers = [one async for response in session.responses() for one in response.answers]
 
-    assert response.answers[0].HasField("refused")
+    assert [one.HasField("refused") for one in answers] == [True]
     assert counts == ([2, 2] if held else [3, 2])
     assert session.slots.count == 3
+
+
+async def no_requests() -> AsyncIterator[pb.SessionRequest]:
+    """Yields nothing."""
+    return
+    yield
+
+
+def hello_with(**fields: Any) -> pb.SessionRequest:
+    """Returns the first message, with a heartbeat of these fields."""
+    return pb.SessionRequest(hello=HELLO, heartbeat=pb.Heartbeat(**fields))
+
+
+async def test_session_counts_free_slots_up_to_the_slots_of_its_hello() -> None:
+    """An executor that claims more takes no offers from the others."""
+    facade = FakeFacade()
+    await facade.session.read(hello_with(free_slots=10_000), no_requests())
+
+    assert facade.session.slots.count == facade.session.offer_room() == HELLO.slots
+
+
+async def test_session_with_unread_offers_has_no_room_for_more() -> None:
+    """Payloads would pile up behind an executor that reads nothing."""
+    session = FakeFacade().session
+    await session.read(hello_with(free_slots=3), no_requests())
+    session.offer(pb.Offer(job=pb.Job(job_id=JOB_ID, attempt=1)))
+
+    assert (session.slots.count, session.offer_room()) == (2, 0)
+
+
+async def test_session_offer_is_open_until_its_claim_arrives() -> None:
+    """Another heartbeat does not end it."""
+    session = FakeFacade().session
+    session.offer(pb.Offer(job=pb.Job(job_id=JOB_ID, attempt=1)))
+    session.offer(pb.Offer(job=pb.Job(job_id=OTHER_ID, attempt=1)))
+    claim = pb.Claim(entry_id=1, job_id=JOB_ID, attempt=1)
+    await session.read(pb.SessionRequest(hello=HELLO, claims=[claim]), no_requests())
+
+    assert session.slots.open_offers == 1
+
+
+async def test_session_with_a_message_out_of_bounds_ends_after_the_answers() -> None:
+    """The fault says what was out of bounds."""
+    session = FakeFacade().session
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        yield pb.SessionRequest(claims=[pb.Claim(entry_id=1, job_id=JOB_ID, attempt=1)])
+        yield pb.SessionRequest(heartbeat=pb.Heartbeat(free_slots=-1))
+
+    await session.read(pb.SessionRequest(hello=HELLO), requests())
+    answered = [
+        answer.entry_id async for response in session.responses() for answer in response.answers
+    ]
+    assert answered == [1]
+    assert "free_slots" in session.fault
+
+
+async def test_session_shares_only_the_latest_heartbeat_while_kafka_is_slow() -> None:
+    """Heartbeats do not pile up."""
+    facade = FakeFacade()
+    kafka_is_back = asyncio.Event()
+
+    async def publish(heartbeat: ExecutorHeartbeat) -> None:
+        await kafka_is_back.wait()
+        facade.heartbeats.append(heartbeat)
+
+    facade.publish = publish  # type: ignore[method-assign]
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        for free_slots in (1, 2, 3):
+            yield pb.SessionRequest(heartbeat=pb.Heartbeat(free_slots=free_slots))
+            await asyncio.sleep(0)
+
+    await facade.session.read(hello_with(free_slots=0), requests())
+    kafka_is_back.set()
+    # A response to a heartbeat is empty: it only shows that the facade is there.
+    assert [one.ByteSize() async for one in facade.session.responses()] in ([], [0])
+
+    assert [heartbeat.free_slots for heartbeat in facade.heartbeats] == [0, 3]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.facade.settings import FacadeSettings
-from fabric_jobs.facade.startup.certificates import Validity, validities
+from fabric_jobs.facade.startup.certificates import CertificateWatch, Validity, validities
 from tests.support.certificates import Authority
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -61,3 +61,26 @@ def test_validities_files_set_have_one_each(tmp_path: Path) -> None:
 
     assert [one.setting for one in found] == ["grpc_tls_cert_file", "kafka_ssl_ca_file"]
     assert all(one.covers(datetime.now(UTC)) for one in found)
+
+
+def test_certificate_watch_reports_unusable_files_for_kafka_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connections that are open go on, so only a metric and the log show the fault."""
+    authority = Authority(tmp_path)
+    watch = CertificateWatch(
+        FacadeSettings(kafka_security_protocol="SSL", kafka_ssl_ca_file=authority.ca), None
+    )
+    assert watch.find_unusable() == {"kafka": False}
+    good = authority.ca.read_bytes()
+    authority.ca.write_bytes(b"garbage")
+    for _ in range(2):
+        assert watch.find_unusable() == {"kafka": True}
+    assert ["FABRIC_JOBS_KAFKA_SSL_CA_FILE" in line for line in caplog.messages] == [True]
+    authority.ca.write_bytes(good)
+    assert watch.find_unusable() == {"kafka": False}
+
+
+def test_certificate_watch_without_tls_has_nothing_to_report() -> None:
+    """A metric of files that do not exist would mean nothing."""
+    assert CertificateWatch(FacadeSettings(), None).find_unusable() == {}

@@ -1,5 +1,6 @@
 """Who may call a replica: the settings, and the errors for settings that contradict."""
 
+import base64
 import logging
 from itertools import combinations
 from pathlib import Path
@@ -23,6 +24,7 @@ from fabric_jobs.facade.startup.security import (
     grpc_security,
     http_address,
     monitor_access,
+    record_codes,
 )
 from fabric_jobs.runtime.settings import Secret, SettingsError, from_env
 from fabric_jobs.runtime.tls import PemFiles
@@ -333,3 +335,49 @@ def test_monitor_access_short_or_equal_tokens_are_refused(
     """A short token can be guessed; equal tokens make every reader an operator."""
     with pytest.raises(SettingsError, match=message):
         monitor(monitor=True, **tokens)
+
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.mark.parametrize(
+    ("environment", "rules"),
+    [
+        ({}, None),
+        ({"FABRIC_JOBS_RECORD_KEYS": f"a:{KEY}"}, "require a:"),
+        (
+            {"FABRIC_JOBS_RECORD_KEYS": f"a:{KEY}", "FABRIC_JOBS_RECORD_CODES": "accept"},
+            "accept a:",
+        ),
+    ],
+)
+def test_record_codes_follow_the_settings(environment: dict[str, str], rules: str | None) -> None:
+    """Without keys there are no codes."""
+    codes = record_codes(from_env(FacadeSettings, environment))
+
+    assert codes is None if rules is None else codes and codes.rules.startswith(rules)
+
+
+def test_record_keys_come_from_a_file_with_an_entry_in_each_line(tmp_path: Path) -> None:
+    """A secret is mounted as a file."""
+    other = base64.b64encode(bytes(range(1, 33))).decode()
+    file = tmp_path / "ring"
+    file.write_text(f"new:{other}\nold:{KEY}\n")
+    codes = record_codes(from_env(FacadeSettings, {"FABRIC_JOBS_RECORD_KEYS_FILE": str(file)}))
+
+    assert codes
+    assert codes.key_ids == ["new", "old"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"FABRIC_JOBS_RECORD_KEYS": "a:c2hvcnQ="}, "RECORD_KEYS can't be used. The key a has 5"),
+        ({"FABRIC_JOBS_RECORD_CODES": "accept"}, "RECORD_CODES=accept needs .*RECORD_KEYS"),
+    ],
+)
+def test_unusable_record_keys_are_refused(environment: dict[str, str], words: str) -> None:
+    """The error names the variable, and never a key."""
+    with pytest.raises(SettingsError, match=words) as error:
+        record_codes(from_env(FacadeSettings, environment))
+    assert "c2hvcnQ" not in str(error.value)

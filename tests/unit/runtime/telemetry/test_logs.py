@@ -121,10 +121,80 @@ def test_json_line_with_a_lone_surrogate_escapes_it(
 def test_console_line_ends_with_the_bound_ids_and_those_of_the_trace(
     writing: Callable[[LogFormat], io.StringIO],
 ) -> None:
-    """Each id is shown as NAME=VALUE."""
+    """Each id is shown as NAME=VALUE; a value with a space is quoted."""
     written = writing("console")
     with bind_ids(job="the job"), tracing.continue_trace(TRACE):
         logging.getLogger("mine").info("working")
 
-    ids = f"job=the job trace_id={TRACE[3:35]} span_id={TRACE[36:52]}"
+    ids = f'job="the job" trace_id={TRACE[3:35]} span_id={TRACE[36:52]}'
     assert written.getvalue().endswith(f"INFO mine working {ids}\n")
+
+
+HOSTILE = "x\n2026-01-01 INFO forged\x1b[31m\x85\x9b\u202e\x7f\x00"
+
+
+def test_console_line_with_hostile_texts_is_one_line_without_control_characters(
+    writing: Callable[[LogFormat], io.StringIO],
+) -> None:
+    """In the message, in an id, and in a library's lines as well."""
+    written = writing("console")
+    with bind_ids(ActivityId=f"{HOSTILE} job=1"):
+        logging.getLogger("a.library").warning("path %s", HOSTILE)
+    (line,) = written.getvalue().splitlines()
+
+    assert line.isprintable()
+    assert r"path x\n2026-01-01 INFO forged\x1b[31m\x85\x9b\u202e\x7f\x00 ActivityId=" in line
+    assert ' ActivityId="x' in line
+    assert line.endswith(' job=1"')
+
+
+def test_console_traceback_of_a_hostile_exception_is_indented(
+    writing: Callable[[LogFormat], io.StringIO],
+) -> None:
+    """No line of it looks like a further line of the log."""
+    written = writing("console")
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        logging.getLogger("mine").exception("failed")
+    first, *rest = written.getvalue().splitlines()
+
+    assert first.endswith("failed")
+    assert all(line.startswith("  ") and line.isprintable() for line in rest)
+    assert r"  2026-01-01 INFO forged\x1b[31m\x85\x9b\u202e\x7f\x00" in rest
+
+
+def test_json_line_with_hostile_texts_is_printable(
+    as_json: Callable[[], dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their values are kept."""
+    logging.getLogger("mine").warning("%s", HOSTILE, extra={"more": HOSTILE})
+    line = as_json()
+
+    assert line["message"] == line["more"] == HOSTILE
+    assert json.dumps(line).replace("\x7f", "").isprintable()
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_line_with_a_huge_message_and_exception_is_bounded(
+    writing: Callable[[LogFormat], io.StringIO], log_format: LogFormat
+) -> None:
+    """A handler's exception of any size leaves room on the disk."""
+    written = writing(log_format)
+    try:
+        raise ValueError("x\n" * 1_000_000)
+    except ValueError as error:
+        logging.getLogger("mine").warning("%s", error, exc_info=True, extra={"more": "y" * 10**6})
+
+    assert len(written.getvalue()) < 100_000
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_line_whose_message_can_not_be_formatted_is_logged(
+    writing: Callable[[LogFormat], io.StringIO], log_format: LogFormat
+) -> None:
+    """A wrong call of the logger loses nothing but the arguments."""
+    written = writing(log_format)
+    logging.getLogger("mine").warning("%d rows", "no number")
+
+    assert "'%d rows' can't be formatted: TypeError" in written.getvalue()

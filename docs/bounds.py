@@ -1,0 +1,287 @@
+"""Writes docs/bounds.md from the code: `make docs`. Each bound that a caller can meet has a row."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fabric_jobs.contract import controls, events, heartbeats, jobs, nesting
+from fabric_jobs.executor import outbox
+from fabric_jobs.facade import roster
+from fabric_jobs.facade.auth import authenticator
+from fabric_jobs.facade.http import correlation, instance, limits
+from fabric_jobs.facade.monitor import live, timeline
+from fabric_jobs.facade.rpc import bounds, offers, progress, server, service, session
+from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S
+from fabric_jobs.facade.settings import FacadeSettings
+
+PAGE = Path(__file__).with_suffix(".md")
+_OPENING = """\
+# Bounds
+
+Every bound that a caller, an executor or a writer of the topic can meet, and what happens beyond
+it. `make docs` writes this page from the code.
+"""
+_EVENTS = """\
+A record with a field outside these bounds is no event. Every facade and every executor skips it,
+counts it ([observe.md](observe.md)) and logs its partition and offset. So does every later version:
+a bound never changes, because replicas of different versions must skip the same records.
+[The JSON Schema](events.schema.json) has the same bounds.
+"""
+_HEAD = "| what | bound | beyond it |\n|---|---|---|\n"
+#: The types of the objects in an event, by their place in it.
+_OBJECTS: list[tuple[str, type]] = [
+    ("", events.UnknownEvent),
+    ("data.", events.FailedData),
+    ("data.", events.RequeuedData),
+    ("data.state.", jobs.JobState),
+    ("data.state.policy.", jobs.Policy),
+    ("data.state.progress.", jobs.Progress),
+    *(
+        (f"{error}{place}", kind)
+        for error in ("data.error.", "data.state.error.")
+        for place, kind in (
+            ("", jobs.ErrorResponse),
+            ("moreDetails[].", jobs.ErrorExtendedInformation),
+            ("moreDetails[].additionalParameters[].", jobs.NameValuePair),
+        )
+    ),
+]
+_INVALID = "`INVALID_ARGUMENT`"
+_REFUSED = "the entry is refused: `REFUSAL_REASON_INVALID`"
+_CUT = "cut"
+_BAD_REQUEST = "400"
+
+
+class Row(NamedTuple):
+    """A bound: of what, how much, and what happens beyond it."""
+
+    what: str
+    bound: str
+    beyond: str
+
+
+def page() -> str:
+    """The text of docs/bounds.md."""
+    parts = [_OPENING]
+    for title, rows in (
+        ("HTTP", _http()),
+        ("The job monitor", _monitor()),
+        ("gRPC calls", _calls()),
+        ("Sessions of executors", _sessions()),
+    ):
+        lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+        parts.append(f"## {title}\n\n{_HEAD}{lines}")
+    fields = "".join(f"| `{name}` | {bound} |\n" for name, bound in sorted({*_event_fields()}))
+    parts.append(f"## Events\n\n{_EVENTS}\n| field | bound |\n|---|---|\n{fields}")
+    return "\n".join(parts)
+
+
+def _http() -> list[Row]:
+    """The bounds of the HTTP facade."""
+    settings, closed = FacadeSettings(), "the connection is closed"
+    body, definition = settings.body_limit_bytes, settings.definition_limit_bytes
+    return [
+        Row("request line and headers together", _bytes(limits.MAX_HEAD_BYTES), "431"),
+        Row("headers", _number(limits.MAX_HEADERS), "431"),
+        Row(
+            "from a new connection, or from a request's first byte, to the end of the headers",
+            f"{limits.HEAD_S:.0f} s",
+            "408; the connection of a silent client is closed",
+        ),
+        Row("from the end of the headers to the end of the body", f"{limits.BODY_S:.0f} s", "408"),
+        Row(
+            "requests that wait for an answer on one connection",
+            _number(limits.MAX_PIPELINED),
+            closed,
+        ),
+        Row("time for which a client leaves an answer unread", f"{limits.UNREAD_S:.0f} s", closed),
+        Row(
+            "time between two requests on a connection",
+            f"{settings.http_idle_s:.0f} s (`FABRIC_JOBS_HTTP_IDLE_S`)",
+            closed,
+        ),
+        Row(
+            "connections at a time",
+            f"{_number(settings.http_connections)} (`FABRIC_JOBS_HTTP_CONNECTIONS`)",
+            "the connection that waited longest without a request is closed; 503 if there is none",
+        ),
+        Row(
+            "further connections for `/livez`, `/readyz` and `/metrics` only",
+            _number(limits.PROBE_CONNECTIONS),
+            "the oldest of them is closed",
+        ),
+        Row("a request's body", f"{_bytes(body)} (`FABRIC_JOBS_BODY_LIMIT_BYTES`)", "413"),
+        Row(
+            "an item's definition, in addition",
+            f"{_bytes(definition)} (`FABRIC_JOBS_DEFINITION_LIMIT_BYTES`)",
+            "413",
+        ),
+        Row(
+            "levels of arrays and objects in a creation payload or a definition",
+            _number(nesting.MAX_NESTING),
+            _BAD_REQUEST,
+        ),
+        Row("`itemType`", f"1 to {instance.MAX_ITEM_TYPE_CHARS} characters", _BAD_REQUEST),
+        Row("`jobType`", f"1 to {instance.MAX_JOB_TYPE_CHARS} characters", _BAD_REQUEST),
+        Row("a token", f"{_number(authenticator.MAX_TOKEN_CHARS)} characters", "401"),
+        Row(
+            "`ActivityId`, `RequestId`",
+            f"{correlation.MAX_ID_CHARS} characters",
+            _CUT,
+        ),
+    ]
+
+
+def _monitor() -> list[Row]:
+    """The bounds of the job monitor."""
+    return [
+        Row("pages that follow changes at a time", _number(live.MAX_VIEWERS), "503"),
+        Row("rows of a job's timeline", _number(timeline.MAX_ROWS), "the first ones are left out"),
+        Row(
+            "records that a timeline reads",
+            f"{_number(timeline.MAX_RECORDS)}, in {timeline.MAX_READ_S:.0f} s",
+            "the page says so",
+        ),
+    ]
+
+
+def _calls() -> list[Row]:
+    """The bounds of the gRPC API, without sessions."""
+    exhausted = "`RESOURCE_EXHAUSTED`"
+    return [
+        Row("a message to the facade", _bytes(server.MAX_MESSAGE_BYTES), exhausted),
+        Row(
+            "calls and streams of one connection",
+            _number(server.MAX_STREAMS),
+            "further ones wait at the client",
+        ),
+        Row("`page_size` of `ListJobs`", _number(service.MAX_PAGE_SIZE), "counts as the bound"),
+        Row("`statuses` of `ListJobs`", _number(bounds.MAX_STATUSES), _INVALID),
+        Row("`job_type`, `item_type` of `ListJobs`", _chars(jobs.MAX_NAME_CHARS), _INVALID),
+        Row("`page_token` of `ListJobs`", _chars(bounds.MAX_PAGE_TOKEN_CHARS), _INVALID),
+        Row(
+            "watches of one replica",
+            _number(service.MAX_WATCHES),
+            f"{exhausted}, `TOO_MANY_WATCHES`",
+        ),
+        Row(
+            "events that wait for a slow watcher",
+            f"{_number(service.MAX_WATCH_BACKLOG)}, {_bytes(service.MAX_WATCH_BACKLOG_BYTES)}",
+            f"{exhausted}, `WATCHER_BEHIND`, with the offsets from which to read on",
+        ),
+        Row(
+            "executors that a replica lists",
+            f"{_number(roster.MAX_EXECUTOR_KINDS)} job types in common",
+            "those heard of longest ago are left out",
+        ),
+    ]
+
+
+def _sessions() -> list[Row]:
+    """The bounds of what an executor sends and gets."""
+    ends = f"the stream ends: {_INVALID}"
+    types = _number(heartbeats.MAX_JOB_TYPES)
+    slots = _number(heartbeats.MAX_SLOTS)
+    return [
+        Row("`executor_id`, an item type, a job type", f"1 to {_chars(jobs.MAX_NAME_CHARS)}", ends),
+        Row("`pool`", _chars(jobs.MAX_NAME_CHARS), ends),
+        Row("job types in a hello, and full ones in a heartbeat", types, ends),
+        Row("`slots`, `free_slots`", f"0 to {slots}", ends),
+        Row("`free_slots`", "the `slots` of the hello", "counts as the bound"),
+        Row("runs and claims in a heartbeat", f"{slots} each", ends),
+        Row("claims and reports in a message", _number(bounds.MAX_ENTRIES), ends),
+        Row(
+            "entries without an answer",
+            _number(session.MAX_PENDING_ENTRIES),
+            "further ones wait in the stream",
+        ),
+        Row("`attempt`", f"1 to {_number(jobs.MAX_COUNT)}", _REFUSED),
+        Row("`event_id` of a record", _chars(jobs.MAX_NAME_CHARS), _REFUSED),
+        Row("a duration in a policy", f"{_number(jobs.MAX_POLICY_S)} s", _REFUSED),
+        Row("`backoff_multiplier`", f"1 to {_number(jobs.MAX_BACKOFF_MULTIPLIER)}", _REFUSED),
+        Row("the fraction of a progress", "0 to 1", _REFUSED),
+        Row("the text of a progress", _chars(jobs.MAX_PROGRESS_CHARS), _CUT),
+        Row(
+            "progress reports of a run that are written",
+            f"1 every {progress.INTERVAL_S:.0f} s",
+            "the latest is written",
+        ),
+        Row("an error's code", _chars(jobs.MAX_CODE_CHARS), _CUT),
+        Row("an error's message", _chars(jobs.MAX_MESSAGE_CHARS), _CUT),
+        Row(
+            "an error's parameters and details",
+            f"{jobs.MAX_LIST_ITEMS} each, a parameter of {_chars(jobs.MAX_PARAMETER_CHARS)}",
+            _CUT,
+        ),
+        Row("an error as JSON", _bytes(jobs.MAX_ERROR_BYTES), "the last details are left out"),
+        Row("a traceback", _bytes(jobs.MAX_TRACEBACK_BYTES), "cut to its end"),
+        Row(
+            "the reason of a pause",
+            _chars(controls.MAX_REASON_CHARS),
+            "`INVALID_ARGUMENT`, reason `INVALID_REASON`",
+        ),
+        Row(
+            "open offers to an executor",
+            f"{session.MAX_OPEN_OFFERS}; an offer without a claim is open for "
+            f"{OFFER_TIMEOUT_S:.0f} s",
+            "further jobs are offered to others, or later",
+        ),
+        Row(
+            "payloads in one message of offers",
+            f"{_bytes(offers.MAX_ROUND_BYTES)}, plus the last payload",
+            "the others come in the next round",
+        ),
+        Row(
+            "a message of the Python executor",
+            f"{_bytes(outbox.TARGET_MESSAGE_BYTES)}, plus the last entry",
+            "the others come in the next message",
+        ),
+    ]
+
+
+def _event_fields() -> Iterator[tuple[str, str]]:
+    for place, kind in _OBJECTS:
+        for field in msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"].items():
+            name, schema = field
+            if bound := _bound(schema):
+                yield f"{place}{name}", bound
+    yield "data.dispatch.payload", f"{nesting.MAX_NESTING} levels of arrays and objects"
+
+
+def _bound(schema: dict[str, Any]) -> str:
+    """The bound in a field's JSON Schema, for people; empty if the schema has none."""
+    for one in schema.get("anyOf", ()):
+        if bound := _bound(one):
+            return bound
+    if schema.get("format") == "date-time":
+        return f"from {jobs.MIN_TIME.year} to {jobs.END_OF_TIME.year - 1}"
+    if "maxLength" in schema:
+        least = f"{schema['minLength']} to " if "minLength" in schema else ""
+        return f"{least}{_chars(schema['maxLength'])}"
+    if "maximum" in schema:
+        most = _number(schema["maximum"])
+        if "exclusiveMinimum" in schema:
+            return f"above {_number(schema['exclusiveMinimum'])}, to {most}"
+        return f"{_number(schema['minimum'])} to {most}"
+    if "maxItems" in schema:
+        item = _bound(schema["items"])
+        return f"{schema['maxItems']} entries{f' of {item}' if item else ''}"
+    return ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
+
+
+def _chars(count: int) -> str:
+    return f"{_number(count)} characters"
+
+
+def _bytes(count: int) -> str:
+    return f"{count // 1024**2} MiB" if count % 1024**2 == 0 else f"{count // 1024} KiB"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,181 @@
+"""Record codes: an HMAC in a header shows that a record was written by a holder of a shared key.
+
+A ring is a set of keys. A writer adds one code for each key of its ring, and a reader takes a
+record that has a right code of any key of its own ring. Two facades therefore agree on every record
+for as long as their rings have a key in common, and a key can be added or removed in a rolling
+restart without any agreement on when.
+
+A code covers the topic, the partition, the key, the value and the writer's time. The time bounds
+replays: the broker's time of a record may differ from it by `MAX_DELAY`, which is shorter than the
+time for which replicas know a job, so that a copied event is always a duplicate or refused.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+#: The name of the header. A record has one such header for each key of its writer's ring.
+HEADER = "fabric-jobs-code"
+#: The most keys of a ring, and the most codes that are looked at in a record.
+MAX_KEYS = 8
+#: The shortest key, in bytes.
+MIN_KEY_BYTES = 32
+#: How far the broker's time of a record may be from the writer's.
+MAX_DELAY = timedelta(days=1)
+_MAX_DELAY_MS = MAX_DELAY // timedelta(milliseconds=1)
+#: A key with fewer distinct bytes is no random one: 32 random bytes have 30 of them on average.
+_MIN_DISTINCT_BYTES = 16
+_KEY_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+_NEW_KEY = "`openssl rand -base64 32` makes one"
+
+
+class CodeVerdict(StrEnum):
+    """What the codes of a record show."""
+
+    #: It has a right code.
+    RIGHT = "right"
+    #: It has none.
+    NONE = "none"
+    #: It has codes, and none of them is right.
+    WRONG = "wrong"
+
+
+class RecordKey(NamedTuple):
+    """One key of a ring."""
+
+    id: str
+    secret: bytes
+
+
+class _Record(Protocol):
+    """The parts of aiokafka's `ConsumerRecord` that a code covers."""
+
+    topic: str
+    partition: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class RecordCodes:
+    """Writes codes by all keys of a ring, and verifies the codes of records."""
+
+    def __init__(self, keys: Sequence[RecordKey], *, required: bool, record_time: bool) -> None:
+        """`required` means that a record without a code is refused, as one with a wrong code is.
+
+        `record_time` says whether the broker writes its own time on each record.
+        """
+        self._keys = {key.id: key.secret for key in keys}
+        self._required = required
+        self._record_time = record_time
+
+    @property
+    def key_ids(self) -> list[str]:
+        """The ids of the keys, in the order of the ring."""
+        return list(self._keys)
+
+    @property
+    def rules(self) -> str:
+        """Identifies the ring and the rule: replicas with equal text agree on every record.
+
+        It does not disclose the keys.
+        """
+        prints = [
+            f"{key_id}:{hmac.digest(secret, b'fabric-jobs record key', 'sha256').hex()[:16]}"
+            for key_id, secret in sorted(self._keys.items())
+        ]
+        return " ".join(["require" if self._required else "accept", *prints])
+
+    def write(
+        self, topic: str, partition: int, key: bytes, value: bytes
+    ) -> list[tuple[str, bytes]]:
+        """The headers of a record that is appended now."""
+        written_ms = int(time.time() * 1000)
+        message = _message(topic, partition, written_ms, key, value)
+        return [
+            (HEADER, f"{key_id}:{written_ms}:{_mac(secret, message)}".encode())
+            for key_id, secret in self._keys.items()
+        ]
+
+    def verify(self, record: _Record) -> CodeVerdict:
+        """What the record's codes show. Only the first `MAX_KEYS` are looked at."""
+        codes = [value for name, value in record.headers if name == HEADER][:MAX_KEYS]
+        if not codes:
+            return CodeVerdict.NONE
+        is_right = any(self._is_right(code, record) for code in codes)
+        return CodeVerdict.RIGHT if is_right else CodeVerdict.WRONG
+
+    def accepts(self, verdict: CodeVerdict) -> bool:
+        """Whether a record with this verdict is taken."""
+        return verdict is CodeVerdict.RIGHT or (verdict is CodeVerdict.NONE and not self._required)
+
+    def _is_right(self, code: bytes | None, record: _Record) -> bool:
+        key_id, _, rest = (code or b"").decode("latin-1").partition(":")
+        written, _, mac = rest.partition(":")
+        secret = self._keys.get(key_id)
+        if secret is None or not re.fullmatch(r"[0-9]{1,15}", written, re.ASCII):
+            return False
+        written_ms = int(written)
+        if self._record_time and abs(record.timestamp - written_ms) > _MAX_DELAY_MS:
+            return False
+        message = _message(
+            record.topic, record.partition, written_ms, record.key or b"", record.value or b""
+        )
+        return hmac.compare_digest(mac.encode(), _mac(secret, message).encode())
+
+
+def read_ring(text: str) -> tuple[RecordKey, ...]:
+    """The keys of a ring written as `id:base64` entries, with commas or white space between them.
+
+    Raises `ValueError` with a sentence that names the entry by its id or number, never its key.
+    """
+    entries = [entry for entry in re.split(r"[\s,]+", text) if entry]
+    if not entries:
+        raise ValueError("It has no key.")
+    if len(entries) > MAX_KEYS:
+        raise ValueError(f"It has {len(entries)} keys; {MAX_KEYS} is the most.")
+    keys = tuple(_read_key(entry, number) for number, entry in enumerate(entries, 1))
+    for name, found in (
+        ("id", [key.id for key in keys]),
+        ("key", [key.secret for key in keys]),
+    ):
+        if len(set(found)) < len(found):
+            raise ValueError(f"Two of its entries have the same {name}.")
+    return keys
+
+
+def _read_key(entry: str, number: int) -> RecordKey:
+    key_id, colon, encoded = entry.partition(":")
+    if not (colon and _KEY_ID.fullmatch(key_id)):
+        raise ValueError(
+            f"Its entry {number} is not id:base64, with an id of at most 32 small letters, digits, "
+            "dots, - and _."
+        )
+    try:
+        secret = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"The key {key_id} is not base64: {_NEW_KEY}.") from error
+    if len(secret) < MIN_KEY_BYTES:
+        raise ValueError(
+            f"The key {key_id} has {len(secret)} bytes; {MIN_KEY_BYTES} is the least: {_NEW_KEY}."
+        )
+    if len(set(secret)) < _MIN_DISTINCT_BYTES:
+        raise ValueError(f"The key {key_id} is not random: {_NEW_KEY}.")
+    return RecordKey(key_id, secret)
+
+
+def _message(topic: str, partition: int, written_ms: int, key: bytes, value: bytes) -> bytes:
+    """The bytes that a code covers: each field with its length before it, so that none can move."""
+    fields = (topic.encode(), str(partition).encode(), str(written_ms).encode(), key, value)
+    return b"".join(len(field).to_bytes(8, "big") + field for field in fields)
+
+
+def _mac(secret: bytes, message: bytes) -> str:
+    return hmac.digest(secret, message, "sha256").hex()
