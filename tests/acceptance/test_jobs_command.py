@@ -68,7 +68,8 @@ async def test_ctrl_c_of_a_bulk_cancel_says_how_far_it_came(
         command = ("jobs", "cancel", "--job-type", "nobody-cancels", "--yes")
         at = {"FABRIC_JOBS_GRPC_ADDRESS": replicas[0].ready["grpc"]}
         async with start(*command, "--rate", "1", environment=at) as slow:
-            while (await fabric.state(waiting[1])).json()["status"] != "Cancelled":
+            # The third is cancelled after the answers about two have been counted.
+            while (await fabric.state(waiting[2])).json()["status"] != "Cancelled":
                 await asyncio.sleep(0.05)
             slow.process.send_signal(signal.SIGINT)
             stopped = await slow.wait()
@@ -79,7 +80,9 @@ async def test_ctrl_c_of_a_bulk_cancel_says_how_far_it_came(
     assert stopped.exit_code == 130
     assert 2 <= done < 12
     assert f"Stopped after {done} of 12 jobs. Repeating the command is safe." in stopped.stderr
-    assert (rest.exit_code, rest.stdout) == (0, [f"{12 - done} cancelled"])
+    # The last job's cancel may have been applied without its answer.
+    assert rest.stdout in ([f"{12 - done} cancelled"], [f"{11 - done} cancelled"])
+    assert rest.exit_code == 0
     assert states == ["Cancelled"] * 12
 
 
