@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from fabric_jobs.contract import events, jobs
+from fabric_jobs.contract.controls import CONTROLS_TOPIC
 from fabric_jobs.contract.events import KnownEvent, UnknownEvent
 from fabric_jobs.contract.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.contract.topics import EVENTS_TOPIC
@@ -113,6 +114,11 @@ def _asyncapi() -> dict[str, Any]:
                 "address": HEARTBEATS_TOPIC,
                 "description": "Internal: the heartbeats of executors and facades. The form of the "
                 "records may change at any time. Call `ListExecutors` over gRPC instead.",
+            },
+            "controls": {
+                "address": CONTROLS_TOPIC,
+                "description": "Internal: what operators control, such as paused job types. The "
+                "form of the records may change. Call `ListJobTypes` over gRPC instead.",
             },
         },
         "operations": {

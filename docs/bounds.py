@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fabric_jobs.contract import events, heartbeats, jobs, nesting
+from fabric_jobs.contract import controls, events, heartbeats, jobs, nesting
 from fabric_jobs.executor import outbox
 from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
 from fabric_jobs.facade.http import correlation, instance, limits
 from fabric_jobs.facade.monitor import live, timeline
 from fabric_jobs.facade.rpc import bounds, offers, progress, server, service, session
+from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S
 from fabric_jobs.facade.settings import FacadeSettings
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -217,9 +218,14 @@ def _sessions() -> list[Row]:
         Row("an error as JSON", _bytes(jobs.MAX_ERROR_BYTES), "the last details are left out"),
         Row("a traceback", _bytes(jobs.MAX_TRACEBACK_BYTES), "cut to its end"),
         Row(
+            "the reason of a pause",
+            _chars(controls.MAX_REASON_CHARS),
+            "`INVALID_ARGUMENT`, reason `INVALID_REASON`",
+        ),
+        Row(
             "open offers to an executor",
             f"{session.MAX_OPEN_OFFERS}; an offer without a claim is open for "
-            f"{session.OFFER_EXPIRY_S:.0f} s",
+            f"{OFFER_TIMEOUT_S:.0f} s",
             "further jobs are offered to others, or later",
         ),
         Row(

@@ -120,6 +120,25 @@ async def test_jobs_that_are_created_at_once_all_complete(running: Dev) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_submit_of_a_misspelt_type_says_at_once_that_no_executor_has_a_handler(
+    running: Dev,
+) -> None:
+    """The nearest job type is named, and until when the job may still start. Ctrl-C ends it."""
+    arguments = ("submit", FORECAST[0], "calculateForcast", "--wait", *running.addresses)
+    async with start(*arguments) as waiting:
+        await waiting.wait_for_log("unless it starts.")
+        waiting.process.send_signal(signal.SIGINT)
+        result = await waiting.wait()
+
+    hint, _ = result.stderr.splitlines()
+    assert result.exit_code == 130
+    assert hint.startswith(
+        f"No executor has a handler for {FORECAST[0]} calculateForcast; "
+        f"there are {FORECAST[0]} calculateForecast, "
+    )
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_submit_of_an_id_in_use_is_exit_code_2(running: Dev) -> None:
     """stderr has the facade's error code and message on one line."""
     arguments = (*FORECAST, "--job-id", "5af00000-0000-4000-8000-00000000dcba")

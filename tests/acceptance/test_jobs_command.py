@@ -22,30 +22,68 @@ async def jobs(replica: Program, *arguments: str) -> Result:
     return await run("jobs", *arguments, environment=at)
 
 
-async def test_exhausted_job_is_listed_and_retried_by_its_id(
+async def test_exhausted_jobs_are_retried_by_filters_and_name_the_jobs_that_took_their_place(
     replicas: Replicas, runner: Program
 ) -> None:
-    """This is `list --exhausted --ids | xargs -n1 retry`. The new job runs, and fails, too."""
+    """The new jobs run, and fail, too. A second retry of the old ones starts nothing."""
     async with Fabric(replicas[0], "hopeless") as fabric:
-        job_id = new_id()
-        await fabric.create(job_id)
-        await fabric.until(job_id, "Failed")
-        found = await jobs(replicas[1], "list", "--exhausted", "--ids")
-        retried = await jobs(replicas[1], "retry", *found.stdout)
-        (new,) = retried.stdout
-        await fabric.until(new, "Failed")
-    table = await jobs(replicas[0], "list", "--exhausted", "--job-type", "hopeless")
+        old = [new_id(), new_id()]
+        for job_id in old:
+            await fabric.create(job_id)
+        for job_id in old:
+            await fabric.until(job_id, "Failed")
+        shown = await jobs(
+            replicas[1], "retry", "--exhausted", "--job-type", "hopeless", "--dry-run"
+        )
+        retried = await jobs(replicas[1], "retry", "--exhausted", "--job-type", "hopeless", "--yes")
+        listed = await jobs(replicas[1], "list", "--job-type", "hopeless", "--json")
+        replaced = {
+            job["jobId"]: job["replacedBy"]
+            for job in map(json.loads, listed.stdout)
+            if job["replacedBy"]
+        }
+        for job_id in replaced.values():
+            await fabric.until(job_id, "Failed")
+    again = await jobs(replicas[0], "retry", "--until", "0m", "--job-type", "hopeless", "--dry-run")
+    exhausted = await jobs(replicas[0], "list", "--exhausted", "--job-type", "hopeless", "--ids")
+    table = await jobs(replicas[0], "get", old[0])
 
-    assert found == (0, [job_id], "")
-    assert retried.exit_code == 0
-    assert [line.split()[:3] for line in table.stdout[1:]] == [
-        [new, "Failed", "hopeless"],
-        [job_id, "Failed", "hopeless"],
-    ]
-    assert all(
-        line.endswith("exhausted, HandlerError: RuntimeError: attempt 2")
-        for line in table.stdout[1:]
-    )
+    assert shown.exit_code == 0
+    assert shown.stderr.startswith("2 jobs match ")
+    assert (retried.exit_code, retried.stdout) == (0, ["2 retried"])
+    assert set(replaced) == set(old)
+    assert set(exhausted.stdout) == set(replaced.values())
+    assert again.stderr.startswith("4 jobs match ")
+    assert ["replaced", "by", replaced[old[0]]] in [line.split() for line in table.stdout]
+
+
+async def test_ctrl_c_of_a_bulk_cancel_says_how_far_it_came(
+    replicas: Replicas, runner: Program
+) -> None:
+    """Repeating the command cancels the rest."""
+    async with Fabric(replicas[0], "nobody-cancels") as fabric:
+        waiting = [new_id() for _ in range(12)]
+        for job_id in waiting:
+            await fabric.create(job_id)
+        command = ("jobs", "cancel", "--job-type", "nobody-cancels", "--yes")
+        at = {"FABRIC_JOBS_GRPC_ADDRESS": replicas[0].ready["grpc"]}
+        async with start(*command, "--rate", "1", environment=at) as slow:
+            # The third is cancelled after the answers about two have been counted.
+            while (await fabric.state(waiting[2])).json()["status"] != "Cancelled":
+                await asyncio.sleep(0.05)
+            slow.process.send_signal(signal.SIGINT)
+            stopped = await slow.wait()
+        rest = await run(*command, "--rate", "1000", environment=at)
+        states = [(await fabric.state(job_id)).json()["status"] for job_id in waiting]
+
+    done = int(stopped.stdout[0].split()[0])
+    assert stopped.exit_code == 130
+    assert 2 <= done < 12
+    assert f"Stopped after {done} of 12 jobs. Repeating the command is safe." in stopped.stderr
+    # The last job's cancel may have been applied without its answer.
+    assert rest.stdout in ([f"{12 - done} cancelled"], [f"{11 - done} cancelled"])
+    assert rest.exit_code == 0
+    assert states == ["Cancelled"] * 12
 
 
 async def test_get_shows_a_job_with_its_payload(replicas: Replicas, runner: Program) -> None:

@@ -49,9 +49,15 @@ async def names(secured: SecuredKafka, topic: str) -> dict[str, str]:
     names = {
         "fabric.jobs.events": topic,
         "fabric.jobs.heartbeats": f"{topic}.heartbeats",
+        "fabric.jobs.controls": f"{topic}.controls",
         "default": f"pool-{uuid.uuid4()}",
     }
-    await create_topics(secured.bootstrap_servers, topic, names["fabric.jobs.heartbeats"])
+    await create_topics(
+        secured.bootstrap_servers,
+        topic,
+        names["fabric.jobs.heartbeats"],
+        names["fabric.jobs.controls"],
+    )
     return names
 
 
@@ -60,6 +66,7 @@ def settings(names: Mapping[str, str]) -> dict[str, str]:
     return {
         "FABRIC_JOBS_EVENTS_TOPIC": names["fabric.jobs.events"],
         "FABRIC_JOBS_HEARTBEATS_TOPIC": names["fabric.jobs.heartbeats"],
+        "FABRIC_JOBS_CONTROLS_TOPIC": names["fabric.jobs.controls"],
         "FABRIC_JOBS_POOL": names["default"],
     }
 
@@ -209,12 +216,16 @@ async def test_facade_creates_topics_with_the_create_acl_alone(
     names = {
         "fabric.jobs.events": topic,
         "fabric.jobs.heartbeats": f"{topic}.beats",
+        "fabric.jobs.controls": f"{topic}.paused",
         "default": "x",
     }
     making = as_user(secured, names, "facade") | {"FABRIC_JOBS_CREATE_TOPICS": "true"}
     secured.allow(*documented(names))
     told = await _ended("facade", making)
-    creates = [Acl("facade", "Create", "topic", name) for name in (topic, f"{topic}.beats")]
+    creates = [
+        Acl("facade", "Create", "topic", name)
+        for name in (topic, f"{topic}.beats", f"{topic}.paused")
+    ]
     secured.allow(*documented(names), *creates)
 
     assert f"does not allow this program Create on topic {topic}. Allow it: " in told

@@ -1,8 +1,11 @@
 """Offers of jobs that Kafka did not bring to a free executor."""
 
 import asyncio
+import re
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from fabric_jobs.runtime.kafka.partitions import partition_of
@@ -12,6 +15,7 @@ from tests.support.programs import (
     HANDLERS,
     PARTITIONS,
     Fabric,
+    Program,
     await_content,
     executor,
     facade,
@@ -61,6 +65,78 @@ async def test_jobs_behind_a_full_executor_are_run_by_the_others(
     assert sorted(journal.read_text().split()[::2]) == sorted([filling, *waiting])
 
 
+async def count_offers(replica: Program) -> float:
+    """The offers that the facade has made, by its metrics."""
+    async with httpx.AsyncClient() as client:
+        page = (await client.get(f"http://{replica.ready['http'].split('/')[2]}/metrics")).text
+    found = re.search(r"^fabric_jobs_offers_total (\S+)$", page, re.M)
+    assert found
+    return float(found[1])
+
+
+async def test_job_behind_a_full_executor_starts_elsewhere_within_a_second(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The other executor's slot counts as free again when its last report is accepted.
+
+    Its heartbeats are 5 seconds apart. The jobs come one by one, two on each partition.
+    """
+    journal, go = tmp_path / "journal", tmp_path / "go"
+    one_slot = environment | {"FABRIC_JOBS_SLOTS": "1"}
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "journaled") as fabric,
+        status_api(one) as status,
+        executor(HANDLERS, one, **one_slot),
+    ):
+        filling = new_id()
+        await fabric.create(filling, {"journal": str(journal), "until": str(go)})
+        await await_content(journal)
+        async with executor(HANDLERS, one, **one_slot):
+            waits = []
+            for number in [*range(PARTITIONS)] * 2:
+                await fabric.create(job_id := new_id_on(number), {"journal": str(journal)})
+                await fabric.until(job_id, "Completed")
+                job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+                waits.append(job.start_time.ToMicroseconds() - job.create_time.ToMicroseconds())
+            offers = await count_offers(one)
+            go.touch()
+            await fabric.until(filling, "Completed")
+
+    print(f"waits in us: {sorted(waits)}, offers: {offers}")
+    assert offers >= 2
+    # A machine under load may delay one of them.
+    assert sorted(waits)[-2] < 1_000_000
+
+
+async def test_jobs_on_the_fast_path_are_not_offered(environment: dict[str, str]) -> None:
+    """Neither one by one nor in a burst that is longer than the patience of offers."""
+    async with (
+        facade(**environment) as one,
+        Fabric(one, "quick") as fabric,
+        executor(HANDLERS, one, **environment),
+        executor(HANDLERS, one, **environment),
+    ):
+        burst = [new_id() for _ in range(400)]
+        await asyncio.gather(*map(fabric.create, burst))
+        for job_id in burst:
+            await fabric.until(job_id, "Completed", within_s=60)
+        for _ in range(20):
+            await fabric.create(job_id := new_id())
+            await fabric.until(job_id, "Completed")
+        offers = await count_offers(one)
+
+    print(f"offers: {offers}")
+    assert offers <= len(burst) / 100
+
+
+async def read_offers(stream: Any) -> list[pb.Offer]:
+    """Reads up to the next response with offers; a heartbeat may be answered by an empty one."""
+    while not (offers := list((await stream.read()).offers)):
+        pass
+    return offers
+
+
 async def test_executor_without_kafka_runs_offered_jobs(environment: dict[str, str]) -> None:
     """An offer has all that a run needs, and is answered by an ordinary claim."""
     async with (
@@ -79,7 +155,7 @@ async def test_executor_without_kafka_runs_offered_jobs(environment: dict[str, s
             )
         )
         async with asyncio.timeout(30):
-            (offer,) = (await stream.read()).offers
+            (offer,) = await read_offers(stream)
             claim = pb.Claim(
                 entry_id=1, job_id=job_id, attempt=offer.job.attempt, record=offer.record
             )
@@ -132,9 +208,11 @@ async def test_executor_is_offered_no_more_jobs_than_free_slots(
         )
         await stream.write(pb.SessionRequest(hello=hello, heartbeat=pb.Heartbeat(free_slots=2)))
         async with asyncio.timeout(30):
-            first = list((await stream.read()).offers)
+            first = await read_offers(stream)
+            while len(first) < 2:  # a job is offered half a second after its create
+                first += await read_offers(stream)
             await stream.write(pb.SessionRequest(heartbeat=pb.Heartbeat(free_slots=5)))
-            second = list((await stream.read()).offers)
+            second = await read_offers(stream)
         await stream.done_writing()
 
     assert [offer.job.job_type for offer in first] == ["by-hand"] * 2

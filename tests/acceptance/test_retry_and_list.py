@@ -97,6 +97,8 @@ async def test_retried_job_runs_the_same_content_under_a_new_id(
     assert {answer.job.create_time.ToDatetime() for answer in (first, *more, again)} == {
         new.job.create_time.ToDatetime()
     }
+    assert (before.job.replaced_by, after.job.replaced_by) == ("", new_job_id)
+    after.job.replaced_by = ""
     assert after.job == before.job
     assert new.payload == before.payload
     assert new.job.status == pb.JOB_INSTANCE_STATUS_COMPLETED

@@ -68,6 +68,10 @@ class AnyFacade(FoldedJobs):
         assert heartbeats.decode(heartbeats.encode(heartbeat)) == heartbeat
         self.beats += 1
 
+    def served_kinds(self) -> Any:
+        """Returns the job types that the roster's executors serve."""
+        return self.roster.served_kinds()
+
     def executors(self) -> Sequence[Any]:
         """Returns the executors of the roster."""
         return self.roster.executors()
@@ -83,7 +87,9 @@ class Server:
 
     async def _start(self) -> None:
         facade: Any = self.facade
-        self._rpc = RpcServer(facade, facade.replica, facade, lambda: True, "127.0.0.1", 0, None)
+        self._rpc = RpcServer(
+            facade, facade.replica, facade, facade.job_types, lambda: True, "127.0.0.1", 0, None
+        )
         await self._rpc.start()
         self._channel = grpc.aio.insecure_channel(self._rpc.address)
         self._stub: Any = JobStatusServiceStub(self._channel)  # type: ignore[no-untyped-call]

@@ -64,6 +64,9 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "ListJobs": lambda stub: stub.ListJobs(pb.ListJobsRequest()),
     "WatchJobs": _watch,
     "ListExecutors": lambda stub: stub.ListExecutors(pb.ListExecutorsRequest()),
+    "ListJobTypes": lambda stub: stub.ListJobTypes(pb.ListJobTypesRequest()),
+    "PauseJobType": lambda stub: stub.PauseJobType(pb.PauseJobTypeRequest()),
+    "ResumeJobType": lambda stub: stub.ResumeJobType(pb.ResumeJobTypeRequest()),
     "CancelJob": lambda stub: stub.CancelJob(pb.CancelJobRequest(job_id="no GUID")),
     "RetryJob": lambda stub: stub.RetryJob(pb.RetryJobRequest(job_id="no GUID")),
 }
@@ -95,7 +98,8 @@ async def test_call_is_allowed_if_and_only_if_the_client_has_a_role_of_the_metho
 
     if role in ROLES[method]:
         # The facade has no jobs, so some calls end with the service's own error.
-        assert refused is None or error_info(refused).reason in {"JOB_NOT_FOUND", "INVALID_JOB_ID"}
+        own = {"JOB_NOT_FOUND", "INVALID_JOB_ID", "INVALID_REASON", "JOB_TYPE_NOT_FOUND"}
+        assert refused is None or error_info(refused).reason in own
     else:
         assert refused is not None
         assert refused.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -1,4 +1,4 @@
-"""`WatchJobs` on a real socket, with a client that is too slow."""
+"""`WatchJobs` on a real socket: with a client that is too slow, and without any event."""
 
 import asyncio
 import uuid
@@ -10,19 +10,22 @@ import pytest
 
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
 from fabric_jobs.facade.replica import Change, StoredJob
-from fabric_jobs.facade.rpc import RpcServer, service
+from fabric_jobs.facade.rpc import RpcServer, server, service
 from fabric_jobs.facade.rpc.service import MAX_WATCH_BACKLOG
+from fabric_jobs.runtime import channels
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
+from tests.support.controls import open_controls
 from tests.support.lifecycle import request
 from tests.support.rpc_kit import error_info
 
 
 class FakeReplica:
-    """A replica that has listeners and no jobs."""
+    """A replica that has listeners and no jobs; it also stands for the job types."""
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
+        self.controls = open_controls()
 
     def apply(self, offset: int) -> None:
         """Tells the listeners that another job was accepted."""
@@ -34,6 +37,12 @@ class FakeReplica:
             listener(Change(event, StoredJob(job, 3, offset, 0)))
 
 
+#: The client's library pings once a second at most.
+PING_MS = 1000
+#: Seconds of an idle watch: a server refuses the third ping that comes too soon.
+IDLE_S = 5
+
+
 async def read_into(seen: list[int], watch: Any) -> None:
     """Appends the offset of each event's position, until the watch ends."""
     while response := await watch.read():
@@ -43,7 +52,7 @@ async def read_into(seen: list[int], watch: Any) -> None:
 async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resume_from() -> None:
     """The error names the offset after the last event sent. No event before it is missing."""
     replica: Any = FakeReplica()
-    rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:
@@ -74,7 +83,7 @@ async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(
     """Few large events fill the memory as much as many small ones."""
     monkeypatch.setattr(service, "MAX_WATCH_BACKLOG_BYTES", 1000)
     replica: Any = FakeReplica()
-    rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:
@@ -97,7 +106,7 @@ async def test_watch_above_the_bound_of_a_replica_is_refused_until_another_ends(
     """The error says what to do."""
     monkeypatch.setattr(service, "MAX_WATCHES", 1)
     replica: Any = FakeReplica()
-    rpc = RpcServer(replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:
@@ -117,3 +126,58 @@ async def test_watch_above_the_bound_of_a_replica_is_refused_until_another_ends(
 
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert error_info(raised.value).reason == "TOO_MANY_WATCHES"
+
+
+async def watch_idle(rpc: RpcServer, ping_ms: int) -> asyncio.Task[Any]:
+    """Watches for `IDLE_S` without an event, and returns the read that waits or has failed."""
+    options = [
+        ("grpc.keepalive_time_ms", ping_ms),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    async with grpc.aio.insecure_channel(rpc.address, options) as channel:
+        watch = JobStatusServiceStub(channel).WatchJobs(pb.WatchJobsRequest())  # type: ignore[no-untyped-call]
+        await watch.read()
+        read = asyncio.create_task(watch.read())
+        await asyncio.wait({read}, timeout=IDLE_S)
+        if read.done():
+            return read
+        watch.cancel()
+        await asyncio.wait({read})
+    return read
+
+
+async def test_idle_watch_outlives_the_pings_that_the_server_accepts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same pings end the watch where the server accepts fewer: so the server's option works.
+
+    The server's interval is shortened to half of the client's, as it is in production.
+    """
+    ends: dict[int, asyncio.Task[Any]] = {}
+    for interval_ms in (PING_MS // 2, 100 * PING_MS):
+        keepalive = [
+            (name, interval_ms if "ping_interval" in name else value)
+            for name, value in server.OPTIONS
+        ]
+        monkeypatch.setattr(server, "OPTIONS", keepalive)
+        replica: Any = FakeReplica()
+        rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+        await rpc.start()
+        try:
+            ends[interval_ms] = await watch_idle(rpc, PING_MS)
+        finally:
+            await rpc.stop()
+
+    alive, refused = ends.values()
+    assert alive.cancelled()
+    error: Any = refused.exception()
+    assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "Too many pings")
+
+
+def test_server_accepts_the_pings_of_this_project_s_clients() -> None:
+    """The bound leaves room for a ping that comes early."""
+    options = dict(channels.SERVER_KEEPALIVE_OPTIONS)
+    bound_ms = options["grpc.http2.min_ping_interval_without_data_ms"]
+    assert bound_ms == channels.MIN_PING_INTERVAL_S * 1000
+    assert channels.MIN_PING_INTERVAL_S * 2 <= channels.PING_INTERVAL_S

@@ -21,4 +21,5 @@ class Cluster(Struct, frozen=True):
             "FABRIC_JOBS_KAFKA_BROKER": self.broker.name,
             "FABRIC_JOBS_EVENTS_TOPIC": topic,
             "FABRIC_JOBS_HEARTBEATS_TOPIC": f"{topic}.heartbeats",
+            "FABRIC_JOBS_CONTROLS_TOPIC": f"{topic}.controls",
         }

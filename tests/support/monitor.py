@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from fabric_jobs.contract import events, heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
+from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import (
     Claim,
@@ -30,10 +31,11 @@ from fabric_jobs.facade.lifecycle import (
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.monitor import Monitor, MonitorAccess, MonitorRole
 from fabric_jobs.facade.observability.health import ReplicaHealth
-from fabric_jobs.facade.replica import Identity, Replica, Store, StoredJob
+from fabric_jobs.facade.replica import Filter, Identity, Replica, Store, StoredJob
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import Secret
+from tests.support.controls import open_controls
 
 READER, OPERATOR = "a reader's secret", "an operator's secret"
 EXECUTOR = "5e1f0c7a-3b1d-4c55-9a51-2f8f0f0a6a11"
@@ -48,6 +50,9 @@ class FoldedJobs:
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
         self.replica = Replica(store)
         self.roster = Roster(cast("Any", None), "/facade/m", 30.0, record_time=False)
+        self.controls = open_controls()
+        jobs: Any = self
+        self.job_types = JobTypes(jobs, self.replica, self.roster, self.controls)
         #: How long before the current time the next events happen.
         self.age = timedelta()
         self._offset = 0
@@ -58,6 +63,12 @@ class FoldedJobs:
     async def read(self, job_id: str) -> StoredJob | None:
         """Returns the job."""
         return self.replica.get(job_id)
+
+    async def list(
+        self, which: Filter, limit: int, before: tuple[int, str] | None
+    ) -> tuple[Sequence[StoredJob], dict[int, int]]:
+        """Returns the jobs that match, and no positions."""
+        return await self.replica.list(which, limit, before), {}
 
     async def execute(self, command: Command) -> StoredJob:
         """Returns the job after the command."""
@@ -183,6 +194,7 @@ def make_monitor(
         cast("Any", fold),
         fold.replica,
         fold.roster,
+        fold.job_types,
         health or FixedHealth(),
     )
     return monitor, monitor.mount_on(_refuse)

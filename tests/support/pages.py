@@ -41,7 +41,6 @@ TESTS = {
     "pytest": "tests/unit/cli/commands/test_new.py",
     "python": "tests/unit/docs/test_commands.py",
     "source": "tests/unit/docs/test_commands.py",
-    "xargs": "tests/unit/docs/test_cli_page.py",
 }
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 _COMMAND = re.compile(r"^\$ (.*; do\n(?:.*\n)*?  done|.*)\n((?:(?!\$ ).*\n)*)", re.M)

@@ -9,11 +9,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.rpc import RpcSecurity, RpcServer
 from fabric_jobs.runtime.channels import open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.certificates import Authority, Certificate
+from tests.support.controls import open_controls
 
 GUID = "0F9D2C3E-5B7A-4C1D-8E6F-A0B1C2D3E4F5"
 START, END = Timestamp(seconds=1_800_000_000), Timestamp(seconds=1_800_000_060)
@@ -47,6 +49,21 @@ class EmptyFacade:
         """Returns no jobs and no positions."""
         return [], {}
 
+    async def freshen(self) -> None:
+        """Does nothing."""
+
+    async def replacements(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Returns no jobs."""
+        return {}
+
+    async def unfinished_types(self) -> Sequence[Any]:
+        """Returns no job types."""
+        return []
+
+    def served_kinds(self) -> frozenset[Any]:
+        """Returns no job types."""
+        return frozenset()
+
     def executors(self) -> Sequence[Any]:
         """Returns no executors."""
         return []
@@ -58,7 +75,8 @@ async def serve(
 ) -> AsyncIterator[RpcServer]:
     """Runs the server of an empty facade on a free port."""
     facade: Any = EmptyFacade()
-    rpc = RpcServer(facade, facade, facade, ready, "127.0.0.1", 0, security)
+    job_types = JobTypes(facade, facade, facade, open_controls())
+    rpc = RpcServer(facade, facade, facade, job_types, ready, "127.0.0.1", 0, security)
     await rpc.start()
     try:
         yield rpc

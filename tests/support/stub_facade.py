@@ -1,6 +1,6 @@
 """A facade's gRPC API on a loopback socket, whose answers a test chooses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -69,7 +69,7 @@ class StubFacade(JobStatusServiceServicer):
     def __init__(self) -> None:
         self.requests: list[Any] = []
         self.answer: Callable[[Any], Any] = lambda request: None
-        self.watches: list[list[pb.WatchJobsResponse]] = []
+        self.watches: list[Iterable[pb.WatchJobsResponse]] = []
         self.address = ""
 
     def run(self, *arguments: str) -> Result:
@@ -85,6 +85,7 @@ class StubFacade(JobStatusServiceServicer):
             _abort(context, failure)
 
     ListJobs = ListExecutors = CancelJob = RetryJob = GetJob
+    ListJobTypes = PauseJobType = ResumeJobType = GetJob
 
     def WatchJobs(  # noqa: N802 - gRPC's spelling
         self, request: pb.WatchJobsRequest, context: Any
@@ -92,7 +93,10 @@ class StubFacade(JobStatusServiceServicer):
         """Streams the next of the watches, and ends it as a facade that stops does."""
         self.requests.append(request)
         yield pb.WatchJobsResponse()
-        yield from self.watches.pop(0)
+        try:
+            yield from self.watches.pop(0)
+        except Failure as failure:
+            context.abort(failure.code, failure.message)
 
 
 def _abort(context: Any, failure: Failure) -> NoReturn:

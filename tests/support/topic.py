@@ -51,17 +51,20 @@ class Topic:
         return position < ends[partition.partition]
 
 
-async def create_topics(servers: str, events_topic: str, heartbeats_topic: str) -> None:
-    """Create both topics as a facade that may create them does at its start."""
+async def create_topics(
+    servers: str, events_topic: str, heartbeats_topic: str, controls_topic: str
+) -> None:
+    """Create the topics as a facade that may create them does at its start."""
     settings = FacadeSettings(
         kafka_bootstrap_servers=servers,
         events_topic=events_topic,
         heartbeats_topic=heartbeats_topic,
+        controls_topic=controls_topic,
         events_partitions=PARTITIONS,
         create_topics=True,
     )
-    for spec in (topics.events(settings), topics.heartbeats(settings)):
-        await Log(settings, spec).connect()
+    for make_spec in (topics.events, topics.heartbeats, topics.controls):
+        await Log(settings, make_spec(settings)).connect()
 
 
 @asynccontextmanager

@@ -1,11 +1,16 @@
 """The entry point of `fabric-jobs`, which reports a missing extra in one line."""
 
+import os
 import sys
+
+#: The variable from which gRPC reads the level of its own log lines, when it is imported.
+_GRPC_LOG_LEVEL = "GRPC_VERBOSITY"
 
 
 def main() -> None:
     """Runs the command line. Exits with code 1 if the packages of the extra `cli` are missing."""
     try:
+        _silence_grpc()
         from fabric_jobs.cli.main import main as command_line
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -16,6 +21,21 @@ def main() -> None:
             "Install it from a checkout or a wheel: pip install 'PATH[cli]'."
         )
     command_line()
+
+
+def _silence_grpc() -> None:
+    """Imports gRPC without its own log lines, which would break a progress bar on the terminal.
+
+    Does nothing if the user has set gRPC's variable. The variable is removed again, so that the
+    programs that a command starts keep their gRPC log lines.
+    """
+    if _GRPC_LOG_LEVEL in os.environ:
+        return
+    os.environ[_GRPC_LOG_LEVEL] = "NONE"
+    try:
+        import grpc  # noqa: F401 - imported for its effect: it reads the variable
+    finally:
+        del os.environ[_GRPC_LOG_LEVEL]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from fabric_jobs.cli.commands.check import check_command
 from fabric_jobs.cli.commands.demo import demo_command
 from fabric_jobs.cli.commands.dev import dev_command
 from fabric_jobs.cli.commands.executors import executors
+from fabric_jobs.cli.commands.job_types import job_types
 from fabric_jobs.cli.commands.jobs import jobs
 from fabric_jobs.cli.commands.new import new_command
 from fabric_jobs.cli.commands.submit import submit_command
@@ -26,6 +27,7 @@ for _command in (
     token_command,
     check_command,
     jobs,
+    job_types,
     executors,
 ):
     main.add_command(_command)

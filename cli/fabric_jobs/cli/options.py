@@ -1,15 +1,22 @@
 """Options that several commands share, and the types of their values."""
 
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import click
 
 from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT
 from fabric_jobs.cli.dev.defaults import GRPC_ADDRESS, ISSUER_ADDRESS
+from fabric_jobs.cli.errors import InputError
+from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.wire import STATUSES, time_to_proto
 from fabric_jobs.runtime.settings import SettingsError, host_port
-from fabric_jobs.runtime.times import parse_time
+from fabric_jobs.runtime.times import format_time, parse_time
+from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,3 +88,88 @@ tenant_option = click.option(
     help="The id of the tenant.",
 )
 job_id_argument = click.argument("job_id", type=click.UUID)
+
+
+def job_type_arguments(command: F) -> F:
+    """Adds the arguments `ITEM_TYPE` and `JOB_TYPE`."""
+    return click.argument("item_type")(click.argument("job_type")(command))
+
+
+def job_filter_options(command: F) -> F:
+    """Adds the filters of jobs, and gives them to the command as one `filters`.
+
+    An empty `filters` means that the user typed none.
+    """
+
+    @wraps(command)
+    def call(
+        *arguments: Any,
+        statuses: tuple[str, ...],
+        job_type: str,
+        item_type: str,
+        workspace: UUID | None,
+        item: UUID | None,
+        since: datetime | None,
+        until: datetime | None,
+        exhausted: bool,
+        **others: Any,
+    ) -> Any:
+        if since and until and since >= until:
+            raise InputError("--since must be a time before --until.")
+        filters = pb.ListJobsRequest(
+            statuses=[STATUSES[JobInstanceStatus(status)] for status in statuses],
+            job_type=job_type,
+            item_type=item_type,
+            workspace_id=str(workspace or ""),
+            item_id=str(item or ""),
+            exhausted=exhausted,
+            start_create_time=time_to_proto(since),
+            end_create_time=time_to_proto(until),
+        )
+        return command(*arguments, filters=filters, **others)
+
+    for option in reversed(_FILTERS):
+        call = option(call)
+    return cast("F", call)
+
+
+def format_filters(context: click.Context) -> str:
+    """Returns the filters of this call as they can be typed again."""
+    words = list[str]()
+    for option in context.command.params:
+        values = context.params.get(str(option.name))
+        if option.name not in _FILTER_NAMES or not values:
+            continue
+        for value in values if isinstance(values, tuple) else (values,):
+            words.append(option.opts[0])
+            if isinstance(value, datetime):
+                words.append(format_time(value))
+            elif value is not True:
+                words.append(str(value))
+    return shlex.join(words)
+
+
+_FILTERS = (
+    click.option(
+        "--status",
+        "statuses",
+        type=click.Choice([*map(str, JobInstanceStatus)], case_sensitive=False),
+        multiple=True,
+        metavar="STATUS",
+        help=f"Only jobs with this status: {', '.join(JobInstanceStatus)}. May be repeated.",
+    ),
+    click.option("--job-type", metavar="TYPE", default="", help="Only jobs of this type."),
+    click.option("--item-type", metavar="TYPE", default="", help="Only jobs of this item type."),
+    click.option("--workspace", type=click.UUID, help="Only jobs in this workspace."),
+    click.option("--item", type=click.UUID, help="Only jobs on this item."),
+    click.option("--since", type=Time(), help="Only jobs created since this time, such as 2h."),
+    click.option("--until", type=Time(), help="Only jobs created before this time."),
+    click.option(
+        "--exhausted",
+        is_flag=True,
+        help="Only jobs whose attempts have all failed, and that no other job has replaced.",
+    ),
+)
+_FILTER_NAMES = frozenset(
+    {"statuses", "job_type", "item_type", "workspace", "item", "since", "until", "exhausted"}
+)

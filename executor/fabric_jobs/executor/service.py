@@ -43,7 +43,8 @@ async def serve(
         executor_id=executor_id,
         pool=settings.pool,
         job_types=[
-            pb.JobType(item_type=item_type, job_type=job_type) for item_type, job_type in handlers
+            pb.JobType(item_type=item_type, job_type=job_type, slots=handler.slots or 0)
+            for (item_type, job_type), handler in handlers.items()
         ],
         slots=settings.slots,
     )

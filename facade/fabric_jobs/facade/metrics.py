@@ -60,6 +60,10 @@ LEASES_LOST = REGISTRY.counter(
     "fabric_jobs_leases_lost_total",
     "Runs that this facade took from executors that were silent for a lease.",
 )
+OFFERS = REGISTRY.counter(
+    "fabric_jobs_offers_total",
+    "Waiting jobs that this facade offered to an executor, because none had claimed them.",
+)
 START_SECONDS = REGISTRY.histogram(
     "fabric_jobs_start_seconds",
     "Time from a job's acceptance to its first start.",
@@ -110,6 +114,7 @@ READY = REGISTRY.gauge("fabric_jobs_ready", "1 if this facade is ready for reque
 # Prometheus sees a counter grow only if its series was there before.
 LOST_RACES.add(0)
 LEASES_LOST.add(0)
+OFFERS.add(0)
 for _reason in RequeueReason:
     REDISPATCHES.add(0, _reason)
 

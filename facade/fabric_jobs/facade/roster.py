@@ -88,6 +88,10 @@ class Roster:
         alive = [last for last in self._executors.values() if last.time >= since]
         return sorted(alive, key=lambda last: (last.heartbeat.pool, last.heartbeat.executor_id))
 
+    def served_kinds(self) -> frozenset[JobKind]:
+        """The kinds of jobs that those executors have handlers for."""
+        return frozenset(kind for last in self.executors() for kind in last.heartbeat.job_kinds)
+
     def last_served(self, kind: JobKind) -> datetime | None:
         """The time of the last heartbeat of an executor with a handler for this kind of job."""
         return self._last_served.get(kind)

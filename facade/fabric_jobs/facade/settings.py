@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from fabric_jobs.contract.controls import CONTROLS_TOPIC
 from fabric_jobs.contract.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.runtime.settings import (
@@ -52,7 +53,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     grpc_executors: tuple[str, ...] = ()
     #: Certificate names of readers: they may get, list and watch jobs, and list executors.
     grpc_readers: tuple[str, ...] = ()
-    #: Certificate names of operators: they may do what readers may, and cancel and retry jobs.
+    #: Certificate names of operators: they may do what readers may, cancel and retry jobs, and
+    #: pause and resume job types.
     grpc_operators: tuple[str, ...] = ()
     #: The part of the URL before Fabric's own paths.
     base_path: UrlPath = "/workload"
@@ -65,6 +67,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     events_partitions: Annotated[int, Meta(ge=1)] = 24
     #: The topic of the heartbeats of executors and facades.
     heartbeats_topic: Topic = HEARTBEATS_TOPIC
+    #: The topic of the operators' controls, such as paused job types.
+    controls_topic: Topic = CONTROLS_TOPIC
     #: The keys of record codes, as `id:base64` entries of 32 bytes or more, with commas or line
     #: breaks between them. All facades need the same keys, and no other program needs any. Without
     #: keys, a facade takes every record.
@@ -133,8 +137,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: The token with which readers sign in to the monitor, of 16 characters or more.
     monitor_reader_token: Secret | None = None
     #: The token with which operators sign in, of 16 characters or more. Operators may also cancel
-    #: jobs. Without either token nobody signs in, every visitor is an operator, and the HTTP
-    #: address must be on loopback.
+    #: jobs, and pause and resume job types. Without either token nobody signs in, every visitor is
+    #: an operator, and the HTTP address must be on loopback.
     monitor_operator_token: Secret | None = None
     #: The address of a trace, for the monitor's links. If empty, the monitor shows trace ids only.
     monitor_trace_url: TraceUrl = ""

@@ -302,6 +302,9 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     #: Whether the job failed because all attempts that its policy allows have failed. A retry may
     #: succeed then. It is false after a permanent error or a missed deadline.
     exhausted: bool = False
+    #: The final job whose content this job starts again, and whose place it takes; a job instance
+    #: id.
+    retry_of: ShortText | None = None
 
     @property
     def held(self) -> bool:

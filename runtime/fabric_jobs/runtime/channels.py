@@ -1,4 +1,4 @@
-"""gRPC channels from a client to a facade, in plain text or with mutual TLS."""
+"""gRPC channels from a client to a facade, with or without mutual TLS, and their keepalive."""
 
 import ssl
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """The command line as a whole: its version, bad input, its imports, and its missing extra."""
 
 import builtins
+import os
 import subprocess
 import sys
 from typing import Any
@@ -79,3 +80,39 @@ def test_missing_module_of_this_package_is_a_python_error(monkeypatch: pytest.Mo
     fail_import(monkeypatch, "fabric_jobs.cli.nonsense")
     with pytest.raises(ModuleNotFoundError):
         __main__.main()
+
+
+#: gRPC logs that it can't bind this address, which belongs to no machine.
+BIND_IN_VAIN = """
+import asyncio, contextlib, grpc, os
+async def bind():
+    with contextlib.suppress(RuntimeError):
+        grpc.aio.server().add_insecure_port("192.0.2.1:1")
+asyncio.run(bind())
+print(os.environ.get("GRPC_VERBOSITY"))
+"""
+SILENCE = "from fabric_jobs.cli.__main__ import _silence_grpc\n_silence_grpc()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "level", "logged"),
+    [
+        (BIND_IN_VAIN, None, True),
+        (SILENCE + BIND_IN_VAIN, None, False),
+        (SILENCE + BIND_IN_VAIN, "ERROR", True),
+    ],
+    ids=["without the command", "in the command", "where the user sets the level"],
+)
+def test_grpc_s_own_log_lines_are_silent_in_the_command(
+    code: str, level: str | None, logged: bool
+) -> None:
+    """They would break a progress bar. The programs that the command starts keep their level."""
+    environment = {name: text for name, text in os.environ.items() if name != "GRPC_VERBOSITY"}
+    if level:
+        environment["GRPC_VERBOSITY"] = level
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+
+    assert ("add_port" in done.stderr) is logged
+    assert done.stdout == f"{level}\n"

@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
 #: Every command line on any page that runs `fabric-jobs`.
-LINES = [one.command for one in find_commands("fabric-jobs", "xargs")]
+LINES = [one.command for one in find_commands("fabric-jobs")]
 
 
 def commands(command: click.Command = main, name: str = "fabric-jobs") -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ from fabric_jobs.facade.lifecycle import (
     next_deadline,
 )
 from fabric_jobs.facade.log import Record
-from fabric_jobs.facade.monitor.pages import TimelineView
+from fabric_jobs.facade.monitor.pages import StateView, TimelineView
 from fabric_jobs.facade.monitor.render import Renderer
 from fabric_jobs.facade.monitor.timeline import Timeline, row_of
 from fabric_jobs.facade.replica import Change, Filter, Identity, Replica, Store
@@ -121,7 +121,7 @@ def test_any_event_is_folded_stored_listed_and_read_back(values: list[bytes]) ->
             store.backlog().result()
             assert stored
             state = stored.job.state
-            replica.queued_jobs([JobKind(state.item_type, state.job_type)], now, 10)
+            replica.queued_jobs([JobKind(state.item_type, state.job_type)], now, timedelta(), 10)
             replica.due_job_ids(now, 10)
             replica.held_runs()
 
@@ -202,7 +202,7 @@ def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:
         job = changes[-1].stored.job
         state_response(job)
         msgspec.json.decode(state_response(job).body)
-        renderer.render_part("state", job)
+        renderer.render_part("state", StateView(job, "", None))
         renderer.render_part("timeline", TimelineView(timeline.rows, "", job.job_id))
         got = pb.GetJobResponse(job=job_to_proto(job), payload=job.payload)
         print_all(events_table(history), jobs_table([got.job]), job_table(got))

@@ -1,5 +1,8 @@
 """How a command authenticates as Fabric: with tokens of the local issuer, or without tokens."""
 
+import getpass
+import os
+import socket
 from collections.abc import AsyncGenerator
 
 import httpx
@@ -68,3 +71,12 @@ async def fetch_headers(authority: str, **query: str) -> dict[str, str]:
             "`fabric-jobs dev`, or name another issuer with --authority."
         ) from error
     return headers
+
+
+def operator_name() -> str:
+    """Returns the user and the machine of this process, for the record of what operators change."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a user without a name
+        user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -13,7 +13,11 @@ from google.rpc.status_pb2 import Status
 from fabric_jobs.cli.clients.limits import TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.cli.run import run_or_exit
-from fabric_jobs.runtime.channels import connection_advice, facade_tls, open_channel
+from fabric_jobs.runtime.channels import (
+    connection_advice,
+    facade_tls,
+    open_channel,
+)
 from fabric_jobs.runtime.settings import ClientSettings, SettingsError, from_env
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -85,6 +89,30 @@ class StatusApi:
         answer: pb.ListExecutorsResponse = await self._answer(call)
         return answer.executors
 
+    async def job_types(self) -> Sequence[pb.JobTypeState]:
+        """Returns the job types, sorted by item type and job type."""
+        call = self._stub.ListJobTypes(pb.ListJobTypesRequest(), timeout=self._timeout_s)
+        answer: pb.ListJobTypesResponse = await self._answer(call)
+        return answer.job_types
+
+    async def pause_job_type(
+        self, item_type: str, job_type: str, reason: str, by: str
+    ) -> pb.JobTypeState:
+        """Pauses the job type, and returns it."""
+        request = pb.PauseJobTypeRequest(
+            item_type=item_type, job_type=job_type, reason=reason, requested_by=by
+        )
+        call = self._stub.PauseJobType(request, timeout=self._timeout_s)
+        answer: pb.PauseJobTypeResponse = await self._answer(call)
+        return answer.job_type
+
+    async def resume_job_type(self, item_type: str, job_type: str, by: str) -> pb.JobTypeState:
+        """Resumes the job type, and returns it."""
+        request = pb.ResumeJobTypeRequest(item_type=item_type, job_type=job_type, requested_by=by)
+        call = self._stub.ResumeJobType(request, timeout=self._timeout_s)
+        answer: pb.ResumeJobTypeResponse = await self._answer(call)
+        return answer.job_type
+
     async def cancel(self, job_id: str) -> pb.Job:
         """Cancels the job, and returns it."""
         request = pb.CancelJobRequest(job_id=job_id)
@@ -106,10 +134,17 @@ class StatusApi:
         `UnavailableError` if the facade stops.
         """
         call = self._stub.WatchJobs(pb.WatchJobsRequest(job_id=job_id))
+        began = False
         try:
             async for event in call:
+                began = True
                 yield event
         except grpc.aio.AioRpcError as error:
+            if began and error.code() is grpc.StatusCode.UNAVAILABLE and not _reason(error):
+                raise UnavailableError(
+                    f"The connection to the facade at {self.address} broke: {error.details()}. "
+                    "Watch again."
+                ) from error
             raise self._error(error) from error
         finally:
             call.cancel()

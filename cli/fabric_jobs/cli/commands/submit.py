@@ -18,6 +18,7 @@ from fabric_jobs.cli.options import authority_option, grpc_option, tenant_option
 from fabric_jobs.cli.output.outcome import report_outcome
 from fabric_jobs.cli.output.progress_bar import ProgressBar
 from fabric_jobs.cli.run import INTERRUPTED, run
+from fabric_jobs.contract.jobs import JobInstanceStatus
 
 POLL_S = 0.5
 #: Seconds that a call for the progress may take; the next poll of the status waits for the call.
@@ -100,16 +101,34 @@ async def _submit(
 async def _wait(fabric: Fabric, job: JobInstance, grpc: str) -> JobInstanceState:
     """Shows a progress bar until the job ends, and returns the final state.
 
-    The progress comes from the gRPC API, because Fabric's HTTP state has no field for it.
+    The progress comes from the gRPC API, because Fabric's HTTP state has no field for it. So does
+    the hint why no executor can start the job.
     """
     async with StatusApi(grpc, PROGRESS_TIMEOUT_S) as api:
         with ProgressBar() as bar:
+            # Most jobs start before the second poll, so the first one asks for no hint.
+            asks_for_hint = is_first = True
             async for state in fabric.states(job, POLL_S):
                 bar.set_status(state.status)
-                if bar.visible:
+                if state.status is JobInstanceStatus.NOT_STARTED:
+                    if asks_for_hint and not is_first:
+                        asks_for_hint = await _show_hint(api, job, bar)
+                    is_first = False
+                elif bar.visible:
                     with suppress(StatusApiError):
                         bar.set_progress((await api.get(job.job_id)).job)
     return state
+
+
+async def _show_hint(api: StatusApi, job: JobInstance, bar: ProgressBar) -> bool:
+    """Shows why no executor can start the job. Returns whether to ask again later."""
+    try:
+        hint = (await api.get(job.job_id)).job.hint
+    except StatusApiError:
+        return False
+    if hint:
+        bar.note(hint)
+    return not hint
 
 
 def _parse_payload(payload: str | None) -> Raw | None:

@@ -64,10 +64,14 @@ def detail(job: pb.Job) -> str:
             words.append(f"next at {format_time(job.due_time)}")
         case JobPhase.RUNNING if job.HasField("progress"):
             words.append(progress_line(job.progress.fraction, job.progress.message))
-    if job.exhausted:
+    if job.exhausted and not job.replaced_by:
         words.append("exhausted")
+    if job.replaced_by:
+        words.append(f"replaced by {job.replaced_by}")
     if job.phase == pb.JOB_PHASE_WAITING or job.status == pb.JOB_INSTANCE_STATUS_FAILED:
         words.append(shorten(f"{job.error.error_code}: {job.error.message}"))
+    if job.hint:
+        words.append(job.hint)
     return ", ".join(words)
 
 
@@ -86,6 +90,8 @@ def _properties(got: pb.GetJobResponse) -> Iterator[tuple[str, str | Text]]:
     yield "job", job.job_id
     yield "status", status_text(job)
     yield "phase", PHASE_NAMES[job.phase]
+    if job.hint:
+        yield "waits", job.hint
     failures = f", {job.failures} failed" if job.failures else ""
     yield "attempt", f"{job.attempt}{failures}{', exhausted' if job.exhausted else ''}"
     yield "tenant", job.tenant_id
@@ -95,6 +101,7 @@ def _properties(got: pb.GetJobResponse) -> Iterator[tuple[str, str | Text]]:
     yield "job type", job.job_type
     yield "invoked", job.invoke_type
     for name, value in (
+        ("replaced by", job.replaced_by),
         ("executor", job.executor_id),
         ("activity id", job.activity_id),
         ("request id", job.request_id),

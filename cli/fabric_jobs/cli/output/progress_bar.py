@@ -1,4 +1,4 @@
-"""A progress bar for one job, on the terminal."""
+"""Progress bars on the terminal: of one job, and of a number of items."""
 
 from types import TracebackType
 from typing import Self
@@ -6,12 +6,14 @@ from typing import Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 from fabric_jobs.runtime.text import one_line
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -48,6 +50,10 @@ class ProgressBar:
     ) -> None:
         self._bar.stop()
 
+    def note(self, text: str) -> None:
+        """Prints a line on stderr, above the bar."""
+        self._bar.console.print(Text(one_line(text)), soft_wrap=True)
+
     def set_status(self, status: str) -> None:
         """Shows the job's status."""
         self._bar.update(self._task, description=status)
@@ -57,3 +63,31 @@ class ProgressBar:
         if job.HasField("progress"):
             message = one_line(job.progress.message)
             self._bar.update(self._task, total=1, completed=job.progress.fraction, message=message)
+
+
+class CountBar:
+    """A bar on stderr that counts the items that are done. Without a terminal nothing is shown."""
+
+    def __init__(self, description: str, total: int) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(description, total=total)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self) -> None:
+        """Counts one more item."""
+        self._bar.advance(self._task)

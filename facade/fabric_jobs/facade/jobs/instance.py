@@ -70,4 +70,7 @@ def retry_request(job: Job, new_job_id: str) -> Request:
         payload=job.payload,
         definition=job.definition,
         traceparent=tracing.current_traceparent(),
+        # On the new job, because a final job takes no further event. One append says both that the
+        # new job exists and whose place it takes, so no failure comes in between.
+        retry_of=job.job_id,
     )

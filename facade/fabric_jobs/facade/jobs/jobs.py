@@ -104,8 +104,13 @@ class Jobs:
         for _ in range(MAX_ROUNDS):
             decision, stored = self._decide(command, read_to)
             if isinstance(decision, Refusal) and not (decision.conclusive or caught_up):
-                if read_to is None or isinstance(command, ReportStopped):
-                    # A stopped run names its grant, and the cancel comes later on the log.
+                if (
+                    read_to is None
+                    or isinstance(command, ReportStopped)
+                    or decision.reason is Reason.PAUSED
+                ):
+                    # A stopped run names its grant, and the cancel comes later on the log. A claim
+                    # names its dispatch, and a grant before the pause comes later on the log.
                     await self._log.read_to_end()
                 else:
                     await self._log.read_to(partition, read_to)

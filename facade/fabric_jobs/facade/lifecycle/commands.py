@@ -1,9 +1,12 @@
 """The commands that change a job. `decide` turns each into an event, or into a reason for none."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from msgspec import Struct
 
+from fabric_jobs.contract.controls import JobTypeControl
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import ErrorResponse, Policy, Progress
 
 
@@ -34,6 +37,8 @@ class Request(Struct, frozen=True, kw_only=True):
     activity_id: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    #: The final job whose content is started again; None for a job that Fabric requested.
+    retry_of: str | None = None
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -45,6 +50,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     dispatch_id: str
     policy: Policy
     traceparent: str | None = None
+    #: The job types of which no attempt is granted now.
+    paused: Collection[JobKind] = frozenset()
 
 
 class ReportProgress(Struct, frozen=True, kw_only=True):
@@ -126,6 +133,8 @@ class FailUnstarted(Struct, frozen=True, kw_only=True):
     job_id: str
     #: When an executor with a handler for the job last sent a heartbeat; None if none ever did.
     last_served: datetime | None = None
+    #: The pause of the job's type; None if the type is not paused.
+    pause: JobTypeControl | None = None
 
 
 class TimeOutRun(Struct, frozen=True, kw_only=True):

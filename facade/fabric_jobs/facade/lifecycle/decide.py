@@ -4,6 +4,7 @@ from msgspec import UNSET
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import EventData
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, JobState
 from fabric_jobs.facade.lifecycle.commands import (
     Claim,
@@ -60,6 +61,7 @@ def _decide_request(job: Job | None, command: Request, stamp: Stamp) -> Decision
         request_hash=command.request_hash,
         activity_id=command.activity_id,
         request_id=command.request_id,
+        retry_of=command.retry_of,
         create_time=stamp.time,
         status=JobInstanceStatus.NOT_STARTED,
         phase=TABLE[None][events.Requested],
@@ -95,6 +97,9 @@ def _decide_claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
     if command.attempt < state.attempt or state.phase is not JobPhase.QUEUED:
         return Refusal(Reason.SUPERSEDED, conclusive=True)
+    if JobKind(state.item_type, state.job_type) in command.paused:
+        # Not conclusive: the executor may repeat a claim whose grant is not read here yet.
+        return Refusal(Reason.PAUSED, conclusive=False)
     return follow(
         job,
         events.Started,

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     NOT_FINAL = "the job is not final"
     SUPERSEDED = "the attempt is over, or a later one was dispatched"
     GRANTED_TO_ANOTHER = "the attempt was granted to another executor"
+    PAUSED = "the job type is paused"
     NOT_DISPATCHED = "the job's log holds no such dispatch"
     NOT_CANCELLED = "nobody asked to cancel the job, so the run can't have stopped for a cancel"
 

@@ -1,6 +1,6 @@
 """Decides the commands that a replica gives when a job's deadline has come."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from fabric_jobs.contract import failures
 from fabric_jobs.contract.events import RequeueReason
@@ -48,7 +48,7 @@ def _fail_unstarted(job: Job, command: FailUnstarted, stamp: Stamp) -> Decision:
             job,
             stamp,
             status=JobInstanceStatus.FAILED,
-            error=_unstarted_error(job, command.last_served),
+            error=_unstarted_error(job, command),
         )
     return Settled(job)
 
@@ -59,10 +59,18 @@ def _expire(job: Job, stamp: Stamp) -> Decision:
     return end(job, stamp, **failures.expiry_changes(job.state))
 
 
-def _unstarted_error(job: Job, last_served: datetime | None) -> ErrorResponse:
+def _unstarted_error(job: Job, command: FailUnstarted) -> ErrorResponse:
     """The error of a job that no executor started, and what an operator can do about it."""
     kind = f"{job.state.item_type} {job.state.job_type}"
-    if last_served is None:
+    pause, last_served = command.pause, command.last_served
+    if pause:
+        by = f" by {pause.by}" if pause.by else ""
+        reason = f" ({pause.reason})" if pause.reason else ""
+        why = (
+            f"because {kind} was paused at {pause.time:%H:%M:%S} UTC{by}{reason}. Resume the job "
+            "type, and retry the job"
+        )
+    elif last_served is None:
         why = f"and none with a handler for {kind} sent a heartbeat. Start one"
     else:
         why = (
@@ -71,7 +79,7 @@ def _unstarted_error(job: Job, last_served: datetime | None) -> ErrorResponse:
         )
     minutes = START_DEADLINE // timedelta(minutes=1)
     return ErrorResponse(
-        error_code="JobNotStarted",
+        error_code="JobTypePaused" if pause else "JobNotStarted",
         message=f"No executor took the job within {minutes} minutes, {why}.",
         source=ErrorSource.SYSTEM,
         is_permanent=False,

@@ -25,10 +25,11 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     #: Whether a topic with another number of partitions is refused, because the partition of a key
     #: follows from the number.
     exact_partitions: bool
-    #: The shortest retention that is accepted, in milliseconds.
-    min_retention_ms: int
-    #: The retention of a topic that is created here, in milliseconds.
-    retention_ms: int
+    #: The shortest retention that is accepted, in milliseconds; None for a compacted topic, which
+    #: keeps the last record of each key.
+    min_retention_ms: int | None
+    #: The retention of a topic that is created here, in milliseconds; None if it is compacted.
+    retention_ms: int | None
     #: The size of the largest record, in bytes.
     max_record_bytes: int
     #: Whether a missing topic is created here.
@@ -80,10 +81,13 @@ async def _count_partitions(
 
 
 def _new_topic_config(spec: TopicSpec) -> dict[str, str]:
-    return {
+    cleanup = {
         "cleanup.policy": "delete",
         "retention.ms": str(spec.retention_ms),
         "retention.bytes": "-1",
+    }
+    return {
+        **({"cleanup.policy": "compact"} if spec.retention_ms is None else cleanup),
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(max(spec.max_record_bytes, 1_048_588)),
         "unclean.leader.election.enable": "false",
@@ -166,7 +170,27 @@ async def _find_config_faults(
 
 def _requirements(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]]:
     """For each configuration: whether a value is valid, the value to set, and the reason."""
-    retention, size = spec.min_retention_ms, spec.max_record_bytes
+    size = spec.max_record_bytes
+    return {
+        **_cleanup_requirements(spec),
+        "message.timestamp.type": (
+            lambda value: value == "LogAppendTime",
+            "LogAppendTime",
+            "the time of a record must be the broker's",
+        ),
+        "max.message.bytes": (
+            lambda value: int(value) >= size,
+            str(size),
+            f"the largest record, {size} bytes, must always fit",
+        ),
+    }
+
+
+def _cleanup_requirements(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str, str]]:
+    retention = spec.min_retention_ms
+    if retention is None:
+        why = "deletion by age would lose what operators have set"
+        return {"cleanup.policy": (lambda value: value == "compact", "compact", why)}
     return {
         "cleanup.policy": (
             lambda value: value == "delete",
@@ -182,15 +206,5 @@ def _requirements(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bool], str
             lambda value: int(value) == -1,
             "-1",
             "deletion by size would lose records of living jobs",
-        ),
-        "message.timestamp.type": (
-            lambda value: value == "LogAppendTime",
-            "LogAppendTime",
-            "the time of a record must be the broker's",
-        ),
-        "max.message.bytes": (
-            lambda value: int(value) >= size,
-            str(size),
-            f"the largest record, {size} bytes, must always fit",
         ),
     }

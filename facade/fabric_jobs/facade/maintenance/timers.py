@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import JobKind, Run
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import (
@@ -58,6 +59,7 @@ class Timers:
         jobs: Jobs,
         replica: Replica,
         roster: Roster,
+        controls: Controls,
         leases: Leases,
         attention: Attention,
         lease_s: float,
@@ -65,6 +67,7 @@ class Timers:
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
+        self._controls = controls
         self._leases = leases
         self._attention = attention
         self._lease_s = lease_s
@@ -105,7 +108,7 @@ class Timers:
         return job.state.held and not self._leases.is_listed_since(run, deadline.time)
 
     async def _fire(self, stored: StoredJob, deadline: JobDeadline) -> None:
-        command, state = self._add_last_served(deadline.command, stored.job), stored.job.state
+        command, state = self._explain(deadline.command, stored.job), stored.job.state
         with (
             bind_ids(
                 job=stored.job.job_id, ActivityId=state.activity_id, RequestId=state.request_id
@@ -119,12 +122,13 @@ class Timers:
             else:
                 log.info("%s: the job is %s", type(command).__name__, stored.job.state.phase)
 
-    def _add_last_served(self, command: Command, job: Job) -> Command:
-        """Adds to `FailUnstarted` when an executor for the job was last alive."""
+    def _explain(self, command: Command, job: Job) -> Command:
+        """Adds to `FailUnstarted` when an executor for the job was last alive, and the pause."""
         if not isinstance(command, FailUnstarted):
             return command
         kind = JobKind(job.state.item_type, job.state.job_type)
-        return replace(command, last_served=self._roster.last_served(kind))
+        last_served, pause = self._roster.last_served(kind), self._controls.paused.get(kind)
+        return replace(command, last_served=last_served, pause=pause)
 
 
 def _began(job: Job, deadline: JobDeadline) -> datetime | None:

@@ -10,6 +10,7 @@ ADVICE_BY_CODE = {
     "payload type.",
     "JobNotStarted": "Look at the page Executors: does an executor have a handler for this job "
     "type, and a free slot?",
+    "JobTypePaused": "Resume the job type on the page Job types, then run the job again.",
     "RunTimedOut": "Find out what the handler waited for, or raise its run timeout.",
     "JobExpired": "No job may take longer. Split the work into several jobs.",
     "ExecutorLost": "Find out how this executor ended: it was killed, ran out of memory, or lost "

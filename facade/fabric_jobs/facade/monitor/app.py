@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.monitor.access import MonitorAccess
 from fabric_jobs.facade.monitor.errors import ErrorPages
@@ -41,13 +42,14 @@ class Monitor:
         jobs: Jobs,
         replica: Replica,
         roster: Roster,
+        job_types: JobTypes,
         health: ReplicaHealth,
         accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
     ) -> None:
         """`accepts` returns whether a record of the topic has the code that the facade requires."""
         renderer = Renderer(settings.monitor_trace_url, signed_in=not access.is_open)
         guards = Guards(access)
-        data = MonitorData(replica, roster, health)
+        data = MonitorData(replica, roster, job_types, health)
         self._live = LiveUpdates(replica, renderer.render_part)
         history = HistoryReader(settings, accepts)
         pages = page_routes(jobs, data, history, self._live, renderer, guards)

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 
 from msgspec.structs import replace
 
+from fabric_jobs.facade.controls import JobTypes, JobTypeState, start_hint
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.query import Query
 from fabric_jobs.facade.monitor.timeline import MAX_ROWS, HistoryReader, Row, Timeline, row_of
@@ -68,9 +69,12 @@ class Summary(NamedTuple):
 class MonitorData:
     """What pages show: the replica's jobs and their counts, the executors, and warnings."""
 
-    def __init__(self, replica: Replica, roster: Roster, health: ReplicaHealth) -> None:
+    def __init__(
+        self, replica: Replica, roster: Roster, job_types: JobTypes, health: ReplicaHealth
+    ) -> None:
         self.replica = replica
         self.roster = roster
+        self.job_types = job_types
         self._health = health
         self._backlog = Backlog(Counter(), Counter(), None)
         self._counted_at = -math.inf
@@ -91,6 +95,12 @@ class MonitorData:
             free_slots=sum(executor.free_slots for executor in executors),
         )
 
+    def start_hints(self, jobs: Sequence[Job]) -> Mapping[str, str]:
+        """Returns by job id why no executor can start the job now; other jobs are left out."""
+        served, paused = self.roster.served_kinds(), self.job_types.controls.paused
+        hints = {job.job_id: start_hint(job, served, paused) for job in jobs}
+        return {job_id: hint for job_id, hint in hints.items() if hint}
+
     def warnings(self) -> Sequence[str]:
         """Returns why this replica's data may be old; an empty list if they are not."""
         return self._health.unready_reasons(MAX_AGE_S)
@@ -106,6 +116,10 @@ class JobList(NamedTuple):
     older: str | None
     #: Whether filters are set.
     filtered: bool
+    #: The job that took a job's place, by the id of the latter.
+    replaced: Mapping[str, str]
+    #: Why no executor can start a job now, by the job's id.
+    hints: Mapping[str, str]
 
 
 class JobsPage(Page):
@@ -136,7 +150,7 @@ class JobsPage(Page):
         return {
             "warnings": self._data.warnings(),
             "summary": await self._data.summary(),
-            "list": self._list,
+            "list": self._list and self._with_hints(self._list),
         }
 
     def note_change(self, change: Change) -> bool:
@@ -144,8 +158,12 @@ class JobsPage(Page):
         self._changed = self._changed or self._concerns(change.stored.job)
         return self._changed
 
+    def _with_hints(self, listed: JobList) -> JobList:
+        """Adds the hints, which may change although no job does."""
+        return listed._replace(hints=self._data.start_hints(listed.jobs))
+
     def _concerns(self, job: Job) -> bool:
-        if self._shown is None or job.job_id in self._shown:
+        if self._shown is None or {job.job_id, job.state.retry_of} & self._shown:
             return True
         place, before = cursor_of(job), self.query.before
         is_on_page = (before is None or place < before) and (self._end is None or place > self._end)
@@ -164,6 +182,8 @@ class JobsPage(Page):
             newest=query.url_query(None) if query.before else None,
             older=query.url_query(page.end) if page.end else None,
             filtered=bool(query.typed),
+            replaced=await replica.replacements([job.job_id for job in jobs if job.final]),
+            hints={},
         )
 
 
@@ -191,6 +211,40 @@ class ExecutorsPage(Page):
             "summary": await self._data.summary(),
             "executors": ExecutorsView(executors[:MAX_EXECUTORS], len(executors) - MAX_EXECUTORS),
         }
+
+
+class JobTypesView(NamedTuple):
+    """The job types, and whether the viewer may pause and resume them."""
+
+    states: Sequence[JobTypeState]
+    operator: bool
+
+
+class JobTypesPage(Page):
+    """The job types."""
+
+    template = "job_types.html"
+
+    def __init__(self, data: MonitorData, *, operator: bool) -> None:
+        """`operator` says whether the viewer may pause and resume job types."""
+        self._data = data
+        self._operator = operator
+
+    async def load_parts(self) -> Mapping[str, object]:
+        """Returns the warnings, the summary and the job types."""
+        return {
+            "warnings": self._data.warnings(),
+            "summary": await self._data.summary(),
+            "job_types": JobTypesView(await self._data.job_types.list(), self._operator),
+        }
+
+
+class StateView(NamedTuple):
+    """A job, why no executor can start it now, and the job that took its place."""
+
+    job: Job
+    hint: str
+    replaced_by: str | None
 
 
 class TimelineView(NamedTuple):
@@ -232,16 +286,21 @@ class JobPage(Page):
                 self._timeline.add(row)
             self._new_rows.clear()
         timeline = self._timeline
+        job_ids = [self.job.job_id] if self.job.final else []
+        replaced = await self._data.replica.replacements(job_ids)
+        hint = self._data.start_hints([self.job]).get(self.job.job_id, "")
         cancellable = self._operator and not self.job.final and not self.job.state.cancel_time
         return {
             "warnings": self._data.warnings(),
-            "state": self.job,
+            "state": StateView(self.job, hint, replaced.get(self.job.job_id)),
             "actions": self.job.job_id if cancellable else None,
             "timeline": TimelineView(timeline.rows, timeline.note, self.job.job_id),
         }
 
     def note_change(self, change: Change) -> bool:
         """Keeps an event of this job for the timeline."""
+        if change.stored.job.state.retry_of == self.job.job_id:
+            return True
         if change.stored.job.job_id != self.job.job_id:
             return False
         # A row, because an event holds a payload, and there may be many events.

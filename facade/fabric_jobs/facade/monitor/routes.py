@@ -1,6 +1,7 @@
-"""The routes of the pages, of their streams, and of the cancel of a job."""
+"""The routes of the pages, of their streams, and of what operators change."""
 
 import logging
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,14 +12,24 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 
+from fabric_jobs.contract.controls import MAX_REASON_CHARS
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.topics import canonical_job_id
+from fabric_jobs.facade.controls import JobTypeState, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor.access import MonitorRole
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.live import LiveUpdates
-from fabric_jobs.facade.monitor.pages import ExecutorsPage, JobPage, JobsPage, MonitorData, Page
+from fabric_jobs.facade.monitor.pages import (
+    ExecutorsPage,
+    JobPage,
+    JobsPage,
+    JobTypesPage,
+    MonitorData,
+    Page,
+)
 from fabric_jobs.facade.monitor.query import Query, QueryError
 from fabric_jobs.facade.monitor.render import PATH, Renderer
 from fabric_jobs.facade.monitor.timeline import HistoryReader
@@ -26,6 +37,9 @@ from fabric_jobs.facade.replica import JOB_RETENTION
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.monitor")
+
+#: Who pauses or resumes a job type here: the monitor's operators share one token.
+_BY = "an operator at the monitor"
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -67,6 +81,16 @@ def page_routes(
         operator = guards.role(request) is MonitorRole.OPERATOR
         return JobPage(data, history, stored, operator=operator)
 
+    def job_types_page(request: AnyRequest) -> JobTypesPage:
+        return JobTypesPage(data, operator=guards.role(request) is MonitorRole.OPERATOR)
+
+    async def change_job_type(change: Awaitable[JobTypeState]) -> Redirect:
+        try:
+            await change
+        except UnknownJobTypeError as error:
+            raise HTTPException(str(error), status_code=404) from None
+        return Redirect(f"{PATH}/job-types", status_code=303)
+
     @get("/")
     async def show_jobs(request: AnyRequest) -> Response[str]:
         query = _parse_query(request)
@@ -85,6 +109,28 @@ def page_routes(
     @get("/executors/live")
     async def watch_executors(request: AnyRequest) -> ServerSentEvent:
         return stream(request, ExecutorsPage(data))
+
+    @get("/job-types")
+    async def show_job_types(request: AnyRequest) -> Response[str]:
+        return await render(job_types_page(request), f"{PATH}/job-types/live")
+
+    @get("/job-types/live")
+    async def watch_job_types(request: AnyRequest) -> ServerSentEvent:
+        return stream(request, job_types_page(request))
+
+    @post("/job-types/pause")
+    async def pause_job_type(request: AnyRequest) -> Redirect:
+        sent = await request.form()
+        kind, reason = _kind_of(sent), str(sent.get("reason", "")).strip()
+        if not 0 < len(reason) <= MAX_REASON_CHARS:
+            message = f"A reason of 1 to {MAX_REASON_CHARS} characters is required."
+            raise HTTPException(message, status_code=400)
+        return await change_job_type(data.job_types.pause(kind, reason, _BY))
+
+    @post("/job-types/resume")
+    async def resume_job_type(request: AnyRequest) -> Redirect:
+        kind = _kind_of(await request.form())
+        return await change_job_type(data.job_types.resume(kind, _BY))
 
     @get("/find")
     async def find_job(request: AnyRequest) -> Redirect:
@@ -122,6 +168,10 @@ def page_routes(
         watch_jobs,
         show_executors,
         watch_executors,
+        show_job_types,
+        watch_job_types,
+        pause_job_type,
+        resume_job_type,
         find_job,
         show_job,
         show_events,
@@ -144,3 +194,7 @@ def _parse_job_id(job_id: str) -> str:
         raise HTTPException(
             f"{job_id!r} is not a job id: a job id is a GUID.", status_code=400
         ) from None
+
+
+def _kind_of(form: Mapping[str, object]) -> JobKind:
+    return JobKind(str(form.get("item_type", "")), str(form.get("job_type", "")))

@@ -46,19 +46,23 @@ CREATE TABLE jobs (
   job_type TEXT NOT NULL,
   status TEXT NOT NULL,
   exhausted INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
   queued_us INTEGER,
   due_us INTEGER,
   executor_id TEXT,
   attempt INTEGER NOT NULL,
   last_offset INTEGER NOT NULL,
+  retry_of TEXT,
   job BLOB NOT NULL
 );
 CREATE INDEX jobs_by_first ON jobs (partition, first_ms);
-CREATE INDEX jobs_queued ON jobs (item_type, job_type, queued_us) WHERE queued_us IS NOT NULL;
+CREATE INDEX jobs_queued ON jobs (item_type, job_type, priority, queued_us)
+  WHERE queued_us IS NOT NULL;
 CREATE INDEX jobs_by_due ON jobs (due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (executor_id) WHERE executor_id IS NOT NULL;
 CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE {UNFINISHED};
 CREATE INDEX jobs_by_status ON jobs (status, created_us) WHERE status <> 'Completed';
+CREATE INDEX jobs_by_retry ON jobs (retry_of) WHERE retry_of IS NOT NULL;
 CREATE INDEX jobs_exhausted ON jobs (created_us) WHERE exhausted = 1;
 """
 #: The indexes that contain every job, which only lists use.

@@ -23,7 +23,8 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     item_type: str = ""
     workspace_id: str = ""
     item_id: str = ""
-    #: Whether to select only jobs that failed because their policy allows no further attempt.
+    #: Whether to select only jobs that failed because their policy allows no further attempt, and
+    #: whose place no other job has taken.
     exhausted: bool = False
     #: Selects jobs that were accepted at this time or later.
     start_create_time: Timestamp | None = None
@@ -31,7 +32,7 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     end_create_time: Timestamp | None = None
 
     def fits(self, job: Job) -> bool:
-        """Whether the job matches every field."""
+        """Whether the job matches every field; it can't tell whether another job took its place."""
         state = job.state
         wanted = (
             (self.job_type, state.job_type),
@@ -58,6 +59,10 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             # finds them as fast, and already in order.
             terms.append(f"+{_one_of('status', self.statuses)}")
             values += self.statuses
+        if self.exhausted:
+            terms.append(
+                "NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.retry_of = jobs.job_id)"
+            )
         if self.start_create_time:
             terms.append("created_us >= ?")
             values.append(microseconds(self.start_create_time))

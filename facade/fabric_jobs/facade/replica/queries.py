@@ -2,14 +2,19 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.replica import rows
 from fabric_jobs.facade.replica.database import UNFINISHED
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.stored_job import StoredJob
+
+#: SQLite before 3.32 takes at most 999 values in a query.
+MAX_VALUES = 900
 
 
 class Backlog(NamedTuple):
@@ -20,6 +25,16 @@ class Backlog(NamedTuple):
     queued: Counter[str]
     #: When the oldest job that has not started was accepted; None if all have started.
     not_started_since: datetime | None
+
+
+class UnfinishedType(NamedTuple):
+    """The jobs of one type that are not final and have the same status."""
+
+    kind: JobKind
+    status: JobInstanceStatus
+    jobs: int
+    #: When the oldest of them was accepted.
+    oldest_create_time: datetime
 
 
 def find_jobs(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, StoredJob]:
@@ -56,6 +71,20 @@ def list_jobs(
     return [rows.stored_job(*row) for row in found]
 
 
+def find_replacements(db: sqlite3.Connection, job_ids: Sequence[str]) -> Mapping[str, str]:
+    """The id of the newest job that took the place of each of these jobs; others are left out."""
+    found: dict[str, str] = {}
+    for portion in range(0, len(job_ids), MAX_VALUES):
+        ids = job_ids[portion : portion + MAX_VALUES]
+        places = ", ".join("?" * len(ids))
+        found |= db.execute(
+            f"SELECT retry_of, job_id FROM jobs WHERE retry_of IN ({places}) "  # noqa: S608
+            "ORDER BY created_us",
+            ids,
+        ).fetchall()
+    return found
+
+
 def count_backlog(db: sqlite3.Connection) -> Backlog:
     """Counts the jobs that are not final; an index answers each query without reading rows."""
     # The index of statuses contains no completed jobs. SQLite uses it only if a query says so too.
@@ -74,3 +103,21 @@ def count_backlog(db: sqlite3.Connection) -> Backlog:
     ).fetchone()
     since = None if oldest_us is None else datetime.fromtimestamp(oldest_us / 1e6, UTC)
     return Backlog(Counter(dict(by_status)), queued, since)
+
+
+def count_unfinished_types(db: sqlite3.Connection) -> Sequence[UnfinishedType]:
+    """Counts the jobs that are not final, by type and status; reads the rows of those jobs only."""
+    found = db.execute(
+        "SELECT item_type, job_type, status, count(*), min(created_us) "  # noqa: S608
+        f"FROM jobs WHERE {UNFINISHED} AND status <> 'Completed' "
+        "GROUP BY item_type, job_type, status"
+    )
+    return [
+        UnfinishedType(
+            JobKind(item_type, job_type),
+            JobInstanceStatus(status),
+            count,
+            datetime.fromtimestamp(oldest_us / 1e6, UTC),
+        )
+        for item_type, job_type, status, count, oldest_us in found
+    ]

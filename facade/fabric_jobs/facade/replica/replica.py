@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import starmap
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.facade.lifecycle import MAX_LIFE, Verdict, fold
 from fabric_jobs.facade.log import Checkpoint, Record
 from fabric_jobs.facade.replica.filter import Filter
-from fabric_jobs.facade.replica.queries import Backlog
+from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
 from fabric_jobs.runtime.telemetry.summaries import LogSummary
@@ -94,17 +94,27 @@ class Replica:
         return self._store.unfinished.due_job_ids(now, limit)
 
     def queued_jobs(
-        self, kinds: Sequence[JobKind], before: datetime, limit: int
+        self, kinds: Collection[JobKind], now: datetime, min_wait: timedelta, limit: int
     ) -> Sequence[StoredJob]:
-        """At most `limit` jobs that wait for a claim, the longest first.
+        """At most `limit` jobs that wait for a claim, in the order in which they should start.
 
-        Only jobs of these kinds that were dispatched at the time `before` or earlier.
+        Only jobs of these kinds that have waited for `min_wait` at the time `now`.
         """
-        return self._store.unfinished.queued_jobs(kinds, before, limit)
+        return self._store.unfinished.queued_jobs(kinds, now, min_wait, limit)
 
     async def backlog(self) -> Backlog:
         """The numbers of jobs that are not final, as of the call."""
         return await asyncio.wrap_future(self._store.backlog())
+
+    async def replacements(self, job_ids: Sequence[str]) -> Mapping[str, str]:
+        """The id of the job that took the place of each of these jobs; others are left out."""
+        if not job_ids:
+            return {}
+        return await asyncio.wrap_future(self._store.replacements(job_ids))
+
+    async def unfinished_types(self) -> Sequence[UnfinishedType]:
+        """The numbers of jobs that are not final, by type and status, as of the call."""
+        return await asyncio.wrap_future(self._store.unfinished_types())
 
     def held_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""

@@ -6,7 +6,8 @@ from itertools import chain
 
 import msgspec
 
-from fabric_jobs.contract.jobs import JobPhase
+from fabric_jobs.contract.dispatch_order import DEFAULT_PRIORITIES
+from fabric_jobs.contract.jobs import InvokeType, JobPhase
 from fabric_jobs.facade.lifecycle import Job, next_deadline
 from fabric_jobs.facade.replica.filter import created_us, microseconds
 from fabric_jobs.facade.replica.stored_job import StoredJob
@@ -18,7 +19,8 @@ _DECODER = msgspec.msgpack.Decoder(Job)
 STORED_JOB_COLUMNS = "job, partition, last_offset, first_ms"
 _COLUMNS = (
     "job_id, partition, first_ms, created_us, tenant_id, workspace_id, item_id, item_type, "
-    "job_type, status, exhausted, queued_us, due_us, executor_id, attempt, last_offset, job"
+    "job_type, status, exhausted, priority, queued_us, due_us, executor_id, attempt, last_offset, "
+    "retry_of, job"
 )
 #: The columns that change during a job's life.
 _CHANGING_COLUMNS = (
@@ -83,10 +85,12 @@ def _row(stored: StoredJob) -> tuple[str | int | bytes | None, ...]:
         # Plain types: for a subclass such as an enum, sqlite3 looks for an adapter each time.
         str(state.status),
         int(state.exhausted),
+        DEFAULT_PRIORITIES[InvokeType.parse(state.invoke_type)],
         microseconds(queued) if queued else None,
         microseconds(deadline.time) if deadline else None,
         holder(job),
         state.attempt,
         stored.offset,
+        state.retry_of,
         _ENCODER.encode(job),
     )

@@ -28,7 +28,15 @@ from fabric_jobs.facade.replica.database import (
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.identity import Identity
 from fabric_jobs.facade.replica.memory import NOT_IN_MEMORY, Memory
-from fabric_jobs.facade.replica.queries import Backlog, count_backlog, find_jobs, list_jobs
+from fabric_jobs.facade.replica.queries import (
+    Backlog,
+    UnfinishedType,
+    count_backlog,
+    count_unfinished_types,
+    find_jobs,
+    find_replacements,
+    list_jobs,
+)
 from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
 from fabric_jobs.facade.replica.unfinished import UnfinishedJobs
@@ -168,6 +176,14 @@ class Store:
     def backlog(self) -> Future[Backlog]:
         """The numbers of jobs that are not final."""
         return self._query(count_backlog)
+
+    def replacements(self, job_ids: Sequence[str]) -> Future[Mapping[str, str]]:
+        """The id of the job that took the place of each of these jobs; others are left out."""
+        return self._query(lambda db: find_replacements(db, job_ids))
+
+    def unfinished_types(self) -> Future[Sequence[UnfinishedType]]:
+        """The numbers of jobs that are not final, by type and status."""
+        return self._query(count_unfinished_types)
 
     def _is_expired(self, stored: StoredJob) -> bool:
         return stored.first_ms <= self._expired_ms.get(stored.partition, -1)

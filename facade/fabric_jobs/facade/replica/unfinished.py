@@ -1,14 +1,18 @@
 """Finds unfinished jobs, in the file and in memory."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from heapq import nsmallest
 from itertools import chain, islice
 from typing import Any
 
 from msgspec.structs import astuple
 
+from fabric_jobs.contract.dispatch_order import DEFAULT_PRIORITIES, OrderKey, order_key
 from fabric_jobs.contract.heartbeats import JobKind, Run
+from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.replica import rows
 from fabric_jobs.facade.replica.database import UNFINISHED
 from fabric_jobs.facade.replica.filter import microseconds
@@ -38,33 +42,40 @@ class UnfinishedJobs:
         return [*islice(chain(self._memory.due_job_ids(now), written), limit)]
 
     def queued_jobs(
-        self, kinds: Sequence[JobKind], before: datetime, limit: int
+        self, kinds: Collection[JobKind], now: datetime, min_wait: timedelta, limit: int
     ) -> Sequence[StoredJob]:
-        """At most `limit` jobs that wait for a claim, the longest first.
+        """At most `limit` jobs that wait for a claim, in the order in which they should start.
 
-        Only jobs of these kinds that were dispatched at the time `before` or earlier.
+        Only jobs of these kinds that have waited for `min_wait` at the time `now`.
         """
-        places = ", ".join(["(?, ?)"] * len(kinds))
-        found = self._current_rows(
-            f"SELECT job_id, {rows.STORED_JOB_COLUMNS} FROM jobs "  # noqa: S608 - no input in it
-            f"WHERE (item_type, job_type) IN (VALUES {places}) AND queued_us <= ? "
-            "ORDER BY queued_us",
-            *chain(*map(astuple, kinds)),
-            microseconds(before),
+        before = now - min_wait
+        written = chain.from_iterable(
+            islice(self._queued_rows(kind, priority, before), limit)
+            for kind in kinds
+            for priority in DEFAULT_PRIORITIES.values()
         )
-        with self._failure.catch():
-            written = [rows.stored_job(*row) for _, *row in islice(found, limit)]
-        unwritten = [
+        unwritten = (
             stored
             for stored in self._memory.unfinished
             if (queued := rows.queued_since(stored.job))
             and queued <= before
             and JobKind(stored.job.state.item_type, stored.job.state.job_type) in kinds
-        ]
-        longest = sorted(
-            [*written, *unwritten], key=lambda stored: rows.queued_since(stored.job) or before
         )
-        return longest[:limit]
+        return nsmallest(limit, chain(written, unwritten), key=partial(_start_order, now))
+
+    def _queued_rows(self, kind: JobKind, priority: int, before: datetime) -> Iterator[StoredJob]:
+        """The file's jobs of this kind and priority that wait for a claim, the longest first."""
+        found = self._current_rows(
+            f"SELECT job_id, {rows.STORED_JOB_COLUMNS} FROM jobs "  # noqa: S608 - no input in it
+            "WHERE item_type = ? AND job_type = ? AND priority = ? AND queued_us <= ? "
+            "ORDER BY queued_us",
+            *astuple(kind),
+            priority,
+            microseconds(before),
+        )
+        with self._failure.catch():
+            for _, *row in found:
+                yield rows.stored_job(*row)
 
     def held_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""
@@ -104,3 +115,14 @@ class UnfinishedJobs:
             for row in self._reader.execute(query, values):
                 if row[0] not in unwritten:
                     yield row
+
+
+def _start_order(now: datetime, stored: StoredJob) -> OrderKey:
+    """The key of a waiting job. No runs of its tenant count, because an offer has no one place."""
+    state = stored.job.state
+    return order_key(
+        dispatched_at=rows.queued_since(stored.job) or now,
+        priority=DEFAULT_PRIORITIES[InvokeType.parse(state.invoke_type)],
+        tenant_runs=0,
+        now=now,
+    )

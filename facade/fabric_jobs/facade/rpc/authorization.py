@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import grpc
 
+from fabric_jobs.contract.controls import MAX_NAME_CHARS
 from fabric_jobs.facade.rpc.errors import Context, abort
 from fabric_jobs.facade.rpc.interceptor import CallInterceptor
 from fabric_jobs.runtime.settings import variable
@@ -35,6 +36,9 @@ ROLES: Mapping[str, frozenset[RpcRole]] = {
     "ListJobs": frozenset({RpcRole.READERS, RpcRole.OPERATORS}),
     "WatchJobs": frozenset({RpcRole.READERS, RpcRole.OPERATORS}),
     "ListExecutors": frozenset({RpcRole.READERS, RpcRole.OPERATORS}),
+    "ListJobTypes": frozenset({RpcRole.READERS, RpcRole.OPERATORS}),
+    "PauseJobType": frozenset({RpcRole.OPERATORS}),
+    "ResumeJobType": frozenset({RpcRole.OPERATORS}),
     "CancelJob": frozenset({RpcRole.OPERATORS}),
     "RetryJob": frozenset({RpcRole.OPERATORS}),
 }
@@ -56,13 +60,7 @@ class AuthorizationInterceptor(CallInterceptor):
         yield
 
     async def _check(self, method: str, context: Context) -> None:
-        known = context.auth_context()
-        names = {
-            name.decode(errors="replace")
-            for kind in _NAME_KINDS
-            for name in known.get(kind, ())
-            if name
-        }
+        names = _names_of(context)
         if not names:
             await abort(
                 context,
@@ -81,3 +79,22 @@ class AuthorizationInterceptor(CallInterceptor):
                 f"{method} is not allowed to {', '.join(sorted(names))}: add a name of its "
                 f"certificate to the facade's {settings}.",
             )
+
+
+def caller_name(context: Context, given: str) -> str:
+    """The name of the caller for the record: what it says of itself, and its certificate's name."""
+    given = " ".join(given.split())
+    names = sorted(_names_of(context))
+    certificate = f"certificate {names[0]}" if names else ""
+    both = f"{given} ({certificate})" if given and certificate else given or certificate
+    return both[:MAX_NAME_CHARS]
+
+
+def _names_of(context: Context) -> set[str]:
+    known = context.auth_context()
+    return {
+        name.decode(errors="replace")
+        for kind in _NAME_KINDS
+        for name in known.get(kind, ())
+        if name
+    }

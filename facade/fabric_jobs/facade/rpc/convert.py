@@ -8,14 +8,18 @@ from fabric_jobs.contract.wire import (
     progress_to_proto,
     time_to_proto,
 )
+from fabric_jobs.facade.controls import JobTypeState
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.replica import Change
 from fabric_jobs.facade.roster import LastHeartbeat
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
-def job_to_proto(job: Job) -> pb.Job:
-    """Returns the message of a job."""
+def job_to_proto(job: Job, hint: str = "", replaced_by: str = "") -> pb.Job:
+    """Returns the message of a job.
+
+    `hint` says why no executor can start it now; `replaced_by` is the job that took its place.
+    """
     state = job.state
     return pb.Job(
         job_id=job.job_id,
@@ -42,6 +46,8 @@ def job_to_proto(job: Job) -> pb.Job:
         exhausted=state.exhausted,
         traceparent=job.traceparent or "",
         claim_traceparent=state.claim_traceparent or "",
+        hint=hint,
+        replaced_by=replaced_by,
     )
 
 
@@ -70,4 +76,20 @@ def executor_to_proto(last: LastHeartbeat) -> pb.Executor:
         slots=heartbeat.slots,
         free_slots=heartbeat.free_slots,
         heartbeat_time=time_to_proto(last.time),
+    )
+
+
+def job_type_to_proto(state: JobTypeState) -> pb.JobTypeState:
+    """Returns the message of a job type."""
+    pause = state.pause
+    return pb.JobTypeState(
+        item_type=state.kind.item_type,
+        job_type=state.kind.job_type,
+        executors=state.executors,
+        not_started=state.not_started,
+        in_progress=state.in_progress,
+        start_deadline=time_to_proto(state.start_deadline),
+        pause=pb.Pause(reason=pause.reason, by=pause.by, time=time_to_proto(pause.time))
+        if pause
+        else None,
     )

@@ -1,7 +1,10 @@
 """Decides one entry of a session, which is a claim or a report, and builds its answer."""
 
+from collections.abc import Collection
+
 from opentelemetry.trace import SpanKind
 
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.wire import (
     error_from_proto,
     policy_from_proto,
@@ -28,6 +31,7 @@ _REASONS = {
     Reason.FINAL: pb.REFUSAL_REASON_FINAL,
     Reason.SUPERSEDED: pb.REFUSAL_REASON_SUPERSEDED,
     Reason.GRANTED_TO_ANOTHER: pb.REFUSAL_REASON_GRANTED_TO_ANOTHER,
+    Reason.PAUSED: pb.REFUSAL_REASON_PAUSED,
     Reason.NOT_DISPATCHED: pb.REFUSAL_REASON_NOT_DISPATCHED,
     Reason.NOT_CANCELLED: pb.REFUSAL_REASON_NOT_CANCELLED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
@@ -41,8 +45,13 @@ _COMMANDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
 }
 
 
-async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answer:
-    """Returns the answer to a claim: granted, refused or undecided."""
+async def answer_claim(
+    jobs: Jobs, executor_id: str, claim: pb.Claim, paused: Collection[JobKind]
+) -> pb.Answer:
+    """Returns the answer to a claim: granted, refused or undecided.
+
+    `paused` are the job types of which no attempt is granted now.
+    """
     try:
         job_id, attempt = parse_attempt(claim)
         command = Claim(
@@ -52,6 +61,7 @@ async def answer_claim(jobs: Jobs, executor_id: str, claim: pb.Claim) -> pb.Answ
             dispatch_id=claim.record.event_id,
             policy=policy_from_proto(claim.policy),
             traceparent=tracing.parse_traceparent(claim.traceparent),
+            paused=paused,
         )
     except ValueError as error:
         return refuse_invalid(claim.entry_id, error)

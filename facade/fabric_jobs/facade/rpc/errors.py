@@ -9,6 +9,7 @@ from google.protobuf.any_pb2 import Any as AnyProto
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from fabric_jobs.facade.controls import UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.lifecycle import Reason
 
@@ -62,5 +63,7 @@ async def map_errors(context: Context) -> AsyncIterator[None]:
         yield
     except RefusedError as refused:
         await abort_refused(context, refused.reason)
+    except UnknownJobTypeError as error:
+        await abort(context, grpc.StatusCode.NOT_FOUND, "JOB_TYPE_NOT_FOUND", str(error))
     except UnavailableError as error:
         await abort(context, grpc.StatusCode.UNAVAILABLE, error.reason, str(error))

@@ -1,15 +1,24 @@
 """Offers jobs that no executor has claimed to executors with a free slot.
 
 Executors normally find jobs on the Kafka topic. A job can be stuck there, because its partition
-belongs to a full executor or because an offset was lost. An executor answers an offer with an
-ordinary claim, so an unnecessary offer only leads to a refused claim.
+belongs to an executor that is full or has many jobs to choose from, or because an offset was lost.
+An executor answers an offer with an ordinary claim, so an unnecessary offer only leads to a refused
+claim.
+
+Rule 1: a job is offered once it has waited for `PATIENCE`. A job that takes the fast path starts
+long before.
+Rule 2: an offer needs a slot that was free for a whole round. An executor fills a slot that is
+freed by itself, at once, where it has a job.
+Rule 3: a job that was offered is offered again, to any executor, if its claim does not come.
 """
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.facade import metrics
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.rpc.convert import job_to_proto
 from fabric_jobs.facade.rpc.session import Session
@@ -17,23 +26,28 @@ from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds between two rounds of offers.
-ROUND_INTERVAL_S = 1.0
-#: Seconds that a dispatched job waits before its first offer, and then before each further one.
-OFFER_AFTER_S = 5.0
+ROUND_INTERVAL_S = 0.1
+#: How long a dispatched job waits before its first offer.
+PATIENCE = timedelta(seconds=0.5)
 #: Bound of the payloads offered on one stream in one round, in bytes. It is below the size of a
 #: message that gRPC clients accept by default.
 MAX_ROUND_BYTES = 1024 * 1024
 
 
 class OfferLoop:
-    """Offers waiting jobs on the sessions of this replica, in one round a second."""
+    """Offers waiting jobs on the sessions of this replica, in ten rounds a second."""
 
-    def __init__(self, replica: Replica, sessions: Sessions, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        sessions: Sessions,
+        controls: Controls,
+        ready: Callable[[], bool],
+    ) -> None:
         self._replica = replica
         self._sessions = sessions
+        self._controls = controls
         self._ready = ready
-        #: When each attempt was last offered, on the monotonic clock.
-        self._offered: dict[tuple[str, int], float] = {}
 
     async def run(self) -> None:
         """Makes offers until cancelled."""
@@ -44,29 +58,55 @@ class OfferLoop:
                 self.run_round()
 
     def run_round(self) -> None:
-        """Offers each session with free slots the jobs that have waited longest."""
-        now = time.monotonic()
-        self._offered = {run: at for run, at in self._offered.items() if now - at < OFFER_AFTER_S}
-        # Those that leave offers unanswered come last, so they take no jobs from the others.
-        for session in sorted(self._sessions.open_sessions(), key=Session.count_open_offers):
-            if session.offer_room() > 0 and session.accepted_kinds:
-                self._offer_on(session, now)
-
-    def _offer_on(self, session: Session, now: float) -> None:
-        dispatched_before = datetime.now(UTC) - timedelta(seconds=OFFER_AFTER_S)
-        slots, room = session.offer_room(), MAX_ROUND_BYTES
-        # Jobs that were offered a moment ago may come first in the result.
-        limit = slots + len(self._offered)
-        for stored in self._replica.queued_jobs(session.accepted_kinds, dispatched_before, limit):
+        """Offers jobs, in the order in which they should start, while there are idle slots."""
+        sessions = self._sessions.open_sessions()
+        idle = {session: min(session.slots.idle(), session.offer_room()) for session in sessions}
+        idle = {session: slots for session, slots in idle.items() if slots > 0}
+        kinds = {kind for session in idle for kind in session.kinds if session.slots.has_room(kind)}
+        kinds -= self._controls.paused.keys()
+        if not kinds:
+            return
+        room = dict.fromkeys(idle, MAX_ROUND_BYTES)
+        waiting = self._replica.queued_jobs(
+            sorted(kinds),
+            datetime.now(UTC),
+            PATIENCE,
+            # Jobs that are claimed or offered already may come first.
+            sum(idle.values()) + sum(session.slots.undecided for session in sessions),
+        )
+        for stored in waiting:
             run = stored.job.job_id, stored.job.state.attempt
-            if run in self._offered:
+            if any(session.slots.holds(run) for session in sessions):
                 continue
-            session.offer(_offer_of(stored))
-            self._offered[run] = now
-            slots -= 1
-            room -= len(stored.job.payload) + len(stored.job.definition)
-            if not slots or room < 0:
-                return
+            if session := self._choose(idle, room, stored):
+                session.offer(_offer_of(stored))
+                metrics.OFFERS.add(1)
+                idle[session] -= 1
+                room[session] -= len(stored.job.payload) + len(stored.job.definition)
+
+    @staticmethod
+    def _choose(
+        idle: dict[Session, int], room: dict[Session, int], stored: StoredJob
+    ) -> Session | None:
+        """The session that takes the job.
+
+        Sessions that leave offers unanswered come last, so they take no jobs from the others.
+        """
+        state = stored.job.state
+        kind = JobKind(state.item_type, state.job_type)
+        able: Sequence[Session] = [
+            session
+            for session, slots in idle.items()
+            if slots > 0
+            and room[session] > 0
+            and kind in session.kinds
+            and session.slots.has_room(kind)
+        ]
+        return min(
+            able,
+            key=lambda session: (session.slots.open_offers, -idle[session]),
+            default=None,
+        )
 
 
 def _offer_of(stored: StoredJob) -> pb.Offer:

@@ -7,6 +7,7 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 from msgspec import Struct
 
+from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
@@ -30,7 +31,7 @@ GRACE_S = 5.0
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 #: Bound of the calls and streams of one connection at the same time; more wait at the client.
 MAX_STREAMS = 100
-_OPTIONS = [
+OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
     *SERVER_KEEPALIVE_OPTIONS,
@@ -53,6 +54,7 @@ class RpcServer:
         jobs: Jobs,
         replica: Replica,
         roster: Roster,
+        job_types: JobTypes,
         ready: Callable[[], bool],
         host: str,
         port: int,
@@ -63,12 +65,12 @@ class RpcServer:
         Raises `RuntimeError` if the address cannot be bound, and `OSError` or `SettingsError` if a
         TLS file cannot be used.
         """
-        sessions = Sessions(jobs, replica, roster)
-        self.offers = OfferLoop(replica, sessions, ready)
-        self._service = JobStatusService(jobs, replica, roster, sessions)
+        sessions = Sessions(jobs, replica, roster, job_types.controls)
+        self.offers = OfferLoop(replica, sessions, job_types.controls, ready)
+        self._service = JobStatusService(jobs, replica, roster, job_types, sessions)
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
-            options=_OPTIONS,
+            options=OPTIONS,
             interceptors=[InstrumentationInterceptor(), *authorization, DecodingInterceptor()],
         )
         # The generated code has no annotations.

@@ -1,18 +1,27 @@
 """The methods of `JobStatusService`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
+from fabric_jobs.contract.controls import MAX_REASON_CHARS
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.topics import canonical_job_id
+from fabric_jobs.facade.controls import JobTypes, start_hint
 from fabric_jobs.facade.jobs.instance import retry_request
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import Reason, RequestCancel, RequestRetry
+from fabric_jobs.facade.lifecycle import Job, Reason, RequestCancel, RequestRetry
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.replica.paging import cut_page
 from fabric_jobs.facade.roster import Roster
-from fabric_jobs.facade.rpc.convert import change_to_proto, executor_to_proto, job_to_proto
+from fabric_jobs.facade.rpc.authorization import caller_name
+from fabric_jobs.facade.rpc.convert import (
+    change_to_proto,
+    executor_to_proto,
+    job_to_proto,
+    job_type_to_proto,
+)
 from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid, abort_refused, map_errors
 from fabric_jobs.facade.rpc.filters import filter_of
 from fabric_jobs.facade.rpc.page_tokens import decode_page_token, encode_page_token
@@ -33,10 +42,18 @@ MAX_WATCHES = 200
 class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     """`fabric_jobs.status.v1.JobStatusService` on one replica."""
 
-    def __init__(self, jobs: Jobs, replica: Replica, roster: Roster, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        replica: Replica,
+        roster: Roster,
+        job_types: JobTypes,
+        sessions: Sessions,
+    ) -> None:
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
+        self._job_types = job_types
         self._sessions = sessions
         self._stopping = asyncio.Event()
         self._watches = 0
@@ -59,8 +76,9 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             stored = await self._jobs.read(job_id)
         if stored is None:
             await abort_refused(context, Reason.NOT_FOUND)
+        (job,) = await self._to_protos([stored.job])
         return pb.GetJobResponse(
-            job=job_to_proto(stored.job),
+            job=job,
             position=self._position(job_id),
             payload=stored.job.payload,
             definition=stored.job.definition,
@@ -83,7 +101,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             found, positions = await self._jobs.list(job_filter, size + 1, before)
         page = cut_page(found, size)
         return pb.ListJobsResponse(
-            jobs=[job_to_proto(stored.job) for stored in page.jobs],
+            jobs=await self._to_protos([stored.job for stored in page.jobs]),
             next_page_token=encode_page_token(page.end, job_filter),
             positions=[
                 pb.Position(partition=number, offset=offset) for number, offset in positions.items()
@@ -112,6 +130,33 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self, request: pb.ListExecutorsRequest, context: Context
     ) -> pb.ListExecutorsResponse:
         return pb.ListExecutorsResponse(executors=map(executor_to_proto, self._roster.executors()))
+
+    async def ListJobTypes(
+        self, request: pb.ListJobTypesRequest, context: Context
+    ) -> pb.ListJobTypesResponse:
+        states = await self._job_types.list()
+        return pb.ListJobTypesResponse(job_types=map(job_type_to_proto, states))
+
+    async def PauseJobType(
+        self, request: pb.PauseJobTypeRequest, context: Context
+    ) -> pb.PauseJobTypeResponse:
+        if not 0 < len(request.reason.strip()) <= MAX_REASON_CHARS:
+            message = f"reason must have 1 to {MAX_REASON_CHARS} characters."
+            await abort_invalid(context, "INVALID_REASON", message)
+        kind = JobKind(request.item_type, request.job_type)
+        by = caller_name(context, request.requested_by)
+        async with map_errors(context):
+            state = await self._job_types.pause(kind, request.reason.strip(), by)
+        return pb.PauseJobTypeResponse(job_type=job_type_to_proto(state))
+
+    async def ResumeJobType(
+        self, request: pb.ResumeJobTypeRequest, context: Context
+    ) -> pb.ResumeJobTypeResponse:
+        kind = JobKind(request.item_type, request.job_type)
+        by = caller_name(context, request.requested_by)
+        async with map_errors(context):
+            state = await self._job_types.resume(kind, by)
+        return pb.ResumeJobTypeResponse(job_type=job_type_to_proto(state))
 
     async def WatchJobs(
         self, request: pb.WatchJobsRequest, context: Context
@@ -168,6 +213,15 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             "events in between are on the topic, from the offsets in this error's metadata on.",
             {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
         )
+
+    async def _to_protos(self, jobs: Sequence[Job]) -> Sequence[pb.Job]:
+        """The messages of jobs, with what keeps each from its start, or took its place."""
+        served, paused = self._roster.served_kinds(), self._job_types.controls.paused
+        replaced = await self._replica.replacements([job.job_id for job in jobs if job.final])
+        return [
+            job_to_proto(job, start_hint(job, served, paused), replaced.get(job.job_id, ""))
+            for job in jobs
+        ]
 
     def _position(self, job_id: str) -> pb.Position:
         partition, offset = self._jobs.position(job_id)

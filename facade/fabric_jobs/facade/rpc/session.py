@@ -1,11 +1,12 @@
 """One executor's stream: reads claims, reports and heartbeats; sends answers and requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 from fabric_jobs.contract.heartbeats import MAX_RUNS, MAX_SLOTS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.contract.jobs import JobPhase
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import ReportProgress, is_foreign
 from fabric_jobs.facade.replica import Replica
@@ -19,6 +20,7 @@ from fabric_jobs.facade.rpc.entries import (
     refuse_invalid,
 )
 from fabric_jobs.facade.rpc.progress import ProgressThrottle
+from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, kinds_of
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Bound of one stream's entries whose answers are not decided or not sent yet. The stream holds
@@ -30,29 +32,29 @@ RUNS_PER_TURN = 250
 MAX_RESPONSE_RUNS = MAX_SLOTS
 #: Bound of the offers of one stream that are not answered by a claim yet.
 MAX_OPEN_OFFERS = 100
-#: Seconds after which an offer without a claim no longer counts.
-OFFER_EXPIRY_S = 5.0
+#: The reasons of refused reports after which the run is still the executor's.
+_KEEPING_REASONS = (pb.REFUSAL_REASON_INVALID, pb.REFUSAL_REASON_NOT_CANCELLED)
 
 
 class Session:
     """The session of one executor on one stream."""
 
-    def __init__(self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster) -> None:
+    def __init__(
+        self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster, controls: Controls
+    ) -> None:
         self.executor_id = hello.executor_id
         #: The kinds of jobs that the executor has handlers for.
-        self.kinds = _kinds_of(hello.job_types)
-        #: Those of `kinds` of which the executor takes more jobs now, by its last heartbeat.
-        self.accepted_kinds = self.kinds
+        self.kinds = kinds_of(hello.job_types)
+        self.slots = FreeSlots(hello)
         #: What of the stream was out of bounds; empty if nothing was. It ends the stream.
         self.fault = ""
-        #: How many more jobs the executor could run now.
-        self.free_slots = 0
-        #: When each offer that no claim has answered expires, on the event loop's clock.
-        self._open_offers: dict[Run, float] = {}
+        #: How many more jobs the executor could run, by its last heartbeat.
+        self._beat_free_slots = 0
         self._hello = hello
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
+        self._controls = controls
         self._progress = ProgressThrottle(self._decide_report)
         self._next_response = pb.SessionResponse()
         #: The runs that `_next_response` cancels or stops.
@@ -71,23 +73,16 @@ class Session:
         """Asks the executor to cancel a run."""
         self._send_run(run, self._next_response.cancels)
 
-    def count_open_offers(self) -> int:
-        """Returns how many offers the executor has neither claimed nor let expire."""
-        now = asyncio.get_running_loop().time()
-        self._open_offers = {run: at for run, at in self._open_offers.items() if at > now}
-        return len(self._open_offers)
-
     def offer_room(self) -> int:
         """Returns how many more jobs may be offered now."""
         if self._next_response.offers:
             return 0  # the executor does not read, or has not read yet
-        return min(self.free_slots, MAX_OPEN_OFFERS - self.count_open_offers())
+        return min(self.slots.count, MAX_OPEN_OFFERS - self.slots.open_offers)
 
     def offer(self, offer: pb.Offer) -> None:
         """Offers the executor a waiting attempt."""
-        self.free_slots -= 1
-        run = Run(offer.job.job_id, offer.job.attempt)
-        self._open_offers[run] = asyncio.get_running_loop().time() + OFFER_EXPIRY_S
+        job = offer.job
+        self.slots.offer((job.job_id, job.attempt), JobKind(job.item_type, job.job_type))
         self._next_response.offers.append(offer)
         self._wake.set()
 
@@ -136,8 +131,8 @@ class Session:
         check_message(request)
         for claim in request.claims:
             await self._pending.acquire()
-            self._open_offers.pop(Run(claim.job_id, claim.attempt), None)
-            self._start(self._answer(answer_claim(self._jobs, self.executor_id, claim)))
+            self.slots.claim(_run_of(claim), self._kind_of(_run_of(claim)))
+            self._start(self._answer(self._answer_claim(claim)))
         for report in request.reports:
             await self._pending.acquire()
             self._start(self._answer(self._answer_report(report)))
@@ -147,9 +142,13 @@ class Session:
     async def _handle_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
         runs = parse_runs("runs", heartbeat.runs)
         claims = parse_runs("claims", heartbeat.claims)
-        full = {*_kinds_of(heartbeat.full_job_types)}
-        self.accepted_kinds = tuple(kind for kind in self.kinds if kind not in full)
-        self.free_slots = min(heartbeat.free_slots, self._hello.slots)
+        held = [(run.job_id, run.attempt) for run in (*runs, *claims)]
+        self.slots.beat(
+            heartbeat,
+            {run: self._kind_of(run) for run in held},
+            kinds_of(heartbeat.full_job_types),
+        )
+        self._beat_free_slots = min(heartbeat.free_slots, self._hello.slots)
         self._share_heartbeat([*runs, *claims])
         for number, run in enumerate(runs, 1):
             self._check_run(run)
@@ -170,6 +169,17 @@ class Session:
         # Looked up only now, because another response may be next after the wait.
         self._next_response.answers.append(answer)
 
+    async def _answer_claim(self, claim: pb.Claim) -> pb.Answer:
+        answer = await answer_claim(
+            self._jobs, self.executor_id, claim, self._controls.paused.keys()
+        )
+        run = _run_of(claim)
+        if answer.HasField("refused"):
+            self.slots.free(run)
+        elif answer.HasField("accepted"):
+            self.slots.grant(run, self._kind_of(run))
+        return answer
+
     async def _answer_report(self, report: pb.Report) -> pb.Answer:
         try:
             command = command_of_report(self.executor_id, report)
@@ -178,7 +188,12 @@ class Session:
         if isinstance(command, ReportProgress):
             return await self._progress.answer(report, command)
         await self._progress.end(command)
-        return await self._decide_report(report, command)
+        answer = await self._decide_report(report, command)
+        # A refusal of these reasons says that the run is still the executor's.
+        keeps = answer.refused.reason in _KEEPING_REASONS
+        if not (keeps or answer.HasField("undecided")):
+            self.slots.free(_run_of(report))
+        return answer
 
     async def _decide_report(self, report: pb.Report, command: ReportCommand) -> pb.Answer:
         return await answer_report(self._jobs, report, command)
@@ -212,7 +227,7 @@ class Session:
                 pool=self._hello.pool,
                 job_kinds=self.kinds,
                 slots=self._hello.slots,
-                free_slots=self.free_slots,
+                free_slots=self._beat_free_slots,
                 runs=tuple(runs[start : start + MAX_RUNS]),
             )
             for start in range(0, max(len(runs), 1), MAX_RUNS)
@@ -221,6 +236,12 @@ class Session:
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._wake.set()
+
+    def _kind_of(self, run: RunKey) -> JobKind | None:
+        """The kind of the run's job; None if this replica has not read the job yet."""
+        if stored := self._replica.get(run[0]):
+            return JobKind(stored.job.state.item_type, stored.job.state.job_type)
+        return None
 
     def _check_run(self, run: Run) -> None:
         """Repeats a pending cancel, and stops a run that is not this executor's by the fold."""
@@ -240,5 +261,5 @@ class Session:
             self._wake.set()
 
 
-def _kinds_of(job_types: Iterable[pb.JobType]) -> tuple[JobKind, ...]:
-    return tuple(JobKind(one.item_type, one.job_type) for one in job_types)
+def _run_of(entry: pb.Claim | pb.Report | pb.Run) -> RunKey:
+    return entry.job_id.lower(), entry.attempt

@@ -10,6 +10,7 @@ import grpc
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.heartbeats import Run
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.roster import Roster
@@ -24,10 +25,11 @@ log = logging.getLogger("fabric_jobs.sessions")
 class Sessions:
     """Opens and ends sessions, and pushes cancels to them."""
 
-    def __init__(self, jobs: Jobs, replica: Replica, roster: Roster) -> None:
+    def __init__(self, jobs: Jobs, replica: Replica, roster: Roster, controls: Controls) -> None:
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
+        self._controls = controls
         self._by_executor: defaultdict[str, set[Session]] = defaultdict(set)
         self._stopping = False
         replica.listeners.add(self._on_change)
@@ -62,7 +64,7 @@ class Sessions:
             message = f"The first message must carry hello, and its {error}."
             await abort_invalid(context, "INVALID_HELLO", message)
         executor_id = first.hello.executor_id
-        session = Session(first.hello, self._jobs, self._replica, self._roster)
+        session = Session(first.hello, self._jobs, self._replica, self._roster, self._controls)
         self._by_executor[executor_id].add(session)
         reading = asyncio.create_task(session.read(first, requests), name="read a session")
         try:

@@ -187,7 +187,8 @@ async def _check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterat
         text = "the embedded broker keeps nothing, and its topics can't be checked"
         yield Finding(CheckStatus.WARNING, "topic", text)
         return
-    for spec in (topics.events(settings), topics.heartbeats(settings)):
+    # The topic of the append comes last.
+    for spec in (topics.events(settings), topics.controls(settings), topics.heartbeats(settings)):
         finding = await _check_topic(settings, replace(spec, create=create))
         yield finding
     # A write to a missing topic could create it, with whatever configuration the broker has.

@@ -1,9 +1,10 @@
-"""Builds a replica from its parts, and runs it: two logs, one replica, two servers, one loop."""
+"""Builds a replica from its parts, and runs it: three logs, one replica, two servers, one loop."""
 
 import asyncio
 import logging
 import uuid
 
+from fabric_jobs.facade.controls import Controls, JobTypes
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.log import Log, TopicError
@@ -74,6 +75,8 @@ async def _serve_once(settings: FacadeSettings) -> None:
     heartbeat_log = Log(settings, topics.heartbeats(settings), codes)
     await event_log.connect()
     await heartbeat_log.connect()
+    controls_log = Log(settings, topics.controls(settings))
+    await controls_log.connect()
     store = Store(state_file)
     try:
         store.adopt(
@@ -92,6 +95,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
         roster = Roster(heartbeat_log, name, settings.lease_s, record_time=record_time)
         deadline_s = settings.append_deadline_s
         jobs = Jobs(event_log, replica, name, deadline_s, lambda: roster.clock_is_right)
+        controls = Controls(controls_log, deadline_s)
         health = ReplicaHealth(event_log, roster)
         attention = Attention(heartbeat_log, health.ready)
         lease_s = settings.lease_s
@@ -101,6 +105,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
             background = [
                 tasks.create_task(event_log.run(replica), name="events log"),
                 tasks.create_task(heartbeat_log.run(roster), name="heartbeats log"),
+                tasks.create_task(controls_log.run(controls), name="controls log"),
                 tasks.create_task(roster.run(), name="heartbeat"),
             ]
             if authentication:
@@ -111,6 +116,9 @@ async def _serve_once(settings: FacadeSettings) -> None:
             if is_new and event_log.refuses_all_records:
                 replica.reset()  # a later start must read the log again
                 raise TopicError(_explain_refused(settings))
+            # A replica that did not know of a pause would grant claims of a paused type.
+            await controls.announce()
+            await controls_log.catch_up()
             await replica.index_for_lists()
             rules = admission_rules(settings)
             app = http_app(
@@ -121,15 +129,18 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 health,
                 settings.docs,
             )
+            job_types = JobTypes(jobs, replica, roster, controls)
             monitor = None
             if access:
                 monitor = Monitor(
-                    settings, access, jobs, replica, roster, health, event_log.accepts
+                    settings, access, jobs, replica, roster, job_types, health, event_log.accepts
                 )
                 app = monitor.mount_on(app)
-            rpc = RpcServer(jobs, replica, roster, health.ready, *grpc_host_port, security)
+            rpc = RpcServer(
+                jobs, replica, roster, job_types, health.ready, *grpc_host_port, security
+            )
             http = HttpServer(app, *http_host_port, http_limits(settings))
-            timers = Timers(jobs, replica, roster, leases, attention, lease_s)
+            timers = Timers(jobs, replica, roster, controls, leases, attention, lease_s)
             gauges = Gauges(
                 event_log,
                 heartbeat_log,

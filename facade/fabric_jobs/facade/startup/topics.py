@@ -1,4 +1,4 @@
-"""What the facade requires of its two topics."""
+"""What the facade requires of its three topics."""
 
 from datetime import timedelta
 
@@ -14,6 +14,8 @@ RETENTION_MS = MIN_RETENTION_MS + timedelta(days=1) // timedelta(milliseconds=1)
 #: A heartbeat is of no use after one lease, and a lease is at most an hour.
 HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
 MAX_HEARTBEAT_BYTES = 512 * 1024
+#: The largest control: the names of a job type, the reason and the operator.
+MAX_CONTROL_BYTES = 64 * 1024
 #: The largest event without payload and definition: the state, two errors of maximal size, the
 #: progress.
 MAX_EVENT_REST_BYTES = 64 * 1024
@@ -43,5 +45,18 @@ def heartbeats(settings: FacadeSettings) -> TopicSpec:
         min_retention_ms=int(settings.lease_s * 1000),
         retention_ms=HEARTBEATS_RETENTION_MS,
         max_record_bytes=MAX_HEARTBEAT_BYTES,
+        create=settings.create_topics,
+    )
+
+
+def controls(settings: FacadeSettings) -> TopicSpec:
+    """The topic of the operators' controls."""
+    return TopicSpec(
+        name=settings.controls_topic,
+        partitions=1,
+        exact_partitions=True,
+        min_retention_ms=None,
+        retention_ms=None,
+        max_record_bytes=MAX_CONTROL_BYTES,
         create=settings.create_topics,
     )

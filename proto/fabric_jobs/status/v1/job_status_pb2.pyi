@@ -37,6 +37,7 @@ class RefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_REASON_GRANTED_TO_ANOTHER: _ClassVar[RefusalReason]
     REFUSAL_REASON_NOT_DISPATCHED: _ClassVar[RefusalReason]
     REFUSAL_REASON_INVALID: _ClassVar[RefusalReason]
+    REFUSAL_REASON_PAUSED: _ClassVar[RefusalReason]
     REFUSAL_REASON_NOT_CANCELLED: _ClassVar[RefusalReason]
 JOB_INSTANCE_STATUS_UNSPECIFIED: JobInstanceStatus
 JOB_INSTANCE_STATUS_NOT_STARTED: JobInstanceStatus
@@ -56,10 +57,11 @@ REFUSAL_REASON_SUPERSEDED: RefusalReason
 REFUSAL_REASON_GRANTED_TO_ANOTHER: RefusalReason
 REFUSAL_REASON_NOT_DISPATCHED: RefusalReason
 REFUSAL_REASON_INVALID: RefusalReason
+REFUSAL_REASON_PAUSED: RefusalReason
 REFUSAL_REASON_NOT_CANCELLED: RefusalReason
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent")
+    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent", "replaced_by", "hint")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +86,8 @@ class Job(_message.Message):
     EXHAUSTED_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     CLAIM_TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_BY_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     tenant_id: str
     workspace_id: str
@@ -108,7 +112,9 @@ class Job(_message.Message):
     exhausted: bool
     traceparent: str
     claim_traceparent: str
-    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., traceparent: _Optional[str] = ..., claim_traceparent: _Optional[str] = ...) -> None: ...
+    replaced_by: str
+    hint: str
+    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., traceparent: _Optional[str] = ..., claim_traceparent: _Optional[str] = ..., replaced_by: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("fraction", "message")
@@ -214,12 +220,14 @@ class Hello(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ...) -> None: ...
 
 class JobType(_message.Message):
-    __slots__ = ("item_type", "job_type")
+    __slots__ = ("item_type", "job_type", "slots")
     ITEM_TYPE_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
     item_type: str
     job_type: str
-    def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ...) -> None: ...
+    slots: int
+    def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ..., slots: _Optional[int] = ...) -> None: ...
 
 class Claim(_message.Message):
     __slots__ = ("entry_id", "job_id", "attempt", "record", "policy", "traceparent")
@@ -476,3 +484,75 @@ class RetryJobResponse(_message.Message):
     job: Job
     position: Position
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class JobTypeState(_message.Message):
+    __slots__ = ("item_type", "job_type", "executors", "not_started", "in_progress", "start_deadline", "pause")
+    ITEM_TYPE_FIELD_NUMBER: _ClassVar[int]
+    JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
+    NOT_STARTED_FIELD_NUMBER: _ClassVar[int]
+    IN_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    START_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    item_type: str
+    job_type: str
+    executors: int
+    not_started: int
+    in_progress: int
+    start_deadline: _timestamp_pb2.Timestamp
+    pause: Pause
+    def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ..., executors: _Optional[int] = ..., not_started: _Optional[int] = ..., in_progress: _Optional[int] = ..., start_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ...) -> None: ...
+
+class Pause(_message.Message):
+    __slots__ = ("reason", "by", "time")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    by: str
+    time: _timestamp_pb2.Timestamp
+    def __init__(self, reason: _Optional[str] = ..., by: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListJobTypesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListJobTypesResponse(_message.Message):
+    __slots__ = ("job_types",)
+    JOB_TYPES_FIELD_NUMBER: _ClassVar[int]
+    job_types: _containers.RepeatedCompositeFieldContainer[JobTypeState]
+    def __init__(self, job_types: _Optional[_Iterable[_Union[JobTypeState, _Mapping]]] = ...) -> None: ...
+
+class PauseJobTypeRequest(_message.Message):
+    __slots__ = ("item_type", "job_type", "reason", "requested_by")
+    ITEM_TYPE_FIELD_NUMBER: _ClassVar[int]
+    JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    item_type: str
+    job_type: str
+    reason: str
+    requested_by: str
+    def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ..., reason: _Optional[str] = ..., requested_by: _Optional[str] = ...) -> None: ...
+
+class PauseJobTypeResponse(_message.Message):
+    __slots__ = ("job_type",)
+    JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
+    job_type: JobTypeState
+    def __init__(self, job_type: _Optional[_Union[JobTypeState, _Mapping]] = ...) -> None: ...
+
+class ResumeJobTypeRequest(_message.Message):
+    __slots__ = ("item_type", "job_type", "requested_by")
+    ITEM_TYPE_FIELD_NUMBER: _ClassVar[int]
+    JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    item_type: str
+    job_type: str
+    requested_by: str
+    def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ..., requested_by: _Optional[str] = ...) -> None: ...
+
+class ResumeJobTypeResponse(_message.Message):
+    __slots__ = ("job_type",)
+    JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
+    job_type: JobTypeState
+    def __init__(self, job_type: _Optional[_Union[JobTypeState, _Mapping]] = ...) -> None: ...

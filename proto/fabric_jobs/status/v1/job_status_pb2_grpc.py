@@ -79,6 +79,21 @@ class JobStatusServiceStub:
                 request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobRequest.SerializeToString,
                 response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobResponse.FromString,
                 _registered_method=True)
+        self.ListJobTypes = channel.unary_unary(
+                '/fabric_jobs.status.v1.JobStatusService/ListJobTypes',
+                request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListJobTypesRequest.SerializeToString,
+                response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListJobTypesResponse.FromString,
+                _registered_method=True)
+        self.PauseJobType = channel.unary_unary(
+                '/fabric_jobs.status.v1.JobStatusService/PauseJobType',
+                request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.PauseJobTypeRequest.SerializeToString,
+                response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.PauseJobTypeResponse.FromString,
+                _registered_method=True)
+        self.ResumeJobType = channel.unary_unary(
+                '/fabric_jobs.status.v1.JobStatusService/ResumeJobType',
+                request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeRequest.SerializeToString,
+                response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeResponse.FromString,
+                _registered_method=True)
 
 
 class JobStatusServiceServicer:
@@ -158,6 +173,31 @@ class JobStatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListJobTypes(self, request, context):
+        """Lists the job types that an executor serves, that unfinished jobs have, or that are paused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseJobType(self, request, context):
+        """Pauses a job type: no facade grants an attempt of it until it is resumed. Runs go on, and
+        creates are accepted. A job that was not started in time fails as always, as `JobTypePaused`.
+        A second pause replaces the first. Errors: `NOT_FOUND` if no executor serves the type and no
+        job has it; the message lists the known types.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJobType(self, request, context):
+        """Resumes a job type. Its waiting jobs are offered to executors at once. Resuming a type that is
+        not paused changes nothing. Errors: `NOT_FOUND` if the type is unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobStatusServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -195,6 +235,21 @@ def add_JobStatusServiceServicer_to_server(servicer, server):
                     servicer.RetryJob,
                     request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobRequest.FromString,
                     response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobResponse.SerializeToString,
+            ),
+            'ListJobTypes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobTypes,
+                    request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListJobTypesRequest.FromString,
+                    response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListJobTypesResponse.SerializeToString,
+            ),
+            'PauseJobType': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJobType,
+                    request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.PauseJobTypeRequest.FromString,
+                    response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.PauseJobTypeResponse.SerializeToString,
+            ),
+            'ResumeJobType': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJobType,
+                    request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeRequest.FromString,
+                    response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -396,6 +451,87 @@ class JobStatusService:
             '/fabric_jobs.status.v1.JobStatusService/RetryJob',
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobRequest.SerializeToString,
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.RetryJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobTypes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fabric_jobs.status.v1.JobStatusService/ListJobTypes',
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListJobTypesRequest.SerializeToString,
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ListJobTypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJobType(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fabric_jobs.status.v1.JobStatusService/PauseJobType',
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.PauseJobTypeRequest.SerializeToString,
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.PauseJobTypeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJobType(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fabric_jobs.status.v1.JobStatusService/ResumeJobType',
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeRequest.SerializeToString,
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,9 +1,12 @@
 """The client of the gRPC status API: how its errors end a command."""
 
+from collections.abc import Iterator
+
 import grpc
 import pytest
 
-from tests.support.stub_facade import JOB, Failure, StubFacade
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.stub_facade import JOB, Failure, StubFacade, job, watch_event
 
 
 @pytest.mark.parametrize(
@@ -68,4 +71,20 @@ def test_absent_facade_is_one_line_with_a_remedy(
     assert result.stderr == (
         "Error: No facade answers at 127.0.0.1:1. Start one with `fabric-jobs dev`, or name "
         "another gRPC address with --grpc.\n"
+    )
+
+
+def test_watch_whose_connection_breaks_says_so(stub: StubFacade) -> None:
+    """A facade did answer, so the message does not say that none is there."""
+
+    def break_off() -> Iterator[pb.WatchJobsResponse]:
+        yield watch_event(job())
+        raise Failure(grpc.StatusCode.UNAVAILABLE, "", "Socket closed")
+
+    stub.watches = [break_off()]
+    result = stub.run("jobs", "watch")
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: The connection to the facade at {stub.address} broke: Socket closed. Watch again."
     )

@@ -56,12 +56,13 @@ def test_content_hash_ignores_key_order_and_spaces_but_not_values() -> None:
     assert one != other
 
 
-def test_retry_request_of_a_job_differs_in_its_id_alone() -> None:
+def test_retry_request_of_a_job_differs_in_its_id_and_names_the_old_job() -> None:
     """Identity, invoke type and payload are the old job's; its correlation ids are left out."""
     job = drive([request()])
     retry = retry_request(job, NEW)
 
     assert retry.job_id == NEW != JOB
+    assert retry.retry_of == JOB
     assert Instance.of(drive([retry])) == Instance.of(job)._replace(job_id=NEW)
     assert (retry.invoke_type, retry.payload) == (job.state.invoke_type, job.payload)
     assert (retry.activity_id, retry.request_id, retry.traceparent) == (None, None, None)

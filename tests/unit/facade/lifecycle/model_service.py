@@ -27,6 +27,7 @@ from fabric_jobs.facade.lifecycle import (
     HandBack,
     Job,
     LoseLease,
+    Reason,
     Refusal,
     ReportCompleted,
     ReportFailed,
@@ -136,8 +137,10 @@ class Service(RuleBasedStateMachine):
             self.succeed(command)
         elif isinstance(decision, Refusal):
             self.seen[f"refused: {decision.reason.name}"] += 1
-            # A claim or report names a record of the log, so a refusal at the end is final too.
-            if decision.conclusive or isinstance(command, (Claim, *RUN_COMMANDS)):
+            # A claim or report names a record of the log, so a refusal at the end is final too,
+            # unless the type is paused: after the pause the same attempt may be granted.
+            names_a_record = isinstance(command, (Claim, *RUN_COMMANDS))
+            if decision.conclusive or (names_a_record and decision.reason is not Reason.PAUSED):
                 self.refused.append(command)
                 for jobs in self.truth[replica.position :]:
                     self.assert_stays_refused(jobs, command)
@@ -151,6 +154,8 @@ class Service(RuleBasedStateMachine):
         job = replica.jobs.get(command.job_id)
         decision = decide(job, command, given)
         assert not isinstance(decision, KnownEvent) or job is None or job.decidable
+        if isinstance(command, Claim) and command.paused:
+            assert not isinstance(decision, KnownEvent)
         if isinstance(command, RUN_COMMANDS) and isinstance(decision, KnownEvent | Settled):
             assert self.holders[command.job_id, command.attempt] == command.executor_id
         return decision

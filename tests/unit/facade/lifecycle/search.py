@@ -12,8 +12,10 @@ from itertools import product
 from typing import NamedTuple
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from fabric_jobs.contract.events import Event, KnownEvent, decode, encode
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobPhase, Policy
 from fabric_jobs.facade.lifecycle import (
     Claim,
@@ -46,6 +48,7 @@ from tests.support.lifecycle import (
 
 TWO_ATTEMPTS = Policy(max_attempts=2, initial_backoff_s=0, jitter=0)
 EXECUTORS = (A, B)
+PAUSED = frozenset({JobKind(request().item_type, request().job_type)})
 
 Grants = frozenset[tuple[int, str]]
 #: A record of the log: the event, and whether it is the job's next one there.
@@ -190,6 +193,7 @@ class Search:
         asked: list[Command] = [cancel()]
         for (attempt, dispatch_id), executor in product(dispatches, executors):
             asked.append(claim(attempt, executor, dispatch_id, policy=TWO_ATTEMPTS))
+            asked.append(replace(asked[-1], paused=PAUSED))
         granted = {attempt for attempt, _ in grants}
         for attempt, executor in product(granted, EXECUTORS):
             asked += [report_completed(attempt, executor), report_failed(attempt, executor)]
@@ -207,6 +211,8 @@ class Search:
                 if isinstance(command, ReportCompleted | ReportFailed):
                     own = (command.attempt, command.executor_id) in grants
                     assert own or isinstance(decision, Refusal)
+                if isinstance(command, Claim) and command.paused:
+                    assert not isinstance(decision, int)  # a pause grants nothing
                 if isinstance(decision, int):
                     answered.append((self.number(command), decision))
                 elif isinstance(decision, Settled):

@@ -15,6 +15,7 @@ from fabric_jobs.facade.lifecycle import (
     TimeOutRun,
     next_deadline,
 )
+from tests.support.controls import pause
 from tests.support.lifecycle import JOB, at, decide_event, job_in, stamp
 
 DAY = timedelta(hours=24)
@@ -52,6 +53,22 @@ def test_fail_unstarted_error_says_when_an_executor_last_served_the_type(
     assert error.error_code == "JobNotStarted"
     assert error.message.startswith("No executor took the job within 110 minutes, ")
     assert words in error.message
+
+
+def test_fail_unstarted_error_of_a_paused_type_names_the_pause() -> None:
+    """The error has a code of its own, and says who paused the type, when and why."""
+    control = pause("Org.Workload.Item", "Org.Workload.Item.Job", "the warehouse is moved")
+    command = FailUnstarted(job_id=JOB, last_served=at(1), pause=control)
+    event = decide_event(known("queued"), command, stamp("late", 6600))
+    error = event.data.state.error
+
+    assert error is not None
+    assert (error.error_code, event.data.state.exhausted) == ("JobTypePaused", False)
+    assert error.message == (
+        "No executor took the job within 110 minutes, because Org.Workload.Item "
+        "Org.Workload.Item.Job was paused at 00:00:00 UTC by ada (the warehouse is moved). "
+        "Resume the job type, and retry the job."
+    )
 
 
 def test_next_deadline_of_requeued_job_is_its_longest_life() -> None:

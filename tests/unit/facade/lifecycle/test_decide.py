@@ -7,12 +7,15 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.events import RequeuedData, RequeueReason
+from fabric_jobs.contract.events import RequeuedData, RequeueReason, Started
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import MAX_PROGRESS_CHARS, JobInstanceStatus, Progress
 from fabric_jobs.facade.lifecycle import (
     Command,
     HandBack,
     Job,
+    Reason,
+    Refusal,
     ReportFailed,
     ReportStopped,
     Settled,
@@ -232,6 +235,22 @@ def test_decide_takes_its_time_from_the_stamp_alone() -> None:
     assert first == second
     assert first.time == first.data.state.end_time == at(77)
     assert first.time > EPOCH
+
+
+def test_claim_of_a_paused_type_is_refused_and_a_granted_one_stays_granted() -> None:
+    """The pause grants nothing, and takes nothing away; other types go on."""
+    queued, running = drive(WAYS["queued"]), drive(WAYS["running"])
+    kind = JobKind(queued.state.item_type, queued.state.job_type)
+    claimed = claim(1, A, "e1")
+    paused = replace(claimed, paused={kind})
+    other = replace(claimed, paused={JobKind("Item", "other")})
+
+    assert decide(queued, paused, stamp()) == Refusal(Reason.PAUSED, conclusive=False)
+    assert isinstance(decide(queued, other, stamp()), Started)
+    assert decide(running, paused, stamp()) == Settled(running)
+    assert decide(running, replace(paused, executor_id=B), stamp()) == Refusal(
+        Reason.GRANTED_TO_ANOTHER, conclusive=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from fabric_jobs.contract.events import KnownEvent
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, Policy, Progress
 from fabric_jobs.facade.lifecycle import (
     Command,
@@ -41,6 +43,8 @@ POLICIES = tuple(Policy(max_attempts=n, initial_backoff_s=0, jitter=0) for n in 
 ENDS = (ReportCompleted, ReportCompleted, ReportFailed, ReportStopped, HandBack)
 FATES = st.sampled_from([Fate.READ, *(fate for fate in Fate if fate is not Fate.NEW_TYPE)])
 PROGRESS_FATES = st.sampled_from([*Fate, Fate.NEW_TYPE])
+NOTHING = frozenset[JobKind]()
+PAUSED = frozenset({JobKind(request().item_type, request().job_type)})
 
 
 class Machine(Service):
@@ -92,12 +96,22 @@ class Machine(Service):
         record=st.integers(0, 9),
         executor=st.sampled_from(EXECUTORS),
         policy=st.sampled_from(POLICIES),
+        paused=st.sampled_from((*[NOTHING] * 7, PAUSED)),
         fate=FATES,
     )
-    def claim(self, at: int, record: int, executor: str, policy: Policy, fate: Fate) -> None:
+    def claim(
+        self,
+        at: int,
+        record: int,
+        executor: str,
+        policy: Policy,
+        paused: frozenset[JobKind],
+        fate: Fate,
+    ) -> None:
         """An executor claims a dispatching record of the log, more often a recent one."""
         job_id, attempt, event_id = self.dispatches[-1 - record % len(self.dispatches)]
-        self.ask(at, claim(attempt, executor, event_id, job_id, policy), fate)
+        claimed = claim(attempt, executor, event_id, job_id, policy)
+        self.ask(at, replace(claimed, paused=paused), fate)
 
     @precondition(lambda self: self.grants)
     @rule(

@@ -26,6 +26,7 @@ from fabric_jobs.facade.lifecycle import (
 from fabric_jobs.facade.maintenance import timers
 from fabric_jobs.facade.maintenance.timers import RANK_DELAY, Timers
 from fabric_jobs.facade.replica import StoredJob
+from tests.support.controls import open_controls, pause
 from tests.support.lifecycle import JOB, WAYS, drive
 
 #: Less than the delay of one rank, in seconds.
@@ -100,8 +101,9 @@ class World:
         roster: Any = FakeRoster(rank)
         jobs: Any = self.jobs
         replica: Any = self.replica
+        self.controls = open_controls()
         this: Any = self
-        self.timers = Timers(jobs, replica, roster, this, this, LEASE_S)
+        self.timers = Timers(jobs, replica, roster, self.controls, this, this, LEASE_S)
 
     def look(self) -> float | None:
         """As `Attention.look`."""
@@ -284,3 +286,16 @@ async def test_timers_running_look_until_they_are_cancelled(
         await running
 
     assert set(world.jobs.commands) == {Retry(job_id=JOB, attempt=1)}
+
+
+async def test_timers_unstarted_job_of_a_paused_type_names_the_pause() -> None:
+    """The command carries the pause, so that the job's error can name it."""
+    job = drive(WAYS["queued"])
+    world = World(job)
+    control = pause(job.state.item_type, job.state.job_type)
+    await world.controls.write(control)
+    await world.timers.tick()
+
+    (command,) = world.jobs.commands
+    assert isinstance(command, FailUnstarted)
+    assert command.pause == control

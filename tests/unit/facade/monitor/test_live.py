@@ -41,7 +41,7 @@ def fold() -> FoldedJobs:
 
 def jobs_page(fold: FoldedJobs, **which: Any) -> JobsPage:
     """Returns the first page of the list, with these filters."""
-    data = MonitorData(fold.replica, fold.roster, FixedHealth())
+    data = MonitorData(fold.replica, fold.roster, fold.job_types, FixedHealth())
     return JobsPage(data, Query(Filter(**which), None, ()))
 
 

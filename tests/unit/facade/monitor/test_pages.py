@@ -10,6 +10,7 @@ import pytest
 from litestar.types import ASGIApp
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
+from fabric_jobs.facade.jobs.instance import retry_request
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
 from fabric_jobs.facade.monitor.formatting import MAX_JSON_CHARS
@@ -58,7 +59,9 @@ async def test_jobs_page_shows_each_job_and_the_summary(fold: FoldedJobs) -> Non
 
     rows = {row[:36]: text_of(row) for row in re.findall(r'<tr id="job-(.*?)</tr>', html, re.S)}
     assert rows.keys() == {waits, runs, failed}
-    assert re.search(r"NotStarted refresh Report 00000000 1 \S+ waiting 0 s", rows[waits])
+    assert re.search(
+        r"NotStarted can't start refresh Report 00000000 1 \S+ waiting 0 s", rows[waits]
+    )
     assert re.search(r"InProgress 25 % refresh .* 0 s 5e1f0c7a", rows[runs])
     assert re.search(r"Failed all attempts failed refresh .* 0\.0 s 5e1f0c7a", rows[failed])
     assert '<progress max="1" value="0.25"' in html
@@ -126,7 +129,7 @@ async def test_job_page_shows_payload_error_advice_and_trace(fold: FoldedJobs) -
 
 
 @pytest.mark.parametrize(
-    "path", ["", "?status=Failed", "/executors", "/jobs/{}", "/jobs/{}/events"]
+    "path", ["", "?status=Failed", "/executors", "/job-types", "/jobs/{}", "/jobs/{}/events"]
 )
 async def test_page_with_markup_in_its_values_shows_the_markup_as_text(
     fold: FoldedJobs, path: str
@@ -291,3 +294,29 @@ async def test_job_page_after_a_cancel_has_no_cancel_button(fold: FoldedJobs) ->
     fold.do(RequestCancel(job_id=job_id))
 
     assert f"/monitor/jobs/{job_id}/cancel" not in await get(app, f"/monitor/jobs/{job_id}")
+
+
+async def test_exhausted_job_that_was_retried_links_to_the_job_that_took_its_place(
+    fold: FoldedJobs,
+) -> None:
+    """It is no longer listed as exhausted. The new job links to the old one."""
+    old, new = fold.create(), str(uuid.uuid4())
+    fold.start(old, max_attempts=1)
+    fold.fail(old, "no")
+    _, app = make_monitor(fold)
+    before = await get(app, "/monitor?exhausted=yes")
+    stored = fold.replica.get(old)
+    assert stored
+    fold.do(retry_request(stored.job, new))
+    after = await get(app, "/monitor?exhausted=yes")
+    listed, page, new_page = [
+        await get(app, f"/monitor{at}") for at in ("", f"/jobs/{old}", f"/jobs/{new}")
+    ]
+
+    assert f"/monitor/jobs/{old}" in before
+    assert "all attempts failed" in before
+    assert f"/monitor/jobs/{old}" not in after
+    for html in (listed, page):
+        assert f'href="/monitor/jobs/{new}"' in html.partition("replaced by")[2]
+    assert "fabric-jobs jobs retry" not in page
+    assert f'href="/monitor/jobs/{old}"' in new_page.partition("Retry of")[2]

@@ -23,11 +23,12 @@ PAGES = [
     "",
     "/",
     "/executors",
+    "/job-types",
     "/find?id=x",
     f"/jobs/{JOB}",
     f"/jobs/{JOB}/events",
 ]
-STREAMS = ["/live", "/executors/live", f"/jobs/{JOB}/live"]
+STREAMS = ["/live", "/executors/live", "/job-types/live", f"/jobs/{JOB}/live"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -71,7 +72,9 @@ async def test_routes_that_need_a_session_are_all_but_the_sign_in() -> None:
     shown = {path for path in paths if "/static/" not in path}
     known = {f"/monitor{page.partition('?')[0]}".rstrip("/") for page in PAGES + STREAMS}
     assert {path.replace("{job_id:str}", JOB) for path in shown} == known | {
-        f"/monitor/jobs/{JOB}/cancel"
+        f"/monitor/jobs/{JOB}/cancel",
+        "/monitor/job-types/pause",
+        "/monitor/job-types/resume",
     }
 
 

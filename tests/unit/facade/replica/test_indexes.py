@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 from fabric_jobs.contract.heartbeats import JobKind
@@ -83,7 +84,8 @@ def test_queries_other_than_lists_use_an_index_before_index_for_lists(tmp_path: 
     state = one.job.state
     store.backlog().result()
     store.unfinished.due_job_ids(state.create_time, 1)
-    store.unfinished.queued_jobs([JobKind(state.item_type, state.job_type)], state.create_time, 1)
+    kinds = [JobKind(state.item_type, state.job_type)]
+    store.unfinished.queued_jobs(kinds, state.create_time, timedelta(), 1)
     store.unfinished.held_runs()
     store.unfinished.has_room(state.tenant_id, 1)
     store.unfinished.has_room(state.tenant_id, 2)

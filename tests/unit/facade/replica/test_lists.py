@@ -133,9 +133,12 @@ def test_list_uses_the_index_of_its_most_selective_field(
         "ORDER BY created_us DESC, job_id DESC LIMIT 50",
         values,
     ).fetchall()
-    step, sorting = (detail for *_, detail in plan)
+    step, *replaced, sorting = (detail for *_, detail in plan)
 
     assert f"USING INDEX {index}" in step
+    # An exhausted job is listed unless another job is its retry.
+    assert all("jobs_by_retry" in one or "SUBQUERY" in one for one in replaced)
+    assert bool(replaced) is which.exhausted
     # The words of SQLite before 3.44, and since.
     assert re.fullmatch(r"USE TEMP B-TREE FOR (RIGHT PART|LAST TERM) OF ORDER BY", sorting)
 
@@ -155,3 +158,26 @@ def test_adopt_recreates_the_tables_of_another_version(tmp_path: Path) -> None:
     new.put([StoredJob(job(1), 0, 0, 0)], {}, {})
     assert numbers(new.list(Filter(), 10).result()) == [1]
     new.close()
+
+
+def test_job_that_another_job_has_replaced_is_not_listed_as_exhausted(tmp_path: Path) -> None:
+    """The newest retry takes its place. A retry that is exhausted itself is listed."""
+    store = Store(tmp_path / "replica.sqlite")
+    store.adopt(IDENTITY)
+    old_id = job(0).job_id
+    old, first, second, other = (
+        StoredJob(job(number, exhausted=True, retry_of=of), 0, number, 0)
+        for number, of in enumerate((None, old_id, old_id, None))
+    )
+    store.put([old, other], {}, {})
+    assert len(store.list(Filter(exhausted=True), 10).result()) == 2
+    store.put([first, second], {}, {})
+    exhausted = store.list(Filter(exhausted=True), 10).result()
+    found = store.replacements([one.job.job_id for one in (old, first, other)]).result()
+
+    assert {one.job.job_id for one in exhausted} == {
+        one.job.job_id for one in (first, second, other)
+    }
+    assert found == {old_id: second.job.job_id}
+    assert len(store.list(Filter(), 10).result()) == 4
+    store.close()

@@ -18,6 +18,8 @@ from tests.support.store_kit import (
     stored_job,
 )
 
+SOON = timedelta(seconds=1)
+
 
 def test_due_job_ids_finds_pending_and_written_jobs(tmp_path: Path) -> None:
     """A written job that has changed since is judged by its state in memory."""
@@ -42,15 +44,18 @@ def test_queued_jobs_and_held_runs_find_pending_and_written_jobs(tmp_path: Path)
     store = open_store(path)
     one, two, three = map(stored_job, (1, 2, 3))
     state = one.job.state
-    kinds, now = [JobKind(state.item_type, state.job_type)], state.create_time + timedelta(days=1)
+    kinds, now = (
+        [JobKind(state.item_type, state.job_type)],
+        state.create_time + timedelta(minutes=1),
+    )
     earlier = replace(two.job.state, create_time=state.create_time - timedelta(seconds=1))
     two = replace(two, job=replace(two.job, state=earlier))
     put(store, one, two, three)
     for _ in range(2):
-        assert store.unfinished.queued_jobs(kinds, now, 10) == [two, one, three]
-        assert store.unfinished.queued_jobs(kinds, now, 1) == [two]
-        assert store.unfinished.queued_jobs(kinds, earlier.create_time, 10) == [two]
-        assert store.unfinished.queued_jobs([JobKind("other", state.job_type)], now, 10) == []
+        assert store.unfinished.queued_jobs(kinds, now, SOON, 10) == [two, one, three]
+        assert store.unfinished.queued_jobs(kinds, now, SOON, 1) == [two]
+        assert store.unfinished.queued_jobs(kinds, earlier.create_time + SOON, SOON, 10) == [two]
+        assert store.unfinished.queued_jobs([JobKind("other", state.job_type)], now, SOON, 10) == []
         assert store.unfinished.held_runs() == []
         assert [store.unfinished.has_room(state.tenant_id, most) for most in (2, 3, 4)] == [
             False,
@@ -62,7 +67,7 @@ def test_queued_jobs_and_held_runs_find_pending_and_written_jobs(tmp_path: Path)
     put(store, started)
     assert read_file(path)[1] == [(HERE, 4)]
     for _ in range(2):
-        assert store.unfinished.queued_jobs(kinds, now, 1) == [one]
+        assert store.unfinished.queued_jobs(kinds, now, SOON, 1) == [one]
         assert store.unfinished.held_runs() == [(Run("job-2", 1), A)]
         assert [store.unfinished.has_room(state.tenant_id, most) for most in (2, 3, 4)] == [
             False,
@@ -72,6 +77,30 @@ def test_queued_jobs_and_held_runs_find_pending_and_written_jobs(tmp_path: Path)
         assert store.unfinished.has_room("another", 1)
         flush(store)
     put(store, after_command(one, RequestCancel(job_id="job-1"), 5))
-    assert store.unfinished.queued_jobs(kinds, now, 10) == [three]
+    assert store.unfinished.queued_jobs(kinds, now, SOON, 10) == [three]
     assert [store.unfinished.has_room(state.tenant_id, most) for most in (2, 3)] == [False, True]
+    store.close()
+
+
+def test_queued_jobs_are_sorted_by_priority_and_then_by_age(tmp_path: Path) -> None:
+    """Among pending and written jobs alike; the limit keeps the first of all."""
+    store = open_store(tmp_path / "rows")
+    jobs = []
+    for number, invoke_type in enumerate(["Scheduled", "Manual", "Scheduled", "Later", "Manual"]):
+        made = stored_job(number)
+        state = made.job.state
+        state = replace(
+            state, invoke_type=invoke_type, create_time=state.create_time + SOON * number
+        )
+        jobs.append(replace(made, job=replace(made.job, state=state)))
+    kinds, now = [JobKind(state.item_type, state.job_type)], state.create_time + SOON
+    wanted = [jobs[number] for number in (1, 4, 0, 2, 3)]
+    put(store, *jobs[:3])
+    flush(store)
+    put(store, *jobs[3:])
+    for _ in range(2):
+        for limit in (1, 2, 4, 9):
+            found = store.unfinished.queued_jobs(kinds, now, SOON, limit)
+            assert found == wanted[:limit]
+        flush(store)
     store.close()

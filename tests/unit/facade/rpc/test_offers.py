@@ -1,69 +1,200 @@
-"""Offers: which executor is offered a waiting job."""
+"""The rounds of offers, on a folded log and sessions without streams."""
 
+from datetime import timedelta
 from typing import Any
 
-import pytest
+from msgspec.structs import replace
 
-from fabric_jobs.facade.replica import StoredJob
-from fabric_jobs.facade.rpc.offers import OfferLoop
+from fabric_jobs.contract.controls import encode
+from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER
+from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.contract.jobs import InvokeType
+from fabric_jobs.facade.log import Record
+from fabric_jobs.facade.rpc.offers import PATIENCE, OfferLoop
 from fabric_jobs.facade.rpc.session import MAX_OPEN_OFFERS, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.support.store_kit import stored_job
+from tests.support.controls import pause
+from tests.support.monitor import FoldedJobs
+
+LONG_ENOUGH = PATIENCE + timedelta(seconds=1)
+A_WHILE = timedelta(minutes=1)
 
 
-class Waiting:
-    """A replica in which these jobs wait, and the sessions of its executors."""
+class Facade:
+    """A facade with some sessions, and its offers."""
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = [stored_job(number) for number in range(jobs)]
+    def __init__(self) -> None:
+        self.jobs = FoldedJobs()
+        self.jobs.age = LONG_ENOUGH
         self.sessions: list[Session] = []
+        sessions: Any = self
+        self.loop = OfferLoop(self.jobs.replica, sessions, self.jobs.controls, lambda: True)
 
-    def connect(self, executor_id: str, slots: int, free_slots: int) -> Session:
-        """Connects an executor."""
-        anything: Any = self
-        kinds = [pb.JobType(item_type="Item", job_type="job")]
-        hello = pb.Hello(executor_id=executor_id, slots=slots, job_types=kinds)
-        session = Session(hello, anything, anything, anything)
-        session.free_slots = min(free_slots, slots)
+    def open_sessions(self) -> list[Session]:
+        """Returns the sessions, as `Sessions` does."""
+        return self.sessions
+
+    def connect(self, free_slots: int, *job_types: pb.JobType) -> Session:
+        """Connects an executor, whose slots have been free for a round."""
+        hello = pb.Hello(executor_id="e", slots=free_slots, job_types=job_types or [kind("job")])
+        anything: Any = self.jobs
+        session = Session(hello, anything, self.jobs.replica, anything, self.jobs.controls)
+        session.slots.beat(pb.Heartbeat(free_slots=free_slots), {}, [])
+        session.slots.idle()
         self.sessions.append(session)
         return session
 
-    def open_sessions(self) -> list[Session]:
-        """Returns the sessions."""
-        return self.sessions
+    def create(self, age: timedelta = LONG_ENOUGH, job_type: str = "job", **fields: Any) -> str:
+        """Creates a job of this age, which waits for a claim."""
+        self.jobs.age = age
+        return self.jobs.create(item_type="Item", job_type=job_type, **fields)
 
-    def queued_jobs(self, _: object, __: object, limit: int) -> list[StoredJob]:
-        """Returns the jobs that wait, the longest first."""
-        return self.jobs[:limit]
+    def offer(self) -> list[list[str]]:
+        """Makes a round. Returns the job ids of each session's new offers."""
+        self.loop.run_round()
+        return [
+            [offer.job.job_id for offer in _take(session._next_response)]
+            for session in self.sessions
+        ]
 
 
-@pytest.fixture
-def waiting() -> Waiting:
-    """Returns 240 jobs that wait."""
-    return Waiting(240)
+def kind(job_type: str, slots: int = 0) -> pb.JobType:
+    """A job type of an executor."""
+    return pb.JobType(item_type="Item", job_type=job_type, slots=slots)
 
 
-async def test_executor_that_claims_to_be_huge_takes_no_job_from_an_honest_one(
-    waiting: Waiting,
-) -> None:
+def _take(response: pb.SessionResponse) -> list[pb.Offer]:
+    offers = list(response.offers)
+    del response.offers[:]
+    return offers
+
+
+def test_job_is_offered_once_it_has_waited_for_a_moment() -> None:
+    """A job that is younger is probably under way on the topic."""
+    facade = Facade()
+    facade.connect(2)
+    facade.create(age=timedelta())
+    assert facade.offer() == [[]]
+
+    waiting = facade.create()
+    assert facade.offer() == [[waiting]]
+    assert facade.offer() == [[]]
+
+
+def test_job_is_offered_only_for_slots_that_were_free_for_a_round() -> None:
+    """An executor fills a slot that it has just freed by itself."""
+    facade = Facade()
+    session = facade.connect(1)
+    waiting = facade.create()
+    session.slots.claim(("another", 1), None)
+    session.slots.free(("another", 1))
+
+    assert facade.offer() == [[]]
+    assert facade.offer() == [[waiting]]
+
+
+def test_freed_slot_gets_the_next_job_without_a_heartbeat() -> None:
+    """The final report frees it."""
+    facade = Facade()
+    session = facade.connect(1)
+    first, second = facade.create(age=A_WHILE), facade.create()
+    assert facade.offer() == [[first]]
+    session.slots.claim((first, 1), None)
+    facade.jobs.start(first)
+    assert facade.offer() == [[]]
+    session.slots.free((first, 1))
+    facade.offer()
+
+    assert facade.offer() == [[second]]
+
+
+def test_jobs_are_offered_by_priority_and_then_by_age() -> None:
+    """An overdue job of the lowest priority comes first."""
+    facade = Facade()
+    facade.connect(1)
+    scheduled = {"invoke_type": InvokeType.SCHEDULED}
+    facade.create(age=A_WHILE, **scheduled)
+    facade.create()
+    manual = facade.create(age=A_WHILE)
+    assert facade.offer() == [[manual]]
+
+    facade = Facade()
+    facade.connect(1)
+    facade.create()
+    overdue = facade.create(age=OVERDUE_AFTER, **scheduled)
+    assert facade.offer() == [[overdue]]
+
+
+def test_waiting_jobs_of_a_full_kind_hold_back_no_other_kind() -> None:
+    """The executor runs one `slow` job at a time, and has two more slots."""
+    facade = Facade()
+    facade.connect(3, kind("slow", slots=1), kind("quick"))
+    slow = [facade.create(age=A_WHILE, job_type="slow") for _ in range(9)]
+    quick = [facade.create(job_type="quick") for _ in range(3)]
+    first, second = facade.offer(), facade.offer()
+    offered = {*first[0], *second[0]}
+
+    assert len(offered & {*slow}) == 1
+    assert len(offered & {*quick}) == 2
+
+
+def test_jobs_are_spread_over_the_executors_with_idle_slots() -> None:
+    """Each job is offered once."""
+    facade = Facade()
+    facade.connect(2)
+    facade.connect(2)
+    facade.connect(2, kind("other"))
+    jobs = [facade.create() for _ in range(5)]
+    one, two, other = facade.offer()
+
+    assert (len(one), len(two), len(other)) == (2, 2, 0)
+    assert {*one, *two} < {*jobs}
+    assert not {*one} & {*two}
+
+
+def test_job_that_an_executor_has_claimed_is_not_offered() -> None:
+    """Its claim is under way, whatever the job's state says."""
+    facade = Facade()
+    facade.connect(1)
+    waiting = facade.create()
+    claimer = facade.connect(1)
+    claimer.slots.claim((waiting, 1), None)
+
+    assert facade.offer() == [[], []]
+
+
+def test_jobs_of_a_paused_type_are_not_offered_until_it_is_resumed() -> None:
+    """Then the oldest comes first."""
+    facade = Facade()
+    facade.connect(1)
+    waiting = [facade.create(age=A_WHILE), facade.create()]
+    control = pause("Item", "job")
+    facade.jobs.controls.apply([Record(0, 0, 0, encode(control))], {0: 1})
+    assert facade.offer() == [[]]
+
+    resumed = replace(control, paused=False)
+    facade.jobs.controls.apply([Record(0, 1, 0, encode(resumed))], {0: 2})
+    assert facade.offer() == [waiting[:1]]
+
+
+def test_executor_that_claims_to_be_huge_takes_no_job_from_an_honest_one() -> None:
     """What is offered to it and not claimed is bounded."""
-    huge = waiting.connect("a", 10_000, 2**31 - 1)
-    honest = waiting.connect("b", 50, 50)
-    anything: Any = waiting
-    OfferLoop(anything, anything, lambda: True).run_round()
+    facade = Facade()
+    huge, honest = facade.connect(10_000), facade.connect(50)
+    for _ in range(MAX_OPEN_OFFERS + 60):
+        facade.create()
+    facade.offer()
 
-    assert huge.count_open_offers() == MAX_OPEN_OFFERS
-    assert honest.count_open_offers() == 50
+    assert huge.slots.open_offers == MAX_OPEN_OFFERS
+    assert honest.slots.open_offers == 50
 
 
-async def test_executor_without_open_offers_comes_first() -> None:
+def test_executor_without_open_offers_comes_first() -> None:
     """One that leaves its offers unanswered waits behind it."""
-    waiting = Waiting(1)
-    idle = waiting.connect("a", 5, 5)
-    idle.offer(pb.Offer(job=pb.Job(job_id="other", attempt=1)))
-    idle._next_response = pb.SessionResponse()  # it was sent
-    fresh = waiting.connect("b", 1, 1)
-    anything: Any = waiting
-    OfferLoop(anything, anything, lambda: True).run_round()
+    facade = Facade()
+    facade.connect(5).slots.offer(("other", 1), JobKind("Item", "job"))
+    facade.sessions[0].slots.idle()
+    facade.connect(1)
+    waiting = facade.create()
 
-    assert fresh.count_open_offers() == 1
+    assert facade.offer() == [[], [waiting]]

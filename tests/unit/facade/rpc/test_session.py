@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
 from fabric_jobs.facade.rpc.session import MAX_PENDING_ENTRIES, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.controls import open_controls
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 OTHER_ID = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
@@ -25,7 +28,7 @@ class FakeFacade:
 
     def __init__(self) -> None:
         self.heartbeats: list[ExecutorHeartbeat] = []
-        self.session = Session(HELLO, self, self, self)  # type: ignore[arg-type]
+        self.session = Session(HELLO, self, self, self, open_controls())  # type: ignore[arg-type]
 
     async def execute(self, command: Command, read_to: int) -> Any:
         """Refuses the command."""
@@ -103,21 +106,52 @@ async def test_session_with_repeated_cancels_of_a_run_names_it_once_in_a_respons
     assert [run.job_id for run in response.cancels] == [JOB_ID]
 
 
-async def test_session_accepts_no_jobs_of_a_full_kind_until_the_next_heartbeat() -> None:
-    """Offers of that kind would crowd out offers of kinds for which the executor has room."""
+async def test_session_has_no_room_for_a_full_kind_until_the_next_heartbeat() -> None:
+    """A full kind has no room until the next heartbeat."""
     session = FakeFacade().session
-    kinds = session.accepted_kinds
+    (kind,) = session.kinds
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
-        yield pb.SessionRequest(heartbeat=pb.Heartbeat(full_job_types=HELLO.job_types))
-        while_full.append(session.accepted_kinds)
-        yield pb.SessionRequest(heartbeat=pb.Heartbeat())
+        for full in (HELLO.job_types, ()):
+            heartbeat = pb.Heartbeat(free_slots=3, full_job_types=full)
+            yield pb.SessionRequest(heartbeat=heartbeat)
+            room.append(session.slots.has_room(kind))
 
-    while_full: list[tuple[JobKind, ...]] = []
+    room: list[bool] = []
     await session.read(pb.SessionRequest(hello=HELLO), requests())
 
-    assert while_full == [()]
-    assert session.accepted_kinds == kinds == (JobKind("Item", "job"),)
+    assert room == [False, True]
+    assert kind == JobKind("Item", "job")
+
+
+@pytest.mark.parametrize("entry", ["claim", "report"])
+async def test_session_slot_is_free_once_a_claim_or_a_final_report_is_refused(entry: str) -> None:
+    """The executor drops the run, and takes another job."""
+    session = FakeFacade().session
+    run = pb.Run(job_id=JOB_ID, attempt=1)
+    held = [run] if entry == "report" else []
+    entries: dict[str, Any] = {
+        "claim": {"claims": [pb.Claim(entry_id=1, job_id=JOB_ID, attempt=1)]},
+        "report": {
+            "reports": [
+                pb.Report(entry_id=1, job_id=JOB_ID, attempt=1, completed=pb.Completed()),
+            ]
+        },
+    }
+    heartbeat = pb.Heartbeat(free_slots=3 - len(held), runs=held)
+    counts: list[int] = []
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        counts.append(session.slots.count)
+        yield pb.SessionRequest(**entries[entry])
+        counts.append(session.slots.count)
+
+    await session.read(pb.SessionRequest(hello=HELLO, heartbeat=heartbeat), requests())
+    answers = [one async for response in session.responses() for one in response.answers]
+
+    assert [one.HasField("refused") for one in answers] == [True]
+    assert counts == ([2, 2] if held else [3, 2])
+    assert session.slots.count == 3
 
 
 async def no_requests() -> AsyncIterator[pb.SessionRequest]:
@@ -136,7 +170,7 @@ async def test_session_counts_free_slots_up_to_the_slots_of_its_hello() -> None:
     facade = FakeFacade()
     await facade.session.read(hello_with(free_slots=10_000), no_requests())
 
-    assert facade.session.free_slots == facade.session.offer_room() == HELLO.slots
+    assert facade.session.slots.count == facade.session.offer_room() == HELLO.slots
 
 
 async def test_session_with_unread_offers_has_no_room_for_more() -> None:
@@ -145,7 +179,7 @@ async def test_session_with_unread_offers_has_no_room_for_more() -> None:
     await session.read(hello_with(free_slots=3), no_requests())
     session.offer(pb.Offer(job=pb.Job(job_id=JOB_ID, attempt=1)))
 
-    assert (session.free_slots, session.offer_room()) == (2, 0)
+    assert (session.slots.count, session.offer_room()) == (2, 0)
 
 
 async def test_session_offer_is_open_until_its_claim_arrives() -> None:
@@ -156,7 +190,7 @@ async def test_session_offer_is_open_until_its_claim_arrives() -> None:
     claim = pb.Claim(entry_id=1, job_id=JOB_ID, attempt=1)
     await session.read(pb.SessionRequest(hello=HELLO, claims=[claim]), no_requests())
 
-    assert session.count_open_offers() == 1
+    assert session.slots.open_offers == 1
 
 
 async def test_session_with_a_message_out_of_bounds_ends_after_the_answers() -> None:

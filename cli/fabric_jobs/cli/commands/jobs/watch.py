@@ -63,7 +63,10 @@ async def _watch_job(address: str, job_id: str, *, json: bool) -> int:
     """Shows a progress bar, or a line of JSON for each change. Returns the exit code."""
     async with StatusApi(address) as api, aclosing(_follow(api, job_id)) as changes:
         with ProgressBar() as bar:
+            hint = ""
             async for job in changes:
+                if job.hint not in ("", hint):
+                    bar.note(hint := job.hint)
                 bar.set_status(STATUS_NAMES[job.status])
                 bar.set_progress(job)
                 if json:

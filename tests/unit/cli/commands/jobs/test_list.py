@@ -139,3 +139,19 @@ def test_list_with_a_bad_option_is_exit_code_2_and_sends_nothing(
     assert result.exit_code == 2
     assert "Error: " in result.stderr
     assert stub.requests == []
+
+
+def test_list_says_why_no_executor_can_start_a_job(stub: StubFacade) -> None:
+    """In the last column; `get` says it in a row of its own."""
+    waiting = job(
+        status=pb.JOB_INSTANCE_STATUS_NOT_STARTED,
+        phase=pb.JOB_PHASE_QUEUED,
+        hint="No executor has a handler for Item rum; there are Item run.",
+    )
+    stub.answer = lambda request: pb.ListJobsResponse(jobs=[waiting])
+    listed = stub.run("jobs", "list")
+    stub.answer = lambda request: pb.GetJobResponse(job=waiting, payload=b"null")
+    shown = stub.run("jobs", "get", JOB)
+
+    assert listed.stdout.splitlines()[1].endswith(waiting.hint)
+    assert f"waits      {waiting.hint}" in shown.stdout.splitlines()

@@ -129,3 +129,16 @@ def test_watch_of_a_job_that_has_ended_prints_its_status_at_once(stub: StubFacad
     stub.watches = [[]]
 
     assert stub.run("jobs", "watch", JOB).stdout == "Completed\n"
+
+
+def test_watch_of_a_job_that_no_executor_can_start_says_why_once(stub: StubFacade) -> None:
+    """On stderr, above the progress bar."""
+    waiting = job(
+        status=pb.JOB_INSTANCE_STATUS_NOT_STARTED, phase=pb.JOB_PHASE_QUEUED, hint="Nobody [can]."
+    )
+    stub.answer = lambda request: pb.GetJobResponse(job=waiting)
+    stub.watches = [[watch_event(waiting, "requested"), watch_event(job(sequence=4), "completed")]]
+    result = stub.run("jobs", "watch", JOB)
+
+    assert (result.exit_code, result.stdout) == (0, "Completed\n")
+    assert result.stderr == "Nobody [can].\n"

@@ -1,0 +1,141 @@
+"""An estimate of the slots that an executor has free, between one heartbeat and the next.
+
+A heartbeat says what the executor holds. The estimate follows what happens after it: a claim, an
+offer and a grant take a slot; a refused claim and an accepted final report free one.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+#: Seconds after which an offer without a claim is over: the executor had no slot for it.
+OFFER_TIMEOUT_S = 1.0
+
+#: A job's id and the number of its attempt.
+RunKey = tuple[str, int]
+
+
+class FreeSlots:
+    """The free slots of one executor, in all and for each kind of job."""
+
+    def __init__(self, hello: pb.Hello, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns the time in seconds, from any begin."""
+        self._slots = hello.slots
+        self._clock = clock
+        #: The bound of the runs of each kind; a kind without one has no entry.
+        self._limits = {kind_of(one): one.slots for one in hello.job_types if one.slots}
+        #: How many runs the executor can hold; nothing is known before its first heartbeat.
+        self._capacity = 0
+        #: The runs that take a slot, each with its kind; None for a job that is not known here.
+        self._held: dict[RunKey, JobKind | None] = {}
+        #: When each offer was made that has no claim yet.
+        self._offered: dict[RunKey, float] = {}
+        #: The attempts that are claimed and not decided yet.
+        self._claimed: set[RunKey] = set()
+        #: The runs whose final reports were decided; a heartbeat under way may still list them.
+        self._ended: set[RunKey] = set()
+        #: The kinds that have no room, by the heartbeat or because an offer had no claim.
+        self._full: set[JobKind] = set()
+        #: The lowest number of free slots since the last call of `idle`.
+        self._lowest = 0
+
+    @property
+    def count(self) -> int:
+        """How many more jobs the executor could run now."""
+        return max(0, self._capacity - len(self._held))
+
+    @property
+    def undecided(self) -> int:
+        """How many attempts are claimed or offered, and not granted or refused yet."""
+        return len(self._claimed) + len(self._offered)
+
+    @property
+    def open_offers(self) -> int:
+        """How many offers have neither a claim nor reached `OFFER_TIMEOUT_S`."""
+        return len(self._offered)
+
+    def has_room(self, kind: JobKind) -> bool:
+        """Whether a slot is free for a job of this kind."""
+        if not self.count or kind in self._full:
+            return False
+        limit = self._limits.get(kind)
+        return limit is None or sum(its == kind for its in self._held.values()) < limit
+
+    def holds(self, run: RunKey) -> bool:
+        """Whether the executor runs or has claimed the attempt, or was offered it just now."""
+        return run in self._held
+
+    def idle(self) -> int:
+        """How many slots have been free ever since the last call of this method.
+
+        A slot that the executor fills by itself as soon as it is freed is not idle.
+        """
+        now = self._clock()
+        for run in [run for run, at in self._offered.items() if now - at >= OFFER_TIMEOUT_S]:
+            kind = self._held.pop(run, None)
+            del self._offered[run]
+            if kind:
+                self._full.add(kind)
+        idle, self._lowest = min(self._lowest, self.count), self.count
+        return idle
+
+    def beat(
+        self,
+        heartbeat: pb.Heartbeat,
+        runs: dict[RunKey, JobKind | None],
+        full_kinds: Iterable[JobKind],
+    ) -> None:
+        """Takes in a heartbeat; `runs` are those that it lists, awaited claims among them."""
+        self._capacity = min(heartbeat.free_slots, self._slots) + len(runs)
+        if not heartbeat.free_slots and len(runs) < self._slots:
+            # It drains, or its other slots hold runs that no longer count: what ends frees nothing.
+            self._capacity = 0
+        offered = {run: self._held[run] for run in self._offered}
+        self._ended &= runs.keys()
+        self._held = offered | {run: kind for run, kind in runs.items() if run not in self._ended}
+        # What ended after the heartbeat was written may have freed a slot of a kind that it lists.
+        self._full = set(full_kinds) - self._limits.keys()
+        self._note()
+
+    def offer(self, run: RunKey, kind: JobKind) -> None:
+        """Counts an attempt that is offered to the executor."""
+        self._held[run] = kind
+        self._offered[run] = self._clock()
+        self._note()
+
+    def claim(self, run: RunKey, kind: JobKind | None) -> None:
+        """Counts an attempt that the executor claims."""
+        self._offered.pop(run, None)
+        self._ended.discard(run)
+        self._claimed.add(run)
+        self._held[run] = kind
+        self._note()
+
+    def grant(self, run: RunKey, kind: JobKind | None) -> None:
+        """Counts an attempt that was granted; its kind may not have been known at the claim."""
+        self._claimed.discard(run)
+        if run in self._held:
+            self._held[run] = kind
+
+    def free(self, run: RunKey) -> None:
+        """Counts a slot as free: the claim was refused, or the final report is decided."""
+        self._offered.pop(run, None)
+        self._claimed.discard(run)
+        if kind := self._held.pop(run, None):
+            self._full.discard(kind)
+        self._ended.add(run)
+
+    def _note(self) -> None:
+        self._lowest = min(self._lowest, self.count)
+
+
+def kind_of(job_type: pb.JobType) -> JobKind:
+    """The kind of jobs that a handler serves."""
+    return JobKind(job_type.item_type, job_type.job_type)
+
+
+def kinds_of(job_types: Iterable[pb.JobType]) -> tuple[JobKind, ...]:
+    """The kinds of jobs that handlers serve."""
+    return tuple(map(kind_of, job_types))

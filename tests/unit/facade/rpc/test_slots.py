@@ -1,0 +1,150 @@
+"""The estimate of an executor's free slots between its heartbeats."""
+
+from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S, FreeSlots
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+SLOW, QUICK = JobKind("Item", "slow"), JobKind("Item", "quick")
+HELLO = pb.Hello(
+    slots=3,
+    job_types=[
+        pb.JobType(item_type="Item", job_type="slow", slots=1),
+        pb.JobType(item_type="Item", job_type="quick"),
+    ],
+)
+FIRST, SECOND, THIRD = ("first", 1), ("second", 1), ("third", 1)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Returns the time."""
+        return self.now
+
+
+def idle_executor(clock: Clock | None = None) -> FreeSlots:
+    """An executor of three slots that has said that all are free."""
+    slots = FreeSlots(HELLO, clock or Clock())
+    slots.beat(pb.Heartbeat(free_slots=3), {}, [])
+    slots.idle()
+    return slots
+
+
+def test_executor_before_its_first_heartbeat_has_no_free_slot() -> None:
+    """It may have come back with runs that it holds."""
+    slots = FreeSlots(HELLO, Clock())
+
+    assert slots.count == 0
+    assert not slots.has_room(QUICK)
+
+
+def test_slot_is_free_as_soon_as_the_final_report_is_decided() -> None:
+    """No heartbeat is needed. A claim takes the slot, and a grant keeps it."""
+    slots = idle_executor()
+    slots.claim(FIRST, QUICK)
+    slots.grant(FIRST, QUICK)
+    assert (slots.count, slots.undecided) == (2, 0)
+
+    slots.free(FIRST)
+
+    assert slots.count == 3
+
+
+def test_slot_is_free_as_soon_as_the_claim_is_refused() -> None:
+    """Another executor had the attempt."""
+    slots = idle_executor()
+    slots.claim(FIRST, QUICK)
+    assert (slots.count, slots.undecided) == (2, 1)
+
+    slots.free(FIRST)
+
+    assert (slots.count, slots.undecided) == (3, 0)
+
+
+def test_offer_and_its_claim_take_one_slot() -> None:
+    """The claim of an offered attempt takes no second one."""
+    slots = idle_executor()
+    slots.offer(FIRST, QUICK)
+    slots.claim(FIRST, QUICK)
+
+    assert slots.count == 2
+    assert slots.holds(FIRST)
+
+
+def test_kind_with_a_bound_has_room_for_that_many_runs() -> None:
+    """The bound of `slow` is 1; the executor's own three slots bound `quick`."""
+    slots = idle_executor()
+    slots.claim(FIRST, SLOW)
+    assert (slots.has_room(SLOW), slots.has_room(QUICK)) == (False, True)
+
+    slots.free(FIRST)
+    assert slots.has_room(SLOW)
+
+
+def test_offer_without_a_claim_ends_and_its_kind_has_no_room_until_the_next_heartbeat() -> None:
+    """The executor knew better. Other kinds keep their room."""
+    clock = Clock()
+    slots = idle_executor(clock)
+    slots.offer(FIRST, QUICK)
+    clock.now = OFFER_TIMEOUT_S
+    slots.idle()
+
+    assert not slots.holds(FIRST)
+    assert (slots.has_room(QUICK), slots.has_room(SLOW)) == (False, True)
+    slots.beat(pb.Heartbeat(free_slots=3), {}, [])
+    assert slots.has_room(QUICK)
+
+
+def test_idle_counts_slots_that_were_free_ever_since_the_last_call() -> None:
+    """A slot that the executor filled in between, or that was just freed, does not count."""
+    slots = idle_executor()
+    assert slots.idle() == 3
+    slots.claim(FIRST, QUICK)
+    slots.free(FIRST)
+    assert slots.count == 3
+    assert slots.idle() == 2
+    assert slots.idle() == 3
+
+
+def test_heartbeat_that_lists_a_run_whose_report_is_decided_frees_its_slot() -> None:
+    """The executor wrote the heartbeat before it had the answer."""
+    slots = idle_executor()
+    slots.claim(FIRST, QUICK)
+    slots.grant(FIRST, QUICK)
+    slots.free(FIRST)
+    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: QUICK}, [])
+
+    assert slots.count == 3
+
+
+def test_heartbeat_keeps_the_slot_of_an_offer_that_the_executor_has_not_read_yet() -> None:
+    """The offer is not in the heartbeat."""
+    slots = idle_executor()
+    slots.offer(FIRST, QUICK)
+    slots.beat(pb.Heartbeat(free_slots=2), {SECOND: QUICK}, [])
+
+    assert slots.count == 1
+    slots.claim(THIRD, QUICK)
+    assert slots.count == 0
+
+
+def test_draining_executor_has_no_free_slot_when_a_run_ends() -> None:
+    """It says that no slot is free, and holds fewer runs than it has slots."""
+    slots = idle_executor()
+    slots.beat(pb.Heartbeat(free_slots=0), {FIRST: QUICK}, [])
+    slots.free(FIRST)
+
+    assert slots.count == 0
+
+
+def test_heartbeat_s_full_kinds_have_no_room_until_a_run_of_theirs_ends() -> None:
+    """An executor need not name the bounds of its kinds in its hello."""
+    slots = idle_executor()
+    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: QUICK}, [QUICK])
+    assert not slots.has_room(QUICK)
+
+    slots.free(FIRST)
+    assert slots.has_room(QUICK)
