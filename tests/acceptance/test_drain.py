@@ -46,6 +46,7 @@ async def test_stopping_facade_answers_while_it_is_not_ready(
             # Wait until the facade has read the hello: a stopping facade would refuse the stream.
             while not (await status.ListExecutors(pb.ListExecutorsRequest())).executors:
                 await asyncio.sleep(0.02)
+        assert await stream.read() == pb.SessionResponse()  # the answer to the heartbeat
         one.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             while await ready_status(one) != 503:

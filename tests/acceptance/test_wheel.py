@@ -158,7 +158,7 @@ def full(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment with the lock, and the command that the README of a new project shows."""
     folder = tmp_path_factory.mktemp("full")
     environment = Environment.create(folder / "environment")
-    environment.install("--require-hashes", "-r", ROOT / "requirements.lock")
+    environment.install("--no-deps", "--require-hashes", "-r", ROOT / "requirements.lock")
     (command,) = find_commands("pip")
     (words,) = command.parts
     arguments = [re.sub(r"/path/to/[^[]+", str(wheel), word) for word in words]

@@ -119,6 +119,10 @@ async def _serve_once(settings: FacadeSettings) -> None:
             # A replica that did not know of a pause would grant claims of a paused type.
             await controls.announce()
             await controls_log.catch_up()
+            # The replica is attentive before it answers, so that the deadlines of the jobs that it
+            # accepts fire in time.
+            await heartbeat_log.catch_up()
+            attention.look()
             await replica.index_for_lists()
             rules = admission_rules(settings)
             app = http_app(
