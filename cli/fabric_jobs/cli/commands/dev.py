@@ -28,6 +28,9 @@ from fabric_jobs.cli.options import Address, grpc_option
 from fabric_jobs.cli.run import run
 from fabric_jobs.runtime.settings import host_port
 
+#: The options that let a second `dev` run beside the first one.
+FREE_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 --issuer 127.0.0.1:0"
+
 
 @click.command("dev")
 @click.argument("target", metavar="[MODULE:EXECUTOR]", default=EXAMPLE)
@@ -59,7 +62,10 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
     try:
         token_issuer = Issuer(*host_port(issuer))
     except OSError as error:
-        raise CommandError(f"The token issuer can't use the address {issuer}: {error}.") from error
+        raise CommandError(
+            f"The token issuer can't use the address {issuer}: {error.strerror}. If another "
+            f"`fabric-jobs dev` runs, stop it or choose free ports: {FREE_PORTS}."
+        ) from error
     with token_issuer:
         run(_run_stack(target, http, grpc, token_issuer))
 
