@@ -1,6 +1,7 @@
 """The entry point of `fabric-jobs`, which reports a missing extra in one line."""
 
 import os
+import signal
 import sys
 
 #: The variable from which gRPC reads the level of its own log lines, when it is imported.
@@ -9,6 +10,10 @@ _GRPC_LOG_LEVEL = "GRPC_VERBOSITY"
 
 def main() -> None:
     """Runs the command line. Exits with code 1 if the packages of the extra `cli` are missing."""
+    # During the import, which takes a while, Ctrl-C ends the process without a traceback.
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         _silence_grpc()
         from fabric_jobs.cli.main import main as command_line
@@ -20,6 +25,8 @@ def main() -> None:
             f"Error: `fabric-jobs` needs the extra fabric-jobs[cli]: {package} is not installed. "
             "Install it from a checkout or a wheel: pip install 'PATH[cli]'."
         )
+    finally:
+        signal.signal(signal.SIGINT, before)
     command_line()
 
 

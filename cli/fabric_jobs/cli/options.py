@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import click
+from click.shell_completion import CompletionItem
 
 from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT
 from fabric_jobs.cli.dev.defaults import GRPC_ADDRESS, ISSUER_ADDRESS
@@ -46,6 +47,16 @@ class Time(click.ParamType[datetime]):
             return parse_time(value, datetime.now(UTC))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Status(click.Choice[str]):
+    """A job's status, in any letter case. Completion offers Fabric's spelling."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        start = incomplete.lower()
+        return [CompletionItem(name) for name in self.choices if name.lower().startswith(start)]
 
 
 def grpc_option(help_text: str) -> Callable[[F], F]:
@@ -153,7 +164,7 @@ _FILTERS = (
     click.option(
         "--status",
         "statuses",
-        type=click.Choice([*map(str, JobInstanceStatus)], case_sensitive=False),
+        type=Status([*map(str, JobInstanceStatus)], case_sensitive=False),
         multiple=True,
         metavar="STATUS",
         help=f"Only jobs with this status: {', '.join(JobInstanceStatus)}. May be repeated.",

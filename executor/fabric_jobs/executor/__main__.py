@@ -54,7 +54,7 @@ def main() -> None:
         if len(sys.argv) != 2:
             raise UsageError(USAGE)
         settings = from_env(ExecutorSettings, os.environ)
-        configure(settings.log_format)
+        configure(settings.log_format, settings.log_level)
 
         scraped = settings.metrics_address is not None
         with providers.export_telemetry("fabric-jobs-executor", os.environ, prometheus=scraped):

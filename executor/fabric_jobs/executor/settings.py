@@ -6,7 +6,14 @@ from msgspec import Meta
 
 from fabric_jobs.contract.heartbeats import MAX_SLOTS
 from fabric_jobs.contract.jobs import MAX_NAME_CHARS
-from fabric_jobs.runtime.settings import Address, Addresses, ClientSettings, LogFormat, addresses
+from fabric_jobs.runtime.settings import (
+    Address,
+    Addresses,
+    ClientSettings,
+    LogFormat,
+    LogLevel,
+    addresses,
+)
 
 
 class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
@@ -34,6 +41,8 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     executor_name: str = ""
     #: The format of log lines: `console` for people, `json` for programs.
     log_format: LogFormat = "console"
+    #: The least severe level that is logged. `debug` includes the steps of the libraries.
+    log_level: LogLevel = "info"
     #: The address of `/livez` and `/metrics`, which need no authentication. Empty: no address.
     metrics_address: Annotated[Address | None, Meta(examples=["127.0.0.1:9464"])] = None
 

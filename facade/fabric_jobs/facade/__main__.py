@@ -60,7 +60,7 @@ def run() -> int:
     """
     try:
         settings = from_env(FacadeSettings, os.environ)
-        configure(settings.log_format)
+        configure(settings.log_format, settings.log_level)
         tune_garbage_collection()
         with (
             providers.export_telemetry("fabric-jobs-facade", os.environ, prometheus=True),

@@ -14,6 +14,7 @@ from fabric_jobs.runtime.settings import (
     Guid,
     KafkaSettings,
     LogFormat,
+    LogLevel,
     PemFile,
     Secret,
     SettingsError,
@@ -144,6 +145,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     monitor_trace_url: TraceUrl = ""
     #: The form of a log line: text for people, or a JSON object for machines.
     log_format: LogFormat = "console"
+    #: The least severe level that is logged. `debug` includes the steps of the libraries.
+    log_level: LogLevel = "info"
 
     def state_file(self) -> Path | None:
         """The file of the replica's state; None if the state is kept in memory.

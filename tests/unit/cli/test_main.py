@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -116,3 +117,29 @@ def test_grpc_s_own_log_lines_are_silent_in_the_command(
 
     assert ("add_port" in done.stderr) is logged
     assert done.stdout == f"{level}\n"
+
+
+def test_ctrl_c_during_the_import_prints_no_traceback() -> None:
+    """The signal ends the process, as it ends a program that does not handle it."""
+    code = """
+import sys, time
+from fabric_jobs.cli.__main__ import main
+
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "fabric_jobs.cli.main":
+            print("importing", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+main()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+
+    assert (process.returncode, errors) == (-signal.SIGINT, "")

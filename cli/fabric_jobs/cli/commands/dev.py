@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shlex
+from pathlib import Path
 from urllib.parse import unquote
 
 import click
@@ -22,11 +23,15 @@ from fabric_jobs.cli.dev.defaults import (
 from fabric_jobs.cli.dev.issuer import Issuer
 from fabric_jobs.cli.dev.programs import Program
 from fabric_jobs.cli.dev.reload import run_reloading
+from fabric_jobs.cli.dev.settings_file import read_settings
 from fabric_jobs.cli.dev.stack import Stack
 from fabric_jobs.cli.errors import CommandError, InputError
 from fabric_jobs.cli.options import Address, grpc_option
 from fabric_jobs.cli.run import run
 from fabric_jobs.runtime.settings import host_port
+
+#: The options that let a second `dev` run beside the first one.
+FREE_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 --issuer 127.0.0.1:0"
 
 
 @click.command("dev")
@@ -59,14 +64,17 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
     try:
         token_issuer = Issuer(*host_port(issuer))
     except OSError as error:
-        raise CommandError(f"The token issuer can't use the address {issuer}: {error}.") from error
+        raise CommandError(
+            f"The token issuer can't use the address {issuer}: {error.strerror}. If another "
+            f"`fabric-jobs dev` runs, stop it or choose free ports: {FREE_PORTS}."
+        ) from error
     with token_issuer:
         run(_run_stack(target, http, grpc, token_issuer))
 
 
 async def _run_stack(target: str, http: str, grpc: str, issuer: Issuer) -> None:
     """Runs the programs. Raises `CommandError` if one of them ends that was not stopped."""
-    async with Stack(os.environ) as stack:
+    async with Stack(read_environ(target)) as stack:
         if stack.embedded:
             click.echo(WARNING, err=True)
         await stack.supervise(_run_programs(stack, target, http, grpc, issuer))
@@ -87,6 +95,15 @@ async def _run_programs(stack: Stack, target: str, http: str, grpc: str, issuer:
         announce(await stack.start_executor(target))
         await asyncio.Event().wait()
     await run_reloading(stack, target, announce)
+
+
+def read_environ(target: str) -> dict[str, str]:
+    """Returns the environment with the settings of the project in this folder, if it has a file.
+
+    The environment wins. The examples are no project. Raises `InputError` for a wrong file.
+    """
+    settings = {} if target == EXAMPLE else read_settings(Path.cwd())
+    return settings | dict(os.environ)
 
 
 def first_handled_type(executor: Program) -> tuple[str, str]:

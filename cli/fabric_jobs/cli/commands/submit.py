@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from pathlib import Path
 from uuid import UUID
 
 import click
@@ -28,7 +29,11 @@ PROGRESS_TIMEOUT_S = 1.0
 @click.command("submit")
 @click.argument("item_type")
 @click.argument("job_type")
-@click.option("--payload", metavar="JSON", help="The creation payload, a JSON object.")
+@click.option(
+    "--payload",
+    metavar="JSON|@FILE|-",
+    help="The creation payload, a JSON object: as text, in a file, or on standard input.",
+)
 @click.option("--wait", is_flag=True, help="Wait for the job's end, and exit with its outcome.")
 @click.option(
     "--http",
@@ -135,11 +140,23 @@ def _parse_payload(payload: str | None) -> Raw | None:
     if payload is None:
         return None
     try:
-        content = msgspec.json.decode(payload)
-        encoded = payload.encode()
+        encoded = _read_payload(payload)
+        content = msgspec.json.decode(encoded)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(f"--payload is not JSON: {error}.") from error
     if not isinstance(content, dict):
         raise InputError('--payload must be a JSON object, such as \'{"priority": "high"}\'.')
     # The text is sent as it was written, so that no number loses digits.
     return Raw(encoded)
+
+
+def _read_payload(payload: str) -> bytes:
+    """Returns the text, the content of `@FILE`, or standard input for `-`."""
+    if payload == "-":
+        return sys.stdin.buffer.read()
+    if not payload.startswith("@"):
+        return payload.encode()
+    try:
+        return Path(payload[1:]).read_bytes()
+    except OSError as error:
+        raise InputError(f"{payload[1:]} can't be read: {error.strerror}.") from error

@@ -1,7 +1,10 @@
 """Lines of JSON, for scripts. Control characters are escaped, because a terminal may show them."""
 
+import re
+from typing import Any
+
 import msgspec
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from msgspec import Raw
 
@@ -11,9 +14,13 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
 def message_json(message: Message) -> str:
-    """Returns protobuf's JSON on one line. Empty fields are included, absent fields are not."""
-    json = MessageToJson(message, indent=None, always_print_fields_with_no_presence=True)
-    return escape_json(msgspec.json.format(json, indent=-1))
+    """Returns the message as JSON on one line, with statuses and phases named as for people.
+
+    Empty fields are included, absent fields are not.
+    """
+    fields = MessageToDict(message, always_print_fields_with_no_presence=True)
+    _rename_enums(message, fields)
+    return escape_json(msgspec.json.encode(fields).decode())
 
 
 def job_json(got: pb.GetJobResponse) -> str:
@@ -35,3 +42,21 @@ def event_json(logged: HistoryEvent) -> str:
         "event": Raw(msgspec.json.format(record.value, indent=-1)),
     }
     return escape_json(msgspec.json.encode(line).decode())
+
+
+def _rename_enums(message: Message, fields: dict[str, Any]) -> None:
+    """Changes each enum value of the message's JSON from protobuf's name to the short name."""
+    for field in message.DESCRIPTOR.fields:
+        value = fields.get(field.json_name)
+        if field.enum_type and value is not None:
+            fields[field.json_name] = _short_name(field.enum_type.name, value)
+        elif isinstance(value, dict):  # a time is a string
+            _rename_enums(getattr(message, field.name), value)
+
+
+def _short_name(enum: str, value: str | int) -> str | int:
+    """Returns `NotStarted` for `JOB_INSTANCE_STATUS_NOT_STARTED`. An unknown number stays."""
+    if isinstance(value, int):
+        return value
+    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum).upper() + "_"
+    return value.removeprefix(prefix).title().replace("_", "")

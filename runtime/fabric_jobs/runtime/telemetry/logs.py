@@ -19,7 +19,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from fabric_jobs.runtime.settings import LogFormat
+from fabric_jobs.runtime.settings import LogFormat, LogLevel
 from fabric_jobs.runtime.text import (
     describe_exception,
     escape,
@@ -32,6 +32,8 @@ from fabric_jobs.runtime.text import (
 #: Seconds between two lines of the same outage.
 OUTAGE_INTERVAL_S = 60.0
 _bound: ContextVar[dict[str, str]] = ContextVar("bound_ids")
+#: At INFO these libraries log each step of a group join, each request and each start phase.
+LIBRARIES = ("aiokafka", "httpx", "uvicorn")
 #: The attributes of every log record. Any other attribute comes from the caller's `extra`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
 
@@ -51,15 +53,16 @@ def bound_ids() -> dict[str, str]:
     return _bound.get({})
 
 
-def configure(log_format: LogFormat) -> None:
-    """Configures the root logger: standard error, from INFO on, each line with its ids."""
+def configure(log_format: LogFormat, level: LogLevel = "info") -> None:
+    """Configures the root logger: standard error, from the level on, each line with its ids."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[log_format]())
     handler.addFilter(OutageFilter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # At INFO these libraries log each step of a group join, each request and each start phase.
-    for name in ("aiokafka", "httpx", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    if level == "debug":
+        return
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
     # At WARNING the exporter logs each retry; at ERROR it logs the final loss only.
     logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
 

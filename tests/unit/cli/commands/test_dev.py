@@ -1,8 +1,12 @@
 """The commands that `fabric-jobs dev` proposes."""
 
 import shlex
+import socket
 
-from fabric_jobs.cli.commands.dev import next_steps
+from click.testing import CliRunner
+
+from fabric_jobs.cli.commands.dev import FREE_PORTS, next_steps
+from fabric_jobs.cli.main import main
 
 EXAMPLE = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 URL = "http://127.0.0.1:5000/workload"
@@ -63,3 +67,15 @@ def test_next_steps_for_other_handlers_quote_their_types_for_a_shell() -> None:
 
     assert submit[2:6] == ["My Item", "it's", "--payload", "{}"]
     assert "/items/My%20Item/" in curl[-1]
+
+
+def test_second_dev_names_the_taken_address_and_the_way_out() -> None:
+    """The error is one line with the options that pick free ports."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = CliRunner().invoke(main, ["dev", "--issuer", address])
+
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert address in result.stderr
+    assert FREE_PORTS in result.stderr

@@ -2,10 +2,12 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from fabric_jobs.cli.commands import submit
 from fabric_jobs.cli.main import main
 
 
@@ -23,6 +25,36 @@ def test_payload_that_is_no_json_object_is_refused(payload: str) -> None:
     assert result.stdout == ""
     assert result.stderr.startswith("Error: --payload ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("source", ["file", "stdin"])
+def test_payload_from_a_file_or_stdin_is_sent_as_it_was_written(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No number loses digits."""
+    sent: list[object] = []
+
+    async def send(_url: str, _identity: object, _job: object, payload: object, _: object) -> int:
+        sent.append(payload)
+        return 0
+
+    monkeypatch.setattr(submit, "_submit", send)
+    text = b'{"a": 1.000000000000000000001}\n'
+    file = tmp_path / "payload.json"
+    file.write_bytes(text)
+    payload = f"@{file}" if source == "file" else "-"
+    result = CliRunner().invoke(main, ["submit", "Item", "job", "--payload", payload], input=text)
+
+    assert result.exit_code == 0
+    assert [bytes(each) for each in sent] == [text]  # type: ignore[call-overload]
+
+
+def test_payload_file_that_is_missing_is_one_line_with_exit_code_2() -> None:
+    """The line has the file's name."""
+    result = run("submit", "Item", "job", "--payload", "@/no/such.json")
+
+    assert result.exit_code == 2
+    assert result.stderr == "Error: /no/such.json can't be read: No such file or directory.\n"
 
 
 @pytest.fixture

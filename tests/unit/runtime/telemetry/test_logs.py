@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.runtime.settings import LogFormat
+from fabric_jobs.runtime.settings import LogFormat, LogLevel
 from fabric_jobs.runtime.telemetry import logs, tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 
@@ -16,21 +16,26 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
-def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LogFormat], io.StringIO]]:
+def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., io.StringIO]]:
     """Returns a function that configures logging to a text. Restores logging afterwards."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
+    libraries = {logging.getLogger(name): logging.getLogger(name).level for name in logs.LIBRARIES}
+    for library in libraries:
+        library.setLevel(logging.NOTSET)
 
-    def configured(log_format: LogFormat) -> io.StringIO:
+    def configured(log_format: LogFormat, level: LogLevel = "info") -> io.StringIO:
         root.handlers.clear()
         written = io.StringIO()
         monkeypatch.setattr("sys.stderr", written)
-        logs.configure(log_format)
+        logs.configure(log_format, level)
         return written
 
     yield configured
     root.handlers[:] = before
     root.setLevel(level)
+    for library, before_level in libraries.items():
+        library.setLevel(before_level)
 
 
 @pytest.fixture
@@ -198,3 +203,25 @@ def test_line_whose_message_can_not_be_formatted_is_logged(
     logging.getLogger("mine").warning("%d rows", "no number")
 
     assert "'%d rows' can't be formatted: TypeError" in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("level", "logged"),
+    [
+        ("debug", ["debug", "info", "error", "library"]),
+        ("info", ["info", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_log_level_bounds_what_is_logged(
+    writing: Callable[..., io.StringIO], level: str, logged: list[str]
+) -> None:
+    """Only `debug` shows the steps that libraries log."""
+    written = writing("console", level)
+    own, library = logging.getLogger("mine"), logging.getLogger("aiokafka")
+    own.debug("debug")
+    own.info("info")
+    own.error("error")
+    library.info("library")
+
+    assert [line.split()[-1] for line in written.getvalue().splitlines()] == logged

@@ -99,7 +99,7 @@ def test_list_with_ids_or_json_prints_one_line_for_each_job(stub: StubFacade) ->
     assert stub.run("jobs", "list", "--ids").stdout.split() == [JOB, OTHER_JOB]
     one, two = map(json.loads, stub.run("jobs", "list", "--json").stdout.splitlines())
     assert (one["jobId"], one["exhausted"], one["failures"]) == (JOB, False, 0)
-    assert (two["status"], two["exhausted"]) == ("JOB_INSTANCE_STATUS_FAILED", True)
+    assert (two["status"], two["exhausted"]) == ("Failed", True)
     assert two["createTime"] == "2026-11-23T20:14:01Z"
     assert "endTime" not in one
 
@@ -155,3 +155,12 @@ def test_list_says_why_no_executor_can_start_a_job(stub: StubFacade) -> None:
 
     assert listed.stdout.splitlines()[1].endswith(waiting.hint)
     assert f"waits      {waiting.hint}" in shown.stdout.splitlines()
+
+
+def test_completion_of_a_status_offers_the_names_of_fabric() -> None:
+    """The letter case of what was typed does not matter."""
+    words = {"COMP_WORDS": "fabric-jobs jobs list --status n", "COMP_CWORD": "4"}
+    environ = words | {"_FABRIC_JOBS_COMPLETE": "bash_complete"}
+    result = CliRunner().invoke(main, [], prog_name="fabric-jobs", env=environ)
+
+    assert result.stdout == "plain,NotStarted\n"

@@ -1,0 +1,33 @@
+"""The file `settings.env` of a project, which compose.yaml gives to the executor."""
+
+import re
+from pathlib import Path
+
+from fabric_jobs.cli.errors import InputError
+
+FILE_NAME = "settings.env"
+
+
+def read_settings(folder: Path) -> dict[str, str]:
+    """Returns the variables of the folder's `settings.env`, or none if there is no such file.
+
+    A line is `NAME=VALUE`, or a comment that begins with `#`. Raises `InputError` if the file can't
+    be read, or if a line has another form. A quoted value is refused, because the shell, Docker and
+    Compose disagree about quotes.
+    """
+    file = folder / FILE_NAME
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} can't be read: {error}.") from error
+    settings = {}
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        found = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)=([^\"'].*|)", line)
+        if not found:
+            raise InputError(f"{file}, line {number}, is not NAME=VALUE without quotes.")
+        settings[found[1]] = found[2]
+    return settings

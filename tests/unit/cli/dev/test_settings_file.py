@@ -1,0 +1,47 @@
+"""The `settings.env` that `fabric-jobs dev` reads."""
+
+from pathlib import Path
+
+import pytest
+
+from fabric_jobs.cli.commands import dev
+from fabric_jobs.cli.commands.new import create_project
+from fabric_jobs.cli.dev.settings_file import read_settings
+from fabric_jobs.cli.errors import InputError
+
+
+def test_settings_of_a_new_project_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names are those of the environment variables."""
+    monkeypatch.chdir(tmp_path)
+
+    assert read_settings(create_project("my-sales")) == {
+        "FABRIC_JOBS_POOL": "my-sales",
+        "FABRIC_JOBS_SLOTS": "10",
+    }
+
+
+def test_folder_without_a_settings_file_has_no_settings(tmp_path: Path) -> None:
+    """The file is optional."""
+    assert read_settings(tmp_path) == {}
+
+
+@pytest.mark.parametrize("line", ["FABRIC_JOBS_SLOTS", "export A=1", 'A="1"', "A='1'", "=1"])
+def test_line_of_another_form_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
+    """The line's content is not shown, because it can be a secret."""
+    (tmp_path / "settings.env").write_text(f"# comment\n{line}\n")
+    with pytest.raises(InputError, match=r"settings\.env, line 2, is not NAME=VALUE"):
+        read_settings(tmp_path)
+
+
+def test_environment_of_dev_wins_over_the_settings_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting can be changed for one run."""
+    (tmp_path / "settings.env").write_text("FABRIC_JOBS_SLOTS=7\nFABRIC_JOBS_POOL=mine\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FABRIC_JOBS_SLOTS", "3")
+    environ = dev.read_environ("my_jobs:executor")
+
+    assert (environ["FABRIC_JOBS_SLOTS"], environ["FABRIC_JOBS_POOL"]) == ("3", "mine")
