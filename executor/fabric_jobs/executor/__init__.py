@@ -17,6 +17,7 @@ from fabric_jobs.executor.errors import (
     HandlerDefinitionError,
     JobFailed,
     JobStopped,
+    LifespanError,
     NoHandlersError,
     PayloadInvalidError,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Job",
     "JobFailed",
     "JobStopped",
+    "LifespanError",
     "NoHandlersError",
     "PayloadInvalidError",
     "Retry",

@@ -21,6 +21,10 @@ class NoHandlersError(ExecutorError):
     """Raised by `Executor.serve` if no handler is registered."""
 
 
+class LifespanError(ExecutorError):
+    """Raised by `Executor.serve` if the executor's lifespan fails to start."""
+
+
 class JobStopped(ExecutorError):  # noqa: N818 - its name states the result of the job
     """Raise it in a handler whose `job.cancel_requested` is true: the job becomes Cancelled.
 

@@ -33,7 +33,7 @@ class Handler(Struct, frozen=True, kw_only=True):
 
     item_type: str
     job_type: str
-    function: Callable[[Job[Any]], object]
+    function: Callable[[Job[Any, Any]], object]
     payload_decoder: msgspec.json.Decoder[Any]
     is_async: bool
     policy: Policy
@@ -93,7 +93,7 @@ def _invalid(name: str, error: Exception) -> PayloadInvalidError:
 def make_handler(
     item_type: str,
     job_type: str,
-    function: Callable[[Job[Any]], object],
+    function: Callable[[Job[Any, Any]], object],
     policy: Policy = DEFAULT_POLICY,
     slots: int | None = None,
     priority: int | None = None,
@@ -145,7 +145,7 @@ def make_handler(
     )
 
 
-def _payload_type(function: Callable[[Job[Any]], object]) -> Any:
+def _payload_type(function: Callable[[Job[Any, Any]], object]) -> Any:
     signature = inspect.signature(function)
     try:
         signature.bind(None)
@@ -166,7 +166,7 @@ def _payload_type(function: Callable[[Job[Any]], object]) -> Any:
         raise HandlerDefinitionError(
             f"{function.__qualname__}{signature} must take a Job, such as Job[MyPayload]."
         )
-    (payload_type,) = get_args(hint)
+    payload_type, *_ = get_args(hint)
     return Any if isinstance(payload_type, TypeVar) else payload_type
 
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, cast
+
+from typing_extensions import TypeVar
 
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
 
 T = TypeVar("T")
+#: Covariant, so that a handler that uses no resources can be registered with any executor.
+R_co = TypeVar("R_co", covariant=True, default=object)
 
 
 class _YieldToLoop:
@@ -31,8 +35,12 @@ def _discard_progress(progress: Progress) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Generic[T]):
-    """One attempt of a job. The executor passes it to the handler."""
+class Job(Generic[T, R_co]):
+    """One attempt of a job. The executor passes it to the handler.
+
+    `Job[Payload]` is the job of a handler that does not use the lifespan's value, and
+    `Job[Payload, Resources]` the job of a handler that does.
+    """
 
     #: The creation payload, decoded to the handler's payload type.
     payload: T
@@ -57,6 +65,9 @@ class Job(Generic[T]):
     request_id: str | None = None
     #: W3C Trace Context of the request that created the job. `None` if the request had none.
     traceparent: str | None = None
+    #: The value of the executor's lifespan. `None` if the executor has no lifespan.
+    resources: R_co = field(default=cast(Any, None), repr=False)
+
     _is_cancelled: Callable[[], bool] = field(default=_not_cancelled, repr=False)
     _report: Callable[[Progress], None] = field(default=_discard_progress, repr=False)
 

@@ -38,14 +38,19 @@ class Run:
         handler: Handler,
         client: StatusClient,
         on_decided: Callable[[], None],
+        resources: object = None,
     ) -> None:
-        """`on_decided` is called once the claim is granted or refused."""
+        """`on_decided` is called once the claim is granted or refused.
+
+        `resources` is the value of the executor's lifespan.
+        """
         self.job_id = dispatched.job_id
         self.attempt = dispatched.attempt
         self._dispatched = dispatched
         self._handler = handler
         self._client = client
         self._on_decided = on_decided
+        self._resources = resources
         self._cancel_requested = False
         self._handing_back = False
         self._has_no_thread = False
@@ -175,7 +180,7 @@ class Run:
     async def _decode_and_call(self, progress: ProgressSender) -> None:
         dispatched = self._dispatched
         with spans.handler_span(dispatched):
-            job: Job[Any] = Job(
+            job: Job[Any, Any] = Job(
                 payload=self._handler.decode(dispatched.payload),
                 job_id=dispatched.job_id,
                 attempt=dispatched.attempt,
@@ -189,6 +194,7 @@ class Run:
                 activity_id=dispatched.activity_id,
                 request_id=dispatched.request_id,
                 traceparent=dispatched.traceparent,
+                resources=self._resources,
                 _is_cancelled=lambda: self._cancel_requested,
                 _report=progress.put,
             )
