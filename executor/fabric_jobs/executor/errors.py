@@ -21,6 +21,13 @@ class NoHandlersError(ExecutorError):
     """Raised by `Executor.serve` if no handler is registered."""
 
 
+class CheckpointError(ExecutorError):
+    """Raised in a handler by `job.save_checkpoint` and `job.checkpoint`.
+
+    The value is no JSON or too large, or the saved checkpoint is not of the requested type.
+    """
+
+
 class LifespanError(ExecutorError):
     """Raised by `Executor.serve` if the executor's lifespan fails to start."""
 

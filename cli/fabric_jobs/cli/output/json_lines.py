@@ -17,11 +17,15 @@ def message_json(message: Message) -> str:
 
 
 def job_json(got: pb.GetJobResponse) -> str:
-    """Returns the job on one line, with its payload and definition as Fabric sent them."""
+    """Returns the job on one line, with its payload and definition as Fabric sent them,
+    and its checkpoint.
+    """
     job = msgspec.json.decode(message_json(got.job), type=dict[str, Raw])
     job["payload"] = Raw(msgspec.json.format(got.payload, indent=-1))
     if got.definition:
         job["definition"] = Raw(msgspec.json.format(got.definition, indent=-1))
+    if got.checkpoint:
+        job["checkpoint"] = Raw(msgspec.json.format(got.checkpoint, indent=-1))
     return escape_json(msgspec.json.encode(job).decode())
 
 

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
 from fabric_jobs.executor.api import Executor
+from fabric_jobs.executor.checkpoints import encode_checkpoint
 from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.settings import ExecutorSettings
@@ -41,6 +42,7 @@ def run_job(
     invoke_type: InvokeType = InvokeType.MANUAL,
     definition: ItemDefinition | None = None,
     resources: R | UnsetType = UNSET,
+    checkpoint: object = UNSET,
 ) -> Outcome:
     """Runs a job in memory, with as many attempts as the handler's `retry` allows.
 
@@ -52,6 +54,7 @@ def run_job(
     `cancel_after_s` cancels the job after that many seconds.
     `resources` becomes the handler's `job.resources`, and the executor's lifespan is not run. By
     default the lifespan runs around the job, as in an executor.
+    `checkpoint` is what an earlier attempt saved. By default the first attempt has none.
     The other parameters become the attributes of the handler's `Job`.
 
     The time between attempts is skipped, and so is the time for which an `async def` handler only
@@ -80,6 +83,7 @@ def run_job(
         invoke_type=invoke_type,
         payload=msgspec.json.encode(payload),
         definition=msgspec.json.encode(definition) if definition else b"",
+        checkpoint=None if checkpoint is UNSET else encode_checkpoint(checkpoint),
         activity_id=None,
         request_id=None,
         traceparent=None,

@@ -47,6 +47,8 @@ class JobSimulation:
         self._dispatched = dispatched
         self._cancel_when = cancel_when
         self._progress: list[Progress] = []
+        #: The checkpoint that the next attempt gets.
+        self._checkpoint = dispatched.checkpoint
         self._waits_s: list[float] = []
         #: The first exception that `cancel_when` raised. It must not look like the handler's.
         self._cancel_when_error: Exception | None = None
@@ -103,6 +105,8 @@ class JobSimulation:
     async def report(self, report: pb.Report) -> Accepted:
         """Applies the report."""
         match report.WhichOneof("outcome"):
+            case "checkpoint":
+                self._checkpoint = report.checkpoint
             case "completed":
                 self._end_attempt(status=JobInstanceStatus.COMPLETED)
             case "stopped":
@@ -116,7 +120,9 @@ class JobSimulation:
 
     async def _run_attempt(self) -> None:
         self._step_ended.clear()
-        attempt = replace(self._dispatched, attempt=self._state.attempt)
+        attempt = replace(
+            self._dispatched, attempt=self._state.attempt, checkpoint=self._checkpoint
+        )
         self._run = Run(
             attempt,
             self._observed_handler(),

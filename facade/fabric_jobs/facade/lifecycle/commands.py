@@ -63,6 +63,16 @@ class ReportProgress(Struct, frozen=True, kw_only=True):
     progress: Progress
 
 
+class SaveCheckpoint(Struct, frozen=True, kw_only=True):
+    """An executor saves the checkpoint of its run."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+    #: JSON that `verify_checkpoint` has accepted.
+    checkpoint: bytes
+
+
 class ReportCompleted(Struct, frozen=True, kw_only=True):
     """An executor reports that the handler of its run returned."""
 
@@ -172,6 +182,14 @@ class RequestRetry(Struct, frozen=True, kw_only=True):
     job_id: str
 
 
-RunCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack | LoseLease
+RunCommand = (
+    ReportProgress
+    | SaveCheckpoint
+    | ReportCompleted
+    | ReportFailed
+    | ReportStopped
+    | HandBack
+    | LoseLease
+)
 TimeCommand = Retry | FailUnstarted | TimeOutRun | ForceCancel | Expire
 Command = Request | Claim | RunCommand | TimeCommand | RequestCancel | RequestRetry

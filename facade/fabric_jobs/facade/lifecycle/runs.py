@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events, failures
-from fabric_jobs.contract.events import AttemptFailedData, RequeueReason
+from fabric_jobs.contract.events import AttemptFailedData, CheckpointedData, RequeueReason
 from fabric_jobs.contract.jobs import (
     MAX_PROGRESS_CHARS,
     ErrorResponse,
@@ -27,6 +28,7 @@ from fabric_jobs.facade.lifecycle.commands import (
     ReportProgress,
     ReportStopped,
     RunCommand,
+    SaveCheckpoint,
     Stamp,
 )
 from fabric_jobs.facade.lifecycle.decision import Decision, Reason, Refusal, Settled
@@ -110,7 +112,7 @@ def _has_ended_as_reported(state: JobState, command: RunCommand) -> bool:
             return state.status is not JobInstanceStatus.COMPLETED
         case LoseLease():
             return True
-        case ReportProgress():
+        case ReportProgress() | SaveCheckpoint():
             return False
 
 
@@ -119,6 +121,17 @@ def _decide_progress(job: Job, command: ReportProgress, stamp: Stamp) -> Decisio
     if progress == job.state.progress:
         return Settled(job)
     return follow(job, events.Progressed, stamp, progress=progress)
+
+
+def _decide_checkpoint(job: Job, command: SaveCheckpoint, stamp: Stamp) -> Decision:
+    if command.checkpoint == job.checkpoint:
+        return Settled(job)
+    return follow(
+        job,
+        events.Checkpointed,
+        stamp,
+        _data=lambda **data: CheckpointedData(checkpoint=Raw(command.checkpoint), **data),
+    )
 
 
 def _decide_completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
@@ -168,6 +181,7 @@ def _decide_lose_lease(job: Job, command: LoseLease, stamp: Stamp) -> Decision:
 
 _RUN_DECISIONS: dict[type[RunCommand], Callable[[Job, Any, Stamp], Decision]] = {
     ReportProgress: _decide_progress,
+    SaveCheckpoint: _decide_checkpoint,
     ReportCompleted: _decide_completed,
     ReportFailed: _decide_failed,
     ReportStopped: _decide_stopped,

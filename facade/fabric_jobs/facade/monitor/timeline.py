@@ -38,7 +38,7 @@ _PAUSE_S = 0.005
 
 
 class Row(NamedTuple):
-    """A row of a timeline: one event, or several consecutive events of progress."""
+    """A row of a timeline: one event, or several consecutive events of a run that goes on."""
 
     #: The sequence of the first event.
     first: int
@@ -50,10 +50,12 @@ class Row(NamedTuple):
     #: The job's state after the event.
     state: JobState
     #: Why an attempt was dispatched again.
-    reason: str | None
-    error: ErrorResponse | None
+    reason: str | None = None
+    error: ErrorResponse | None = None
     #: The handler's traceback.
-    traceback: str | None
+    traceback: str | None = None
+    #: The size of the checkpoint that the handler saved.
+    checkpoint_bytes: int | None = None
 
 
 class Timeline:
@@ -180,8 +182,10 @@ def row_of(event: Event) -> Row:
     state, sequence = event.data.state, event.data.sequence
     kind = type_of(event).removeprefix("fabric.jobs.")
     shown = replace(state, error=None, policy=None)
-    row = Row(sequence, sequence, event.time, kind, shown, None, None, None)
+    row = Row(sequence, sequence, event.time, kind, shown)
     match event:
+        case events.Checkpointed():
+            return row._replace(checkpoint_bytes=len(bytes(event.data.checkpoint)))
         case events.Requeued():
             return row._replace(reason=event.data.reason)
         case events.AttemptFailed():
@@ -192,5 +196,6 @@ def row_of(event: Event) -> Row:
 
 
 def _continues(before: Row, row: Row) -> bool:
-    """Returns whether the rows are consecutive events of progress."""
-    return before.kind == row.kind == "progressed" and before.last + 1 == row.first
+    """Returns whether the rows are consecutive events of one kind of a run that goes on."""
+    same = before.kind == row.kind and row.kind in ("progressed", "checkpointed")
+    return same and before.last + 1 == row.first

@@ -6,7 +6,16 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.events import Dispatch, Event, encode
 from fabric_jobs.contract.jobs import JobPhase
-from fabric_jobs.facade.lifecycle import Job, Undecidable, Verdict, decide, fold
+from fabric_jobs.facade.lifecycle import (
+    Command,
+    Job,
+    Reason,
+    Refusal,
+    Undecidable,
+    Verdict,
+    decide,
+    fold,
+)
 from tests.support.lifecycle import (
     PAYLOAD,
     TRACEPARENT,
@@ -19,12 +28,15 @@ from tests.support.lifecycle import (
     claim,
     decide_event,
     drive,
+    events_of,
     hand_back,
     job_in,
     lose_lease,
     report_completed,
+    report_failed,
     request,
     retry,
+    save_checkpoint,
     stamp,
     unknown_event,
 )
@@ -199,3 +211,33 @@ def test_event_of_unknown_type_is_lost_or_forked_like_a_known_one() -> None:
     gap = moved(event, sequence=9, follows=job.event_id)
     fork = moved(event, sequence=3, follows="e1")
     assert [fold(job, wrong)[0] for wrong in (gap, fork)] == [Verdict.FORKED] * 2
+
+
+def test_checkpoint_is_carried_by_the_next_dispatch_until_the_job_is_final() -> None:
+    """The next attempt gets it, an attempt that saves none keeps it, and a final job has none."""
+    commands: list[Command] = [
+        request(),
+        claim(1, A, "e1"),
+        save_checkpoint(),
+        report_failed(),
+        retry(),
+    ]
+    events = events_of(commands)
+    job = drive(commands)
+    second = drive([claim(2, A, "e5"), report_failed(2), retry(2)], job)
+
+    carried = events[-1].data.dispatch
+    assert carried is not UNSET
+    assert carried.checkpoint is not UNSET
+    assert bytes(carried.checkpoint) == b'{"row":7}'
+    assert job.checkpoint == second.checkpoint == b'{"row":7}'
+    assert drive([claim(3, A, "e8"), report_completed(3)], second).checkpoint is None
+
+
+def test_checkpoint_of_a_superseded_attempt_is_refused() -> None:
+    """Attempt 2 was dispatched, so the holder of attempt 1 can't replace what attempt 2 gets."""
+    job = drive([request(), claim(1, A, "e1"), hand_back()])
+
+    decision = decide(job, save_checkpoint(1, A), stamp())
+
+    assert decision == Refusal(Reason.SUPERSEDED, conclusive=True)

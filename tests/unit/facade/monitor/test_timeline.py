@@ -32,6 +32,7 @@ from tests.support.lifecycle import (
     report_progress,
     request,
     retry,
+    save_checkpoint,
     stamp,
     unknown_event,
 )
@@ -111,6 +112,17 @@ def test_timeline_with_more_tracebacks_than_its_bound_keeps_the_latest() -> None
 
     assert shown == [LEFT_OUT] * 92 + ["x" * 8000] * 8
     assert MAX_TRACEBACKS_CHARS // 8000 == 8
+
+
+def test_timeline_row_of_checkpoints_has_the_size_of_the_last() -> None:
+    """Consecutive checkpoints join to one row. The value itself is not shown."""
+    timeline = Timeline()
+    saved = [save_checkpoint(checkpoint=b"1"), save_checkpoint(checkpoint=b"12345")]
+    for event in events_of([request(), claim(1, A, "e1"), *saved]):
+        timeline.add(row_of(event))
+
+    row = timeline.rows[-1]
+    assert (row.first, row.last, row.kind, row.checkpoint_bytes) == (3, 4, "checkpointed", 5)
 
 
 def test_timeline_with_a_gap_leaves_the_missing_events_out_and_has_a_note() -> None:
