@@ -97,14 +97,33 @@ class Executor(Generic[R]):
         def register(function: Callable[[Job[P, R]], Result]) -> Callable[[Job[P, R]], Result]:
             policy = make_policy(retry, run_timeout_s, cancel_grace_s)
             handler = make_handler(item_type, job_type, function, policy, slots, priority)
-            if other := self._handlers.get((item_type, job_type)):
-                raise HandlerDefinitionError(
-                    f"{item_type} {job_type} already has a handler: {other.function.__qualname__}."
-                )
-            self._handlers[item_type, job_type] = handler
+            self._add(handler)
             return function
 
         return register
+
+    def include(self, other: "Executor[R] | Executor[object]") -> None:
+        """Adds the handlers that another executor has now, such as that of another module.
+
+        Raises `HandlerDefinitionError` if both executors have a handler for one job type, or if the
+        other executor has a lifespan: only the lifespan of the executor that runs is used.
+        """
+        if other.lifespan is not None:
+            raise HandlerDefinitionError(
+                "The included executor has a lifespan, which would not run. Give the lifespan to "
+                "the executor that includes it."
+            )
+        for handler in other.handlers.values():
+            self._add(handler)
+
+    def _add(self, handler: Handler) -> None:
+        key = handler.item_type, handler.job_type
+        if other := self._handlers.get(key):
+            raise HandlerDefinitionError(
+                f"{' '.join(key)} already has a handler: {_place(other)}. "
+                f"The second handler is {_place(handler)}."
+            )
+        self._handlers[key] = handler
 
     async def serve(
         self,
@@ -177,3 +196,7 @@ class Executor(Generic[R]):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _place(handler: Handler) -> str:
+    return f"{handler.function.__module__}.{handler.function.__qualname__}"

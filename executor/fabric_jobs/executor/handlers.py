@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,11 @@ from fabric_jobs.executor.errors import (
 from fabric_jobs.executor.jobs import Job
 
 DEFAULT_POLICY = Policy()
+
+
+log = logging.getLogger("fabric_jobs.executor")
+#: The names of the functions that have returned a value.
+_warned: set[str] = set()
 
 
 class Handler(Struct, frozen=True, kw_only=True):
@@ -65,7 +71,8 @@ class Handler(Struct, frozen=True, kw_only=True):
         """
         try:
             if self.is_async:
-                await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
+                result = await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
+                warn_of_result(self.function, result)
             elif error := await _call_in_thread(self.function, job):
                 raise error
         except (SystemExit, KeyboardInterrupt) as error:
@@ -88,6 +95,17 @@ def _invalid(name: str, error: Exception) -> PayloadInvalidError:
     # msgspec's message names the path of the wrong value, except the root's path.
     path = "" if " - at `$" in str(error) else " - at `$`"
     return PayloadInvalidError(f"The {name}: {error}{path}.")
+
+
+def warn_of_result(function: Callable[[Job[Any]], object], result: object) -> None:
+    """Logs one warning for each function that returned a value, which nobody gets."""
+    name = f"{function.__module__}.{function.__qualname__}"
+    if result is not None and name not in _warned:
+        _warned.add(name)
+        log.warning(
+            "%s returned a value of type %s, which is dropped. Store it, and return nothing",
+            *(name, type(result).__name__),
+        )
 
 
 def make_handler(
@@ -196,6 +214,7 @@ def _call_in_thread(
             if inspect.iscoroutine(result):
                 result.close()
                 raise TypeError("The handler returned a coroutine. Define it with `async def`.")
+            warn_of_result(function, result)
         except BaseException as exception:
             error = exception
         with suppress(RuntimeError):  # the executor has ended, and its loop is closed

@@ -9,6 +9,7 @@ from typing_extensions import TypeVar
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
 from fabric_jobs.executor.checkpoints import decode_checkpoint, encode_checkpoint
+from fabric_jobs.executor.errors import JobStopped
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -88,6 +89,11 @@ class Job(Generic[T, R_co]):
         `JobStopped`. An `async def` handler gets `asyncio.CancelledError` instead.
         """
         return self._is_cancelled()
+
+    def raise_if_cancelled(self) -> None:
+        """Raises `JobStopped` if `cancel_requested` is true. A `def` handler calls it regularly."""
+        if self.cancel_requested:
+            raise JobStopped
 
     def progress(self, fraction: float, message: str = "") -> Awaitable[None]:
         """Reports how far the run is.
