@@ -221,6 +221,7 @@ def _sessions() -> list[Row]:
             _CUT,
         ),
         Row("an error as JSON", _bytes(jobs.MAX_ERROR_BYTES), "the last details are left out"),
+        Row("the last log lines", _bytes(jobs.MAX_LOG_TAIL_BYTES), "cut to their end"),
         Row("a traceback", _bytes(jobs.MAX_TRACEBACK_BYTES), "cut to its end"),
         Row(
             "the reason of a pause",

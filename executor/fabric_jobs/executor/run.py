@@ -17,6 +17,7 @@ from fabric_jobs.executor.handler_task import HandlerTask
 from fabric_jobs.executor.handlers import Handler, decode_item_definition
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.latest_sender import LatestSender
+from fabric_jobs.executor.log_tail import LogTail, keep_log_lines
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
@@ -162,8 +163,9 @@ class Run:
     ) -> pb.Report:
         if self._cancel_requested:
             return make_final_report(asyncio.CancelledError(), cancel_requested=True)
+        tail = LogTail()
         task = self._handler_task = HandlerTask(
-            self._decode_and_call(progress, checkpoint),
+            self._call_in_context(tail, progress, checkpoint),
             is_async=self._handler.is_async,
             run_name=str(self),
             handler_name=self._handler.function.__qualname__,
@@ -180,9 +182,16 @@ class Run:
             return pb.Report(handed_back=pb.HandedBack())
         report = make_final_report(raised, cancel_requested=self._cancel_requested)
         if report.HasField("failed") and not self.revoked:
+            report.log_tail = tail.text()
             logged = raised if report.traceback else None
             log.warning("%s: %s", self, report.failed.message, exc_info=logged)
         return report
+
+    async def _call_in_context(
+        self, tail: LogTail, progress: LatestSender[Progress], checkpoint: LatestSender[bytes]
+    ) -> None:
+        keep_log_lines(tail)
+        await self._decode_and_call(progress, checkpoint)
 
     async def _decode_and_call(
         self, progress: LatestSender[Progress], checkpoint: LatestSender[bytes]

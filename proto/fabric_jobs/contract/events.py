@@ -21,6 +21,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from fabric_jobs.contract.checkpoints import verify_checkpoint
 from fabric_jobs.contract.jobs import (
     END_OF_TIME,
+    MAX_LOG_TAIL_BYTES,
     MAX_TRACEBACK_BYTES,
     MIN_TIME,
     ErrorResponse,
@@ -79,6 +80,9 @@ class FailedData(EventData, frozen=True, kw_only=True, rename="camel"):
     #: The handler's traceback, for the handler's developers: the last 8 KiB at most. Absent if the
     #: handler raised nothing or the executor sent no traceback. Fabric does not receive it.
     traceback: Annotated[str, Meta(max_length=MAX_TRACEBACK_BYTES)] | UnsetType = UNSET
+    #: The last lines that the handler logged: the last 8 KiB at most. Absent if there are none.
+    #: Fabric does not receive it.
+    log_tail: Annotated[str, Meta(max_length=MAX_LOG_TAIL_BYTES)] | UnsetType = UNSET
 
 
 class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):

@@ -95,6 +95,8 @@ class ReportFailed(Struct, frozen=True, kw_only=True):
     error: ErrorResponse
     #: The traceback of the handler's exception; may be empty.
     traceback: str = ""
+    #: The last lines that the handler logged; may be empty.
+    log_tail: str = ""
     #: When the handler ended, by the executor's clock; None if the executor did not say.
     handler_end_time: datetime | None = None
 

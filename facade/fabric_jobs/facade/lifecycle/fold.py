@@ -4,7 +4,14 @@ from enum import Enum
 
 from msgspec import UNSET
 
-from fabric_jobs.contract.events import Checkpointed, Event, UnknownEvent, type_of
+from fabric_jobs.contract.events import (
+    Checkpointed,
+    Completed,
+    Event,
+    FailedData,
+    UnknownEvent,
+    type_of,
+)
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.lifecycle.job import Job
 
@@ -59,6 +66,7 @@ def fold(job: Job | None, event: Event) -> tuple[Verdict, Job | None]:
         payload=payload,
         definition=definition,
         checkpoint=_checkpoint(job, event),
+        log_tail=_log_tail(job, event),
         traceparent=event.traceparent or (job.traceparent if job else None),
     )
 
@@ -73,3 +81,9 @@ def _checkpoint(job: Job | None, event: Event) -> bytes | None:
         carried = event.data.dispatch.checkpoint
         return None if carried is UNSET else bytes(carried)
     return job.checkpoint if job else None
+
+
+def _log_tail(job: Job | None, event: Event) -> str:
+    if isinstance(event.data, FailedData):
+        return event.data.log_tail or ""
+    return "" if job is None or isinstance(event, Completed) else job.log_tail

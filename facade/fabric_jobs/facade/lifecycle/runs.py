@@ -4,12 +4,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events, failures
 from fabric_jobs.contract.events import AttemptFailedData, CheckpointedData, RequeueReason
 from fabric_jobs.contract.jobs import (
+    MAX_LOG_TAIL_BYTES,
     MAX_PROGRESS_CHARS,
     ErrorResponse,
     ErrorSource,
@@ -18,6 +19,7 @@ from fabric_jobs.contract.jobs import (
     JobState,
     Policy,
     Progress,
+    truncate_to_end,
     truncate_traceback,
 )
 from fabric_jobs.facade.lifecycle.commands import (
@@ -141,10 +143,14 @@ def _decide_completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decis
 
 def _decide_failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
     failure = fail_attempt(job, command.error.truncate(), stamp, command.handler_end_time)
-    if not command.traceback or not isinstance(failure, events.AttemptFailed | events.Failed):
+    if not isinstance(failure, events.AttemptFailed | events.Failed):
         return failure
-    traceback = truncate_traceback(command.traceback)
-    return replace(failure, data=replace(failure.data, traceback=traceback))
+    data = replace(
+        failure.data,
+        traceback=truncate_traceback(command.traceback) or UNSET,
+        log_tail=truncate_to_end(command.log_tail, MAX_LOG_TAIL_BYTES) or UNSET,
+    )
+    return replace(failure, data=data)
 
 
 def _decide_stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:

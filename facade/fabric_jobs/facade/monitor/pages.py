@@ -175,7 +175,7 @@ class JobsPage(Page):
         page = cut_page(found, PAGE_ROWS)
         # The list shows no payloads. They may be large, so the page does not keep them.
         jobs = [
-            replace(stored.job, payload=b"", definition=b"", checkpoint=None)
+            replace(stored.job, payload=b"", definition=b"", checkpoint=None, log_tail="")
             for stored in page.jobs
         ]
         self._shown = frozenset(job.job_id for job in jobs)

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.events import Event, type_of
+from fabric_jobs.contract.events import Event, FailedData, type_of
 from fabric_jobs.contract.jobs import ErrorResponse, JobState
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
@@ -54,6 +54,8 @@ class Row(NamedTuple):
     error: ErrorResponse | None = None
     #: The handler's traceback.
     traceback: str | None = None
+    #: The last lines that the handler logged.
+    log_tail: str | None = None
     #: The size of the checkpoint that the handler saved.
     checkpoint_bytes: int | None = None
 
@@ -93,9 +95,9 @@ class Timeline:
         room = MAX_TRACEBACKS_CHARS
         for place in reversed(range(len(self._rows))):
             row = self._rows[place]
-            room -= len(row.traceback or "")
-            if row.traceback and room < 0:
-                self._rows[place] = row._replace(traceback=LEFT_OUT)
+            room -= len(row.traceback or "") + len(row.log_tail or "")
+            if (row.traceback or row.log_tail) and room < 0:
+                self._rows[place] = row._replace(traceback=LEFT_OUT, log_tail=None)
 
 
 class HistoryReader:
@@ -189,9 +191,13 @@ def row_of(event: Event) -> Row:
         case events.Requeued():
             return row._replace(reason=event.data.reason)
         case events.AttemptFailed():
-            return row._replace(error=event.data.error, traceback=event.data.traceback or None)
+            row = row._replace(error=event.data.error)
         case events.Failed():
-            return row._replace(error=state.error, traceback=event.data.traceback or None)
+            row = row._replace(error=state.error)
+    if isinstance(event.data, FailedData):
+        return row._replace(
+            traceback=event.data.traceback or None, log_tail=event.data.log_tail or None
+        )
     return row
 
 

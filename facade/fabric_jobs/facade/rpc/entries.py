@@ -133,6 +133,7 @@ def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:
             executor_id=executor_id,
             error=error,
             traceback=report.traceback,
+            log_tail=report.log_tail,
             handler_end_time=ended,
         )
     raise ValueError("the report has no outcome")

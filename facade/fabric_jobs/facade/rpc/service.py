@@ -83,6 +83,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             payload=stored.job.payload,
             definition=stored.job.definition,
             checkpoint=stored.job.checkpoint or b"",
+            log_tail=stored.job.log_tail,
         )
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:

@@ -4,7 +4,7 @@ import pytest
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
-from fabric_jobs.contract.events import Dispatch, Event, encode
+from fabric_jobs.contract.events import Dispatch, Event, FailedData, encode
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.lifecycle import (
     Command,
@@ -241,3 +241,18 @@ def test_checkpoint_of_a_superseded_attempt_is_refused() -> None:
     decision = decide(job, save_checkpoint(1, A), stamp())
 
     assert decision == Refusal(Reason.SUPERSEDED, conclusive=True)
+
+
+def test_log_lines_of_the_last_failure_are_kept_until_the_job_completes() -> None:
+    """They are in the failure's event, and never in the state that Fabric is told."""
+    failed = replace(report_failed(), log_tail="x" * 10_000)
+    commands: list[Command] = [request(), claim(1, A, "e1"), failed]
+    event = events_of(commands)[-1]
+    waiting = drive(commands)
+    done = drive([retry(), claim(2, A, "e4"), report_completed(2)], waiting)
+
+    assert isinstance(event.data, FailedData)
+    assert event.data.log_tail == waiting.log_tail
+    assert len(waiting.log_tail) == 8190
+    assert "xxx" not in str(waiting.state)
+    assert done.log_tail == ""

@@ -84,19 +84,19 @@ def test_timeline_with_consecutive_progress_shows_one_row_for_it() -> None:
     assert rows[-1].error is None
 
 
-def test_timeline_row_of_a_failure_has_the_traceback() -> None:
+def test_timeline_row_of_a_failure_has_the_traceback_and_the_log_lines() -> None:
     """Both a failed attempt and a failed job show it."""
     job = drive([request(), claim(1, A, "e1")])
-    raised = replace(report_failed(), traceback="Traceback: here")
+    raised = replace(report_failed(), traceback="Traceback: here", log_tail="row 7\n")
     permanent = replace(raised, error=failure(permanent=True))
     timeline = Timeline()
     for number, command in ((3, raised), (4, permanent)):
         event = decide_event(replace(job, sequence=number - 1), command, stamp(f"e{number}"))
         timeline.add(row_of(event))
 
-    assert [(row.kind, row.traceback) for row in timeline.rows] == [
-        ("attempt-failed", "Traceback: here"),
-        ("failed", "Traceback: here"),
+    assert [(row.kind, row.traceback, row.log_tail) for row in timeline.rows] == [
+        ("attempt-failed", "Traceback: here", "row 7\n"),
+        ("failed", "Traceback: here", "row 7\n"),
     ]
 
 
