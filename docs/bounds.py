@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fabric_jobs.contract import controls, events, heartbeats, jobs, nesting
+from fabric_jobs.contract import checkpoints, controls, events, heartbeats, jobs, nesting
 from fabric_jobs.executor import outbox
 from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
 from fabric_jobs.facade.http import correlation, instance, limits
 from fabric_jobs.facade.monitor import live, timeline
-from fabric_jobs.facade.rpc import bounds, offers, progress, server, service, session
+from fabric_jobs.facade.rpc import bounds, offers, server, service, session, throttle
 from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S
 from fabric_jobs.facade.settings import FacadeSettings
 
@@ -202,10 +202,15 @@ def _sessions() -> list[Row]:
         Row("a duration in a policy", f"{_number(jobs.MAX_POLICY_S)} s", _REFUSED),
         Row("`backoff_multiplier`", f"1 to {_number(jobs.MAX_BACKOFF_MULTIPLIER)}", _REFUSED),
         Row("the fraction of a progress", "0 to 1", _REFUSED),
+        Row(
+            "a checkpoint",
+            f"{checkpoints.MAX_CHECKPOINT_BYTES // 1024} KiB of JSON, {nesting.MAX_NESTING} levels",
+            _REFUSED,
+        ),
         Row("the text of a progress", _chars(jobs.MAX_PROGRESS_CHARS), _CUT),
         Row(
-            "progress reports of a run that are written",
-            f"1 every {progress.INTERVAL_S:.0f} s",
+            "reports of progress, and of checkpoints, of a run that are written",
+            f"1 every {throttle.INTERVAL_S:.0f} s",
             "the latest is written",
         ),
         Row("an error's code", _chars(jobs.MAX_CODE_CHARS), _CUT),
@@ -216,6 +221,7 @@ def _sessions() -> list[Row]:
             _CUT,
         ),
         Row("an error as JSON", _bytes(jobs.MAX_ERROR_BYTES), "the last details are left out"),
+        Row("the last log lines", _bytes(jobs.MAX_LOG_TAIL_BYTES), "cut to their end"),
         Row("a traceback", _bytes(jobs.MAX_TRACEBACK_BYTES), "cut to its end"),
         Row(
             "the reason of a pause",
@@ -229,8 +235,8 @@ def _sessions() -> list[Row]:
             "further jobs are offered to others, or later",
         ),
         Row(
-            "payloads in one message of offers",
-            f"{_bytes(offers.MAX_ROUND_BYTES)}, plus the last payload",
+            "payloads, definitions and checkpoints in one message of offers",
+            f"{_bytes(offers.MAX_ROUND_BYTES)}, plus those of the last job",
             "the others come in the next round",
         ),
         Row(
@@ -247,6 +253,8 @@ def _event_fields() -> Iterator[tuple[str, str]]:
             name, schema = field
             if bound := _bound(schema):
                 yield f"{place}{name}", bound
+    checkpoint = f"{_bytes(checkpoints.MAX_CHECKPOINT_BYTES)}, {nesting.MAX_NESTING} levels"
+    yield "data.checkpoint, data.dispatch.checkpoint", checkpoint
     yield "data.dispatch.payload", f"{nesting.MAX_NESTING} levels of arrays and objects"
 
 

@@ -21,10 +21,11 @@ const MAX_LIFE_MS = 24 * 60 * 60 * 1000; // of a job
 
 // The keys are item type and job type. A handler throws once its signal is aborted.
 const handlers = {
-  "Contoso.FinanceAnalytics.Forecast/countRows": async ({ rows = 3 }, { progress, signal }) => {
-    for (let row = 1; row <= rows; row++) {
+  "Contoso.FinanceAnalytics.Forecast/countRows": async ({ rows = 3 }, { progress, checkpoint, saveCheckpoint, signal }) => {
+    for (let row = (checkpoint ?? 0) + 1; row <= rows; row++) {
       await sleep(200, undefined, { signal });
       progress(row / rows, `row ${row} of ${rows}`);
+      await saveCheckpoint(row); // another attempt, here or elsewhere, begins after this row
     }
   },
 };
@@ -78,8 +79,9 @@ function receive({ answers, cancels, stops, offers }) {
   }
   for (const run of cancels) runs.get(keyOf(run))?.end.abort("stopped");
   for (const run of stops) runs.get(keyOf(run))?.end.abort("revoked");
-  for (const { job, record, payload } of offers) {
+  for (const { job, record, payload, checkpoint } of offers) {
     const dispatch = { ...job, key: handlerKey(job), record, payload: JSON.parse(payload) };
+    if (checkpoint.length) dispatch.checkpoint = JSON.parse(checkpoint);
     if (dispatch.key in handlers && freeSlots() > 0) start(dispatch);
   }
 }
@@ -118,15 +120,15 @@ function heartbeat() {
   return { runs: held.filter(({ grant }) => grant), claims, freeSlots: freeSlots() };
 }
 
-function start({ key, jobId, attempt, record, payload }) {
+function start({ key, jobId, attempt, record, payload, checkpoint }) {
   const run = { jobId, attempt, grant: null, end: new AbortController() };
   if (runs.has(keyOf(run))) return; // the record was read again, or the attempt is offered too
   runs.set(keyOf(run), run);
   run.decided = ask("claims", { jobId, attempt, record, policy });
-  run.over = execute(run, handlers[key], payload ?? {}).finally(() => runs.delete(keyOf(run)));
+  run.over = execute(run, handlers[key], payload ?? {}, checkpoint).finally(() => runs.delete(keyOf(run)));
 }
 
-async function execute(run, handler, payload) {
+async function execute(run, handler, payload, checkpoint) {
   const { jobId, attempt, end: { signal } } = run;
   const grant = (run.grant = (await run.decided).accepted);
   if (!grant) return; // refused, which is final
@@ -137,9 +139,10 @@ async function execute(run, handler, payload) {
     await report({ progress: { fraction, message } });
     run.reporting = false;
   };
+  const saveCheckpoint = (value) => report({ checkpoint: Buffer.from(JSON.stringify(value)) });
   let outcome = { completed: {} };
   try {
-    await handler(payload, { progress, signal });
+    await handler(payload, { progress, checkpoint, saveCheckpoint, signal });
   } catch (error) {
     if (signal.reason === "stopped") outcome = { stopped: {} };
     else if (signal.reason === "handed back") outcome = { handedBack: {} };

@@ -73,6 +73,20 @@ async def test_create_sent_a_hundred_times_at_once_runs_once(
     assert journal.read_text().splitlines() == [f"{job_id} 1", f"{after} 1"]
 
 
+async def test_next_attempt_resumes_from_the_checkpoint_of_the_failed_one(
+    replicas: tuple[Program, Program], runner: Program, tmp_path: Path
+) -> None:
+    """The facades keep the last value, and the dispatch of attempt 2 carries it to its handler."""
+    journal, job_id = tmp_path / "journal", new_id()
+    async with Fabric(replicas[0], "resumed") as one, status_api(replicas[1]) as status:
+        await one.create(job_id, {"journal": str(journal)})
+        await one.until(job_id, "Completed")
+        got = await status.GetJob(pb.GetJobRequest(job_id=job_id))
+
+    assert journal.read_text().splitlines() == ["0", "7"]
+    assert (got.job.attempt, got.checkpoint) == (2, b"")
+
+
 async def test_running_jobs_of_a_killed_facade_complete(
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ KINDS: dict[str, type[KnownEvent]] = {
     "requested": events.Requested,
     "started": events.Started,
     "progressed": events.Progressed,
+    "checkpointed": events.Checkpointed,
     "attempt-failed": events.AttemptFailed,
     "requeued": events.Requeued,
     "cancel-requested": events.CancelRequested,

@@ -99,6 +99,18 @@ async def flaky(job: Job[Journal]) -> None:
         raise RuntimeError(f"attempt {job.attempt}")
 
 
+@executor.job("Test.Item", "resumed", retry=Retry(max_attempts=2, initial_s=0.1))
+async def resumed(job: Job[Journal]) -> None:
+    """Appends the row at which it begins to the journal, and fails once, after row 6."""
+    begin = job.checkpoint(int) or 0
+    with Path(job.payload.journal).open("a") as journal:
+        journal.write(f"{begin}\n")
+    for row in range(begin, 10):
+        if row == 7 and job.attempt == 1:
+            raise RuntimeError("row 7")
+        await job.save_checkpoint(row + 1)
+
+
 @executor.job("Test.Item", "retried", retry=Retry(max_attempts=2, initial_s=0.1))
 async def retried(job: Job[Journal]) -> None:
     """Does the same as `journaled`, and may be retried once."""

@@ -79,6 +79,15 @@ def report_progress(
     )
 
 
+def save_checkpoint(
+    attempt: int = 1, executor_id: str = A, checkpoint: bytes = b'{"row":7}'
+) -> lifecycle.SaveCheckpoint:
+    """A report of a checkpoint."""
+    return lifecycle.SaveCheckpoint(
+        job_id=JOB, attempt=attempt, executor_id=executor_id, checkpoint=checkpoint
+    )
+
+
 def report_completed(
     attempt: int = 1, executor_id: str = A, handler_end_time: datetime | None = None
 ) -> lifecycle.ReportCompleted:

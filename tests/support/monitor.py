@@ -24,6 +24,7 @@ from fabric_jobs.facade.lifecycle import (
     ReportProgress,
     Request,
     RequestCancel,
+    SaveCheckpoint,
     Settled,
     Stamp,
     decide,
@@ -123,6 +124,12 @@ class FoldedJobs:
         """Reports progress of the job's first attempt."""
         progress = Progress(fraction, message)
         self.do(ReportProgress(job_id=job_id, attempt=1, executor_id=EXECUTOR, progress=progress))
+
+    def save_checkpoint(self, job_id: str, checkpoint: bytes) -> None:
+        """Saves a checkpoint of the job's first attempt."""
+        self.do(
+            SaveCheckpoint(job_id=job_id, attempt=1, executor_id=EXECUTOR, checkpoint=checkpoint)
+        )
 
     def complete(self, job_id: str) -> None:
         """Reports that the job's first attempt is completed."""

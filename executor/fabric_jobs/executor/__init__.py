@@ -13,10 +13,12 @@ from fabric_jobs.contract.definitions import DefinitionPart, ItemDefinition
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.errors import (
+    CheckpointError,
     ExecutorError,
     HandlerDefinitionError,
     JobFailed,
     JobStopped,
+    LifespanError,
     NoHandlersError,
     PayloadInvalidError,
 )
@@ -25,6 +27,7 @@ from fabric_jobs.executor.retry import Retry
 from fabric_jobs.executor.settings import ExecutorSettings
 
 __all__ = [
+    "CheckpointError",
     "DefinitionPart",
     "ErrorSource",
     "Executor",
@@ -36,6 +39,7 @@ __all__ = [
     "Job",
     "JobFailed",
     "JobStopped",
+    "LifespanError",
     "NoHandlersError",
     "PayloadInvalidError",
     "Retry",

@@ -4,9 +4,10 @@ import importlib
 import os
 import sys
 import traceback
+from typing import Any
 from urllib.parse import quote
 
-from fabric_jobs.executor import Executor, ExecutorSettings, NoHandlersError
+from fabric_jobs.executor import Executor, ExecutorSettings, LifespanError, NoHandlersError
 from fabric_jobs.executor.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
@@ -21,7 +22,7 @@ class UsageError(Exception):
 USAGE = "usage: python -m fabric_jobs.executor MODULE:NAME, for example my_jobs:executor"
 
 
-def load(target: str) -> Executor:
+def load(target: str) -> Executor[Any]:
     """Imports and returns the executor that `MODULE:NAME` names.
 
     Raises `UsageError` if there is no such module or no such executor in it.
@@ -47,8 +48,8 @@ def load(target: str) -> Executor:
 def main() -> None:
     """Runs the program.
 
-    It exits with code 2 and one line for a wrong command line or setting, and with code 1 and a
-    traceback for any other error.
+    It exits with code 2 and one line for a wrong command line or setting, with code 1 and one line
+    if the lifespan fails to start, and with code 1 and a traceback for any other error.
     """
     try:
         if len(sys.argv) != 2:
@@ -71,6 +72,9 @@ def main() -> None:
     except (UsageError, SettingsError, NoHandlersError, KafkaRefusedError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except LifespanError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         traceback.print_exception(strip_executor_frames(error))
         sys.exit(1)

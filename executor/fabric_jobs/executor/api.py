@@ -4,19 +4,25 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 from fabric_jobs.executor import service
 from fabric_jobs.executor.errors import HandlerDefinitionError, NoHandlersError
 from fabric_jobs.executor.event_loop import cancel_other_tasks, new_event_loop
 from fabric_jobs.executor.handlers import DEFAULT_POLICY, Handler, make_handler
 from fabric_jobs.executor.jobs import Job
+from fabric_jobs.executor.lifespan import Lifespan
 from fabric_jobs.executor.retry import NO_RETRY, Retry, make_policy
 from fabric_jobs.executor.settings import ExecutorSettings
 
-F = TypeVar("F", bound=Callable[[Job[Any]], object])
+R = TypeVar("R", default=object)
+P = TypeVar("P")
+#: What a handler returns: nothing, directly or in the event loop.
+Result = TypeVar("Result", None, Coroutine[Any, Any, None])
 
 DEFAULT_SETTINGS = ExecutorSettings()
 #: Seconds that cancelled tasks may take to end. Then the process ends without them.
@@ -27,7 +33,7 @@ def _do_nothing(executor_id: str) -> None:
     """The default of `on_ready`."""
 
 
-class Executor:
+class Executor(Generic[R]):
     """A set of job handlers, and the program that runs jobs with them.
 
     ```python
@@ -39,7 +45,14 @@ class Executor:
     ```
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lifespan: Lifespan[R] | None = None) -> None:
+        """`lifespan` opens what the handlers share, such as a connection pool.
+
+        It is a function without parameters that returns an asynchronous context manager. The
+        context manager is entered once, before the first job is claimed, and left once, after the
+        last run has ended. Its value is the `job.resources` of each `Job[Payload, Resources]`.
+        """
+        self.lifespan = lifespan
         self._handlers: dict[tuple[str, str], Handler] = {}
 
     @property
@@ -57,7 +70,7 @@ class Executor:
         cancel_grace_s: float = DEFAULT_POLICY.cancel_grace_s,
         slots: int | None = None,
         priority: int | None = None,
-    ) -> Callable[[F], F]:
+    ) -> Callable[[Callable[[Job[P, R]], Result]], Callable[[Job[P, R]], Result]]:
         """Registers a function as the handler of a job type, and returns the function unchanged.
 
         The function takes one argument, a `Job`. An `async def` function runs in the event loop. A
@@ -81,17 +94,36 @@ class Executor:
         range, or if the job type has a handler already.
         """
 
-        def register(function: F) -> F:
+        def register(function: Callable[[Job[P, R]], Result]) -> Callable[[Job[P, R]], Result]:
             policy = make_policy(retry, run_timeout_s, cancel_grace_s)
             handler = make_handler(item_type, job_type, function, policy, slots, priority)
-            if other := self._handlers.get((item_type, job_type)):
-                raise HandlerDefinitionError(
-                    f"{item_type} {job_type} already has a handler: {other.function.__qualname__}."
-                )
-            self._handlers[item_type, job_type] = handler
+            self._add(handler)
             return function
 
         return register
+
+    def include(self, other: "Executor[R] | Executor[object]") -> None:
+        """Adds the handlers that another executor has now, such as that of another module.
+
+        Raises `HandlerDefinitionError` if both executors have a handler for one job type, or if the
+        other executor has a lifespan: only the lifespan of the executor that runs is used.
+        """
+        if other.lifespan is not None:
+            raise HandlerDefinitionError(
+                "The included executor has a lifespan, which would not run. Give the lifespan to "
+                "the executor that includes it."
+            )
+        for handler in other.handlers.values():
+            self._add(handler)
+
+    def _add(self, handler: Handler) -> None:
+        key = handler.item_type, handler.job_type
+        if other := self._handlers.get(key):
+            raise HandlerDefinitionError(
+                f"{' '.join(key)} already has a handler: {_place(other)}. "
+                f"The second handler is {_place(handler)}."
+            )
+        self._handlers[key] = handler
 
     async def serve(
         self,
@@ -109,15 +141,16 @@ class Executor:
         `on_ready` is called once, with the executor's id, when the executor is connected to a
         facade and has joined its consumer group.
 
-        Raises `NoHandlersError` if no handler is registered, and `SettingsError` if a setting is
-        wrong. If Kafka refuses the executor, it drains and then raises `KafkaRefusedError`.
+        Raises `NoHandlersError` if no handler is registered, `SettingsError` if a setting is
+        wrong, and `LifespanError` if the lifespan fails to start. If Kafka refuses the
+        executor, it drains and then raises `KafkaRefusedError`.
         """
         if not self._handlers:
             raise NoHandlersError(
                 "The executor has no handler: decorate a function with @executor.job."
             )
         await service.serve(
-            self._handlers, settings, stop=stop or asyncio.Event(), on_ready=on_ready
+            self._handlers, self.lifespan, settings, stop=stop or asyncio.Event(), on_ready=on_ready
         )
 
     def run(
@@ -163,3 +196,7 @@ class Executor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _place(handler: Handler) -> str:
+    return f"{handler.function.__module__}.{handler.function.__qualname__}"

@@ -24,6 +24,8 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
     payload: bytes
     #: The item's definition, as JSON. It is empty if the request had no definition.
     definition: bytes
+    #: The last checkpoint of the earlier attempts, as JSON. `None` if none was saved.
+    checkpoint: bytes | None = None
     activity_id: str | None
     request_id: str | None
     #: W3C Trace Context of the request that created the job, if the request was traced.
@@ -41,8 +43,8 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
 
     @property
     def content_bytes(self) -> int:
-        """The bytes of the payload and the definition, which may be most of what it holds."""
-        return len(self.payload) + len(self.definition)
+        """The bytes of payload, definition and checkpoint, which may be most of what it holds."""
+        return len(self.payload) + len(self.definition) + len(self.checkpoint or b"")
 
     def claim(self, policy: Policy) -> pb.Claim:
         """Returns the stream entry that claims this attempt."""
@@ -61,7 +63,8 @@ def attempt_from_event(event: Event, partition: int, offset: int) -> DispatchedA
     """
     if event.data.dispatch is UNSET:
         return None
-    state, definition = event.data.state, event.data.dispatch.definition
+    state, dispatch = event.data.state, event.data.dispatch
+    definition, checkpoint = dispatch.definition, dispatch.checkpoint
     return DispatchedAttempt(
         job_id=event.subject,
         attempt=state.attempt,
@@ -74,6 +77,7 @@ def attempt_from_event(event: Event, partition: int, offset: int) -> DispatchedA
         # A copy, because `Raw` would keep the whole record in memory until the run ends.
         payload=bytes(event.data.dispatch.payload),
         definition=b"" if definition is UNSET else bytes(definition),
+        checkpoint=None if checkpoint is UNSET else bytes(checkpoint),
         activity_id=state.activity_id,
         request_id=state.request_id,
         traceparent=None if event.traceparent is UNSET else event.traceparent,
@@ -98,6 +102,7 @@ def attempt_from_offer(offer: pb.Offer) -> DispatchedAttempt:
         invoke_type=InvokeType.parse(job.invoke_type),
         payload=offer.payload,
         definition=offer.definition,
+        checkpoint=offer.checkpoint or None,
         activity_id=job.activity_id or None,
         request_id=job.request_id or None,
         traceparent=job.traceparent or None,

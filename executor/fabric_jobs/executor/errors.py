@@ -21,6 +21,17 @@ class NoHandlersError(ExecutorError):
     """Raised by `Executor.serve` if no handler is registered."""
 
 
+class CheckpointError(ExecutorError):
+    """Raised in a handler by `job.save_checkpoint` and `job.checkpoint`.
+
+    The value is no JSON or too large, or the saved checkpoint is not of the requested type.
+    """
+
+
+class LifespanError(ExecutorError):
+    """Raised by `Executor.serve` if the executor's lifespan fails to start."""
+
+
 class JobStopped(ExecutorError):  # noqa: N818 - its name states the result of the job
     """Raise it in a handler whose `job.cancel_requested` is true: the job becomes Cancelled.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,12 +29,17 @@ from fabric_jobs.executor.jobs import Job
 DEFAULT_POLICY = Policy()
 
 
+log = logging.getLogger("fabric_jobs.executor")
+#: The names of the functions that have returned a value.
+_warned: set[str] = set()
+
+
 class Handler(Struct, frozen=True, kw_only=True):
     """A function that was registered for a job type, and how the executor calls it."""
 
     item_type: str
     job_type: str
-    function: Callable[[Job[Any]], object]
+    function: Callable[[Job[Any, Any]], object]
     payload_decoder: msgspec.json.Decoder[Any]
     is_async: bool
     policy: Policy
@@ -65,7 +71,8 @@ class Handler(Struct, frozen=True, kw_only=True):
         """
         try:
             if self.is_async:
-                await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
+                result = await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
+                warn_of_result(self.function, result)
             elif error := await _call_in_thread(self.function, job):
                 raise error
         except (SystemExit, KeyboardInterrupt) as error:
@@ -90,10 +97,21 @@ def _invalid(name: str, error: Exception) -> PayloadInvalidError:
     return PayloadInvalidError(f"The {name}: {error}{path}.")
 
 
+def warn_of_result(function: Callable[[Job[Any]], object], result: object) -> None:
+    """Logs one warning for each function that returned a value, which nobody gets."""
+    name = f"{function.__module__}.{function.__qualname__}"
+    if result is not None and name not in _warned:
+        _warned.add(name)
+        log.warning(
+            "%s returned a value of type %s, which is dropped. Store it, and return nothing",
+            *(name, type(result).__name__),
+        )
+
+
 def make_handler(
     item_type: str,
     job_type: str,
-    function: Callable[[Job[Any]], object],
+    function: Callable[[Job[Any, Any]], object],
     policy: Policy = DEFAULT_POLICY,
     slots: int | None = None,
     priority: int | None = None,
@@ -145,7 +163,7 @@ def make_handler(
     )
 
 
-def _payload_type(function: Callable[[Job[Any]], object]) -> Any:
+def _payload_type(function: Callable[[Job[Any, Any]], object]) -> Any:
     signature = inspect.signature(function)
     try:
         signature.bind(None)
@@ -166,7 +184,7 @@ def _payload_type(function: Callable[[Job[Any]], object]) -> Any:
         raise HandlerDefinitionError(
             f"{function.__qualname__}{signature} must take a Job, such as Job[MyPayload]."
         )
-    (payload_type,) = get_args(hint)
+    payload_type, *_ = get_args(hint)
     return Any if isinstance(payload_type, TypeVar) else payload_type
 
 
@@ -196,6 +214,7 @@ def _call_in_thread(
             if inspect.iscoroutine(result):
                 result.close()
                 raise TypeError("The handler returned a coroutine. Define it with `async def`.")
+            warn_of_result(function, result)
         except BaseException as exception:
             error = exception
         with suppress(RuntimeError):  # the executor has ended, and its loop is closed

@@ -2,12 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, cast
+
+from typing_extensions import TypeVar
 
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
+from fabric_jobs.executor.checkpoints import decode_checkpoint, encode_checkpoint
+from fabric_jobs.executor.errors import JobStopped
 
 T = TypeVar("T")
+V = TypeVar("V")
+#: Covariant, so that a handler that uses no resources can be registered with any executor.
+R_co = TypeVar("R_co", covariant=True, default=object)
 
 
 class _YieldToLoop:
@@ -30,9 +37,17 @@ def _discard_progress(progress: Progress) -> None:
     """The default of `progress`, for a test that creates a `Job` itself."""
 
 
+def _discard_checkpoint(checkpoint: bytes) -> None:
+    """The default of `save_checkpoint`, for a test that creates a `Job` itself."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Job(Generic[T]):
-    """One attempt of a job. The executor passes it to the handler."""
+class Job(Generic[T, R_co]):
+    """One attempt of a job. The executor passes it to the handler.
+
+    `Job[Payload]` is the job of a handler that does not use the lifespan's value, and
+    `Job[Payload, Resources]` the job of a handler that does.
+    """
 
     #: The creation payload, decoded to the handler's payload type.
     payload: T
@@ -57,6 +72,11 @@ class Job(Generic[T]):
     request_id: str | None = None
     #: W3C Trace Context of the request that created the job. `None` if the request had none.
     traceparent: str | None = None
+    #: The value of the executor's lifespan. `None` if the executor has no lifespan.
+    resources: R_co = field(default=cast(Any, None), repr=False)
+
+    _checkpoint: bytes | None = field(default=None, repr=False)
+    _save_checkpoint: Callable[[bytes], None] = field(default=_discard_checkpoint, repr=False)
     _is_cancelled: Callable[[], bool] = field(default=_not_cancelled, repr=False)
     _report: Callable[[Progress], None] = field(default=_discard_progress, repr=False)
 
@@ -69,6 +89,11 @@ class Job(Generic[T]):
         `JobStopped`. An `async def` handler gets `asyncio.CancelledError` instead.
         """
         return self._is_cancelled()
+
+    def raise_if_cancelled(self) -> None:
+        """Raises `JobStopped` if `cancel_requested` is true. A `def` handler calls it regularly."""
+        if self.cancel_requested:
+            raise JobStopped
 
     def progress(self, fraction: float, message: str = "") -> Awaitable[None]:
         """Reports how far the run is.
@@ -84,3 +109,25 @@ class Job(Generic[T]):
         # This order of arguments turns NaN into 0.
         self._report(Progress(min(1.0, max(0.0, float(fraction))), str(message)))
         return _YIELD_TO_LOOP
+
+    def save_checkpoint(self, value: object) -> Awaitable[None]:
+        """Saves a value that the next attempt gets from `checkpoint`, whichever executor runs it.
+
+        `value` is anything that msgspec encodes as JSON, at most 16 KiB. It replaces the last one.
+
+        The executor sends only the latest value, and at most one a second. It sends the last one
+        before the attempt ends. If the executor is killed, the next attempt gets the last value
+        that was sent. Await the result in an `async def` handler, as that of `progress`. A `def`
+        handler calls the method without awaiting, from any thread.
+
+        Raises `CheckpointError` if the value is no JSON or is too large.
+        """
+        self._save_checkpoint(encode_checkpoint(value))
+        return _YIELD_TO_LOOP
+
+    def checkpoint(self, value_type: type[V]) -> V | None:
+        """Returns the last value that an earlier attempt saved, or `None` if none did.
+
+        Raises `CheckpointError` if the value is not of the type.
+        """
+        return None if self._checkpoint is None else decode_checkpoint(self._checkpoint, value_type)

@@ -16,7 +16,8 @@ from fabric_jobs.executor.final_report import make_final_report
 from fabric_jobs.executor.handler_task import HandlerTask
 from fabric_jobs.executor.handlers import Handler, decode_item_definition
 from fabric_jobs.executor.jobs import Job
-from fabric_jobs.executor.progress_sender import ProgressSender
+from fabric_jobs.executor.latest_sender import LatestSender
+from fabric_jobs.executor.log_tail import LogTail, keep_log_lines
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
@@ -38,14 +39,19 @@ class Run:
         handler: Handler,
         client: StatusClient,
         on_decided: Callable[[], None],
+        resources: object = None,
     ) -> None:
-        """`on_decided` is called once the claim is granted or refused."""
+        """`on_decided` is called once the claim is granted or refused.
+
+        `resources` is the value of the executor's lifespan.
+        """
         self.job_id = dispatched.job_id
         self.attempt = dispatched.attempt
         self._dispatched = dispatched
         self._handler = handler
         self._client = client
         self._on_decided = on_decided
+        self._resources = resources
         self._cancel_requested = False
         self._handing_back = False
         self._has_no_thread = False
@@ -87,18 +93,22 @@ class Run:
         self.grant = answer.record
         # Not an attribute, because it refers to the run: a cycle would keep both in memory until
         # the garbage collector runs.
-        progress = ProgressSender(self._report_progress)
+        progress = LatestSender(self._report_progress)
+        checkpoint = LatestSender(self._report_checkpoint)
         begin = time.monotonic()
         try:
-            report = await self._call_handler(progress)
+            report = await self._call_handler(progress, checkpoint)
             if self._handing_back and not report.HasField("completed"):
                 report = pb.Report(handed_back=pb.HandedBack())
             # The report may arrive much later, when facades were away.
             report.end_time.FromDatetime(datetime.now(UTC))
             self._measure(report, time.monotonic() - begin)
-            # The last progress goes first, so that the reports of a run keep their order.
+            # These go first, so that the reports of a run keep their order.
             if not self.revoked:
                 await progress.close()
+            # A job that is completed has no next attempt.
+            if not self.revoked and not report.HasField("completed"):
+                await checkpoint.close()
             if not self.revoked:
                 await self._report_end(report)
             if self._has_no_thread:
@@ -106,6 +116,7 @@ class Run:
                 await asyncio.sleep(NO_THREAD_PAUSE_S)
         finally:
             progress.cancel()
+            checkpoint.cancel()
 
     def cancel(self) -> None:
         """Requests the handler to stop. Further calls do nothing, so it can clean up in peace."""
@@ -147,11 +158,14 @@ class Run:
         metrics.HANDLER_SECONDS.record(seconds, labels)
         spans.set_outcome(outcome, report.failed.error_code)
 
-    async def _call_handler(self, progress: ProgressSender) -> pb.Report:
+    async def _call_handler(
+        self, progress: LatestSender[Progress], checkpoint: LatestSender[bytes]
+    ) -> pb.Report:
         if self._cancel_requested:
             return make_final_report(asyncio.CancelledError(), cancel_requested=True)
+        tail = LogTail()
         task = self._handler_task = HandlerTask(
-            self._decode_and_call(progress),
+            self._call_in_context(tail, progress, checkpoint),
             is_async=self._handler.is_async,
             run_name=str(self),
             handler_name=self._handler.function.__qualname__,
@@ -168,14 +182,23 @@ class Run:
             return pb.Report(handed_back=pb.HandedBack())
         report = make_final_report(raised, cancel_requested=self._cancel_requested)
         if report.HasField("failed") and not self.revoked:
+            report.log_tail = tail.text()
             logged = raised if report.traceback else None
             log.warning("%s: %s", self, report.failed.message, exc_info=logged)
         return report
 
-    async def _decode_and_call(self, progress: ProgressSender) -> None:
+    async def _call_in_context(
+        self, tail: LogTail, progress: LatestSender[Progress], checkpoint: LatestSender[bytes]
+    ) -> None:
+        keep_log_lines(tail)
+        await self._decode_and_call(progress, checkpoint)
+
+    async def _decode_and_call(
+        self, progress: LatestSender[Progress], checkpoint: LatestSender[bytes]
+    ) -> None:
         dispatched = self._dispatched
         with spans.handler_span(dispatched):
-            job: Job[Any] = Job(
+            job: Job[Any, Any] = Job(
                 payload=self._handler.decode(dispatched.payload),
                 job_id=dispatched.job_id,
                 attempt=dispatched.attempt,
@@ -189,15 +212,25 @@ class Run:
                 activity_id=dispatched.activity_id,
                 request_id=dispatched.request_id,
                 traceparent=dispatched.traceparent,
+                resources=self._resources,
+                _checkpoint=dispatched.checkpoint,
+                _save_checkpoint=checkpoint.put,
                 _is_cancelled=lambda: self._cancel_requested,
                 _report=progress.put,
             )
             await self._handler.call(job)
 
     async def _report_progress(self, progress: Progress) -> None:
-        answer = await self._report(pb.Report(progress=progress_to_proto(progress)))
+        await self._report_interim(pb.Report(progress=progress_to_proto(progress)))
+
+    async def _report_checkpoint(self, checkpoint: bytes) -> None:
+        await self._report_interim(pb.Report(checkpoint=checkpoint))
+
+    async def _report_interim(self, report: pb.Report) -> None:
+        name = report.WhichOneof("outcome")
+        answer = await self._report(report)
         if isinstance(answer, Refused) and answer.reason != pb.REFUSAL_REASON_INVALID:
-            log.warning("%s: ended, because its progress was refused: %s", self, answer)
+            log.warning("%s: ended, because its %s was refused: %s", self, name, answer)
             self.revoke()
 
     async def _report_end(self, report: pb.Report) -> None:

@@ -38,13 +38,18 @@ class Runs:
         slots: int,
         ready: ReadyQueue,
         group: asyncio.TaskGroup,
+        resources: object = None,
     ) -> None:
-        """`ready` holds the attempts that wait for a slot. The intake removes attempts from it."""
+        """`ready` holds the attempts that wait for a slot. The intake removes attempts from it.
+
+        `resources` is the value of the lifespan.
+        """
         self._handlers = handlers
         self._ready = ready
         self._client = client
         self._slots = slots
         self._group = group
+        self._resources = resources
         #: By the event id of the dispatching record. Two records may dispatch the same attempt, if
         #: one of them lost a race. Each is claimed, because only the facades know the winner.
         self._runs: dict[str, Run] = {}
@@ -111,7 +116,7 @@ class Runs:
 
     def _start(self, dispatched: DispatchedAttempt, on_decided: Callable[[], None]) -> None:
         handler = self._handlers[dispatched.handler_key]
-        run = Run(dispatched, handler, self._client, on_decided)
+        run = Run(dispatched, handler, self._client, on_decided, self._resources)
         self._runs[dispatched.event_id] = run
         self._held_by_type[dispatched.handler_key] += 1
         self._ready.add_run(dispatched.tenant_id)

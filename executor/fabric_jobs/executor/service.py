@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
 from uuid import uuid4
 
 from fabric_jobs.executor.intake import Intake
+from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.runs import Handlers, Runs
@@ -26,6 +28,7 @@ JOIN_TIMEOUT_S = 30.0
 
 async def serve(
     handlers: Handlers,
+    lifespan: Lifespan[Any] | None,
     settings: ExecutorSettings,
     *,
     stop: asyncio.Event,
@@ -33,8 +36,10 @@ async def serve(
 ) -> None:
     """Runs jobs until `stop` is set, then drains.
 
-    Raises `SettingsError` at once if a setting is wrong. If Kafka refuses the executor, it drains,
-    and then raises `KafkaRefusedError`.
+    The lifespan is entered before the first claim, and left after the last run has ended.
+
+    Raises `SettingsError` at once if a setting is wrong, and `LifespanError` if the lifespan fails
+    to start. If Kafka refuses the executor, it drains, and then raises `KafkaRefusedError`.
     """
     tracing.enable()
     client_arguments(settings)
@@ -52,12 +57,15 @@ async def serve(
     session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))
     refused: KafkaRefusedError | None = None
     async with (
-        watch_event_loop(),
+        # First, so that `/livez` answers while the lifespan starts.
         _serve_probes(settings.metrics_address),
+        open_resources(lifespan, settings.lifespan_start_s) as resources,
+        # Not around the lifespan, which may block the loop: there are no runs then.
+        watch_event_loop(),
         asyncio.TaskGroup() as group,
     ):
         ready = ReadyQueue(settings.read_ahead_jobs, settings.read_ahead_bytes)
-        runs = Runs(handlers, session, settings.slots, ready, group)
+        runs = Runs(handlers, session, settings.slots, ready, group, resources)
         intake = Intake(settings, executor_id, runs, ready)
         connection = group.create_task(
             run_with_restarts("session", lambda: session.connect(runs)), name="session"

@@ -36,6 +36,8 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     #: Seconds that running handlers may take to end when the executor stops. Then their jobs are
     #: handed back.
     drain_s: Annotated[float, Meta(ge=0)] = 30.0
+    #: Seconds that the lifespan may take to start. Then the executor ends with an error.
+    lifespan_start_s: Annotated[float, Meta(gt=0)] = 60.0
     #: A name that stays the same over restarts and is unique in the pool, such as the pod name in a
     #: StatefulSet. With a name, a restart moves no partitions. Empty: the executor has no name.
     executor_name: str = ""

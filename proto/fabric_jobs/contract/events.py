@@ -18,8 +18,10 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from fabric_jobs.contract.checkpoints import verify_checkpoint
 from fabric_jobs.contract.jobs import (
     END_OF_TIME,
+    MAX_LOG_TAIL_BYTES,
     MAX_TRACEBACK_BYTES,
     MIN_TIME,
     ErrorResponse,
@@ -48,6 +50,14 @@ class Dispatch(Struct, frozen=True, rename="camel"):
     payload: Raw
     #: The item's definition as JSON, an object with `parts`; absent if the request had none.
     definition: Raw | UnsetType = UNSET
+    #: The last checkpoint of the earlier attempts as JSON of at most 16 KiB; absent if there is
+    #: none.
+    checkpoint: Raw | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Refuses a checkpoint that is out of bounds, also in a record."""
+        if self.checkpoint is not UNSET:
+            verify_checkpoint(bytes(self.checkpoint))
 
 
 class EventData(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -70,6 +80,9 @@ class FailedData(EventData, frozen=True, kw_only=True, rename="camel"):
     #: The handler's traceback, for the handler's developers: the last 8 KiB at most. Absent if the
     #: handler raised nothing or the executor sent no traceback. Fabric does not receive it.
     traceback: Annotated[str, Meta(max_length=MAX_TRACEBACK_BYTES)] | UnsetType = UNSET
+    #: The last lines that the handler logged: the last 8 KiB at most. Absent if there are none.
+    #: Fabric does not receive it.
+    log_tail: Annotated[str, Meta(max_length=MAX_LOG_TAIL_BYTES)] | UnsetType = UNSET
 
 
 class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):
@@ -77,6 +90,17 @@ class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):
 
     #: The error of the attempt that failed.
     error: ErrorResponse
+
+
+class CheckpointedData(EventData, frozen=True, kw_only=True, rename="camel"):
+    """The data of `Checkpointed`."""
+
+    #: The value that the handler saved, as JSON of at most 16 KiB.
+    checkpoint: Raw
+
+    def __post_init__(self) -> None:
+        """Refuses a checkpoint that is out of bounds, also in a record."""
+        verify_checkpoint(bytes(self.checkpoint))
 
 
 class RequeueReason(StrEnum):
@@ -135,6 +159,14 @@ class Progressed(
     """The running attempt reported its progress."""
 
     data: EventData
+
+
+class Checkpointed(
+    _Envelope, frozen=True, kw_only=True, tag_field="type", tag="fabric.jobs.checkpointed"
+):
+    """The running attempt saved a value, which the next attempt's dispatch will carry."""
+
+    data: CheckpointedData
 
 
 class AttemptFailed(
@@ -196,6 +228,7 @@ KnownEvent = (
     Requested
     | Started
     | Progressed
+    | Checkpointed
     | AttemptFailed
     | Requeued
     | CancelRequested

@@ -22,6 +22,8 @@ MAX_ERROR_BYTES = 16 * 1024
 MAX_PROGRESS_CHARS = 1024
 #: The bound of a traceback as a JSON text.
 MAX_TRACEBACK_BYTES = 8 * 1024
+#: The bound of the last log lines of a failed attempt as a JSON text.
+MAX_LOG_TAIL_BYTES = 8 * 1024
 #: The bound of an id, such as an executor's, and of a name, such as a job type.
 MAX_NAME_CHARS = 128
 #: The bound of attempts, failures and slots: the largest number that 32 bits hold with a sign.
@@ -202,8 +204,13 @@ def truncate_traceback(text: str) -> str:
 
     The end is kept, because it names the exception.
     """
-    text = text[-MAX_TRACEBACK_BYTES:]
-    while (excess := len(msgspec.json.encode(text)) - MAX_TRACEBACK_BYTES) > 0:
+    return truncate_to_end(text, MAX_TRACEBACK_BYTES)
+
+
+def truncate_to_end(text: str, max_bytes: int) -> str:
+    """Returns the end of a text, at most this many bytes as a JSON text."""
+    text = text[-max_bytes:]
+    while (excess := len(msgspec.json.encode(text)) - max_bytes) > 0:
         # A character takes at most 6 bytes in JSON.
         text = text[excess // 6 + 1 :]
     return text

@@ -6,7 +6,7 @@ from pathlib import Path
 from fabric_jobs.facade.jobs import turns
 from fabric_jobs.facade.monitor import live, timeline
 from fabric_jobs.facade.replica import memory
-from fabric_jobs.facade.rpc import progress, service, session
+from fabric_jobs.facade.rpc import service, session, throttle
 from tests.support.pages import limits, section
 from tests.support.paths import ROOT
 
@@ -51,5 +51,5 @@ def test_bounds_table_has_the_numbers_of_the_code() -> None:
         service.MAX_WATCH_BACKLOG,
         timeline.MAX_ROWS,
         1 / live.UPDATE_INTERVAL_S,
-        1 / progress.INTERVAL_S,
+        1 / throttle.INTERVAL_S,
     ]

@@ -41,6 +41,23 @@ async def stubborn(job: Job) -> None:
 """
 
 
+#: An executor whose lifespan fails.
+BROKEN_JOBS = """
+from contextlib import asynccontextmanager
+from fabric_jobs.executor import Executor, Job
+
+@asynccontextmanager
+async def open_database():
+    raise ConnectionError("db-1 is away")
+    yield
+
+executor = Executor(lifespan=open_database)
+
+@executor.job("Test.Item", "test")
+def handler(job: Job) -> None: ...
+"""
+
+
 #: The same executor, with short times to wait for a handler that ignores its cancel.
 IMPATIENT_JOBS = """
 from fabric_jobs.executor import api, handler_task, runs
@@ -54,6 +71,7 @@ handler_task.CLEAN_UP_TIMEOUT_S = runs.CLEAN_UP_TIMEOUT_S = api.END_S = 0.2
 def folder(tmp_path: Path) -> Path:
     """A folder with modules of handlers."""
     (tmp_path / "my_jobs.py").write_text(MY_JOBS)
+    (tmp_path / "broken_jobs.py").write_text(BROKEN_JOBS)
     (tmp_path / "impatient_jobs.py").write_text(IMPATIENT_JOBS)
     return tmp_path
 
@@ -89,6 +107,21 @@ def test_executor_program_with_a_wrong_argument_or_setting_exits_2_with_one_line
     assert found.stdout == ""
     assert message in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_executor_program_whose_lifespan_fails_to_start_exits_1_with_one_line(folder: Path) -> None:
+    """The line has the error and the place in the author's code. Kafka need not be there."""
+    found = subprocess.run(
+        [sys.executable, "-m", "fabric_jobs.executor", "broken_jobs:executor"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+    assert found.returncode == 1
+    line = "The lifespan failed at start: ConnectionError: db-1 is away"
+    assert re.fullmatch(rf"{line} \(.*broken_jobs\.py, line 7\)\n", found.stderr)
 
 
 @asynccontextmanager

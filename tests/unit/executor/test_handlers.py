@@ -3,7 +3,8 @@
 import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
 from fabric_jobs.executor.handlers import make_handler
+from fabric_jobs.executor.testing import run_job
 
 
 class Forecast(msgspec.Struct):
@@ -56,11 +58,13 @@ async def test_decorated_function_called_directly_runs_as_before() -> None:
     executor = Executor()
 
     @executor.job("Item", "job")
-    async def handler(job: Job[Forecast]) -> str:
+    async def handler(job: Job[Forecast]) -> None:
         await job.progress(0.5, "half way")
-        return job.payload.priority
+        called.append(job.payload.priority)
 
-    assert await handler(make_job(Forecast("high"))) == "high"
+    called: list[str] = []
+    await handler(make_job(Forecast("high")))
+    assert called == ["high"]
 
 
 def test_job_type_with_a_handler_refuses_a_second_handler() -> None:
@@ -70,7 +74,9 @@ def test_job_type_with_a_handler_refuses_a_second_handler() -> None:
     executor.job("Item", "other")(on_forecast)
     Executor().job("Item", "job")(on_forecast)
 
-    with pytest.raises(HandlerDefinitionError, match="Item job already has a handler: on_forecast"):
+    with pytest.raises(
+        HandlerDefinitionError, match=r"Item job already has a handler: .*\.on_forecast\."
+    ):
         executor.job("Item", "job")(on_anything)
 
 
@@ -106,7 +112,7 @@ async def async_generator(job: Job[Any]) -> AsyncIterator[int]:
     ],
 )
 def test_unusable_handler_raises_at_decoration(
-    function: Callable[[Job[Any]], object], why: str
+    function: Callable[[Job[Any]], None], why: str
 ) -> None:
     """Its author sees the error when the module is imported, not when the first job arrives."""
     with pytest.raises(HandlerDefinitionError, match=why):
@@ -235,3 +241,74 @@ async def test_def_handler_that_returns_a_coroutine_raises_type_error() -> None:
 
     with pytest.raises(TypeError, match="async def"):
         await make_handler("Item", "job", wrapper).call(make_job(None))
+
+
+def test_include_adds_the_handlers_of_another_executor() -> None:
+    """The jobs run as if the handlers were registered with the executor itself."""
+    module, executor = Executor(), Executor()
+    module.job("Item", "included")(on_forecast)
+    executor.job("Item", "own")(on_forecast)
+
+    executor.include(module)
+
+    assert [*executor.handlers] == [("Item", "own"), ("Item", "included")]
+    assert run_job(executor, "Item", "included", {"priority": "high"}).status == "Completed"
+
+
+def test_include_of_a_second_handler_of_a_job_type_raises_and_names_both() -> None:
+    """The author finds both functions by their modules."""
+    module, executor = Executor(), Executor()
+    module.job("Item", "job")(on_anything)
+    executor.job("Item", "job")(on_forecast)
+
+    with pytest.raises(HandlerDefinitionError, match=r"\.on_forecast\. .* is .*\.on_anything\."):
+        executor.include(module)
+    with pytest.raises(HandlerDefinitionError):
+        executor.include(executor)
+
+
+def test_include_of_an_executor_with_a_lifespan_raises() -> None:
+    """The lifespan would silently not run."""
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        yield
+
+    with pytest.raises(HandlerDefinitionError, match="has a lifespan"):
+        Executor().include(Executor(lifespan=lifespan))
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_handler_that_returns_a_value_is_warned_of_once(
+    is_async: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job completes, and the warning names the function."""
+    executor: Executor[Any] = Executor()
+
+    async def returns_async(job: Job[Any]) -> int:
+        return 1
+
+    def returns(job: Job[Any]) -> int:
+        return 1
+
+    executor.job("Item", "job")(cast("Any", returns_async if is_async else returns))
+    outcomes = [run_job(executor, "Item", "job").status for _ in range(2)]
+
+    assert outcomes == ["Completed", "Completed"]
+    assert caplog.text.count("returned a value of type int, which is dropped") == 1
+    assert "returns" in caplog.text
+
+
+def test_raise_if_cancelled_raises_job_stopped_after_a_cancel() -> None:
+    """Before the cancel it does nothing."""
+    executor = Executor()
+
+    @executor.job("Item", "job")
+    def handler(job: Job[Any]) -> None:
+        for step in range(10):
+            job.raise_if_cancelled()
+            job.progress(step / 10)
+
+    outcome = run_job(executor, "Item", "job", cancel_when=lambda progress: progress.fraction > 0.3)
+
+    assert (outcome.status, len(outcome.progress)) == ("Cancelled", 5)

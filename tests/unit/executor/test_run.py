@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executor import Job, JobStopped, progress_sender
+from fabric_jobs.executor import Job, JobStopped, latest_sender
 from fabric_jobs.executor.handlers import make_handler
 from fabric_jobs.executor.run import Run
 from fabric_jobs.executor.status_client import Accepted
@@ -100,6 +100,23 @@ async def test_run_that_reported_progress_sends_the_last_progress_before_its_end
     assert facade.outcomes[-2:] == ["progress", "completed"]
     assert len(facade.outcomes) <= 3
     assert facade.reports[-2].progress.message == "step 999"
+
+
+async def test_run_that_failed_sends_its_last_checkpoint_before_its_end(facade: FakeFacade) -> None:
+    """Checkpoints in between are not sent."""
+
+    def handler(job: Job[Any]) -> None:
+        for row in range(1000):
+            job.save_checkpoint(row)
+        raise RuntimeError("row 1000")
+
+    async with connect_runs(facade, handler) as runs:
+        start_run(runs, "a")
+        await facade.wait_until(lambda: "failed" in facade.outcomes)
+
+    assert facade.outcomes[-2:] == ["checkpoint", "failed"]
+    assert len(facade.outcomes) <= 3
+    assert facade.reports[-2].checkpoint == b"999"
 
 
 async def test_run_that_ended_is_freed_without_the_garbage_collector() -> None:
@@ -240,7 +257,7 @@ async def test_run_whose_progress_is_refused_ends_its_handler_and_reports_nothin
     facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The attempt is superseded, so its work is of no use."""
-    monkeypatch.setattr(progress_sender, "MIN_INTERVAL_S", 0)
+    monkeypatch.setattr(latest_sender, "MIN_INTERVAL_S", 0)
     ended = asyncio.Event()
 
     async def handler(job: Job[Any]) -> None:
@@ -257,6 +274,28 @@ async def test_run_whose_progress_is_refused_ends_its_handler_and_reports_nothin
         await runs.drain(5)
 
     assert facade.outcomes == ["progress"]
+
+
+async def test_run_whose_checkpoint_is_refused_ends_its_handler_and_reports_nothing(
+    facade: FakeFacade,
+) -> None:
+    """The attempt is superseded, and must not replace what the next one got."""
+    ended = asyncio.Event()
+
+    async def handler(job: Job[Any]) -> None:
+        facade.script = refuse(pb.REFUSAL_REASON_SUPERSEDED)
+        await job.save_checkpoint(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with connect_runs(facade, handler) as runs:
+        start_run(runs, "a")
+        await ended.wait()
+        await runs.drain(5)
+
+    assert facade.outcomes == ["checkpoint"]
 
 
 async def test_run_whose_final_report_is_refused_does_not_repeat_it(facade: FakeFacade) -> None:

@@ -62,7 +62,7 @@ async def read_committed(settings: ExecutorSettings) -> int | None:
 
 
 @asynccontextmanager
-async def serve_jobs(executor: Executor, settings: ExecutorSettings) -> AsyncIterator[str]:
+async def serve_jobs(executor: Executor[Any], settings: ExecutorSettings) -> AsyncIterator[str]:
     """Runs the executor until the block ends. Yields its id once it is ready."""
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -189,3 +189,68 @@ async def test_executor_with_a_wrong_facade_address_raises_settings_error(facade
 
     with pytest.raises(SettingsError):
         await executor.serve(ExecutorSettings(facades=facades))
+
+
+async def test_executor_enters_its_lifespan_before_the_first_claim_and_leaves_it_after_the_last_run(
+    settings: ExecutorSettings, facade: FakeFacade
+) -> None:
+    """A run that ends while the executor drains still has the open value."""
+    story: list[str] = []
+    started, may_end = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def open_pool() -> AsyncIterator[str]:
+        # Long enough for a stream, if one were opened.
+        await asyncio.sleep(0.2)
+        assert not facade.requests
+        story.append("open")
+        yield "pool"
+        story.append("closed")
+
+    executor = Executor(lifespan=open_pool)
+
+    @executor.job(ITEM_TYPE, JOB_TYPE)
+    async def handler(job: Job[Any, str]) -> None:
+        story.append(f"run with {job.resources}")
+        started.set()
+        await may_end.wait()
+        story.append("run ended")
+
+    await append(settings, dispatch_record("a"))
+    async with serve_jobs(executor, settings):
+        await started.wait()
+        asyncio.get_running_loop().call_later(0.3, may_end.set)
+
+    assert story == ["open", "run with pool", "run ended", "closed"]
+    assert facade.reports[-1].HasField("completed")
+
+
+async def test_executor_whose_serve_is_cancelled_leaves_its_lifespan_after_the_run(
+    settings: ExecutorSettings, facade: FakeFacade
+) -> None:
+    """The handler cleans up first, with the open value."""
+    story: list[str] = []
+
+    @asynccontextmanager
+    async def open_pool() -> AsyncIterator[str]:
+        yield "pool"
+        story.append("closed")
+
+    executor = Executor(lifespan=open_pool)
+
+    @executor.job(ITEM_TYPE, JOB_TYPE)
+    async def handler(job: Job[Any, str]) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            story.append("run ended")
+
+    await append(settings, dispatch_record("a"))
+    serving = asyncio.create_task(executor.serve(settings))
+    await facade.wait_until(lambda: facade.heartbeats and facade.heartbeats[-1].runs)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+
+    assert story == ["run ended", "closed"]

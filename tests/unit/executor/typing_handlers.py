@@ -4,6 +4,8 @@ Each `type: ignore` marks a mistake that mypy must find. If mypy does not find i
 comment as unused, and `make check` fails. Every other line must have no error.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, assert_type
 
 import msgspec
@@ -21,11 +23,10 @@ class Refresh(msgspec.Struct):
 
 
 @executor.job("Item", "async", retry=Retry(max_attempts=3), run_timeout_s=60, slots=2)
-async def refresh(job: Job[Refresh]) -> int:
+async def refresh(job: Job[Refresh]) -> None:
     """A correct handler, except for one attribute."""
     await job.progress(0.5, job.payload.region)
     job.payload.regoin  # type: ignore[attr-defined] # noqa: B018
-    return job.attempt
 
 
 @executor.job("Item", "def")
@@ -42,12 +43,12 @@ def fail(job: Job[Any]) -> None:
             raise JobFailed(code="NoMessage")  # type: ignore[call-arg]
 
 
-@executor.job("Item", "payload")  # type: ignore[type-var]
+@executor.job("Item", "payload")  # type: ignore[arg-type]
 def takes_the_payload(payload: Refresh) -> None:
     """A handler with a wrong argument."""
 
 
-@executor.job("Item", "two")  # type: ignore[type-var]
+@executor.job("Item", "two")  # type: ignore[arg-type]
 def takes_two(job: Job[Any], more: int) -> None:
     """A handler with an argument too many."""
 
@@ -59,7 +60,61 @@ executor.job("Item", "timeout", timeout_s=60)  # type: ignore[call-arg]
 
 async def call_directly(job: Job[Refresh]) -> None:
     """The decorator keeps the type of the function."""
-    assert_type(await refresh(job), int)
+    await refresh(job)
+    await refresh(1)  # type: ignore[arg-type]
+
+
+@executor.job("Item", "result")  # type: ignore[type-var]
+async def returns_a_result(job: Job[Any]) -> int:
+    """A handler that returns a value, which nobody would get."""
+    return job.attempt
+
+
+@executor.job("Item", "def result")  # type: ignore[type-var]
+def returns_a_result_in_a_thread(job: Job[Any]) -> int:
+    """A `def` handler that returns a value."""
+    return job.attempt
+
+
+class Pool:
+    """What a lifespan opens."""
+
+
+@asynccontextmanager
+async def open_pool() -> AsyncIterator[Pool]:
+    """A lifespan."""
+    yield Pool()
+
+
+with_pool = Executor(lifespan=open_pool)
+
+
+@with_pool.job("Item", "pool")
+def use_pool(job: Job[Refresh, Pool]) -> None:
+    """A handler that uses the lifespan's value."""
+    assert_type(job.resources, Pool)
+
+
+@with_pool.job("Item", "no pool")
+async def use_no_pool(job: Job[Refresh]) -> None:
+    """A handler that does not use the lifespan's value has no type for it."""
+    assert_type(job.resources, object)
+
+
+@with_pool.job("Item", "other pool")  # type: ignore[arg-type]
+def use_other(job: Job[Refresh, Refresh]) -> None:
+    """A handler that expects another value than the lifespan's."""
+
+
+@executor.job("Item", "missing pool")  # type: ignore[arg-type]
+def use_missing(job: Job[Refresh, Pool]) -> None:
+    """A handler that expects a value of an executor without a lifespan."""
+
+
+def check_resources() -> None:
+    """The kit takes a value of the lifespan's type."""
+    run_job(with_pool, "Item", "pool", resources=Pool())
+    run_job(with_pool, "Item", "pool", resources=1)  # type: ignore[misc]
 
 
 def check_outcome() -> None:

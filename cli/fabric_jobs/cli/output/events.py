@@ -37,6 +37,8 @@ def _detail(event: Event) -> str:
             return f"attempt {state.attempt} by {state.executor_id}"
         case events.Progressed() if state.progress:
             return progress_line(state.progress.fraction, state.progress.message)
+        case events.Checkpointed():
+            return f"{len(bytes(event.data.checkpoint))} bytes"
         case events.AttemptFailed() if state.due_time:
             return f"{_error_line(event.data.error)} Next at {format_time(state.due_time)}"
         case events.Requeued():

@@ -114,8 +114,12 @@ def _properties(got: pb.GetJobResponse) -> Iterator[tuple[str, str | Text]]:
             yield name, format_time(getattr(job, f"{field}_time"))
     if job.HasField("progress"):
         yield "progress", progress_line(job.progress.fraction, job.progress.message)
+    if got.checkpoint:
+        yield "checkpoint", f"{len(got.checkpoint)} bytes"
     if job.HasField("error"):
         yield from _errors(job.error)
+    for number, line in enumerate(got.log_tail.splitlines()):
+        yield "" if number else "last log", line
     yield "events", f"{job.sequence}, in partition {got.position.partition}"
     payload = got.payload.decode()
     rest = "… `--json` shows all of it." if len(payload) > MAX_PAYLOAD_CHARS else ""

@@ -24,11 +24,17 @@ def message_json(message: Message) -> str:
 
 
 def job_json(got: pb.GetJobResponse) -> str:
-    """Returns the job on one line, with its payload and definition as Fabric sent them."""
+    """Returns the job on one line, with its payload and definition as Fabric sent them,
+    its checkpoint and its last log lines.
+    """
     job = msgspec.json.decode(message_json(got.job), type=dict[str, Raw])
     job["payload"] = Raw(msgspec.json.format(got.payload, indent=-1))
     if got.definition:
         job["definition"] = Raw(msgspec.json.format(got.definition, indent=-1))
+    if got.checkpoint:
+        job["checkpoint"] = Raw(msgspec.json.format(got.checkpoint, indent=-1))
+    if got.log_tail:
+        job["logTail"] = Raw(msgspec.json.encode(got.log_tail))
     return escape_json(msgspec.json.encode(job).decode())
 
 

@@ -2,16 +2,24 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
 from fabric_jobs.executor.api import Executor
+from fabric_jobs.executor.checkpoints import encode_checkpoint
 from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.lifespan import Lifespan, open_resources
+from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.executor.testing.clock import SkippingLoop
 from fabric_jobs.executor.testing.outcome import Outcome
 from fabric_jobs.executor.testing.simulation import JobSimulation
+
+R = TypeVar("R")
 
 JOB_ID = "0b000000-0000-4000-8000-000000000001"
 TENANT_ID = "0b000000-0000-4000-8000-000000000002"
@@ -20,7 +28,7 @@ ITEM_ID = "0b000000-0000-4000-8000-000000000004"
 
 
 def run_job(
-    executor: Executor,
+    executor: Executor[R],
     item_type: str,
     job_type: str,
     payload: object = None,
@@ -33,6 +41,8 @@ def run_job(
     item_id: str = ITEM_ID,
     invoke_type: InvokeType = InvokeType.MANUAL,
     definition: ItemDefinition | None = None,
+    resources: R | UnsetType = UNSET,
+    checkpoint: object = UNSET,
 ) -> Outcome:
     """Runs a job in memory, with as many attempts as the handler's `retry` allows.
 
@@ -42,6 +52,9 @@ def run_job(
     `cancel_when` is called with each progress that the handler reports. The job is cancelled when
     it first returns true.
     `cancel_after_s` cancels the job after that many seconds.
+    `resources` becomes the handler's `job.resources`, and the executor's lifespan is not run. By
+    default the lifespan runs around the job, as in an executor.
+    `checkpoint` is what an earlier attempt saved. By default the first attempt has none.
     The other parameters become the attributes of the handler's `Job`.
 
     The time between attempts is skipped, and so is the time for which an `async def` handler only
@@ -49,9 +62,9 @@ def run_job(
     and while a socket is open. Other threads that a handler starts are not known, so the time of a
     wait for them is skipped.
 
-    Raises `LookupError` if the executor has no handler for the job type, `AssertionError` if the
-    handler ignores its cancels and does not end, `RuntimeError` if an event loop is running, and
-    any exception that `cancel_when` raises.
+    Raises `LookupError` if the executor has no handler for the job type, `LifespanError` if the
+    lifespan fails to start, `AssertionError` if the handler ignores its cancels and does not end,
+    `RuntimeError` if an event loop is running, and any exception that `cancel_when` raises.
     """
     handler = executor.handlers.get((item_type, job_type))
     if handler is None:
@@ -70,6 +83,7 @@ def run_job(
         invoke_type=invoke_type,
         payload=msgspec.json.encode(payload),
         definition=msgspec.json.encode(definition) if definition else b"",
+        checkpoint=None if checkpoint is UNSET else encode_checkpoint(checkpoint),
         activity_id=None,
         request_id=None,
         traceparent=None,
@@ -83,7 +97,15 @@ def run_job(
     loop = SkippingLoop()
     try:
         simulation = JobSimulation(loop, handler, dispatched, cancel_when)
-        return loop.run_until_complete(simulation.run(cancel_after_s))
+        lifespan = executor.lifespan if resources is UNSET else lambda: nullcontext(resources)
+        return loop.run_until_complete(_simulate(simulation, lifespan, cancel_after_s))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+async def _simulate(
+    simulation: JobSimulation, lifespan: Lifespan[Any] | None, cancel_after_s: float | None
+) -> Outcome:
+    async with open_resources(lifespan, ExecutorSettings().lifespan_start_s) as resources:
+        return await simulation.run(resources, cancel_after_s)

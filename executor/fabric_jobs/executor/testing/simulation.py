@@ -47,6 +47,8 @@ class JobSimulation:
         self._dispatched = dispatched
         self._cancel_when = cancel_when
         self._progress: list[Progress] = []
+        #: The checkpoint that the next attempt gets.
+        self._checkpoint = dispatched.checkpoint
         self._waits_s: list[float] = []
         #: The first exception that `cancel_when` raised. It must not look like the handler's.
         self._cancel_when_error: Exception | None = None
@@ -67,8 +69,11 @@ class JobSimulation:
             policy=handler.policy,
         )
 
-    async def run(self, cancel_after_s: float | None) -> Outcome:
+    async def run(self, resources: object, cancel_after_s: float | None) -> Outcome:
         """Runs the attempts of the job until it has ended."""
+        self._resources = resources
+        # The task of the lifespan goes on.
+        earlier = asyncio.all_tasks()
         begin = self._loop.time()
         self._loop.call_later(failures.MAX_LIFE.total_seconds(), self._expire)
         if cancel_after_s is not None:
@@ -80,7 +85,7 @@ class JobSimulation:
                 self._change(phase=JobPhase.RUNNING, attempt=self._state.attempt + 1)
                 await self._run_attempt()
         state, took_s = self._state, self._loop.time() - begin
-        await cancel_other_tasks(END_TIMEOUT_S)
+        await cancel_other_tasks(END_TIMEOUT_S, keep=earlier)
         if self._cancel_when_error:
             raise self._cancel_when_error
         return Outcome(
@@ -100,6 +105,8 @@ class JobSimulation:
     async def report(self, report: pb.Report) -> Accepted:
         """Applies the report."""
         match report.WhichOneof("outcome"):
+            case "checkpoint":
+                self._checkpoint = report.checkpoint
             case "completed":
                 self._end_attempt(status=JobInstanceStatus.COMPLETED)
             case "stopped":
@@ -113,8 +120,16 @@ class JobSimulation:
 
     async def _run_attempt(self) -> None:
         self._step_ended.clear()
-        attempt = replace(self._dispatched, attempt=self._state.attempt)
-        self._run = Run(attempt, self._observed_handler(), self, on_decided=lambda: None)
+        attempt = replace(
+            self._dispatched, attempt=self._state.attempt, checkpoint=self._checkpoint
+        )
+        self._run = Run(
+            attempt,
+            self._observed_handler(),
+            self,
+            on_decided=lambda: None,
+            resources=self._resources,
+        )
         timeout_s = self._handler.policy.run_timeout_s or failures.MAX_LIFE.total_seconds()
         timeout = self._loop.call_later(timeout_s, self._time_out)
         with nullcontext() if self._handler.is_async else self._loop.active_thread():

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 from opentelemetry.trace import Span, SpanKind
 
-from fabric_jobs.contract.events import KnownEvent, Progressed, type_of
+from fabric_jobs.contract.events import Checkpointed, KnownEvent, Progressed, type_of
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import Command, Job
@@ -70,8 +70,8 @@ def append_span(event: KnownEvent, topic: str, partition: int) -> AbstractContex
     Its parent is the current span, which is a request's or an entry's. A timer has no span: then
     the parent is the job's own.
     """
-    # A run may report its progress every second for a day.
-    if not tracing.is_enabled() or isinstance(event, Progressed):
+    # A run may report its progress and save a checkpoint every second for a day.
+    if not tracing.is_enabled() or isinstance(event, Progressed | Checkpointed):
         return tracing.NO_SPAN
     return tracing.span(
         f"append {type_of(event)}",

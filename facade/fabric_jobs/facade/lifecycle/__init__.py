@@ -27,6 +27,7 @@ from fabric_jobs.facade.lifecycle.commands import (
     RequestCancel,
     RequestRetry,
     Retry,
+    SaveCheckpoint,
     Stamp,
     TimeOutRun,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "RequestCancel",
     "RequestRetry",
     "Retry",
+    "SaveCheckpoint",
     "Settled",
     "Stamp",
     "TimeOutRun",

@@ -63,6 +63,16 @@ class ReportProgress(Struct, frozen=True, kw_only=True):
     progress: Progress
 
 
+class SaveCheckpoint(Struct, frozen=True, kw_only=True):
+    """An executor saves the checkpoint of its run."""
+
+    job_id: str
+    attempt: int
+    executor_id: str
+    #: JSON that `verify_checkpoint` has accepted.
+    checkpoint: bytes
+
+
 class ReportCompleted(Struct, frozen=True, kw_only=True):
     """An executor reports that the handler of its run returned."""
 
@@ -85,6 +95,8 @@ class ReportFailed(Struct, frozen=True, kw_only=True):
     error: ErrorResponse
     #: The traceback of the handler's exception; may be empty.
     traceback: str = ""
+    #: The last lines that the handler logged; may be empty.
+    log_tail: str = ""
     #: When the handler ended, by the executor's clock; None if the executor did not say.
     handler_end_time: datetime | None = None
 
@@ -172,6 +184,14 @@ class RequestRetry(Struct, frozen=True, kw_only=True):
     job_id: str
 
 
-RunCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack | LoseLease
+RunCommand = (
+    ReportProgress
+    | SaveCheckpoint
+    | ReportCompleted
+    | ReportFailed
+    | ReportStopped
+    | HandBack
+    | LoseLease
+)
 TimeCommand = Retry | FailUnstarted | TimeOutRun | ForceCancel | Expire
 Command = Request | Claim | RunCommand | TimeCommand | RequestCancel | RequestRetry

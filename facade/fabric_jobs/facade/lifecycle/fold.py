@@ -4,7 +4,15 @@ from enum import Enum
 
 from msgspec import UNSET
 
-from fabric_jobs.contract.events import Event, UnknownEvent, type_of
+from fabric_jobs.contract.events import (
+    Checkpointed,
+    Completed,
+    Event,
+    FailedData,
+    UnknownEvent,
+    type_of,
+)
+from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.lifecycle.job import Job
 
 
@@ -21,6 +29,7 @@ class Verdict(Enum):
 
 #: In Python 3.11 the look-up of an enum member by its class would take a fifth of the fold's time.
 _APPLIED = Verdict.APPLIED
+_ENDED = JobPhase.ENDED
 
 
 def fold(job: Job | None, event: Event) -> tuple[Verdict, Job | None]:
@@ -56,5 +65,25 @@ def fold(job: Job | None, event: Event) -> tuple[Verdict, Job | None]:
         dispatch_id=dispatch_id,
         payload=payload,
         definition=definition,
+        checkpoint=_checkpoint(job, event),
+        log_tail=_log_tail(job, event),
         traceparent=event.traceparent or (job.traceparent if job else None),
     )
+
+
+def _checkpoint(job: Job | None, event: Event) -> bytes | None:
+    """The job's checkpoint after the event. A dispatch carries the one that its attempt gets."""
+    if event.data.state.phase is _ENDED:
+        return None
+    if isinstance(event, Checkpointed):
+        return bytes(event.data.checkpoint)
+    if event.data.dispatch is not UNSET:
+        carried = event.data.dispatch.checkpoint
+        return None if carried is UNSET else bytes(carried)
+    return job.checkpoint if job else None
+
+
+def _log_tail(job: Job | None, event: Event) -> str:
+    if isinstance(event.data, FailedData):
+        return event.data.log_tail or ""
+    return "" if job is None or isinstance(event, Completed) else job.log_tail

@@ -32,9 +32,13 @@ _NO_MORE_ATTEMPTS = ErrorResponse(
 )
 
 
-def dispatch_of(payload: bytes, definition: bytes) -> Dispatch:
+def dispatch_of(payload: bytes, definition: bytes, checkpoint: bytes | None = None) -> Dispatch:
     """The part of an event that dispatches an attempt."""
-    return Dispatch(Raw(payload), Raw(definition) if definition else UNSET)
+    return Dispatch(
+        Raw(payload),
+        Raw(definition) if definition else UNSET,
+        UNSET if checkpoint is None else Raw(checkpoint),
+    )
 
 
 def end(
@@ -83,7 +87,7 @@ def requeue(job: Job, reason: RequeueReason, stamp: Stamp, **changes: Any) -> ev
         events.Requeued,
         stamp,
         _data=lambda **data: RequeuedData(
-            reason=reason, dispatch=dispatch_of(job.payload, job.definition), **data
+            reason=reason, dispatch=dispatch_of(job.payload, job.definition, job.checkpoint), **data
         ),
         attempt=job.state.attempt + 1,
         dispatch_time=stamp.time,

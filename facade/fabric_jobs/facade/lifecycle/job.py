@@ -25,6 +25,11 @@ class Job(Struct, frozen=True, kw_only=True):
     payload: bytes
     #: The item's definition as JSON; empty if the request had none.
     definition: bytes = b""
+    #: The last checkpoint as JSON; None if there is none, and once the job is final.
+    checkpoint: bytes | None = None
+    #: The last log lines of the last failed attempt; empty if there are none, or if the job
+    #: completed.
+    log_tail: str = ""
     #: The W3C Trace Context of the request that created the job; None if it had none.
     traceparent: str | None = None
 

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events, failures
-from fabric_jobs.contract.events import AttemptFailedData, RequeueReason
+from fabric_jobs.contract.events import AttemptFailedData, CheckpointedData, RequeueReason
 from fabric_jobs.contract.jobs import (
+    MAX_LOG_TAIL_BYTES,
     MAX_PROGRESS_CHARS,
     ErrorResponse,
     ErrorSource,
@@ -17,6 +19,7 @@ from fabric_jobs.contract.jobs import (
     JobState,
     Policy,
     Progress,
+    truncate_to_end,
     truncate_traceback,
 )
 from fabric_jobs.facade.lifecycle.commands import (
@@ -27,6 +30,7 @@ from fabric_jobs.facade.lifecycle.commands import (
     ReportProgress,
     ReportStopped,
     RunCommand,
+    SaveCheckpoint,
     Stamp,
 )
 from fabric_jobs.facade.lifecycle.decision import Decision, Reason, Refusal, Settled
@@ -110,7 +114,7 @@ def _has_ended_as_reported(state: JobState, command: RunCommand) -> bool:
             return state.status is not JobInstanceStatus.COMPLETED
         case LoseLease():
             return True
-        case ReportProgress():
+        case ReportProgress() | SaveCheckpoint():
             return False
 
 
@@ -121,6 +125,17 @@ def _decide_progress(job: Job, command: ReportProgress, stamp: Stamp) -> Decisio
     return follow(job, events.Progressed, stamp, progress=progress)
 
 
+def _decide_checkpoint(job: Job, command: SaveCheckpoint, stamp: Stamp) -> Decision:
+    if command.checkpoint == job.checkpoint:
+        return Settled(job)
+    return follow(
+        job,
+        events.Checkpointed,
+        stamp,
+        _data=lambda **data: CheckpointedData(checkpoint=Raw(command.checkpoint), **data),
+    )
+
+
 def _decide_completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decision:
     ended = command.handler_end_time
     return end(job, stamp, status=JobInstanceStatus.COMPLETED, handler_end_time=ended)
@@ -128,10 +143,14 @@ def _decide_completed(job: Job, command: ReportCompleted, stamp: Stamp) -> Decis
 
 def _decide_failed(job: Job, command: ReportFailed, stamp: Stamp) -> Decision:
     failure = fail_attempt(job, command.error.truncate(), stamp, command.handler_end_time)
-    if not command.traceback or not isinstance(failure, events.AttemptFailed | events.Failed):
+    if not isinstance(failure, events.AttemptFailed | events.Failed):
         return failure
-    traceback = truncate_traceback(command.traceback)
-    return replace(failure, data=replace(failure.data, traceback=traceback))
+    data = replace(
+        failure.data,
+        traceback=truncate_traceback(command.traceback) or UNSET,
+        log_tail=truncate_to_end(command.log_tail, MAX_LOG_TAIL_BYTES) or UNSET,
+    )
+    return replace(failure, data=data)
 
 
 def _decide_stopped(job: Job, command: ReportStopped, stamp: Stamp) -> Decision:
@@ -168,6 +187,7 @@ def _decide_lose_lease(job: Job, command: LoseLease, stamp: Stamp) -> Decision:
 
 _RUN_DECISIONS: dict[type[RunCommand], Callable[[Job, Any, Stamp], Decision]] = {
     ReportProgress: _decide_progress,
+    SaveCheckpoint: _decide_checkpoint,
     ReportCompleted: _decide_completed,
     ReportFailed: _decide_failed,
     ReportStopped: _decide_stopped,

@@ -16,6 +16,7 @@ TABLE: dict[JobPhase | None, dict[type[events.KnownEvent], JobPhase]] = {
     },
     JobPhase.RUNNING: {
         events.Progressed: JobPhase.RUNNING,
+        events.Checkpointed: JobPhase.RUNNING,
         events.AttemptFailed: JobPhase.WAITING,
         events.Requeued: JobPhase.QUEUED,
         events.CancelRequested: JobPhase.STOPPING,
@@ -24,6 +25,7 @@ TABLE: dict[JobPhase | None, dict[type[events.KnownEvent], JobPhase]] = {
     },
     JobPhase.STOPPING: {
         events.Progressed: JobPhase.STOPPING,
+        events.Checkpointed: JobPhase.STOPPING,
         events.Completed: JobPhase.ENDED,
         events.Failed: JobPhase.ENDED,
         events.Cancelled: JobPhase.ENDED,

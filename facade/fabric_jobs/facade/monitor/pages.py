@@ -174,7 +174,10 @@ class JobsPage(Page):
         found = await replica.list(query.job_filter, PAGE_ROWS + 1, query.before)
         page = cut_page(found, PAGE_ROWS)
         # The list shows no payloads. They may be large, so the page does not keep them.
-        jobs = [replace(stored.job, payload=b"", definition=b"") for stored in page.jobs]
+        jobs = [
+            replace(stored.job, payload=b"", definition=b"", checkpoint=None, log_tail="")
+            for stored in page.jobs
+        ]
         self._shown = frozenset(job.job_id for job in jobs)
         self._end = page.end
         return JobList(

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.events import Event, type_of
+from fabric_jobs.contract.events import Event, FailedData, type_of
 from fabric_jobs.contract.jobs import ErrorResponse, JobState
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
@@ -38,7 +38,7 @@ _PAUSE_S = 0.005
 
 
 class Row(NamedTuple):
-    """A row of a timeline: one event, or several consecutive events of progress."""
+    """A row of a timeline: one event, or several consecutive events of a run that goes on."""
 
     #: The sequence of the first event.
     first: int
@@ -50,10 +50,14 @@ class Row(NamedTuple):
     #: The job's state after the event.
     state: JobState
     #: Why an attempt was dispatched again.
-    reason: str | None
-    error: ErrorResponse | None
+    reason: str | None = None
+    error: ErrorResponse | None = None
     #: The handler's traceback.
-    traceback: str | None
+    traceback: str | None = None
+    #: The last lines that the handler logged.
+    log_tail: str | None = None
+    #: The size of the checkpoint that the handler saved.
+    checkpoint_bytes: int | None = None
 
 
 class Timeline:
@@ -91,9 +95,9 @@ class Timeline:
         room = MAX_TRACEBACKS_CHARS
         for place in reversed(range(len(self._rows))):
             row = self._rows[place]
-            room -= len(row.traceback or "")
-            if row.traceback and room < 0:
-                self._rows[place] = row._replace(traceback=LEFT_OUT)
+            room -= len(row.traceback or "") + len(row.log_tail or "")
+            if (row.traceback or row.log_tail) and room < 0:
+                self._rows[place] = row._replace(traceback=LEFT_OUT, log_tail=None)
 
 
 class HistoryReader:
@@ -180,17 +184,24 @@ def row_of(event: Event) -> Row:
     state, sequence = event.data.state, event.data.sequence
     kind = type_of(event).removeprefix("fabric.jobs.")
     shown = replace(state, error=None, policy=None)
-    row = Row(sequence, sequence, event.time, kind, shown, None, None, None)
+    row = Row(sequence, sequence, event.time, kind, shown)
     match event:
+        case events.Checkpointed():
+            return row._replace(checkpoint_bytes=len(bytes(event.data.checkpoint)))
         case events.Requeued():
             return row._replace(reason=event.data.reason)
         case events.AttemptFailed():
-            return row._replace(error=event.data.error, traceback=event.data.traceback or None)
+            row = row._replace(error=event.data.error)
         case events.Failed():
-            return row._replace(error=state.error, traceback=event.data.traceback or None)
+            row = row._replace(error=state.error)
+    if isinstance(event.data, FailedData):
+        return row._replace(
+            traceback=event.data.traceback or None, log_tail=event.data.log_tail or None
+        )
     return row
 
 
 def _continues(before: Row, row: Row) -> bool:
-    """Returns whether the rows are consecutive events of progress."""
-    return before.kind == row.kind == "progressed" and before.last + 1 == row.first
+    """Returns whether the rows are consecutive events of one kind of a run that goes on."""
+    same = before.kind == row.kind and row.kind in ("progressed", "checkpointed")
+    return same and before.last + 1 == row.first

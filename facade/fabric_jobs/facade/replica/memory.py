@@ -142,6 +142,6 @@ class Memory:
 
 
 def _variable_bytes(job: Job) -> int:
-    """An upper bound of what varies in a job's size: its payload, its definition, its error."""
-    error_bytes = MAX_ERROR_BYTES if job.state.error else 0
-    return len(job.payload) + len(job.definition) + error_bytes
+    """An upper bound of what varies in a job's size: its content, its checkpoint, its error."""
+    error_bytes = MAX_ERROR_BYTES + len(job.log_tail) if job.state.error else 0
+    return len(job.payload) + len(job.definition) + len(job.checkpoint or b"") + error_bytes

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from opentelemetry.trace import SpanKind
 
+from fabric_jobs.contract.checkpoints import verify_checkpoint
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.wire import (
     error_from_proto,
@@ -22,6 +23,7 @@ from fabric_jobs.facade.lifecycle import (
     ReportFailed,
     ReportProgress,
     ReportStopped,
+    SaveCheckpoint,
 )
 from fabric_jobs.facade.rpc.bounds import parse_attempt
 from fabric_jobs.runtime.telemetry import tracing
@@ -36,7 +38,9 @@ _REASONS = {
     Reason.NOT_CANCELLED: pb.REFUSAL_REASON_NOT_CANCELLED,
     Reason.NOT_FOUND: pb.REFUSAL_REASON_NOT_DISPATCHED,
 }
-ReportCommand = ReportProgress | ReportCompleted | ReportFailed | ReportStopped | HandBack
+ReportCommand = (
+    ReportProgress | SaveCheckpoint | ReportCompleted | ReportFailed | ReportStopped | HandBack
+)
 #: The commands of the outcomes that carry no value.
 _COMMANDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
     "completed": ReportCompleted,
@@ -116,6 +120,11 @@ def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:
         return ReportProgress(
             job_id=job_id, attempt=attempt, executor_id=executor_id, progress=progress
         )
+    if outcome == "checkpoint":
+        verify_checkpoint(report.checkpoint)
+        return SaveCheckpoint(
+            job_id=job_id, attempt=attempt, executor_id=executor_id, checkpoint=report.checkpoint
+        )
     if outcome == "failed":
         error = error_from_proto(report.failed)
         return ReportFailed(
@@ -124,6 +133,7 @@ def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:
             executor_id=executor_id,
             error=error,
             traceback=report.traceback,
+            log_tail=report.log_tail,
             handler_end_time=ended,
         )
     raise ValueError("the report has no outcome")

@@ -29,8 +29,8 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 ROUND_INTERVAL_S = 0.1
 #: How long a dispatched job waits before its first offer.
 PATIENCE = timedelta(seconds=0.5)
-#: Bound of the payloads offered on one stream in one round, in bytes. It is below the size of a
-#: message that gRPC clients accept by default.
+#: Bound of the payloads, definitions and checkpoints offered on one stream in one round, in bytes.
+#: It is below the size of a message that gRPC clients accept by default.
 MAX_ROUND_BYTES = 1024 * 1024
 
 
@@ -82,7 +82,8 @@ class OfferLoop:
                 session.offer(_offer_of(stored))
                 metrics.OFFERS.add(1)
                 idle[session] -= 1
-                room[session] -= len(stored.job.payload) + len(stored.job.definition)
+                job = stored.job
+                room[session] -= len(job.payload) + len(job.definition) + len(job.checkpoint or b"")
 
     @staticmethod
     def _choose(
@@ -119,4 +120,5 @@ def _offer_of(stored: StoredJob) -> pb.Offer:
         ),
         payload=job.payload,
         definition=job.definition,
+        checkpoint=job.checkpoint or b"",
     )

@@ -82,6 +82,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             position=self._position(job_id),
             payload=stored.job.payload,
             definition=stored.job.definition,
+            checkpoint=stored.job.checkpoint or b"",
+            log_tail=stored.job.log_tail,
         )
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:

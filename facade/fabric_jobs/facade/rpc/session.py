@@ -8,7 +8,7 @@ from fabric_jobs.contract.heartbeats import MAX_RUNS, MAX_SLOTS, ExecutorHeartbe
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import ReportProgress, is_foreign
+from fabric_jobs.facade.lifecycle import ReportProgress, SaveCheckpoint, is_foreign
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_message, parse_runs
@@ -19,8 +19,8 @@ from fabric_jobs.facade.rpc.entries import (
     command_of_report,
     refuse_invalid,
 )
-from fabric_jobs.facade.rpc.progress import ProgressThrottle
 from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, kinds_of
+from fabric_jobs.facade.rpc.throttle import ReportThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Bound of one stream's entries whose answers are not decided or not sent yet. The stream holds
@@ -55,7 +55,10 @@ class Session:
         self._replica = replica
         self._roster = roster
         self._controls = controls
-        self._progress = ProgressThrottle(self._decide_report)
+        #: By the command of the reports that each of them throttles.
+        self._throttles = {
+            kind: ReportThrottle(self._decide_report) for kind in (ReportProgress, SaveCheckpoint)
+        }
         self._next_response = pb.SessionResponse()
         #: The runs that `_next_response` cancels or stops.
         self._next_runs: set[Run] = set()
@@ -123,7 +126,8 @@ class Session:
                     await self._wake.wait()
                     self._wake.clear()
         finally:
-            self._progress.close()
+            for throttle in self._throttles.values():
+                throttle.close()
             for task in self._tasks:
                 task.cancel()
 
@@ -185,9 +189,10 @@ class Session:
             command = command_of_report(self.executor_id, report)
         except ValueError as error:
             return refuse_invalid(report.entry_id, error)
-        if isinstance(command, ReportProgress):
-            return await self._progress.answer(report, command)
-        await self._progress.end(command)
+        if isinstance(command, ReportProgress | SaveCheckpoint):
+            return await self._throttles[type(command)].answer(report, command)
+        for throttle in self._throttles.values():
+            await throttle.end(command)
         answer = await self._decide_report(report, command)
         # A refusal of these reasons says that the run is still the executor's.
         keeps = answer.refused.reason in _KEEPING_REASONS

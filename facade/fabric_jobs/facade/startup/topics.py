@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from fabric_jobs.contract.checkpoints import MAX_CHECKPOINT_BYTES
 from fabric_jobs.facade.log import TopicSpec
 from fabric_jobs.facade.replica import JOB_RETENTION
 from fabric_jobs.facade.settings import FacadeSettings
@@ -17,8 +18,8 @@ MAX_HEARTBEAT_BYTES = 512 * 1024
 #: The largest control: the names of a job type, the reason and the operator.
 MAX_CONTROL_BYTES = 64 * 1024
 #: The largest event without payload and definition: the state, two errors of maximal size, the
-#: progress.
-MAX_EVENT_REST_BYTES = 64 * 1024
+#: progress, the checkpoint.
+MAX_EVENT_REST_BYTES = 64 * 1024 + MAX_CHECKPOINT_BYTES
 
 
 def events(settings: FacadeSettings) -> TopicSpec:

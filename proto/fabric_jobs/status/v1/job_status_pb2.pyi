@@ -246,7 +246,7 @@ class Claim(_message.Message):
     def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back", "traceparent", "traceback", "end_time")
+    __slots__ = ("entry_id", "job_id", "attempt", "grant", "progress", "completed", "failed", "stopped", "handed_back", "checkpoint", "traceparent", "traceback", "log_tail", "end_time")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -256,8 +256,10 @@ class Report(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     HANDED_BACK_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    LOG_TAIL_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     entry_id: int
     job_id: str
@@ -268,10 +270,12 @@ class Report(_message.Message):
     failed: Error
     stopped: Stopped
     handed_back: HandedBack
+    checkpoint: bytes
     traceparent: str
     traceback: str
+    log_tail: str
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ..., traceparent: _Optional[str] = ..., traceback: _Optional[str] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, entry_id: _Optional[int] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., grant: _Optional[_Union[Record, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., completed: _Optional[_Union[Completed, _Mapping]] = ..., failed: _Optional[_Union[Error, _Mapping]] = ..., stopped: _Optional[_Union[Stopped, _Mapping]] = ..., handed_back: _Optional[_Union[HandedBack, _Mapping]] = ..., checkpoint: _Optional[bytes] = ..., traceparent: _Optional[str] = ..., traceback: _Optional[str] = ..., log_tail: _Optional[str] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Completed(_message.Message):
     __slots__ = ()
@@ -346,16 +350,18 @@ class Undecided(_message.Message):
     def __init__(self, message: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("job", "record", "payload", "definition")
+    __slots__ = ("job", "record", "payload", "checkpoint", "definition")
     JOB_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     job: Job
     record: Record
     payload: bytes
+    checkpoint: bytes
     definition: bytes
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., payload: _Optional[bytes] = ..., checkpoint: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
 
 class GetJobRequest(_message.Message):
     __slots__ = ("job_id",)
@@ -364,16 +370,20 @@ class GetJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class GetJobResponse(_message.Message):
-    __slots__ = ("job", "position", "payload", "definition")
+    __slots__ = ("job", "position", "payload", "definition", "checkpoint", "log_tail")
     JOB_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    LOG_TAIL_FIELD_NUMBER: _ClassVar[int]
     job: Job
     position: Position
     payload: bytes
     definition: bytes
-    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
+    checkpoint: bytes
+    log_tail: str
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ..., checkpoint: _Optional[bytes] = ..., log_tail: _Optional[str] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("statuses", "job_type", "page_size", "page_token", "item_type", "workspace_id", "item_id", "exhausted", "start_create_time", "end_create_time")

@@ -1,8 +1,10 @@
 """A job's events in a table and in JSON."""
 
 import json
+import re
 from typing import Any
 
+import pytest
 from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.cli.output.events import events_table
@@ -22,6 +24,7 @@ from tests.support.lifecycle import (
     report_progress,
     request,
     retry,
+    save_checkpoint,
     unknown_event,
 )
 
@@ -99,3 +102,12 @@ def test_event_json_is_one_line_with_the_unchanged_event() -> None:
         "applied": False,
         "event": json.loads(encode(event)),
     }
+
+
+def test_events_table_shows_the_size_of_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    """The value itself is in the JSON only."""
+    events = events_of((request(), claim(1, A, "e1"), save_checkpoint()))
+    print_table(events_table([logged(event) for event in events]))
+
+    assert re.search(r"checkpointed +InProgress +9 bytes", capsys.readouterr().out)
+    assert json.loads(event_json(logged(events[-1])))["event"]["data"]["checkpoint"] == {"row": 7}

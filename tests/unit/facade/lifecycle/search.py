@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from fabric_jobs.contract.events import Event, KnownEvent, decode, encode
+from fabric_jobs.contract.events import Checkpointed, Event, KnownEvent, decode, encode
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobPhase, Policy
 from fabric_jobs.facade.lifecycle import (
@@ -26,6 +26,7 @@ from fabric_jobs.facade.lifecycle import (
     Refusal,
     ReportCompleted,
     ReportFailed,
+    SaveCheckpoint,
     Settled,
     Verdict,
     decide,
@@ -43,6 +44,7 @@ from tests.support.lifecycle import (
     report_failed,
     request,
     retry,
+    save_checkpoint,
     stamp,
 )
 
@@ -197,6 +199,7 @@ class Search:
         granted = {attempt for attempt, _ in grants}
         for attempt, executor in product(granted, EXECUTORS):
             asked += [report_completed(attempt, executor), report_failed(attempt, executor)]
+            asked.append(save_checkpoint(attempt, executor, b"%d" % attempt))
         if job := self.job(number):
             if job.state.phase is JobPhase.WAITING:
                 asked.append(retry(job.state.attempt))
@@ -208,7 +211,7 @@ class Search:
         for command in asked:
             if not isinstance(command, self.left_out):
                 decision = self.decide(number, self.number(command), who)
-                if isinstance(command, ReportCompleted | ReportFailed):
+                if isinstance(command, ReportCompleted | ReportFailed | SaveCheckpoint):
                     own = (command.attempt, command.executor_id) in grants
                     assert own or isinstance(decision, Refusal)
                 if isinstance(command, Claim) and command.paused:
@@ -245,6 +248,7 @@ class Search:
         assert isinstance(record, Event)
         if applies:
             assert before is None or not before.final
+            self.check_checkpoint(before, record)
             self.moves.add((state.truth, truth))
             self.jobs.add(truth)
         else:
@@ -254,6 +258,19 @@ class Search:
             dispatches |= {(record.data.state.attempt, record.id)}
         one, two = (r._replace(unread=(*r.unread, (event, applies))) for r in state.replicas)
         return state._replace(truth=truth, replicas=(one, two), dispatches=dispatches)
+
+    def check_checkpoint(self, before: Job | None, event: Event) -> None:
+        """Asserts that an attempt saves its own checkpoint only, and that a dispatch carries it."""
+        state = event.data.state
+        if isinstance(event, Checkpointed):
+            assert before is not None
+            assert before.state.held
+            assert bytes(event.data.checkpoint) == b"%d" % before.state.attempt
+        elif event.data.dispatch is not UNSET:
+            carried = event.data.dispatch.checkpoint
+            saved = before.checkpoint if before else None
+            assert (None if carried is UNSET else bytes(carried)) == saved
+            assert saved is None or int(saved) < state.attempt
 
     def read(self, state: State, at: int) -> State:
         """The replica reads one record; if it waited for it, the command is answered."""

@@ -15,6 +15,7 @@ from fabric_jobs.facade.lifecycle import (
     ReportCompleted,
     ReportFailed,
     RequestCancel,
+    SaveCheckpoint,
     TimeOutRun,
 )
 from tests.support.lifecycle import (
@@ -32,6 +33,7 @@ from tests.support.lifecycle import (
     report_stopped,
     request,
     retry,
+    save_checkpoint,
 )
 from tests.unit.facade.lifecycle.search import EXECUTORS, Search
 
@@ -50,6 +52,7 @@ def every_command(search: Search) -> list[Command]:
         asked += [claim(attempt, executor, dispatch_id) for dispatch_id in sorted(dispatch_ids)]
         for report in (
             report_progress,
+            save_checkpoint,
             report_completed,
             report_failed,
             report_stopped,
@@ -62,13 +65,30 @@ def every_command(search: Search) -> list[Command]:
 
 DEADLINES = (TimeOutRun, ForceCancel, Expire, FailUnstarted)
 SEARCHES: dict[str, tuple[dict[str, Any], int]] = {
-    "reports and leases": ({"left_out": DEADLINES}, 78_276),
-    "deadlines": ({"left_out": (ReportFailed, LoseLease)}, 31_075),
-    "one decides, late": ({"deciding": 1, "late": True, "left_out": DEADLINES}, 52_749),
+    "reports and leases": ({"left_out": (*DEADLINES, SaveCheckpoint)}, 78_276),
+    "deadlines": ({"left_out": (ReportFailed, LoseLease, SaveCheckpoint)}, 31_075),
+    "one decides, late": (
+        {"deciding": 1, "late": True, "left_out": (*DEADLINES, SaveCheckpoint)},
+        52_749,
+    ),
+    "checkpoints": (
+        {"left_out": (*DEADLINES, RequestCancel, ReportCompleted, ReportFailed)},
+        19_310,
+    ),
+    "one decides, late checkpoints": (
+        {
+            "deciding": 1,
+            "late": True,
+            "left_out": (*DEADLINES, RequestCancel, ReportCompleted, ReportFailed),
+        },
+        12_978,
+    ),
     "two decide, late": (
         {
             "late": True,
-            "left_out": (*DEADLINES, RequestCancel, ReportCompleted, ReportFailed),
+            "left_out": (
+                *(*DEADLINES, RequestCancel, ReportCompleted, ReportFailed, SaveCheckpoint),
+            ),
         },
         61_257,
     ),

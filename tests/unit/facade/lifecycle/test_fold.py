@@ -4,9 +4,18 @@ import pytest
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
-from fabric_jobs.contract.events import Dispatch, Event, encode
+from fabric_jobs.contract.events import Dispatch, Event, FailedData, encode
 from fabric_jobs.contract.jobs import JobPhase
-from fabric_jobs.facade.lifecycle import Job, Undecidable, Verdict, decide, fold
+from fabric_jobs.facade.lifecycle import (
+    Command,
+    Job,
+    Reason,
+    Refusal,
+    Undecidable,
+    Verdict,
+    decide,
+    fold,
+)
 from tests.support.lifecycle import (
     PAYLOAD,
     TRACEPARENT,
@@ -19,12 +28,15 @@ from tests.support.lifecycle import (
     claim,
     decide_event,
     drive,
+    events_of,
     hand_back,
     job_in,
     lose_lease,
     report_completed,
+    report_failed,
     request,
     retry,
+    save_checkpoint,
     stamp,
     unknown_event,
 )
@@ -199,3 +211,48 @@ def test_event_of_unknown_type_is_lost_or_forked_like_a_known_one() -> None:
     gap = moved(event, sequence=9, follows=job.event_id)
     fork = moved(event, sequence=3, follows="e1")
     assert [fold(job, wrong)[0] for wrong in (gap, fork)] == [Verdict.FORKED] * 2
+
+
+def test_checkpoint_is_carried_by_the_next_dispatch_until_the_job_is_final() -> None:
+    """The next attempt gets it, an attempt that saves none keeps it, and a final job has none."""
+    commands: list[Command] = [
+        request(),
+        claim(1, A, "e1"),
+        save_checkpoint(),
+        report_failed(),
+        retry(),
+    ]
+    events = events_of(commands)
+    job = drive(commands)
+    second = drive([claim(2, A, "e5"), report_failed(2), retry(2)], job)
+
+    carried = events[-1].data.dispatch
+    assert carried is not UNSET
+    assert carried.checkpoint is not UNSET
+    assert bytes(carried.checkpoint) == b'{"row":7}'
+    assert job.checkpoint == second.checkpoint == b'{"row":7}'
+    assert drive([claim(3, A, "e8"), report_completed(3)], second).checkpoint is None
+
+
+def test_checkpoint_of_a_superseded_attempt_is_refused() -> None:
+    """Attempt 2 was dispatched, so the holder of attempt 1 can't replace what attempt 2 gets."""
+    job = drive([request(), claim(1, A, "e1"), hand_back()])
+
+    decision = decide(job, save_checkpoint(1, A), stamp())
+
+    assert decision == Refusal(Reason.SUPERSEDED, conclusive=True)
+
+
+def test_log_lines_of_the_last_failure_are_kept_until_the_job_completes() -> None:
+    """They are in the failure's event, and never in the state that Fabric is told."""
+    failed = replace(report_failed(), log_tail="x" * 10_000)
+    commands: list[Command] = [request(), claim(1, A, "e1"), failed]
+    event = events_of(commands)[-1]
+    waiting = drive(commands)
+    done = drive([retry(), claim(2, A, "e4"), report_completed(2)], waiting)
+
+    assert isinstance(event.data, FailedData)
+    assert event.data.log_tail == waiting.log_tail
+    assert len(waiting.log_tail) == 8190
+    assert "xxx" not in str(waiting.state)
+    assert done.log_tail == ""

@@ -1,5 +1,6 @@
 """Drives the service of `model_service.py` at random, and checks its invariants at every step."""
 
+import json
 from collections.abc import Callable
 
 from hypothesis import HealthCheck, settings
@@ -26,6 +27,7 @@ from fabric_jobs.facade.lifecycle import (
     RequestCancel,
     RequestRetry,
     Retry,
+    SaveCheckpoint,
     TimeOutRun,
     decide,
 )
@@ -170,6 +172,18 @@ class Machine(Service):
         )
         self.ask(0 if fate is Fate.NEW_TYPE else at, report, fate)
 
+    @precondition(lambda self: self.grants)
+    @rule(at=st.integers(0, 2), run=st.integers(0, 9), row=st.integers(0, 3), fate=FATES)
+    def checkpoint(self, at: int, run: int, row: int, fate: Fate) -> None:
+        """A granted run saves a checkpoint that names its attempt."""
+        job_id, attempt, executor = self.run(run)
+        value = b"[%d,%d]" % (attempt, row)
+        self.ask(
+            at,
+            SaveCheckpoint(job_id=job_id, attempt=attempt, executor_id=executor, checkpoint=value),
+            fate,
+        )
+
     # Actions that a replica takes because of its own fold.
 
     @precondition(lambda self: self.grants)
@@ -250,6 +264,24 @@ class Machine(Service):
                 assert not job.final or after[job_id] == job
 
     @invariant()
+    def checkpoints_are_of_attempts_that_were_granted(self) -> None:
+        """A living job keeps the checkpoint of its attempt or an earlier one, never of a later."""
+        for before, after in zip(self.truth[-2:-1], self.truth[-1:], strict=False):
+            for job_id, job in after.items():
+                if job.checkpoint is None:
+                    assert job.final or job_id not in before or not before[job_id].checkpoint
+                    continue
+                attempt, _ = json.loads(job.checkpoint)
+                assert (job_id, attempt) in self.grants or attempt == job.state.attempt
+                assert attempt <= job.state.attempt
+                old = before[job_id].checkpoint
+                if job.checkpoint != old:
+                    self.seen["checkpointed"] += 1
+                    assert attempt == job.state.attempt
+                elif attempt < job.state.attempt:
+                    self.seen["resumed"] += 1
+
+    @invariant()
     def exhausted_jobs_have_failed(self) -> None:
         """An exhausted job has failed at least as often as its policy allows attempts."""
         for job in self.truth[-1].values():
@@ -298,6 +330,7 @@ def test_random_runs_keep_replicas_equal_and_grant_each_attempt_once() -> None:
     assert min(seen["applied"], seen["lost"]) > 300
     often = ["arrived late", "restarted", "exhausted", "undecidable", "new type"]
     often += ["ended before it was reported"]
+    often += ["checkpointed", "resumed"]
     often += [f"granted: attempt {attempt}" for attempt in (1, 2, 3)]
     often += [f"ended: {status}" for status in ("Completed", "Failed", "Cancelled")]
     often += [f"refused: {reason.name}" for reason in Reason]

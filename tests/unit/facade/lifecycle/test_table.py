@@ -39,6 +39,7 @@ from tests.support.lifecycle import (
     report_stopped,
     request,
     retry,
+    save_checkpoint,
     stamp,
 )
 
@@ -70,6 +71,7 @@ def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
     def reports(attempt: int, by: str) -> tuple[Command, ...]:
         runs = (
             report_progress,
+            save_checkpoint,
             report_completed,
             report_failed,
             report_stopped,
@@ -87,6 +89,7 @@ def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
         "claim of an earlier attempt": (claim(attempt - 1, A, "e1"),),
         "claim of a later attempt": (claim(attempt + 1, A, "e99"),),
         "progress": (report_progress(attempt),),
+        "checkpoint": (save_checkpoint(attempt),),
         "complete": (report_completed(attempt),),
         "fail": (report_failed(attempt),),
         "fail for good": (report_failed(attempt, error=failure(permanent=True)),),
@@ -108,7 +111,16 @@ def commands(attempt: int, dispatch_id: str) -> dict[str, tuple[Command, ...]]:
     }
 
 
-RUN = ("progress", "complete", "fail", "fail for good", "stop", "hand back", "lose lease")
+RUN = (
+    "progress",
+    "checkpoint",
+    "complete",
+    "fail",
+    "fail for good",
+    "stop",
+    "hand back",
+    "lose lease",
+)
 ANY_KNOWN: dict[str, Expected] = {
     "request": SETTLED,
     "request of other content": CONFLICT,
@@ -141,6 +153,7 @@ RUNNING: dict[str, Expected] = {
     "claim": SETTLED,
     "claim by B": ANOTHER,
     "progress": (events.Progressed, Phase.RUNNING, Status.IN_PROGRESS),
+    "checkpoint": (events.Checkpointed, Phase.RUNNING, Status.IN_PROGRESS),
     "complete": COMPLETED,
     "fail": (events.AttemptFailed, Phase.WAITING, Status.IN_PROGRESS),
     "fail for good": FAILED,
@@ -171,6 +184,7 @@ EXPECTED: dict[str, dict[str, Expected]] = {
     "stopping": {
         **RUNNING,
         "progress": (events.Progressed, Phase.STOPPING, Status.IN_PROGRESS),
+        "checkpoint": (events.Checkpointed, Phase.STOPPING, Status.IN_PROGRESS),
         "fail": CANCELLED,
         "stop": CANCELLED,
         "hand back": CANCELLED,
@@ -182,7 +196,7 @@ EXPECTED: dict[str, dict[str, Expected]] = {
     },
     "waiting": {
         **ANY_KNOWN,
-        **dict.fromkeys(("claim", "claim by B", "progress", "complete"), OVER),
+        **dict.fromkeys(("claim", "claim by B", "progress", "checkpoint", "complete"), OVER),
         **dict.fromkeys(("stop", "hand back"), OVER_SO_FAR),
         **dict.fromkeys(("fail", "fail for good", "lose lease"), SETTLED),
         "retry": REQUEUED,

@@ -128,6 +128,20 @@ async def test_job_page_shows_payload_error_advice_and_trace(fold: FoldedJobs) -
     assert f"/monitor/jobs/{job_id}/cancel" not in html
 
 
+async def test_job_page_of_a_running_job_shows_the_size_of_its_checkpoint(fold: FoldedJobs) -> None:
+    """The value itself is not shown. A job that is final has none."""
+    job_id = fold.create()
+    fold.start(job_id)
+    fold.save_checkpoint(job_id, b'{"row":7}')
+    _, app = make_monitor(fold)
+    running = text_of(await get(app, f"/monitor/jobs/{job_id}"))
+    fold.complete(job_id)
+    completed = text_of(await get(app, f"/monitor/jobs/{job_id}"))
+
+    assert "Checkpoint 9 bytes" in running
+    assert "Checkpoint 9" not in completed
+
+
 @pytest.mark.parametrize(
     "path", ["", "?status=Failed", "/executors", "/job-types", "/jobs/{}", "/jobs/{}/events"]
 )

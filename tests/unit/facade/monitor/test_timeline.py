@@ -32,6 +32,7 @@ from tests.support.lifecycle import (
     report_progress,
     request,
     retry,
+    save_checkpoint,
     stamp,
     unknown_event,
 )
@@ -83,19 +84,19 @@ def test_timeline_with_consecutive_progress_shows_one_row_for_it() -> None:
     assert rows[-1].error is None
 
 
-def test_timeline_row_of_a_failure_has_the_traceback() -> None:
+def test_timeline_row_of_a_failure_has_the_traceback_and_the_log_lines() -> None:
     """Both a failed attempt and a failed job show it."""
     job = drive([request(), claim(1, A, "e1")])
-    raised = replace(report_failed(), traceback="Traceback: here")
+    raised = replace(report_failed(), traceback="Traceback: here", log_tail="row 7\n")
     permanent = replace(raised, error=failure(permanent=True))
     timeline = Timeline()
     for number, command in ((3, raised), (4, permanent)):
         event = decide_event(replace(job, sequence=number - 1), command, stamp(f"e{number}"))
         timeline.add(row_of(event))
 
-    assert [(row.kind, row.traceback) for row in timeline.rows] == [
-        ("attempt-failed", "Traceback: here"),
-        ("failed", "Traceback: here"),
+    assert [(row.kind, row.traceback, row.log_tail) for row in timeline.rows] == [
+        ("attempt-failed", "Traceback: here", "row 7\n"),
+        ("failed", "Traceback: here", "row 7\n"),
     ]
 
 
@@ -111,6 +112,17 @@ def test_timeline_with_more_tracebacks_than_its_bound_keeps_the_latest() -> None
 
     assert shown == [LEFT_OUT] * 92 + ["x" * 8000] * 8
     assert MAX_TRACEBACKS_CHARS // 8000 == 8
+
+
+def test_timeline_row_of_checkpoints_has_the_size_of_the_last() -> None:
+    """Consecutive checkpoints join to one row. The value itself is not shown."""
+    timeline = Timeline()
+    saved = [save_checkpoint(checkpoint=b"1"), save_checkpoint(checkpoint=b"12345")]
+    for event in events_of([request(), claim(1, A, "e1"), *saved]):
+        timeline.add(row_of(event))
+
+    row = timeline.rows[-1]
+    assert (row.first, row.last, row.kind, row.checkpoint_bytes) == (3, 4, "checkpointed", 5)
 
 
 def test_timeline_with_a_gap_leaves_the_missing_events_out_and_has_a_note() -> None:

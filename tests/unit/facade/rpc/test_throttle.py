@@ -1,13 +1,13 @@
-"""The throttle of progress reports."""
+"""The throttle of the reports of a run that goes on."""
 
 import asyncio
 
 import pytest
 
 from fabric_jobs.contract.jobs import Progress
-from fabric_jobs.facade.lifecycle import ReportCompleted, ReportProgress
-from fabric_jobs.facade.rpc import progress
-from fabric_jobs.facade.rpc.progress import ProgressThrottle
+from fabric_jobs.facade.lifecycle import ReportCompleted, ReportProgress, SaveCheckpoint
+from fabric_jobs.facade.rpc import throttle as throttle_module
+from fabric_jobs.facade.rpc.throttle import ReportThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 GRANT = pb.Record(event_id="grant", partition=1, offset=7)
@@ -20,7 +20,9 @@ class FakeLog:
         self.fractions: list[float] = []
         self.appended = asyncio.Event()
 
-    async def append(self, report: pb.Report, command: ReportProgress) -> pb.Answer:
+    async def append(
+        self, report: pb.Report, command: ReportProgress | SaveCheckpoint
+    ) -> pb.Answer:
         """Returns an accepted answer with a record of its own."""
         self.fractions.append(report.progress.fraction)
         self.appended.set()
@@ -42,10 +44,10 @@ def report(entry_id: int, fraction: float, job_id: str = "job") -> tuple[pb.Repo
     )
 
 
-async def test_progress_throttle_forwards_the_first_report_and_holds_the_next() -> None:
+async def test_report_throttle_forwards_the_first_report_and_holds_the_next() -> None:
     """Each report is answered at once with its own entry id. Other runs are throttled apart."""
     log = FakeLog()
-    throttle = ProgressThrottle(log.append)
+    throttle = ReportThrottle(log.append)
     first = await throttle.answer(*report(1, 0.1))
     held = await throttle.answer(*report(2, 0.2))
     await throttle.answer(*report(3, 0.1, "other"))
@@ -55,13 +57,13 @@ async def test_progress_throttle_forwards_the_first_report_and_holds_the_next() 
     assert (held.entry_id, held.accepted) == (2, GRANT)
 
 
-async def test_progress_throttle_after_the_interval_forwards_the_latest_held_report(
+async def test_report_throttle_after_the_interval_forwards_the_latest_held_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The earlier held reports are dropped."""
-    monkeypatch.setattr(progress, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(throttle_module, "INTERVAL_S", 0.05)
     log = FakeLog()
-    throttle = ProgressThrottle(log.append)
+    throttle = ReportThrottle(log.append)
     await throttle.answer(*report(1, 0.1))
     log.appended.clear()
     for entry_id in range(2, 50):
@@ -72,10 +74,10 @@ async def test_progress_throttle_after_the_interval_forwards_the_latest_held_rep
     assert log.fractions == [0.1, 0.49]
 
 
-async def test_progress_throttle_at_the_end_of_a_run_forwards_the_held_report_once() -> None:
+async def test_report_throttle_at_the_end_of_a_run_forwards_the_held_report_once() -> None:
     """The final report finds the latest progress in the log before it."""
     log = FakeLog()
-    throttle = ProgressThrottle(log.append)
+    throttle = ReportThrottle(log.append)
     await throttle.answer(*report(1, 0.1))
     await throttle.answer(*report(2, 0.9))
     end = ReportCompleted(job_id="job", attempt=1, executor_id="executor")

@@ -1,33 +1,34 @@
-"""Sends the progress of a run: only the latest, one at a time, and at most one a second."""
+"""Sends what a run reports while it goes on: the latest value, at most one a second."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Generic, TypeVar
 
-from fabric_jobs.contract.jobs import Progress
+T = TypeVar("T")
 
 MIN_INTERVAL_S = 1.0
 
 
-class ProgressSender:
-    """Takes progress from any thread, and sends it from the event loop that created the sender.
+class LatestSender(Generic[T]):
+    """Takes values from any thread, and sends the latest from the event loop that created it.
 
-    A task exists only while there is progress to send, because most runs report none.
+    A task exists only while there is a value to send, because most runs report none.
     """
 
-    def __init__(self, send: Callable[[Progress], Awaitable[None]]) -> None:
+    def __init__(self, send: Callable[[T], Awaitable[None]]) -> None:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._latest: Progress | None = None
+        self._latest: T | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
-    def put(self, progress: Progress) -> None:
-        """Replaces the progress that waits to be sent, if any. Can be called from any thread."""
+    def put(self, value: T) -> None:
+        """Replaces the value that waits to be sent, if any. Can be called from any thread."""
         with self._lock:
-            was_empty, self._latest = self._latest is None, progress
+            was_empty, self._latest = self._latest is None, value
         # The loop is called once for each value that is sent, not for each value that is put, so
         # that a thread that reports in a tight loop does not flood the event loop.
         if was_empty:
@@ -35,21 +36,21 @@ class ProgressSender:
                 self._loop.call_soon_threadsafe(self._start)
 
     async def close(self) -> None:
-        """Sends the last progress at once. No progress may be put afterwards."""
+        """Sends the last value at once. No value may be put afterwards."""
         self._closing.set()
         if self._task:
             await self._task
         await self._send_latest()
 
     def cancel(self) -> None:
-        """Stops sending. Progress that waits, or that is put later, is dropped."""
+        """Stops sending. A value that waits, or that is put later, is dropped."""
         self._closing.set()
         if self._task:
             self._task.cancel()
 
     def _start(self) -> None:
         if self._task is None and not self._closing.is_set():
-            self._task = asyncio.create_task(self._send_until_idle(), name="progress")
+            self._task = asyncio.create_task(self._send_until_idle(), name="latest sender")
 
     async def _send_until_idle(self) -> None:
         while self._latest and not self._closing.is_set():

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fabric_jobs.contract.jobs import Progress
-from fabric_jobs.executor import progress_sender
-from fabric_jobs.executor.progress_sender import ProgressSender
+from fabric_jobs.executor import latest_sender
+from fabric_jobs.executor.latest_sender import LatestSender
 
 
 class SentProgress:
@@ -30,7 +30,7 @@ class SentProgress:
 async def test_progress_put_during_a_send_is_replaced_by_later_progress() -> None:
     """Only one progress is in flight. The last one is sent when the sender is closed."""
     sent = SentProgress()
-    sender = ProgressSender(sent)
+    sender = LatestSender(sent)
     sender.put(Progress(0.1))
     await sent.began.wait()
     for step in range(2, 10):
@@ -45,10 +45,10 @@ async def test_progress_put_soon_after_a_send_waits_for_the_interval(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At most one progress is sent in each interval, which is a second outside this test."""
-    monkeypatch.setattr(progress_sender, "MIN_INTERVAL_S", 0.2)
+    monkeypatch.setattr(latest_sender, "MIN_INTERVAL_S", 0.2)
     sent = SentProgress()
     sent.may_end.set()
-    sender = ProgressSender(sent)
+    sender = LatestSender(sent)
     clock = asyncio.get_running_loop().time
     sender.put(Progress(0.1))
     await sent.began.wait()
@@ -66,7 +66,7 @@ async def test_progress_put_soon_after_a_send_waits_for_the_interval(
 async def test_sender_closed_without_progress_sends_nothing() -> None:
     """It has no task, and ends at once."""
     sent = SentProgress()
-    await ProgressSender(sent).close()
+    await LatestSender(sent).close()
 
     assert sent.values == []
 
@@ -75,10 +75,10 @@ async def test_progress_put_after_an_idle_interval_is_sent_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The task that sent the previous progress has ended, so a new task is started."""
-    monkeypatch.setattr(progress_sender, "MIN_INTERVAL_S", 0)
+    monkeypatch.setattr(latest_sender, "MIN_INTERVAL_S", 0)
     sent = SentProgress()
     sent.may_end.set()
-    sender = ProgressSender(sent)
+    sender = LatestSender(sent)
     for step in (0.1, 0.2):
         sender.put(Progress(step))
         await sent.began.wait()
@@ -91,7 +91,7 @@ async def test_progress_put_after_an_idle_interval_is_sent_at_once(
 async def test_progress_put_before_or_after_a_cancel_is_not_sent() -> None:
     """A thread whose run is over may still report progress."""
     sent = SentProgress()
-    sender = ProgressSender(sent)
+    sender = LatestSender(sent)
     sender.put(Progress(0.1))
     await sent.began.wait()
     sender.put(Progress(0.2))
@@ -106,7 +106,7 @@ async def test_progress_put_in_a_tight_loop_of_a_thread_wakes_the_event_loop_onc
     """A `def` handler that reports often must not flood the event loop with calls."""
     sent = SentProgress()
     sent.may_end.set()
-    sender = ProgressSender(sent)
+    sender = LatestSender(sent)
     loop = asyncio.get_running_loop()
     wakes = []
     call_soon_threadsafe = loop.call_soon_threadsafe
@@ -134,7 +134,7 @@ async def test_progress_put_in_a_tight_loop_of_a_thread_wakes_the_event_loop_onc
 def test_progress_put_after_the_loop_was_closed_is_ignored() -> None:
     """A thread may outlive the executor."""
 
-    async def make() -> ProgressSender:
-        return ProgressSender(SentProgress())
+    async def make() -> LatestSender[Progress]:
+        return LatestSender(SentProgress())
 
     asyncio.run(make()).put(Progress(0.5))

@@ -1,4 +1,7 @@
-"""Throttles progress reports: of each run, the latest report is appended, at most once a second."""
+"""Throttles the reports of a run that goes on: progress and checkpoints.
+
+Of each run, the latest report is appended, at most once a second.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,22 +12,22 @@ from fabric_jobs.facade.lifecycle import (
     ReportFailed,
     ReportProgress,
     ReportStopped,
+    SaveCheckpoint,
 )
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
-#: Seconds between two progress reports of a run that are appended.
+#: Seconds between two reports of a run and a command that are appended.
 INTERVAL_S = 1.0
 
 _Run = tuple[str, int]
-_Held = tuple[pb.Report, ReportProgress]
+_Command = ReportProgress | SaveCheckpoint
+_Held = tuple[pb.Report, _Command]
 
 
-class ProgressThrottle:
-    """Forwards progress reports of one session's runs, and holds those that come too soon."""
+class ReportThrottle:
+    """Forwards a session's reports of one command, and holds those that come too soon."""
 
-    def __init__(
-        self, forward: Callable[[pb.Report, ReportProgress], Awaitable[pb.Answer]]
-    ) -> None:
+    def __init__(self, forward: Callable[[pb.Report, _Command], Awaitable[pb.Answer]]) -> None:
         """`forward` appends a report, whose command it gets too, and returns its answer."""
         self._forward = forward
         #: When the next report of a run may be forwarded, on the event loop's clock.
@@ -32,7 +35,7 @@ class ProgressThrottle:
         self._held: dict[_Run, _Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def answer(self, report: pb.Report, command: ReportProgress) -> pb.Answer:
+    async def answer(self, report: pb.Report, command: _Command) -> pb.Answer:
         """Returns the answer to a report. A report that is held back is accepted with its grant."""
         loop, run = asyncio.get_running_loop(), (command.job_id, command.attempt)
         if loop.time() >= self._next_at.get(run, 0):
@@ -57,14 +60,14 @@ class ProgressThrottle:
 
     def _release(self, run: _Run) -> None:
         if held := self._held.pop(run, None):
-            task = asyncio.create_task(self._forward_held(held), name="append held progress")
+            task = asyncio.create_task(self._forward_held(held), name="append a held report")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _forward_held(self, held: _Held) -> None:
         await self._forward_now(*held)
 
-    async def _forward_now(self, report: pb.Report, command: ReportProgress) -> pb.Answer:
+    async def _forward_now(self, report: pb.Report, command: _Command) -> pb.Answer:
         now = asyncio.get_running_loop().time()
         run = command.job_id, command.attempt
         self._next_at[run] = now + INTERVAL_S
