@@ -71,7 +71,10 @@ class FakeFacade(JobStatusServiceServicer):
         self.opened += 1
         if self.refuses_streams:
             await context.abort(grpc.StatusCode.UNAVAILABLE)
-        responses = self._responses = asyncio.Queue()
+        if self.opened > 1:
+            # The first stream keeps the queue: a test may send before the stream has arrived.
+            self._responses = asyncio.Queue()
+        responses = self._responses
         reader = asyncio.create_task(self._read(request_iterator, responses))
         try:
             while (response := await responses.get()) is not None:
