@@ -150,9 +150,10 @@ async def test_events_on_the_topic_fit_the_published_schema(
     tmp_path: Path,
 ) -> None:
     """Events of every type have the published key, headers and value."""
-    async with Fabric(replicas[0], "journaled") as fabric:
-        await fabric.create(job_id := new_id(), {"journal": str(tmp_path / "journal")})
-        await fabric.until(job_id, "Completed")
+    for job_type in ("journaled", "resumed"):
+        async with Fabric(replicas[0], job_type) as fabric:
+            await fabric.create(job_id := new_id(), {"journal": str(tmp_path / job_type)})
+            await fabric.until(job_id, "Completed")
     files = asyncapi.documents()
     validator = jsonschema_rs.validator_for(json.loads(files[asyncapi.SCHEMA]))
     traits = yaml.safe_load(files[asyncapi.ASYNCAPI])["components"]["messageTraits"]["event"]

@@ -64,6 +64,9 @@ class EmptyFacade:
         """Returns no job types."""
         return frozenset()
 
+    def get(self, job_id: str) -> None:
+        """Returns no job."""
+
     def executors(self) -> Sequence[Any]:
         """Returns no executors."""
         return []
