@@ -122,8 +122,11 @@ def test_grpc_s_own_log_lines_are_silent_in_the_command(
 def test_ctrl_c_during_the_import_prints_no_traceback() -> None:
     """The signal ends the process, as it ends a program that does not handle it."""
     code = """
-import sys, time
+import signal, sys, time
 from fabric_jobs.cli.__main__ import main
+
+# A program that is started in the background inherits an ignored SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Slow:
     def find_spec(self, name, path, target=None):
