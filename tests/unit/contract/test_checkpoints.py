@@ -29,7 +29,7 @@ def test_checkpoint_within_its_bounds_is_accepted_and_decodes_in_an_event(value:
     [
         (LARGEST[:-1] + b'x"', "has 16,385 bytes of JSON; at most 16,384"),
         (b"[" + DEEPEST + b"]", "more than 64 levels"),
-        (b"[" * 8_000 + b"]" * 8_000, "is not JSON"),
+        (b"[" * 8_000 + b"]" * 8_000, "more than 64 levels"),
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
         (b'"\xff"', "is not JSON"),
