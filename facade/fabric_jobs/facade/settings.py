@@ -83,6 +83,16 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Whether a record without a code is refused: `require` refuses it; `accept` takes it, for the
     #: time after the keys were introduced on a topic in use.
     record_codes: Literal["require", "accept"] = "require"
+    #: The keys that seal the secrets of jobs, the newest first, as `id:base64` entries of 32 bytes
+    #: or more, with commas or line breaks between them. The first key seals, and each opens. All
+    #: facades need the same keys, and no other program needs any. Without keys, nothing is sealed.
+    sealing_keys: Annotated[
+        Secret | None,
+        Meta(
+            title="id:base64, or several separated by commas",
+            examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
+        ),
+    ] = None
     #: Seconds without a heartbeat after which an executor loses its runs.
     lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     #: Seconds for which a stopping facade still answers, but reports itself as not ready, so that

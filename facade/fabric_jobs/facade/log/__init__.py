@@ -6,7 +6,7 @@ automatic commit.
 """
 
 from fabric_jobs.facade.log.clients import open_admin_client
-from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes, RecordKey, read_ring
+from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import (
     LogDataLossError,
     LogError,
@@ -32,12 +32,10 @@ __all__ = [
     "Reader",
     "Record",
     "RecordCodes",
-    "RecordKey",
     "Replication",
     "TopicError",
     "TopicSpec",
     "describe_replication",
     "open_admin_client",
     "read_broker_time",
-    "read_ring",
 ]

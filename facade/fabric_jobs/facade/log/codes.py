@@ -10,29 +10,21 @@ replays: the broker's time of a record may differ from it by `MAX_DELAY`, which 
 time for which replicas know a job, so that a copied event is always a duplicate or refused.
 """
 
-import base64
-import binascii
 import hmac
 import re
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from fabric_jobs.runtime.settings import MAX_KEYS, RingKey
 
 #: The name of the header. A record has one such header for each key of its writer's ring.
 HEADER = "fabric-jobs-code"
-#: The most keys of a ring, and the most codes that are looked at in a record.
-MAX_KEYS = 8
-#: The shortest key, in bytes.
-MIN_KEY_BYTES = 32
 #: How far the broker's time of a record may be from the writer's.
 MAX_DELAY = timedelta(days=1)
 _MAX_DELAY_MS = MAX_DELAY // timedelta(milliseconds=1)
-#: A key with fewer distinct bytes is no random one: 32 random bytes have 30 of them on average.
-_MIN_DISTINCT_BYTES = 16
-_KEY_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
-_NEW_KEY = "`openssl rand -base64 32` makes one"
 
 
 class CodeVerdict(StrEnum):
@@ -44,13 +36,6 @@ class CodeVerdict(StrEnum):
     NONE = "none"
     #: It has codes, and none of them is right.
     WRONG = "wrong"
-
-
-class RecordKey(NamedTuple):
-    """One key of a ring."""
-
-    id: str
-    secret: bytes
 
 
 class _Record(Protocol):
@@ -67,7 +52,7 @@ class _Record(Protocol):
 class RecordCodes:
     """Writes codes by all keys of a ring, and verifies the codes of records."""
 
-    def __init__(self, keys: Sequence[RecordKey], *, required: bool, record_time: bool) -> None:
+    def __init__(self, keys: Sequence[RingKey], *, required: bool, record_time: bool) -> None:
         """`required` means that a record without a code is refused, as one with a wrong code is.
 
         `record_time` says whether the broker writes its own time on each record.
@@ -129,46 +114,6 @@ class RecordCodes:
             record.topic, record.partition, written_ms, record.key or b"", record.value or b""
         )
         return hmac.compare_digest(mac.encode(), _mac(secret, message).encode())
-
-
-def read_ring(text: str) -> tuple[RecordKey, ...]:
-    """The keys of a ring written as `id:base64` entries, with commas or white space between them.
-
-    Raises `ValueError` with a sentence that names the entry by its id or number, never its key.
-    """
-    entries = [entry for entry in re.split(r"[\s,]+", text) if entry]
-    if not entries:
-        raise ValueError("It has no key.")
-    if len(entries) > MAX_KEYS:
-        raise ValueError(f"It has {len(entries)} keys; {MAX_KEYS} is the most.")
-    keys = tuple(_read_key(entry, number) for number, entry in enumerate(entries, 1))
-    for name, found in (
-        ("id", [key.id for key in keys]),
-        ("key", [key.secret for key in keys]),
-    ):
-        if len(set(found)) < len(found):
-            raise ValueError(f"Two of its entries have the same {name}.")
-    return keys
-
-
-def _read_key(entry: str, number: int) -> RecordKey:
-    key_id, colon, encoded = entry.partition(":")
-    if not (colon and _KEY_ID.fullmatch(key_id)):
-        raise ValueError(
-            f"Its entry {number} is not id:base64, with an id of at most 32 small letters, digits, "
-            "dots, - and _."
-        )
-    try:
-        secret = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"The key {key_id} is not base64: {_NEW_KEY}.") from error
-    if len(secret) < MIN_KEY_BYTES:
-        raise ValueError(
-            f"The key {key_id} has {len(secret)} bytes; {MIN_KEY_BYTES} is the least: {_NEW_KEY}."
-        )
-    if len(set(secret)) < _MIN_DISTINCT_BYTES:
-        raise ValueError(f"The key {key_id} is not random: {_NEW_KEY}.")
-    return RecordKey(key_id, secret)
 
 
 def _message(topic: str, partition: int, written_ms: int, key: bytes, value: bytes) -> bytes:

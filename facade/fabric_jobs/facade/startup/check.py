@@ -32,6 +32,7 @@ from fabric_jobs.facade.startup.security import (
     http_address,
     monitor_access,
     record_codes,
+    sealer,
 )
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
 from fabric_jobs.runtime.settings import SettingsError, find_misspellings, from_env, variable
@@ -93,6 +94,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         grpc_address(settings, grpc_security(settings))
         monitor_access(settings)
         record_codes(settings)
+        sealer(settings, settings.events_topic)
         client_arguments(settings)
         providers.exported_signals(environ)
     except SettingsError as error:

@@ -7,11 +7,21 @@ from fabric_jobs.contract.guids import canonical_guid, parse_guid
 from fabric_jobs.facade.auth import Authenticator, Trust
 from fabric_jobs.facade.http import AdmissionRules, HttpLimits
 from fabric_jobs.facade.http.limits import affordable_connections
-from fabric_jobs.facade.log import RecordCodes, read_ring
+from fabric_jobs.facade.log import RecordCodes
 from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
+from fabric_jobs.facade.sealing import Sealer
 from fabric_jobs.facade.settings import FacadeSettings
-from fabric_jobs.runtime.settings import PREFIX, SettingsError, host_port, is_loopback, variable
+from fabric_jobs.runtime.settings import (
+    PREFIX,
+    RingKey,
+    Secret,
+    SettingsError,
+    host_port,
+    is_loopback,
+    read_ring,
+    variable,
+)
 from fabric_jobs.runtime.tls import mutual_tls
 
 log = logging.getLogger("fabric_jobs.facade")
@@ -109,11 +119,36 @@ def record_codes(settings: FacadeSettings) -> RecordCodes | None:
                 f"{variable('record_keys')}: set it too, or leave both out."
             )
         return None
-    try:
-        keys = read_ring(settings.record_keys.reveal())
-    except ValueError as error:
-        raise SettingsError(f"{variable('record_keys')} can't be used. {error}") from error
+    keys = _read_ring("record_keys", settings.record_keys)
     return RecordCodes(keys, required=required, record_time=settings.broker.record_time)
+
+
+def sealer(settings: FacadeSettings, topic: str) -> Sealer | None:
+    """Seals the secrets on this topic; None if there are no keys.
+
+    Raises `SettingsError`, also if a key is one of the record codes' keys: a key has one use.
+    """
+    keys = _read_ring("sealing_keys", settings.sealing_keys)
+    if not keys:
+        return None
+    record_keys = {key.secret: key.id for key in _read_ring("record_keys", settings.record_keys)}
+    for key in keys:
+        if key.secret in record_keys:
+            raise SettingsError(
+                f"{variable('sealing_keys')} can't be used. Its key {key.id} is also the key "
+                f"{record_keys[key.secret]} of {variable('record_keys')}. Give each its own keys."
+            )
+    return Sealer(keys, topic)
+
+
+def _read_ring(field: str, ring: Secret | None) -> tuple[RingKey, ...]:
+    """The keys of a ring; none if the setting is not set."""
+    if ring is None:
+        return ()
+    try:
+        return read_ring(ring.reveal())
+    except ValueError as error:
+        raise SettingsError(f"{variable(field)} can't be used. {error}") from error
 
 
 def monitor_access(settings: FacadeSettings) -> MonitorAccess | None:

@@ -18,6 +18,7 @@ from fabric_jobs.runtime.settings.declaration import (
     variables,
 )
 from fabric_jobs.runtime.settings.errors import SettingsError
+from fabric_jobs.runtime.settings.key_ring import KEY_ID, MAX_KEYS, RingKey, read_ring
 from fabric_jobs.runtime.settings.secrets import Secret
 from fabric_jobs.runtime.settings.shared import (
     Address,
@@ -34,6 +35,8 @@ from fabric_jobs.runtime.settings.shared import (
 
 __all__ = [
     "FILE_SUFFIX",
+    "KEY_ID",
+    "MAX_KEYS",
     "PREFIX",
     "Address",
     "Addresses",
@@ -43,6 +46,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "PemFile",
+    "RingKey",
     "Secret",
     "SettingsError",
     "Topic",
@@ -56,6 +60,7 @@ __all__ = [
     "host_port",
     "is_loopback",
     "names_loopback",
+    "read_ring",
     "variable",
     "variables",
 ]

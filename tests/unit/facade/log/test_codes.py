@@ -1,7 +1,5 @@
 """A record code is right for the one record that it was written for, by a key of the ring."""
 
-import base64
-import os
 import time
 from typing import Any
 
@@ -10,17 +8,18 @@ from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fabric_jobs.facade.log import CodeVerdict, RecordCodes, RecordKey, read_ring
-from fabric_jobs.facade.log.codes import HEADER, MAX_DELAY, MAX_KEYS
+from fabric_jobs.facade.log import CodeVerdict, RecordCodes
+from fabric_jobs.facade.log.codes import HEADER, MAX_DELAY
+from fabric_jobs.runtime.settings import MAX_KEYS, RingKey
 
 OLD, NEW, OTHER = (
-    RecordKey(name, bytes(range(number, number + 32)))
+    RingKey(name, bytes(range(number, number + 32)))
     for number, name in enumerate(("old", "new", "other"))
 )
 DAY_MS = 86_400_000
 
 
-def ring(*keys: RecordKey, required: bool = True, record_time: bool = True) -> RecordCodes:
+def ring(*keys: RingKey, required: bool = True, record_time: bool = True) -> RecordCodes:
     """The codes of a ring with these keys."""
     return RecordCodes(keys, required=required, record_time=record_time)
 
@@ -43,7 +42,7 @@ def record(headers: list[tuple[str, bytes]], **changes: Any) -> Any:
     return ConsumerRecord(**fields | changes)
 
 
-def coded(*keys: RecordKey, **changes: Any) -> Any:
+def coded(*keys: RingKey, **changes: Any) -> Any:
     """The record as a writer with this ring appends it, with these fields changed afterwards."""
     return record(ring(*keys).write("t", 3, b"key", b"value"), **changes)
 
@@ -53,7 +52,7 @@ def coded(*keys: RecordKey, **changes: Any) -> Any:
     [((OLD,), (OLD,)), ((OLD,), (NEW, OLD)), ((NEW, OLD), (OLD,)), ((NEW, OLD), (NEW,))],
 )
 def test_rings_with_a_common_key_take_each_others_records(
-    writer: tuple[RecordKey, ...], reader: tuple[RecordKey, ...]
+    writer: tuple[RingKey, ...], reader: tuple[RingKey, ...]
 ) -> None:
     """Each step of a rotation leaves rings with a key in common, whichever facade writes."""
     assert ring(*reader).verify(coded(*writer)) is CodeVerdict.RIGHT
@@ -67,7 +66,7 @@ def test_code_of_an_unknown_key_is_wrong() -> None:
 
 def test_code_of_another_key_with_the_same_id_is_wrong() -> None:
     """The id only says which key to try."""
-    assert ring(OLD).verify(coded(RecordKey("old", OTHER.secret))) is CodeVerdict.WRONG
+    assert ring(OLD).verify(coded(RingKey("old", OTHER.secret))) is CodeVerdict.WRONG
 
 
 @pytest.mark.parametrize(
@@ -142,46 +141,8 @@ def test_only_the_first_codes_of_a_record_are_verified() -> None:
 
 def test_rules_differ_with_keys_and_requirement_and_disclose_no_key() -> None:
     """A state file is kept exactly while the same records would be accepted."""
-    other = ring(RecordKey("old", OTHER.secret))
+    other = ring(RingKey("old", OTHER.secret))
     found = [ring(OLD), ring(NEW, OLD), ring(OLD, required=False), other]
     assert len({codes.rules for codes in found}) == len(found)
     assert ring(NEW, OLD).rules == ring(OLD, NEW).rules
     assert OLD.secret.hex() not in ring(OLD).rules
-
-
-def encode(secret: bytes) -> str:
-    """As in the setting."""
-    return base64.b64encode(secret).decode()
-
-
-def test_read_ring_takes_commas_and_lines() -> None:
-    """A file of the ring has an entry in each line."""
-    one, two = os.urandom(32), os.urandom(48)
-    text = f"2026-12:{encode(one)},\n 2026-11:{encode(two)}\n"
-    assert read_ring(text) == (("2026-12", one), ("2026-11", two))
-
-
-GOOD = encode(OLD.secret)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (" , ", "no key"),
-        (GOOD, "entry 1 is not id:base64"),
-        (f"a:{GOOD},B:{GOOD}", "entry 2 is not id:base64"),
-        (f"a:{GOOD[:-2]}", "a is not base64"),
-        ("a:not base64", "entry 2|a is not base64"),
-        (f"a:{encode(bytes(range(31)))}", "a has 31 bytes; 32 is the least"),
-        (f"a:{encode(bytes(64))}", "a is not random"),
-        (f"a:{encode(b'passwordpasswordpasswordpassword')}", "a is not random"),
-        (f"a:{GOOD},a:{encode(NEW.secret)}", "the same id"),
-        (f"a:{GOOD},b:{GOOD}", "the same key"),
-        (",".join(f"k{n}:{encode(os.urandom(32))}" for n in range(9)), "9 keys; 8 is the most"),
-    ],
-)
-def test_read_ring_refuses_an_unusable_ring_without_disclosing_it(text: str, words: str) -> None:
-    """The error says which entry and why."""
-    with pytest.raises(ValueError, match=words) as error:
-        read_ring(text)
-    assert GOOD[:8] not in str(error.value)

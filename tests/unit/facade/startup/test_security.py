@@ -25,6 +25,7 @@ from fabric_jobs.facade.startup.security import (
     http_address,
     monitor_access,
     record_codes,
+    sealer,
 )
 from fabric_jobs.runtime.settings import Secret, SettingsError, from_env
 from fabric_jobs.runtime.tls import PemFiles
@@ -338,6 +339,7 @@ def test_monitor_access_short_or_equal_tokens_are_refused(
 
 
 KEY = base64.b64encode(bytes(range(32))).decode()
+OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
 
 
 @pytest.mark.parametrize(
@@ -360,9 +362,8 @@ def test_record_codes_follow_the_settings(environment: dict[str, str], rules: st
 
 def test_record_keys_come_from_a_file_with_an_entry_in_each_line(tmp_path: Path) -> None:
     """A secret is mounted as a file."""
-    other = base64.b64encode(bytes(range(1, 33))).decode()
     file = tmp_path / "ring"
-    file.write_text(f"new:{other}\nold:{KEY}\n")
+    file.write_text(f"new:{OTHER_KEY}\nold:{KEY}\n")
     codes = record_codes(from_env(FacadeSettings, {"FABRIC_JOBS_RECORD_KEYS_FILE": str(file)}))
 
     assert codes
@@ -381,3 +382,31 @@ def test_unusable_record_keys_are_refused(environment: dict[str, str], words: st
     with pytest.raises(SettingsError, match=words) as error:
         record_codes(from_env(FacadeSettings, environment))
     assert "c2hvcnQ" not in str(error.value)
+
+
+def test_sealing_keys_make_a_sealer_and_none_make_none() -> None:
+    """Sealing is off by default."""
+    assert sealer(FacadeSettings(), "t") is None
+    environment = {"FABRIC_JOBS_SEALING_KEYS": f"b:{OTHER_KEY},a:{KEY}"}
+    found = sealer(from_env(FacadeSettings, environment), "t")
+    assert found
+    assert found.key_ids == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"FABRIC_JOBS_SEALING_KEYS": "weak:cGFzc3dvcmQ="}, "SEALING_KEYS can't be used.*weak has"),
+        ({"FABRIC_JOBS_SEALING_KEYS": f"a:{KEY},a:{OTHER_KEY}"}, "the same id"),
+        ({"FABRIC_JOBS_SEALING_KEYS": f"a:{KEY},b:{KEY}"}, "the same key"),
+        (
+            {"FABRIC_JOBS_SEALING_KEYS": f"b:{KEY}", "FABRIC_JOBS_RECORD_KEYS": f"a:{KEY}"},
+            "key b is also the key a of FABRIC_JOBS_RECORD_KEYS",
+        ),
+    ],
+)
+def test_unusable_sealing_keys_are_refused(environment: dict[str, str], words: str) -> None:
+    """The error names the setting and the key, and never shows a key."""
+    with pytest.raises(SettingsError, match=words) as error:
+        sealer(from_env(FacadeSettings, environment), "t")
+    assert KEY not in str(error.value)
