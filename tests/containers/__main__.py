@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.containers import image, python, stack, template
+from tests.containers import image, python, split, stack, template
 
 STEPS: list[Callable[[], str]] = [
     image.build,
@@ -20,6 +20,7 @@ STEPS: list[Callable[[], str]] = [
     stack.kill_facade_under_load,
     stack.stop_facade_under_load,
     stack.kill_proxy,
+    split.split_paths,
     stack.down_and_up,
     stack.restart,
     stack.remove,
