@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bench import load
-from bench.figures import http, latency, lives, mixed, stored
+from bench.figures import http, latency, lives, mixed, processes, stored
 from bench.ground import Ground
 from bench.peers.peer import CELERY, IN_PROCESS, PROCRASTINATE, SAQ, TEMPORAL, Peer
 from bench.report import Goal, Series
@@ -67,6 +67,10 @@ GROUPS = (
             "accept_at_million": at_least(0.9),
         },
         stored.stored,
+    ),
+    Group(
+        {"process_speedup": at_most(2.2), "process_start_ms": at_most(10)},
+        processes.processes,
     ),
     Group({"scale_out_cost": at_most(1.1)}, lives.scale_out_cost),
     against(SAQ, lives_vs_saq=at_least(1.5), cpu_vs_saq=at_most(0.8)),

@@ -84,3 +84,25 @@ async def _mixed(job: Job[Numbered], *, is_slow: bool, seconds: float) -> None:
     await asyncio.sleep(seconds)
     ended = time.monotonic_ns()
     _append(MIXED_RUN.pack(job.payload.number, is_slow, os.getpid(), begun, ended))
+
+
+#: Handlers in processes. They have an executor of their own, because an executor with such handlers
+#: starts a process.
+computing = Executor()
+
+
+@computing.job(ITEM_TYPE, "compute", run_in="process")
+def compute(job: Job[int]) -> None:
+    """Uses the CPU for as many loops as the payload says."""
+    for _ in range(job.payload):
+        pass
+
+
+@computing.job(ITEM_TYPE, "compute-nothing", run_in="process")
+def compute_nothing(job: Job[Any]) -> None:
+    """Completes at once in a process."""
+
+
+@computing.job(ITEM_TYPE, "nothing-in-thread")
+def nothing_in_thread(job: Job[Any]) -> None:
+    """Completes at once in a thread."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from fabric_jobs.executor import Job
 from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_event
-from fabric_jobs.executor.handlers import make_handler
+from fabric_jobs.executor.handlers import Handler, make_handler
+from fabric_jobs.executor.processes import ProcessPool
 from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.runs import Runs
@@ -27,18 +28,28 @@ Function = Callable[[Job[Any]], object]
 
 @asynccontextmanager
 async def connect_runs(
-    facade: FakeFacade, handler: Function, *, slots: int = 2, type_slots: int | None = None
+    facade: FakeFacade,
+    handler: Function | Handler,
+    *,
+    slots: int = 2,
+    type_slots: int | None = None,
 ) -> AsyncIterator[Runs]:
     """Connects runs to the facade: of this handler for `JOB_TYPE`, and of `endless` for `other`."""
+    if not isinstance(handler, Handler):
+        handler = make_handler(ITEM_TYPE, JOB_TYPE, handler, slots=type_slots)
+    processes = ProcessPool()
     session = Session(pb.Hello(executor_id="one"), [facade.address], heartbeat_s=0.05)
     async with asyncio.timeout(2 * WAIT_TIMEOUT_S), asyncio.TaskGroup() as group:
         handlers = {
-            (ITEM_TYPE, JOB_TYPE): make_handler(ITEM_TYPE, JOB_TYPE, handler, slots=type_slots),
+            (ITEM_TYPE, JOB_TYPE): handler,
             (ITEM_TYPE, "other"): make_handler(ITEM_TYPE, "other", endless),
         }
-        runs = Runs(handlers, session, slots, ReadyQueue(100, 1_000_000), group)
+        runs = Runs(handlers, session, slots, ReadyQueue(100, 1_000_000), group, processes)
         connection = group.create_task(run_with_restarts("session", lambda: session.connect(runs)))
-        yield runs
+        try:
+            yield runs
+        finally:
+            await processes.close()
         connection.cancel()
 
 

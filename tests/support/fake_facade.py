@@ -122,9 +122,11 @@ class FakeFacade(JobStatusServiceServicer):
         """All heartbeats in the order of their arrival."""
         return [request.heartbeat for request in self.requests if request.HasField("heartbeat")]
 
-    async def wait_until(self, condition: Callable[[], object]) -> None:
+    async def wait_until(
+        self, condition: Callable[[], object], timeout_s: float = WAIT_TIMEOUT_S
+    ) -> None:
         """Waits until the condition is true. It is checked after each request."""
-        async with asyncio.timeout(WAIT_TIMEOUT_S), self._received:
+        async with asyncio.timeout(timeout_s), self._received:
             await self._received.wait_for(lambda: bool(condition()))
 
     async def wait_for_heartbeats(self, number: int) -> None:

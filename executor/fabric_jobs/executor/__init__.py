@@ -9,6 +9,10 @@ if sys.orig_argv[1:3] == ["-m", __name__]:
     # process without a handler ignores SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
+# gRPC's fork handlers crash a process that starts another one while gRPC's threads run. gRPC reads
+# the variable when it is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from fabric_jobs.contract.definitions import DefinitionPart, ItemDefinition
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor.api import Executor

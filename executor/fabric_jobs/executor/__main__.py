@@ -7,7 +7,13 @@ import traceback
 from typing import Any
 from urllib.parse import quote
 
-from fabric_jobs.executor import Executor, ExecutorSettings, LifespanError, NoHandlersError
+from fabric_jobs.executor import (
+    Executor,
+    ExecutorSettings,
+    HandlerDefinitionError,
+    LifespanError,
+    NoHandlersError,
+)
 from fabric_jobs.executor.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
@@ -68,7 +74,11 @@ def main() -> None:
                 ids = f"pool={settings.pool} executor_id={executor_id}"
                 print(f"executor ready {ids} job_types={job_types}", flush=True)
 
-            executor.run(settings, on_ready=announce)
+            try:
+                executor.run(settings, on_ready=announce)
+            except HandlerDefinitionError as error:
+                # Without a traceback, unlike one of the import: it would show the executor only.
+                raise UsageError(str(error)) from error
     except (UsageError, SettingsError, NoHandlersError, KafkaRefusedError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from types import FrameType
@@ -13,11 +12,12 @@ from typing_extensions import TypeVar
 from fabric_jobs.executor import service
 from fabric_jobs.executor.errors import HandlerDefinitionError, NoHandlersError
 from fabric_jobs.executor.event_loop import cancel_other_tasks, new_event_loop
-from fabric_jobs.executor.handlers import DEFAULT_POLICY, Handler, make_handler
+from fabric_jobs.executor.handlers import DEFAULT_POLICY, Handler, RunIn, make_handler
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.lifespan import Lifespan
 from fabric_jobs.executor.retry import NO_RETRY, Retry, make_policy
 from fabric_jobs.executor.settings import ExecutorSettings
+from fabric_jobs.executor.signals import end_forked_children, handle_stop_signals
 
 R = TypeVar("R", default=object)
 P = TypeVar("P")
@@ -70,6 +70,8 @@ class Executor(Generic[R]):
         cancel_grace_s: float = DEFAULT_POLICY.cancel_grace_s,
         slots: int | None = None,
         priority: int | None = None,
+        run_in: RunIn | None = None,
+        memory_limit_mb: int | None = None,
     ) -> Callable[[Callable[[Job[P, R]], Result]], Callable[[Job[P, R]], Result]]:
         """Registers a function as the handler of a job type, and returns the function unchanged.
 
@@ -89,6 +91,11 @@ class Executor(Generic[R]):
         default, `None`, depends on who requested the job: 7 for a user (`Manual`), 5 for a schedule
         (`Scheduled`), and 3 if that is unknown. A job that has waited for 55 minutes starts before
         all others.
+        `run_in="process"` runs the function in a process of its own, which can be ended whatever
+        the function does. The process imports the function, so the function must be at the top
+        level of a module that is not the main program.
+        `memory_limit_mb` is the memory in MB that such a process may use, on Linux. The default,
+        `None`, is no limit.
 
         Raises `HandlerDefinitionError` if the function can't be a handler, if a value is out of its
         range, or if the job type has a handler already.
@@ -96,7 +103,16 @@ class Executor(Generic[R]):
 
         def register(function: Callable[[Job[P, R]], Result]) -> Callable[[Job[P, R]], Result]:
             policy = make_policy(retry, run_timeout_s, cancel_grace_s)
-            handler = make_handler(item_type, job_type, function, policy, slots, priority)
+            handler = make_handler(
+                item_type,
+                job_type,
+                function,
+                policy,
+                slots,
+                priority,
+                run_in,
+                memory_limit_mb,
+            )
             self._add(handler)
             return function
 
@@ -183,19 +199,15 @@ class Executor(Generic[R]):
             loop.call_soon_threadsafe(stop.set)
 
         # Not the loop's own: a handler that blocks the loop would hold up the second one, too.
-        before = {
-            number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        try:
+        with handle_stop_signals(on_signal):
             await self.serve(settings, stop=stop, on_ready=on_ready)
             # What handlers have left running; with what does not end, the process does.
-            if not await cancel_other_tasks(END_S):
+            has_ended = await cancel_other_tasks(END_S)
+            end_forked_children()
+            if not has_ended:
                 sys.stdout.flush()
                 # The runner would wait for it for ever.
                 os._exit(0)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _place(handler: Handler) -> str:

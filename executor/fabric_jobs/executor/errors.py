@@ -7,6 +7,8 @@ from fabric_jobs.contract.wire import utf8_text
 
 HANDLER_ERROR = "HandlerError"
 PAYLOAD_INVALID = "PayloadInvalid"
+PROCESS_DIED = "HandlerProcessDied"
+MEMORY_LIMIT = "MemoryLimitExceeded"
 
 
 class ExecutorError(Exception):
@@ -72,7 +74,7 @@ class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of th
 
 
 class NoThreadError(ExecutorError):
-    """Raised if the process can't start the thread that a `def` handler needs.
+    """Raised if the thread or the process that a handler needs can't be started.
 
     The job is not to blame, so it is handed back.
     """

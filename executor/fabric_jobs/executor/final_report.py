@@ -10,12 +10,22 @@ from fabric_jobs.runtime.text import exception_text, format_exception, truncate_
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
+class ProcessReportError(Exception):
+    """Raised for a handler that did not complete in its process, which made the report."""
+
+    def __init__(self, report: pb.Report) -> None:
+        super().__init__(report.failed.message)
+        self.report = report
+
+
 def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -> pb.Report:
     """Returns the report for what a handler raised, without the run's ids.
 
     A handler that returned has completed its job. A handler that raised `CancelledError` or
     `JobStopped` after a cancel was requested has stopped. Any other exception is a failure.
     """
+    if isinstance(raised, ProcessReportError):
+        return raised.report
     if raised is None:
         return pb.Report(completed=pb.Completed())
     if cancel_requested and isinstance(raised, asyncio.CancelledError | JobStopped):

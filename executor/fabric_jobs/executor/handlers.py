@@ -1,13 +1,8 @@
 """A handler: the function that runs the jobs of one type, its payload type and its policy."""
 
-import asyncio
 import inspect
-import logging
-import threading
 from collections.abc import Callable
-from contextlib import suppress
-from contextvars import copy_context
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -19,19 +14,16 @@ from fabric_jobs.contract.dispatch_order import (
     MIN_PRIORITY,
 )
 from fabric_jobs.contract.jobs import InvokeType, Policy
-from fabric_jobs.executor.errors import (
-    HandlerDefinitionError,
-    NoThreadError,
-    PayloadInvalidError,
-)
+from fabric_jobs.executor.calls import call_in_thread, warn_of_result
+from fabric_jobs.executor.errors import HandlerDefinitionError, PayloadInvalidError
 from fabric_jobs.executor.jobs import Job
 
 DEFAULT_POLICY = Policy()
+#: The least value of `memory_limit_mb`: Python and the executor need about 100 MB.
+MIN_MEMORY_LIMIT_MB = 128
 
-
-log = logging.getLogger("fabric_jobs.executor")
-#: The names of the functions that have returned a value.
-_warned: set[str] = set()
+#: Where a handler runs, if not in the executor's own process.
+RunIn = Literal["process"]
 
 
 class Handler(Struct, frozen=True, kw_only=True):
@@ -49,6 +41,10 @@ class Handler(Struct, frozen=True, kw_only=True):
     #: The priority of every attempt of this type. `None` means that it depends on who requested
     #: the job.
     priority: int | None
+    #: `None` means the executor's own process: the event loop, or a thread for a `def` function.
+    run_in: RunIn | None = None
+    #: MB (2**20 bytes) that the function's process may use. `None` is no limit.
+    memory_limit_mb: int | None = None
 
     def priority_of(self, invoke_type: InvokeType) -> int:
         """Returns the priority of an attempt of a job that was requested in this way."""
@@ -65,19 +61,23 @@ class Handler(Struct, frozen=True, kw_only=True):
             raise _invalid("payload", error) from None
 
     async def call(self, job: Job[Any]) -> None:
-        """Runs the handler to its end: in the event loop if it is `async def`, else in a thread.
+        """Runs the handler in this process: in the event loop, or in a thread if it is `def`.
 
         Raises what the handler raises, and `NoThreadError` if no thread can be started.
         """
         try:
             if self.is_async:
-                result = await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
-                warn_of_result(self.function, result)
-            elif error := await _call_in_thread(self.function, job):
+                await self.call_async(job)
+            elif error := await call_in_thread(self.function, job):
                 raise error
         except (SystemExit, KeyboardInterrupt) as error:
             # If a task raised it, the event loop would end, and every other job with it.
             raise RuntimeError(f"The handler raised {error!r}") from error
+
+    async def call_async(self, job: Job[Any]) -> None:
+        """Runs an `async def` handler. Raises what it raises."""
+        result = await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
+        warn_of_result(self.function, result)
 
 
 def decode_item_definition(json: bytes) -> ItemDefinition | None:
@@ -97,17 +97,6 @@ def _invalid(name: str, error: Exception) -> PayloadInvalidError:
     return PayloadInvalidError(f"The {name}: {error}{path}.")
 
 
-def warn_of_result(function: Callable[[Job[Any]], object], result: object) -> None:
-    """Logs one warning for each function that returned a value, which nobody gets."""
-    name = f"{function.__module__}.{function.__qualname__}"
-    if result is not None and name not in _warned:
-        _warned.add(name)
-        log.warning(
-            "%s returned a value of type %s, which is dropped. Store it, and return nothing",
-            *(name, type(result).__name__),
-        )
-
-
 def make_handler(
     item_type: str,
     job_type: str,
@@ -115,6 +104,8 @@ def make_handler(
     policy: Policy = DEFAULT_POLICY,
     slots: int | None = None,
     priority: int | None = None,
+    run_in: RunIn | None = None,
+    memory_limit_mb: int | None = None,
 ) -> Handler:
     """Returns the handler for a function. Raises `HandlerDefinitionError`."""
     for name, value in (("item type", item_type), ("job type", job_type)):
@@ -140,6 +131,11 @@ def make_handler(
             f"{function.__qualname__}: priority must be a whole number from {MIN_PRIORITY} to "
             f"{MAX_PRIORITY}, not {priority!r}."
         )
+    if run_in not in (None, "process"):
+        raise HandlerDefinitionError(
+            f'{function.__qualname__}: run_in must be "process" or None, not {run_in!r}.'
+        )
+    _verify_memory_limit(function, run_in, memory_limit_mb)
     payload_type = _payload_type(function)
     try:
         decoder = msgspec.json.Decoder(payload_type)
@@ -160,7 +156,25 @@ def make_handler(
         policy=policy,
         slots=slots,
         priority=priority,
+        run_in=run_in,
+        memory_limit_mb=memory_limit_mb,
     )
+
+
+def _verify_memory_limit(
+    function: Callable[[Job[Any, Any]], object], run_in: RunIn | None, memory_limit_mb: int | None
+) -> None:
+    if memory_limit_mb is None:
+        return
+    if run_in is None:
+        raise HandlerDefinitionError(
+            f'{function.__qualname__}: memory_limit_mb needs run_in="process".'
+        )
+    if type(memory_limit_mb) is not int or memory_limit_mb < MIN_MEMORY_LIMIT_MB:
+        raise HandlerDefinitionError(
+            f"{function.__qualname__}: memory_limit_mb must be a whole number, at least "
+            f"{MIN_MEMORY_LIMIT_MB}, not {memory_limit_mb!r}."
+        )
 
 
 def _payload_type(function: Callable[[Job[Any, Any]], object]) -> Any:
@@ -186,42 +200,3 @@ def _payload_type(function: Callable[[Job[Any, Any]], object]) -> Any:
         )
     payload_type, *_ = get_args(hint)
     return Any if isinstance(payload_type, TypeVar) else payload_type
-
-
-def _call_in_thread(
-    function: Callable[[Job[Any]], object], job: Job[Any]
-) -> asyncio.Future[BaseException | None]:
-    """Calls the function in a new thread. The future resolves to the exception that it raised.
-
-    The thread is a daemon, unlike the threads of a pool, so a handler that does not end can't keep
-    the process alive. The slots of the executor bound the number of threads.
-
-    Raises `NoThreadError` if the thread can't be started.
-    """
-    loop = asyncio.get_running_loop()
-    # The exception is the future's result, because a future can't raise StopIteration.
-    raised: asyncio.Future[BaseException | None] = loop.create_future()
-    context = copy_context()
-
-    def settle(error: BaseException | None) -> None:
-        if not raised.done():
-            raised.set_result(error)
-
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            result = context.run(function, job)
-            if inspect.iscoroutine(result):
-                result.close()
-                raise TypeError("The handler returned a coroutine. Define it with `async def`.")
-            warn_of_result(function, result)
-        except BaseException as exception:
-            error = exception
-        with suppress(RuntimeError):  # the executor has ended, and its loop is closed
-            loop.call_soon_threadsafe(settle, error)
-
-    try:
-        threading.Thread(target=run, name=f"job {job.job_id}", daemon=True).start()
-    except (RuntimeError, MemoryError) as error:
-        raise NoThreadError(f"The handler was not called: {error}") from error
-    return raised

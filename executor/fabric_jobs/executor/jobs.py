@@ -1,5 +1,6 @@
 """The job as its handler sees it."""
 
+import logging
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, cast
@@ -15,6 +16,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 #: Covariant, so that a handler that uses no resources can be registered with any executor.
 R_co = TypeVar("R_co", covariant=True, default=object)
+log = logging.getLogger("fabric_jobs.executor")
 
 
 class _YieldToLoop:
@@ -99,6 +101,7 @@ class Job(Generic[T, R_co]):
         """Reports how far the run is.
 
         `fraction` is a number from 0 to 1. A number outside this range becomes the nearer limit.
+        What is no number is logged as a warning and not reported: progress never fails a job.
         `message` is a text for people, cut to 1,024 characters. The job monitor and `fabric-jobs`
         show both; Fabric does not.
 
@@ -106,8 +109,13 @@ class Job(Generic[T, R_co]):
         an `async def` handler, so that the event loop can run other tasks. A `def` handler calls
         the method without awaiting, from any thread.
         """
-        # This order of arguments turns NaN into 0.
-        self._report(Progress(min(1.0, max(0.0, float(fraction))), str(message)))
+        try:
+            # This order of arguments turns NaN into 0.
+            progress = Progress(min(1.0, max(0.0, float(fraction))), str(message))
+        except Exception as error:  # also what a `__str__` of the author's raises
+            log.warning("progress is not reported, because its arguments are wrong: %s", error)
+        else:
+            self._report(progress)
         return _YIELD_TO_LOOP
 
     def save_checkpoint(self, value: object) -> Awaitable[None]:

@@ -24,6 +24,10 @@ FREE_SLOTS = REGISTRY.gauge(
 WAITING = REGISTRY.gauge(
     "fabric_jobs_executor_waiting_jobs", "Jobs that this process has read and that wait for a slot."
 )
+HUNG_SLOTS = REGISTRY.gauge(
+    "fabric_jobs_executor_hung_slots",
+    "Slots that are held by handlers that do not end, although their runs are over.",
+)
 CONNECTED = REGISTRY.gauge(
     "fabric_jobs_executor_connected", "1 while a stream to a facade is open, else 0."
 )
@@ -34,3 +38,4 @@ POISON = REGISTRY.counter(
 
 # The series must exist before its first increase, because Prometheus would not see that increase.
 POISON.add(0)
+HUNG_SLOTS.set(0)

@@ -5,6 +5,7 @@ authentication.
 """
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,12 +24,16 @@ STOP_POLL_S = 0.5
 
 
 @asynccontextmanager
-async def serve_probes(address: str) -> AsyncIterator[None]:
+async def serve_probes(
+    address: str, unhealthy_reasons: Callable[[], list[str]]
+) -> AsyncIterator[None]:
     """Serves `/livez` and `/metrics` on `HOST:PORT` until the block ends.
+
+    `/livez` fails while `unhealthy_reasons`, which a thread calls, returns a reason.
 
     Raises `SettingsError` if the address can't be used.
     """
-    handler = partial(_RequestHandler, asyncio.get_running_loop())
+    handler = partial(_RequestHandler, asyncio.get_running_loop(), unhealthy_reasons)
     try:
         server = _Server(host_port(address), handler)
     except OSError as error:
@@ -53,17 +58,24 @@ class _RequestHandler(BaseHTTPRequestHandler):
     #: prometheus_client asks for at most one collection at a time.
     _metrics_lock = threading.Lock()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *args: Any) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        unhealthy_reasons: Callable[[], list[str]],
+        *args: Any,
+    ) -> None:
         self._loop = loop
+        self._unhealthy_reasons = unhealthy_reasons
         super().__init__(*args)
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
             case "/livez":
-                if self._does_loop_answer():
-                    self._respond(200, b'{"ok": true, "reasons": []}')
-                else:
-                    self._respond(503, b'{"ok": false, "reasons": ["The event loop is blocked."]}')
+                reasons = self._unhealthy_reasons()
+                if not self._does_loop_answer():
+                    reasons.append("The event loop is blocked.")
+                body = json.dumps({"ok": not reasons, "reasons": reasons}).encode()
+                self._respond(503 if reasons else 200, body)
             case "/metrics":
                 with self._metrics_lock:
                     text = generate_latest()

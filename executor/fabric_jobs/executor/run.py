@@ -12,15 +12,16 @@ from fabric_jobs.contract.wire import progress_to_proto
 from fabric_jobs.executor import metrics, spans
 from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import NoThreadError
-from fabric_jobs.executor.final_report import make_final_report
+from fabric_jobs.executor.final_report import ProcessReportError, make_final_report
 from fabric_jobs.executor.handler_task import HandlerTask
 from fabric_jobs.executor.handlers import Handler, decode_item_definition
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.latest_sender import LatestSender
 from fabric_jobs.executor.log_tail import LogTail, keep_log_lines
+from fabric_jobs.executor.processes import ProcessCall, ProcessPool
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
 from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.runtime.telemetry.logs import bind_ids
+from fabric_jobs.runtime.telemetry.logs import bind_ids, warn_with_stack
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 log = logging.getLogger("fabric_jobs.executor")
@@ -39,10 +40,12 @@ class Run:
         handler: Handler,
         client: StatusClient,
         on_decided: Callable[[], None],
+        processes: ProcessPool | None = None,
         resources: object = None,
     ) -> None:
         """`on_decided` is called once the claim is granted or refused.
 
+        `processes` are those in which the handler runs, if it runs in a process.
         `resources` is the value of the executor's lifespan.
         """
         self.job_id = dispatched.job_id
@@ -51,6 +54,7 @@ class Run:
         self._handler = handler
         self._client = client
         self._on_decided = on_decided
+        self._processes = processes
         self._resources = resources
         self._cancel_requested = False
         self._handing_back = False
@@ -140,6 +144,11 @@ class Run:
             if self._handler_task:
                 self._handler_task.end()
 
+    @property
+    def is_hung(self) -> bool:
+        """True if the handler has not ended, although it was cancelled and its run is over."""
+        return self._handler_task is not None and self._handler_task.is_hung
+
     def abandon_handler(self) -> bool:
         """Stops waiting for the handler. Returns false if no handler is running."""
         return self._handler_task is not None and self._handler_task.abandon()
@@ -164,11 +173,15 @@ class Run:
         if self._cancel_requested:
             return make_final_report(asyncio.CancelledError(), cancel_requested=True)
         tail = LogTail()
+        process = None
+        if self._handler.run_in == "process":
+            assert self._processes is not None
+            process = self._processes.new_call()
         task = self._handler_task = HandlerTask(
-            self._call_in_context(tail, progress, checkpoint),
-            is_async=self._handler.is_async,
+            self._call_in_context(tail, progress, checkpoint, process),
+            handler=self._handler,
+            process=process,
             run_name=str(self),
-            handler_name=self._handler.function.__qualname__,
         )
         try:
             raised = await task.wait()
@@ -183,23 +196,37 @@ class Run:
         report = make_final_report(raised, cancel_requested=self._cancel_requested)
         if report.HasField("failed") and not self.revoked:
             report.log_tail = tail.text()
-            logged = raised if report.traceback else None
-            log.warning("%s: %s", self, report.failed.message, exc_info=logged)
+            if isinstance(raised, ProcessReportError):
+                # The exception was raised in another process. Its traceback came as a text.
+                warn_with_stack(log, report.traceback, "%s: %s", self, report.failed.message)
+            else:
+                logged = raised if report.traceback else None
+                log.warning("%s: %s", self, report.failed.message, exc_info=logged)
         return report
 
     async def _call_in_context(
-        self, tail: LogTail, progress: LatestSender[Progress], checkpoint: LatestSender[bytes]
+        self,
+        tail: LogTail,
+        progress: LatestSender[Progress],
+        checkpoint: LatestSender[bytes],
+        process: ProcessCall | None,
     ) -> None:
+        # The lines of a process are logged here, so they are kept here, too.
         keep_log_lines(tail)
-        await self._decode_and_call(progress, checkpoint)
+        await self._decode_and_call(progress, checkpoint, process)
 
     async def _decode_and_call(
-        self, progress: LatestSender[Progress], checkpoint: LatestSender[bytes]
+        self,
+        progress: LatestSender[Progress],
+        checkpoint: LatestSender[bytes],
+        process: ProcessCall | None,
     ) -> None:
         dispatched = self._dispatched
+        payload = dispatched.payload
         with spans.handler_span(dispatched):
             job: Job[Any, Any] = Job(
-                payload=self._handler.decode(dispatched.payload),
+                # A process decodes it itself.
+                payload=payload if process else self._handler.decode(payload),
                 job_id=dispatched.job_id,
                 attempt=dispatched.attempt,
                 item_type=dispatched.item_type,
@@ -218,7 +245,10 @@ class Run:
                 _is_cancelled=lambda: self._cancel_requested,
                 _report=progress.put,
             )
-            await self._handler.call(job)
+            if process:
+                await process.run(self._handler, job)
+            else:
+                await self._handler.call(job)
 
     async def _report_progress(self, progress: Progress) -> None:
         await self._report_interim(pb.Report(progress=progress_to_proto(progress)))

@@ -14,6 +14,7 @@ from fabric_jobs.executor import metrics
 from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_offer
 from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
+from fabric_jobs.executor.processes import ProcessPool
 from fabric_jobs.executor.ready_queue import HandlerKey, ReadyQueue, WaitingAttempt
 from fabric_jobs.executor.run import Run
 from fabric_jobs.executor.status_client import StatusClient
@@ -38,10 +39,12 @@ class Runs:
         slots: int,
         ready: ReadyQueue,
         group: asyncio.TaskGroup,
+        processes: ProcessPool | None = None,
         resources: object = None,
     ) -> None:
         """`ready` holds the attempts that wait for a slot. The intake removes attempts from it.
 
+        `processes` are needed if a handler runs in a process.
         `resources` is the value of the lifespan.
         """
         self._handlers = handlers
@@ -49,6 +52,7 @@ class Runs:
         self._client = client
         self._slots = slots
         self._group = group
+        self._processes = processes
         self._resources = resources
         #: By the event id of the dispatching record. Two records may dispatch the same attempt, if
         #: one of them lost a race. Each is claimed, because only the facades know the winner.
@@ -64,6 +68,17 @@ class Runs:
     def free_slots(self) -> int:
         """The number of runs that can start now. It is 0 while the process drains."""
         return 0 if self._draining else self._slots - len(self._runs)
+
+    @property
+    def hung_slots(self) -> int:
+        """The number of slots that are held by handlers that do not end, although cancelled."""
+        return sum(run.is_hung for run in tuple(self._runs.values()))
+
+    def unhealthy_reasons(self) -> list[str]:
+        """Returns why this process can run no more jobs. Can be called from any thread."""
+        if self.hung_slots < self._slots:
+            return []
+        return [f"All slots, {self._slots}, are held by handlers that do not end."]
 
     async def wait_for_freed_slot(self) -> None:
         """Waits until the next run ends."""
@@ -116,7 +131,7 @@ class Runs:
 
     def _start(self, dispatched: DispatchedAttempt, on_decided: Callable[[], None]) -> None:
         handler = self._handlers[dispatched.handler_key]
-        run = Run(dispatched, handler, self._client, on_decided, self._resources)
+        run = Run(dispatched, handler, self._client, on_decided, self._processes, self._resources)
         self._runs[dispatched.event_id] = run
         self._held_by_type[dispatched.handler_key] += 1
         self._ready.add_run(dispatched.tenant_id)
@@ -165,7 +180,7 @@ class Runs:
 
     def heartbeat(self) -> pb.Heartbeat:
         """Returns the runs that are held, the claims that are awaited, and the free slots."""
-        beat = pb.Heartbeat(free_slots=self.free_slots)
+        beat = pb.Heartbeat(free_slots=self.free_slots, hung_slots=self.hung_slots)
         for item_type, job_type in filter(self._is_full, self._handlers):
             beat.full_job_types.add(item_type=item_type, job_type=job_type)
         for run in self._runs.values():

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 from uuid import uuid4
 
 from fabric_jobs.executor.intake import Intake
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
+from fabric_jobs.executor.processes import ProcessPool
 from fabric_jobs.executor.ready_queue import ReadyQueue
 from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.runs import Handlers, Runs
@@ -38,8 +39,9 @@ async def serve(
 
     The lifespan is entered before the first claim, and left after the last run has ended.
 
-    Raises `SettingsError` at once if a setting is wrong, and `LifespanError` if the lifespan fails
-    to start. If Kafka refuses the executor, it drains, and then raises `KafkaRefusedError`.
+    Raises `SettingsError` at once if a setting is wrong, `HandlerDefinitionError` if a handler
+    can't run in a process although its definition says so, and `LifespanError` if the lifespan
+    fails to start. If Kafka refuses the executor, it drains, and then raises `KafkaRefusedError`.
     """
     tracing.enable()
     client_arguments(settings)
@@ -56,16 +58,18 @@ async def serve(
     facades = settings.facade_addresses
     session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))
     refused: KafkaRefusedError | None = None
+    runs: Runs | None = None
     async with (
         # First, so that `/livez` answers while the lifespan starts.
-        _serve_probes(settings.metrics_address),
+        _serve_probes(settings.metrics_address, lambda: runs.unhealthy_reasons() if runs else []),
         open_resources(lifespan, settings.lifespan_start_s) as resources,
+        _start_processes(handlers) as processes,
         # Not around the lifespan, which may block the loop: there are no runs then.
         watch_event_loop(),
         asyncio.TaskGroup() as group,
     ):
         ready = ReadyQueue(settings.read_ahead_jobs, settings.read_ahead_bytes)
-        runs = Runs(handlers, session, settings.slots, ready, group, resources)
+        runs = Runs(handlers, session, settings.slots, ready, group, processes, resources)
         intake = Intake(settings, executor_id, runs, ready)
         connection = group.create_task(
             run_with_restarts("session", lambda: session.connect(runs)), name="session"
@@ -111,10 +115,22 @@ async def serve(
         raise refused
 
 
-def _serve_probes(address: str | None) -> AbstractAsyncContextManager[None]:
+@asynccontextmanager
+async def _start_processes(handlers: Handlers) -> AsyncIterator[ProcessPool]:
+    processes = ProcessPool()
+    await processes.check(handlers.values())
+    try:
+        yield processes
+    finally:
+        await processes.close()
+
+
+def _serve_probes(
+    address: str | None, unhealthy_reasons: Callable[[], list[str]]
+) -> AbstractAsyncContextManager[None]:
     if address is None:
         return nullcontext()
     # Imported only if it is used, because it needs the extra `otel`.
     from fabric_jobs.executor.probes import serve_probes
 
-    return serve_probes(address)
+    return serve_probes(address, unhealthy_reasons)

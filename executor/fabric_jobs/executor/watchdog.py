@@ -1,18 +1,24 @@
 """Detects a handler that blocks the event loop, and logs its name and its stack.
 
 A thread ticks, and counts those of its own ticks that the loop does not answer. A process that was
-stopped, or that got no CPU time, has no such ticks either, so no handler is blamed for it. For the
-same reason a call that never releases the interpreter's lock (GIL) is not detected.
+stopped, or that got no CPU time, has no such ticks either, so no handler is blamed for it.
+
+A call that does not release the interpreter's lock (GIL) stops this thread, too. It is logged
+afterwards: the thread's tick was late, although the process used CPU time meanwhile.
 """
 
 import asyncio
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
+
+from fabric_jobs.executor.calls import HANDLER_THREADS
+from fabric_jobs.runtime.telemetry.logs import warn_with_stack
 
 log = logging.getLogger("fabric_jobs.executor")
 
@@ -38,15 +44,43 @@ async def watch_event_loop() -> AsyncIterator[None]:
 
 def _watch(loop: asyncio.AbstractEventLoop, thread_id: int, stopped: threading.Event) -> None:
     answered = threading.Event()
-    while not stopped.wait(TICK_S):
+    while not _wait(stopped):
         answered.clear()
         with suppress(RuntimeError):  # the executor has ended, and its loop is closed
             loop.call_soon_threadsafe(answered.set)
         missed = 0
-        while not (stopped.is_set() or answered.wait(TICK_S)):
+        while not (stopped.is_set() or _wait(answered)):
             missed += 1
             if missed == MAX_MISSED_TICKS:
                 _warn(loop, sys._current_frames()[thread_id])
+
+
+def _wait(event: threading.Event) -> bool:
+    """Waits for the event for one tick, and logs it if the whole process stood still meanwhile."""
+    begin, cpu_begin = time.monotonic(), time.process_time()
+    is_set = event.wait(TICK_S)
+    took_s, cpu_s = time.monotonic() - begin, time.process_time() - cpu_begin
+    if took_s > (1 + MAX_MISSED_TICKS) * TICK_S and cpu_s > took_s / 2:
+        _warn_of_standstill(took_s)
+    return is_set
+
+
+def _warn_of_standstill(seconds: float) -> None:
+    frames = sys._current_frames()
+    stacks = [
+        f"{thread.name}:\n{''.join(traceback.format_stack(frames[thread.ident]))}"
+        for thread in threading.enumerate()
+        if thread.name.startswith(HANDLER_THREADS) and thread.ident in frames
+    ]
+    warn_with_stack(
+        log,
+        "".join(stacks).rstrip(),
+        "The process stood still for %.1f s, because a call held the interpreter's lock (GIL). "
+        "Meanwhile no other job ran, and no heartbeat or cancel was handled. Run such a handler "
+        'with run_in="process". %d handlers in threads are now at the lines below',
+        seconds,
+        len(stacks),
+    )
 
 
 def _warn(loop: asyncio.AbstractEventLoop, frame: FrameType | None) -> None:
@@ -57,10 +91,11 @@ def _warn(loop: asyncio.AbstractEventLoop, frame: FrameType | None) -> None:
         frames.append((frame, frame.f_lineno))
         frame = frame.f_back
     stack = traceback.StackSummary.extract(iter(reversed(frames)))
-    log.warning(
+    warn_with_stack(
+        log,
+        "".join(stack.format()).rstrip(),
         "%s blocks the event loop. Meanwhile no other job runs, and no heartbeat or cancel is "
         "handled. Define the handler with `def` instead of `async def`, or move the blocking call "
-        "to asyncio.to_thread. The stack:\n%s",
+        "to asyncio.to_thread. The stack is below",
         task.get_name() if task else "A callback",
-        "".join(stack.format()).rstrip(),
     )

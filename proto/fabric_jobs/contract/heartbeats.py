@@ -52,6 +52,8 @@ class ExecutorHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="
     slots: Annotated[int, Meta(ge=0, le=MAX_SLOTS)] = 0
     #: How many more jobs it could run now.
     free_slots: Annotated[int, Meta(ge=0, le=MAX_SLOTS)] = 0
+    #: How many of its slots are held by handlers that do not end, although their runs are over.
+    hung_slots: Annotated[int, Meta(ge=0, le=MAX_SLOTS)] = 0
     #: The runs that it holds, and the attempts whose claims are not answered yet.
     runs: Annotated[tuple[Run, ...], Meta(max_length=MAX_RUNS)] = ()
 

@@ -148,6 +148,7 @@ HEARTBEATS: dict[str, dict[str, Any]] = {
     "a long job type": {"job_kinds": (JobKind("a", LONG),)},
     "many slots": {"slots": 10_001},
     "negative slots": {"free_slots": -1},
+    "many hung slots": {"hung_slots": 10_001},
     "many runs": {"runs": (RUN,) * 2001},
     "a high attempt": {"runs": (Run(RUN.job_id, 2**31),)},
 }

@@ -37,6 +37,7 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
     "FabricJobsNotStarted": ({"fabric_jobs_oldest_not_started_seconds": "900x5 901x9"}, 11),
     "FabricJobsNoExecutor": ({"fabric_jobs_executors": "1x5 0x9"}, 11),
     "FabricJobsExecutorDisconnected": ({"fabric_jobs_executor_connected": "1x5 0x9"}, 8),
+    "FabricJobsHungSlots": ({"fabric_jobs_executor_hung_slots": "0x5 1x19"}, 16),
     # The fourth lost lease in 15 minutes.
     "FabricJobsLeasesLost": ({"fabric_jobs_leases_lost_total": "0x5 1+1x9"}, 9),
     # One in 31 of the requests of the last five minutes, then one in 16.

@@ -6,15 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
+from tests.support.executor_program import make_offer, read_line, run_program
 from tests.support.fake_facade import FakeFacade, serve
 
 MY_JOBS = """
@@ -122,49 +120,6 @@ def test_executor_program_whose_lifespan_fails_to_start_exits_1_with_one_line(fo
     assert found.returncode == 1
     line = "The lifespan failed at start: ConnectionError: db-1 is away"
     assert re.fullmatch(rf"{line} \(.*broken_jobs\.py, line 7\)\n", found.stderr)
-
-
-@asynccontextmanager
-async def run_program(
-    folder: Path,
-    facade: FakeFacade,
-    embedded: Cluster,
-    topic: str,
-    target: str = "my_jobs:executor",
-    **environment: str,
-) -> AsyncIterator[Process]:
-    """The program with the embedded broker and the facade; killed if the test leaves it running."""
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fabric_jobs.executor", target),
-        cwd=folder,
-        env={
-            **os.environ,
-            **embedded.environment(topic),
-            "FABRIC_JOBS_FACADES": facade.address,
-            "FABRIC_JOBS_POOL": topic,
-            **environment,
-        },
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    try:
-        yield program
-    finally:
-        if program.returncode is None:
-            program.kill()
-            await program.wait()
-
-
-def make_offer(job_type: str) -> pb.SessionResponse:
-    """Returns the message that offers one job of this type."""
-    job = pb.Job(job_id="a", attempt=1, item_type="Test.Item", job_type=job_type)
-    return pb.SessionResponse(offers=[pb.Offer(job=job, payload=b"null")])
-
-
-async def read_line(program: Process) -> str:
-    """Returns the next line of the program's stdout."""
-    assert program.stdout
-    return (await program.stdout.readline()).decode()
 
 
 async def test_executor_program_on_sigterm_drains_and_exits_0(

@@ -9,6 +9,7 @@ import pytest
 
 from fabric_jobs.executor import Job, handler_task
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.captured_logs import lines_with_stacks
 from tests.support.executor_runs import (
     connect_runs,
     first_run,
@@ -30,7 +31,10 @@ def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_stopped_def_handler_that_goes_on_keeps_its_slot_until_it_ends(
     facade: FakeFacade,
 ) -> None:
-    """Heartbeats no longer list the run, but no other run gets its slot."""
+    """Heartbeats count its slot as hung and no longer list the run. No other run gets the slot.
+
+    A process all of whose slots are hung is not live.
+    """
     may_end = threading.Event()
 
     def handler(job: Job[Any]) -> None:
@@ -40,9 +44,13 @@ async def test_stopped_def_handler_that_goes_on_keeps_its_slot_until_it_ends(
         await start_run(runs, "a").wait()
         await facade.wait_until(lambda: first_run("a") in facade.heartbeats[-1].runs)
         facade.send(pb.SessionResponse(stops=[first_run("a")]))
-        await facade.wait_until(lambda: facade.heartbeats[-1] == pb.Heartbeat(free_slots=0))
+        hung = pb.Heartbeat(free_slots=0, hung_slots=1)
+        await facade.wait_until(lambda: facade.heartbeats[-1] == hung)
+        assert runs.unhealthy_reasons() == ["All slots, 1, are held by handlers that do not end."]
         may_end.set()
         await runs.wait_for_freed_slot()
+
+        assert runs.unhealthy_reasons() == []
 
     assert facade.reports == []
 
@@ -70,16 +78,16 @@ async def test_stopped_handler_that_goes_on_is_logged_once(
     caplog: pytest.LogCaptureFixture,
     is_async: bool,
 ) -> None:
-    """It keeps its slot until it ends."""
+    """It keeps its slot until it ends. The line has the place where it hangs, and the advice."""
     may_end = threading.Event()
 
     def sync(job: Job[Any]) -> None:
-        may_end.wait(WAIT_TIMEOUT_S)
+        may_end.wait(WAIT_TIMEOUT_S)  # where it hangs
 
     async def asynchronous(job: Job[Any]) -> None:
         while not may_end.is_set():
             with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # where it hangs
 
     async with connect_runs(facade, asynchronous if is_async else sync, slots=1) as runs:
         await start_run(runs, "a").wait()
@@ -90,5 +98,7 @@ async def test_stopped_handler_that_goes_on_is_logged_once(
         may_end.set()
         await runs.wait_for_freed_slot()
 
-    (warning,) = [message for message in caplog.messages if "ignores the cancel" in message]
+    (warning,) = [one for one in lines_with_stacks(caplog) if "ignores the cancel" in one]
     assert warning.startswith("job a attempt 1: ")
+    assert "# where it hangs" in warning
+    assert 'run_in="process"' in warning

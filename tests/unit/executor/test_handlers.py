@@ -239,7 +239,7 @@ async def test_def_handler_that_returns_a_coroutine_raises_type_error() -> None:
     def wrapper(job: Job[Any]) -> object:
         return on_anything(job)
 
-    with pytest.raises(TypeError, match="async def"):
+    with pytest.raises(TypeError, match="`async def` function behind a decorator that is not"):
         await make_handler("Item", "job", wrapper).call(make_job(None))
 
 
@@ -312,3 +312,36 @@ def test_raise_if_cancelled_raises_job_stopped_after_a_cancel() -> None:
     outcome = run_job(executor, "Item", "job", cancel_when=lambda progress: progress.fraction > 0.3)
 
     assert (outcome.status, len(outcome.progress)) == ("Cancelled", 5)
+
+
+def returns_coroutine(job: Job[Any]) -> object:
+    return on_anything(job)
+
+
+def returns_generator(job: Job[Any]) -> object:
+    return (number for number in range(3))
+
+
+class Awaitable:
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+def returns_awaitable(job: Job[Any]) -> object:
+    return Awaitable()
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (returns_coroutine, "returned a coroutine. Define it with `async def`, and await it"),
+        (returns_generator, "returned a generator, so its work was not done"),
+        (returns_awaitable, "returned Awaitable, which nobody awaited"),
+    ],
+)
+async def test_def_handler_that_returns_work_raises_type_error_with_the_reason(
+    function: Callable[[Job[Any]], object], reason: str
+) -> None:
+    """Otherwise the job would complete although nothing ran."""
+    with pytest.raises(TypeError, match=reason):
+        await make_handler("Item", "job", function).call(make_job(None))

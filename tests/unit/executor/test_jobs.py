@@ -25,6 +25,28 @@ def make_job(report: Callable[[Progress], None]) -> Job[Any]:
     )
 
 
+class Unprintable:
+    """A text that raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("fraction", "message"),
+    [(None, ""), ("abc", ""), (10**400, ""), (object(), ""), (0.5, Unprintable())],
+)
+def test_progress_that_is_no_number_is_logged_and_not_reported(
+    caplog: pytest.LogCaptureFixture, fraction: Any, message: Any
+) -> None:
+    """Progress never fails a job."""
+    reports: list[Progress] = []
+    make_job(reports.append).progress(fraction, message)
+
+    assert reports == []
+    assert "progress is not reported, because its arguments are wrong" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("fraction", "reported"),
     [(0.5, 0.5), (1.0000000002, 1), (50, 1), (-1, 0), (float("nan"), 0)],

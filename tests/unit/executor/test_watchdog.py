@@ -1,8 +1,10 @@
 """The watchdog of the event loop."""
 
 import asyncio
+import itertools
 import signal
 import sys
+import threading
 import time
 from asyncio.subprocess import PIPE
 from typing import Any
@@ -11,8 +13,9 @@ import pytest
 
 from fabric_jobs.executor import Job, watchdog
 from fabric_jobs.executor.watchdog import MAX_MISSED_TICKS, watch_event_loop
+from tests.support.captured_logs import lines_with_stacks
 from tests.support.executor_runs import connect_runs, start_run
-from tests.support.fake_facade import FakeFacade
+from tests.support.fake_facade import WAIT_TIMEOUT_S, FakeFacade
 
 #: Seconds between two ticks in these tests.
 TICK_S = 0.05
@@ -49,7 +52,7 @@ async def test_watchdog_when_a_handler_blocks_the_loop_names_it_once_each_time(
     """The warning has the job, the line that blocks, and the cure."""
 
     def warnings() -> list[str]:
-        return [message for message in caplog.messages if message.startswith("job a attempt 1, ")]
+        return [one for one in lines_with_stacks(caplog) if one.startswith("job a attempt 1, ")]
 
     async def blocking(job: Job[Any]) -> None:
         for number in (1, 2):
@@ -83,6 +86,36 @@ async def test_watchdog_when_a_handler_awaits_logs_nothing(
         await facade.wait_until(lambda: facade.reports)
 
     assert caplog.messages == []
+
+
+async def test_watchdog_when_a_handler_held_the_interpreters_lock_logs_it_afterwards(
+    facade: FakeFacade, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning has the stacks of the handlers, and the cure."""
+
+    def holding(job: Job[Any]) -> None:
+        count = 1_000_000
+        begin = time.monotonic()
+        sum(itertools.repeat(1, count))
+        per_second = count / (time.monotonic() - begin)
+        sum(itertools.repeat(1, int(2 * BLOCKED_S * per_second)))
+        may_end.wait(WAIT_TIMEOUT_S)  # the line after the call
+
+    def warnings() -> list[str]:
+        return [one for one in lines_with_stacks(caplog) if "stood still" in one]
+
+    may_end = threading.Event()
+    async with watch_event_loop(), connect_runs(facade, holding) as runs:
+        start_run(runs, "a")
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
+            while not warnings():
+                await asyncio.sleep(0.01)
+        may_end.set()
+        await facade.wait_until(lambda: facade.reports)
+
+    assert "job a attempt 1:" in warnings()[0]
+    assert "in holding" in warnings()[0]
+    assert 'run_in="process"' in warnings()[0]
 
 
 async def test_watchdog_when_a_blocked_process_is_stopped_does_not_count_the_stop() -> None:

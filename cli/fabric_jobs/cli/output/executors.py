@@ -17,8 +17,13 @@ def executors_table(executors: Sequence[pb.Executor]) -> Table:
         table.add_row(
             plain_text(executor.executor_id),
             plain_text(executor.pool),
-            f"{executor.free_slots} of {executor.slots}",
+            _slots_text(executor),
             format_time(executor.heartbeat_time),
             plain_text(", ".join(job_types)),
         )
     return table
+
+
+def _slots_text(executor: pb.Executor) -> str:
+    text = f"{executor.free_slots} of {executor.slots}"
+    return f"{text}, {executor.hung_slots} hung" if executor.hung_slots else text

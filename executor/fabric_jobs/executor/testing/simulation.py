@@ -22,6 +22,7 @@ from fabric_jobs.executor.event_loop import cancel_other_tasks
 from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.jobs import Job
+from fabric_jobs.executor.processes import ProcessPool
 from fabric_jobs.executor.run import Run
 from fabric_jobs.executor.status_client import Accepted
 from fabric_jobs.executor.testing.clock import SkippingLoop
@@ -30,6 +31,19 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds in which a handler is cancelled several times. If it has not ended then, the test fails.
 END_TIMEOUT_S = 4 * CLEAN_UP_TIMEOUT_S
+
+
+class ObservedProcesses(ProcessPool):
+    """Processes whose handlers wait at each progress until it was observed."""
+
+    def __init__(self, observe: Callable[[Progress], None]) -> None:
+        super().__init__(waits_for_progress=True)
+        self._observe = observe
+
+    def report(self, job: Job[Any], progress: Progress) -> None:
+        """Passes the progress on, and observes it."""
+        super().report(job, progress)
+        self._observe(progress)
 
 
 class JobSimulation:
@@ -46,6 +60,7 @@ class JobSimulation:
         self._handler = handler
         self._dispatched = dispatched
         self._cancel_when = cancel_when
+        self._processes = ObservedProcesses(self._observe)
         self._progress: list[Progress] = []
         #: The checkpoint that the next attempt gets.
         self._checkpoint = dispatched.checkpoint
@@ -128,6 +143,7 @@ class JobSimulation:
             self._observed_handler(),
             self,
             on_decided=lambda: None,
+            processes=self._processes,
             resources=self._resources,
         )
         timeout_s = self._handler.policy.run_timeout_s or failures.MAX_LIFE.total_seconds()
@@ -140,6 +156,8 @@ class JobSimulation:
             await asyncio.wait({task}, timeout=END_TIMEOUT_S)
             abandoned = self._run.abandon_handler()
             await task
+            # A process that waits would keep the clock from skipping the time between attempts.
+            await self._processes.close()
         if abandoned:
             name = self._handler.function.__qualname__
             raise AssertionError(
@@ -158,8 +176,13 @@ class JobSimulation:
                 await self._step_ended.wait()
 
     def _observed_handler(self) -> Handler:
-        """Returns the handler with a function whose job reports its progress to this object too."""
+        """Returns the handler with a function whose job reports its progress to this object too.
+
+        The progress of a handler in a process comes by `ObservedProcesses`.
+        """
         function = self._handler.function
+        if self._handler.run_in == "process":
+            return self._handler
 
         @functools.wraps(function)
         def observed(job: Job[Any]) -> object:
@@ -175,7 +198,7 @@ class JobSimulation:
         bounded = progress_from_proto(progress_to_proto(progress))
         self._progress.append(bounded)
         if self._should_cancel(bounded):
-            if self._handler.is_async:
+            if self._handler.is_async and self._handler.run_in is None:
                 self._loop.call_soon_threadsafe(self._cancel)
             else:
                 # At once, in the handler's thread, because the handler may check for a cancel next.

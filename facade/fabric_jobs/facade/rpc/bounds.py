@@ -39,8 +39,9 @@ def check_message(message: pb.SessionRequest) -> None:
     if len(message.claims) + len(message.reports) > MAX_ENTRIES:
         raise OutOfBoundsError(f"a message may hold {MAX_ENTRIES} claims and reports at most")
     heartbeat = message.heartbeat
-    if not 0 <= heartbeat.free_slots <= MAX_SLOTS:
-        raise OutOfBoundsError(f"heartbeat.free_slots must be from 0 to {MAX_SLOTS}")
+    for name in ("free_slots", "hung_slots"):
+        if not 0 <= getattr(heartbeat, name) <= MAX_SLOTS:
+            raise OutOfBoundsError(f"heartbeat.{name} must be from 0 to {MAX_SLOTS}")
     _check_job_types("heartbeat.full_job_types", heartbeat.full_job_types)
     for name in ("runs", "claims"):
         if len(getattr(heartbeat, name)) > MAX_SLOTS:

@@ -50,6 +50,8 @@ class Session:
         self.fault = ""
         #: How many more jobs the executor could run, by its last heartbeat.
         self._beat_free_slots = 0
+        #: How many of its slots are held by handlers that do not end, by its last heartbeat.
+        self._beat_hung_slots = 0
         self._hello = hello
         self._jobs = jobs
         self._replica = replica
@@ -153,6 +155,7 @@ class Session:
             kinds_of(heartbeat.full_job_types),
         )
         self._beat_free_slots = min(heartbeat.free_slots, self._hello.slots)
+        self._beat_hung_slots = min(heartbeat.hung_slots, self._hello.slots)
         self._share_heartbeat([*runs, *claims])
         for number, run in enumerate(runs, 1):
             self._check_run(run)
@@ -233,6 +236,7 @@ class Session:
                 job_kinds=self.kinds,
                 slots=self._hello.slots,
                 free_slots=self._beat_free_slots,
+                hung_slots=self._beat_hung_slots,
                 runs=tuple(runs[start : start + MAX_RUNS]),
             )
             for start in range(0, max(len(runs), 1), MAX_RUNS)

@@ -290,16 +290,18 @@ class HandedBack(_message.Message):
     def __init__(self) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("runs", "claims", "free_slots", "full_job_types")
+    __slots__ = ("runs", "claims", "free_slots", "full_job_types", "hung_slots")
     RUNS_FIELD_NUMBER: _ClassVar[int]
     CLAIMS_FIELD_NUMBER: _ClassVar[int]
     FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
     FULL_JOB_TYPES_FIELD_NUMBER: _ClassVar[int]
+    HUNG_SLOTS_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[Run]
     claims: _containers.RepeatedCompositeFieldContainer[Run]
     free_slots: int
     full_job_types: _containers.RepeatedCompositeFieldContainer[JobType]
-    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., claims: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., free_slots: _Optional[int] = ..., full_job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ...) -> None: ...
+    hung_slots: int
+    def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., claims: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., free_slots: _Optional[int] = ..., full_job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., hung_slots: _Optional[int] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("job_id", "attempt")
@@ -440,20 +442,22 @@ class WatchJobsResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Executor(_message.Message):
-    __slots__ = ("executor_id", "pool", "job_types", "slots", "free_slots", "heartbeat_time")
+    __slots__ = ("executor_id", "pool", "job_types", "slots", "free_slots", "heartbeat_time", "hung_slots")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPES_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_TIME_FIELD_NUMBER: _ClassVar[int]
+    HUNG_SLOTS_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     pool: str
     job_types: _containers.RepeatedCompositeFieldContainer[JobType]
     slots: int
     free_slots: int
     heartbeat_time: _timestamp_pb2.Timestamp
-    def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    hung_slots: int
+    def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., hung_slots: _Optional[int] = ...) -> None: ...
 
 class ListExecutorsRequest(_message.Message):
     __slots__ = ()

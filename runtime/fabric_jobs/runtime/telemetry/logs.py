@@ -101,6 +101,13 @@ class OutageFilter(logging.Filter):
         return True
 
 
+def warn_with_stack(logger: logging.Logger, stack: str, message: str, *args: object) -> None:
+    """Logs a warning with a stack or a traceback that is a text, such as that of another thread."""
+    if logger.isEnabledFor(logging.WARNING):
+        where = (logger.name, logging.WARNING, __file__, 0)
+        logger.handle(logger.makeRecord(*where, message, args, None, sinfo=stack or None))
+
+
 def _all_ids() -> dict[str, str]:
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
@@ -121,6 +128,12 @@ class _SafeFormatter(logging.Formatter):
         except Exception as error:
             return f"{record.msg!r:.200} can't be formatted: {describe_exception(error)}"
 
+    def exception_of(self, record: logging.LogRecord) -> str:
+        """Returns the record's traceback, cut. That of another process is a text already."""
+        if record.exc_info:
+            return self.formatException(record.exc_info)
+        return truncate_start(record.exc_text or "")
+
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         return truncate_start(format_exception(ei[1])) if ei[1] else ""
 
@@ -132,7 +145,7 @@ class _ConsoleFormatter(_SafeFormatter):
         ids = "".join(f" {name}={_console_value(value)}" for name, value in _all_ids().items())
         line = f"{self.formatTime(record)} {record.levelname} {record.name} "
         line += escape(self.message_of(record)) + ids
-        below = [self.formatException(record.exc_info)] if record.exc_info else []
+        below = [self.exception_of(record)]
         if record.stack_info:
             below.append(truncate_start(record.stack_info))
         # Indented, so that no text of an exception looks like a further line of the log.
@@ -150,8 +163,8 @@ class _JsonFormatter(_SafeFormatter):
             "message": self.message_of(record),
             **_all_ids(),
         }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if exception := self.exception_of(record):
+            line["exception"] = exception
         if record.stack_info:
             line["stack"] = truncate_start(record.stack_info)
         hidden = _STANDARD | line.keys()

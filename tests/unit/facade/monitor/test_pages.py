@@ -279,6 +279,19 @@ async def test_executors_page_shows_slots_runs_and_handlers(fold: FoldedJobs) ->
     assert re.search(rf"executor-a blue 3 of 4 \S+ {job_id[:8]} Report refresh", text_of(html))
 
 
+async def test_executors_page_shows_slots_that_are_held_by_handlers_that_do_not_end(
+    fold: FoldedJobs,
+) -> None:
+    """The slots are neither free nor of use."""
+    fold.add_executor(
+        ExecutorHeartbeat(executor_id="executor-a", slots=10, free_slots=1, hung_slots=2)
+    )
+    _, app = make_monitor(fold)
+    html = await get(app, "/monitor/executors")
+
+    assert "1 of 10 2 of 10 slots are held by handlers that do not end" in text_of(html)
+
+
 @pytest.mark.parametrize("path", ["", "/executors", "/jobs/{}"])
 async def test_page_of_a_replica_that_is_not_ready_shows_a_warning(
     fold: FoldedJobs, path: str

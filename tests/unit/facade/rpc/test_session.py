@@ -74,7 +74,7 @@ async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
     facade = FakeFacade()
     runs = [pb.Run(job_id=JOB_ID, attempt=number) for number in range(1, MAX_RUNS + 1)]
     claims = [pb.Run(job_id=OTHER_ID.upper(), attempt=2)]
-    heartbeat = pb.Heartbeat(runs=runs, claims=claims, free_slots=2)
+    heartbeat = pb.Heartbeat(runs=runs, claims=claims, free_slots=2, hung_slots=1)
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
         yield pb.SessionRequest(heartbeat=pb.Heartbeat())
@@ -83,12 +83,8 @@ async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
     assert [response async for response in facade.session.responses()] == [pb.SessionResponse()]
     first, second, empty = facade.heartbeats
 
-    assert (first.executor_id, first.pool, first.slots, first.free_slots) == (
-        "executor",
-        "pool",
-        3,
-        2,
-    )
+    assert (first.executor_id, first.pool, first.slots) == ("executor", "pool", 3)
+    assert (first.free_slots, first.hung_slots) == (2, 1)
     assert first.job_kinds == (JobKind("Item", "job"),)
     assert len(first.runs) == MAX_RUNS
     assert second.runs == (Run(OTHER_ID, 2),)

@@ -225,3 +225,27 @@ def test_log_level_bounds_what_is_logged(
     library.info("library")
 
     assert [line.split()[-1] for line in written.getvalue().splitlines()] == logged
+
+
+def test_line_with_a_stack_that_is_a_text_has_it_below_or_as_a_field(
+    writing: Callable[[LogFormat], io.StringIO],
+) -> None:
+    """It is the stack of another thread, or the traceback of another process."""
+    written = writing("console")
+    logs.warn_with_stack(logging.getLogger("mine"), "the stack\nof a thread", "%s hangs", "it")
+    forwarded = logging.makeLogRecord(
+        {"name": "mine", "msg": "failed", "exc_text": "ValueError", "levelno": logging.WARNING}
+    )
+    logging.getLogger("mine").handle(forwarded)
+    lines = written.getvalue().splitlines()
+    as_json = writing("json")
+    logs.warn_with_stack(logging.getLogger("mine"), "the stack", "%s hangs", "it")
+    logging.getLogger("mine").handle(forwarded)
+    first, second = map(json.loads, as_json.getvalue().splitlines())
+
+    assert lines[0].endswith("WARNING mine it hangs")
+    assert lines[1:3] == ["  the stack", "  of a thread"]
+    assert lines[3].endswith("mine failed")
+    assert lines[4] == "  ValueError"
+    assert (first["message"], first["stack"]) == ("it hangs", "the stack")
+    assert second["exception"] == "ValueError"

@@ -1,0 +1,93 @@
+"""Calls a handler's function: a `def` function in the current thread or in a new one."""
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any
+
+from fabric_jobs.executor.errors import NoThreadError
+from fabric_jobs.executor.jobs import Job
+
+#: How the names of the threads begin in which handlers run.
+HANDLER_THREADS = "job "
+
+Function = Callable[[Job[Any]], object]
+
+log = logging.getLogger("fabric_jobs.executor")
+#: The names of the functions that have returned a value.
+_warned: set[str] = set()
+
+
+def call_def(function: Function, job: Job[Any]) -> None:
+    """Calls a `def` function. Raises what it raises.
+
+    Raises `TypeError` if the function returned work instead of doing it, such as a coroutine.
+    """
+    result = function(job)
+    name = getattr(function, "__qualname__", repr(function))
+    if inspect.iscoroutine(result):
+        result.close()
+        if inspect.iscoroutinefunction(inspect.unwrap(function)):
+            raise TypeError(
+                f"{name} is an `async def` function behind a decorator that is not. Its wrapper "
+                "returned a coroutine that nobody awaited. Let the wrapper be `async def` too, and "
+                "await the function."
+            )
+        raise TypeError(f"{name} returned a coroutine. Define it with `async def`, and await it.")
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError(f"{name} returned a generator, so its work was not done. Iterate over it.")
+    if inspect.isawaitable(result):
+        raise TypeError(
+            f"{name} returned {type(result).__name__}, which nobody awaited. Define the handler "
+            "with `async def`, and await it."
+        )
+    warn_of_result(function, result)
+
+
+def warn_of_result(function: Callable[[Job[Any]], object], result: object) -> None:
+    """Logs one warning for each function that returned a value, which nobody gets."""
+    name = f"{function.__module__}.{function.__qualname__}"
+    if result is not None and name not in _warned:
+        _warned.add(name)
+        log.warning(
+            "%s returned a value of type %s, which is dropped. Store it, and return nothing",
+            *(name, type(result).__name__),
+        )
+
+
+def call_in_thread(function: Function, job: Job[Any]) -> asyncio.Future[BaseException | None]:
+    """Calls the function in a new thread. The future resolves to the exception that it raised.
+
+    The thread is a daemon, unlike the threads of a pool, so a handler that does not end can't keep
+    the process alive. The slots of the executor bound the number of threads.
+
+    Raises `NoThreadError` if the thread can't be started.
+    """
+    loop = asyncio.get_running_loop()
+    # The exception is the future's result, because a future can't raise StopIteration.
+    raised: asyncio.Future[BaseException | None] = loop.create_future()
+    context = copy_context()
+
+    def settle(error: BaseException | None) -> None:
+        if not raised.done():
+            raised.set_result(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            context.run(call_def, function, job)
+        except BaseException as exception:
+            error = exception
+        with suppress(RuntimeError):  # the executor has ended, and its loop is closed
+            loop.call_soon_threadsafe(settle, error)
+
+    name = f"{HANDLER_THREADS}{job.job_id} attempt {job.attempt}"
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except (RuntimeError, MemoryError) as error:
+        raise NoThreadError(f"The handler was not called: {error}") from error
+    return raised

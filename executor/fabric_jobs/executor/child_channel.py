@@ -1,0 +1,159 @@
+"""The child's end of the channel to its executor, and what goes through it: logs and progress."""
+
+import logging
+import os
+import threading
+import traceback
+from typing import Any, BinaryIO
+
+from fabric_jobs.contract.jobs import Progress
+from fabric_jobs.executor.process_messages import (
+    LENGTH,
+    FromProcess,
+    Logged,
+    Reported,
+    ToProcess,
+    frame,
+    to_process_decoder,
+)
+
+#: Seconds between two messages with progress. Only the latest progress is sent.
+PROGRESS_INTERVAL_S = 0.2
+#: The types of values that cross to the executor. Any other value crosses as its text.
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class Channel:
+    """Sends and receives messages. Any thread may send."""
+
+    def __init__(self, read: BinaryIO, write: BinaryIO) -> None:
+        self._read = read
+        self._write = write
+        self._lock = threading.Lock()
+        self._process_id = os.getpid()
+        if hasattr(os, "register_at_fork"):
+            # A process that a handler forks must not keep the channel open.
+            os.register_at_fork(after_in_child=self._close)
+
+    @classmethod
+    def from_standard_streams(cls) -> "Channel":
+        """Takes standard input and output away from the handlers, which might use them."""
+        read, write = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+        return cls(read, write)
+
+    @property
+    def is_inherited(self) -> bool:
+        """True in a process that a handler forked. It must not send."""
+        return os.getpid() != self._process_id
+
+    def send(self, message: FromProcess) -> None:
+        """Sends a message. Does nothing if the executor has died."""
+        data = memoryview(frame(message))
+        with self._lock:
+            try:
+                while data:
+                    data = data[self._write.write(data) :]
+            except OSError:
+                return
+
+    def _close(self) -> None:
+        # By the system's call: the objects' locks may be held by threads that a fork does not copy.
+        os.close(self._read.fileno())
+        os.close(self._write.fileno())
+
+    def receive(self) -> ToProcess | None:
+        """Waits for the next message. Returns `None` when the executor has closed the channel."""
+        header = self._read.read(LENGTH.size)
+        if len(header) < LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack(header)
+        return to_process_decoder.decode(self._read.read(length))
+
+
+class ProgressForwarder:
+    """Sends a handler's progress: each at once if it waits, else the latest at an interval."""
+
+    def __init__(self, channel: Channel, *, waits: bool) -> None:
+        self._channel = channel
+        self._waits = waits
+        self._lock = threading.Lock()
+        self._latest: Progress | None = None
+        self._timer: threading.Timer | None = None
+        #: Set when the executor has handled the last progress.
+        self.seen = threading.Event()
+
+    def put(self, progress: Progress) -> None:
+        """Takes the handler's progress, from any thread."""
+        if self._waits:
+            self.seen.clear()
+            self._channel.send(Reported(fraction=progress.fraction, message=progress.message))
+            self.seen.wait()
+            return
+        with self._lock:
+            self._latest = progress
+            if self._timer is None:
+                self._send_latest()
+                self._start_timer()
+
+    def flush(self) -> None:
+        """Sends the latest progress now, and nothing later."""
+        with self._lock:
+            if self._timer:
+                self._timer.cancel()
+            self._send_latest()
+
+    def _start_timer(self) -> None:
+        self._timer = threading.Timer(PROGRESS_INTERVAL_S, self._on_interval)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _on_interval(self) -> None:
+        with self._lock:
+            if self._latest is None:
+                self._timer = None
+            else:
+                self._send_latest()
+                self._start_timer()
+
+    def _send_latest(self) -> None:
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._channel.send(Reported(fraction=latest.fraction, message=latest.message))
+
+
+class ForwardingHandler(logging.Handler):
+    """Sends every log record to the executor, which logs it with the job's ids."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def install(self, level: int) -> None:
+        """Makes this handler the only one of the root logger."""
+        logging.basicConfig(level=level, handlers=[self], force=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends the record."""
+        if self._channel.is_inherited:
+            if logging.lastResort:
+                logging.lastResort.handle(record)
+            return
+        try:
+            self._channel.send(Logged(attributes=_attributes(record)))
+        except Exception:
+            self.handleError(record)
+
+
+def _attributes(record: logging.LogRecord) -> dict[str, Any]:
+    """Returns the record's attributes as plain values."""
+    attributes = vars(record) | {"msg": record.getMessage(), "args": None, "exc_info": None}
+    if record.exc_info and not record.exc_text:
+        attributes["exc_text"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+    return {
+        name: value if isinstance(value, _PLAIN) else str(value)
+        for name, value in attributes.items()
+    }

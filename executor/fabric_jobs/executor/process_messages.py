@@ -1,0 +1,113 @@
+"""The messages between the executor and the processes in which it runs handlers.
+
+A message is MessagePack behind its length, which is 4 bytes in network order.
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from fabric_jobs.contract.definitions import ItemDefinition
+from fabric_jobs.contract.jobs import InvokeType
+
+LENGTH = struct.Struct("!I")
+
+
+class Start(Struct, frozen=True, kw_only=True, tag="start"):
+    """To a process, once: how it finds modules, and which log lines are wanted."""
+
+    sys_path: list[str]
+    log_level: int
+
+
+class Function(Struct, frozen=True, kw_only=True):
+    """A handler's function, and the names under which a process finds it."""
+
+    item_type: str
+    job_type: str
+    module: str
+    qualname: str
+
+
+class Check(Struct, frozen=True, kw_only=True, tag="check"):
+    """To a process: import the function. The process answers with `Checked`."""
+
+    function: Function
+
+
+class Checked(Struct, frozen=True, kw_only=True, tag="checked"):
+    """From a process: why the function can't be imported. Empty if it was imported."""
+
+    reason: str
+
+
+class Call(Struct, frozen=True, kw_only=True, tag="call"):
+    """To a process: call a handler. The answers are `Began`, and `Ended` at the end."""
+
+    function: Function
+    #: The creation payload as JSON.
+    payload: bytes
+    definition: ItemDefinition | None
+    job_id: str
+    attempt: int
+    workspace_id: str
+    item_id: str
+    tenant_id: str
+    invoke_type: InvokeType
+    activity_id: str | None
+    request_id: str | None
+    traceparent: str | None
+    #: The trace context of the span that is the parent of the handler's own spans.
+    span_traceparent: str | None
+    memory_limit_mb: int | None
+    #: True if each `job.progress` waits for `ProgressSeen`, as the testing kit wants.
+    waits_for_progress: bool
+
+
+class Began(Struct, frozen=True, kw_only=True, tag="began"):
+    """From a process: it has read the call. A call without this message can be repeated."""
+
+
+class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
+    """To a process: the handler should end now."""
+
+
+class Reported(Struct, frozen=True, kw_only=True, tag="reported"):
+    """From a process: progress of the handler."""
+
+    fraction: float
+    message: str
+
+
+class ProgressSeen(Struct, frozen=True, kw_only=True, tag="seen"):
+    """To a process: the executor has handled the last `Reported`."""
+
+
+class Logged(Struct, frozen=True, kw_only=True, tag="logged"):
+    """From a process: a log line, by the attributes of its `logging.LogRecord`."""
+
+    attributes: dict[str, Any]
+
+
+class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
+    """From a process: how the handler ended, as a serialized `Report` without the run's ids."""
+
+    report: bytes
+    #: False if the process should not run another handler.
+    is_reusable: bool
+
+
+ToProcess = Start | Check | Call | Cancel | ProgressSeen
+FromProcess = Checked | Began | Reported | Logged | Ended
+
+_encoder = msgspec.msgpack.Encoder()
+to_process_decoder: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)
+from_process_decoder: msgspec.msgpack.Decoder[FromProcess] = msgspec.msgpack.Decoder(FromProcess)
+
+
+def frame(message: ToProcess | FromProcess) -> bytes:
+    """Returns the message as bytes, with its length in front."""
+    body = _encoder.encode(message)
+    return LENGTH.pack(len(body)) + body

@@ -1,0 +1,162 @@
+"""Handlers that run in processes of their own."""
+
+import asyncio
+import ctypes
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from opentelemetry import trace
+
+from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
+
+executor = Executor()
+ITEM_TYPE = "Test.Item"
+log = logging.getLogger("process_handlers")
+
+
+class Work(msgspec.Struct):
+    """A payload."""
+
+    #: The path of a file. The handler writes its process id into it when it starts.
+    pid: str = ""
+    #: Bytes that the handler allocates.
+    size: int = 0
+    #: The number of a signal that the handler sends to its own process.
+    signal: int = 0
+
+
+def _announce(job: Job[Work]) -> None:
+    if job.payload.pid:
+        Path(job.payload.pid).write_text(str(os.getpid()))
+
+
+@executor.job(ITEM_TYPE, "quick", run_in="process", memory_limit_mb=128)
+def quick(job: Job[Work]) -> None:
+    """Completes at once."""
+    _announce(job)
+
+
+@executor.job(ITEM_TYPE, "reporting", run_in="process")
+def reporting(job: Job[Work]) -> None:
+    """Reports progress, logs with and without a thread, prints, and shows what it knows."""
+    print("printed by the handler")
+    for step in range(1000):
+        job.progress(step / 1000, f"step {step}")
+    log.info("from %s", "the handler", extra={"rows": 5})
+    thread = threading.Thread(target=log.info, args=("from a thread",))
+    thread.start()
+    thread.join()
+    log.info("trace %032x", trace.get_current_span().get_span_context().trace_id)
+    log.info("definition %s", job.definition and job.definition.parts[0].path)
+    log.info("%s %s %s", job.tenant_id, job.attempt, job.payload.size)
+
+
+@executor.job(ITEM_TYPE, "raising", run_in="process")
+def raising(job: Job[Work]) -> None:
+    """Raises an unexpected error."""
+    raise ValueError("no such region")
+
+
+@executor.job(ITEM_TYPE, "failing", run_in="process")
+def failing(job: Job[Work]) -> None:
+    """Raises an error of its choice."""
+    raise JobFailed("Closed.", code="RegionClosed", source="User", permanent=True)
+
+
+@executor.job(ITEM_TYPE, "looping", run_in="process", cancel_grace_s=1)
+def looping(job: Job[Work]) -> None:
+    """Runs until it is asked to end."""
+    _announce(job)
+    while not job.cancel_requested:
+        time.sleep(0.01)
+    raise JobStopped
+
+
+@executor.job(ITEM_TYPE, "asynchronous", run_in="process")
+async def asynchronous(job: Job[Work]) -> None:
+    """Runs in an event loop of its own until it is cancelled, and says so."""
+    _announce(job)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        log.info("cleaned up")
+
+
+@executor.job(ITEM_TYPE, "deaf", run_in="process", cancel_grace_s=1)
+def deaf(job: Job[Work]) -> None:
+    """Ignores every cancel."""
+    _announce(job)
+    time.sleep(600)
+
+
+@executor.job(ITEM_TYPE, "holding-gil", run_in="process", cancel_grace_s=1)
+def holding_gil(job: Job[Work]) -> None:
+    """Holds the interpreter's lock in a C call for 600 seconds."""
+    _announce(job)
+    ctypes.PyDLL(None).sleep(600)
+
+
+@executor.job(ITEM_TYPE, "backtracking", run_in="process", cancel_grace_s=1)
+def backtracking(job: Job[Work]) -> None:
+    """Holds the interpreter's lock in a regular expression that takes for ever."""
+    _announce(job)
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+@executor.job(ITEM_TYPE, "killed", run_in="process", retry=Retry(max_attempts=2, initial_s=0.1))
+def killed(job: Job[Work]) -> None:
+    """Sends its own process a signal in the first attempt."""
+    if job.attempt == 1:
+        os.kill(os.getpid(), job.payload.signal or signal.SIGKILL)
+        time.sleep(60)
+
+
+@executor.job(ITEM_TYPE, "crashing", run_in="process")
+def crashing(job: Job[Work]) -> None:
+    """Reads from address 0."""
+    ctypes.string_at(0)
+
+
+@executor.job(ITEM_TYPE, "exiting", run_in="process")
+def exiting(job: Job[Work]) -> None:
+    """Ends its process."""
+    os._exit(3)
+
+
+@executor.job(ITEM_TYPE, "system-exit", run_in="process")
+def system_exit(job: Job[Work]) -> None:
+    """Raises SystemExit."""
+    sys.exit(4)
+
+
+@executor.job(ITEM_TYPE, "allocating", run_in="process", memory_limit_mb=256)
+def allocating(job: Job[Work]) -> None:
+    """Allocates memory."""
+    _announce(job)
+    bytearray(job.payload.size)
+
+
+@executor.job(ITEM_TYPE, "parent", run_in="process", cancel_grace_s=1)
+def parent(job: Job[Work]) -> None:
+    """Starts a program, whose process id it writes, and waits for it."""
+    child = subprocess.Popen(["sleep", "600"])
+    Path(job.payload.pid).write_text(str(child.pid))
+    child.wait()
+
+
+@executor.job(ITEM_TYPE, "checking", run_in="process")
+def checking(job: Job[Any]) -> None:
+    """Reports progress in ten steps, and checks for a cancel after each."""
+    for step in range(10):
+        job.progress(step / 10)
+        if job.cancel_requested:
+            raise JobStopped

@@ -1,0 +1,41 @@
+"""The testing kit with handlers in processes of their own."""
+
+import pytest
+
+from fabric_jobs.executor.testing import run_job
+from tests.support.process_handlers import ITEM_TYPE, executor
+
+
+def test_run_job_of_a_handler_in_a_process_observes_all_its_progress() -> None:
+    """An executor sends at most one progress a second."""
+    outcome = run_job(executor, ITEM_TYPE, "reporting", {"size": 7})
+
+    assert outcome.status == "Completed"
+    assert len(outcome.progress) == 1000
+
+
+def test_run_job_of_a_handler_whose_process_is_killed_retries_it() -> None:
+    """A killed handler is retried by its policy."""
+    outcome = run_job(executor, ITEM_TYPE, "killed")
+
+    assert outcome.status == "Completed"
+    assert outcome.attempts == 2
+
+
+def test_run_job_with_a_cancel_shows_it_at_the_next_check_of_a_handler_in_a_process() -> None:
+    """The handler does not get beyond the step at which it is cancelled."""
+    outcome = run_job(
+        executor, ITEM_TYPE, "checking", cancel_when=lambda progress: progress.fraction >= 0.5
+    )
+
+    assert outcome.status == "Cancelled"
+    assert outcome.progress[-1].fraction == 0.5
+
+
+@pytest.mark.parametrize("job_type", ["deaf", "holding-gil"])
+def test_run_job_of_a_handler_in_a_process_that_ignores_its_cancel_ends_it(job_type: str) -> None:
+    """Its cancel grace is a second."""
+    outcome = run_job(executor, ITEM_TYPE, job_type, cancel_after_s=1)
+
+    assert outcome.status == "Cancelled"
+    assert outcome.took_s < 4
