@@ -10,6 +10,7 @@ from bench.ground import Ground
 from bench.handlers import ITEM_TYPE, computing
 from bench.report import Series
 from fabric_jobs.executor import Job
+from fabric_jobs.executor.process_call import ProcessCall
 from fabric_jobs.executor.processes import ProcessPool
 
 #: Loops of the CPU-bound handler: about a second on one core.
@@ -67,6 +68,6 @@ async def _call(pool: ProcessPool, job_type: str, payload: bytes) -> None:
         tenant_id="",
     )
     if handler.run_in == "process":
-        await pool.new_call().run(handler, job)
+        await ProcessCall(pool).run(handler, job)
     else:
         await handler.call(job)

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,8 @@ def reporting(job: Job[Work]) -> None:
 
 @executor.job(ITEM_TYPE, "raising", run_in="process")
 def raising(job: Job[Work]) -> None:
-    """Raises an unexpected error."""
+    """Logs, and raises an unexpected error."""
+    log.info("the region is %s", "north")
     raise ValueError("no such region")
 
 
@@ -76,9 +79,9 @@ def failing(job: Job[Work]) -> None:
 def looping(job: Job[Work]) -> None:
     """Runs until it is asked to end."""
     _announce(job)
-    while not job.cancel_requested:
+    while True:
+        job.raise_if_cancelled()
         time.sleep(0.01)
-    raise JobStopped
 
 
 @executor.job(ITEM_TYPE, "asynchronous", run_in="process")
@@ -160,3 +163,83 @@ def checking(job: Job[Any]) -> None:
         job.progress(step / 10)
         if job.cancel_requested:
             raise JobStopped
+
+
+@executor.job(ITEM_TYPE, "counting", run_in="process", retry=Retry(max_attempts=9, initial_s=0.1))
+def counting(job: Job[Work]) -> None:
+    """Counts to a hundred with a checkpoint at each step. Every attempt is killed 40 steps on."""
+    first = job.checkpoint(int) or 0
+    for step in range(first, 100):
+        job.save_checkpoint(step + 1)
+        job.progress(step / 100, f"from {first}")
+        if step == first + 40:
+            raise RuntimeError(f"stopped after step {step}")
+
+
+@executor.job(ITEM_TYPE, "dying", run_in="process", retry=Retry(max_attempts=2, initial_s=0.1))
+def dying(job: Job[Work]) -> None:
+    """Saves a checkpoint, and is killed in its first attempt."""
+    if job.checkpoint(dict) is None:
+        job.save_checkpoint({"row": 7})
+        os.kill(os.getpid(), signal.SIGKILL)
+    log.info("resumed at %s", job.checkpoint(dict))
+
+
+@executor.job(ITEM_TYPE, "too-large", run_in="process")
+def too_large(job: Job[Work]) -> None:
+    """Saves a checkpoint beyond the bound."""
+    job.save_checkpoint("x" * 20_000)
+
+
+class Opened:
+    """What the lifespan opens: the place where it notes what happens."""
+
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
+        self.ticks = 0
+
+    def note(self, text: str) -> None:
+        """Adds a line with the process id."""
+        with self.notes.open("a") as file:
+            file.write(f"{os.getpid()} {text}\n")
+
+
+@asynccontextmanager
+async def open_notes() -> AsyncIterator[Opened]:
+    """Notes when it is entered and left. Its task goes on while handlers run.
+
+    It fails if the folder of the notes does not exist, and in a process also if there is a file
+    named `broken`.
+    """
+    opened = Opened(Path(os.environ["TEST_NOTES"]))
+    if "fabric_jobs.executor.child" in sys.orig_argv and opened.notes.with_name("broken").exists():
+        raise ConnectionError("db-1 is away")
+    opened.note("opened")
+
+    async def tick() -> None:
+        while True:
+            opened.ticks += 1
+            await asyncio.sleep(0.001)
+
+    ticking = asyncio.create_task(tick())
+    yield opened
+    ticking.cancel()
+    opened.note("closed")
+
+
+with_notes = Executor(lifespan=open_notes)
+
+
+@with_notes.job(ITEM_TYPE, "noting", run_in="process")
+def noting(job: Job[Work, Opened]) -> None:
+    """Uses the resources while the lifespan's own task goes on."""
+    job.resources.note("used")
+    ticks = job.resources.ticks
+    while job.resources.ticks == ticks:
+        time.sleep(0.001)
+
+
+@with_notes.job(ITEM_TYPE, "noting-async", run_in="process")
+async def noting_async(job: Job[Work, Opened]) -> None:
+    """Uses the resources."""
+    job.resources.note("used")

@@ -1,4 +1,4 @@
-"""The child's end of the channel to its executor, and what goes through it: logs and progress."""
+"""The child's end of the channel to its executor, and what goes through it."""
 
 import logging
 import os
@@ -6,19 +6,19 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.executor.process_messages import (
     LENGTH,
     FromProcess,
     Logged,
-    Reported,
     ToProcess,
     frame,
     to_process_decoder,
 )
+from fabric_jobs.runtime.text import truncate_start
 
-#: Seconds between two messages with progress. Only the latest progress is sent.
-PROGRESS_INTERVAL_S = 0.2
+#: Seconds between two messages with progress, and between two with checkpoints. Only the latest
+#: one is sent.
+INTERVAL_S = 0.2
 #: The types of values that cross to the executor. Any other value crosses as its text.
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -74,46 +74,46 @@ class Channel:
         return to_process_decoder.decode(self._read.read(length))
 
 
-class ProgressForwarder:
-    """Sends a handler's progress: each at once if it waits, else the latest at an interval."""
+class LatestForwarder:
+    """Sends what a handler reports while it runs: the latest message, at an interval."""
 
-    def __init__(self, channel: Channel, *, waits: bool) -> None:
+    def __init__(self, channel: Channel, *, sends_all: bool) -> None:
+        """`sends_all` lets it send every message at once."""
         self._channel = channel
-        self._waits = waits
+        self._sends_all = sends_all
         self._lock = threading.Lock()
-        self._latest: Progress | None = None
+        self._latest: FromProcess | None = None
         self._timer: threading.Timer | None = None
-        #: Set when the executor has handled the last progress.
-        self.seen = threading.Event()
+        self._is_closed = False
 
-    def put(self, progress: Progress) -> None:
-        """Takes the handler's progress, from any thread."""
-        if self._waits:
-            self.seen.clear()
-            self._channel.send(Reported(fraction=progress.fraction, message=progress.message))
-            self.seen.wait()
-            return
+    def put(self, message: FromProcess) -> None:
+        """Takes a message, from any thread. Drops it if the handler has ended."""
         with self._lock:
-            self._latest = progress
-            if self._timer is None:
+            if self._is_closed:
+                return
+            self._latest = message
+            if self._sends_all:
+                self._send_latest()
+            elif self._timer is None:
                 self._send_latest()
                 self._start_timer()
 
-    def flush(self) -> None:
-        """Sends the latest progress now, and nothing later."""
+    def close(self) -> None:
+        """Sends the latest message now, and nothing later."""
         with self._lock:
+            self._is_closed = True
             if self._timer:
                 self._timer.cancel()
             self._send_latest()
 
     def _start_timer(self) -> None:
-        self._timer = threading.Timer(PROGRESS_INTERVAL_S, self._on_interval)
+        self._timer = threading.Timer(INTERVAL_S, self._on_interval)
         self._timer.daemon = True
         self._timer.start()
 
     def _on_interval(self) -> None:
         with self._lock:
-            if self._latest is None:
+            if self._latest is None or self._is_closed:
                 self._timer = None
             else:
                 self._send_latest()
@@ -122,7 +122,7 @@ class ProgressForwarder:
     def _send_latest(self) -> None:
         latest, self._latest = self._latest, None
         if latest is not None:
-            self._channel.send(Reported(fraction=latest.fraction, message=latest.message))
+            self._channel.send(latest)
 
 
 class ForwardingHandler(logging.Handler):
@@ -153,7 +153,11 @@ def _attributes(record: logging.LogRecord) -> dict[str, Any]:
     attributes = vars(record) | {"msg": record.getMessage(), "args": None, "exc_info": None}
     if record.exc_info and not record.exc_text:
         attributes["exc_text"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-    return {
-        name: value if isinstance(value, _PLAIN) else str(value)
-        for name, value in attributes.items()
-    }
+    return {name: _plain(value) for name, value in attributes.items()}
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, _PLAIN):
+        value = str(value)
+    # The executor cuts each text of a line, too, but the channel must not carry what it cuts.
+    return truncate_start(value) if isinstance(value, str) else value

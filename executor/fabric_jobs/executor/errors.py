@@ -9,6 +9,7 @@ HANDLER_ERROR = "HandlerError"
 PAYLOAD_INVALID = "PayloadInvalid"
 PROCESS_DIED = "HandlerProcessDied"
 MEMORY_LIMIT = "MemoryLimitExceeded"
+LIFESPAN_FAILED = "LifespanFailed"
 
 
 class ExecutorError(Exception):

@@ -1,4 +1,4 @@
-"""How a process finds a handler's function: by the module and the name."""
+"""How a process finds a handler's function and the lifespan: by the module and the name."""
 
 import importlib
 import sys
@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from fabric_jobs.executor.errors import HandlerDefinitionError
 from fabric_jobs.executor.handlers import Handler
-from fabric_jobs.executor.process_messages import Function
+from fabric_jobs.executor.lifespan import Lifespan
+from fabric_jobs.executor.process_messages import Function, ObjectName
 
 
 def function_of(handler: Handler) -> Function:
@@ -15,40 +16,62 @@ def function_of(handler: Handler) -> Function:
 
     Raises `HandlerDefinitionError` if a process could not import the function by these names.
     """
-    function, name = handler.function, handler.function.__qualname__
-    reason = ""
-    if function.__module__ == "__main__":
-        reason = (
-            "it is in the main program, which a process can't import. Move it to a module, and "
-            "start the executor with `python -m fabric_jobs.executor MODULE:NAME`"
-        )
-    elif "<" in name:
-        reason = "it is a lambda or a nested function. Define it at the top level of its module"
-    elif not _is_found_as(function, name):
-        reason = (
-            f"{function.__module__}.{name} is another object. Give each handler a name of its own, "
-            "and let @executor.job be its outermost decorator"
-        )
-    if reason:
-        raise HandlerDefinitionError(f'{name} can\'t run with run_in="process": {reason}.')
+    name = _name_of(handler.function)
+    if reason := _why_not_found(handler.function, name):
+        raise HandlerDefinitionError(f'{name.qualname} can\'t run with run_in="process": {reason}.')
     return Function(
         item_type=handler.item_type,
         job_type=handler.job_type,
-        module=function.__module__,
-        qualname=name,
+        module=name.module,
+        qualname=name.qualname,
     )
 
 
-def import_function(module: str, qualname: str) -> Callable[..., object]:
-    """Imports a function. Raises what the import raises, or `AttributeError`."""
-    found: Any = importlib.import_module(module)
-    for name in qualname.split("."):
+def lifespan_name(lifespan: Lifespan[Any]) -> ObjectName:
+    """Returns the names of the lifespan.
+
+    Raises `HandlerDefinitionError` if a process could not import the lifespan by these names.
+    """
+    name = _name_of(lifespan)
+    if reason := _why_not_found(lifespan, name):
+        raise HandlerDefinitionError(
+            f"The lifespan {name.qualname} can't be opened for handlers with "
+            f'run_in="process": {reason}.'
+        )
+    return name
+
+
+def import_object(wanted: ObjectName) -> Callable[..., Any]:
+    """Imports a function or a class. Raises what the import raises, or `AttributeError`."""
+    found: Any = importlib.import_module(wanted.module)
+    for name in wanted.qualname.split("."):
         found = getattr(found, name)
-    return cast("Callable[..., object]", found)
+    return cast("Callable[..., Any]", found)
 
 
-def _is_found_as(function: Callable[..., object], qualname: str) -> bool:
-    found: Any = sys.modules.get(function.__module__)
-    for name in qualname.split("."):
-        found = getattr(found, name, None)
-    return found is function
+def _name_of(wanted: Callable[..., object]) -> ObjectName:
+    module = getattr(wanted, "__module__", "")
+    return ObjectName(module=module, qualname=getattr(wanted, "__qualname__", repr(wanted)))
+
+
+def _why_not_found(wanted: Callable[..., object], name: ObjectName) -> str:
+    """Returns why a process could not import the object by this name. Empty if it could."""
+    if name.module == "__main__":
+        return (
+            "it is in the main program, which a process can't import. Move it to a module, and "
+            "start the executor with `python -m fabric_jobs.executor MODULE:NAME`"
+        )
+    if "<" in name.qualname:
+        return (
+            "it is a lambda or a nested function, or has no name of its own. Define it with `def` "
+            "at the top level of its module"
+        )
+    found: Any = sys.modules.get(name.module)
+    for part in name.qualname.split("."):
+        found = getattr(found, part, None)
+    if found is not wanted:
+        return (
+            f"{name.module}.{name.qualname} is another object. Give each function a name of its "
+            "own, and let @executor.job be the outermost decorator"
+        )
+    return ""

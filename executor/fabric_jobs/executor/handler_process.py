@@ -1,7 +1,6 @@
 """One process that runs handlers, as the executor sees it."""
 
 import asyncio
-import logging
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
 
 from fabric_jobs.executor.errors import PROCESS_DIED, JobFailed
+from fabric_jobs.executor.lifespan import STOP_TIMEOUT_S
 from fabric_jobs.executor.process_messages import (
     LENGTH,
     FromProcess,
@@ -19,8 +19,8 @@ from fabric_jobs.executor.process_messages import (
     from_process_decoder,
 )
 
-#: Seconds that an idle process may take to end. Then it is killed.
-END_S = 5.0
+#: Seconds that an idle process may take to close its lifespan and to end. Then it is killed.
+END_S = STOP_TIMEOUT_S + 3
 
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL"}
 
@@ -33,8 +33,8 @@ class HandlerProcess:
         self._end = asyncio.create_task(self._follow_end(), name=f"process {process.pid}")
 
     @classmethod
-    async def start(cls) -> "HandlerProcess":
-        """Starts a process. Returns before it is ready."""
+    async def start(cls, start: Start) -> "HandlerProcess":
+        """Starts a process, and sends it the message. Returns before it is ready."""
         process = cls(
             await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -47,8 +47,7 @@ class HandlerProcess:
                 start_new_session=True,
             )
         )
-        level = logging.getLogger().getEffectiveLevel()
-        await process.send(Start(sys_path=sys.path, log_level=level))
+        await process.send(start)
         return process
 
     @property
@@ -98,7 +97,7 @@ class HandlerProcess:
         return JobFailed(_describe_death(code), code=PROCESS_DIED)
 
     async def end(self) -> None:
-        """Ends the process, which must be idle. Its telemetry is flushed."""
+        """Ends the process, which must be idle. It closes its lifespan first."""
         assert self._process.stdin
         self._process.stdin.close()
         await asyncio.wait({self._end}, timeout=END_S)

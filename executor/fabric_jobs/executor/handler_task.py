@@ -16,7 +16,7 @@ from typing import Any
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.cancel_delivery import CancelDelivery
 from fabric_jobs.executor.handlers import Handler
-from fabric_jobs.executor.processes import ProcessCall
+from fabric_jobs.executor.process_call import ProcessCall
 from fabric_jobs.runtime.telemetry.logs import warn_with_stack
 
 log = logging.getLogger("fabric_jobs.executor")

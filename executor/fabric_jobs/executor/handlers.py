@@ -67,17 +67,13 @@ class Handler(Struct, frozen=True, kw_only=True):
         """
         try:
             if self.is_async:
-                await self.call_async(job)
+                result = await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
+                warn_of_result(self.function, result)
             elif error := await call_in_thread(self.function, job):
                 raise error
         except (SystemExit, KeyboardInterrupt) as error:
             # If a task raised it, the event loop would end, and every other job with it.
             raise RuntimeError(f"The handler raised {error!r}") from error
-
-    async def call_async(self, job: Job[Any]) -> None:
-        """Runs an `async def` handler. Raises what it raises."""
-        result = await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
-        warn_of_result(self.function, result)
 
 
 def decode_item_definition(json: bytes) -> ItemDefinition | None:

@@ -15,20 +15,29 @@ from fabric_jobs.contract.jobs import InvokeType
 LENGTH = struct.Struct("!I")
 
 
+class ObjectName(Struct, frozen=True, kw_only=True):
+    """The names under which a process finds an object."""
+
+    module: str
+    qualname: str
+
+
 class Start(Struct, frozen=True, kw_only=True, tag="start"):
     """To a process, once: how it finds modules, and which log lines are wanted."""
 
     sys_path: list[str]
     log_level: int
+    #: The executor's lifespan, which the process opens for itself. `None` if there is none.
+    lifespan: ObjectName | None
+    #: Seconds that the lifespan may take to start.
+    lifespan_start_s: float
 
 
-class Function(Struct, frozen=True, kw_only=True):
-    """A handler's function, and the names under which a process finds it."""
+class Function(ObjectName, frozen=True, kw_only=True):
+    """The function of a handler, and the handler's types."""
 
     item_type: str
     job_type: str
-    module: str
-    qualname: str
 
 
 class Check(Struct, frozen=True, kw_only=True, tag="check"):
@@ -39,6 +48,16 @@ class Check(Struct, frozen=True, kw_only=True, tag="check"):
 
 class Checked(Struct, frozen=True, kw_only=True, tag="checked"):
     """From a process: why the function can't be imported. Empty if it was imported."""
+
+    reason: str
+
+
+class Open(Struct, frozen=True, kw_only=True, tag="open"):
+    """To a process: open the lifespan. The process answers with `Opened`."""
+
+
+class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
+    """From a process: why the lifespan failed to start. Empty if it is open."""
 
     reason: str
 
@@ -59,6 +78,8 @@ class Call(Struct, frozen=True, kw_only=True, tag="call"):
     activity_id: str | None
     request_id: str | None
     traceparent: str | None
+    #: What an earlier attempt saved, as JSON.
+    checkpoint: bytes | None
     #: The trace context of the span that is the parent of the handler's own spans.
     span_traceparent: str | None
     memory_limit_mb: int | None
@@ -85,6 +106,12 @@ class ProgressSeen(Struct, frozen=True, kw_only=True, tag="seen"):
     """To a process: the executor has handled the last `Reported`."""
 
 
+class CheckpointSaved(Struct, frozen=True, kw_only=True, tag="checkpoint"):
+    """From a process: the handler saved a checkpoint, which is JSON."""
+
+    checkpoint: bytes
+
+
 class Logged(Struct, frozen=True, kw_only=True, tag="logged"):
     """From a process: a log line, by the attributes of its `logging.LogRecord`."""
 
@@ -99,8 +126,8 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     is_reusable: bool
 
 
-ToProcess = Start | Check | Call | Cancel | ProgressSeen
-FromProcess = Checked | Began | Reported | Logged | Ended
+ToProcess = Start | Check | Open | Call | Cancel | ProgressSeen
+FromProcess = Checked | Opened | Began | Reported | CheckpointSaved | Logged | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 to_process_decoder: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)

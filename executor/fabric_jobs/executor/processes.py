@@ -6,67 +6,98 @@ it as a new program and never by a fork, which gRPC does not survive.
 
 import asyncio
 import logging
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from fabric_jobs.contract.jobs import Progress
-from fabric_jobs.executor.errors import HandlerDefinitionError, NoThreadError
-from fabric_jobs.executor.final_report import ProcessReportError, make_final_report
-from fabric_jobs.executor.functions import function_of
+from fabric_jobs.executor.errors import HandlerDefinitionError, LifespanError, NoThreadError
+from fabric_jobs.executor.functions import function_of, lifespan_name
 from fabric_jobs.executor.handler_process import HandlerProcess
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.jobs import Job
+from fabric_jobs.executor.lifespan import Lifespan
 from fabric_jobs.executor.process_messages import (
-    Began,
-    Call,
-    Cancel,
     Check,
     Checked,
-    Ended,
+    FromProcess,
     Logged,
-    ProgressSeen,
-    Reported,
+    Open,
+    Opened,
+    Start,
+    ToProcess,
 )
-from fabric_jobs.runtime.telemetry import tracing
-from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.executor.settings import ExecutorSettings
+
+#: Seconds beyond its limit after which a lifespan counts as blocking its process.
+BLOCKED_S = 5.0
 
 
 class ProcessPool:
     """The processes of an executor: the running ones, and the warm ones that wait."""
 
-    def __init__(self, *, waits_for_progress: bool = False) -> None:
-        """`waits_for_progress` lets each `job.progress` wait until it was handled here."""
+    def __init__(
+        self,
+        lifespan: Lifespan[Any] | None = None,
+        lifespan_start_s: float = ExecutorSettings().lifespan_start_s,
+        *,
+        waits_for_progress: bool = False,
+    ) -> None:
+        """Each process opens the lifespan for itself, within `lifespan_start_s` seconds.
+
+        `waits_for_progress` lets each `job.progress` wait until it was handled here.
+        """
         self.waits_for_progress = waits_for_progress
+        self._lifespan = lifespan
+        self._lifespan_start_s = lifespan_start_s
         self._idle: list[HandlerProcess] = []
 
     async def check(self, handlers: Iterable[Handler]) -> None:
-        """Imports the functions of those handlers that run in processes, in a process.
+        """Starts a process, if a handler needs one, imports those handlers, opens the lifespan.
 
-        Raises `HandlerDefinitionError` if a function can't be imported there.
+        Raises `HandlerDefinitionError` if a process can't import a function or the lifespan, and
+        `LifespanError` if the lifespan fails to start.
         """
         functions = [function_of(one) for one in handlers if one.run_in == "process"]
         if not functions:
             return
-        process = await HandlerProcess.start()
-        for function in functions:
-            await process.send(Check(function=function))
-            answer = await process.receive()
-            while isinstance(answer, Logged):
-                _log(answer)
-                answer = await process.receive()
-            if isinstance(answer, Checked) and not answer.reason:
-                continue
-            reason = answer.reason if isinstance(answer, Checked) else "the process ended"
+        process = await self._start()
+        try:
+            for function in functions:
+                answer = await _ask(process, Check(function=function))
+                if not isinstance(answer, Checked) or answer.reason:
+                    reason = answer.reason if isinstance(answer, Checked) else "the process ended"
+                    raise HandlerDefinitionError(
+                        f"{function.qualname} can't be imported in a process from the module "
+                        f"{function.module}: {reason}."
+                    )
+            await self._open_lifespan(process)
+        except BaseException:
             await process.end()
-            raise HandlerDefinitionError(
-                f"{function.qualname} can't be imported in a process from the module "
-                f"{function.module}: {reason}."
-            )
+            raise
         self._idle.append(process)
 
-    def new_call(self) -> "ProcessCall":
-        """Returns a call, which runs later."""
-        return ProcessCall(self)
+    async def _open_lifespan(self, process: HandlerProcess) -> None:
+        try:
+            # The process has its own limit. This one is for a lifespan that blocks the process.
+            async with asyncio.timeout(self._lifespan_start_s + BLOCKED_S):
+                answer = await _ask(process, Open())
+        except TimeoutError:
+            process.kill()
+            raise LifespanError("The lifespan blocks the process of a handler.") from None
+        if not isinstance(answer, Opened) or answer.reason:
+            reason = answer.reason if isinstance(answer, Opened) else "It ended the process."
+            raise LifespanError(f"In the process of a handler: {reason}")
+
+    async def _start(self) -> HandlerProcess:
+        return await HandlerProcess.start(
+            Start(
+                sys_path=sys.path,
+                log_level=logging.getLogger().getEffectiveLevel(),
+                lifespan=lifespan_name(self._lifespan) if self._lifespan else None,
+                lifespan_start_s=self._lifespan_start_s,
+            )
+        )
 
     async def acquire(self) -> tuple[HandlerProcess, bool]:
         """Returns a process, and whether it is warm.
@@ -78,7 +109,7 @@ class ProcessPool:
             if process.is_alive:
                 return process, True
         try:
-            return await HandlerProcess.start(), False
+            return await self._start(), False
         except (OSError, MemoryError) as error:
             raise NoThreadError(f"The handler was not called: {error}") from error
 
@@ -99,102 +130,18 @@ class ProcessPool:
         await asyncio.gather(*(process.end() for process in idle))
 
 
-class ProcessCall:
-    """One call of a handler in a process, and the ways to end it."""
-
-    def __init__(self, pool: ProcessPool) -> None:
-        self._pool = pool
-        self._is_cancelled = False
-        self._is_killed = False
-        self._process: HandlerProcess | None = None
-
-    def cancel(self) -> None:
-        """Asks the handler to end: as a cancel does in the executor's own process."""
-        if not self._is_cancelled:
-            self._is_cancelled = True
-            if self._process:
-                self._process.send_soon(Cancel())
-
-    def kill(self) -> None:
-        """Ends the process, whatever the handler does."""
-        self._is_killed = self._is_cancelled = True
-        if self._process:
-            self._process.kill()
-
-    async def run(self, handler: Handler, job: Job[Any]) -> None:
-        """Calls the handler in a process, with the job whose payload is still JSON.
-
-        Raises `ProcessReportError` if the handler did not complete, and `CancelledError` if the
-        process was killed here or the call was cancelled before it began.
-        """
-        call = self._make_message(handler, job)
-        while True:
-            process, is_warm = await self._pool.acquire()
-            if self._is_cancelled:
-                await self._pool.release(process, is_reusable=True)
-                raise asyncio.CancelledError
-            self._process = process
-            try:
-                has_begun, ended = await self._follow(process, call, job)
-            except BaseException:
-                process.kill()
-                raise
-            finally:
-                self._process = None
-            if ended:
-                await self._pool.release(process, is_reusable=ended.is_reusable)
-                report = pb.Report.FromString(ended.report)
-                if not report.HasField("completed"):
-                    raise ProcessReportError(report)
-                return
-            death = await process.wait()
-            if self._is_killed:
-                raise asyncio.CancelledError
-            if has_begun or not is_warm:
-                raise ProcessReportError(make_final_report(death, cancel_requested=False))
-            # A warm process that died while it waited: the handler was not called.
-
-    async def _follow(
-        self, process: HandlerProcess, call: Call, job: Job[Any]
-    ) -> tuple[bool, Ended | None]:
-        has_begun = False
-        await process.send(call)
-        while (message := await process.receive()) is not None:
-            match message:
-                case Began():
-                    has_begun = True
-                case Reported(fraction=fraction, message=text):
-                    self._pool.report(job, Progress(fraction, text))
-                    if call.waits_for_progress:
-                        await process.send(ProgressSeen())
-                case Logged():
-                    _log(message)
-                case Ended():
-                    return has_begun, message
-        return has_begun, None
-
-    def _make_message(self, handler: Handler, job: Job[Any]) -> Call:
-        return Call(
-            function=function_of(handler),
-            payload=job.payload,
-            definition=job.definition,
-            job_id=job.job_id,
-            attempt=job.attempt,
-            workspace_id=job.workspace_id,
-            item_id=job.item_id,
-            tenant_id=job.tenant_id,
-            invoke_type=job.invoke_type,
-            activity_id=job.activity_id,
-            request_id=job.request_id,
-            traceparent=job.traceparent,
-            span_traceparent=tracing.current_traceparent(),
-            memory_limit_mb=handler.memory_limit_mb,
-            waits_for_progress=self._pool.waits_for_progress,
-        )
+async def _ask(process: HandlerProcess, message: ToProcess) -> FromProcess | None:
+    """Sends a message, and returns the answer to it. Lines that come before it are logged."""
+    await process.send(message)
+    answer = await process.receive()
+    while isinstance(answer, Logged):
+        log_line(answer)
+        answer = await process.receive()
+    return answer
 
 
-def _log(line: Logged) -> None:
-    """Logs a line of a handler here. The enclosing run binds the job's ids to it."""
+def log_line(line: Logged) -> None:
+    """Logs a line of a process here. The enclosing run, if there is one, binds the job's ids."""
     record = logging.makeLogRecord(line.attributes)
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):

@@ -18,7 +18,8 @@ from fabric_jobs.executor.handlers import Handler, decode_item_definition
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.latest_sender import LatestSender
 from fabric_jobs.executor.log_tail import LogTail, keep_log_lines
-from fabric_jobs.executor.processes import ProcessCall, ProcessPool
+from fabric_jobs.executor.process_call import ProcessCall
+from fabric_jobs.executor.processes import ProcessPool
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids, warn_with_stack
@@ -176,7 +177,7 @@ class Run:
         process = None
         if self._handler.run_in == "process":
             assert self._processes is not None
-            process = self._processes.new_call()
+            process = ProcessCall(self._processes)
         task = self._handler_task = HandlerTask(
             self._call_in_context(tail, progress, checkpoint, process),
             handler=self._handler,

@@ -63,7 +63,7 @@ async def serve(
         # First, so that `/livez` answers while the lifespan starts.
         _serve_probes(settings.metrics_address, lambda: runs.unhealthy_reasons() if runs else []),
         open_resources(lifespan, settings.lifespan_start_s) as resources,
-        _start_processes(handlers) as processes,
+        _start_processes(handlers, lifespan, settings) as processes,
         # Not around the lifespan, which may block the loop: there are no runs then.
         watch_event_loop(),
         asyncio.TaskGroup() as group,
@@ -116,8 +116,10 @@ async def serve(
 
 
 @asynccontextmanager
-async def _start_processes(handlers: Handlers) -> AsyncIterator[ProcessPool]:
-    processes = ProcessPool()
+async def _start_processes(
+    handlers: Handlers, lifespan: Lifespan[Any] | None, settings: ExecutorSettings
+) -> AsyncIterator[ProcessPool]:
+    processes = ProcessPool(lifespan, settings.lifespan_start_s)
     await processes.check(handlers.values())
     try:
         yield processes

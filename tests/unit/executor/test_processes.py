@@ -129,10 +129,10 @@ async def test_handler_in_a_process_gets_its_job_and_reports_progress_and_logs(
 
 
 def test_call_of_a_process_has_every_attribute_of_a_job() -> None:
-    """So the handler misses nothing in its process."""
+    """So the handler misses nothing in its process, which opens the resources for itself."""
     attributes = {one.name for one in fields(Job) if not one.name.startswith("_")}
 
-    assert attributes <= {*Call.__struct_fields__, *Function.__struct_fields__}
+    assert attributes - {"resources"} <= {*Call.__struct_fields__, *Function.__struct_fields__}
 
 
 async def test_handler_in_a_process_gets_the_definition_of_the_item(
@@ -177,14 +177,16 @@ async def test_handler_in_a_process_that_gets_sigterm_goes_on(
 
 
 async def test_handler_in_a_process_that_raises_fails_with_its_error_and_traceback(
-    facade: FakeFacade,
+    facade: FakeFacade, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The traceback shows the author's code only."""
+    """The traceback shows the author's code only. The last log lines are in the report, too."""
+    caplog.set_level(logging.INFO)
     report = await end_of(facade, "raising")
 
     assert report.failed.message == "ValueError: no such region"
     assert report.failed.error_code == "HandlerError"
     assert 'raise ValueError("no such region")' in report.traceback
+    assert report.log_tail.endswith("INFO process_handlers: the region is north\n")
     assert "fabric_jobs/executor" not in report.traceback
 
 

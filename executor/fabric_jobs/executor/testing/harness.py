@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
@@ -53,7 +54,8 @@ def run_job(
     it first returns true.
     `cancel_after_s` cancels the job after that many seconds.
     `resources` becomes the handler's `job.resources`, and the executor's lifespan is not run. By
-    default the lifespan runs around the job, as in an executor.
+    default the lifespan runs around the job, as in an executor. A value of the test's own can't
+    cross to another process, so a handler with `run_in="process"` runs in that of the test then.
     `checkpoint` is what an earlier attempt saved. By default the first attempt has none.
     The other parameters become the attributes of the handler's `Job`.
 
@@ -96,8 +98,11 @@ def run_job(
         raise RuntimeError("run_job starts its own event loop. Call it from a plain `def` test.")
     loop = SkippingLoop()
     try:
-        simulation = JobSimulation(loop, handler, dispatched, cancel_when)
-        lifespan = executor.lifespan if resources is UNSET else lambda: nullcontext(resources)
+        lifespan: Lifespan[Any] | None = executor.lifespan
+        if resources is not UNSET:
+            lifespan = lambda: nullcontext(resources)  # noqa: E731
+            handler = replace(handler, run_in=None, memory_limit_mb=None)
+        simulation = JobSimulation(loop, handler, executor.lifespan, dispatched, cancel_when)
         return loop.run_until_complete(_simulate(simulation, lifespan, cancel_after_s))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())

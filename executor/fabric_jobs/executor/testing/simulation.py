@@ -22,6 +22,7 @@ from fabric_jobs.executor.event_loop import cancel_other_tasks
 from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.jobs import Job
+from fabric_jobs.executor.lifespan import Lifespan
 from fabric_jobs.executor.processes import ProcessPool
 from fabric_jobs.executor.run import Run
 from fabric_jobs.executor.status_client import Accepted
@@ -36,8 +37,8 @@ END_TIMEOUT_S = 4 * CLEAN_UP_TIMEOUT_S
 class ObservedProcesses(ProcessPool):
     """Processes whose handlers wait at each progress until it was observed."""
 
-    def __init__(self, observe: Callable[[Progress], None]) -> None:
-        super().__init__(waits_for_progress=True)
+    def __init__(self, lifespan: Lifespan[Any] | None, observe: Callable[[Progress], None]) -> None:
+        super().__init__(lifespan, waits_for_progress=True)
         self._observe = observe
 
     def report(self, job: Job[Any], progress: Progress) -> None:
@@ -53,14 +54,16 @@ class JobSimulation:
         self,
         loop: SkippingLoop,
         handler: Handler,
+        lifespan: Lifespan[Any] | None,
         dispatched: DispatchedAttempt,
         cancel_when: Callable[[Progress], bool] | None,
     ) -> None:
+        """`lifespan` is that of the executor, for a handler in a process."""
         self._loop = loop
         self._handler = handler
         self._dispatched = dispatched
         self._cancel_when = cancel_when
-        self._processes = ObservedProcesses(self._observe)
+        self._processes = ObservedProcesses(lifespan, self._observe)
         self._progress: list[Progress] = []
         #: The checkpoint that the next attempt gets.
         self._checkpoint = dispatched.checkpoint
@@ -87,6 +90,7 @@ class JobSimulation:
     async def run(self, resources: object, cancel_after_s: float | None) -> Outcome:
         """Runs the attempts of the job until it has ended."""
         self._resources = resources
+        await self._processes.check([self._handler])
         # The task of the lifespan goes on.
         earlier = asyncio.all_tasks()
         begin = self._loop.time()
