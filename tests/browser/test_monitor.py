@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Page, expect
 
 from fabric_jobs.contract.events import Requested
 from fabric_jobs.facade.monitor import live
-from fabric_jobs.facade.monitor.pages import PAGE_ROWS
+from fabric_jobs.facade.monitor.job_list import PAGE_ROWS
 from tests.support.chromium import await_live, open_page, serve
 from tests.support.monitor import OPERATOR, FoldedJobs, make_monitor
 

@@ -10,7 +10,8 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec.structs import replace
 
-from fabric_jobs.contract import events, heartbeats
+from fabric_jobs.contract import controls, events, heartbeats
+from fabric_jobs.contract.controls import JobTypeControl
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
 from fabric_jobs.facade.controls import JobTypes
@@ -24,6 +25,7 @@ from fabric_jobs.facade.lifecycle import (
     ReportProgress,
     Request,
     RequestCancel,
+    Retry,
     SaveCheckpoint,
     Settled,
     Stamp,
@@ -146,9 +148,19 @@ class FoldedJobs:
             )
         )
 
+    def retry_and_complete(self, job_id: str) -> None:
+        """Dispatches the job's second attempt, grants it, and reports that it is completed."""
+        self.do(Retry(job_id=job_id, attempt=1))
+        self.start(job_id)
+        self.do(ReportCompleted(job_id=job_id, attempt=2, executor_id=EXECUTOR))
+
     def cancel(self, job_id: str) -> None:
         """Requests a cancel of the job."""
         self.do(RequestCancel(job_id=job_id))
+
+    def pause(self, control: JobTypeControl) -> None:
+        """Pauses a job type."""
+        self.controls.apply([Record(0, 0, 0, controls.encode(control))], {})
 
     def add_executor(self, heartbeat: ExecutorHeartbeat) -> None:
         """Adds an executor with this heartbeat to the roster."""

@@ -1,6 +1,6 @@
 """The limits of the job monitor on docs/monitor.md and docs/security.md are those of the code."""
 
-from fabric_jobs.facade.monitor import access, formatting, live, pages, timeline
+from fabric_jobs.facade.monitor import access, formatting, job_list, live, pages, timeline
 from fabric_jobs.facade.startup.security import MIN_TOKEN_CHARS
 from tests.support.pages import limits
 
@@ -8,7 +8,7 @@ from tests.support.pages import limits
 def test_monitor_limits_table_has_the_numbers_of_the_code() -> None:
     """Each number of the table, from top to bottom."""
     assert limits("docs/monitor.md", "Limits") == [
-        pages.PAGE_ROWS,
+        job_list.PAGE_ROWS,
         timeline.MAX_RECORDS,
         timeline.MAX_READ_S,
         timeline.MAX_ROWS,
@@ -16,7 +16,7 @@ def test_monitor_limits_table_has_the_numbers_of_the_code() -> None:
         formatting.MAX_JSON_CHARS,
         pages.MAX_EXECUTORS,
         1 / live.UPDATE_INTERVAL_S,
-        pages.MAX_LIST_SHARE * 100,
+        job_list.MAX_LIST_SHARE * 100,
         live.MAX_VIEWERS,
         pages.MAX_AGE_S,
     ]

@@ -51,7 +51,7 @@ from fabric_jobs.facade.lifecycle import (
     next_deadline,
 )
 from fabric_jobs.facade.log import Record
-from fabric_jobs.facade.monitor.pages import StateView, TimelineView
+from fabric_jobs.facade.monitor.job_page import StateView, TimelineView
 from fabric_jobs.facade.monitor.render import Renderer
 from fabric_jobs.facade.monitor.timeline import Timeline, row_of
 from fabric_jobs.facade.replica import Change, Filter, Identity, Replica, Store
@@ -176,7 +176,7 @@ def in_record(event: Event, value: bytes) -> HistoryEvent:
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
     """Returns the monitor's templates, with links to traces."""
-    return Renderer("https://traces.test/{trace_id}", signed_in=True)
+    return Renderer("https://traces.test/{trace_id}")
 
 
 def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:

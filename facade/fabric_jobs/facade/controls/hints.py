@@ -45,7 +45,7 @@ def name(kind: JobKind) -> str:
 def describe(control: JobTypeControl) -> str:
     """Returns since when a type is paused, by whom and why, as the end of a sentence."""
     by = f" by {control.by}" if control.by else ""
-    reason = f": {control.reason}" if control.reason else ""
+    reason = f": {control.reason.removesuffix('.')}" if control.reason else ""
     return f" since {control.time:%H:%M:%S} UTC{by}{reason}"
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import scrypt, sha256
+from typing import NamedTuple
 
 from fabric_jobs.runtime.settings import Secret
 
@@ -24,8 +25,26 @@ class MonitorRole(StrEnum):
 
     #: Sees every page.
     READER = "reader"
-    #: Sees every page, and may cancel jobs.
+    #: Sees every page, cancels and retries jobs, and pauses job types.
     OPERATOR = "operator"
+
+
+class Viewer(NamedTuple):
+    """A person at the monitor."""
+
+    role: MonitorRole
+    #: Whether the person signed in, and so can sign out.
+    signed_in: bool
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether the person may change something."""
+        return self.role is MonitorRole.OPERATOR
+
+    @property
+    def description(self) -> str:
+        """Who the page says is signed in."""
+        return f"Signed in as {self.role}" if self.signed_in else "No sign-in: you are operator"
 
 
 class TooManyTriesError(Exception):
@@ -66,10 +85,10 @@ class MonitorAccess:
         self._count_wrong()
         return None
 
-    def role(self, session: str | None) -> MonitorRole | None:
-        """Returns the role of a session, or None if the session is missing, forged or expired."""
+    def viewer(self, session: str | None) -> Viewer | None:
+        """Returns who has a session, or None if the session is missing, forged or expired."""
         if self.is_open:
-            return MonitorRole.OPERATOR
+            return Viewer(MonitorRole.OPERATOR, signed_in=False)
         claims, _, signature = (session or "").rpartition(".")
         name, _, expires = claims.partition(".")
         role = next((role for role in self._keys if role == name), None)
@@ -77,7 +96,7 @@ class MonitorAccess:
             signature.encode(), self._signature(role, claims).encode()
         ):
             return None
-        return role if time.time() < int(expires) else None
+        return Viewer(role, signed_in=True) if time.time() < int(expires) else None
 
     def _count_wrong(self) -> None:
         now = time.monotonic()

@@ -47,13 +47,13 @@ class Monitor:
         accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
     ) -> None:
         """`accepts` returns whether a record of the topic has the code that the facade requires."""
-        renderer = Renderer(settings.monitor_trace_url, signed_in=not access.is_open)
+        renderer = Renderer(settings.monitor_trace_url)
         guards = Guards(access)
         data = MonitorData(replica, roster, job_types, health)
         self._live = LiveUpdates(replica, renderer.render_part)
         history = HistoryReader(settings, accepts)
         pages = page_routes(jobs, data, history, self._live, renderer, guards)
-        errors = ErrorPages(renderer)
+        errors = ErrorPages(renderer, guards)
         files = create_static_files_router(
             "/static",
             [STATIC],

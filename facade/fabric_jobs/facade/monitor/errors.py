@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from fabric_jobs.facade.jobs.errors import UnavailableError
+from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.render import PATH, Renderer
 
 log = logging.getLogger("fabric_jobs.monitor")
@@ -25,8 +26,9 @@ _MESSAGES = {
 class ErrorPages:
     """Renders exceptions as error pages."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: Renderer, guards: Guards) -> None:
         self._renderer = renderer
+        self._guards = guards
 
     def respond(self, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         """Returns the error page of an exception, or a redirect to the sign-in if it is missing."""
@@ -49,5 +51,6 @@ class ErrorPages:
                 log.error("%s %s failed", request.method, path, exc_info=error)
                 status, message = 500, "The service has a fault. Its log has the details."
         title = HTTPStatus(status).phrase
-        page = self._renderer.render_page("error.html", title=title, message=message)
+        viewer = self._guards.viewer(request)
+        page = self._renderer.render_page("error.html", viewer, title=title, message=message)
         return Response(page, status_code=status, media_type=MediaType.HTML)

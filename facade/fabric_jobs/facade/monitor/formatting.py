@@ -1,4 +1,4 @@
-"""Formats values for a page. All times are in UTC."""
+"""Formats values for a page. All times are in UTC; a browser with JavaScript shows its own."""
 
 from datetime import UTC, date, datetime
 
@@ -24,12 +24,17 @@ def format_time(time: datetime) -> Markup:
 
 
 def format_short_time(time: datetime) -> Markup:
-    """Returns the time to the second, with the date only if it is not today's."""
+    """Returns the time to the second, with the date only if it is not today's.
+
+    The browser applies the same rule to its own day.
+    """
     day = time.astimezone(UTC).date()
     if day != today():
-        return format_time(time)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        _to_milliseconds(time), day.isoformat(), time.astimezone(UTC).strftime("%H:%M:%S")
+        text = time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    else:
+        text = time.astimezone(UTC).strftime("%H:%M:%S")
+    return Markup('<time datetime="{}" data-short title="{} UTC">{}</time>').format(
+        _to_milliseconds(time), day.isoformat(), text
     )
 
 

@@ -7,7 +7,7 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
-from fabric_jobs.facade.monitor.access import MonitorAccess, MonitorRole
+from fabric_jobs.facade.monitor.access import MonitorAccess, Viewer
 from fabric_jobs.runtime.settings import names_loopback
 
 COOKIE = "fabric-jobs-monitor"
@@ -24,16 +24,21 @@ class Guards:
     def __init__(self, access: MonitorAccess) -> None:
         self._access = access
 
-    def role(self, connection: Connection) -> MonitorRole | None:
-        """Returns the role of the signed-in user, or None if nobody is signed in."""
-        return self._access.role(connection.cookies.get(COOKIE))
+    def viewer(self, connection: Connection) -> Viewer | None:
+        """Returns who is signed in, or None if nobody is."""
+        return self._access.viewer(connection.cookies.get(COOKIE))
+
+    def is_operator(self, connection: Connection) -> bool:
+        """Returns whether the signed-in user may change something."""
+        viewer = self.viewer(connection)
+        return viewer is not None and viewer.is_operator
 
     def check_role(self, connection: Connection, _: BaseRouteHandler) -> None:
         """Requires a sign-in, and the operator's role for any method that changes something."""
-        role = self.role(connection)
-        if role is None:
+        viewer = self.viewer(connection)
+        if viewer is None:
             raise NotAuthorizedException("Sign in first.")
-        if connection.scope.get("method") not in _READ_METHODS and role is not MonitorRole.OPERATOR:
+        if connection.scope.get("method") not in _READ_METHODS and not viewer.is_operator:
             raise PermissionDeniedException(
                 "Only an operator may do this. Sign in with the operators' token."
             )

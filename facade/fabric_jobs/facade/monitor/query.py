@@ -1,5 +1,6 @@
-"""The filters and the page of the job list, as the list's URL carries them."""
+"""The filters, the order and the page of the job list, as the list's URL carries them."""
 
+import re
 from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import urlencode
@@ -8,15 +9,31 @@ from litestar.datastructures import MultiDict
 from msgspec import Struct
 
 from fabric_jobs.contract.guids import canonical_guid
-from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.jobs import MAX_NAME_CHARS, JobInstanceStatus
 from fabric_jobs.facade.replica import Filter
 from fabric_jobs.facade.replica.paging import Cursor
 from fabric_jobs.runtime.times import parse_time
 
 #: The names of the filters in the URL.
-NAMES = ("status", "job_type", "item_type", "workspace", "item", "since", "until", "exhausted")
+FILTER_NAMES = (
+    "status",
+    "id",
+    "job_type",
+    "item_type",
+    "tenant",
+    "workspace",
+    "item",
+    "executor",
+    "since",
+    "until",
+    "exhausted",
+)
+#: The name of the order in the URL, and its value for the oldest jobs first.
+_ORDER, _OLDEST = "order", "oldest"
 #: A time in microseconds with more digits might not fit SQLite's integers.
 _MAX_DIGITS = 18
+#: The beginning of a GUID, in lower case.
+_ID_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
 
 class QueryError(ValueError):
@@ -29,46 +46,67 @@ class Query(Struct, frozen=True):
     job_filter: Filter
     #: Where the page before ends; None for the first page.
     before: Cursor | None
-    #: The filters as the user typed them: names and values.
+    #: The filters and the order as the user typed them: names and values.
     typed: tuple[tuple[str, str], ...]
+    oldest_first: bool = False
 
     @classmethod
     def parse(cls, params: MultiDict[str]) -> Self:
         """Returns the request in a URL's query parameters. Raises `QueryError`."""
-        typed = tuple(
-            (name, value.strip())
-            for name in NAMES
-            for value in params.getall(name, [])
-            if value.strip()
-        )
+        typed = typed_values(params)
         texts = dict(typed)
         since, until = (_time(texts, name) for name in ("since", "until"))
         if since and until and since >= until:
             raise QueryError("since must be a time before until.")
+        if texts.get(_ORDER, _OLDEST) != _OLDEST:
+            raise QueryError(f"{_ORDER} must be {_OLDEST}, or absent.")
         job_filter = Filter(
             statuses=_statuses([value for name, value in typed if name == "status"]),
+            job_id_prefix=_id_prefix(texts.get("id", "")),
             job_type=texts.get("job_type", ""),
             item_type=texts.get("item_type", ""),
+            tenant_id=_guid(texts, "tenant"),
             workspace_id=_guid(texts, "workspace"),
             item_id=_guid(texts, "item"),
+            executor_id=texts.get("executor", ""),
             exhausted="exhausted" in texts,
             start_create_time=since,
             end_create_time=until,
         )
-        return cls(job_filter, _cursor(params.get("before", "")), typed)
+        return cls(job_filter, _cursor(params.get("before", "")), typed, _ORDER in texts)
 
     def url_query(self, before: Cursor | None) -> str:
-        """Returns the URL's query for another page with the same filters.
+        """Returns the URL's query for another page with the same filters and order.
 
         The text begins with `?`. It is empty for the first page without filters.
         """
         place = [("before", f"{before[0]}.{before[1]}")] if before else []
-        return f"?{urlencode([*self.typed, *place])}" if self.typed or place else ""
+        return encode_query([*self.typed, *place])
+
+    def other_order(self) -> str:
+        """Returns the URL's query for the first page in the other order."""
+        order = [] if self.oldest_first else [(_ORDER, _OLDEST)]
+        return encode_query([*self.filters, *order])
 
     @property
-    def values(self) -> dict[str, str]:
-        """The last typed value of each filter, by the filter's name."""
-        return dict(self.typed)
+    def filters(self) -> tuple[tuple[str, str], ...]:
+        """The filters as the user typed them, without the order."""
+        return tuple(pair for pair in self.typed if pair[0] != _ORDER)
+
+
+def typed_values(params: MultiDict[str]) -> tuple[tuple[str, str], ...]:
+    """Returns the filters and the order in a URL's query, as the user typed them."""
+    return tuple(
+        (name, value.strip())
+        for name in (*FILTER_NAMES, _ORDER)
+        for value in params.getall(name, [])
+        if value.strip()
+    )
+
+
+def encode_query(pairs: list[tuple[str, str]]) -> str:
+    """Returns a URL's query, beginning with `?`; an empty text if there are no pairs."""
+    return f"?{urlencode(pairs)}" if pairs else ""
 
 
 def _statuses(texts: list[str]) -> tuple[JobInstanceStatus, ...]:
@@ -76,6 +114,15 @@ def _statuses(texts: list[str]) -> tuple[JobInstanceStatus, ...]:
         return tuple(sorted({JobInstanceStatus(text) for text in texts}))
     except ValueError:
         raise QueryError(f"status must be one of {', '.join(JobInstanceStatus)}.") from None
+
+
+def _id_prefix(text: str) -> str:
+    if text and not _ID_PREFIX.fullmatch(text.lower()):
+        raise QueryError(
+            f"{text[:MAX_NAME_CHARS]!r} is not a job id: type a GUID, or at least its first four "
+            "characters."
+        )
+    return text.lower()
 
 
 def _guid(texts: dict[str, str], name: str) -> str:

@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.monitor import formatting
+from fabric_jobs.facade.monitor.access import Viewer
 from fabric_jobs.facade.monitor.advice import advice
+from fabric_jobs.facade.monitor.tracebacks import split_tail, split_traceback
 
 #: The monitor's path on the HTTP address.
 PATH = "/monitor"
@@ -19,8 +21,8 @@ STATIC = Path(__file__).with_name("static")
 class Renderer:
     """The templates, with the values that all of them use."""
 
-    def __init__(self, trace_url: str, *, signed_in: bool) -> None:
-        """`signed_in` says whether viewers had to sign in, and so can sign out."""
+    def __init__(self, trace_url: str) -> None:
+        """`trace_url` is the address of a trace, with `{trace_id}` in it; it may be empty."""
         self._templates = Environment(
             loader=PackageLoader("fabric_jobs.facade.monitor"),
             autoescape=True,
@@ -37,7 +39,8 @@ class Renderer:
             "advice": advice,
             "format_json": formatting.format_json,
             "path": PATH,
-            "signed_in": signed_in,
+            "split_tail": split_tail,
+            "split_traceback": split_traceback,
             "statuses": tuple(JobInstanceStatus),
             "trace_id": formatting.trace_id,
             "trace_url": trace_url,
@@ -51,11 +54,18 @@ class Renderer:
         return Markup(template.render(content=content))  # noqa: S704 - the template escapes
 
     def render_page(
-        self, template: str, parts: Mapping[str, object] | None = None, **values: object
+        self,
+        template: str,
+        viewer: Viewer | None,
+        parts: Mapping[str, object] | None = None,
+        **values: object,
     ) -> str:
-        """Returns a whole page, by the file name of its template."""
+        """Returns a whole page, by the file name of its template.
+
+        The page has the navigation if a viewer is given.
+        """
         html = {name: self.render_part(name, content) for name, content in (parts or {}).items()}
-        return self._templates.get_template(template).render(parts=html, **values)
+        return self._templates.get_template(template).render(viewer=viewer, parts=html, **values)
 
 
 def _static_digest() -> str:

@@ -1,11 +1,13 @@
 """The routes of the pages, of their streams, and of what operators change."""
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Request, Response, get, post
+from litestar.datastructures import MultiDict
 from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
@@ -19,19 +21,14 @@ from fabric_jobs.facade.controls import JobTypeState, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import RequestCancel
-from fabric_jobs.facade.monitor.access import MonitorRole
 from fabric_jobs.facade.monitor.guards import Guards
+from fabric_jobs.facade.monitor.job_list import InvalidJobsPage, JobsPage
+from fabric_jobs.facade.monitor.job_page import JobPage
 from fabric_jobs.facade.monitor.live import LiveUpdates
-from fabric_jobs.facade.monitor.pages import (
-    ExecutorsPage,
-    JobPage,
-    JobsPage,
-    JobTypesPage,
-    MonitorData,
-    Page,
-)
-from fabric_jobs.facade.monitor.query import Query, QueryError
+from fabric_jobs.facade.monitor.pages import ExecutorsPage, JobTypesPage, MonitorData, Page
+from fabric_jobs.facade.monitor.query import Query, QueryError, encode_query, typed_values
 from fabric_jobs.facade.monitor.render import PATH, Renderer
+from fabric_jobs.facade.monitor.sorting import UnknownColumnError
 from fabric_jobs.facade.monitor.timeline import HistoryReader
 from fabric_jobs.facade.replica import JOB_RETENTION
 from fabric_jobs.runtime.telemetry.logs import bind_ids
@@ -54,21 +51,24 @@ def page_routes(
 ) -> list[HTTPRouteHandler]:
     """Returns the handlers of all pages, streams and actions."""
 
-    async def render(page: Page, live_url: str) -> Response[str]:
+    async def render(
+        request: AnyRequest, page: Page, live_url: str, status: int = 200
+    ) -> Response[str]:
         html = renderer.render_page(
             page.template,
+            guards.viewer(request),
             await page.load_parts(),
             page=page,
             live_url=live_url,
             now=datetime.now(UTC),
         )
-        return Response(html, media_type=MediaType.HTML)
+        return Response(html, media_type=MediaType.HTML, status_code=status)
 
     def stream(request: AnyRequest, page: Page) -> ServerSentEvent:
         if not live.has_room:
             raise HTTPException("Too many pages of this monitor are open.", status_code=503)
         # The session may end while the page is open.
-        return ServerSentEvent(live.stream(page, lambda: guards.role(request) is not None))
+        return ServerSentEvent(live.stream(page, lambda: guards.viewer(request) is not None))
 
     async def job_page(request: AnyRequest, job_id: str) -> JobPage:
         stored = await jobs.read(_parse_job_id(job_id))
@@ -78,11 +78,16 @@ def page_routes(
                 f"{JOB_RETENTION.days} days.",
                 status_code=404,
             )
-        operator = guards.role(request) is MonitorRole.OPERATOR
-        return JobPage(data, history, stored, operator=operator)
+        return JobPage(data, history, stored, operator=guards.is_operator(request))
+
+    def executors_page(request: AnyRequest) -> ExecutorsPage:
+        with _map_query_errors():
+            return ExecutorsPage(data, _sort_of(request))
 
     def job_types_page(request: AnyRequest) -> JobTypesPage:
-        return JobTypesPage(data, operator=guards.role(request) is MonitorRole.OPERATOR)
+        with _map_query_errors():
+            operator = guards.is_operator(request)
+            return JobTypesPage(data, _sort_of(request), operator=operator)
 
     async def change_job_type(change: Awaitable[JobTypeState]) -> Redirect:
         try:
@@ -93,26 +98,33 @@ def page_routes(
 
     @get("/")
     async def show_jobs(request: AnyRequest) -> Response[str]:
-        query = _parse_query(request)
+        try:
+            query = Query.parse(request.query_params)
+        except QueryError as error:
+            typed = typed_values(request.query_params)
+            return await render(request, InvalidJobsPage(data, typed, str(error)), "", 400)
         await jobs.freshen()
         live_url = f"{PATH}/live{query.url_query(query.before)}"
-        return await render(JobsPage(data, query), live_url)
+        return await render(request, JobsPage(data, query), live_url)
 
     @get("/live")
     async def watch_jobs(request: AnyRequest) -> ServerSentEvent:
-        return stream(request, JobsPage(data, _parse_query(request)))
+        with _map_query_errors():
+            return stream(request, JobsPage(data, Query.parse(request.query_params)))
 
     @get("/executors")
-    async def show_executors() -> Response[str]:
-        return await render(ExecutorsPage(data), f"{PATH}/executors/live")
+    async def show_executors(request: AnyRequest) -> Response[str]:
+        live_url = f"{PATH}/executors/live{_sort_query(request)}"
+        return await render(request, executors_page(request), live_url)
 
     @get("/executors/live")
     async def watch_executors(request: AnyRequest) -> ServerSentEvent:
-        return stream(request, ExecutorsPage(data))
+        return stream(request, executors_page(request))
 
     @get("/job-types")
     async def show_job_types(request: AnyRequest) -> Response[str]:
-        return await render(job_types_page(request), f"{PATH}/job-types/live")
+        live_url = f"{PATH}/job-types/live{_sort_query(request)}"
+        return await render(request, job_types_page(request), live_url)
 
     @get("/job-types/live")
     async def watch_job_types(request: AnyRequest) -> ServerSentEvent:
@@ -134,19 +146,28 @@ def page_routes(
 
     @get("/find")
     async def find_job(request: AnyRequest) -> Redirect:
-        job_id = _parse_job_id(request.query_params.get("id", "").strip())
-        return Redirect(f"{PATH}/jobs/{job_id}", status_code=303)
+        typed = request.query_params.get("id", "").strip()
+        with suppress(ValueError):
+            return Redirect(f"{PATH}/jobs/{canonical_job_id(typed)}", status_code=303)
+        with suppress(QueryError):
+            which = Query.parse(MultiDict({"id": typed})).job_filter
+            await jobs.freshen()
+            found = await data.replica.list(which, 2) if typed else []
+            if len(found) == 1:
+                return Redirect(f"{PATH}/jobs/{found[0].job.job_id}", status_code=303)
+        # The list shows the jobs, or what is wrong with the text.
+        return Redirect(f"{PATH}{encode_query([('id', typed)] if typed else [])}", status_code=303)
 
     @get("/jobs/{job_id:str}")
     async def show_job(request: AnyRequest, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
-        return await render(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return await render(request, page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/events")
     async def show_events(request: AnyRequest, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
         await page.read_history()
-        return await render(page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return await render(request, page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/live")
     async def watch_job(request: AnyRequest, job_id: FromPath[str]) -> ServerSentEvent:
@@ -180,11 +201,22 @@ def page_routes(
     ]
 
 
-def _parse_query(request: AnyRequest) -> Query:
+@contextmanager
+def _map_query_errors() -> Iterator[None]:
+    """Raises `HTTPException` for a URL's query that is invalid."""
     try:
-        return Query.parse(request.query_params)
-    except QueryError as error:
+        yield
+    except (QueryError, UnknownColumnError) as error:
         raise HTTPException(str(error), status_code=400) from None
+
+
+def _sort_of(request: AnyRequest) -> str:
+    return request.query_params.get("sort", "")
+
+
+def _sort_query(request: AnyRequest) -> str:
+    sort = _sort_of(request)
+    return encode_query([("sort", sort)] if sort else [])
 
 
 def _parse_job_id(job_id: str) -> str:

@@ -21,13 +21,13 @@ def sign_in_routes(
     """Returns the handlers of the sign-in form, of the sign-in and of the sign-out."""
 
     def show_form(next_page: str, problem: str = "", status: int = 200) -> Response[str]:
-        page = renderer.render_page("sign_in.html", next_page=next_page, problem=problem)
+        page = renderer.render_page("sign_in.html", None, next_page=next_page, problem=problem)
         return Response(page, status_code=status, media_type=MediaType.HTML)
 
     @get("/sign-in")
     async def sign_in_form(request: Request[Any, Any, Any]) -> Response[Any]:
         next_page = _monitor_page(request.query_params.get("next", ""))
-        if guards.role(request):
+        if guards.viewer(request):
             return Redirect(next_page, status_code=303)
         return show_form(next_page)
 

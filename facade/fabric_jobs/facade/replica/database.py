@@ -50,6 +50,7 @@ CREATE TABLE jobs (
   queued_us INTEGER,
   due_us INTEGER,
   executor_id TEXT,
+  last_executor_id TEXT,
   attempt INTEGER NOT NULL,
   last_offset INTEGER NOT NULL,
   retry_of TEXT,
@@ -72,6 +73,9 @@ CREATE INDEX IF NOT EXISTS jobs_by_type ON jobs (job_type, created_us);
 CREATE INDEX IF NOT EXISTS jobs_by_item_type ON jobs (item_type, created_us);
 CREATE INDEX IF NOT EXISTS jobs_by_workspace ON jobs (workspace_id, created_us);
 CREATE INDEX IF NOT EXISTS jobs_by_item ON jobs (item_id, created_us);
+CREATE INDEX IF NOT EXISTS jobs_by_tenant ON jobs (tenant_id, created_us);
+CREATE INDEX IF NOT EXISTS jobs_by_executor ON jobs (last_executor_id, created_us)
+  WHERE last_executor_id IS NOT NULL;
 """
 _TABLES = ("identity", "checkpoints", "jobs")
 _DROP = "".join(f"DROP TABLE {table};" for table in _TABLES)

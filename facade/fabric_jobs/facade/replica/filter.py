@@ -19,10 +19,15 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     statuses: tuple[JobInstanceStatus, ...] = ()
+    #: The first characters of the job's id.
+    job_id_prefix: str = ""
+    tenant_id: str = ""
     job_type: str = ""
     item_type: str = ""
     workspace_id: str = ""
     item_id: str = ""
+    #: The executor that got the job's last granted attempt.
+    executor_id: str = ""
     #: Whether to select only jobs that failed because their policy allows no further attempt, and
     #: whose place no other job has taken.
     exhausted: bool = False
@@ -39,9 +44,12 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             (self.item_type, state.item_type),
             (self.workspace_id, state.workspace_id),
             (self.item_id, state.item_id),
+            (self.tenant_id, state.tenant_id),
+            (self.executor_id, state.executor_id),
         )
         return (
             all(text in ("", its) for text, its in wanted)
+            and job.job_id.startswith(self.job_id_prefix)
             and (not self.statuses or state.status in self.statuses)
             and (not self.exhausted or state.exhausted)
             and (not self.start_create_time or self.start_create_time <= state.create_time)
@@ -74,12 +82,19 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def _indexed_terms(self) -> tuple[list[str], list[str | int]]:
         """The terms that have an index, with their values; the most selective term comes first."""
         terms, values = list[str](), list[str | int]()
+        if self.job_id_prefix:
+            # `g` comes after every character of an id.
+            terms.append("job_id BETWEEN ? AND ?")
+            values += self.job_id_prefix, f"{self.job_id_prefix}g"
         if self.item_id:
             terms.append("item_id = ?")
             values.append(self.item_id)
         if self.workspace_id:
             terms.append("workspace_id = ?")
             values.append(self.workspace_id)
+        if self.executor_id:
+            terms.append("last_executor_id = ?")
+            values.append(self.executor_id)
         if self.exhausted:
             terms.append("exhausted = 1")
         if self.statuses and JobInstanceStatus.COMPLETED not in self.statuses:
@@ -92,6 +107,9 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.item_type:
             terms.append("item_type = ?")
             values.append(self.item_type)
+        if self.tenant_id:
+            terms.append("tenant_id = ?")
+            values.append(self.tenant_id)
         return terms, values
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from fabric_jobs.contract import events
 
 #: Raise it when the fold or the form of a row changes: files of another version are folded again.
-FOLD_VERSION = 6
+FOLD_VERSION = 7
 #: A hash of the fields and event types that this version knows. A file of a version that knows
 #: others is folded again, because its jobs may lack fields, or be undecidable there and not here.
 CONTRACT = sha256(

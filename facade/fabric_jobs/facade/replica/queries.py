@@ -52,20 +52,26 @@ def find_jobs(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Store
 
 
 def list_jobs(
-    db: sqlite3.Connection, which: Filter, limit: int, before: tuple[int, str] | None
+    db: sqlite3.Connection,
+    which: Filter,
+    limit: int,
+    before: tuple[int, str] | None,
+    *,
+    oldest_first: bool = False,
 ) -> Sequence[StoredJob]:
-    """At most `limit` jobs that match the filter, the newest first.
+    """At most `limit` jobs that match the filter, the newest or the oldest first.
 
     `before` continues a list: the creation time (microseconds since 1970) and the id of the last
     job of the previous page. It is None for the first page.
     """
     where, values = which.where()
+    comparison, order = (">", "ASC") if oldest_first else ("<", "DESC")
     if before:
-        where += " AND (created_us, job_id) < (?, ?)"
+        where += f" AND (created_us, job_id) {comparison} (?, ?)"
         values += before
     found = db.execute(
         f"SELECT {rows.STORED_JOB_COLUMNS} FROM jobs WHERE {where} "  # noqa: S608 - no input in it
-        "ORDER BY created_us DESC, job_id DESC LIMIT ?",
+        f"ORDER BY created_us {order}, job_id {order} LIMIT ?",
         (*values, limit),
     )
     return [rows.stored_job(*row) for row in found]

@@ -80,14 +80,20 @@ class Replica:
         return self._store.get(job_id)
 
     async def list(
-        self, which: Filter, limit: int, before: tuple[int, str] | None = None
+        self,
+        which: Filter,
+        limit: int,
+        before: tuple[int, str] | None = None,
+        *,
+        oldest_first: bool = False,
     ) -> Sequence[StoredJob]:
-        """A page of the jobs that match the filter, the newest first, as of the call.
+        """A page of the jobs that match the filter, the newest or the oldest first, as of the call.
 
         `before` continues a list: the creation time (microseconds since 1970) and the id of the
         last job of the previous page.
         """
-        return await asyncio.wrap_future(self._store.list(which, limit, before))
+        found = self._store.list(which, limit, before, oldest_first=oldest_first)
+        return await asyncio.wrap_future(found)
 
     def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
         """The ids of at most `limit` jobs whose next deadline has come."""

@@ -19,8 +19,8 @@ _DECODER = msgspec.msgpack.Decoder(Job)
 STORED_JOB_COLUMNS = "job, partition, last_offset, first_ms"
 _COLUMNS = (
     "job_id, partition, first_ms, created_us, tenant_id, workspace_id, item_id, item_type, "
-    "job_type, status, exhausted, priority, queued_us, due_us, executor_id, attempt, last_offset, "
-    "retry_of, job"
+    "job_type, status, exhausted, priority, queued_us, due_us, executor_id, last_executor_id, "
+    "attempt, last_offset, retry_of, job"
 )
 #: The columns that change during a job's life.
 _CHANGING_COLUMNS = (
@@ -29,6 +29,7 @@ _CHANGING_COLUMNS = (
     "queued_us",
     "due_us",
     "executor_id",
+    "last_executor_id",
     "attempt",
     "last_offset",
     "job",
@@ -89,6 +90,7 @@ def _row(stored: StoredJob) -> tuple[str | int | bytes | None, ...]:
         microseconds(queued) if queued else None,
         microseconds(deadline.time) if deadline else None,
         holder(job),
+        state.executor_id,
         state.attempt,
         stored.offset,
         state.retry_of,

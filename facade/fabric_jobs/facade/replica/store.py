@@ -168,10 +168,17 @@ class Store:
         }
 
     def list(
-        self, which: Filter, limit: int, before: tuple[int, str] | None = None
+        self,
+        which: Filter,
+        limit: int,
+        before: tuple[int, str] | None = None,
+        *,
+        oldest_first: bool = False,
     ) -> Future[Sequence[StoredJob]]:
         """A page of the jobs that match the filter; the arguments are those of `list_jobs`."""
-        return self._query(lambda db: list_jobs(db, which, limit, before))
+        return self._query(
+            lambda db: list_jobs(db, which, limit, before, oldest_first=oldest_first)
+        )
 
     def backlog(self) -> Future[Backlog]:
         """The numbers of jobs that are not final."""

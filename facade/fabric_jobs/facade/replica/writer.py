@@ -12,9 +12,9 @@ from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
 
 #: The statements by their number of rows; a batch is written in portions of these sizes. To build
-#: a portion's values holds the interpreter, and so the event loop: with 50 rows for less than a
-#: millisecond. SQLite before 3.32 takes at most 999 values, and a row has 19.
-_UPSERTS = {size: rows.upsert_statement(size) for size in (50, 10, 1)}
+#: a portion's values holds the interpreter, and so the event loop: with 49 rows for less than a
+#: millisecond. SQLite before 3.32 takes at most 999 values, and a row has 20.
+_UPSERTS = {size: rows.upsert_statement(size) for size in (49, 10, 1)}
 
 Answer = TypeVar("Answer")
 

@@ -5,7 +5,12 @@ import time
 import pytest
 
 from fabric_jobs.facade.monitor import MonitorAccess, MonitorRole
-from fabric_jobs.facade.monitor.access import MAX_WRONG_TOKENS, SESSION_S, TooManyTriesError
+from fabric_jobs.facade.monitor.access import (
+    MAX_WRONG_TOKENS,
+    SESSION_S,
+    TooManyTriesError,
+    Viewer,
+)
 from fabric_jobs.runtime.settings import Secret
 from tests.support.monitor import OPERATOR, READER
 
@@ -37,8 +42,8 @@ def test_session_is_valid_on_replicas_with_the_same_token() -> None:
     """A replica with another token refuses it."""
     session = both_tokens().sign_in(READER)
 
-    assert both_tokens().role(session) is MonitorRole.READER
-    assert both_tokens("another token").role(session) is None
+    assert both_tokens().viewer(session) == Viewer(MonitorRole.READER, signed_in=True)
+    assert both_tokens("another token").viewer(session) is None
 
 
 def test_session_after_its_lifetime_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +53,7 @@ def test_session_after_its_lifetime_is_invalid(monkeypatch: pytest.MonkeyPatch) 
     later = time.time() + SESSION_S + 1
     monkeypatch.setattr(time, "time", lambda: later)
 
-    assert access.role(session) is None
+    assert access.viewer(session) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_session_after_its_lifetime_is_invalid(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_session_that_is_forged_is_invalid(forged: str | None) -> None:
     """Its signature must be that of its role and end."""
-    assert both_tokens().role(forged) is None
+    assert both_tokens().viewer(forged) is None
 
 
 def test_session_that_was_changed_is_invalid() -> None:
@@ -66,5 +71,5 @@ def test_session_that_was_changed_is_invalid() -> None:
     session = access.sign_in(READER)
     assert session
 
-    assert access.role(session.replace("reader", "operator")) is None
-    assert access.role(session[:-1]) is None
+    assert access.viewer(session.replace("reader", "operator")) is None
+    assert access.viewer(session[:-1]) is None

@@ -8,8 +8,9 @@ import pytest
 
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.monitor import formatting, live
+from fabric_jobs.facade.monitor.job_list import MAX_LIST_SHARE, JobList, JobsPage
 from fabric_jobs.facade.monitor.live import LiveUpdates
-from fabric_jobs.facade.monitor.pages import MAX_LIST_SHARE, JobList, JobsPage, MonitorData, Page
+from fabric_jobs.facade.monitor.pages import MonitorData, Page
 from fabric_jobs.facade.monitor.query import Query
 from fabric_jobs.facade.replica import Filter
 from tests.support.monitor import FixedHealth, FoldedJobs
@@ -81,9 +82,9 @@ async def test_jobs_page_with_a_slow_query_is_queried_less_often(
     """Until then the list stays as it was. Its changes are not forgotten."""
     page, took_s, query = jobs_page(fold), 0.25, fold.replica.list
 
-    async def query_slowly(*arguments: Any) -> Any:
+    async def query_slowly(*arguments: Any, **options: Any) -> Any:
         clock.now += took_s
-        return await query(*arguments)
+        return await query(*arguments, **options)
 
     monkeypatch.setattr(fold.replica, "list", query_slowly)
     start = clock.now
@@ -106,8 +107,8 @@ async def test_jobs_page_with_a_change_during_its_query_is_queried_again(
     job_id = fold.create()
     noted = note_changes(page, fold)
 
-    async def query_then_change(*arguments: Any) -> Any:
-        found = await query(*arguments)
+    async def query_then_change(*arguments: Any, **options: Any) -> Any:
+        found = await query(*arguments, **options)
         fold.start(job_id)
         return found
 

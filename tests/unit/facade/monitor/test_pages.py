@@ -19,6 +19,7 @@ from tests.support.monitor import (
     TRACEPARENT,
     FixedHealth,
     FoldedJobs,
+    a_request,
     browser_client,
     make_monitor,
 )
@@ -60,10 +61,13 @@ async def test_jobs_page_shows_each_job_and_the_summary(fold: FoldedJobs) -> Non
     rows = {row[:36]: text_of(row) for row in re.findall(r'<tr id="job-(.*?)</tr>', html, re.S)}
     assert rows.keys() == {waits, runs, failed}
     assert re.search(
-        r"NotStarted can't start refresh Report 00000000 1 \S+ waiting 0 s", rows[waits]
+        r"NotStarted can't start refresh Report 00000000 1 \S+ 0 s No executor has", rows[waits]
     )
-    assert re.search(r"InProgress 25 % refresh .* 0 s 5e1f0c7a", rows[runs])
-    assert re.search(r"Failed all attempts failed refresh .* 0\.0 s 5e1f0c7a", rows[failed])
+    assert re.search(r"InProgress refresh .* 0 s 5e1f0c7a 25 % a quarter", rows[runs])
+    assert re.search(
+        r"Failed all attempts failed refresh .* 0\.0 s 0\.0 s 5e1f0c7a HandlerError no",
+        rows[failed],
+    )
     assert '<progress max="1" value="0.25"' in html
     assert "NotStarted 1 InProgress 1 Oldest waiting 0 s Executors 1 Free slots 3 of 4" in (
         text_of(html)
@@ -213,7 +217,7 @@ async def test_jobs_page_with_filters_shows_them_and_only_matching_jobs(fold: Fo
     assert other not in html
     assert 'value="NotStarted" checked' in html
     assert 'name="since" value="2h"' in html
-    (older,) = re.findall(r'id="older" href="(.*?)"', html)
+    (older,) = re.findall(r'id="next-page" href="(.*?)"', html)
     rest = await get(app, older.replace("&amp;", "&"))
     assert rest.count('<tr id="job-') == 1
     assert "status=NotStarted&amp;job_type=nightly&amp;since=2h" in older
@@ -229,7 +233,9 @@ async def test_jobs_page_with_filters_shows_them_and_only_matching_jobs(fold: Fo
         ("?before=x.y", 400, "This page does not exist"),
         (f"?before={'9' * 30}.{uuid.UUID(int=1)}", 400, "This page does not exist"),
         ("/jobs/7", 400, "is not a job id"),
-        ("/find?id=<b>", 400, "&lt;b&gt;"),
+        ("?id=<b>", 400, "&lt;b&gt;"),
+        ("?order=newest", 400, "order must be oldest"),
+        ("/executors?sort=age", 400, "sort must be one of executor, pool"),
         (f"/jobs/{uuid.UUID(int=1)}", 404, "No such job is known"),
         ("/nowhere", 404, "This page does not exist."),
         ("/static/../app.py", 404, "This page does not exist."),
@@ -347,3 +353,137 @@ async def test_exhausted_job_that_was_retried_links_to_the_job_that_took_its_pla
         assert f'href="/monitor/jobs/{new}"' in html.partition("replaced by")[2]
     assert "fabric-jobs jobs retry" not in page
     assert f'href="/monitor/jobs/{old}"' in new_page.partition("Retry of")[2]
+
+
+async def test_jobs_page_with_an_invalid_filter_keeps_the_form_as_typed(fold: FoldedJobs) -> None:
+    """The page has the navigation and no list."""
+    job_id = fold.create()
+    _, app = make_monitor(fold)
+    async with browser_client(app) as client:
+        answer = await client.get("/monitor?status=Failed&job_type=nightly&item=7")
+
+    assert answer.status_code == 400
+    assert 'role="alert">item &#39;7&#39; is not a GUID.' in answer.text
+    assert 'value="Failed" checked' in answer.text
+    assert 'name="job_type" value="nightly"' in answer.text
+    assert 'name="item" value="7"' in answer.text
+    assert 'href="/monitor/executors"' in answer.text
+    assert job_id not in answer.text
+    assert "sse-connect" not in answer.text
+
+
+async def test_error_page_has_the_navigation_if_somebody_is_signed_in(fold: FoldedJobs) -> None:
+    """An error before the sign-in shows a link to the first page only."""
+    pages = []
+    for tokens in (False, True):
+        _, app = make_monitor(fold, tokens=tokens)
+        async with browser_client(app) as client:
+            pages.append((await client.get("/monitor/nowhere")).text)
+
+    assert 'href="/monitor/job-types"' in pages[0]
+    assert "No sign-in: you are operator" in pages[0]
+    assert 'href="/monitor/job-types"' not in pages[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "target"),
+    [
+        ("0000000A", "/monitor/jobs/0000000a-0000-0000-0000-000000000000"),
+        ("0000000b", "/monitor?id=0000000b"),
+        ("00000", "/monitor?id=00000"),
+        ("12", "/monitor?id=12"),
+        ("", "/monitor"),
+    ],
+    ids=["one job", "no job", "two jobs", "too short", "empty"],
+)
+async def test_find_with_the_beginning_of_an_id_shows_the_job_or_the_list(
+    fold: FoldedJobs, typed: str, target: str
+) -> None:
+    """The list shows the jobs of several, none of no job, and what is wrong with the text."""
+    ids = ["0000000a-0000-0000-0000-000000000000", "00000bbb-0000-0000-0000-000000000000"]
+    for job_id in ids:
+        fold.do(a_request(job_id=job_id))
+    _, app = make_monitor(fold)
+    async with browser_client(app) as client:
+        answer = await client.get("/monitor/find", params={"id": typed})
+        shown = (await client.get(answer.headers["location"])).text
+
+    assert answer.headers["location"] == target
+    found = re.findall(r'<tr id="job-(.*?)"', shown)
+    assert found == {"00000": ids[::-1], "": ids[::-1]}.get(typed, [])
+
+
+async def test_jobs_page_with_the_oldest_first_is_paged_in_that_order(fold: FoldedJobs) -> None:
+    """The header of the column leads to the other order, with the same filters."""
+    ids = [fold.create(job_type="nightly") for _ in range(51)]
+    _, app = make_monitor(fold)
+    html = await get(app, "/monitor?job_type=nightly&order=oldest")
+    (following,) = re.findall(r'id="next-page" href="(.*?)"', html)
+    rest = await get(app, following.replace("&amp;", "&"))
+
+    assert re.findall(r'<tr id="job-(.*?)"', html) == ids[:50]
+    assert re.findall(r'<tr id="job-(.*?)"', rest) == ids[50:]
+    assert 'aria-sort="ascending"><a href="/monitor?job_type=nightly">Created' in html
+    assert 'href="/monitor?job_type=nightly&amp;order=oldest">Created' in (
+        await get(app, "/monitor?job_type=nightly")
+    )
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [("", "cab"), ("free", "bca"), ("-free", "acb"), ("pool", "cab"), ("-executor", "cba")],
+)
+async def test_executors_page_is_sorted_by_the_column_of_its_url(
+    fold: FoldedJobs, sort: str, expected: str
+) -> None:
+    """`-` stands for the descending order."""
+    for name, pool, free in (("a", "blue", 9), ("b", "blue", 0), ("c", "a", 5)):
+        fold.add_executor(
+            ExecutorHeartbeat(executor_id=f"e-{name}", pool=pool, slots=9, free_slots=free)
+        )
+    _, app = make_monitor(fold)
+    html = await get(app, f"/monitor/executors?sort={sort}")
+
+    assert "".join(re.findall(r'<tr id="executor-e-(.)"', html)) == expected
+
+
+async def test_job_types_page_is_sorted_by_the_column_of_its_url(fold: FoldedJobs) -> None:
+    """The header says which column that is, and a second click reverses the order."""
+    for name, count in (("few", 1), ("many", 3)):
+        for _ in range(count):
+            fold.create(job_type=name)
+    _, app = make_monitor(fold)
+    html = await get(app, "/monitor/job-types?sort=-waiting")
+
+    assert re.findall(r'<tr id="type-\S+-(\w+)"', html) == ["many", "few"]
+    assert 'aria-sort="descending"><a href="/monitor/job-types?sort=waiting">' in html
+    assert 'sse-connect="/monitor/job-types/live?sort=-waiting"' in html
+
+
+async def test_completed_job_with_a_failed_attempt_shows_no_failure(fold: FoldedJobs) -> None:
+    """A job that runs again names its last failed attempt, folded."""
+    job_id = fold.create()
+    fold.start(job_id, max_attempts=2)
+    fold.fail(job_id, "The region is closed.")
+    _, app = make_monitor(fold)
+    waiting = await get(app, f"/monitor/jobs/{job_id}")
+    fold.retry_and_complete(job_id)
+    completed = await get(app, f"/monitor/jobs/{job_id}")
+
+    assert "Attempt 1 failed: HandlerError" in text_of(waiting)
+    assert 'class="failure"' not in waiting + completed
+    assert "Completed" in completed
+
+
+async def test_jobs_page_names_the_paused_types(fold: FoldedJobs) -> None:
+    """The summary of each page has their number."""
+    fold.create(job_type="nightly")
+    _, app = make_monitor(fold)
+    form = {"item_type": "Contoso.Sales.Report", "job_type": "nightly", "reason": "maintenance"}
+    async with browser_client(app) as client:
+        before = text_of((await client.get("/monitor")).text)
+        await client.post("/monitor/job-types/pause", data=form)
+        after = (await client.get("/monitor")).text
+
+    assert "Paused types" not in before
+    assert '<dt>Paused types</dt><dd><a href="/monitor/job-types" title="nightly">1</a>' in after

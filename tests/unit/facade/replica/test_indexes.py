@@ -21,6 +21,8 @@ LIST_INDEXES = {
     "jobs_by_item_type",
     "jobs_by_workspace",
     "jobs_by_item",
+    "jobs_by_tenant",
+    "jobs_by_executor",
 }
 
 

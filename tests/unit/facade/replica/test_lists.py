@@ -47,6 +47,8 @@ def store() -> Store:
             item_type=f"t{number // 4}",
             job_type=f"j{number // 4}",
             exhausted=number == 3,
+            tenant_id=f"c{number // 6}",
+            executor_id=f"e{number % 3}",
         )
         for number, status in enumerate(statuses)
     ]
@@ -67,6 +69,12 @@ def store() -> Store:
         (Filter(workspace_id="w1"), [7, 5, 3, 1]),
         (Filter(item_id="i3"), [7, 3]),
         (Filter(exhausted=True), [3]),
+        (Filter(tenant_id="c1"), [7, 6]),
+        (Filter(executor_id="e1"), [7, 4, 1]),
+        (Filter(executor_id="e1", tenant_id="c0", statuses=(Status.CANCELLED,)), [4]),
+        (Filter(job_id_prefix="0000"), [7, 6, 5, 4, 3, 2, 1, 0]),
+        (Filter(job_id_prefix=str(uuid.UUID(int=5))), [5]),
+        (Filter(job_id_prefix="0001"), []),
         (Filter(start_create_time=EPOCH + timedelta(seconds=6)), [7, 6]),
         (Filter(end_create_time=EPOCH + timedelta(seconds=2)), [1, 0]),
         (Filter(workspace_id="w1", statuses=(Status.FAILED,), job_type="j1"), [5]),
@@ -103,6 +111,16 @@ def test_list_finds_a_job_that_has_just_become_exhausted(store: Store) -> None:
     assert numbers(store.list(Filter(exhausted=True), 10).result()) == [3, 1]
 
 
+def test_list_with_oldest_first_is_the_list_in_reverse(store: Store) -> None:
+    """A page continues after the last job of the page before, too."""
+    which = Filter(workspace_id="w1")
+    first = store.list(which, 2, oldest_first=True).result()
+    last = first[-1].job
+    rest = store.list(which, 9, (created_us(last), last.job_id), oldest_first=True).result()
+
+    assert (numbers(first), numbers(rest)) == ([1, 3], [5, 7])
+
+
 @pytest.mark.parametrize(
     ("which", "index"),
     [
@@ -114,6 +132,8 @@ def test_list_finds_a_job_that_has_just_become_exhausted(store: Store) -> None:
         (Filter(item_type="t"), "jobs_by_item_type"),
         (Filter(workspace_id="w"), "jobs_by_workspace"),
         (Filter(item_id="i"), "jobs_by_item"),
+        (Filter(tenant_id="c"), "jobs_by_tenant"),
+        (Filter(executor_id="e"), "jobs_by_executor"),
         (Filter(exhausted=True), "jobs_exhausted"),
         (Filter(item_id="i", workspace_id="w", exhausted=True, job_type="j"), "jobs_by_item"),
         (Filter(workspace_id="w", statuses=(Status.FAILED,)), "jobs_by_workspace"),
