@@ -66,9 +66,11 @@ def topic_spec(topic: str, *, partitions: int = 4, create: bool = True) -> Topic
 
 
 @asynccontextmanager
-async def open_log(cluster: Cluster, topic: str, reader: Reader) -> AsyncIterator[Log]:
+async def open_log(
+    cluster: Cluster, topic: str, reader: Reader, *, partitions: int = 4
+) -> AsyncIterator[Log]:
     """A log that was read to its end and keeps running to the end of the block."""
-    log = Log(kafka_settings(cluster, topic), topic_spec(topic))
+    log = Log(kafka_settings(cluster, topic), topic_spec(topic, partitions=partitions))
     await log.connect()
     task = asyncio.create_task(log.run(reader))
     try:

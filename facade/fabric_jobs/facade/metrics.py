@@ -39,7 +39,7 @@ UNAVAILABLE = REGISTRY.counter(
 )
 APPEND_SECONDS = REGISTRY.histogram(
     "fabric_jobs_append_seconds",
-    "Time from handing an event to Kafka until this facade has read it back.",
+    "Time from handing an event to Kafka until this facade has applied it.",
     bounds=_ANSWER_BOUNDS_S,
 )
 EVENTS = REGISTRY.counter(
@@ -122,7 +122,7 @@ for _reason in RequeueReason:
 def record_append(
     command: Command, before: Job | None, event: KnownEvent, verdict: Verdict, seconds: float
 ) -> None:
-    """Counts an event that this facade appended and read back `seconds` later.
+    """Counts an event that this facade appended and applied `seconds` later.
 
     `before` is the job that the event was decided on; None for a job's first event.
     """

@@ -140,7 +140,7 @@ def test_record_append_further_attempt_is_counted_by_its_reason(
     assert read(metrics.LEASES_LOST) == leases
 
 
-def gauges(*records: events.Event | None) -> Gauges:
+def gauges(*records: events.Event | None, lost_records: int = 0) -> Gauges:
     """The gauges of a replica that read these records; None stands for a malformed one."""
     store = Store(None)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
@@ -150,7 +150,11 @@ def gauges(*records: events.Event | None) -> Gauges:
     executors = [SimpleNamespace(heartbeat=SimpleNamespace(free_slots=free)) for free in (3, 4)]
     roster = SimpleNamespace(executors=lambda: executors, clock_is_right=True)
     log = SimpleNamespace(
-        lag_s=2.5, refused_records=1, fault="", is_confirmed_within=lambda seconds: seconds >= 2.5
+        lag_s=2.5,
+        refused_records=1,
+        lost_records=lost_records,
+        fault="",
+        is_confirmed_within=lambda seconds: seconds >= 2.5,
     )
     return Gauges(
         cast("Log", log),
@@ -187,6 +191,13 @@ async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
     assert (read(metrics.EXECUTORS), read(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
     assert read(metrics.READY) == {(): 1}
     assert read(metrics.CERTIFICATES_UNUSABLE) == {("grpc",): 1, ("kafka",): 0}
+
+
+async def test_gauges_acknowledged_record_that_was_lost_is_forked() -> None:
+    """The alert on forks names both: events that can't follow, and records that were lost."""
+    await gauges(lost_records=1).tick()
+
+    assert read(metrics.RECORDS)["forked",] == 1
 
 
 async def test_gauges_replica_without_jobs_shows_zeros() -> None:

@@ -1,1 +1,1 @@
-"""Commands on jobs: decide, append to the log, read back from the replica; and reads of jobs."""
+"""Commands on jobs: decide, append to the log, wait for the replica; and reads of jobs."""

@@ -15,7 +15,7 @@ from fabric_jobs.runtime.telemetry import tracing
 
 
 class Append:
-    """One append. It ends when this replica has read the event back, or when Kafka refused it."""
+    """One append. It ends when this replica has applied the event, or when Kafka refused it."""
 
     def __init__(self, command: Command, before: Job | None, event: KnownEvent) -> None:
         """`before` is the job that the event was decided on; None for a job's first event."""
@@ -28,7 +28,7 @@ class Append:
         self._failed = False
 
     def resolve(self, outcome: Outcome) -> None:
-        """Takes the fold's verdict on the event, which this replica has just read back."""
+        """Takes the fold's verdict on the event, which this replica has just read."""
         self._outcome = outcome
         self._wake()
         seconds = time.monotonic() - self._begun
@@ -65,7 +65,7 @@ class Append:
 
 
 def append_span(event: KnownEvent, topic: str, partition: int) -> AbstractContextManager[Span]:
-    """The span of an append, from its hand-over to Kafka until this replica reads it back.
+    """The span of an append, from its hand-over to Kafka until this replica applies it.
 
     Its parent is the current span, which is a request's or an entry's. A timer has no span: then
     the parent is the job's own.

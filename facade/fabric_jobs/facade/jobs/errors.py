@@ -23,7 +23,7 @@ class UnavailableReason(StrEnum):
 
     #: Kafka did not answer in time: the log's end was not read, or an event was not appended.
     LOG_UNREACHABLE = "LOG_UNREACHABLE"
-    #: An event of the job was handed to Kafka and was not read back: it may still take effect.
+    #: An event of the job was handed to Kafka and was not applied here: it may still take effect.
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     #: As many commands are in progress as this replica accepts, in all or for the job.
     OVERLOADED = "OVERLOADED"

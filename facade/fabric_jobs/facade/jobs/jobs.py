@@ -1,7 +1,7 @@
 """Executes commands on jobs and reads jobs, over the log and the replica.
 
 A command is decided on the state that this replica has applied. Its event is appended, and the
-answer is what the fold made of that event once this replica has read it back.
+answer is what the fold made of that event once this replica has applied it.
 A read of a job that is not final first reads the log to its end, so that no answer is older than
 one that any replica gave before.
 """
@@ -73,7 +73,7 @@ class Jobs:
         self._turns = Turns()
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
-        """Decides, appends and reads back; returns the job with the command's effect.
+        """Decides, appends and waits; returns the job with the command's effect.
 
         `read_to` is the position in the job's partition that the command is based on.
         Raises `RefusedError` and `UnavailableError`.
@@ -259,7 +259,7 @@ def _timeout(turn: Turn) -> UnavailableError:
     if turn.unresolved:
         return UnavailableError(
             UnavailableReason.OUTCOME_UNKNOWN,
-            "An event of the job was not read back in time, and may still take effect. "
+            "An event of the job was not applied here in time, and may still take effect. "
             "Send the command again: repeating is safe.",
         )
     return UnavailableError(

@@ -19,7 +19,7 @@ from fabric_jobs.facade.log.preflight import (
     describe_replication,
     read_broker_time,
 )
-from fabric_jobs.facade.log.tail import Checkpoint, Reader, Record
+from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record
 from fabric_jobs.facade.log.topic import TopicSpec
 
 __all__ = [

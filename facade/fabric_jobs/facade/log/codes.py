@@ -39,14 +39,20 @@ class CodeVerdict(StrEnum):
 
 
 class _Record(Protocol):
-    """The parts of aiokafka's `ConsumerRecord` that a code covers."""
+    """The parts of a record that a code covers: of aiokafka's `ConsumerRecord`, for example."""
 
-    topic: str
-    partition: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class RecordCodes:

@@ -19,11 +19,13 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from fabric_jobs.facade.log.acknowledged import AppendedRecord
 from fabric_jobs.facade.log.clients import open_admin_client, start_client
 from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.facade.log.producer import Appender
-from fabric_jobs.facade.log.tail import GAP_S, Reader, Tail
+from fabric_jobs.facade.log.reader import Reader
+from fabric_jobs.facade.log.tail import GAP_S, Tail
 from fabric_jobs.facade.log.topic import TopicSpec, prepare_topic
 from fabric_jobs.runtime.kafka.clients import STOP_TIMEOUT_S, stop_within
 from fabric_jobs.runtime.settings import KafkaSettings
@@ -56,7 +58,9 @@ class Log:
         self._settings = settings
         self._spec = spec
         self._codes = codes
-        self._appender = Appender(settings, spec.name, spec.max_record_bytes, codes)
+        self._appender = Appender(
+            settings, spec.name, spec.max_record_bytes, codes, self._apply_acknowledged
+        )
         self._tail: Tail | None = None
         self._look_requested = asyncio.Event()
         #: A future for each caller that waits for the next look at the log's end.
@@ -196,6 +200,15 @@ class Log:
     def refuses_all_records(self) -> bool:
         """Whether records were refused because of their codes, and none had a right one."""
         return bool(self.refused_records) and not self.code_counts[CodeVerdict.RIGHT]
+
+    @property
+    def lost_records(self) -> int:
+        """The number of records that Kafka has acknowledged and lost, as far as this log saw it."""
+        return self._tail.lost_records if self._tail else 0
+
+    def _apply_acknowledged(self, record: AppendedRecord) -> None:
+        if self._tail:
+            self._tail.acknowledge(record)
 
     @property
     def _running_tail(self) -> Tail:

@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial as bind
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.structs import RecordMetadata
 
+from fabric_jobs.facade.log.acknowledged import AppendedRecord
 from fabric_jobs.facade.log.clients import start_client
 from fabric_jobs.facade.log.codes import RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
@@ -21,6 +25,8 @@ log = logging.getLogger("fabric_jobs.log")
 
 #: Bytes that the client adds to a record in a request, at most.
 MAX_OVERHEAD_BYTES = 4096
+#: The type of a record's time that the broker has set.
+_LOG_APPEND_TIME = 1
 
 
 class Appender:
@@ -35,17 +41,20 @@ class Appender:
         topic: str,
         max_record_bytes: int,
         codes: RecordCodes | None = None,
+        on_acknowledged: Callable[[AppendedRecord], None] = lambda record: None,
     ) -> None:
+        """`on_acknowledged` is called with each record that Kafka acknowledges with its time."""
         self._settings = settings
         self._topic = topic
         self._codes = codes
+        self._on_acknowledged = on_acknowledged
         self._max_record_bytes = max_record_bytes
         self._producer: asyncio.Future[AIOKafkaProducer] = (
             asyncio.get_running_loop().create_future()
         )
         self._failed = asyncio.Event()
         self._denied = False
-        self._outstanding: set[asyncio.Future[object]] = set()
+        self._outstanding: set[asyncio.Future[RecordMetadata]] = set()
 
     async def run(self) -> None:
         """Keeps a producer running until it is cancelled.
@@ -69,7 +78,7 @@ class Appender:
 
     async def append(
         self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
-    ) -> asyncio.Future[object]:
+    ) -> asyncio.Future[RecordMetadata]:
         """Waits for a producer, gives it the record, and returns the acknowledgement's future.
 
         The future ends with aiokafka's `RecordMetadata` (offset and broker's time) or its error, or
@@ -83,7 +92,7 @@ class Appender:
         if self._codes:
             headers = headers + self._codes.write(self._topic, partition, key, value)
         try:
-            acknowledged: asyncio.Future[object] = await producer.send(
+            acknowledged: asyncio.Future[RecordMetadata] = await producer.send(
                 self._topic, key=key, value=value, partition=partition, headers=headers
             )
         except KafkaError as error:
@@ -92,7 +101,7 @@ class Appender:
                 f"The producer did not take the record: {error!r}."
             ) from error
         self._outstanding.add(acknowledged)
-        acknowledged.add_done_callback(self._on_acknowledged)
+        acknowledged.add_done_callback(bind(self._acknowledge, key, value, headers))
         return acknowledged
 
     async def _start_producer(self) -> AIOKafkaProducer:
@@ -106,12 +115,35 @@ class Appender:
                 linger_ms=0,  # records that wait for the request in flight go out together anyway
             )
 
-    def _on_acknowledged(self, acknowledged: asyncio.Future[object]) -> None:
+    def _acknowledge(
+        self,
+        key: bytes,
+        value: bytes,
+        headers: list[tuple[str, bytes]],
+        acknowledged: asyncio.Future[RecordMetadata],
+    ) -> None:
         self._outstanding.discard(acknowledged)
-        # aiokafka's sender can't recover from an out-of-order sequence: any failure replaces it.
-        if not acknowledged.cancelled() and (error := acknowledged.exception()):
+        if acknowledged.cancelled():
+            return
+        if error := acknowledged.exception():
+            # aiokafka's sender can't recover from an out-of-order sequence: any failure replaces
+            # it.
             log.warning("an append failed, so the producer is replaced: %r", error)
             self._fail(error)
+            return
+        metadata = acknowledged.result()
+        if metadata.timestamp is not None and metadata.timestamp_type == _LOG_APPEND_TIME:
+            self._on_acknowledged(
+                AppendedRecord(
+                    self._topic,
+                    metadata.partition,
+                    metadata.offset,
+                    metadata.timestamp,
+                    key,
+                    value,
+                    headers,
+                )
+            )
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, TopicAuthorizationFailedError):

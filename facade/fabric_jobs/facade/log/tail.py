@@ -4,19 +4,19 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
-from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
-from msgspec import Struct
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from fabric_jobs.facade.log.acknowledged import AppendedRecord, Unfetched, UnfetchedRecord
 from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
+from fabric_jobs.facade.log.inspection import Inspection
+from fabric_jobs.facade.log.reader import Reader, Record
+from fabric_jobs.facade.log.verification import is_same_log
 from fabric_jobs.runtime.kafka.clients import (
     STOP_TIMEOUT_S,
     KafkaRefusedError,
@@ -25,7 +25,7 @@ from fabric_jobs.runtime.kafka.clients import (
     map_authorization_errors,
     stop_within,
 )
-from fabric_jobs.runtime.settings import KafkaSettings, variable
+from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
 
@@ -36,45 +36,6 @@ POLL_MS = 200
 GAP_S = 5.0
 #: Records that are given to the reader at a time: few enough to keep the event loop responsive.
 MAX_BATCH_RECORDS = 500
-
-
-class Record(Struct, frozen=True):
-    """One record of the topic."""
-
-    partition: int
-    offset: int
-    #: The broker's time of the record, in milliseconds since 1970.
-    time_ms: int
-    value: bytes | None
-    #: False if the record's codes are missing or wrong: a reader takes nothing from its value.
-    is_accepted: bool = True
-
-    @property
-    def checksum(self) -> int:
-        """The CRC-32 of the value: shows whether the record at an offset is still the same one."""
-        return _checksum(self.value)
-
-
-class Checkpoint(NamedTuple):
-    """How far a reader has read a partition, and the last record that it read there."""
-
-    #: The next offset to read.
-    position: int
-    last_offset: int
-    last_checksum: int
-
-
-class Reader(Protocol):
-    """The receiver of the records. The tail calls its methods one at a time on the event loop."""
-
-    def checkpoints(self) -> dict[int, Checkpoint]:
-        """The reader's checkpoint in each partition, without those that it never read."""
-
-    def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
-        """Takes the next records, and the next offset to read in each partition."""
-
-    def reset(self) -> None:
-        """Forgets everything, because the log will be read from its beginning."""
 
 
 class Tail:
@@ -93,19 +54,29 @@ class Tail:
         self._assignment = [TopicPartition(topic, number) for number in range(partitions)]
         self._broker = settings.broker
         self._reader = reader
-        self._codes = codes
-        #: The number of records read so far, by what their codes showed.
-        self.code_counts: Counter[CodeVerdict] = Counter()
+        self._inspection = Inspection(topic, codes)
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._reading: asyncio.Task[None] | None = None
         self._positions_at = float("-inf")
         self._polled_at = float("-inf")
         self._must_verify = False
         self._must_begin_again = False
+        #: Whether the consumer continues at the reader's positions, so that records may be applied.
+        self._is_reading = False
+        #: The records that Kafka has acknowledged since the last look at them.
+        self._acknowledged: list[AppendedRecord] = []
+        self._unfetched = Unfetched()
+        #: The number of acknowledged records in whose place the topic had another one.
+        self.lost_records = 0
         #: Rises each time the log is read from its beginning again.
         self.generation = 0
         #: The next offset to read, by partition.
         self.positions = dict.fromkeys(range(partitions), 0)
+
+    @property
+    def code_counts(self) -> Counter[CodeVerdict]:
+        """The number of records read so far, by what their codes showed; empty without a ring."""
+        return self._inspection.counts
 
     async def run(self) -> None:
         """Reads until it is cancelled, and begins again after errors of Kafka's.
@@ -137,6 +108,35 @@ class Tail:
         """Makes the tail read the log from its beginning, with a reader that was reset."""
         self._must_begin_again = True
         self.restart()
+
+    def acknowledge(self, record: AppendedRecord) -> None:
+        """Takes a record of this process that Kafka has acknowledged.
+
+        It is applied at once if it is the next record of its partition. Otherwise the records
+        before it are not read yet, and all of them come with the fetch. So do the records of a
+        broker without a time of its own, which acknowledges another time than it fetches.
+        """
+        if not self._broker.record_time:
+            return
+        if not self._acknowledged:
+            # One answer of Kafka's acknowledges records of several appends: they are applied
+            # together.
+            asyncio.get_running_loop().call_soon(self._apply_acknowledged)
+        self._acknowledged.append(record)
+
+    def _apply_acknowledged(self) -> None:
+        acknowledged, self._acknowledged = self._acknowledged, []
+        if not self._is_reading or self._must_verify or time.monotonic() - self._polled_at > GAP_S:
+            return
+        records = list[Record]()
+        positions = dict(self.positions)
+        for record in acknowledged:
+            if positions[record.partition] == record.offset and not self._unfetched.is_full:
+                positions[record.partition] = record.offset + 1
+                self._unfetched.add(record)
+                records.append(self._inspection.inspect(record))
+        if records:
+            self._apply(records, positions)
 
     async def wait_for(self, positions: dict[int, int]) -> None:
         """Returns once the reader has read everything before these positions (offsets)."""
@@ -176,12 +176,14 @@ class Tail:
             consumer.assign(self._assignment)
             with map_authorization_errors(self._settings, "Read", self._topic):
                 await self._resume(consumer)
+                self._is_reading = True
                 while True:
                     await self._poll(consumer)
         except OffsetOutOfRangeError as error:
             self._handle_out_of_range(error)
             raise
         finally:
+            self._is_reading = False
             await stop_within(STOP_TIMEOUT_S, consumer.stop())
 
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
@@ -190,13 +192,16 @@ class Tail:
         if self._must_begin_again:
             self._begin_again()
             checkpoints = {}
-        elif not await self._is_same_log(consumer, checkpoints):
+        elif not await is_same_log(consumer, self._assignment, checkpoints):
             if not self._broker.keeps_log:
                 raise LogDataLossError(_DATA_LOSS)
             log.warning(
                 "the topic %s is not the one that was read before: all of it is read again",
                 self._topic,
             )
+            for partition in self._assignment:
+                if lost := self._unfetched.first(partition.partition):
+                    self._report_lost(partition.partition, lost)
             self._begin_again()
             checkpoints = {}
         self._must_verify = False
@@ -205,32 +210,11 @@ class Tail:
         for partition in self._assignment:
             checkpoint = checkpoints.get(partition.partition)
             position = checkpoint.position if checkpoint else first[partition]
-            consumer.seek(partition, position)
             self.positions[partition.partition] = position
+            # The records that no fetch has brought yet are fetched, and compared.
+            unfetched = self._unfetched.first(partition.partition)
+            consumer.seek(partition, unfetched.offset if unfetched else position)
         self._wake()
-
-    async def _is_same_log(
-        self, consumer: AIOKafkaConsumer, checkpoints: dict[int, Checkpoint]
-    ) -> bool:
-        """Whether the topic still has, in each partition, the record that the reader read last."""
-        read = [tp for tp in self._assignment if tp.partition in checkpoints]
-        if len(read) < len(checkpoints):
-            return False
-        first = await consumer.beginning_offsets(read)
-        end = await consumer.end_offsets(read)
-        for partition in read:
-            checkpoint = checkpoints[partition.partition]
-            has_record = first[partition] <= checkpoint.last_offset
-            if not (has_record and checkpoint.position <= end[partition]):
-                return False
-            consumer.seek(partition, checkpoint.last_offset)
-        for partition in read:
-            checkpoint = checkpoints[partition.partition]
-            last = await consumer.getone(partition)
-            found = (last.offset, _checksum(last.value))
-            if found != (checkpoint.last_offset, checkpoint.last_checksum):
-                return False
-        return True
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         """Gives the next records to the reader, and wakes those who wait for their positions."""
@@ -248,39 +232,51 @@ class Tail:
             self._positions_at = now
             positions = {tp.partition: await consumer.position(tp) for tp in self._assignment}
         records = [
-            Record(
-                record.partition,
-                record.offset,
-                record.timestamp,
-                record.value,
-                self._is_accepted(record),
-            )
+            self._inspection.inspect(record)
             for batch in fetched.values()
             for record in batch
+            if not self._was_applied(record)
         ]
-        if refused := [record for record in records if not record.is_accepted]:
-            log.error(
-                "%d records of %s were skipped, because they have no right code of %s: the first "
-                "is at partition %d offset %d",
-                len(refused),
-                self._topic,
-                variable("record_keys"),
-                refused[0].partition,
-                refused[0].offset,
-            )
-        positions = self.positions | positions
+        # A partition's position is ahead of the consumer's by the records that were applied when
+        # Kafka acknowledged them.
+        positions = self.positions | {
+            number: position
+            for number, position in positions.items()
+            if position > self.positions[number]
+        }
         if records or positions != self.positions:
-            self._reader.apply(records, positions)
-            self.positions = positions
-            self._wake()
+            self._apply(records, positions)
 
-    def _is_accepted(self, record: ConsumerRecord) -> bool:
-        """Verifies the record's codes, if this log has codes, and counts what they show."""
-        if self._codes is None:
-            return True
-        verdict = self._codes.verify(record)
-        self.code_counts[verdict] += 1
-        return self._codes.accepts(verdict)
+    def _was_applied(self, record: ConsumerRecord) -> bool:
+        """Whether the fetched record was applied when Kafka acknowledged it.
+
+        If another record was applied in its place, the tail begins again.
+        """
+        if record.offset >= self.positions[record.partition]:
+            return False
+        if lost := self._unfetched.take_lost(record.partition, record.offset, record.value):
+            self._report_lost(record.partition, lost)
+            self._begin_again()
+            raise _RestartedError
+        return True
+
+    def _report_lost(self, partition: int, lost: UnfetchedRecord) -> None:
+        self.lost_records += 1
+        log.error(
+            "the log is forked: the record of %s at partition %d offset %d, with the key %s, was "
+            "acknowledged, and the brokers have lost it: all of the topic is read again",
+            self._topic,
+            partition,
+            lost.offset,
+            lost.key.decode("utf-8", "replace"),
+        )
+
+    def _apply(self, records: list[Record], positions: dict[int, int]) -> None:
+        """Gives the records to the reader, and wakes those who wait for their positions."""
+        self._inspection.log_refused(records)
+        self._reader.apply(records, positions)
+        self.positions = positions
+        self._wake()
 
     def _handle_out_of_range(self, error: OffsetOutOfRangeError) -> None:
         if not self._broker.keeps_log:
@@ -290,6 +286,7 @@ class Tail:
 
     def _begin_again(self) -> None:
         self._reader.reset()
+        self._unfetched.clear()
         self._must_begin_again = False
         self.generation += 1
         self.positions = dict.fromkeys(self.positions, 0)
@@ -310,10 +307,6 @@ class Tail:
 
 class _RestartedError(Exception):
     """`restart` ended the reading."""
-
-
-def _checksum(value: bytes | None) -> int:
-    return crc32(value or b"")
 
 
 _DATA_LOSS = (

@@ -55,8 +55,10 @@ class Gauges:
         age_s = (now - since).total_seconds() if since else 0.0
         metrics.OLDEST_NOT_STARTED_SECONDS.set(max(0.0, age_s))
         self._set_queued(backlog.queued)
+        # A record that Kafka acknowledged and lost is a fork, too.
+        counts = self._replica.counts + Counter(forked=self._log.lost_records)
         for verdict in _VERDICTS:
-            metrics.RECORDS.set(self._replica.counts[verdict], verdict)
+            metrics.RECORDS.set(counts[verdict], verdict)
         for topic, log in (("events", self._log), ("heartbeats", self._beats)):
             metrics.REFUSED_RECORDS.set(log.refused_records, topic)
         metrics.FOLD_LAG_SECONDS.set(self._log.lag_s)

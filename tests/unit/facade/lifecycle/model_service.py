@@ -69,6 +69,7 @@ class Fate(Enum):
     """The outcome of an append."""
 
     READ = "the replica reads it back at once"
+    ACKNOWLEDGED = "the replica applies it at once if it is at its offset, and else reads it later"
     AWAITED = "the replica waits, and reads it back later"
     TWICE = "the log has it twice"
     UNHEARD = "it is appended, but the replica does not wait for it"
@@ -175,6 +176,11 @@ class Service(RuleBasedStateMachine):
         replica.waits[command.job_id] = (event.id, command)
         if fate is Fate.TWICE:
             self.append(value)
+        elif fate is Fate.ACKNOWLEDGED:
+            at_its_offset = replica.position == len(self.log) - 1
+            self.seen[f"acknowledged, at its offset: {at_its_offset}"] += 1
+            if at_its_offset:
+                self.read_to(replica, len(self.log))
         elif fate is not Fate.AWAITED:
             self.read_to(replica, len(self.log))
 

@@ -1,9 +1,11 @@
 """A breadth-first search of all interleavings of two executors, two replicas and two attempts.
 
 A replica decides on the records that it has read so far, appends, and waits until it reads its own
-record. The states contain numbers in place of jobs, events and commands, so that equal states
-compare equal, and `decide` and `fold` are called once for each pair. Options add an append that
-times out, whose record arrives at any later time or never, or leave commands out.
+record. An acknowledgement applies the record only in a replica that has read everything before it,
+so it is the same step as reading it. The states contain numbers in place of jobs, events and
+commands, so that equal states compare equal, and `decide` and `fold` are called once for each pair.
+Options add an append that times out, whose record arrives at any later time or never, or leave
+commands out.
 """
 
 from collections.abc import Iterator

@@ -331,6 +331,7 @@ def test_random_runs_keep_replicas_equal_and_grant_each_attempt_once() -> None:
     often = ["arrived late", "restarted", "exhausted", "undecidable", "new type"]
     often += ["ended before it was reported"]
     often += ["checkpointed", "resumed"]
+    often += [f"acknowledged, at its offset: {at}" for at in (True, False)]
     often += [f"granted: attempt {attempt}" for attempt in (1, 2, 3)]
     often += [f"ended: {status}" for status in ("Completed", "Failed", "Cancelled")]
     often += [f"refused: {reason.name}" for reason in Reason]

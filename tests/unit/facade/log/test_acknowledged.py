@@ -1,0 +1,254 @@
+"""An exhaustive search of how two tails apply one partition, by acknowledgement and by fetch.
+
+The tails are the product's own; the broker is a list. In any order, a tail's process appends a
+record, hears of its acknowledgement, fetches one record, or restarts; once, the broker may lose the
+last record, as an unclean leader election does, whether its writer heard of the acknowledgement or
+not. A state is reached again by repeating its steps, so that no tail has to be copied.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from fabric_jobs.facade.log import tail as tail_module
+from fabric_jobs.facade.log.acknowledged import AppendedRecord, Unfetched
+from fabric_jobs.facade.log.tail import Tail
+from fabric_jobs.runtime.settings import KafkaSettings
+from tests.support.log_kit import RecordingReader
+
+TOPIC = TopicPartition("t", 0)
+MAX_APPENDS = 4
+#: A step, and the number of the process that makes it; the broker's own step has no process.
+Step = tuple[str, int]
+LOSE: Step = ("lose", -1)
+
+
+class Broker:
+    """A partition of one replica: the records, each with the broker's time."""
+
+    def __init__(self) -> None:
+        self.records: list[AppendedRecord] = []
+        self.appends = 0
+        self.lost: AppendedRecord | None = None
+
+    def append(self) -> AppendedRecord:
+        """Appends a record that has no equal."""
+        self.appends += 1
+        offset, value = len(self.records), b"%d" % self.appends
+        record = AppendedRecord("t", 0, offset, 1000 + self.appends, b"key", value, ())
+        self.records.append(record)
+        return record
+
+
+class Consumer:
+    """aiokafka's consumer of this partition; each poll brings one record."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.at = 0
+
+    async def getmany(self, **_: int) -> dict[TopicPartition, list[ConsumerRecord]]:
+        if self.at >= len(self.broker.records):
+            return {}
+        return {TOPIC: [await self.getone(TOPIC)]}
+
+    async def getone(self, _: TopicPartition) -> ConsumerRecord:
+        found = self.broker.records[self.at]
+        self.at += 1
+        value = found.value
+        return ConsumerRecord(
+            "t", 0, found.offset, found.timestamp, 1, found.key, value, None, 3, len(value), ()
+        )
+
+    async def position(self, _: TopicPartition) -> int:
+        return self.at
+
+    async def beginning_offsets(self, read: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(read, 0)
+
+    async def end_offsets(self, read: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(read, len(self.broker.records))
+
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.at = offset
+
+
+class Process:
+    """A tail with its reader, its consumer, and the acknowledgements that it has not heard of."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.reader = RecordingReader()
+        self.tail = Tail(KafkaSettings(), "t", 1, self.reader)
+        self.consumer = Consumer(broker)
+        self.unheard = deque[AppendedRecord]()
+        self.was_ahead = False
+
+    async def start(self) -> None:
+        """Reads on from the reader's checkpoints, as a restarted tail does."""
+        await self.tail._resume(self.consumer)
+        self.tail._is_reading = True
+
+    async def hear(self) -> None:
+        """Hears of the oldest acknowledgement."""
+        self.tail.acknowledge(self.unheard.popleft())
+        await asyncio.sleep(0)
+        self.was_ahead |= self.consumer.at < self.tail.positions[0]
+
+    async def fetch(self) -> None:
+        """Fetches one record; a tail that must be restarted is."""
+        try:
+            await self.tail._poll(self.consumer)
+        except tail_module._RestartedError:
+            await self.start()
+
+
+class State(NamedTuple):
+    """What tells two moments of the search apart."""
+
+    log: tuple[AppendedRecord, ...]
+    processes: tuple[object, ...]
+    lost: bool
+
+
+class World:
+    """A broker and two processes."""
+
+    def __init__(self) -> None:
+        self.broker = Broker()
+        self.processes = (Process(self.broker), Process(self.broker))
+
+    async def take(self, step: Step) -> None:
+        """Makes one step."""
+        name, number = step
+        if step == LOSE:
+            self.broker.lost = self.broker.records.pop()
+        elif name == "append":
+            self.processes[number].unheard.append(self.broker.append())
+        elif name == "hear":
+            await self.processes[number].hear()
+        elif name == "restart":
+            await self.processes[number].start()
+        else:
+            await self.processes[number].fetch()
+
+    def steps(self, *, may_lose: bool) -> Iterator[Step]:
+        """The steps that can follow."""
+        for number, process in enumerate(self.processes):
+            if self.broker.appends < MAX_APPENDS:
+                yield "append", number
+            if process.unheard:
+                yield "hear", number
+            if process.consumer.at < len(self.broker.records):
+                yield "fetch", number
+            if process.consumer.at < process.tail.positions[0]:
+                yield "restart", number
+        if may_lose and self.broker.lost is None and self._can_lose():
+            yield LOSE
+
+    def _can_lose(self) -> bool:
+        """Whether no consumer has fetched the last record: what is fetched is lost unseen."""
+        end = len(self.broker.records)
+        return end > 0 and all(process.consumer.at < end for process in self.processes)
+
+    def state(self) -> State:
+        """The present state."""
+        seen = tuple(
+            (
+                tuple(process.unheard),
+                process.consumer.at,
+                tuple(process.reader.records),
+                process.reader.resets,
+                process.tail.lost_records,
+            )
+            for process in self.processes
+        )
+        return State(tuple(self.broker.records), seen, self.broker.lost is not None)
+
+    def check(self) -> None:
+        """Asserts that each reader has each record once, in order, and none that is not there."""
+        for process in self.processes:
+            read = [(record.offset, record.value) for record in process.reader.records]
+            assert [offset for offset, _ in read] == [*range(len(read))]
+            assert process.tail.positions[0] == len(read)
+            log = [(record.offset, record.value) for record in self.broker.records]
+            lost = self.broker.lost
+            if lost and (lost.offset, lost.value) in read:
+                # Applied by acknowledgement; what lies at its offset now was not fetched yet.
+                assert process.consumer.at <= lost.offset
+                log[lost.offset : lost.offset + 1] = [(lost.offset, lost.value)]
+                assert process.tail.lost_records == 0
+            assert read == log[: len(read)]
+
+
+async def replay(steps: tuple[Step, ...]) -> World:
+    """The world after these steps."""
+    world = World()
+    for process in world.processes:
+        await process.start()
+    for step in steps:
+        await world.take(step)
+    return world
+
+
+@pytest.mark.parametrize("may_lose", [False, True], ids=["a healthy log", "a lost record"])
+async def test_every_interleaving_applies_each_record_once_and_notices_a_lost_one(
+    may_lose: bool,
+) -> None:
+    """Both ways of applying give the same records; a record in a lost one's place is noticed."""
+    seen, frontier = set[State](), [tuple[Step, ...]()]
+    noticed = ahead = ends = 0
+    while frontier:
+        reached: list[tuple[Step, ...]] = []
+        for steps in frontier:
+            world = await replay(steps)
+            state = world.state()
+            if state in seen:
+                continue
+            seen.add(state)
+            world.check()
+            following = [*world.steps(may_lose=may_lose)]
+            reached += [(*steps, step) for step in following]
+            noticed += any(process.tail.lost_records for process in world.processes)
+            ahead += any(process.was_ahead for process in world.processes)
+            if not following:
+                ends += 1
+                full = [record.value for record in world.broker.records]
+                for process in world.processes:
+                    assert process.reader.values == full or len(full) <= world_end(world)
+        frontier = reached
+    print(f"{len(seen)} states, {ahead} with a record ahead, {noticed} with a noticed loss")
+
+    assert ahead > 100
+    assert ends
+    assert bool(noticed) == may_lose
+
+
+def world_end(world: World) -> int:
+    """The offset up to which a lost record, if there is one, has nothing in its place."""
+    return world.broker.lost.offset if world.broker.lost else -1
+
+
+def test_unfetched_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch that has stopped is noticed, because acknowledgements then apply no more."""
+    monkeypatch.setattr("fabric_jobs.facade.log.acknowledged.MAX_UNFETCHED", 2)
+    unfetched = Unfetched()
+    for offset in range(2):
+        assert not unfetched.is_full
+        unfetched.add(AppendedRecord("t", 0, offset, 0, b"key", b"value", ()))
+    assert unfetched.is_full
+    assert unfetched.take_lost(0, 0, b"value") is None
+    assert not unfetched.is_full
+
+
+def test_record_that_a_compaction_removed_is_no_lost_one() -> None:
+    """The fetch brings a later offset, so nothing was found in the record's place."""
+    unfetched = Unfetched()
+    unfetched.add(AppendedRecord("t", 0, 3, 0, b"key", b"value", ()))
+
+    assert unfetched.take_lost(0, 5, b"another") is None
+    assert unfetched.first(0) is None
