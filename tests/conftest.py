@@ -6,6 +6,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,8 +82,8 @@ def close_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     opened: list[Store] = []
     init = Store.__init__
 
-    def record(store: Store, path: Path | None) -> None:
-        init(store, path)
+    def record(store: Store, *arguments: Any) -> None:
+        init(store, *arguments)
         opened.append(store)
 
     monkeypatch.setattr(Store, "__init__", record)

@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Dispatch, EventData, Requested, Started
 from fabric_jobs.contract.jobs import InvokeType, JobInstanceStatus, JobPhase, JobState
+from fabric_jobs.facade.rpc.errors import abort_invalid
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import (
     JobStatusServiceServicer,
@@ -50,6 +51,8 @@ class FakeFacade(JobStatusServiceServicer):
         self.answers_heartbeats = True
         #: If true, a new stream is ended at once.
         self.refuses_streams = False
+        #: The reason for which a new stream's hello is refused, if it is not empty.
+        self.hello_refusal = ""
         #: Cleared by a test in which the facade must stop reading its streams.
         self.may_read = asyncio.Event()
         self.may_read.set()
@@ -71,6 +74,8 @@ class FakeFacade(JobStatusServiceServicer):
         self.opened += 1
         if self.refuses_streams:
             await context.abort(grpc.StatusCode.UNAVAILABLE)
+        if self.hello_refusal:
+            await abort_invalid(context, self.hello_refusal, "The hello is wrong.")
         if self.opened > 1:
             # The first stream keeps the queue: a test may send before the stream has arrived.
             self._responses = asyncio.Queue()

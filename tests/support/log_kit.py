@@ -59,6 +59,7 @@ def topic_spec(topic: str, *, partitions: int = 4, create: bool = True) -> Topic
         partitions=partitions,
         exact_partitions=True,
         min_retention_ms=16 * DAY_MS,
+        min_retention_reason="the test needs them",
         retention_ms=17 * DAY_MS,
         max_record_bytes=300_000,
         create=create,

@@ -52,7 +52,7 @@ class FoldedJobs:
         store = Store(None)
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
         self.replica = Replica(store)
-        self.roster = Roster(cast("Any", None), "/facade/m", 30.0, record_time=False)
+        self.roster = Roster(cast("Any", None), "/facade/m", 30.0, 86_400, record_time=False)
         self.controls = open_controls()
         jobs: Any = self
         self.job_types = JobTypes(jobs, self.replica, self.roster, self.controls)

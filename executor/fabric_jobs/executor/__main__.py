@@ -11,6 +11,7 @@ from fabric_jobs.executor import (
     Executor,
     ExecutorSettings,
     HandlerDefinitionError,
+    HelloRefusedError,
     LifespanError,
     NoHandlersError,
 )
@@ -54,7 +55,8 @@ def load(target: str) -> Executor[Any]:
 def main() -> None:
     """Runs the program.
 
-    It exits with code 2 and one line for a wrong command line or setting, with code 1 and one line
+    It exits with code 2 and one line for a wrong command line or setting, also if a facade or Kafka
+    refuses the executor because of one, with code 1 and one line
     if the lifespan fails to start, and with code 1 and a traceback for any other error.
     """
     try:
@@ -79,7 +81,13 @@ def main() -> None:
             except HandlerDefinitionError as error:
                 # Without a traceback, unlike one of the import: it would show the executor only.
                 raise UsageError(str(error)) from error
-    except (UsageError, SettingsError, NoHandlersError, KafkaRefusedError) as error:
+    except (
+        UsageError,
+        SettingsError,
+        NoHandlersError,
+        HelloRefusedError,
+        KafkaRefusedError,
+    ) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except LifespanError as error:

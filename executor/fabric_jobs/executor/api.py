@@ -82,7 +82,8 @@ class Executor(Generic[R]):
         `item_type` and `job_type` are the names in the workload's manifest.
         `retry` says how often a failed attempt is retried. The default is no retry.
         `run_timeout_s` is the number of seconds after which a running attempt fails. The default,
-        `None`, is the longest life of a job: 24 hours.
+        `None`, is the longest life of a job, which the service sets: 24 hours, unless it has
+        another. An executor with a longer timeout than that ends at its start.
         `cancel_grace_s` is the number of seconds that the function may run after a cancel. Then the
         job becomes Cancelled, whatever the function does. The default is 60.
         `slots` is the number of jobs of this type that the process runs at a time, at least 1. The
@@ -158,8 +159,8 @@ class Executor(Generic[R]):
         facade and has joined its consumer group.
 
         Raises `NoHandlersError` if no handler is registered, `SettingsError` if a setting is
-        wrong, and `LifespanError` if the lifespan fails to start. If Kafka refuses the
-        executor, it drains and then raises `KafkaRefusedError`.
+        wrong, and `LifespanError` if the lifespan fails to start. If a facade or Kafka refuses the
+        executor, it drains and then raises `HelloRefusedError` or `KafkaRefusedError`.
         """
         if not self._handlers:
             raise NoHandlersError(

@@ -31,6 +31,13 @@ class CheckpointError(ExecutorError):
     """
 
 
+class HelloRefusedError(ExecutorError):
+    """Raised by `Executor.serve` if a facade refuses what the executor says of itself.
+
+    An example is a `run_timeout_s` that is longer than the service's longest life of a job.
+    """
+
+
 class LifespanError(ExecutorError):
     """Raised by `Executor.serve` if the executor's lifespan fails to start."""
 

@@ -12,6 +12,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 
 log = logging.getLogger("fabric_jobs.executor")
@@ -20,12 +21,14 @@ log = logging.getLogger("fabric_jobs.executor")
 #: backoff begins again with the shortest wait.
 HEALTHY_S = 10.0
 MAX_BACKOFF_S = 10.0
+#: The errors after which another try would be refused too.
+REFUSALS = (HelloRefusedError, KafkaRefusedError)
 
 
 async def run_with_restarts(name: str, work: Callable[[], Awaitable[None]]) -> None:
     """Runs `work` forever: calls it again whenever it returns or fails. `name` is for the log.
 
-    Raises `KafkaRefusedError` if the work does, because another try would be refused too.
+    Raises those of `REFUSALS` that the work raises.
     """
 
     def log_failure(state: RetryCallState) -> None:
@@ -36,8 +39,7 @@ async def run_with_restarts(name: str, work: Callable[[], Awaitable[None]]) -> N
 
     while True:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Exception)
-            & retry_if_not_exception_type(KafkaRefusedError),
+            retry=retry_if_exception_type(Exception) & retry_if_not_exception_type(REFUSALS),
             wait=wait_random_exponential(multiplier=0.2, max=MAX_BACKOFF_S),
             before_sleep=log_failure,
         ):
@@ -45,7 +47,7 @@ async def run_with_restarts(name: str, work: Callable[[], Awaitable[None]]) -> N
                 begin = time.monotonic()
                 try:
                     await work()
-                except KafkaRefusedError:
+                except REFUSALS:
                     raise
                 except Exception as error:
                     if time.monotonic() - begin < HEALTHY_S:

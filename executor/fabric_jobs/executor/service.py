@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any
 from uuid import uuid4
 
+from fabric_jobs.contract.wire import policy_to_proto
+from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.intake import Intake
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.processes import ProcessPool
@@ -41,7 +43,8 @@ async def serve(
 
     Raises `SettingsError` at once if a setting is wrong, `HandlerDefinitionError` if a handler
     can't run in a process although its definition says so, and `LifespanError` if the lifespan
-    fails to start. If Kafka refuses the executor, it drains, and then raises `KafkaRefusedError`.
+    fails to start. If a facade or Kafka refuses the executor, it drains, and then raises
+    `HelloRefusedError` or `KafkaRefusedError`.
     """
     tracing.enable()
     client_arguments(settings)
@@ -50,14 +53,21 @@ async def serve(
         executor_id=executor_id,
         pool=settings.pool,
         job_types=[
-            pb.JobType(item_type=item_type, job_type=job_type, slots=handler.slots or 0)
+            pb.JobType(
+                item_type=item_type,
+                job_type=job_type,
+                slots=handler.slots or 0,
+                run_timeout=policy_to_proto(handler.policy).run_timeout
+                if handler.policy.run_timeout_s
+                else None,
+            )
             for (item_type, job_type), handler in handlers.items()
         ],
         slots=settings.slots,
     )
     facades = settings.facade_addresses
     session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))
-    refused: KafkaRefusedError | None = None
+    refused: HelloRefusedError | KafkaRefusedError | None = None
     runs: Runs | None = None
     async with (
         # First, so that `/livez` answers while the lifespan starts.
@@ -71,9 +81,16 @@ async def serve(
         ready = ReadyQueue(settings.read_ahead_jobs, settings.read_ahead_bytes)
         runs = Runs(handlers, session, settings.slots, ready, group, processes, resources)
         intake = Intake(settings, executor_id, runs, ready)
-        connection = group.create_task(
-            run_with_restarts("session", lambda: session.connect(runs)), name="session"
-        )
+
+        async def hold_session() -> None:
+            nonlocal refused
+            try:
+                await run_with_restarts("session", lambda: session.connect(runs))
+            except HelloRefusedError as error:
+                refused = error
+                stop.set()
+
+        connection = group.create_task(hold_session(), name="session")
 
         async def consume() -> None:
             nonlocal refused
@@ -107,7 +124,8 @@ async def serve(
         # The consumer leaves the group first, so that other executors get its partitions while the
         # running handlers end.
         consumption.cancel()
-        await runs.drain(settings.drain_s)
+        # Without a session, no handler's result can be reported, so none is waited for.
+        await runs.drain(0 if isinstance(refused, HelloRefusedError) else settings.drain_s)
         await asyncio.wait({consumption})
         # The session is closed last, because it carries the reports of the runs.
         connection.cancel()

@@ -24,9 +24,10 @@ import grpc
 from tenacity import retry, retry_if_result, wait_random_exponential
 
 from fabric_jobs.executor import metrics
+from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.outbox import Outbox
 from fabric_jobs.executor.status_client import Accepted, Refused
-from fabric_jobs.runtime.channels import connection_advice, open_channel
+from fabric_jobs.runtime.channels import connection_advice, error_reason, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -47,6 +48,8 @@ MAX_UNANSWERED_HEARTBEATS = 3
 MIN_SILENCE_S = 2.0
 #: Seconds that the server may take to end a stream after the client has closed its direction.
 CLOSE_TIMEOUT_S = 2.0
+#: The reasons with which a facade refuses the first message of a stream.
+_HELLO_REFUSALS = ("INVALID_HELLO", "RUN_TIMEOUT_TOO_LONG")
 
 Stream = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
 
@@ -108,7 +111,8 @@ class Session:
     async def connect(self, delegate: SessionDelegate) -> None:
         """Opens a stream to the next facade, and uses it until it ends.
 
-        Always raises: `StreamEndedError` when the stream has ended. To cancel this call closes the
+        Always raises: `StreamEndedError` when the stream has ended, and `HelloRefusedError` if the
+        facade refuses the hello, which every facade would. To cancel this call closes the
         stream in order: the client half-closes, and the server ends the stream.
         """
         address = next(self._facades)
@@ -122,6 +126,8 @@ class Session:
                 await self._use_stream(stream, delegate)
             except grpc.aio.AioRpcError as error:
                 details = error.details() or ""
+                if error_reason(error) in _HELLO_REFUSALS:
+                    raise HelloRefusedError(details) from error
                 text = (
                     f"facade {address}: {error.code().name} {details} {connection_advice(details)}"
                 )

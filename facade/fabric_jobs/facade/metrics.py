@@ -109,6 +109,10 @@ CERTIFICATES_UNUSABLE = REGISTRY.gauge(
     "1 if files with certificates can't be used, so that older certificates stay in use; else 0.",
     "use",
 )
+LONGEST_LIFE_SECONDS = REGISTRY.gauge(
+    "fabric_jobs_longest_life_seconds",
+    "This facade's longest life of a job; all facades must have the same.",
+)
 READY = REGISTRY.gauge("fabric_jobs_ready", "1 if this facade is ready for requests, else 0.")
 
 # Prometheus sees a counter grow only if its series was there before.

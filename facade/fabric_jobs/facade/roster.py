@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -11,13 +10,10 @@ from typing import NamedTuple
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, Heartbeat, JobKind
 from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, Record
+from fabric_jobs.facade.peers import HEARTBEAT_S, Peers
 
 log = logging.getLogger("fabric_jobs.roster")
 
-#: Seconds between two heartbeats of a facade.
-HEARTBEAT_S = 5.0
-#: Seconds of silence after which a facade no longer counts for rank.
-MAX_FACADE_SILENCE_S = 3 * HEARTBEAT_S
 #: Seconds that the write of a heartbeat may take; the next heartbeat repeats what was lost.
 WRITE_TIMEOUT_S = 5.0
 #: How far this machine's clock may be from the broker's; beyond that the facade is not ready.
@@ -30,8 +26,6 @@ LAST_SERVED_KEPT = timedelta(hours=3)
 #: is forgotten first.
 MAX_EXECUTOR_KINDS = 10_000
 MAX_SERVED_KINDS = 10_000
-#: Bound of the facades that the roster remembers.
-MAX_FACADES = 1000
 _SKEWED = (
     "this machine's clock is %.0f s from the broker's: this facade is not ready and fires no timers"
 )
@@ -51,10 +45,18 @@ class Roster:
     """
 
     def __init__(
-        self, heartbeat_log: Log, facade_id: str, lease_s: float, *, record_time: bool
+        self,
+        heartbeat_log: Log,
+        facade_id: str,
+        lease_s: float,
+        longest_life_s: int,
+        *,
+        record_time: bool,
     ) -> None:
         """`record_time` says whether the broker writes its own time on each record."""
         self._log = heartbeat_log
+        #: This facade among the others.
+        self.peers = Peers(facade_id, longest_life_s)
         self._facade_id = facade_id
         self._lease = timedelta(seconds=lease_s)
         self._record_time = record_time
@@ -62,20 +64,10 @@ class Roster:
         self._executors: dict[str, LastHeartbeat] = {}
         #: The sum of the weights of these.
         self._executor_kinds = 0
-        #: The monotonic time of each other facade's last heartbeat, by the facade's id.
-        self._facades: dict[str, float] = {}
         self._last_served: dict[JobKind, datetime] = {}
         self._skew = timedelta()
         #: Called with each executor's heartbeat; must not block or raise.
         self.listeners: set[Callable[[ExecutorHeartbeat], None]] = set()
-
-    def rank(self) -> int:
-        """The number of live facades before this one. The one of rank 0 acts first."""
-        now = time.monotonic()
-        return sum(
-            facade_id < self._facade_id and now - at < MAX_FACADE_SILENCE_S
-            for facade_id, at in self._facades.items()
-        )
 
     @property
     def clock_is_right(self) -> bool:
@@ -111,8 +103,7 @@ class Roster:
         """Publishes this facade's heartbeats until cancelled."""
         while True:
             self.forget_silent()
-            now = datetime.now(UTC)
-            await self.publish(FacadeHeartbeat(facade_id=self._facade_id, time=now))
+            await self.publish(self.peers.heartbeat())
             await asyncio.sleep(HEARTBEAT_S)
 
     def forget_silent(self) -> None:
@@ -124,8 +115,7 @@ class Roster:
         self._last_served = {
             kind: at for kind, at in self._last_served.items() if now - at < LAST_SERVED_KEPT
         }
-        since = time.monotonic() - MAX_FACADE_SILENCE_S
-        self._facades = {name: at for name, at in self._facades.items() if at >= since}
+        self.peers.forget_silent()
 
     def checkpoints(self) -> dict[int, Checkpoint]:
         """No position is kept: each start reads the topic from its beginning."""
@@ -134,22 +124,21 @@ class Roster:
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Takes in the heartbeats that were read from the topic."""
         for record in records:
+            written_at = self._time_of(record)
+            self.peers.note_time(written_at)
             match heartbeats.decode(record.value) if record.is_accepted else None:
                 case ExecutorHeartbeat() as heartbeat:
-                    self._apply_executor(heartbeat, self._time_of(record))
+                    self._apply_executor(heartbeat, written_at)
                 case FacadeHeartbeat(facade_id=self._facade_id, time=written):
-                    self._check_clock(written, self._time_of(record))
-                case FacadeHeartbeat(facade_id=facade_id):
-                    self._facades.pop(facade_id, None)
-                    self._facades[facade_id] = time.monotonic()
-                    if len(self._facades) > MAX_FACADES:
-                        del self._facades[next(iter(self._facades))]
+                    self._check_clock(written, written_at)
+                case FacadeHeartbeat() as heartbeat:
+                    self.peers.apply(heartbeat, written_at)
 
     def reset(self) -> None:
         """Forgets every executor and facade, because the topic is read from its beginning again."""
         self._executors.clear()
         self._executor_kinds = 0
-        self._facades.clear()
+        self.peers.clear()
 
     def _apply_executor(self, heartbeat: ExecutorHeartbeat, at: datetime) -> None:
         self._forget_executor(heartbeat.executor_id)

@@ -1,5 +1,6 @@
 """The facade's settings."""
 
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, Literal
@@ -7,8 +8,14 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from fabric_jobs.contract.controls import CONTROLS_TOPIC
+from fabric_jobs.contract.failures import (
+    DEFAULT_LONGEST_LIFE,
+    MAX_LONGEST_LIFE,
+    MIN_LONGEST_LIFE,
+)
 from fabric_jobs.contract.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.contract.jobs import InvokeType
+from fabric_jobs.facade.lifecycle import JobLifetime
 from fabric_jobs.runtime.settings import (
     Address,
     Guid,
@@ -93,6 +100,13 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
             examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
         ),
     ] = None
+    #: Seconds from a job's creation after which the service ends it, from 2 hours to Fabric's own
+    #: bound, 24 days. It must be the same on all facades: one that differs is not ready. Facades
+    #: remember a job for 7 days longer, and the events topic must keep records for twice that.
+    longest_life_s: Annotated[
+        int,
+        Meta(ge=int(MIN_LONGEST_LIFE.total_seconds()), le=int(MAX_LONGEST_LIFE.total_seconds())),
+    ] = int(DEFAULT_LONGEST_LIFE.total_seconds())
     #: Seconds without a heartbeat after which an executor loses its runs.
     lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     #: Seconds for which a stopping facade still answers, but reports itself as not ready, so that
@@ -157,6 +171,11 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     log_format: LogFormat = "console"
     #: The least severe level that is logged. `debug` includes the steps of the libraries.
     log_level: LogLevel = "info"
+
+    @property
+    def lifetime(self) -> JobLifetime:
+        """How long a job may live, and what follows from it."""
+        return JobLifetime(timedelta(seconds=self.longest_life_s))
 
     def state_file(self) -> Path | None:
         """The file of the replica's state; None if the state is kept in memory.

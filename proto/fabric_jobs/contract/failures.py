@@ -22,8 +22,12 @@ from fabric_jobs.contract.jobs import (
     Policy,
 )
 
-#: The longest time from a job's creation to its end. No backoff is longer, whatever a policy says.
-MAX_LIFE = timedelta(hours=24)
+#: The longest time from a job's creation to its end, unless the service has another. Each service
+#: has one value, from the least to the most here; the most is the time after which Fabric itself
+#: ends a job. The least is longer than `START_DEADLINE`.
+DEFAULT_LONGEST_LIFE = timedelta(hours=24)
+MIN_LONGEST_LIFE = timedelta(hours=2)
+MAX_LONGEST_LIFE = timedelta(days=24)
 #: A job that no executor has started this long after its creation fails. Fabric gives up a job
 #: that has not started within 2 hours; ours fails before that, so that its error says why.
 START_DEADLINE = timedelta(minutes=110)
@@ -31,17 +35,12 @@ START_DEADLINE = timedelta(minutes=110)
 MAX_EARLIER_ERRORS = 10
 #: Characters that are kept of the message of each of them.
 MAX_EARLIER_MESSAGE_CHARS = 1024
-_MAX_LIFE_S = MAX_LIFE.total_seconds()
+#: No backoff is longer, whatever a policy says.
+_MAX_BACKOFF_S = MAX_LONGEST_LIFE.total_seconds()
 
 RUN_TIMED_OUT = ErrorResponse(
     error_code="RunTimedOut",
     message="The handler ran longer than its run timeout.",
-    source=ErrorSource.SYSTEM,
-    is_permanent=False,
-)
-JOB_EXPIRED = ErrorResponse(
-    error_code="JobExpired",
-    message=f"The job was not finished within {MAX_LIFE // timedelta(hours=1)} hours.",
     source=ErrorSource.SYSTEM,
     is_permanent=False,
 )
@@ -63,14 +62,33 @@ def failure_changes(state: JobState, error: ErrorResponse) -> dict[str, Any]:
     return changes | {"status": JobInstanceStatus.IN_PROGRESS}
 
 
-def expiry_changes(state: JobState) -> dict[str, Any]:
-    """The fields of an unfinished job's state that change when it reaches `MAX_LIFE`.
+def expiry_changes(state: JobState, longest_life: timedelta) -> dict[str, Any]:
+    """The fields of an unfinished job's state that change when it reaches its longest life.
 
     The new `status` is always final.
     """
     if state.phase is JobPhase.STOPPING:
         return {"status": JobInstanceStatus.CANCELLED}
-    return _count_failure(state, JOB_EXPIRED) | {"status": JobInstanceStatus.FAILED}
+    error = ErrorResponse(
+        error_code="JobExpired",
+        message=f"The job was not finished within {longest_life / timedelta(hours=1):g} hours.",
+        source=ErrorSource.SYSTEM,
+        is_permanent=False,
+    )
+    return _count_failure(state, error) | {"status": JobInstanceStatus.FAILED}
+
+
+def find_run_timeout_fault(
+    item_type: str, job_type: str, run_timeout_s: float | None, longest_life_s: float
+) -> str:
+    """Why a handler can't have this run timeout, and what to do; empty if it can."""
+    if run_timeout_s is None or run_timeout_s <= longest_life_s:
+        return ""
+    return (
+        f"The handler of {item_type} {job_type} has run_timeout_s={run_timeout_s:.10g}, and the "
+        f"service ends every job after {longest_life_s:.10g} s. Lower run_timeout_s, or raise "
+        "FABRIC_JOBS_LONGEST_LIFE_S of all facades."
+    )
 
 
 def backoff_s(policy: Policy, failures: int, seed: str) -> float:
@@ -79,7 +97,7 @@ def backoff_s(policy: Policy, failures: int, seed: str) -> float:
     The seed selects the jitter, so that jobs that failed together are not retried together. The
     same arguments always give the same backoff.
     """
-    longest = min(policy.max_backoff_s, _MAX_LIFE_S)
+    longest = min(policy.max_backoff_s, _MAX_BACKOFF_S)
     try:
         full = min(policy.initial_backoff_s * policy.backoff_multiplier ** (failures - 1), longest)
     except OverflowError:

@@ -5,10 +5,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.jobs import (
     END_OF_TIME,
     MIN_TIME,
     AttemptNumber,
+    Count,
     Name,
     ShortText,
     Timestamp,
@@ -65,6 +67,10 @@ class FacadeHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="fa
     facade_id: Name
     #: The replica's clock when it wrote the heartbeat.
     time: Timestamp
+    #: The replica's clock when it started; null in heartbeats of a version that does not say it.
+    start_time: Timestamp | None = None
+    #: The replica's longest life of a job, in seconds. It must be the same in all replicas.
+    longest_life_s: Count = int(DEFAULT_LONGEST_LIFE.total_seconds())
 
 
 Heartbeat = ExecutorHeartbeat | FacadeHeartbeat
@@ -84,6 +90,8 @@ def decode(value: bytes | None) -> Heartbeat | None:
         heartbeat = _decoder.decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if isinstance(heartbeat, FacadeHeartbeat) and not MIN_TIME <= heartbeat.time < END_OF_TIME:
-        return None
+    if isinstance(heartbeat, FacadeHeartbeat):
+        times = (heartbeat.time, heartbeat.start_time or heartbeat.time)
+        if not all(MIN_TIME <= one < END_OF_TIME for one in times):
+            return None
     return heartbeat

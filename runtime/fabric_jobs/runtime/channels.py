@@ -2,8 +2,12 @@
 
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from fabric_jobs.runtime.settings import ClientSettings, variable
 from fabric_jobs.runtime.tls import PemFiles, mutual_tls
@@ -65,6 +69,16 @@ def open_channel(
     ca, cert, key = tls.read()
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     return grpc.aio.secure_channel(address, credentials, options)
+
+
+def error_reason(error: grpc.aio.AioRpcError) -> str | None:
+    """Returns the reason in the facade's `ErrorInfo`, or None if another program made the error."""
+    metadata = dict(error.trailing_metadata() or ())
+    status, info = Status(), ErrorInfo()
+    with suppress(KeyError, DecodeError, IndexError):
+        status.ParseFromString(metadata["grpc-status-details-bin"])
+        status.details[0].Unpack(info)
+    return info.reason or None
 
 
 def connection_advice(details: str) -> str:

@@ -2,8 +2,21 @@
 
 from datetime import timedelta
 
-from fabric_jobs.contract.failures import JOB_EXPIRED, MAX_LIFE, START_DEADLINE, backoff_s
+import pytest
+
+from fabric_jobs.contract.failures import (
+    DEFAULT_LONGEST_LIFE,
+    MAX_LONGEST_LIFE,
+    MIN_LONGEST_LIFE,
+    START_DEADLINE,
+    backoff_s,
+    expiry_changes,
+    find_run_timeout_fault,
+)
 from fabric_jobs.contract.jobs import MAX_COUNT, Policy
+from tests.support.lifecycle import WAYS, drive
+
+HOUR = timedelta(hours=1)
 
 
 def test_backoff_is_capped_and_jitter_only_shortens_it() -> None:
@@ -21,10 +34,38 @@ def test_start_deadline_is_before_fabric_gives_a_job_up() -> None:
     assert timedelta(minutes=110) == START_DEADLINE < timedelta(hours=2)
 
 
-def test_job_expired_error_names_the_longest_life() -> None:
-    """The message says the hours of `MAX_LIFE`."""
-    assert timedelta(hours=24) == MAX_LIFE
-    assert JOB_EXPIRED.message == "The job was not finished within 24 hours."
+def test_longest_lives_lie_between_the_start_deadline_and_fabric_s_bound() -> None:
+    """Fabric ends a job after 24 days. A job that never starts fails before its life is over."""
+    assert START_DEADLINE < MIN_LONGEST_LIFE < DEFAULT_LONGEST_LIFE == timedelta(hours=24)
+    assert timedelta(days=24) == MAX_LONGEST_LIFE
+
+
+@pytest.mark.parametrize(
+    ("longest_life", "words"),
+    [(timedelta(days=1), "24 hours"), (timedelta(days=24), "576 hours"), (1.5 * HOUR, "1.5 hours")],
+)
+def test_error_of_an_expired_job_names_the_longest_life(
+    longest_life: timedelta, words: str
+) -> None:
+    """The message says it in hours."""
+    running = drive(WAYS["running"]).state
+    error = expiry_changes(running, longest_life)["error"]
+
+    assert error.error_code == "JobExpired"
+    assert error.message == f"The job was not finished within {words}."
+
+
+def test_run_timeout_beyond_the_longest_life_is_a_fault_that_names_both() -> None:
+    """A timeout of exactly the longest life is none, and neither is no timeout."""
+    fault = find_run_timeout_fault("Item", "job", 172_800, 86_400)
+
+    assert fault == (
+        "The handler of Item job has run_timeout_s=172800, and the service ends every job after "
+        "86400 s. Lower run_timeout_s, or raise FABRIC_JOBS_LONGEST_LIFE_S of all facades."
+    )
+    assert find_run_timeout_fault("Item", "job", 86_400.5, 86_400)
+    assert not find_run_timeout_fault("Item", "job", 86_400, 86_400)
+    assert not find_run_timeout_fault("Item", "job", None, 86_400)
 
 
 def test_backoff_after_the_largest_number_of_failures_is_decided_at_once() -> None:

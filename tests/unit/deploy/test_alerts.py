@@ -69,6 +69,13 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         {'fabric_jobs_certificates_unusable{use="grpc"}': "0x5 1x9"},
         11,
     ),
+    "FabricJobsLongestLifeDiffers": (
+        {
+            'fabric_jobs_longest_life_seconds{instance="one"}': "86400x19",
+            'fabric_jobs_longest_life_seconds{instance="two"}': "86400x5 172800x13",
+        },
+        8,
+    ),
     "FabricJobsRefusedRecords": (
         {'fabric_jobs_refused_records_total{topic="heartbeats"}': "0x5 1x9"},
         6,

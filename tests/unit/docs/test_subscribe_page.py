@@ -5,8 +5,8 @@ import re
 import pytest
 
 from fabric_jobs.contract.events import KnownEvent
-from fabric_jobs.facade.replica import JOB_RETENTION
-from fabric_jobs.facade.startup.topics import RETENTION_MS
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.facade.startup import topics
 from tests.support.pages import section
 from tests.support.paths import ROOT
 
@@ -33,9 +33,11 @@ def test_periods_on_page_are_those_of_the_code() -> None:
     """How long a job is known and how long its records are kept, in days."""
     rule = section(PAGE, "One number per job")
     days = {"eight": 8, "nine": 9}
+    settings = FacadeSettings()
+    known_days = settings.lifetime.retention.days
+    retention_ms = topics.events(settings).retention_ms
+    assert retention_ms
 
-    assert {days[word] for word in re.findall(r"(\w+)\s+days (?:after|is)", rule)} == {
-        JOB_RETENTION.days
-    }
-    assert {days[word] for word in re.findall(r"(\w+) days back", rule)} == {JOB_RETENTION.days + 1}
-    assert re.findall(r"(\d+) days", rule) == [str(RETENTION_MS // (24 * 60 * 60 * 1000))]
+    assert {days[word] for word in re.findall(r"(\w+)\s+days (?:after|is)", rule)} == {known_days}
+    assert {days[word] for word in re.findall(r"(\w+) days back", rule)} == {known_days + 1}
+    assert re.findall(r"(\d+) days", rule) == [str(retention_ms // (24 * 60 * 60 * 1000))]

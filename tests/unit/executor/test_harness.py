@@ -19,6 +19,7 @@ from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.executor import (
     DefinitionPart,
     Executor,
+    HelloRefusedError,
     InvokeType,
     ItemDefinition,
     Job,
@@ -202,6 +203,22 @@ def test_run_job_that_never_ends_fails_after_the_longest_life_of_a_job() -> None
 
     assert outcome.error is not None
     assert outcome.error.error_code == "JobExpired"
+    assert outcome.took_s == pytest.approx(86_400)
+
+
+def test_run_job_with_the_longest_life_of_a_service_fails_after_it() -> None:
+    """The service of the handler may have another than 24 hours."""
+    outcome = run("endless", longest_life_s=3 * 86_400)
+
+    assert outcome.error is not None
+    assert outcome.error.message == "The job was not finished within 72 hours."
+    assert outcome.took_s == pytest.approx(3 * 86_400)
+
+
+def test_run_job_of_a_handler_with_a_longer_run_timeout_than_that_is_refused() -> None:
+    """An executor with this handler would not start, so a test of it must not pass."""
+    with pytest.raises(HelloRefusedError, match=r"run_timeout_s=600, and the service .+ 300 s"):
+        run("polling", {"ignored_cancels": 0}, longest_life_s=300)
 
 
 @executor.job("Item", "thread")

@@ -8,6 +8,7 @@ import pytest
 
 from fabric_jobs.executor import restarts
 from fabric_jobs.executor import session as session_module
+from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.session import Session
 from fabric_jobs.executor.status_client import Accepted, Refused
@@ -70,6 +71,20 @@ async def connect(
             connection.cancel()
             with suppress(asyncio.CancelledError):
                 await connection
+
+
+@pytest.mark.parametrize("reason", ["INVALID_HELLO", "RUN_TIMEOUT_TOO_LONG"])
+async def test_session_whose_hello_is_refused_ends_with_the_facade_s_message(
+    facade: FakeFacade, reason: str
+) -> None:
+    """It connects to no other facade: each would refuse the same hello."""
+    facade.hello_refusal = reason
+    session = Session(HELLO, [facade.address], 60)
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        with pytest.raises(HelloRefusedError, match=r"^The hello is wrong\.$"):
+            await run_with_restarts("session", lambda: session.connect(FakeDelegate()))
+
+    assert facade.opened == 1
 
 
 async def test_session_sends_hello_and_a_heartbeat_in_its_first_message(facade: FakeFacade) -> None:

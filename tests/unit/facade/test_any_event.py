@@ -25,6 +25,7 @@ from fabric_jobs.cli.output.jobs import job_table, jobs_table
 from fabric_jobs.cli.output.json_lines import event_json, job_json
 from fabric_jobs.contract import events, heartbeats
 from fabric_jobs.contract.events import Event, decode, encode
+from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
 from fabric_jobs.executor.dispatches import attempt_from_event
@@ -154,7 +155,7 @@ def test_any_event_can_be_decided_on_and_the_decision_is_an_event(values: list[b
     for value in values:
         _, job = fold(job, decode(value))
     assert job
-    next_deadline(job)
+    next_deadline(job, MAX_LONGEST_LIFE)
     state = job.state
     for command in commands_on(
         job.job_id, state.attempt, state.executor_id or "a", job.dispatch_id
@@ -222,11 +223,12 @@ def print_all(*tables: Any) -> None:
 @examples(60)
 def test_any_heartbeat_is_read_and_shown(executor: Any, facade: Any) -> None:
     """By the roster, gRPC and the command."""
-    roster = Roster(None, "me", 30.0, record_time=False)  # type: ignore[arg-type]
+    roster = Roster(None, "me", 30.0, 86_400, record_time=False)  # type: ignore[arg-type]
     values = [json.dumps(one).encode() for one in (executor, facade)]
     assert all(map(heartbeats.decode, values))
     roster.apply([Record(0, offset, 0, value) for offset, value in enumerate(values)], {})
-    roster.rank()
+    roster.peers.rank()
+    assert roster.peers.longest_life_s >= 0
     roster.forget_silent()
     (last,) = roster.executors()
     assert isinstance(last, LastHeartbeat)

@@ -148,7 +148,8 @@ def gauges(*records: events.Event | None, lost_records: int = 0) -> Gauges:
     written = [events.encode(one) if one else b"poison" for one in records]
     replica.apply([Record(0, n, 0, value) for n, value in enumerate(written)], {0: len(written)})
     executors = [SimpleNamespace(heartbeat=SimpleNamespace(free_slots=free)) for free in (3, 4)]
-    roster = SimpleNamespace(executors=lambda: executors, clock_is_right=True)
+    peers = SimpleNamespace(conflict="")
+    roster = SimpleNamespace(executors=lambda: executors, clock_is_right=True, peers=peers)
     log = SimpleNamespace(
         lag_s=2.5,
         refused_records=1,

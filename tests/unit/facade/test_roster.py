@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,11 @@ from fabric_jobs.contract.heartbeats import (
     JobKind,
 )
 from fabric_jobs.facade.log import Record
-from fabric_jobs.facade.roster import MAX_EXECUTOR_KINDS, MAX_FACADE_SILENCE_S, Roster
+from fabric_jobs.facade.peers import MAX_FACADE_SILENCE_S
+from fabric_jobs.facade.roster import MAX_EXECUTOR_KINDS, Roster
 
 ME = "/facade/m"
+DAY_S = 86_400
 KIND = JobKind("Item", "job")
 OLD_KIND = JobKind("Item", "old")
 
@@ -25,9 +28,10 @@ class NoLog:
     """A heartbeats log that nothing is written to."""
 
 
-def roster(*, record_time: bool = True) -> Roster:
+def roster(*, record_time: bool = True, longest_life_s: int = DAY_S) -> Roster:
     """The roster of facade `ME`, with leases of 30 s."""
-    return Roster(NoLog(), ME, 30.0, record_time=record_time)  # type: ignore[arg-type]
+    no_log: Any = NoLog()
+    return Roster(no_log, ME, 30.0, longest_life_s, record_time=record_time)
 
 
 def read(to: Roster, heartbeat: Heartbeat, seconds_ago: float = 0) -> None:
@@ -64,11 +68,11 @@ def test_roster_rank_counts_live_facades_before_this_one(
     mine = roster()
     for name in ("/facade/a", ME, "/facade/z"):
         read(mine, FacadeHeartbeat(facade_id=name, time=datetime.now(UTC)))
-    assert mine.rank() == 1
+    assert mine.peers.rank() == 1
     later = time.monotonic() + MAX_FACADE_SILENCE_S
     monkeypatch.setattr(time, "monotonic", lambda: later)
 
-    assert mine.rank() == 0
+    assert mine.peers.rank() == 0
 
 
 @pytest.mark.parametrize("seconds", [-40, 40])

@@ -2,19 +2,16 @@
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
 from fabric_jobs.cli.clients.limits import TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.cli.run import run_or_exit
 from fabric_jobs.runtime.channels import (
     connection_advice,
+    error_reason,
     facade_tls,
     open_channel,
 )
@@ -140,7 +137,7 @@ class StatusApi:
                 began = True
                 yield event
         except grpc.aio.AioRpcError as error:
-            if began and error.code() is grpc.StatusCode.UNAVAILABLE and not _reason(error):
+            if began and error.code() is grpc.StatusCode.UNAVAILABLE and not error_reason(error):
                 raise UnavailableError(
                     f"The connection to the facade at {self.address} broke: {error.details()}. "
                     "Watch again."
@@ -157,7 +154,7 @@ class StatusApi:
             raise self._error(error) from error
 
     def _error(self, error: grpc.aio.AioRpcError) -> StatusApiError:
-        code, details, reason = error.code(), error.details() or "", _reason(error)
+        code, details, reason = error.code(), error.details() or "", error_reason(error)
         if reason:
             kind = UnavailableError if code is grpc.StatusCode.UNAVAILABLE else StatusApiError
             return kind(f"{details} {_REMEDIES.get(reason, '')}")
@@ -173,16 +170,6 @@ class StatusApi:
                 f"{self.address} did not answer within {self._timeout_s:.0f} s."
             )
         return StatusApiError(f"{self.address} answered {code.name}: {details}")
-
-
-def _reason(error: grpc.aio.AioRpcError) -> str | None:
-    """Returns the reason in the facade's `ErrorInfo`, or None if another program made the error."""
-    metadata = dict(error.trailing_metadata() or ())
-    status, info = Status(), ErrorInfo()
-    with suppress(KeyError, DecodeError, IndexError):
-        status.ParseFromString(metadata["grpc-status-details-bin"])
-        status.details[0].Unpack(info)
-    return info.reason or None
 
 
 def call_status_api(address: str, call: Callable[[StatusApi], Awaitable[T]]) -> T:

@@ -10,10 +10,12 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from fabric_jobs.contract.definitions import ItemDefinition
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE, find_run_timeout_fault
 from fabric_jobs.contract.jobs import InvokeType, Progress
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.checkpoints import encode_checkpoint
 from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.executor.testing.clock import SkippingLoop
@@ -44,6 +46,7 @@ def run_job(
     definition: ItemDefinition | None = None,
     resources: R | UnsetType = UNSET,
     checkpoint: object = UNSET,
+    longest_life_s: float = DEFAULT_LONGEST_LIFE.total_seconds(),
 ) -> Outcome:
     """Runs a job in memory, with as many attempts as the handler's `retry` allows.
 
@@ -57,6 +60,7 @@ def run_job(
     default the lifespan runs around the job, as in an executor. A value of the test's own can't
     cross to another process, so a handler with `run_in="process"` runs in that of the test then.
     `checkpoint` is what an earlier attempt saved. By default the first attempt has none.
+    `longest_life_s` is the service's `FABRIC_JOBS_LONGEST_LIFE_S`. The default is 24 hours.
     The other parameters become the attributes of the handler's `Job`.
 
     The time between attempts is skipped, and so is the time for which an `async def` handler only
@@ -64,7 +68,8 @@ def run_job(
     and while a socket is open. Other threads that a handler starts are not known, so the time of a
     wait for them is skipped.
 
-    Raises `LookupError` if the executor has no handler for the job type, `LifespanError` if the
+    Raises `HelloRefusedError` if the handler's `run_timeout_s` is beyond `longest_life_s`,
+    `LookupError` if the executor has no handler for the job type, `LifespanError` if the
     lifespan fails to start, `AssertionError` if the handler ignores its cancels and does not end,
     `RuntimeError` if an event loop is running, and any exception that `cancel_when` raises.
     """
@@ -74,6 +79,9 @@ def run_job(
         raise LookupError(
             f"There is no handler for {item_type} {job_type}. The executor's handlers: {known}."
         )
+    timeout_s = handler.policy.run_timeout_s
+    if fault := find_run_timeout_fault(item_type, job_type, timeout_s, longest_life_s):
+        raise HelloRefusedError(fault)
     dispatched = DispatchedAttempt(
         job_id=job_id,
         attempt=1,
@@ -102,7 +110,9 @@ def run_job(
         if resources is not UNSET:
             lifespan = lambda: nullcontext(resources)  # noqa: E731
             handler = replace(handler, run_in=None, memory_limit_mb=None)
-        simulation = JobSimulation(loop, handler, executor.lifespan, dispatched, cancel_when)
+        simulation = JobSimulation(
+            loop, handler, executor.lifespan, dispatched, cancel_when, longest_life_s
+        )
         return loop.run_until_complete(_simulate(simulation, lifespan, cancel_after_s))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())

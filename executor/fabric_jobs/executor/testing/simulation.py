@@ -9,7 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -57,6 +57,7 @@ class JobSimulation:
         lifespan: Lifespan[Any] | None,
         dispatched: DispatchedAttempt,
         cancel_when: Callable[[Progress], bool] | None,
+        longest_life_s: float,
     ) -> None:
         """`lifespan` is that of the executor, for a handler in a process."""
         self._loop = loop
@@ -64,6 +65,7 @@ class JobSimulation:
         self._dispatched = dispatched
         self._cancel_when = cancel_when
         self._processes = ObservedProcesses(lifespan, self._observe)
+        self._longest_life_s = longest_life_s
         self._progress: list[Progress] = []
         #: The checkpoint that the next attempt gets.
         self._checkpoint = dispatched.checkpoint
@@ -94,7 +96,7 @@ class JobSimulation:
         # The task of the lifespan goes on.
         earlier = asyncio.all_tasks()
         begin = self._loop.time()
-        self._loop.call_later(failures.MAX_LIFE.total_seconds(), self._expire)
+        self._loop.call_later(self._longest_life_s, self._expire)
         if cancel_after_s is not None:
             self._loop.call_later(cancel_after_s, self._cancel)
         await self._run_attempt()
@@ -150,7 +152,7 @@ class JobSimulation:
             processes=self._processes,
             resources=self._resources,
         )
-        timeout_s = self._handler.policy.run_timeout_s or failures.MAX_LIFE.total_seconds()
+        timeout_s = self._handler.policy.run_timeout_s or self._longest_life_s
         timeout = self._loop.call_later(timeout_s, self._time_out)
         with nullcontext() if self._handler.is_async else self._loop.active_thread():
             task = asyncio.create_task(self._run.run(), name=str(self._run))
@@ -241,7 +243,8 @@ class JobSimulation:
 
     def _expire(self) -> None:
         if self._state.phase is not JobPhase.ENDED:
-            self._revoke(**failures.expiry_changes(self._state))
+            longest_life = timedelta(seconds=self._longest_life_s)
+            self._revoke(**failures.expiry_changes(self._state, longest_life))
 
     def _revoke(self, **changes: Any) -> None:
         self._end_attempt(**changes)

@@ -35,6 +35,8 @@ class UnavailableReason(StrEnum):
     STATE_UNUSABLE = "STATE_UNUSABLE"
     #: This machine's clock is known to differ from the broker's; for creates only.
     CLOCK_WRONG = "CLOCK_WRONG"
+    #: This facade's longest life of a job is not that of the service; for creates only.
+    LONGEST_LIFE_DIFFERS = "LONGEST_LIFE_DIFFERS"
     #: The keys that verify Fabric's tokens can't be fetched from the authority; over HTTP only.
     AUTHORITY_UNREACHABLE = "AUTHORITY_UNREACHABLE"
 

@@ -58,16 +58,16 @@ class Jobs:
         replica: Replica,
         source: str,
         deadline_s: float,
-        clock_is_right: Callable[[], bool] = lambda: True,
+        find_create_fault: Callable[[], UnavailableError | None] = lambda: None,
     ) -> None:
         """`source` is this facade's name in its events.
 
-        `clock_is_right` is false while this machine's clock is known to be wrong.
+        `find_create_fault` returns why this facade can't create jobs now; None if it can.
         """
         self._log = log
         self._replica = replica
         self._source = source
-        self._clock_is_right = clock_is_right
+        self._find_create_fault = find_create_fault
         self._deadline = Deadline(deadline_s)
         self._read_limit = Deadline(READ_TO_END_S)
         self._turns = Turns()
@@ -79,12 +79,8 @@ class Jobs:
         Raises `RefusedError` and `UnavailableError`.
         """
         with map_log_errors():
-            if isinstance(command, Request) and not self._clock_is_right():
-                # A job's deadlines follow from the time of its create.
-                raise UnavailableError(
-                    UnavailableReason.CLOCK_WRONG,
-                    "This facade's clock differs from the broker's. Ask another facade.",
-                )
+            if isinstance(command, Request) and (fault := self._find_create_fault()):
+                raise fault
             turn = self._turns.enter(command.job_id)
             try:
                 with self._deadline.limit():

@@ -10,7 +10,6 @@ or the sign of a broken log.
 There is no I/O, no clock and no randomness here: times and ids come in with the `Stamp`.
 """
 
-from fabric_jobs.contract.failures import MAX_LIFE
 from fabric_jobs.facade.lifecycle.commands import (
     Claim,
     Command,
@@ -36,10 +35,10 @@ from fabric_jobs.facade.lifecycle.decide import decide
 from fabric_jobs.facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from fabric_jobs.facade.lifecycle.fold import Verdict, fold
 from fabric_jobs.facade.lifecycle.job import Job
+from fabric_jobs.facade.lifecycle.lifetime import JobLifetime
 from fabric_jobs.facade.lifecycle.runs import is_foreign
 
 __all__ = [
-    "MAX_LIFE",
     "Claim",
     "Command",
     "Decision",
@@ -49,6 +48,7 @@ __all__ = [
     "HandBack",
     "Job",
     "JobDeadline",
+    "JobLifetime",
     "LoseLease",
     "Reason",
     "Refusal",

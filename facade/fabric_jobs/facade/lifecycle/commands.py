@@ -1,11 +1,12 @@
 """The commands that change a job. `decide` turns each into an event, or into a reason for none."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from fabric_jobs.contract.controls import JobTypeControl
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import ErrorResponse, Policy, Progress
 
@@ -164,9 +165,11 @@ class ForceCancel(Struct, frozen=True, kw_only=True):
 
 
 class Expire(Struct, frozen=True, kw_only=True):
-    """A replica found that the job is older than `MAX_LIFE`."""
+    """A replica found that the job is older than the longest life of jobs."""
 
     job_id: str
+    #: The service's longest life of a job.
+    longest_life: timedelta = DEFAULT_LONGEST_LIFE
 
 
 class RequestCancel(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from fabric_jobs.contract.failures import MAX_LIFE, START_DEADLINE
+from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.lifecycle.commands import (
     Command,
@@ -23,12 +23,16 @@ class JobDeadline(NamedTuple):
     command: Command
 
 
-def next_deadline(job: Job) -> JobDeadline | None:
-    """The job's next deadline, which its state determines; None if the job is final."""
+def next_deadline(job: Job, longest_life: timedelta) -> JobDeadline | None:
+    """The job's next deadline, which its state determines; None if the job is final.
+
+    `longest_life` is the time from a job's creation after which the service ends it.
+    """
     state = job.state
     if job.final:
         return None
-    last = JobDeadline(state.create_time + MAX_LIFE, Expire(job_id=job.job_id))
+    expire = Expire(job_id=job.job_id, longest_life=longest_life)
+    last = JobDeadline(state.create_time + longest_life, expire)
     first: JobDeadline | None = None
     granted = state.attempt_start_time or state.create_time
     match state.phase:

@@ -25,7 +25,7 @@ def decide_time(job: Job, command: TimeCommand, stamp: Stamp) -> Decision:
     if isinstance(command, FailUnstarted):
         return _fail_unstarted(job, command, stamp)
     if isinstance(command, Expire):
-        return _expire(job, stamp)
+        return _expire(job, command, stamp)
     state = job.state
     if command.attempt > state.attempt:
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
@@ -53,10 +53,10 @@ def _fail_unstarted(job: Job, command: FailUnstarted, stamp: Stamp) -> Decision:
     return Settled(job)
 
 
-def _expire(job: Job, stamp: Stamp) -> Decision:
+def _expire(job: Job, command: Expire, stamp: Stamp) -> Decision:
     if job.final:
         return Settled(job)
-    return end(job, stamp, **failures.expiry_changes(job.state))
+    return end(job, stamp, **failures.expiry_changes(job.state, command.longest_life))
 
 
 def _unstarted_error(job: Job, command: FailUnstarted) -> ErrorResponse:

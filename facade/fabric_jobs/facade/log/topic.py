@@ -28,6 +28,8 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     #: The shortest retention that is accepted, in milliseconds; None for a compacted topic, which
     #: keeps the last record of each key.
     min_retention_ms: int | None
+    #: Why it must be that long, for people, as a clause; empty for a compacted topic.
+    min_retention_reason: str
     #: The retention of a topic that is created here, in milliseconds; None if it is compacted.
     retention_ms: int | None
     #: The size of the largest record, in bytes.
@@ -200,7 +202,7 @@ def _cleanup_requirements(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bo
         "retention.ms": (
             lambda value: int(value) == -1 or int(value) >= retention,
             str(spec.retention_ms),
-            f"records must be kept for at least {retention} ms",
+            f"records must be kept for at least {retention} ms: {spec.min_retention_reason}",
         ),
         "retention.bytes": (
             lambda value: int(value) == -1,

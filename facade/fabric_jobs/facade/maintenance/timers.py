@@ -84,14 +84,14 @@ class Timers:
         since = self._attention.look()
         if since is None:
             return
-        now = datetime.now(UTC)
+        now, longest_life = datetime.now(UTC), self._replica.lifetime.longest
         attentive_s = time.monotonic() - since
         attentive_since = now - timedelta(seconds=attentive_s)
-        until = now - self._roster.rank() * RANK_DELAY
+        until = now - self._roster.peers.rank() * RANK_DELAY
         due = list[tuple[StoredJob, JobDeadline]]()
         for job_id in self._replica.due_job_ids(until, MAX_DUE):
             stored = self._replica.get(job_id)
-            deadline = next_deadline(stored.job) if stored else None
+            deadline = next_deadline(stored.job, longest_life) if stored else None
             if stored is None or deadline is None or deadline.time > until:
                 continue  # Another facade fired the job first.
             began = _began(stored.job, deadline)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from litestar import Request, Response, get, post
@@ -30,7 +30,6 @@ from fabric_jobs.facade.monitor.query import Query, QueryError, encode_query, ty
 from fabric_jobs.facade.monitor.render import PATH, Renderer
 from fabric_jobs.facade.monitor.sorting import UnknownColumnError
 from fabric_jobs.facade.monitor.timeline import HistoryReader
-from fabric_jobs.facade.replica import JOB_RETENTION
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.monitor")
@@ -75,7 +74,7 @@ def page_routes(
         if stored is None:
             raise HTTPException(
                 "No such job is known. It never existed, or it is older than "
-                f"{JOB_RETENTION.days} days.",
+                f"{data.replica.lifetime.retention / timedelta(days=1):g} days.",
                 status_code=404,
             )
         return JobPage(data, history, stored, operator=guards.is_operator(request))

@@ -65,6 +65,7 @@ class Gauges:
         executors = [last.heartbeat for last in self._roster.executors()]
         metrics.EXECUTORS.set(len(executors))
         metrics.FREE_SLOTS.set(sum(executor.free_slots for executor in executors))
+        metrics.LONGEST_LIFE_SECONDS.set(self._replica.lifetime.longest.total_seconds())
         metrics.READY.set(int(self._health.ready()))
         for use, unusable in (await asyncio.to_thread(self._find_unusable)).items():
             metrics.CERTIFICATES_UNUSABLE.set(int(unusable), use)

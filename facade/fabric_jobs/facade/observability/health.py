@@ -41,7 +41,11 @@ class ReplicaHealth:
                 not self._roster.clock_is_right
             ),
         }
-        return [reason for reason, applies in reasons.items() if applies]
+        conflict = self._roster.peers.conflict
+        return [
+            *(reason for reason, applies in reasons.items() if applies),
+            *filter(None, [conflict]),
+        ]
 
     def failures(self) -> Sequence[str]:
         """Why the replica must be restarted; empty while it works."""

@@ -3,13 +3,12 @@
 from fabric_jobs.facade.replica.database import StateInUseError
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.identity import Identity
-from fabric_jobs.facade.replica.replica import JOB_RETENTION, Change, Replica
+from fabric_jobs.facade.replica.replica import Change, Replica
 from fabric_jobs.facade.replica.state_file import StateDamagedError, StateError
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
 
 __all__ = [
-    "JOB_RETENTION",
     "Change",
     "Filter",
     "Identity",

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 
 #: Raise it when the fold or the form of a row changes: files of another version are folded again.
 FOLD_VERSION = 7
@@ -25,6 +26,9 @@ class Identity(Struct, frozen=True, kw_only=True):
     cluster_id: str
     topic: str
     partitions: int
+    #: The service's longest life of a job, in seconds. It determines the deadlines of the rows, and
+    #: which jobs are too old.
+    longest_life_s: int = int(DEFAULT_LONGEST_LIFE.total_seconds())
     fold_version: int = FOLD_VERSION
     contract: str = CONTRACT
     #: The rules by which records were accepted. A file that was folded by other rules may have

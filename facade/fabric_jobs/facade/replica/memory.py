@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from fabric_jobs.contract.jobs import MAX_ERROR_BYTES
@@ -35,7 +35,9 @@ class Memory:
     the file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_life: timedelta) -> None:
+        """`longest_life` is the service's longest life of a job."""
+        self._longest_life = longest_life
         self._unwritten: dict[str, StoredJob] = {}
         #: The unwritten jobs that are not final, and how many each tenant has of them.
         self._unfinished: dict[str, StoredJob] = {}
@@ -68,7 +70,7 @@ class Memory:
         """The ids of the unwritten jobs whose next deadline has come."""
         for job_id, stored in self._unfinished.items():
             if job_id not in self._due_at:
-                deadline = next_deadline(stored.job)
+                deadline = next_deadline(stored.job, self._longest_life)
                 assert deadline is not None
                 self._due_at[job_id] = deadline.time
             if self._due_at[job_id] <= now:

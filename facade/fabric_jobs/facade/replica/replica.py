@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import starmap
 from typing import NamedTuple
 
 from fabric_jobs.contract.events import Event, NotAnEventError, decode
 from fabric_jobs.contract.heartbeats import JobKind, Run
-from fabric_jobs.facade.lifecycle import MAX_LIFE, Verdict, fold
+from fabric_jobs.facade.lifecycle import JobLifetime, Verdict, fold
 from fabric_jobs.facade.log import Checkpoint, Record
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
@@ -24,10 +24,9 @@ _forks = LogSummary(log, logging.ERROR)
 
 #: In Python 3.11 the look-up of an enum member by its class costs more than the comparison.
 _APPLIED = Verdict.APPLIED
-#: How long a replica knows a job, from the job's first record on, by the broker's time.
-JOB_RETENTION = MAX_LIFE + timedelta(days=7)
-_JOB_RETENTION_MS = JOB_RETENTION // timedelta(milliseconds=1)
-_MAX_LIFE_MS = MAX_LIFE // timedelta(milliseconds=1)
+#: How much later than its first record, by the broker's time, a job may seem to be created: the
+#: clock of a facade that creates jobs is that near to the broker's.
+_CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 class Change(NamedTuple):
@@ -62,6 +61,7 @@ class Replica:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._retention_ms = store.lifetime.retention // timedelta(milliseconds=1)
         #: Called when a fork is found. It must not block or raise.
         self.on_fork: Callable[[], None] = lambda: None
         self._expected: dict[str, Callable[[Outcome], None]] = {}
@@ -74,6 +74,11 @@ class Replica:
         self._now_ms: dict[int, int] = {}
         #: The time of the first record that was read, for partitions whose first records are gone.
         self._first_read_ms: dict[int, int] = {}
+
+    @property
+    def lifetime(self) -> JobLifetime:
+        """How long a job may live, and how long this replica knows it."""
+        return self._store.lifetime
 
     def get(self, job_id: str) -> StoredJob | None:
         """The job with this canonical id, as of the records read so far; None if there is none."""
@@ -168,7 +173,7 @@ class Replica:
             if event:
                 self._fold(event, record, batch)
         expired_ms = {
-            number: self._now_ms[number] - _JOB_RETENTION_MS
+            number: self._now_ms[number] - self._retention_ms
             for number in {record.partition for record in records}
         }
         checkpoints = self._checkpoints_after(records, positions)
@@ -213,7 +218,7 @@ class Replica:
 
     def _fold(self, event: Event, record: Record, batch: _FoldBatch) -> None:
         before = batch.folded.get(event.subject) or batch.known.get(event.subject)
-        if before and before.first_ms + _JOB_RETENTION_MS <= self._now_ms[record.partition]:
+        if before and before.first_ms + self._retention_ms <= self._now_ms[record.partition]:
             before = None  # the job is too old; another replica may already have dropped it
         verdict, job = fold(before.job if before else None, event)
         stored = before
@@ -231,7 +236,7 @@ class Replica:
         self, verdict: Verdict, event: Event, record: Record, before: StoredJob | None
     ) -> None:
         """Counts an event that did not apply; logs it if it shows that the log is forked."""
-        if verdict is Verdict.FORKED and before is None and self._is_remnant(record):
+        if verdict is Verdict.FORKED and before is None and self._is_remnant(event, record):
             self.counts["remnant"] += 1
             return
         self.counts[verdict.value] += 1
@@ -248,10 +253,13 @@ class Replica:
             )
             self.on_fork()
 
-    def _is_remnant(self, record: Record) -> bool:
-        """Whether the topic's retention may have deleted the first events of the record's job."""
+    def _is_remnant(self, event: Event, record: Record) -> bool:
+        """Whether the topic's retention may have deleted the first events of the event's job."""
         first_ms = self._first_read_ms.get(record.partition)
-        return first_ms is not None and record.time_ms <= first_ms + _MAX_LIFE_MS
+        if first_ms is None:
+            return False
+        first_time = datetime.fromtimestamp(first_ms / 1000, UTC)
+        return event.data.state.create_time <= first_time + _CLOCK_TOLERANCE
 
     @staticmethod
     def _checkpoints_after(

@@ -1,7 +1,7 @@
 """Converts a job to its row and back: the columns that queries use, and the job itself."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 
 import msgspec
@@ -47,9 +47,11 @@ def upsert_statement(rows: int) -> str:
     )
 
 
-def row_values(stored_jobs: Sequence[StoredJob]) -> Sequence[str | int | bytes | None]:
+def row_values(
+    stored_jobs: Sequence[StoredJob], longest_life: timedelta
+) -> Sequence[str | int | bytes | None]:
     """The values of the jobs' rows in one flat sequence, row after row."""
-    return [*chain.from_iterable(map(_row, stored_jobs))]
+    return [*chain.from_iterable(_row(stored, longest_life) for stored in stored_jobs)]
 
 
 def stored_job(job: bytes, partition: int, offset: int, first_ms: int) -> StoredJob:
@@ -70,9 +72,9 @@ def holder(job: Job) -> str | None:
     return job.state.executor_id if job.state.held else None
 
 
-def _row(stored: StoredJob) -> tuple[str | int | bytes | None, ...]:
+def _row(stored: StoredJob, longest_life: timedelta) -> tuple[str | int | bytes | None, ...]:
     job, state = stored.job, stored.job.state
-    queued, deadline = queued_since(job), next_deadline(job)
+    queued, deadline = queued_since(job), next_deadline(job, longest_life)
     return (
         job.job_id,
         stored.partition,

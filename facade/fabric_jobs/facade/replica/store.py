@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
+from fabric_jobs.facade.lifecycle import JobLifetime
 from fabric_jobs.facade.log import Checkpoint
 from fabric_jobs.facade.replica.database import (
     create_list_indexes,
@@ -47,6 +48,8 @@ log = logging.getLogger("fabric_jobs.replica")
 #: Batches that the writer may have before a caller waits for it. A query leads to at most one.
 MAX_BATCHES = 8
 
+DEFAULT_LIFETIME = JobLifetime()
+
 Answer = TypeVar("Answer")
 
 
@@ -57,17 +60,20 @@ class Store:
     `StateError` if the file can't be used; then only `close` helps.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, lifetime: JobLifetime = DEFAULT_LIFETIME) -> None:
         """Opens the file, or a database in memory if the path is None.
 
+        `lifetime` must be the same whenever a file is used: `adopt` sees to it.
         Raises what `open_database` raises.
         """
+        #: How long a job may live, and how long it is remembered.
+        self.lifetime = lifetime
         #: The first failure of the file.
         self.failure = StateFailure(path)
         with self.failure.catch():
             self._db = open_database(path)
-        self._writer = Writer(self._db.writer, self.failure)
-        self._memory = Memory()
+        self._writer = Writer(self._db.writer, self.failure, lifetime.longest)
+        self._memory = Memory(lifetime.longest)
         #: The queries of unfinished jobs.
         self.unfinished = UnfinishedJobs(self._db.reader, self._memory, self.failure)
         self._checkpoints: dict[int, Checkpoint] = {}
@@ -88,7 +94,7 @@ class Store:
                 self._checkpoints = {number: Checkpoint(*values) for number, *values in read}
                 return
         if found:
-            log.warning("the state is of another log or version: it is built again from the log")
+            log.warning("the state is of another log, version or longest life: it is built again")
 
         def recreate(db: sqlite3.Connection) -> None:
             recreate_tables(db)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
@@ -35,8 +36,12 @@ class Writer:
     Without a batch that failed, the file with a later one would not be a fold of the log.
     """
 
-    def __init__(self, db: sqlite3.Connection, failure: StateFailure) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, failure: StateFailure, longest_life: timedelta
+    ) -> None:
+        """`longest_life` is the service's longest life of a job."""
         self._db = db
+        self._longest_life = longest_life
         self._thread = ThreadPoolExecutor(1, "write rows")
         self._failure = failure
 
@@ -74,7 +79,8 @@ class Writer:
                 "DELETE FROM jobs WHERE partition = ? AND first_ms <= ?", expired_ms.items()
             )
             for portion in _portions(stored_jobs):
-                db.execute(_UPSERTS[len(portion)], rows.row_values(portion))
+                values = rows.row_values(portion, self._longest_life)
+                db.execute(_UPSERTS[len(portion)], values)
             db.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
                 [(number, *checkpoint) for number, checkpoint in batch.checkpoints.items()],

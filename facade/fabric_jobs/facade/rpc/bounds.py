@@ -6,6 +6,7 @@ is refused as `REFUSAL_REASON_INVALID`, so that the other entries of its message
 
 from collections.abc import Iterable, Sequence
 
+from fabric_jobs.contract.failures import find_run_timeout_fault
 from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.contract.heartbeats import MAX_JOB_TYPES, MAX_SLOTS, Run
 from fabric_jobs.contract.jobs import MAX_COUNT, MAX_NAME_CHARS
@@ -25,6 +26,10 @@ class OutOfBoundsError(ValueError):
     """A message or an entry is out of bounds. The error's text names the field and the bound."""
 
 
+class RunTimeoutError(ValueError):
+    """A handler's run timeout is beyond the longest life of a job. The text says both."""
+
+
 def check_hello(hello: pb.Hello) -> None:
     """Raises `OutOfBoundsError`."""
     _check_name("executor_id", hello.executor_id)
@@ -32,6 +37,15 @@ def check_hello(hello: pb.Hello) -> None:
     if not 0 <= hello.slots <= MAX_SLOTS:
         raise OutOfBoundsError(f"slots must be from 0 to {MAX_SLOTS}")
     _check_job_types("job_types", hello.job_types)
+
+
+def check_run_timeouts(hello: pb.Hello, longest_life_s: int) -> None:
+    """Raises `RunTimeoutError` if a handler may run for longer than the service lets a job live."""
+    for kind in hello.job_types:
+        timeout_s = kind.run_timeout.seconds + kind.run_timeout.nanos / 1e9
+        names = kind.item_type, kind.job_type
+        if fault := find_run_timeout_fault(*names, timeout_s, longest_life_s):
+            raise RunTimeoutError(fault)
 
 
 def check_message(message: pb.SessionRequest) -> None:

@@ -11,10 +11,16 @@ import grpc
 from fabric_jobs.contract import events
 from fabric_jobs.contract.heartbeats import Run
 from fabric_jobs.facade.controls import Controls
+from fabric_jobs.facade.jobs.errors import UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.roster import Roster
-from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_hello
+from fabric_jobs.facade.rpc.bounds import (
+    OutOfBoundsError,
+    RunTimeoutError,
+    check_hello,
+    check_run_timeouts,
+)
 from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -63,6 +69,19 @@ class Sessions:
         except OutOfBoundsError as error:
             message = f"The first message must carry hello, and its {error}."
             await abort_invalid(context, "INVALID_HELLO", message)
+        peers = self._roster.peers
+        if peers.conflict:
+            # If this facade's setting is wrong, no executor must end because of it.
+            unavailable, reason = (
+                grpc.StatusCode.UNAVAILABLE,
+                UnavailableReason.LONGEST_LIFE_DIFFERS,
+            )
+            await abort(context, unavailable, reason, f"Ask another replica. {peers.conflict}")
+        try:
+            check_run_timeouts(first.hello, peers.longest_life_s)
+        except RunTimeoutError as error:
+            code = grpc.StatusCode.FAILED_PRECONDITION
+            await abort(context, code, "RUN_TIMEOUT_TOO_LONG", str(error))
         executor_id = first.hello.executor_id
         session = Session(first.hello, self._jobs, self._replica, self._roster, self._controls)
         self._by_executor[executor_id].add(session)

@@ -6,6 +6,7 @@ import uuid
 
 from fabric_jobs.facade.controls import Controls, JobTypes
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.log import Log, TopicError
 from fabric_jobs.facade.maintenance.attention import Attention
@@ -77,13 +78,14 @@ async def _serve_once(settings: FacadeSettings) -> None:
     await heartbeat_log.connect()
     controls_log = Log(settings, topics.controls(settings))
     await controls_log.connect()
-    store = Store(state_file)
+    store = Store(state_file, settings.lifetime)
     try:
         store.adopt(
             Identity(
                 cluster_id=event_log.cluster_id,
                 topic=settings.events_topic,
                 partitions=event_log.partitions,
+                longest_life_s=settings.longest_life_s,
                 record_rules=codes.rules if codes else "",
             )
         )
@@ -92,14 +94,16 @@ async def _serve_once(settings: FacadeSettings) -> None:
         replica.on_fork = event_log.reread
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
         record_time = settings.broker.record_time
-        roster = Roster(heartbeat_log, name, settings.lease_s, record_time=record_time)
+        lease_s, life_s = settings.lease_s, settings.longest_life_s
+        roster = Roster(heartbeat_log, name, lease_s, life_s, record_time=record_time)
         deadline_s = settings.append_deadline_s
-        jobs = Jobs(event_log, replica, name, deadline_s, lambda: roster.clock_is_right)
+        jobs = Jobs(event_log, replica, name, deadline_s, lambda: _create_fault(roster))
         controls = Controls(controls_log, deadline_s)
         health = ReplicaHealth(event_log, roster)
         attention = Attention(heartbeat_log, health.ready)
-        lease_s = settings.lease_s
-        leases = Leases(heartbeat_log, jobs, replica.held_runs, roster.rank, attention, lease_s)
+        leases = Leases(
+            heartbeat_log, jobs, replica.held_runs, roster.peers.rank, attention, lease_s
+        )
         roster.listeners.add(leases.renew)
         async with asyncio.TaskGroup() as tasks:
             background = [
@@ -181,6 +185,21 @@ async def _serve_once(settings: FacadeSettings) -> None:
                     task.cancel()
     finally:
         store.close()
+
+
+def _create_fault(roster: Roster) -> UnavailableError | None:
+    """Why a job that this facade creates would have wrong deadlines; None if it would not."""
+    if not roster.clock_is_right:
+        return UnavailableError(
+            UnavailableReason.CLOCK_WRONG,
+            "This facade's clock differs from the broker's. Ask another facade.",
+        )
+    if roster.peers.conflict:
+        return UnavailableError(
+            UnavailableReason.LONGEST_LIFE_DIFFERS,
+            "This facade's longest life of a job is not that of the service. Ask another facade.",
+        )
+    return None
 
 
 def _explain_refused(settings: FacadeSettings) -> str:

@@ -4,14 +4,12 @@ from datetime import timedelta
 
 from fabric_jobs.contract.checkpoints import MAX_CHECKPOINT_BYTES
 from fabric_jobs.facade.log import TopicSpec
-from fabric_jobs.facade.replica import JOB_RETENTION
 from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.runtime.settings import variable
 
-#: Records live twice as long as replicas remember their jobs. So every replica has forgotten a job
-#: before the job's first record is deleted.
-MIN_RETENTION_MS = 2 * JOB_RETENTION // timedelta(milliseconds=1)
-#: A topic that the facade creates keeps its records for one more day.
-RETENTION_MS = MIN_RETENTION_MS + timedelta(days=1) // timedelta(milliseconds=1)
+_MS = timedelta(milliseconds=1)
+#: A topic that the facade creates keeps its records for longer than it must.
+SPARE_RETENTION = timedelta(days=1)
 #: A heartbeat is of no use after one lease, and a lease is at most an hour.
 HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
 MAX_HEARTBEAT_BYTES = 512 * 1024
@@ -24,12 +22,17 @@ MAX_EVENT_REST_BYTES = 64 * 1024 + MAX_CHECKPOINT_BYTES
 
 def events(settings: FacadeSettings) -> TopicSpec:
     """The topic of the job events."""
+    retention = settings.lifetime.min_record_retention
     return TopicSpec(
         name=settings.events_topic,
         partitions=settings.events_partitions,
         exact_partitions=True,
-        min_retention_ms=MIN_RETENTION_MS,
-        retention_ms=RETENTION_MS,
+        min_retention_ms=retention // _MS,
+        retention_ms=(retention + SPARE_RETENTION) // _MS,
+        min_retention_reason=(
+            f"{variable('longest_life_s')}={settings.longest_life_s} needs them for "
+            f"{retention / timedelta(days=1):g} days"
+        ),
         max_record_bytes=(
             settings.body_limit_bytes + settings.definition_limit_bytes + MAX_EVENT_REST_BYTES
         ),
@@ -45,6 +48,7 @@ def heartbeats(settings: FacadeSettings) -> TopicSpec:
         exact_partitions=False,
         min_retention_ms=int(settings.lease_s * 1000),
         retention_ms=HEARTBEATS_RETENTION_MS,
+        min_retention_reason=f"{variable('lease_s')}={settings.lease_s:g} needs them",
         max_record_bytes=MAX_HEARTBEAT_BYTES,
         create=settings.create_topics,
     )
@@ -58,6 +62,7 @@ def controls(settings: FacadeSettings) -> TopicSpec:
         exact_partitions=True,
         min_retention_ms=None,
         retention_ms=None,
+        min_retention_reason="",
         max_record_bytes=MAX_CONTROL_BYTES,
         create=settings.create_topics,
     )

@@ -234,8 +234,9 @@ async def test_create_while_the_clock_is_wrong_is_unavailable_and_a_cancel_is_no
     world: World,
 ) -> None:
     """A job's deadlines follow from the time of its create; a cancel needs no time."""
+    fault = UnavailableError(UnavailableReason.CLOCK_WRONG, "the clock")
     jobs = Jobs(
-        cast("Log", world.log), cast("Replica", world.replica), "/test", FAR_S, lambda: False
+        cast("Log", world.log), cast("Replica", world.replica), "/test", FAR_S, lambda: fault
     )
     with pytest.raises(UnavailableError) as raised:
         await jobs.execute(request())

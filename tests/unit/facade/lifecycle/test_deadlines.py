@@ -31,7 +31,7 @@ def known(name: str, **changes: object) -> Job:
 def test_next_deadline_of_unstarted_job_is_before_fabric_gives_it_up() -> None:
     """An unstarted job fails 110 minutes after its creation; Fabric gives it up after 2 hours."""
     job = known("queued")
-    assert next_deadline(job) == (
+    assert next_deadline(job, DAY) == (
         job.state.create_time + timedelta(minutes=110),
         FailUnstarted(job_id=job.job_id),
     )
@@ -74,13 +74,13 @@ def test_fail_unstarted_error_of_a_paused_type_names_the_pause() -> None:
 def test_next_deadline_of_requeued_job_is_its_longest_life() -> None:
     """The start deadline does not apply to a job that has started once."""
     job = known("queued again")
-    assert next_deadline(job) == (job.state.create_time + DAY, Expire(job_id=job.job_id))
+    assert next_deadline(job, DAY) == (job.state.create_time + DAY, Expire(job_id=job.job_id))
 
 
 def test_next_deadline_of_waiting_job_is_its_due_time() -> None:
     """A waiting job is retried at the due time that its failure set."""
     job = known("waiting")
-    assert next_deadline(job) == (
+    assert next_deadline(job, DAY) == (
         job.state.due_time,
         Retry(job_id=job.job_id, attempt=job.state.attempt),
     )
@@ -91,12 +91,12 @@ def test_next_deadline_of_running_job_is_its_run_timeout() -> None:
     job = known("running", policy=Policy(run_timeout_s=30))
     start = job.state.attempt_start_time
     assert start is not None
-    assert next_deadline(job) == (
+    assert next_deadline(job, DAY) == (
         start + timedelta(seconds=30),
         TimeOutRun(job_id=job.job_id, attempt=1),
     )
     endless = known("running", policy=Policy())
-    assert next_deadline(endless) == (job.state.create_time + DAY, Expire(job_id=job.job_id))
+    assert next_deadline(endless, DAY) == (job.state.create_time + DAY, Expire(job_id=job.job_id))
 
 
 def test_next_deadline_of_stopping_job_is_the_end_of_its_cancel_grace() -> None:
@@ -104,7 +104,7 @@ def test_next_deadline_of_stopping_job_is_the_end_of_its_cancel_grace() -> None:
     job = known("stopping", policy=Policy(cancel_grace_s=7))
     asked = job.state.cancel_time
     assert asked is not None
-    assert next_deadline(job) == (
+    assert next_deadline(job, DAY) == (
         asked + timedelta(seconds=7),
         ForceCancel(job_id=job.job_id, attempt=1),
     )
@@ -116,7 +116,19 @@ def test_next_deadline_with_long_backoff_or_timeout_is_the_longest_life() -> Non
     late = known("waiting", due_time=waiting.state.create_time + 2 * DAY)
     running = known("running", policy=Policy(run_timeout_s=3 * 86_400))
     for job in (late, running):
-        assert next_deadline(job) == (job.state.create_time + DAY, Expire(job_id=job.job_id))
+        assert next_deadline(job, DAY) == (job.state.create_time + DAY, Expire(job_id=job.job_id))
+
+
+@pytest.mark.parametrize("longest", [timedelta(hours=2), timedelta(days=24)])
+def test_next_deadline_follows_the_longest_life_of_the_service(longest: timedelta) -> None:
+    """The command carries it, so that the error of the job that it ends can name it."""
+    job = known("queued again")
+    expire = Expire(job_id=job.job_id, longest_life=longest)
+    assert next_deadline(job, longest) == (job.state.create_time + longest, expire)
+    error = decide_event(job, expire, stamp()).data.state.error
+
+    assert error
+    assert f"within {longest / timedelta(hours=1):.0f} hours" in error.message
 
 
 def test_next_deadline_of_final_job_is_none() -> None:
@@ -124,4 +136,4 @@ def test_next_deadline_of_final_job_is_none() -> None:
     for name in ("completed", "failed", "cancelled", "stopped"):
         job = known(name)
         assert job.state.phase is JobPhase.ENDED
-        assert next_deadline(job) is None
+        assert next_deadline(job, DAY) is None

@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import decode, encode
+from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
 from fabric_jobs.contract.jobs import MAX_COUNT, JobInstanceStatus, JobPhase, Policy
-from fabric_jobs.facade.lifecycle import MAX_LIFE, Command, Expire, FailUnstarted, decide
+from fabric_jobs.facade.lifecycle import Command, Expire, FailUnstarted, decide
 from fabric_jobs.facade.lifecycle.deadlines import next_deadline
 from tests.support.lifecycle import (
     FOREVER,
@@ -56,10 +57,12 @@ def test_failure_with_backoff_beyond_the_calendar_leads_to_an_event() -> None:
 @pytest.mark.parametrize("name", ["running", "stopping"])
 def test_next_deadline_with_timeout_beyond_the_calendar_is_the_longest_life(name: str) -> None:
     """No policy that the contract accepts makes the timers fail because a date is out of range."""
-    policy = _policy_of({"runTimeoutS": 3e11, "cancelGraceS": 3e11}) or Policy(cancel_grace_s=2e5)
+    policy = _policy_of({"runTimeoutS": 3e11, "cancelGraceS": 3e11}) or Policy(cancel_grace_s=3e6)
     start, *rest = [claim(1, A, "", policy=policy), *WAYS[name][2:]]
     job = drive([request(), start, *rest])
-    assert next_deadline(job) == (job.state.create_time + MAX_LIFE, Expire(job_id=JOB))
+    longest = MAX_LONGEST_LIFE
+    expire = Expire(job_id=JOB, longest_life=longest)
+    assert next_deadline(job, longest) == (job.state.create_time + longest, expire)
 
 
 def _policy_of(values: dict[str, float]) -> Policy | None:

@@ -17,6 +17,7 @@ from fabric_jobs.facade.lifecycle import (
     FailUnstarted,
     ForceCancel,
     Job,
+    JobLifetime,
     Reason,
     Refusal,
     Retry,
@@ -40,6 +41,7 @@ class FakeReplica:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self.lifetime = JobLifetime()
         #: The jobs that `due_job_ids` returns; None for the ones that are due.
         self.found: list[str] | None = None
 
@@ -47,7 +49,7 @@ class FakeReplica:
         """The job, if it is due by then."""
         if self.found is not None:
             return self.found
-        found = next_deadline(self.job)
+        found = next_deadline(self.job, self.lifetime.longest)
         return [JOB] if found and found.time <= until else []
 
     def get(self, job_id: str) -> StoredJob:
@@ -60,6 +62,7 @@ class FakeRoster:
 
     def __init__(self, rank: int) -> None:
         self._rank = rank
+        self.peers = self
 
     def rank(self) -> int:
         """The number of facades before this one."""

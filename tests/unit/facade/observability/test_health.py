@@ -11,13 +11,15 @@ from fabric_jobs.facade.observability.health import READY_S, ReplicaHealth
 from fabric_jobs.facade.roster import Roster
 
 
-def health(*, lag_s: float = 0.0, clock_is_right: bool = True) -> ReplicaHealth:
-    """The health of a replica with this lag and clock."""
+def health(*, lag_s: float = 0.0, clock_is_right: bool = True, conflict: str = "") -> ReplicaHealth:
+    """The health of a replica with this lag and clock, and this conflict with the other facades."""
     log = cast(
         "Log",
         SimpleNamespace(is_confirmed_within=lambda seconds: lag_s <= seconds, fault=""),
     )
-    return ReplicaHealth(log, cast("Roster", SimpleNamespace(clock_is_right=clock_is_right)))
+    peers = SimpleNamespace(conflict=conflict)
+    roster = SimpleNamespace(clock_is_right=clock_is_right, peers=peers)
+    return ReplicaHealth(log, cast("Roster", roster))
 
 
 def test_health_nothing_wrong_is_ready() -> None:
@@ -32,6 +34,7 @@ def test_health_nothing_wrong_is_ready() -> None:
         (health(lag_s=READY_S + 1), "Kafka"),
         (health(lag_s=float("inf")), "Kafka"),
         (health(clock_is_right=False), "clock"),
+        (health(conflict="the longest life differs"), "the longest life differs"),
     ],
 )
 def test_health_one_fault_is_not_ready_with_its_reason(sick: ReplicaHealth, reason: str) -> None:

@@ -1,20 +1,24 @@
 """How long a replica knows a job, by the broker's time."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import KnownEvent
-from fabric_jobs.facade.lifecycle import MAX_LIFE
+from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
+from fabric_jobs.facade.lifecycle import JobLifetime
 from fabric_jobs.facade.log import Record
-from fabric_jobs.facade.replica import JOB_RETENTION, Filter, Identity, Replica, Store
-from tests.support.lifecycle import JOB, decide_event, drive, request, stamp, unknown_event
+from fabric_jobs.facade.replica import Filter, Identity, Replica, Store
+from tests.support.lifecycle import JOB, at, decide_event, drive, request, stamp, unknown_event
 
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 HERE, THERE = 0, 1
 MS = timedelta(milliseconds=1)
+RETENTION = JobLifetime().retention
+#: The create time of the jobs here, as the time of a record.
+CREATED = at(1) - datetime.fromtimestamp(0, UTC)
 
 
 @pytest.fixture
@@ -43,11 +47,11 @@ async def test_replica_drops_a_job_after_its_retention_by_its_partitions_time(
 ) -> None:
     """Another partition's time does not count. Reads, lists and decisions then find no job."""
     read(replica, requested(JOB, "one"), timedelta(0))
-    read(replica, requested(OTHER, "two"), JOB_RETENTION + timedelta(days=1), THERE)
+    read(replica, requested(OTHER, "two"), RETENTION + timedelta(days=1), THERE)
     assert replica.get(JOB)
-    read(replica, unknown_event(drive([request()]), "three"), JOB_RETENTION - MS, offset=1)
+    read(replica, unknown_event(drive([request()]), "three"), RETENTION - MS, offset=1)
     assert replica.get(JOB)
-    read(replica, requested(OTHER, "four"), JOB_RETENTION, offset=2)
+    read(replica, requested(OTHER, "four"), RETENTION, offset=2)
 
     assert replica.get(JOB) is None
     assert [stored.job.job_id for stored in await replica.list(Filter(), 10)] == [OTHER]
@@ -57,24 +61,49 @@ def test_event_in_the_batch_that_expires_its_job_finds_no_job(replica: Replica) 
     """Replicas that read the same records in one batch, or in two, fold them alike."""
     records = [
         Record(HERE, 0, 0, events.encode(requested(JOB, "one"))),
-        Record(HERE, 1, JOB_RETENTION // MS, events.encode(requested(JOB, "again"))),
+        Record(HERE, 1, RETENTION // MS, events.encode(requested(JOB, "again"))),
     ]
     replica.apply(records, {HERE: 2})
 
     stored = replica.get(JOB)
     assert stored
-    assert (stored.job.event_id, stored.first_ms) == ("again", JOB_RETENTION // MS)
+    assert (stored.job.event_id, stored.first_ms) == ("again", RETENTION // MS)
 
 
-def test_event_without_its_first_events_at_a_truncated_start_is_a_remnant(replica: Replica) -> None:
-    """A topic that dropped records has such events for a job's longest life; they are no fork."""
+def test_event_of_a_job_from_before_a_truncated_start_is_a_remnant(replica: Replica) -> None:
+    """The topic has dropped the job's first events, however long the job lived; it is no fork."""
     rest = unknown_event(drive([request()]), "rest")
-    read(replica, rest, timedelta(days=100), offset=5)
-    read(replica, rest, timedelta(days=100) + MAX_LIFE, offset=6)
+    start = CREATED + timedelta(hours=1)
+    read(replica, rest, start, offset=5)
+    read(replica, rest, start + MAX_LONGEST_LIFE, offset=6)
+
     assert replica.counts == Counter(remnant=2)
-    read(replica, rest, timedelta(days=100) + MAX_LIFE + MS, offset=7)
+
+
+def test_event_of_a_job_from_after_a_truncated_start_is_a_fork(replica: Replica) -> None:
+    """The topic must still have the job's first event. The clocks may differ by a minute."""
+    rest = unknown_event(drive([request()]), "rest")
+    read(replica, rest, CREATED - timedelta(minutes=1), offset=5)
+    assert replica.counts == Counter(remnant=1)
+    replica.reset()
+    read(replica, rest, CREATED - timedelta(minutes=1) - MS, offset=5)
 
     assert replica.counts["forked"] == 1
+
+
+def test_longer_life_makes_the_replica_know_its_jobs_for_longer() -> None:
+    """A replica with a life of 24 days knows a job for 31 days, and lists its late deadline."""
+    lifetime = JobLifetime(MAX_LONGEST_LIFE)
+    store = Store(None, lifetime)
+    store.adopt(Identity(cluster_id="c", topic="t", partitions=2))
+    replica = Replica(store)
+    read(replica, requested(JOB, "one"), timedelta(0))
+    read(replica, requested(OTHER, "two"), timedelta(days=31) - MS, offset=1)
+    assert replica.get(JOB)
+    read(replica, unknown_event(drive([request()]), "three"), timedelta(days=31), offset=2)
+
+    assert replica.get(JOB) is None
+    assert lifetime.min_record_retention == timedelta(days=62)
 
 
 def test_event_without_its_first_events_on_a_whole_topic_is_a_fork(replica: Replica) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import JobKind, Run
-from fabric_jobs.facade.lifecycle import MAX_LIFE, RequestCancel
+from fabric_jobs.facade.lifecycle import RequestCancel
 from tests.support.lifecycle import A, claim
 from tests.support.store_kit import (
     HERE,
@@ -25,7 +26,7 @@ def test_due_job_ids_finds_pending_and_written_jobs(tmp_path: Path) -> None:
     """A written job that has changed since is judged by its state in memory."""
     store = open_store(tmp_path / "rows")
     put(store, one := stored_job(1), stored_job(2))
-    late = one.job.state.create_time + MAX_LIFE
+    late = one.job.state.create_time + DEFAULT_LONGEST_LIFE
     for _ in range(2):
         assert sorted(store.unfinished.due_job_ids(late, 10)) == ["job-1", "job-2"]
         assert len(store.unfinished.due_job_ids(late, 1)) == 1

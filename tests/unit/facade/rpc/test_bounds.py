@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from fabric_jobs.contract.heartbeats import MAX_JOB_TYPES, MAX_SLOTS, Run
 from fabric_jobs.contract.jobs import ErrorSource
@@ -11,8 +12,10 @@ from fabric_jobs.facade.rpc.bounds import (
     MAX_ENTRIES,
     MAX_PAGE_TOKEN_CHARS,
     OutOfBoundsError,
+    RunTimeoutError,
     check_hello,
     check_message,
+    check_run_timeouts,
     parse_attempt,
     parse_runs,
 )
@@ -45,6 +48,15 @@ def test_check_hello_field_out_of_bounds_is_refused(fields: dict[str, Any]) -> N
     check_hello(pb.Hello(**HELLO))
     with pytest.raises(OutOfBoundsError, match=next(iter(fields))):
         check_hello(pb.Hello(**HELLO | fields))
+
+
+def test_check_run_timeouts_beyond_the_longest_life_are_refused() -> None:
+    """A timeout of exactly the longest life is accepted, and so is a handler without one."""
+    kinds = [KIND, pb.JobType(item_type="I", job_type="j", run_timeout=Duration(seconds=7200))]
+    check_run_timeouts(pb.Hello(job_types=kinds), 7200)
+    kinds[1].run_timeout.nanos = 1
+    with pytest.raises(RunTimeoutError, match=r"I j has run_timeout_s=7200.+ after 7200 s"):
+        check_run_timeouts(pb.Hello(job_types=kinds), 7200)
 
 
 def beat(**fields: Any) -> pb.SessionRequest:
