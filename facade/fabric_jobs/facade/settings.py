@@ -162,8 +162,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: The token with which readers sign in to the monitor, of 16 characters or more.
     monitor_reader_token: Secret | None = None
     #: The token with which operators sign in, of 16 characters or more. Operators may also cancel
-    #: jobs, and pause and resume job types. Without either token nobody signs in, every visitor is
-    #: an operator, and the HTTP address must be on loopback.
+    #: and retry jobs, and pause and resume job types. Without either token nobody signs in, every
+    #: visitor is an operator, and the HTTP address must be on loopback.
     monitor_operator_token: Secret | None = None
     #: The address of a trace, for the monitor's links. If empty, the monitor shows trace ids only.
     monitor_trace_url: TraceUrl = ""

@@ -1,7 +1,7 @@
 """GUIDs as Fabric writes them: 32 hexadecimal digits, with hyphens, in any letter case."""
 
 import re
-from uuid import UUID
+from uuid import UUID, uuid5
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -19,3 +19,11 @@ def parse_guid(text: str) -> UUID:
     `UUID` alone is too lenient: it accepts a sign, a blank or `0x` in place of digits.
     """
     return UUID(canonical_guid(text))
+
+
+def retry_id(job_id: str) -> str:
+    """Returns the id of the new job by which operators retry a job, wherever they do it.
+
+    It follows from the job's id, so a retry that is sent twice starts one job.
+    """
+    return str(uuid5(parse_guid(job_id), "retry"))

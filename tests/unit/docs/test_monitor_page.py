@@ -1,6 +1,6 @@
 """The limits of the job monitor on docs/monitor.md and docs/security.md are those of the code."""
 
-from fabric_jobs.facade.monitor import access, formatting, job_list, live, pages, timeline
+from fabric_jobs.facade.monitor import access, bulk, formatting, job_list, live, pages, timeline
 from fabric_jobs.facade.startup.security import MIN_TOKEN_CHARS
 from tests.support.pages import limits
 
@@ -15,6 +15,8 @@ def test_monitor_limits_table_has_the_numbers_of_the_code() -> None:
         timeline.MAX_TRACEBACKS_CHARS // 1024,
         formatting.MAX_JSON_CHARS,
         pages.MAX_EXECUTORS,
+        bulk.MAX_JOBS,
+        bulk.RATE_PER_S,
         1 / live.UPDATE_INTERVAL_S,
         job_list.MAX_LIST_SHARE * 100,
         live.MAX_VIEWERS,

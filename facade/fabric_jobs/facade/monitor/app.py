@@ -13,12 +13,15 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.monitor.access import MonitorAccess
+from fabric_jobs.facade.monitor.bulk import BulkRuns
+from fabric_jobs.facade.monitor.bulk_routes import bulk_routes
 from fabric_jobs.facade.monitor.errors import ErrorPages
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.headers import add_security_headers
 from fabric_jobs.facade.monitor.live import LiveUpdates
 from fabric_jobs.facade.monitor.pages import MonitorData
 from fabric_jobs.facade.monitor.render import PATH, STATIC, Renderer
+from fabric_jobs.facade.monitor.responder import Responder
 from fabric_jobs.facade.monitor.routes import page_routes
 from fabric_jobs.facade.monitor.sign_in import sign_in_routes
 from fabric_jobs.facade.monitor.timeline import HistoryReader
@@ -52,7 +55,12 @@ class Monitor:
         data = MonitorData(replica, roster, job_types, health)
         self._live = LiveUpdates(replica, renderer.render_part)
         history = HistoryReader(settings, accepts)
-        pages = page_routes(jobs, data, history, self._live, renderer, guards)
+        respond = Responder(renderer, guards, self._live)
+        self._bulk_runs = BulkRuns(jobs)
+        pages = [
+            *page_routes(jobs, data, history, respond, guards),
+            *bulk_routes(jobs, data, self._bulk_runs, respond, guards),
+        ]
         errors = ErrorPages(renderer, guards)
         files = create_static_files_router(
             "/static",
@@ -92,5 +100,6 @@ class Monitor:
         return call
 
     def stop(self) -> None:
-        """Ends the streams, so that browsers reconnect to another replica."""
+        """Ends the streams, so that browsers reconnect to another replica, and the bulk run."""
         self._live.stop()
+        self._bulk_runs.stop()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.pages import MonitorData, Page
-from fabric_jobs.facade.monitor.query import Query
+from fabric_jobs.facade.monitor.query import Query, encode_query
 from fabric_jobs.facade.replica import Change
 from fabric_jobs.facade.replica.paging import Cursor, cursor_of, cut_page
 
@@ -50,6 +50,8 @@ class JobsPage(Page):
         self._data = data
         self._query = query
         self.typed = query.typed
+        #: The URL query with the filters alone; empty if there are none.
+        self.filter_query = encode_query([*query.filters])
         self._list: JobList | None = None
         #: Whether the list must be queried again.
         self._changed = True

@@ -18,6 +18,14 @@ class StateView(NamedTuple):
     replaced_by: str | None
 
 
+class ActionsView(NamedTuple):
+    """What the viewer may do with the job."""
+
+    job_id: str
+    cancel: bool
+    retry: bool
+
+
 class TimelineView(NamedTuple):
     """The content of a timeline at one time."""
 
@@ -35,7 +43,7 @@ class JobPage(Page):
     def __init__(
         self, data: MonitorData, history: HistoryReader, stored: StoredJob, *, operator: bool
     ) -> None:
-        """`operator` says whether the viewer may cancel the job."""
+        """`operator` says whether the viewer may cancel or retry the job."""
         self._data = data
         self._history = history
         self._stored = stored
@@ -61,11 +69,16 @@ class JobPage(Page):
         job_ids = [self.job.job_id] if self.job.final else []
         replaced = await self._data.replica.replacements(job_ids)
         hint = self._data.start_hints([self.job]).get(self.job.job_id, "")
-        cancellable = self._operator and not self.job.final and not self.job.state.cancel_time
+        replaced_by = replaced.get(self.job.job_id)
+        actions = ActionsView(
+            self.job.job_id,
+            cancel=self._operator and not self.job.final and not self.job.state.cancel_time,
+            retry=self._operator and self.job.final and replaced_by is None,
+        )
         return {
             "warnings": self._data.warnings(),
-            "state": StateView(self.job, hint, replaced.get(self.job.job_id)),
-            "actions": self.job.job_id if cancellable else None,
+            "state": StateView(self.job, hint, replaced_by),
+            "actions": actions,
             "timeline": TimelineView(timeline.rows, timeline.note, self.job.job_id),
         }
 

@@ -1,34 +1,33 @@
 """The routes of the pages, of their streams, and of what operators change."""
 
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from datetime import timedelta
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.datastructures import MultiDict
-from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect, ServerSentEvent
 
 from fabric_jobs.contract.controls import MAX_REASON_CHARS
+from fabric_jobs.contract.guids import retry_id
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.facade.controls import JobTypeState, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.jobs.retries import retry_job
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.job_list import InvalidJobsPage, JobsPage
 from fabric_jobs.facade.monitor.job_page import JobPage
-from fabric_jobs.facade.monitor.live import LiveUpdates
-from fabric_jobs.facade.monitor.pages import ExecutorsPage, JobTypesPage, MonitorData, Page
+from fabric_jobs.facade.monitor.pages import ExecutorsPage, JobTypesPage, MonitorData
 from fabric_jobs.facade.monitor.query import Query, QueryError, encode_query, typed_values
-from fabric_jobs.facade.monitor.render import PATH, Renderer
-from fabric_jobs.facade.monitor.sorting import UnknownColumnError
+from fabric_jobs.facade.monitor.render import PATH
+from fabric_jobs.facade.monitor.responder import AnyRequest, Responder, map_query_errors
 from fabric_jobs.facade.monitor.timeline import HistoryReader
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 
@@ -37,37 +36,15 @@ log = logging.getLogger("fabric_jobs.monitor")
 #: Who pauses or resumes a job type here: the monitor's operators share one token.
 _BY = "an operator at the monitor"
 
-AnyRequest = Request[Any, Any, Any]
-
 
 def page_routes(
     jobs: Jobs,
     data: MonitorData,
     history: HistoryReader,
-    live: LiveUpdates,
-    renderer: Renderer,
+    respond: Responder,
     guards: Guards,
 ) -> list[HTTPRouteHandler]:
     """Returns the handlers of all pages, streams and actions."""
-
-    async def render(
-        request: AnyRequest, page: Page, live_url: str, status: int = 200
-    ) -> Response[str]:
-        html = renderer.render_page(
-            page.template,
-            guards.viewer(request),
-            await page.load_parts(),
-            page=page,
-            live_url=live_url,
-            now=datetime.now(UTC),
-        )
-        return Response(html, media_type=MediaType.HTML, status_code=status)
-
-    def stream(request: AnyRequest, page: Page) -> ServerSentEvent:
-        if not live.has_room:
-            raise HTTPException("Too many pages of this monitor are open.", status_code=503)
-        # The session may end while the page is open.
-        return ServerSentEvent(live.stream(page, lambda: guards.viewer(request) is not None))
 
     async def job_page(request: AnyRequest, job_id: str) -> JobPage:
         stored = await jobs.read(_parse_job_id(job_id))
@@ -80,11 +57,11 @@ def page_routes(
         return JobPage(data, history, stored, operator=guards.is_operator(request))
 
     def executors_page(request: AnyRequest) -> ExecutorsPage:
-        with _map_query_errors():
+        with map_query_errors():
             return ExecutorsPage(data, _sort_of(request))
 
     def job_types_page(request: AnyRequest) -> JobTypesPage:
-        with _map_query_errors():
+        with map_query_errors():
             operator = guards.is_operator(request)
             return JobTypesPage(data, _sort_of(request), operator=operator)
 
@@ -101,33 +78,33 @@ def page_routes(
             query = Query.parse(request.query_params)
         except QueryError as error:
             typed = typed_values(request.query_params)
-            return await render(request, InvalidJobsPage(data, typed, str(error)), "", 400)
+            return await respond.render(request, InvalidJobsPage(data, typed, str(error)), "", 400)
         await jobs.freshen()
         live_url = f"{PATH}/live{query.url_query(query.before)}"
-        return await render(request, JobsPage(data, query), live_url)
+        return await respond.render(request, JobsPage(data, query), live_url)
 
     @get("/live")
     async def watch_jobs(request: AnyRequest) -> ServerSentEvent:
-        with _map_query_errors():
-            return stream(request, JobsPage(data, Query.parse(request.query_params)))
+        with map_query_errors():
+            return respond.stream(request, JobsPage(data, Query.parse(request.query_params)))
 
     @get("/executors")
     async def show_executors(request: AnyRequest) -> Response[str]:
         live_url = f"{PATH}/executors/live{_sort_query(request)}"
-        return await render(request, executors_page(request), live_url)
+        return await respond.render(request, executors_page(request), live_url)
 
     @get("/executors/live")
     async def watch_executors(request: AnyRequest) -> ServerSentEvent:
-        return stream(request, executors_page(request))
+        return respond.stream(request, executors_page(request))
 
     @get("/job-types")
     async def show_job_types(request: AnyRequest) -> Response[str]:
         live_url = f"{PATH}/job-types/live{_sort_query(request)}"
-        return await render(request, job_types_page(request), live_url)
+        return await respond.render(request, job_types_page(request), live_url)
 
     @get("/job-types/live")
     async def watch_job_types(request: AnyRequest) -> ServerSentEvent:
-        return stream(request, job_types_page(request))
+        return respond.stream(request, job_types_page(request))
 
     @post("/job-types/pause")
     async def pause_job_type(request: AnyRequest) -> Redirect:
@@ -160,17 +137,17 @@ def page_routes(
     @get("/jobs/{job_id:str}")
     async def show_job(request: AnyRequest, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
-        return await render(request, page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return await respond.render(request, page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/events")
     async def show_events(request: AnyRequest, job_id: FromPath[str]) -> Response[str]:
         page = await job_page(request, job_id)
         await page.read_history()
-        return await render(request, page, f"{PATH}/jobs/{page.job.job_id}/live")
+        return await respond.render(request, page, f"{PATH}/jobs/{page.job.job_id}/live")
 
     @get("/jobs/{job_id:str}/live")
     async def watch_job(request: AnyRequest, job_id: FromPath[str]) -> ServerSentEvent:
-        return stream(request, await job_page(request, job_id))
+        return respond.stream(request, await job_page(request, job_id))
 
     @post("/jobs/{job_id:str}/cancel")
     async def cancel_job(job_id: FromPath[str]) -> Redirect:
@@ -182,6 +159,18 @@ def page_routes(
         except RefusedError:
             raise HTTPException("No such job is known.", status_code=404) from None
         return Redirect(f"{PATH}/jobs/{command.job_id}", status_code=303)
+
+    @post("/jobs/{job_id:str}/retry")
+    async def retry(job_id: FromPath[str]) -> Redirect:
+        old_id = _parse_job_id(job_id)
+        try:
+            with bind_ids(job=old_id):
+                # The same new id each time, so a second click does not start the job twice.
+                stored = await retry_job(jobs, old_id, retry_id(old_id))
+                log.info("retry from the monitor: the new job is %s", stored.job.job_id)
+        except RefusedError as error:
+            raise HTTPException(f"The job was not retried: {error}.", status_code=409) from None
+        return Redirect(f"{PATH}/jobs/{stored.job.job_id}", status_code=303)
 
     return [
         show_jobs,
@@ -197,16 +186,8 @@ def page_routes(
         show_events,
         watch_job,
         cancel_job,
+        retry,
     ]
-
-
-@contextmanager
-def _map_query_errors() -> Iterator[None]:
-    """Raises `HTTPException` for a URL's query that is invalid."""
-    try:
-        yield
-    except (QueryError, UnknownColumnError) as error:
-        raise HTTPException(str(error), status_code=400) from None
 
 
 def _sort_of(request: AnyRequest) -> str:

@@ -77,6 +77,16 @@ def list_jobs(
     return [rows.stored_job(*row) for row in found]
 
 
+def list_job_ids(db: sqlite3.Connection, which: Filter, limit: int) -> Sequence[str]:
+    """The ids of at most `limit` jobs that match the filter, the oldest first."""
+    where, values = which.where()
+    found = db.execute(
+        f"SELECT job_id FROM jobs WHERE {where} ORDER BY created_us, job_id LIMIT ?",  # noqa: S608
+        (*values, limit),
+    )
+    return [job_id for (job_id,) in found]
+
+
 def find_replacements(db: sqlite3.Connection, job_ids: Sequence[str]) -> Mapping[str, str]:
     """The id of the newest job that took the place of each of these jobs; others are left out."""
     found: dict[str, str] = {}

@@ -100,6 +100,10 @@ class Replica:
         found = self._store.list(which, limit, before, oldest_first=oldest_first)
         return await asyncio.wrap_future(found)
 
+    async def list_ids(self, which: Filter, limit: int) -> Sequence[str]:
+        """The ids of at most `limit` jobs that match the filter, the oldest first."""
+        return await asyncio.wrap_future(self._store.list_ids(which, limit))
+
     def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
         """The ids of at most `limit` jobs whose next deadline has come."""
         return self._store.unfinished.due_job_ids(now, limit)

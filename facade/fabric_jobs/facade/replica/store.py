@@ -36,6 +36,7 @@ from fabric_jobs.facade.replica.queries import (
     count_unfinished_types,
     find_jobs,
     find_replacements,
+    list_job_ids,
     list_jobs,
 )
 from fabric_jobs.facade.replica.state_file import StateFailure
@@ -185,6 +186,10 @@ class Store:
         return self._query(
             lambda db: list_jobs(db, which, limit, before, oldest_first=oldest_first)
         )
+
+    def list_ids(self, which: Filter, limit: int) -> Future[Sequence[str]]:
+        """The ids of at most `limit` jobs that match the filter, the oldest first."""
+        return self._query(lambda db: list_job_ids(db, which, limit))
 
     def backlog(self) -> Future[Backlog]:
         """The numbers of jobs that are not final."""

@@ -9,9 +9,9 @@ from fabric_jobs.contract.controls import MAX_REASON_CHARS
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.facade.controls import JobTypes, start_hint
-from fabric_jobs.facade.jobs.instance import retry_request
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import Job, Reason, RequestCancel, RequestRetry
+from fabric_jobs.facade.jobs.retries import retry_job
+from fabric_jobs.facade.lifecycle import Job, Reason, RequestCancel
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.replica.paging import cut_page
 from fabric_jobs.facade.roster import Roster
@@ -124,8 +124,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         if new_job_id == job_id:
             await abort_invalid(context, "INVALID_JOB_ID", "new_job_id must differ from job_id.")
         async with map_errors(context):
-            final = await self._jobs.execute(RequestRetry(job_id=job_id))
-            new = await self._jobs.execute(retry_request(final.job, new_job_id))
+            new = await retry_job(self._jobs, job_id, new_job_id)
         return pb.RetryJobResponse(job=job_to_proto(new.job), position=self._position(new_job_id))
 
     async def ListExecutors(

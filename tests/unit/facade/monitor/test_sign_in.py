@@ -27,8 +27,16 @@ PAGES = [
     "/find?id=x",
     f"/jobs/{JOB}",
     f"/jobs/{JOB}/events",
+    "/bulk/cancel?job_type=x",
+    f"/bulk-runs/{JOB}",
 ]
-STREAMS = ["/live", "/executors/live", "/job-types/live", f"/jobs/{JOB}/live"]
+STREAMS = [
+    "/live",
+    "/executors/live",
+    "/job-types/live",
+    f"/jobs/{JOB}/live",
+    f"/bulk-runs/{JOB}/live",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -71,8 +79,12 @@ async def test_routes_that_need_a_session_are_all_but_the_sign_in() -> None:
     paths = {route.path for route in monitor.app.routes} - {"/monitor/sign-in", "/monitor/sign-out"}
     shown = {path for path in paths if "/static/" not in path}
     known = {f"/monitor{page.partition('?')[0]}".rstrip("/") for page in PAGES + STREAMS}
-    assert {path.replace("{job_id:str}", JOB) for path in shown} == known | {
+    for name, value in (("job_id", JOB), ("run_id", JOB), ("action", "cancel")):
+        shown = {path.replace(f"{{{name}:str}}", value) for path in shown}
+    assert shown == known | {
         f"/monitor/jobs/{JOB}/cancel",
+        f"/monitor/jobs/{JOB}/retry",
+        f"/monitor/bulk-runs/{JOB}/stop",
         "/monitor/job-types/pause",
         "/monitor/job-types/resume",
     }

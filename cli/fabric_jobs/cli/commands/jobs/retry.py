@@ -1,7 +1,7 @@
 """`fabric-jobs jobs retry`: starts ended jobs again as new jobs."""
 
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import click
 
@@ -17,6 +17,7 @@ from fabric_jobs.cli.commands.jobs.bulk import (
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.cli.options import status_api_options
 from fabric_jobs.cli.output.json_lines import message_json
+from fabric_jobs.contract.guids import retry_id
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
@@ -64,7 +65,7 @@ async def _retry_once(api: StatusApi, job: pb.Job) -> str:
     """Retries a job, however often it is called: the new id follows from the old one."""
     if job.replaced_by:
         return "had already been replaced"
-    await api.retry(job.job_id, str(uuid5(UUID(job.job_id), "retry")))
+    await api.retry(job.job_id, retry_id(job.job_id))
     return "retried"
 
 

@@ -1,0 +1,110 @@
+"""The routes by which operators cancel or retry all jobs that match the filters of the list."""
+
+import logging
+
+from litestar import Response, get, post
+from litestar.datastructures import MultiDict
+from litestar.exceptions import HTTPException, PermissionDeniedException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Redirect, ServerSentEvent
+
+from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.monitor.bulk import BulkAction, BulkBusyError, BulkRuns
+from fabric_jobs.facade.monitor.bulk_pages import BulkQuestion, BulkRunPage, find_target
+from fabric_jobs.facade.monitor.guards import Guards
+from fabric_jobs.facade.monitor.pages import MonitorData
+from fabric_jobs.facade.monitor.query import Query
+from fabric_jobs.facade.monitor.render import PATH
+from fabric_jobs.facade.monitor.responder import AnyRequest, Responder, map_query_errors
+
+log = logging.getLogger("fabric_jobs.monitor")
+
+_RUNS = f"{PATH}/bulk-runs"
+
+
+def bulk_routes(
+    jobs: Jobs, data: MonitorData, runs: BulkRuns, respond: Responder, guards: Guards
+) -> list[HTTPRouteHandler]:
+    """Returns the handlers of the question, of the start, of the result and of the stop."""
+
+    def run_page(run_id: str) -> BulkRunPage:
+        run = runs.get(run_id)
+        if run is None:
+            raise HTTPException(
+                "This facade does not know this run. Another facade may have started it.",
+                status_code=404,
+            )
+        return BulkRunPage(data, run)
+
+    @get("/bulk/{action:str}")
+    async def ask(request: AnyRequest, action: FromPath[str]) -> Response[str]:
+        if not guards.is_operator(request):
+            raise PermissionDeniedException("Only an operator may do this.")
+        bulk = _parse_action(action)
+        with map_query_errors():
+            query = Query.parse(request.query_params)
+        _require_filter(query)
+        await jobs.freshen()
+        target = await find_target(data, bulk, query.job_filter)
+        return await respond.render(request, BulkQuestion(data, bulk, query, target), "")
+
+    @post("/bulk/{action:str}")
+    async def start(request: AnyRequest, action: FromPath[str]) -> Redirect:
+        bulk = _parse_action(action)
+        sent = await request.form()
+        with map_query_errors():
+            query = Query.parse(
+                MultiDict([(name, str(value)) for name, value in sent.multi_items()])
+            )
+        _require_filter(query)
+        await jobs.freshen()
+        target = await find_target(data, bulk, query.job_filter)
+        confirmed = str(sent.get("count", ""))
+        if not confirmed.isdecimal() or len(target.job_ids) > int(confirmed):
+            raise HTTPException(
+                f"{len(target.job_ids)} jobs match now, which are more than you confirmed. Nothing "
+                "was changed. Go back to the list, and start again.",
+                status_code=409,
+            )
+        try:
+            run = runs.start(bulk, target.job_ids)
+        except BulkBusyError:
+            raise HTTPException(
+                "Another bulk run is in progress on this facade. Nothing was changed. Try again "
+                "when it has ended.",
+                status_code=409,
+            ) from None
+        log.info("bulk %s of %d jobs from the monitor: %s", bulk, len(run.job_ids), query.filters)
+        return Redirect(f"{_RUNS}/{run.run_id}", status_code=303)
+
+    @get("/bulk-runs/{run_id:str}")
+    async def show_run(request: AnyRequest, run_id: FromPath[str]) -> Response[str]:
+        page = run_page(run_id)
+        return await respond.render(request, page, f"{_RUNS}/{run_id}/live")
+
+    @get("/bulk-runs/{run_id:str}/live")
+    async def watch_run(request: AnyRequest, run_id: FromPath[str]) -> ServerSentEvent:
+        return respond.stream(request, run_page(run_id))
+
+    @post("/bulk-runs/{run_id:str}/stop")
+    async def stop_run(run_id: FromPath[str]) -> Redirect:
+        run_page(run_id).run.stopped = True
+        return Redirect(f"{_RUNS}/{run_id}", status_code=303)
+
+    return [ask, start, show_run, watch_run, stop_run]
+
+
+def _parse_action(name: str) -> BulkAction:
+    try:
+        return BulkAction(name)
+    except ValueError:
+        raise HTTPException("This page does not exist.", status_code=404) from None
+
+
+def _require_filter(query: Query) -> None:
+    if not query.filters:
+        raise HTTPException(
+            "Filter the list of jobs first. Without a filter this would concern every job.",
+            status_code=400,
+        )
