@@ -188,8 +188,8 @@ def _sessions() -> list[Row]:
         Row("`executor_id`, an item type, a job type", f"1 to {_chars(jobs.MAX_NAME_CHARS)}", ends),
         Row("`pool`", _chars(jobs.MAX_NAME_CHARS), ends),
         Row("job types in a hello, and full ones in a heartbeat", types, ends),
-        Row("`slots`, `free_slots`", f"0 to {slots}", ends),
-        Row("`free_slots`", "the `slots` of the hello", "counts as the bound"),
+        Row("`slots`, `free_slots`, `hung_slots`", f"0 to {slots}", ends),
+        Row("`free_slots`, `hung_slots`", "the `slots` of the hello", "counts as the bound"),
         Row("runs and claims in a heartbeat", f"{slots} each", ends),
         Row("claims and reports in a message", _number(bounds.MAX_ENTRIES), ends),
         Row(

@@ -33,13 +33,14 @@ async def connect_runs(
     *,
     slots: int = 2,
     type_slots: int | None = None,
+    heartbeat_s: float = 0.05,
     processes: ProcessPool | None = None,
 ) -> AsyncIterator[Runs]:
     """Connects runs to the facade: of this handler for `JOB_TYPE`, and of `endless` for `other`."""
     if not isinstance(handler, Handler):
         handler = make_handler(ITEM_TYPE, JOB_TYPE, handler, slots=type_slots)
     processes = processes or ProcessPool()
-    session = Session(pb.Hello(executor_id="one"), [facade.address], heartbeat_s=0.05)
+    session = Session(pb.Hello(executor_id="one"), [facade.address], heartbeat_s)
     async with asyncio.timeout(2 * WAIT_TIMEOUT_S), asyncio.TaskGroup() as group:
         handlers = {
             (ITEM_TYPE, JOB_TYPE): handler,

@@ -32,6 +32,8 @@ class Work(msgspec.Struct):
     pid: str = ""
     #: Bytes that the handler allocates.
     size: int = 0
+    #: The path of a file for which the handler waits.
+    until: str = ""
     #: The number of a signal that the handler sends to its own process.
     signal: int = 0
 
@@ -108,6 +110,12 @@ def holding_gil(job: Job[Work]) -> None:
     ctypes.PyDLL(None).sleep(600)
 
 
+@executor.job(ITEM_TYPE, "timed", run_in="process", cancel_grace_s=0.5, run_timeout_s=1)
+def timed(job: Job[Work]) -> None:
+    """Exceeds its run timeout in a C call that holds the interpreter's lock."""
+    holding_gil(job)
+
+
 @executor.job(ITEM_TYPE, "backtracking", run_in="process", cancel_grace_s=1)
 def backtracking(job: Job[Work]) -> None:
     """Holds the interpreter's lock in a regular expression that takes for ever."""
@@ -132,6 +140,7 @@ def crashing(job: Job[Work]) -> None:
 @executor.job(ITEM_TYPE, "exiting", run_in="process")
 def exiting(job: Job[Work]) -> None:
     """Ends its process."""
+    log.info("about to exit")
     os._exit(3)
 
 
@@ -183,6 +192,18 @@ def dying(job: Job[Work]) -> None:
         job.save_checkpoint({"row": 7})
         os.kill(os.getpid(), signal.SIGKILL)
     log.info("resumed at %s", job.checkpoint(dict))
+
+
+@executor.job(ITEM_TYPE, "resuming", run_in="process", retry=Retry(max_attempts=2, initial_s=0.1))
+def resuming(job: Job[Work]) -> None:
+    """Saves a checkpoint and waits in the first attempt, and says in the second where it begins."""
+    _announce(job)
+    begin = job.checkpoint(int)
+    if begin is None:
+        job.save_checkpoint(7)
+        while not Path(job.payload.until).exists():
+            time.sleep(0.02)
+    job.progress(1, f"resumed at {begin}")
 
 
 @executor.job(ITEM_TYPE, "too-large", run_in="process")

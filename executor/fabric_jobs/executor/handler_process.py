@@ -78,10 +78,14 @@ class HandlerProcess:
             return None
 
     async def _follow_end(self) -> int:
-        code = await self._process.wait()
-        # Processes that the handler forked would keep the channel open.
-        self.kill()
-        return code
+        assert self._process.stdin
+        try:
+            code = await self._process.wait()
+            # Processes that the handler forked would keep the channel open.
+            self.kill()
+            return code
+        finally:
+            self._process.stdin.close()
 
     def kill(self) -> None:
         """Ends the process and all processes of its group at once."""

@@ -10,6 +10,7 @@ from typing import Any
 from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.contract.wire import progress_to_proto
 from fabric_jobs.executor import metrics, spans
+from fabric_jobs.executor.deadline_beats import DeadlineBeats
 from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import NoThreadError
 from fabric_jobs.executor.final_report import ProcessReportError, make_final_report
@@ -61,6 +62,7 @@ class Run:
         self._handing_back = False
         self._has_no_thread = False
         self._handler_task: HandlerTask | None = None
+        self._deadlines: DeadlineBeats
         #: The record that grants the attempt to this run. `None` while the claim is undecided.
         self.grant: pb.Record | None = None
         #: True once the attempt is over for the facades, or granted to another executor. The run
@@ -101,6 +103,8 @@ class Run:
         progress = LatestSender(self._report_progress)
         checkpoint = LatestSender(self._report_checkpoint)
         begin = time.monotonic()
+        deadlines = self._deadlines = DeadlineBeats(self._client)
+        deadlines.add(self._handler.policy.run_timeout_s)
         try:
             report = await self._call_handler(progress, checkpoint)
             if self._handing_back and not report.HasField("completed"):
@@ -122,12 +126,14 @@ class Run:
         finally:
             progress.cancel()
             checkpoint.cancel()
+            deadlines.close()
 
     def cancel(self) -> None:
         """Requests the handler to stop. Further calls do nothing, so it can clean up in peace."""
         if not self._cancel_requested:
             self._cancel_requested = True
             if self._handler_task:
+                self._deadlines.add(self._handler.policy.cancel_grace_s)
                 self._handler_task.cancel()
 
     def hand_back(self) -> None:

@@ -93,6 +93,8 @@ class Session:
         self._facades = cycle(facades)
         self._heartbeat_s = heartbeat_s
         self._max_silence_s = max(MAX_UNANSWERED_HEARTBEATS * heartbeat_s, MIN_SILENCE_S)
+        #: The loop's time at which the next heartbeat is due.
+        self._beat_time = 0.0
         #: The loop's time at which the facade last sent a response.
         self._response_at = 0.0
         self._tls = tls
@@ -107,6 +109,11 @@ class Session:
     async def report(self, report: pb.Report) -> Accepted | Refused:
         """Sends a report, again if necessary, until a facade has applied or refused it."""
         return await self._ask(report)
+
+    def beat(self) -> None:
+        """Sends a heartbeat at once. Without a stream, the next stream begins with one anyway."""
+        self._beat_time = 0.0
+        self._outbox.has_entries.set()
 
     async def connect(self, delegate: SessionDelegate) -> None:
         """Opens a stream to the next facade, and uses it until it ends.
@@ -202,16 +209,16 @@ class Session:
         clock = asyncio.get_running_loop().time
         request = self._outbox.next_message()
         request.hello.CopyFrom(self._hello)
-        beat_time = clock()
+        self._beat_time = clock()
         with suppress(asyncio.InvalidStateError):  # the stream has ended; the reader raises why
             while not closing.is_set():
-                if clock() >= beat_time:
+                if clock() >= self._beat_time:
                     request.heartbeat.CopyFrom(delegate.heartbeat())
-                    beat_time = clock() + self._heartbeat_s
+                    self._beat_time = clock() + self._heartbeat_s
                 await stream.write(request)
                 self.connected.set()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(beat_time):
+                    async with asyncio.timeout_at(self._beat_time):
                         await self._outbox.has_entries.wait()
                 request = self._outbox.next_message()
             await stream.done_writing()

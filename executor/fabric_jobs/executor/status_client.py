@@ -32,3 +32,6 @@ class StatusClient(Protocol):
 
     async def report(self, report: pb.Report) -> Accepted | Refused:
         """Sends a report, again if necessary, until a facade has applied or refused it."""
+
+    def beat(self) -> None:
+        """Sends a heartbeat at once, because facades wait for it before a deadline takes effect."""

@@ -15,9 +15,7 @@ from fabric_jobs.executor.testing import run_job
 from tests.support.executor_runs import connect_runs, dispatched_attempt, put
 from tests.support.fake_facade import FakeFacade
 from tests.support.process_handlers import ITEM_TYPE, Opened, executor, open_notes, with_notes
-
-#: Seconds that a loaded machine may take to start a process.
-START_S = 30.0
+from tests.support.processes import START_S
 
 
 @pytest.fixture

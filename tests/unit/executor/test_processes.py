@@ -33,11 +33,10 @@ from tests.support import process_handlers
 from tests.support.executor_runs import connect_runs, dispatched_attempt, first_run, put, start_run
 from tests.support.fake_facade import FakeFacade
 from tests.support.process_handlers import ITEM_TYPE, executor
+from tests.support.processes import START_S, await_gone, await_pid, is_running
 
 #: Seconds after the end of a grace in which the process must be gone.
 PROMISED_S = 1.0
-#: Seconds that a loaded machine may take to start a process.
-START_S = 30.0
 GRACE_S = 0.3
 ENDLESS = ["deaf", "holding-gil", "backtracking"]
 
@@ -52,29 +51,6 @@ def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 def handler_of(job_type: str) -> Handler:
     """Returns a handler of `process_handlers`."""
     return executor.handlers[ITEM_TYPE, job_type]
-
-
-async def await_pid(path: Path) -> int:
-    """Waits until a handler has written a process id, and returns it."""
-    async with asyncio.timeout(START_S):
-        while not (path.exists() and path.read_text()):
-            await asyncio.sleep(0.01)
-    return int(path.read_text())
-
-
-async def await_gone(process_id: int) -> None:
-    """Waits until the process has ended."""
-    async with asyncio.timeout(10):
-        while is_running(process_id):
-            await asyncio.sleep(0.01)
-
-
-def is_running(process_id: int) -> bool:
-    """Returns true if the process has not ended."""
-    try:
-        return Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from fabric_jobs.executor import Job, JobStopped, latest_sender
 from fabric_jobs.executor.handlers import make_handler
+from fabric_jobs.executor.retry import NO_RETRY, make_policy
 from fabric_jobs.executor.run import Run
 from fabric_jobs.executor.status_client import Accepted
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -17,6 +18,7 @@ from tests.support.executor_runs import (
     connect_runs,
     dispatched_attempt,
     first_run,
+    make_stubborn,
     must_not_run,
     quick,
     start_run,
@@ -128,6 +130,9 @@ async def test_run_that_ended_is_freed_without_the_garbage_collector() -> None:
 
         async def report(self, report: pb.Report) -> Accepted:
             return Accepted(report.grant)
+
+        def beat(self) -> None:
+            raise AssertionError("the run has ended before its deadline")
 
     async def handler(job: Job[Any]) -> None:
         await job.progress(0.5)
@@ -331,3 +336,26 @@ async def test_run_whose_stream_is_lost_goes_on_and_reports_on_the_next_stream(
         await facade.wait_until(lambda: facade.reports)
 
     assert facade.outcomes == ["completed"]
+
+
+@pytest.mark.parametrize("deadline", ["run timeout", "cancel grace"])
+async def test_run_that_reaches_a_deadline_sends_a_heartbeat_that_lists_it(
+    facade: FakeFacade, deadline: str
+) -> None:
+    """Facades wait for a heartbeat after the deadline. The regular ones are rarer here."""
+    policy = make_policy(
+        NO_RETRY,
+        run_timeout_s=0.2 if deadline == "run timeout" else None,
+        cancel_grace_s=0.2,
+    )
+    may_end = asyncio.Event()
+    handler = make_handler(ITEM_TYPE, JOB_TYPE, make_stubborn(may_end, 9), policy)
+    async with connect_runs(facade, handler, heartbeat_s=600) as runs:
+        await start_run(runs, "a").wait()
+        if deadline == "cancel grace":
+            facade.send(pb.SessionResponse(cancels=[first_run("a")]))
+        await facade.wait_until(lambda: first_run("a") in facade.heartbeats[-1].runs)
+        may_end.set()
+        await facade.wait_until(lambda: facade.reports)
+
+    assert len(facade.heartbeats) == 2

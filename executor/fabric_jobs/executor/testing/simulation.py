@@ -139,6 +139,9 @@ class JobSimulation:
                 raise AssertionError("The handler was not called, because no thread can be started")
         return Accepted(report.grant)
 
+    def beat(self) -> None:
+        """Does nothing: the deadlines of the simulation wait for no heartbeat."""
+
     async def _run_attempt(self) -> None:
         self._step_ended.clear()
         attempt = replace(

@@ -61,6 +61,8 @@ class Session:
         self._throttles = {
             kind: ReportThrottle(self._decide_report) for kind in (ReportProgress, SaveCheckpoint)
         }
+        #: The runs whose ends are reported and not decided yet.
+        self._reported: set[RunKey] = set()
         self._next_response = pb.SessionResponse()
         #: The runs that `_next_response` cancels or stops.
         self._next_runs: set[Run] = set()
@@ -77,6 +79,12 @@ class Session:
     def cancel(self, run: Run) -> None:
         """Asks the executor to cancel a run."""
         self._send_run(run, self._next_response.cancels)
+
+    def stop(self, run: Run) -> None:
+        """Asks the executor to end a run whose attempt is over, unless it has reported that."""
+        key = run.job_id, run.attempt
+        if self.slots.holds(key) and key not in self._reported:
+            self._send_run(run, self._next_response.stops)
 
     def offer_room(self) -> int:
         """Returns how many more jobs may be offered now."""
@@ -123,13 +131,16 @@ class Session:
                     for _ in response.answers:
                         self._pending.release()
                 elif self._ending and not self._tasks:
+                    for throttle in self._throttles.values():
+                        throttle.release_all()
+                        await throttle.wait()
                     return
                 else:
                     await self._wake.wait()
                     self._wake.clear()
         finally:
             for throttle in self._throttles.values():
-                throttle.close()
+                throttle.release_all()
             for task in self._tasks:
                 task.cancel()
 
@@ -194,13 +205,18 @@ class Session:
             return refuse_invalid(report.entry_id, error)
         if isinstance(command, ReportProgress | SaveCheckpoint):
             return await self._throttles[type(command)].answer(report, command)
-        for throttle in self._throttles.values():
-            await throttle.end(command)
-        answer = await self._decide_report(report, command)
+        run = _run_of(report)
+        self._reported.add(run)
+        try:
+            for throttle in self._throttles.values():
+                await throttle.end(command)
+            answer = await self._decide_report(report, command)
+        finally:
+            self._reported.discard(run)
         # A refusal of these reasons says that the run is still the executor's.
         keeps = answer.refused.reason in _KEEPING_REASONS
         if not (keeps or answer.HasField("undecided")):
-            self.slots.free(_run_of(report))
+            self.slots.free(run)
         return answer
 
     async def _decide_report(self, report: pb.Report, command: ReportCommand) -> pb.Answer:

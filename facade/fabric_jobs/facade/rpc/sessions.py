@@ -29,7 +29,7 @@ log = logging.getLogger("fabric_jobs.sessions")
 
 
 class Sessions:
-    """Opens and ends sessions, and pushes cancels to them."""
+    """Opens and ends sessions, and pushes cancels and stops to them."""
 
     def __init__(self, jobs: Jobs, replica: Replica, roster: Roster, controls: Controls) -> None:
         self._jobs = jobs
@@ -101,8 +101,20 @@ class Sessions:
             await abort_invalid(context, "INVALID_MESSAGE", f"The stream ends: {session.fault}.")
 
     def _on_change(self, change: Change) -> None:
-        """Pushes a cancel, which any replica may have accepted, to the executor's sessions here."""
-        if isinstance(change.event, events.CancelRequested):
-            job = change.stored.job
-            for session in self._by_executor.get(job.state.executor_id or "", ()):
-                session.cancel(Run(job.job_id, job.state.attempt))
+        """Pushes what any replica may have decided about a run to the executor's sessions here.
+
+        That is a cancel, or the end of an attempt that its executor did not report.
+        """
+        job = change.stored.job
+        run = Run(job.job_id, job.state.attempt)
+        match change.event:
+            case events.CancelRequested():
+                for session in self._by_executor.get(job.state.executor_id or "", ()):
+                    session.cancel(run)
+            case events.AttemptFailed() | events.Failed() | events.Cancelled():
+                for session in self._by_executor.get(job.state.executor_id or "", ()):
+                    session.stop(run)
+            case events.Requeued():
+                # The job no longer names the executor of its earlier attempt.
+                for session in self.open_sessions():
+                    session.stop(Run(job.job_id, job.state.attempt - 1))

@@ -52,11 +52,18 @@ class ReportThrottle:
             await self._forward(*held)
         self._next_at.pop(run, None)
 
-    def close(self) -> None:
-        """Drops held reports, because the stream has ended."""
-        self._held.clear()
-        for task in self._tasks:
-            task.cancel()
+    def release_all(self) -> None:
+        """Forwards every held report now. They were answered, so nobody sends them again.
+
+        It is called when the stream ends. The executor goes on, and its job may need a checkpoint.
+        """
+        for run in tuple(self._held):
+            self._release(run)
+
+    async def wait(self) -> None:
+        """Waits until the reports that are being forwarded have their answers."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _release(self, run: _Run) -> None:
         if held := self._held.pop(run, None):

@@ -227,3 +227,34 @@ async def test_session_shares_only_the_latest_heartbeat_while_kafka_is_slow() ->
     assert [one.ByteSize() async for one in facade.session.responses()] in ([], [0])
 
     assert [heartbeat.free_slots for heartbeat in facade.heartbeats] == [0, 3]
+
+
+async def test_session_stops_only_runs_that_the_executor_holds() -> None:
+    """A stop of another run would tell the executor nothing."""
+    session = FakeFacade().session
+    await session.read(hello_with(runs=[pb.Run(job_id=JOB_ID, attempt=1)]), no_requests())
+    for run in (Run(JOB_ID, 1), Run(JOB_ID, 2), Run(OTHER_ID, 1)):
+        session.stop(run)
+
+    stops = [run async for response in session.responses() for run in response.stops]
+    assert stops == [pb.Run(job_id=JOB_ID, attempt=1)]
+
+
+async def test_session_does_not_stop_a_run_whose_end_is_being_decided() -> None:
+    """The event that ends the attempt may be the executor's own report."""
+    facade = FakeFacade()
+    refuse = facade.execute
+
+    async def end_attempt(command: Command, read_to: int) -> Any:
+        facade.session.stop(Run(JOB_ID, 1))
+        return await refuse(command, read_to)
+
+    facade.execute = end_attempt  # type: ignore[method-assign]
+    failed = pb.Report(entry_id=1, job_id=JOB_ID, attempt=1, failed=pb.Error(source="System"))
+    first = hello_with(runs=[pb.Run(job_id=JOB_ID, attempt=1)])
+    first.reports.append(failed)
+    await facade.session.read(first, no_requests())
+    responses = [response async for response in facade.session.responses()]
+
+    assert [answer.entry_id for response in responses for answer in response.answers] == [1]
+    assert not any(response.stops for response in responses)

@@ -85,3 +85,16 @@ async def test_report_throttle_at_the_end_of_a_run_forwards_the_held_report_once
     await throttle.end(end)
 
     assert log.fractions == [0.1, 0.9]
+
+
+async def test_report_throttle_at_the_end_of_the_stream_forwards_the_held_reports() -> None:
+    """The executor has an answer to them, so it does not send them on its next stream."""
+    log = FakeLog()
+    throttle = ReportThrottle(log.append)
+    for job_id in ("job", "other"):
+        await throttle.answer(*report(1, 0.1, job_id))
+        await throttle.answer(*report(2, 0.9, job_id))
+    throttle.release_all()
+    await throttle.wait()
+
+    assert log.fractions == [0.1, 0.1, 0.9, 0.9]
