@@ -82,7 +82,7 @@ async def replay(servers: str, topic: str) -> dict[str, float]:
             for records in (await consumer.getmany(timeout_ms=200, max_records=500)).values():
                 left -= len(records)
                 for record in records:
-                    events.decode(record.value)
+                    events.decode_record(record.key, record.value)
         return {"records": total, "seconds": time.perf_counter() - begun}
     finally:
         await consumer.stop()

@@ -26,7 +26,10 @@ it. `make docs` writes this page from the code.
 _EVENTS = """\
 A record with a field outside these bounds is no event. Every facade and every executor skips it,
 counts it ([observe.md](observe.md)) and logs its partition and offset. So does every later version:
-a bound never changes, because replicas of different versions must skip the same records.
+a bound never changes, because replicas of different versions must skip the same records. A record
+is no event either if its key is not the `subject`, and facades skip a record that is not in the
+partition of its key. On the internal topics of heartbeats and controls, a record out of bounds is
+skipped, counted and logged in the same way.
 [The JSON Schema](events.schema.json) has the same bounds.
 """
 _HEAD = "| what | bound | beyond it |\n|---|---|---|\n"
@@ -265,6 +268,8 @@ def _bound(schema: dict[str, Any]) -> str:
             return bound
     if schema.get("format") == "date-time":
         return f"from {jobs.MIN_TIME.year} to {jobs.END_OF_TIME.year - 1}"
+    if "pattern" in schema:
+        return "a GUID in lower case"
     if "maxLength" in schema:
         least = f"{schema['minLength']} to " if "minLength" in schema else ""
         return f"{least}{_chars(schema['maxLength'])}"

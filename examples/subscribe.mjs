@@ -8,7 +8,7 @@ const KEPT_MS = 8 * 24 * 60 * 60 * 1000;
 // By job id, the oldest job first: its last sequence, whether it has ended, and when it began.
 const jobs = new Map();
 
-function take({ value, timestamp }) {
+function take({ key, value, timestamp }) {
   let event;
   try {
     event = JSON.parse(value);
@@ -17,6 +17,7 @@ function take({ value, timestamp }) {
   }
   if (!event?.data?.state) return;
   const { type, subject: id, data: { sequence, state } } = event;
+  if (key?.toString() !== id) return; // no facade takes it
   for (const [oldest, { begunMs }] of jobs) {
     if (begunMs + KEPT_MS > Number(timestamp)) break;
     jobs.delete(oldest);

@@ -24,6 +24,8 @@ async def main() -> None:
                 sequence, state = data["sequence"], data["state"]
             except (TypeError, ValueError, LookupError):
                 continue  # not an event: it is skipped
+            if record.key != str(job_id).encode():
+                continue  # no facade takes it
             while jobs and jobs[oldest := next(iter(jobs))][2] + KEPT_MS <= record.timestamp:
                 del jobs[oldest]
             last, ended, begun_ms = jobs.get(job_id, (0, False, record.timestamp))

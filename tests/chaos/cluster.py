@@ -19,6 +19,7 @@ HANDLERS = "tests.chaos.handlers:executor"
 BROKERS = 3
 FACADES = 2
 EXECUTORS = 3
+PARTITIONS = 6
 #: Seconds of a lease, short so that a fault can be longer than a lease.
 LEASE_S = 4.0
 SHARED = {
@@ -30,7 +31,7 @@ SHARED = {
     "FABRIC_JOBS_POOL": "chaos",
     "FABRIC_JOBS_AUTHENTICATION": "off",
     "FABRIC_JOBS_CREATE_TOPICS": "true",
-    "FABRIC_JOBS_EVENTS_PARTITIONS": "6",
+    "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
 }
 
 

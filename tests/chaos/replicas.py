@@ -12,6 +12,7 @@ import msgspec
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import Replica, Store
+from tests.chaos.cluster import PARTITIONS
 from tests.chaos.model import Model
 
 FILE = "replica.sqlite"
@@ -53,7 +54,7 @@ def _folded(records: Sequence[Record], scratch: Path) -> Rows:
     scratch.unlink(missing_ok=True)
     store = Store(scratch)
     try:
-        replica = Replica(store)
+        replica = Replica(store, PARTITIONS)
         for start in range(0, len(records), BATCH):
             batch = records[start : start + BATCH]
             replica.apply(batch, {one.partition: one.offset + 1 for one in batch})

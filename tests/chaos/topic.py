@@ -24,7 +24,7 @@ async def read_topic(servers: str, topic: str) -> list[Record]:
         while any([await consumer.position(one) < ends[one] for one in partitions]):
             for partition, batch in (await consumer.getmany(timeout_ms=500)).items():
                 records += [
-                    Record(partition.partition, one.offset, one.timestamp, one.value)
+                    Record(partition.partition, one.offset, one.timestamp, one.value, one.key)
                     for one in batch
                 ]
     return records

@@ -20,11 +20,10 @@ from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Claim, Reason, ReportCompleted, Request, RequestCancel
 from fabric_jobs.facade.log import Log
-from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store, replica
+from fabric_jobs.facade.replica import Filter, Identity, Replica, StateInUseError, Store
 from fabric_jobs.runtime.kafka.partitions import partition_of
-from fabric_jobs.runtime.telemetry.summaries import LogSummary
 from tests.support.brokers import Cluster
-from tests.support.lifecycle import decide_event, stamp
+from tests.support.lifecycle import ITEM, TENANT, WORKSPACE, decide_event, stamp
 from tests.support.log_kit import append_records, open_log
 
 #: Fields of the identity of another log, and of another version.
@@ -46,7 +45,7 @@ async def node(cluster: Cluster, topic: str, path: Path | None = None) -> AsyncI
     store = Store(path)
     try:
         store.adopt(Identity(cluster_id="c", topic=topic, partitions=4))
-        replica = Replica(store)
+        replica = Replica(store, 4)
         async with open_log(cluster, topic, replica) as log:
             await replica.index_for_lists()
             yield Node(Jobs(log, replica, "/test", 3.0), replica, store, log)
@@ -58,10 +57,10 @@ def request(job_id: str | None = None, request_hash: str = "hash") -> Request:
     """The command that creates a job, with a random id by default."""
     return Request(
         job_id=job_id or str(uuid.uuid4()),
-        tenant_id="tenant",
-        workspace_id="workspace",
+        tenant_id=TENANT,
+        workspace_id=WORKSPACE,
         item_type="Item",
-        item_id="item",
+        item_id=ITEM,
         job_type="job",
         invoke_type=InvokeType.MANUAL,
         request_hash=request_hash,
@@ -238,14 +237,9 @@ def test_store_refuses_a_file_that_is_in_use(tmp_path: Path) -> None:
 
 
 async def test_record_that_is_no_event_is_skipped_and_counted(
-    cluster: Cluster,
-    topic: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    cluster: Cluster, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The record is logged with its partition and offset, and the next event is folded."""
-    # The lines of an earlier test count for the summary, which leaves out lines beyond a few.
-    monkeypatch.setattr(replica, "_poison", LogSummary(replica.log))
     async with node(cluster, topic) as here:
         producer = AIOKafkaProducer(bootstrap_servers=cluster.bootstrap_servers)
         await producer.start()
@@ -255,7 +249,7 @@ async def test_record_that_is_no_event_is_skipped_and_counted(
         stored = await here.jobs.execute(request())
         await here.log.read_to_end()
 
-        assert here.replica.counts["poison"] == 3
+        assert here.replica.poison.count == 3
         assert "partition 3 offset 1" in caplog.text
         assert await here.jobs.read(stored.job.job_id) == stored
 
@@ -284,7 +278,7 @@ async def test_plain_kafka_consumer_follows_a_job(cluster: Cluster, topic: str) 
             record = await consumer.getone()
             assert record.key == job.job_id.encode()
             assert dict(record.headers)["content-type"].startswith(b"application/cloudevents+json")
-            seen.append(events.decode(record.value))
+            seen.append(events.decode_record(record.key, record.value))
     await consumer.stop()
 
     assert [event.data.sequence for event in seen] == [1, 2, 3]
@@ -305,7 +299,7 @@ async def test_fork_found_after_the_end_was_read_makes_the_replica_read_the_log_
         partition = partition_of(first.job.job_id, 4)
         for count in (2, 3):
             fork = replace(forked, id=f"fork {count}")
-            await append_records(here.log, partition, events.encode(fork))
+            await append_records(here.log, partition, events.encode(fork), key=fork.subject)
             async with asyncio.timeout(30):
                 while here.replica.counts["forked"] < count:
                     await asyncio.sleep(0.01)

@@ -22,7 +22,7 @@ class MemoryLog:
         self, partition: int, key: bytes, value: bytes, headers: Sequence[object]
     ) -> asyncio.Future[object]:
         """Gives the record to each reader."""
-        self.records.append(Record(partition, len(self.records), 0, value))
+        self.records.append(Record(partition, len(self.records), 0, value, key))
         for reader in self.readers:
             reader.apply(self.records[-1:], {partition: len(self.records)})
         acknowledged = asyncio.get_running_loop().create_future()

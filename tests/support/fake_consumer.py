@@ -12,6 +12,7 @@ from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.ready_queue import ReadyQueue, WaitingAttempt
 from tests.support.fake_facade import WAIT_TIMEOUT_S
+from tests.support.records import key_of
 
 
 class FakeRuns:
@@ -165,4 +166,5 @@ class FakeConsumer:
 
 
 def _make_record(partition: TopicPartition, offset: int, value: bytes) -> ConsumerRecord:
-    return ConsumerRecord(*partition, offset, 0, 0, None, value, None, 0, len(value), headers=())
+    key = key_of(value)
+    return ConsumerRecord(*partition, offset, 0, 0, key, value, None, 0, len(value), headers=())

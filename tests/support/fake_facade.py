@@ -17,6 +17,7 @@ from fabric_jobs.status.v1.job_status_pb2_grpc import (
     JobStatusServiceServicer,
     add_JobStatusServiceServicer_to_server,
 )
+from tests.support.lifecycle import ITEM, TENANT, WORKSPACE
 
 ITEM_TYPE, JOB_TYPE = "Test.Item", "test"
 #: Seconds after which a wait for something that must happen fails the test.
@@ -172,10 +173,10 @@ def requested_event(
     """Returns the event of a new job, which dispatches its first attempt."""
     now = datetime.now(UTC)
     state = JobState(
-        tenant_id="the tenant",
-        workspace_id="the workspace",
+        tenant_id=TENANT,
+        workspace_id=WORKSPACE,
         item_type=item_type,
-        item_id="the item",
+        item_id=ITEM,
         job_type=job_type,
         invoke_type=InvokeType.SCHEDULED,
         request_hash="hash",

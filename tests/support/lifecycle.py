@@ -1,5 +1,6 @@
 """Helpers for tests of the lifecycle: commands, stamps, and jobs in each phase."""
 
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,9 @@ from fabric_jobs.facade.lifecycle import Command, Job, Stamp, Verdict
 JOB = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 A = "executor-a"
 B = "executor-b"
+TENANT = str(uuid.UUID(int=3))
+WORKSPACE = str(uuid.UUID(int=1))
+ITEM = str(uuid.UUID(int=2))
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PAYLOAD = b'{"rows":[1,2,3]}'
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -45,10 +49,10 @@ def request(job_id: str = JOB, request_hash: str = "hash-1") -> lifecycle.Reques
     """The command that creates a job."""
     return lifecycle.Request(
         job_id=job_id,
-        tenant_id="tenant",
-        workspace_id="workspace",
+        tenant_id=TENANT,
+        workspace_id=WORKSPACE,
         item_type="Org.Workload.Item",
-        item_id="item",
+        item_id=ITEM,
         job_type="Org.Workload.Item.Job",
         invoke_type=InvokeType.MANUAL,
         request_hash=request_hash,

@@ -84,8 +84,8 @@ async def open_log(
             await task
 
 
-async def append_records(log: Log, partition: int, *values: bytes) -> None:
+async def append_records(log: Log, partition: int, *values: bytes, key: str = "key") -> None:
     """Appends the values one by one, each acknowledged by Kafka before the next."""
     for value in values:
         async with asyncio.timeout(10):
-            await (await log.append(partition, b"key", value, []))
+            await (await log.append(partition, key.encode(), value, []))

@@ -39,6 +39,7 @@ from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import Secret
 from tests.support.controls import open_controls
+from tests.support.records import record_of
 
 READER, OPERATOR = "a reader's secret", "an operator's secret"
 EXECUTOR = "5e1f0c7a-3b1d-4c55-9a51-2f8f0f0a6a11"
@@ -51,7 +52,7 @@ class FoldedJobs:
     def __init__(self) -> None:
         store = Store(None)
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
-        self.replica = Replica(store)
+        self.replica = Replica(store, 1)
         self.roster = Roster(cast("Any", None), "/facade/m", 30.0, 86_400, record_time=False)
         self.controls = open_controls()
         jobs: Any = self
@@ -98,7 +99,7 @@ class FoldedJobs:
         """Applies the events as one batch of records."""
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         records = [
-            Record(0, self._offset + number, now_ms, events.encode(event))
+            record_of(event, self._offset + number, time_ms=now_ms)
             for number, event in enumerate(applied)
         ]
         self._offset += len(records)
@@ -160,7 +161,9 @@ class FoldedJobs:
 
     def pause(self, control: JobTypeControl) -> None:
         """Pauses a job type."""
-        self.controls.apply([Record(0, 0, 0, controls.encode(control))], {})
+        self.controls.apply(
+            [Record(0, 0, 0, controls.encode(control), controls.key_of(control.kind))], {}
+        )
 
     def add_executor(self, heartbeat: ExecutorHeartbeat) -> None:
         """Adds an executor with this heartbeat to the roster."""

@@ -40,6 +40,8 @@ def json_of(kind: Any) -> st.SearchStrategy[Any]:
 
 def _json_of(info: inspect.Type) -> st.SearchStrategy[Any]:
     match info:
+        case inspect.Metadata(extra_json_schema={"pattern": _}):
+            return st.uuids().map(str) | st.just(GUID)
         case inspect.Metadata():
             return _json_of(info.type)
         case inspect.StructType():

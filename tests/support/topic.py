@@ -43,7 +43,7 @@ class Topic:
 
     async def events_of(self, job_id: str) -> list[events.Event]:
         """The job's events up to now."""
-        found = [events.decode(record.value) for record in await self.records()]
+        found = [events.decode_record(record.key, record.value) for record in await self.records()]
         return [event for event in found if event.subject == job_id]
 
     async def _behind(self, partition: TopicPartition, ends: dict[int, int]) -> bool:

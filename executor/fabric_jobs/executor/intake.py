@@ -168,7 +168,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
 
     def _decode(self, record: ConsumerRecord) -> Event | None:
         try:
-            return events.decode(record.value)
+            return events.decode_record(record.key, record.value)
         except NotAnEventError as error:
             metrics.POISON.add(1)
             _poison.add(

@@ -1,7 +1,7 @@
 """The facade's metrics, each declared once; `docs/observe.md` lists the same ones.
 
-A counter or histogram covers what this facade did: sum it over all facades. A gauge, and
-`fabric_jobs_records_total`, describes the whole log as this facade reads it: take the maximum.
+A counter or histogram covers what this facade did: sum it over all facades. A gauge, and the
+counters of records, describe the whole log as this facade reads it: take the maximum.
 """
 
 from fabric_jobs.contract.events import KnownEvent, Requeued, RequeueReason, Started, type_of
@@ -78,8 +78,13 @@ RUN_SECONDS = REGISTRY.histogram(
 )
 RECORDS = REGISTRY.counter(
     "fabric_jobs_records_total",
-    "Records that were read from the topic, by the fold's verdict.",
+    "Events that were read from the topic, by the fold's verdict.",
     "verdict",
+)
+POISON_RECORDS = REGISTRY.counter(
+    "fabric_jobs_poison_records_total",
+    "Records that were skipped because they are not what the topic holds, or are out of bounds.",
+    "topic",
 )
 REFUSED_RECORDS = REGISTRY.counter(
     "fabric_jobs_refused_records_total",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, Heartbeat, JobKind
-from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, Record
+from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, PoisonRecords, Record
 from fabric_jobs.facade.peers import HEARTBEAT_S, Peers
 
 log = logging.getLogger("fabric_jobs.roster")
@@ -60,6 +60,8 @@ class Roster:
         self._facade_id = facade_id
         self._lease = timedelta(seconds=lease_s)
         self._record_time = record_time
+        #: The records that are no heartbeats.
+        self.poison = PoisonRecords("heartbeat")
         #: By id. The one whose heartbeat was read longest ago comes first.
         self._executors: dict[str, LastHeartbeat] = {}
         #: The sum of the weights of these.
@@ -126,7 +128,12 @@ class Roster:
         for record in records:
             written_at = self._time_of(record)
             self.peers.note_time(written_at)
-            match heartbeats.decode(record.value) if record.is_accepted else None:
+            # A record without a value is a test append of `fabric-jobs check`.
+            if not (record.is_accepted and record.value):
+                continue
+            match heartbeats.decode(record.value):
+                case None:
+                    self.poison.add(record)
                 case ExecutorHeartbeat() as heartbeat:
                     self._apply_executor(heartbeat, written_at)
                 case FacadeHeartbeat(facade_id=self._facade_id, time=written):

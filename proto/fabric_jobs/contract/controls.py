@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import Timestamp
+from fabric_jobs.contract.jobs import END_OF_TIME, MIN_TIME, Timestamp
 
 CONTROLS_TOPIC = "fabric.jobs.controls"
 #: Bounds of the texts of a control, in characters.
@@ -47,9 +47,15 @@ def encode(control: JobTypeControl) -> bytes:
     return _encoder.encode(control)
 
 
-def decode(value: bytes | None) -> JobTypeControl | None:
-    """Returns the control in a record's value, or None if the value is not a control."""
+def decode_record(key: bytes | None, value: bytes | None) -> JobTypeControl | None:
+    """Returns the control in a record, or None if the record is not a control under its key.
+
+    Under another key, compaction would keep the record beside the later control of its job type.
+    """
     try:
-        return _decoder.decode(value or b"")
+        control = _decoder.decode(value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    if not MIN_TIME <= control.time < END_OF_TIME or key != key_of(control.kind):
+        return None
+    return control

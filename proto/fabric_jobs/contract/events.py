@@ -19,12 +19,14 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from fabric_jobs.contract.checkpoints import verify_checkpoint
+from fabric_jobs.contract.guids import are_canonical_guids
 from fabric_jobs.contract.jobs import (
     END_OF_TIME,
     MAX_LOG_TAIL_BYTES,
     MAX_TRACEBACK_BYTES,
     MIN_TIME,
     ErrorResponse,
+    Guid,
     JobState,
     Name,
     ShortText,
@@ -124,12 +126,12 @@ class RequeuedData(EventData, frozen=True, kw_only=True, rename="camel"):
 class _Envelope(Struct, frozen=True, kw_only=True):
     """The CloudEvents 1.0 attributes."""
 
-    #: The id of the event.
+    #: The id of the event: any text, which no other event has. Facades write a GUID.
     id: Name
     #: The facade replica that decided the event, as a URI reference.
     source: Annotated[str, Meta(max_length=MAX_SOURCE_CHARS)]
-    #: The job instance id, a GUID in lower case.
-    subject: Name
+    #: The job instance id. The record's key is the same text.
+    subject: Guid
     #: When the event was decided, by the clock of the replica in `source`. The record's own time is
     #: the broker's.
     time: Timestamp
@@ -260,11 +262,23 @@ def encode(event: Event) -> bytes:
     return _Types.encoder.encode(event)
 
 
+def decode_record(key: bytes | None, value: bytes | None) -> Event:
+    """Returns the event in a record. Raises `NotAnEventError`, also if the key is not its job's."""
+    event = decode(value)
+    if key != event.subject.encode():
+        raise NotAnEventError("The record's key is not the event's subject.")
+    return event
+
+
 def decode(value: bytes | None) -> Event:
-    """Returns the event in a record's value. Raises `NotAnEventError`."""
+    """Returns the event in a record's value. Raises `NotAnEventError`.
+
+    A reader of the topic calls `decode_record`.
+    """
     value = value or b""
     event = _decode(value)
     _check_times(event)
+    _check_guids(event)
     payload_bytes = 0
     if event.data.dispatch is not UNSET:
         payload = bytes(event.data.dispatch.payload)
@@ -307,6 +321,18 @@ def _check_times(event: Event) -> None:
         and ((time := state.end_time) is None or MIN_TIME <= time < END_OF_TIME)
     ):
         raise NotAnEventError("A time is not from the year 2000 to the year 2199.")
+
+
+def _check_guids(event: Event) -> None:
+    """Raises `NotAnEventError` if an id of the job is not a GUID in lower case."""
+    state = event.data.state
+    guids = [event.subject, state.tenant_id, state.workspace_id, state.item_id]
+    if state.retry_of is not None:
+        guids.append(state.retry_of)
+    if not are_canonical_guids(guids):
+        raise NotAnEventError(
+            "The subject, tenantId, workspaceId, itemId or retryOf is not a GUID in lower case."
+        )
 
 
 def type_of(event: Event) -> str:

@@ -1,9 +1,22 @@
 """GUIDs as Fabric writes them: 32 hexadecimal digits, with hyphens, in any letter case."""
 
 import re
+from collections.abc import Iterable
 from uuid import UUID, uuid5
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+#: The pattern of a GUID in lower case, in the syntax that JSON Schema and Python share.
+CANONICAL_GUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+GUID_CHARS = 36
+_CANONICAL_GUIDS = re.compile(f"{CANONICAL_GUID}( {CANONICAL_GUID})*")
+
+
+def are_canonical_guids(texts: Iterable[str]) -> bool:
+    """Returns whether each text of at most `GUID_CHARS` characters is a GUID in lower case.
+
+    There must be one text at least. One look at all of them is quicker than one at each.
+    """
+    return _CANONICAL_GUIDS.fullmatch(" ".join(texts)) is not None
 
 
 def canonical_guid(text: str) -> str:

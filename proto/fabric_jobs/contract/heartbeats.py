@@ -6,11 +6,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
+from fabric_jobs.contract.guids import are_canonical_guids
 from fabric_jobs.contract.jobs import (
     END_OF_TIME,
     MIN_TIME,
     AttemptNumber,
     Count,
+    Guid,
     Name,
     ShortText,
     Timestamp,
@@ -28,8 +30,8 @@ MAX_RUNS = 2000
 class Run(Struct, frozen=True, array_like=True):
     """One attempt of a job."""
 
-    #: The job instance id, in lower case.
-    job_id: Name
+    #: The job instance id.
+    job_id: Guid
     #: The number of the attempt, from 1.
     attempt: AttemptNumber
 
@@ -92,6 +94,8 @@ def decode(value: bytes | None) -> Heartbeat | None:
         return None
     if isinstance(heartbeat, FacadeHeartbeat):
         times = (heartbeat.time, heartbeat.start_time or heartbeat.time)
-        if not all(MIN_TIME <= one < END_OF_TIME for one in times):
-            return None
-    return heartbeat
+        is_valid = all(MIN_TIME <= one < END_OF_TIME for one in times)
+    else:
+        runs = heartbeat.runs
+        is_valid = not runs or are_canonical_guids(run.job_id for run in runs)
+    return heartbeat if is_valid else None

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from fabric_jobs.contract.guids import CANONICAL_GUID, GUID_CHARS
+
 #: The bounds of an error: the characters of a message, of a code and of a value that a message
 #: names, the entries of each list, and the bytes of the whole as JSON.
 MAX_MESSAGE_CHARS = 2048
@@ -48,6 +50,11 @@ AttemptNumber = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 #: An id or a text of a request, which may be empty.
 ShortText = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+#: A GUID in lower case with hyphens. `decode` verifies the GUIDs of a record at once, because that
+#: takes a fifth of the time that msgspec needs for a pattern on each.
+Guid = Annotated[
+    str, Meta(max_length=GUID_CHARS, extra_json_schema={"pattern": f"^{CANONICAL_GUID}$"})
+]
 #: The code of an error.
 _Code = Annotated[str, Meta(max_length=MAX_CODE_CHARS)]
 #: The message of an error.
@@ -250,14 +257,14 @@ class Policy(Struct, frozen=True, kw_only=True, rename="camel"):
 class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The public state of a job after an event. No field is removed; new fields have defaults."""
 
-    #: The customer's tenant, a GUID.
-    tenant_id: Name
-    #: The workspace of the item, a GUID.
-    workspace_id: Name
+    #: The customer's tenant.
+    tenant_id: Guid
+    #: The workspace of the item.
+    workspace_id: Guid
     #: The type of the item, as the workload's manifest names it.
     item_type: Name
-    #: The item that the job works on, a GUID.
-    item_id: Name
+    #: The item that the job works on.
+    item_id: Guid
     #: The type of the job, as the workload's manifest names it.
     job_type: Name
     #: Who requested the job: an `InvokeType`, or a value of a later version.
@@ -311,7 +318,7 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     exhausted: bool = False
     #: The final job whose content this job starts again, and whose place it takes; a job instance
     #: id.
-    retry_of: ShortText | None = None
+    retry_of: Guid | None = None
 
     @property
     def held(self) -> bool:

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs.contract import events
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import Replica, Store
+from fabric_jobs.runtime.kafka.partitions import partition_of
 from tests.chaos import replicas
+from tests.chaos.cluster import PARTITIONS
 from tests.chaos.model import Model
 from tests.support.lifecycle import JOB, WAYS, apply_event, decide_event, stamp
+from tests.support.records import record_of
 
-RECORDS: list[Record] = []
+HERE = partition_of(JOB, PARTITIONS)
 
 
 def records() -> list[Record]:
@@ -24,7 +26,7 @@ def records() -> list[Record]:
     for sequence, command in enumerate(WAYS["cancelled"], 1):
         event = decide_event(job, command, stamp(f"e{sequence}", sequence))
         job = apply_event(job, event)
-        found.append(Record(0, sequence - 1, 1000 * sequence, events.encode(event)))
+        found.append(record_of(event, sequence - 1, partition=HERE, time_ms=1000 * sequence))
     return found
 
 
@@ -32,7 +34,7 @@ def kept(folder: Path, found: list[Record]) -> Path:
     """A replica that has read these records, and ended."""
     folder.mkdir()
     store = Store(folder / replicas.FILE)
-    Replica(store).apply(found, {0: len(found)})
+    Replica(store, PARTITIONS).apply(found, {HERE: len(found)})
     store.close()
     return folder
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from fabric_jobs.contract import heartbeats
-from fabric_jobs.contract.events import MAX_SEQUENCE, NotAnEventError, decode
+from fabric_jobs.contract.events import MAX_SEQUENCE, NotAnEventError, decode, decode_record
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, JobKind, Run
 from fabric_jobs.contract.jobs import (
     END_OF_TIME,
@@ -22,6 +22,8 @@ from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
 from tests.support.golden import changed, golden
 from tests.support.lifecycle import EPOCH
 
+GUID = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
+JOB_IDS = ("tenantId", "workspaceId", "itemId", "retryOf")
 LONG = "x" * (MAX_NAME_CHARS + 1)
 STATE_TIMES = [
     *("createTime", "startTime", "attemptStartTime", "cancelTime", "dueTime", "dispatchTime"),
@@ -32,6 +34,9 @@ OUTSIDE: list[tuple[str, str, Any]] = [
     ("requested", "id", LONG),
     ("requested", "source", "x" * 513),
     ("requested", "subject", LONG),
+    *(("requested", "subject", value) for value in ("", "x", GUID.upper(), GUID + "\n", GUID[1:])),
+    *(("requested", f"data.state.{name}", "x") for name in JOB_IDS),
+    *(("requested", f"data.state.{name}", f"{{{GUID}}}") for name in JOB_IDS),
     ("requested", "time", "1999-12-31T23:59:59Z"),
     ("requested", "time", "9999-12-31T00:00:00Z"),
     ("requested", "traceparent", LONG),
@@ -89,6 +94,7 @@ INSIDE: list[tuple[str, str, Any]] = [
     ("requested", "time", "2199-12-31T23:59:59.999999Z"),
     ("requested", "data.state.createTime", "2000-01-01T00:00:00Z"),
     ("requested", "data.state.attempt", MAX_COUNT),
+    *(("requested", f"data.state.{name}", GUID) for name in JOB_IDS),
     ("requested", "data.state.itemType", "\u4e16" * MAX_NAME_CHARS),
     ("started", "data.sequence", MAX_SEQUENCE),
     ("attempt-failed", "data.error.message", "x" * 2048),
@@ -150,6 +156,8 @@ HEARTBEATS: dict[str, dict[str, Any]] = {
     "negative slots": {"free_slots": -1},
     "many hung slots": {"hung_slots": 10_001},
     "many runs": {"runs": (RUN,) * 2001},
+    "a run of no job": {"runs": (RUN, Run("a", 1))},
+    "a run of a long id": {"runs": (Run(f"{RUN.job_id} {RUN.job_id}", 1),)},
     "a high attempt": {"runs": (Run(RUN.job_id, 2**31),)},
 }
 
@@ -189,3 +197,13 @@ def test_truncated_error_of_any_size_is_within_the_bounds_of_an_event() -> None:
     whole = json.loads(golden("attempt-failed"))
     whole["data"]["error"] = msgspec.to_builtins(error)
     decode(json.dumps(whole).encode())
+
+
+def test_record_under_another_key_is_not_an_event() -> None:
+    """The key decides the partition, and so which events of a job are in order."""
+    value = golden("requested")
+    event = decode(value)
+    assert decode_record(event.subject.encode(), value) == event
+    for key in (None, b"", GUID.encode(), event.subject.upper().encode()):
+        with pytest.raises(NotAnEventError, match="key"):
+            decode_record(key, value)

@@ -26,6 +26,7 @@ from fabric_jobs.contract.events import (
 )
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType, JobInstanceStatus, JobPhase
 from tests.support.golden import GOLDEN, KINDS, LATER, VERSION, changed, golden, without
+from tests.support.lifecycle import TENANT
 
 WRITTEN = sorted(GOLDEN.glob("*/*.json"))
 #: The members of the enumerations that the fold reads. They never change.
@@ -103,7 +104,7 @@ def test_event_has_the_fields_that_never_change(name: str) -> None:
     event = decode(golden(name))
     assert event.data.sequence >= 1
     assert (event.data.follows is None) == (event.data.sequence == 1)
-    assert event.data.state.tenant_id == "tenant"
+    assert event.data.state.tenant_id == TENANT
     assert (event.data.dispatch is not UNSET) == (name in ("requested", "requeued"))
 
 

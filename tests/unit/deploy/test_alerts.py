@@ -64,7 +64,7 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         },
         16,
     ),
-    "FabricJobsPoison": ({'fabric_jobs_records_total{verdict="poison"}': "0x5 1x9"}, 6),
+    "FabricJobsPoison": ({'fabric_jobs_poison_records_total{topic="controls"}': "0x5 1x9"}, 6),
     "FabricJobsCertificatesUnusable": (
         {'fabric_jobs_certificates_unusable{use="grpc"}': "0x5 1x9"},
         11,

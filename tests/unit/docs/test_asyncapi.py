@@ -49,6 +49,8 @@ def test_record_with_later_fields_and_values_matches(name: str) -> None:
     "value",
     [
         changed("started", "data.state.phase", "Sleeping"),
+        changed("started", "data.state.tenantId", "a tenant"),
+        changed("started", "subject", "a job"),
         changed("started", "data.sequence", "2"),
         changed("started", "time", "yesterday"),
         changed("progressed", "data.state.progress.fraction", 1.5),

@@ -8,6 +8,7 @@ from fabric_jobs.contract.jobs import InvokeType, Policy
 from fabric_jobs.executor import dispatches
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.fake_facade import requested_event, started_record
+from tests.support.lifecycle import ITEM, JOB, TENANT, WORKSPACE
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 EARLIER = "00-4bf92f3577b34da6a3ce929d0e0e4736-b7ad6b7169203331-01"
@@ -20,9 +21,9 @@ def test_attempt_from_dispatching_event_holds_what_a_run_needs() -> None:
 
     assert dispatched is not None
     assert (dispatched.job_id, dispatched.attempt) == ("a", 1)
-    assert (dispatched.tenant_id, dispatched.workspace_id) == ("the tenant", "the workspace")
+    assert (dispatched.tenant_id, dispatched.workspace_id) == (TENANT, WORKSPACE)
     assert (dispatched.item_type, dispatched.job_type) == ("Test.Item", "test")
-    assert (dispatched.item_id, dispatched.invoke_type) == ("the item", InvokeType.SCHEDULED)
+    assert (dispatched.item_id, dispatched.invoke_type) == (ITEM, InvokeType.SCHEDULED)
     assert (dispatched.payload, dispatched.traceparent) == (b'{"x": [1]}', TRACE)
     claim = dispatched.claim(Policy())
     assert claim.record == pb.Record(event_id="event of a", partition=3, offset=14)
@@ -48,7 +49,7 @@ def test_attempt_from_event_or_offer_has_the_definition() -> None:
 
 def test_attempt_from_event_of_unknown_event_type_that_dispatches_is_returned() -> None:
     """The form of a dispatch never changes, and the facade decides about the claim."""
-    value = events.encode(requested_event("a")).replace(
+    value = events.encode(requested_event(JOB)).replace(
         b"fabric.jobs.requested", b"fabric.jobs.later"
     )
 
@@ -57,7 +58,7 @@ def test_attempt_from_event_of_unknown_event_type_that_dispatches_is_returned() 
 
 def test_attempt_from_event_without_dispatch_is_none() -> None:
     """Most records dispatch nothing, such as the record of a grant."""
-    assert dispatches.attempt_from_event(events.decode(started_record("a")), 0, 0) is None
+    assert dispatches.attempt_from_event(events.decode(started_record(JOB)), 0, 0) is None
 
 
 def test_attempt_from_offer_equals_the_attempt_from_its_record() -> None:
@@ -70,10 +71,10 @@ def test_attempt_from_offer_equals_the_attempt_from_its_record() -> None:
         job=pb.Job(
             job_id="a",
             attempt=1,
-            tenant_id="the tenant",
-            workspace_id="the workspace",
+            tenant_id=TENANT,
+            workspace_id=WORKSPACE,
             item_type="Test.Item",
-            item_id="the item",
+            item_id=ITEM,
             job_type="test",
             invoke_type="Scheduled",
             traceparent=TRACE,

@@ -1,6 +1,7 @@
 """How the intake uses its consumer, in cases that the embedded broker can't produce."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,7 @@ from tests.support.fake_facade import (
     started_record,
 )
 
+A, B, C, D, R, BEHIND = (str(uuid.UUID(int=number)) for number in range(1, 7))
 SETTINGS = ExecutorSettings(events_topic="topic")
 ZERO, ONE, TWO = (TopicPartition("topic", partition) for partition in range(3))
 
@@ -75,23 +77,23 @@ async def test_intake_pauses_all_partitions_only_while_the_ready_queue_is_full(
 ) -> None:
     """It reads ahead without a free slot. Polls go on while it is paused."""
     runs = FakeRuns(0, max_jobs=3)
-    consumer.records = {ZERO: dispatch_records("a"), ONE: dispatch_records("b")}
+    consumer.records = {ZERO: dispatch_records(A), ONE: dispatch_records(B)}
     async with consume(consumer, runs, (ZERO, ONE)):
         await consumer.wait_until(lambda: len(runs.ready) == 2)
         await consumer.wait_for_polls(2)
         assert not consumer.paused
-        consumer.records[ZERO] += dispatch_records("c")
+        consumer.records[ZERO] += dispatch_records(C)
         await consumer.wait_until(lambda: consumer.paused == {ZERO, ONE})
-        consumer.records[ONE] += dispatch_records("d")
+        consumer.records[ONE] += dispatch_records(D)
         await consumer.wait_for_polls(3)
         assert len(runs.ready) == 3
         runs.free_slot()
-        await consumer.wait_until(lambda: "d" in [*runs.decide, *waiting_jobs(runs)])
+        await consumer.wait_until(lambda: D in [*runs.decide, *waiting_jobs(runs)])
         for _ in range(3):
             runs.free_slot()
         await consumer.wait_until(lambda: not consumer.paused)
 
-    assert sorted(runs.decide) == ["a", "b", "c", "d"]
+    assert sorted(runs.decide) == [A, B, C, D]
 
 
 async def test_intake_pauses_while_the_waiting_payloads_have_reached_their_bytes(
@@ -99,7 +101,7 @@ async def test_intake_pauses_while_the_waiting_payloads_have_reached_their_bytes
 ) -> None:
     """The bound of jobs is not reached."""
     runs = FakeRuns(0, max_bytes=4)
-    consumer.records = {ZERO: dispatch_records("a", "b", "c")}
+    consumer.records = {ZERO: dispatch_records(A, B, C)}
     async with consume(consumer, runs):
         await consumer.wait_until(lambda: consumer.paused == {ZERO})
         assert len(runs.ready) == 3
@@ -115,12 +117,12 @@ async def test_intake_with_a_full_job_type_starts_other_types_behind_it_on_its_p
     runs = FakeRuns(9)
     runs.full_types = {"rare"}
     consumer.records = {
-        ZERO: [*dispatch_records("r", job_type="rare"), *dispatch_records("behind")],
-        ONE: dispatch_records("a"),
+        ZERO: [*dispatch_records(R, job_type="rare"), *dispatch_records(BEHIND)],
+        ONE: dispatch_records(A),
     }
     async with consume(consumer, runs, (ZERO, ONE)):
         await consumer.wait_until(lambda: len(runs.decide) == 2)
-        assert sorted(runs.decide) == ["a", "behind"]
+        assert sorted(runs.decide) == [A, BEHIND]
         for decide in runs.decide.values():
             decide()
         await consumer.wait_until(lambda: consumer.commits and ONE in consumer.commits[-1])
@@ -129,7 +131,7 @@ async def test_intake_with_a_full_job_type_starts_other_types_behind_it_on_its_p
         assert all(commit.get(ZERO, 0) == 0 for commit in consumer.commits)
         runs.full_types.clear()
         runs.free_slot()
-        runs.decide["r"]()
+        runs.decide[R]()
         await consumer.wait_until(lambda: consumer.commits[-1].get(ZERO) == 2)
 
 
@@ -138,19 +140,19 @@ async def test_intake_after_a_rebalance_forgets_the_waiting_records_of_lost_part
 ) -> None:
     """If the partition comes back, its records are read again, and wait again."""
     runs = FakeRuns(1)
-    consumer.records = {ZERO: dispatch_records("a", "b"), ONE: dispatch_records("c")}
+    consumer.records = {ZERO: dispatch_records(A, B), ONE: dispatch_records(C)}
     async with consume(consumer, runs):
-        await consumer.wait_until(lambda: waiting_jobs(runs) == ["b"])
+        await consumer.wait_until(lambda: waiting_jobs(runs) == [B])
         await consumer.rebalance(ONE)
-        await consumer.wait_until(lambda: waiting_jobs(runs) == ["c"])
+        await consumer.wait_until(lambda: waiting_jobs(runs) == [C])
         runs.free_slot()
-        assert list(runs.decide) == ["a", "c"]
+        assert list(runs.decide) == [A, C]
         consumer.positions.clear()
         await consumer.rebalance(ZERO, ONE)
-        await consumer.wait_until(lambda: waiting_jobs(runs) == ["b"])
+        await consumer.wait_until(lambda: waiting_jobs(runs) == [B])
         runs.free_slot()
 
-    assert list(runs.decide) == ["a", "c", "b"]
+    assert list(runs.decide) == [A, C, B]
 
 
 async def test_intake_whose_lost_partition_comes_back_commits_past_what_another_claimed(
@@ -158,9 +160,9 @@ async def test_intake_whose_lost_partition_comes_back_commits_past_what_another_
 ) -> None:
     """A record that waited before the rebalance does not hold the position back for ever."""
     runs = FakeRuns(0)
-    consumer.records = {ZERO: dispatch_records("a")}
+    consumer.records = {ZERO: dispatch_records(A)}
     async with consume(consumer, runs):
-        await consumer.wait_until(lambda: waiting_jobs(runs) == ["a"])
+        await consumer.wait_until(lambda: waiting_jobs(runs) == [A])
         await consumer.rebalance()
         consumer.records[ZERO].append(b"no event")
         consumer.positions[ZERO] = 1
@@ -173,12 +175,12 @@ async def test_intake_with_a_full_queue_after_a_rebalance_pauses_the_new_partiti
 ) -> None:
     """The new assignment is not paused, so it is read until the queue is full again."""
     runs = FakeRuns(0, max_jobs=1)
-    consumer.records = {ZERO: dispatch_records("a"), ONE: dispatch_records("b", "c")}
+    consumer.records = {ZERO: dispatch_records(A), ONE: dispatch_records(B, C)}
     async with consume(consumer, runs):
         await consumer.wait_until(lambda: consumer.paused == {ZERO})
         await consumer.rebalance(ONE, TWO)
         await consumer.wait_until(lambda: consumer.paused == {ONE, TWO})
-        assert waiting_jobs(runs) == ["b"]
+        assert waiting_jobs(runs) == [B]
 
 
 async def test_intake_that_reads_a_later_event_of_a_waiting_job_forgets_its_attempt(
@@ -186,22 +188,22 @@ async def test_intake_that_reads_a_later_event_of_a_waiting_job_forgets_its_atte
 ) -> None:
     """The attempt was started elsewhere, or the job is over. Its record counts as decided."""
     runs = FakeRuns(0)
-    consumer.records = {ZERO: dispatch_records("a", "b")}
+    consumer.records = {ZERO: dispatch_records(A, B)}
     async with consume(consumer, runs):
-        await consumer.wait_until(lambda: waiting_jobs(runs) == ["a", "b"])
-        consumer.records[ZERO].append(started_record("a"))
-        await consumer.wait_until(lambda: waiting_jobs(runs) == ["b"])
+        await consumer.wait_until(lambda: waiting_jobs(runs) == [A, B])
+        consumer.records[ZERO].append(started_record(A))
+        await consumer.wait_until(lambda: waiting_jobs(runs) == [B])
         await consumer.wait_until(lambda: consumer.commits and consumer.commits[-1] == {ZERO: 1})
 
 
 async def test_intake_chooses_among_all_records_of_a_poll(consumer: FakeConsumer) -> None:
     """An attempt that was started elsewhere is not claimed if the same poll says so."""
     runs = FakeRuns(9)
-    consumer.records = {ZERO: [*dispatch_records("a", "b"), started_record("a")]}
+    consumer.records = {ZERO: [*dispatch_records(A, B), started_record(A)]}
     async with consume(consumer, runs):
         await consumer.wait_until(lambda: runs.decide)
 
-    assert list(runs.decide) == ["b"]
+    assert list(runs.decide) == [B]
 
 
 async def test_intake_whose_slot_is_taken_during_a_poll_keeps_the_record(
@@ -209,7 +211,7 @@ async def test_intake_whose_slot_is_taken_during_a_poll_keeps_the_record(
 ) -> None:
     """The record waits for the next slot, and the records before it are committed."""
     runs = FakeRuns(2)
-    consumer.records = {ZERO: [b"no event", *dispatch_records("a")]}
+    consumer.records = {ZERO: [b"no event", *dispatch_records(A)]}
 
     def take_both_slots() -> None:
         if runs.free_slots == 2 and consumer.assigned:
@@ -219,19 +221,19 @@ async def test_intake_whose_slot_is_taken_during_a_poll_keeps_the_record(
     async with consume(consumer, runs):
         await consumer.wait_until(lambda: consumer.commits == [{ZERO: 1}])
         runs.free_slot()
-        assert list(runs.decide) == ["a"]
+        assert list(runs.decide) == [A]
 
 
 async def test_intake_commits_records_as_their_claims_are_decided(consumer: FakeConsumer) -> None:
     """It commits once more when it stops."""
     runs = FakeRuns(9)
-    consumer.records = {ZERO: dispatch_records("a", "b")}
+    consumer.records = {ZERO: dispatch_records(A, B)}
     async with consume(consumer, runs):
         await consumer.wait_until(lambda: len(runs.decide) == 2)
         await consumer.wait_until(lambda: consumer.commits == [{ZERO: 0}])
-        runs.decide["a"]()
+        runs.decide[A]()
         await consumer.wait_until(lambda: consumer.commits and consumer.commits[-1] == {ZERO: 1})
-        runs.decide["b"]()
+        runs.decide[B]()
 
     assert consumer.commits[-1] == {ZERO: 2}
 
@@ -241,7 +243,7 @@ async def test_intake_that_reads_a_record_again_after_a_rebalance_starts_no_seco
 ) -> None:
     """The record is still not committed before its claim is decided."""
     runs = FakeRuns(2)
-    consumer.records = {ZERO: dispatch_records("a")}
+    consumer.records = {ZERO: dispatch_records(A)}
     async with consume(consumer, runs):
         await consumer.wait_until(lambda: runs.decide)
         consumer.positions.clear()
@@ -250,7 +252,7 @@ async def test_intake_that_reads_a_record_again_after_a_rebalance_starts_no_seco
         await consumer.wait_until(lambda: consumer.commits)
         assert runs.free_slots == 1
         assert all(commit == {ZERO: 0} for commit in consumer.commits)
-        runs.decide["a"]()
+        runs.decide[A]()
         await consumer.wait_until(lambda: consumer.commits and consumer.commits[-1] == {ZERO: 1})
 
 

@@ -26,6 +26,9 @@ from tests.support.fake_facade import (
     requested_event,
     started_record,
 )
+from tests.support.records import key_of
+
+A, B, C, X, OTHER = (str(UUID(int=number)) for number in range(1, 6))
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ async def append(settings: ExecutorSettings, *values: bytes) -> None:
     """Appends records to partition 0 of the topic."""
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers) as producer:
         for value in values:
-            await producer.send_and_wait(settings.events_topic, value, partition=0)
+            await producer.send_and_wait(settings.events_topic, value, key_of(value), partition=0)
 
 
 async def read_committed(settings: ExecutorSettings) -> int | None:
@@ -96,22 +99,22 @@ async def test_executor_with_one_slot_claims_the_dispatches_of_its_job_types_in_
     await append(
         settings,
         b"\xff no event",
-        dispatch_record("other", "Other.Item"),
-        started_record("x"),
-        dispatch_record("a"),
-        dispatch_record("b"),
-        dispatch_record("c"),
+        dispatch_record(OTHER, "Other.Item"),
+        started_record(X),
+        dispatch_record(A),
+        dispatch_record(B),
+        dispatch_record(C),
     )
     named = replace(settings, executor_name="worker-0")
     async with serve_jobs(executor, named) as executor_id:
         await facade.wait_until(lambda: facade.claims)
         # In this time of 0.5 s the intake polls several times, and pauses its partition.
         await facade.wait_for_heartbeats(10)
-        assert [claim.job_id for claim in facade.claims] == ["a"]
+        assert [claim.job_id for claim in facade.claims] == [A]
         may_end.set()
         await facade.wait_until(lambda: len(facade.reports) == 3)
 
-    assert [claim.job_id for claim in facade.claims] == ["a", "b", "c"]
+    assert [claim.job_id for claim in facade.claims] == [A, B, C]
     assert [claim.record.offset for claim in facade.claims] == [3, 4, 5]
     assert facade.requests[0].hello == pb.Hello(
         executor_id=executor_id,
@@ -135,11 +138,11 @@ async def test_executor_after_one_that_stopped_with_an_undecided_claim_claims_th
     @executor.job(ITEM_TYPE, JOB_TYPE)
     def handler(job: Job[Any]) -> None: ...
 
-    facade.script = lambda claim: None if claim.job_id == "b" else accept(claim)
-    await append(settings, dispatch_record("a"), dispatch_record("b"), started_record("b"))
+    facade.script = lambda claim: None if claim.job_id == B else accept(claim)
+    await append(settings, dispatch_record(A), dispatch_record(B), started_record(B))
     impatient = replace(settings, drain_s=0.0, slots=2)
     async with serve_jobs(executor, impatient):
-        await facade.wait_until(lambda: {claim.job_id for claim in facade.claims} == {"a", "b"})
+        await facade.wait_until(lambda: {claim.job_id for claim in facade.claims} == {A, B})
         await facade.wait_until(lambda: facade.reports)
     assert await read_committed(settings) == 1
 
@@ -147,7 +150,7 @@ async def test_executor_after_one_that_stopped_with_an_undecided_claim_claims_th
     async with serve_jobs(executor, replace(settings, slots=2)):
         await facade.wait_until(lambda: len(facade.reports) == 2)
 
-    assert [report.job_id for report in facade.reports] == ["a", "b"]
+    assert [report.job_id for report in facade.reports] == [A, B]
     assert await read_committed(settings) == 3
 
 
@@ -216,7 +219,7 @@ async def test_executor_enters_its_lifespan_before_the_first_claim_and_leaves_it
         await may_end.wait()
         story.append("run ended")
 
-    await append(settings, dispatch_record("a"))
+    await append(settings, dispatch_record(A))
     async with serve_jobs(executor, settings):
         await started.wait()
         asyncio.get_running_loop().call_later(0.3, may_end.set)
@@ -246,7 +249,7 @@ async def test_executor_whose_serve_is_cancelled_leaves_its_lifespan_after_the_r
             await asyncio.sleep(0.05)
             story.append("run ended")
 
-    await append(settings, dispatch_record("a"))
+    await append(settings, dispatch_record(A))
     serving = asyncio.create_task(executor.serve(settings))
     await facade.wait_until(lambda: facade.heartbeats and facade.heartbeats[-1].runs)
     serving.cancel()

@@ -60,6 +60,7 @@ from fabric_jobs.facade.roster import LastHeartbeat, Roster
 from fabric_jobs.facade.rpc.convert import change_to_proto, executor_to_proto, job_to_proto
 from fabric_jobs.runtime.kafka.history import HistoryEvent
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.records import records_of
 from tests.support.strategies import PAYLOADS, examples, json_of
 
 KINDS = [*events.KnownEvent.__args__, events.UnknownEvent]
@@ -95,7 +96,7 @@ def open_replica(path: Path | None) -> Iterator[tuple[Replica, Store]]:
     store = Store(path)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
     try:
-        yield Replica(store), store
+        yield Replica(store, 1), store
     finally:
         store.close()
 
@@ -104,13 +105,13 @@ def open_replica(path: Path | None) -> Iterator[tuple[Replica, Store]]:
 @examples(40)
 def test_any_event_is_folded_stored_listed_and_read_back(values: list[bytes]) -> None:
     """A replica that starts with the file has the same jobs."""
-    records = [Record(0, offset, 0, value) for offset, value in enumerate(values)]
+    records = records_of(values)
     job_id = decode(values[0]).subject
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.sqlite"
         with open_replica(path) as (replica, _):
             replica.apply(records, {0: len(records)})
-            assert "poison" not in replica.counts
+            assert replica.poison.count == 0
             assert replica.counts["applied"]
             stored = replica.get(job_id)
             now = datetime(2200, 1, 1, tzinfo=UTC)
@@ -191,7 +192,7 @@ def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:
         with open_replica(None) as (replica, _):
             changes: list[Change] = []
             replica.listeners.add(changes.append)
-            records = [Record(0, offset, 0, value) for offset, value in enumerate(values)]
+            records = records_of(values)
             replica.apply(records, {0: len(records)})
         for change in changes:
             value = encode(change.event)

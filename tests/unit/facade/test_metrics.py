@@ -1,5 +1,6 @@
 """The metrics of appended events, and the gauges."""
 
+import uuid
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from opentelemetry.metrics import CallbackOptions
 
 from fabric_jobs.contract import events
 from fabric_jobs.facade import metrics
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.lifecycle import Command, Verdict
 from fabric_jobs.facade.log import Log, Record
 from fabric_jobs.facade.observability.gauges import Gauges
@@ -28,6 +30,7 @@ from tests.support.lifecycle import (
     retry,
     stamp,
 )
+from tests.support.records import record_of
 
 JOB_TYPE = request().job_type
 
@@ -144,12 +147,21 @@ def gauges(*records: events.Event | None, lost_records: int = 0) -> Gauges:
     """The gauges of a replica that read these records; None stands for a malformed one."""
     store = Store(None)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
-    replica = Replica(store)
-    written = [events.encode(one) if one else b"poison" for one in records]
-    replica.apply([Record(0, n, 0, value) for n, value in enumerate(written)], {0: len(written)})
+    replica = Replica(store, 1)
+    written = [
+        record_of(one, offset) if one else Record(0, offset, 0, b"poison")
+        for offset, one in enumerate(records)
+    ]
+    replica.apply(written, {0: len(written)})
     executors = [SimpleNamespace(heartbeat=SimpleNamespace(free_slots=free)) for free in (3, 4)]
     peers = SimpleNamespace(conflict="")
-    roster = SimpleNamespace(executors=lambda: executors, clock_is_right=True, peers=peers)
+    roster = SimpleNamespace(
+        executors=lambda: executors,
+        clock_is_right=True,
+        peers=peers,
+        poison=SimpleNamespace(count=3),
+    )
+    controls = SimpleNamespace(poison=SimpleNamespace(count=4))
     log = SimpleNamespace(
         lag_s=2.5,
         refused_records=1,
@@ -162,20 +174,22 @@ def gauges(*records: events.Event | None, lost_records: int = 0) -> Gauges:
         cast("Log", SimpleNamespace(refused_records=2)),
         replica,
         cast("Roster", roster),
+        cast("Controls", controls),
         ReplicaHealth(cast("Log", log), cast("Roster", roster)),
         lambda: {"grpc": True, "kafka": False},
     )
 
 
-def job(job_id: str, job_type: str = JOB_TYPE) -> events.Event:
+def job(job_type: str = JOB_TYPE) -> events.Event:
     """The event of a job that was accepted."""
+    job_id = str(uuid.uuid4())
     return decide_event(None, replace(request(job_id), job_type=job_type), stamp(f"of {job_id}"))
 
 
 async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
     """Jobs by status, the age of the oldest not started, verdicts, executors and free slots."""
     started = decide_event(drive([request()]), claim(1, "a", "e1"), stamp("e2", 2))
-    await gauges(decide_event(None, request(), stamp("e1", 1)), started, job("b"), None).tick()
+    await gauges(decide_event(None, request(), stamp("e1", 1)), started, job(), None).tick()
 
     assert read(metrics.UNFINISHED_JOBS) == {("NotStarted",): 1, ("InProgress",): 1}
     assert read(metrics.QUEUED_JOBS) == {(JOB_TYPE,): 1}
@@ -184,9 +198,9 @@ async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
         ("applied",): 3,
         ("lost",): 0,
         ("forked",): 0,
-        ("poison",): 1,
         ("remnant",): 0,
     }
+    assert read(metrics.POISON_RECORDS) == {("events",): 1, ("heartbeats",): 3, ("controls",): 4}
     assert read(metrics.REFUSED_RECORDS) == {("events",): 1, ("heartbeats",): 2}
     assert read(metrics.FOLD_LAG_SECONDS) == {(): 2.5}
     assert (read(metrics.EXECUTORS), read(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
@@ -211,14 +225,14 @@ async def test_gauges_replica_without_jobs_shows_zeros() -> None:
 
 async def test_gauges_more_job_types_than_labels_share_the_label_other() -> None:
     """The labels are bounded, because job types come from Fabric's paths."""
-    await gauges(job("a", "one"), job("b", "two"), job("c", "three"), job("d", "four")).tick()
+    await gauges(job("one"), job("two"), job("three"), job("four")).tick()
 
     assert read(metrics.QUEUED_JOBS) == {("four",): 1, ("one",): 1, (OTHER,): 2}
 
 
 async def test_gauges_job_type_without_queued_jobs_any_more_shows_zero() -> None:
     """The gauge does not keep the last value."""
-    watched = gauges(job("a"))
+    watched = gauges(job())
     await watched.tick()
     watched._replica.reset()
     await watched.tick()

@@ -14,6 +14,7 @@ from fabric_jobs.contract.heartbeats import (
     Heartbeat,
     JobKind,
 )
+from fabric_jobs.contract.jobs import END_OF_TIME
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.peers import MAX_FACADE_SILENCE_S
 from fabric_jobs.facade.roster import MAX_EXECUTOR_KINDS, Roster
@@ -98,14 +99,21 @@ def test_roster_heartbeat_delayed_on_its_way_leaves_the_clock_right() -> None:
     assert mine.clock_is_right
 
 
-def test_roster_malformed_record_is_skipped() -> None:
-    """It stops no facade."""
+def test_roster_malformed_record_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
+    """It stops no facade, and is counted and logged. An empty one is a test append."""
     mine = roster()
-    for value in (None, b"", b"junk", b"[" * 100_000, b'{"type":"executor","executorId":7}'):
+    far = FacadeHeartbeat(facade_id="a", time=END_OF_TIME)
+    junk = [b"junk", b"[" * 100_000, b'{"type":"executor","executorId":7}', heartbeats.encode(far)]
+    for offset, value in enumerate([None, b"", *junk]):
         assert heartbeats.decode(value) is None
-        mine.apply([Record(0, 0, 0, value)], {})
+        mine.apply([Record(0, offset, 0, value)], {})
 
     assert mine.executors() == []
+    assert mine.poison.count == len(junk)
+    assert [line.split(":")[0] for line in caplog.messages] == [
+        f"skipped a record that is no heartbeat, partition 0 offset {offset}"
+        for offset in range(2, 2 + len(junk))
+    ]
 
 
 def test_roster_remembers_a_bounded_number_of_kinds_and_forgets_the_oldest() -> None:

@@ -13,7 +13,7 @@ from fabric_jobs.contract import controls
 from fabric_jobs.contract.controls import JobTypeControl
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason, map_log_errors
-from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, Record
+from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, PoisonRecords, Record
 
 log = logging.getLogger("fabric_jobs.controls")
 
@@ -28,6 +28,8 @@ class Controls:
         """`deadline_s` is how long a write may take, in seconds."""
         self._log = controls_log
         self._deadline_s = deadline_s
+        #: The records that are no controls.
+        self.poison = PoisonRecords("control")
         self._paused: dict[JobKind, JobTypeControl] = {}
 
     @property
@@ -73,9 +75,9 @@ class Controls:
         for record in records:
             if not record.value:
                 continue
-            control = controls.decode(record.value)
+            control = controls.decode_record(record.key, record.value)
             if control is None:
-                log.warning("skipped a record that is no control, offset %d", record.offset)
+                self.poison.add(record)
                 continue
             kind = control.kind
             names = kind.item_type, kind.job_type

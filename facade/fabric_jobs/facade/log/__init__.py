@@ -14,6 +14,7 @@ from fabric_jobs.facade.log.errors import (
     TopicError,
 )
 from fabric_jobs.facade.log.log import Log
+from fabric_jobs.facade.log.poison import PoisonRecords
 from fabric_jobs.facade.log.preflight import (
     Replication,
     describe_replication,
@@ -29,6 +30,7 @@ __all__ = [
     "LogDataLossError",
     "LogError",
     "LogUnavailableError",
+    "PoisonRecords",
     "Reader",
     "Record",
     "RecordCodes",

@@ -10,6 +10,7 @@ from fabric_jobs.facade.log.acknowledged import AppendedRecord
 from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.reader import Record
 from fabric_jobs.runtime.settings import variable
+from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.log")
 
@@ -20,6 +21,7 @@ class Inspection:
     def __init__(self, topic: str, codes: RecordCodes | None) -> None:
         self._topic = topic
         self._codes = codes
+        self._refused = LogSummary(log, logging.ERROR)
         #: The number of records by what their codes showed; empty without a ring.
         self.counts: Counter[CodeVerdict] = Counter()
 
@@ -30,17 +32,23 @@ class Inspection:
             verdict = self._codes.verify(record)
             self.counts[verdict] += 1
             is_accepted = self._codes.accepts(verdict)
-        return Record(record.partition, record.offset, record.timestamp, record.value, is_accepted)
+        return Record(
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.value,
+            record.key,
+            is_accepted,
+        )
 
     def log_refused(self, records: Sequence[Record]) -> None:
-        """Logs how many of the records were refused, if any was."""
-        if refused := [record for record in records if not record.is_accepted]:
-            log.error(
-                "%d records of %s were skipped, because they have no right code of %s: the first "
-                "is at partition %d offset %d",
-                len(refused),
-                self._topic,
-                variable("record_keys"),
-                refused[0].partition,
-                refused[0].offset,
-            )
+        """Logs the positions of the records that were refused; of many, the first ones."""
+        for record in records:
+            if not record.is_accepted:
+                self._refused.add(
+                    "skipped a record of %s that has no right code of %s, partition %d offset %d",
+                    self._topic,
+                    variable("record_keys"),
+                    record.partition,
+                    record.offset,
+                )

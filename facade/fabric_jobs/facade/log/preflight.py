@@ -72,16 +72,16 @@ async def describe_replication(
 
 
 async def read_broker_time(
-    settings: KafkaSettings, topic: str, value: bytes, codes: RecordCodes | None = None
+    settings: KafkaSettings, topic: str, codes: RecordCodes | None = None
 ) -> datetime:
-    """Appends a record with this value to partition 0, and returns the broker's time of it (UTC).
+    """Appends an empty record to partition 0, and returns the broker's time of it (UTC).
 
     Raises `LogUnavailableError` if the append fails, and `KafkaRefusedError` if an ACL is missing.
     """
-    appender = Appender(settings, topic, len(value), codes)
+    appender = Appender(settings, topic, 0, codes)
 
     async def append() -> Any:
-        return await (await appender.append(0, b"", value, []))
+        return await (await appender.append(0, b"", b"", []))
 
     running = asyncio.create_task(appender.run(), name="run the appender")
     appending = asyncio.create_task(append(), name="append a record")

@@ -15,6 +15,7 @@ class Record(Struct, frozen=True):
     #: The broker's time of the record, in milliseconds since 1970.
     time_ms: int
     value: bytes | None
+    key: bytes | None = None
     #: False if the record's codes are missing or wrong: a reader takes nothing from its value.
     is_accepted: bool = True
 

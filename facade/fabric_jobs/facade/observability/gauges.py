@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade import metrics
+from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.lifecycle import Verdict
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.observability.health import ReplicaHealth
@@ -16,7 +17,7 @@ from fabric_jobs.facade.roster import Roster
 #: Seconds between two readings. Scrapes cause no reading, so they cannot load the replica.
 TICK_S = 5.0
 _UNFINISHED = (JobInstanceStatus.NOT_STARTED, JobInstanceStatus.IN_PROGRESS)
-_VERDICTS = (*(verdict.value for verdict in Verdict), "poison", "remnant")
+_VERDICTS = (*(verdict.value for verdict in Verdict), "remnant")
 
 
 class Gauges:
@@ -28,6 +29,7 @@ class Gauges:
         beats: Log,
         replica: Replica,
         roster: Roster,
+        controls: Controls,
         health: ReplicaHealth,
         find_unusable: Callable[[], Mapping[str, bool]],
     ) -> None:
@@ -36,6 +38,11 @@ class Gauges:
         self._beats = beats
         self._replica = replica
         self._roster = roster
+        self._poison = {
+            "events": replica.poison,
+            "heartbeats": roster.poison,
+            "controls": controls.poison,
+        }
         self._health = health
         self._find_unusable = find_unusable
         self._queued: Counter[str] = Counter()
@@ -61,6 +68,8 @@ class Gauges:
             metrics.RECORDS.set(counts[verdict], verdict)
         for topic, log in (("events", self._log), ("heartbeats", self._beats)):
             metrics.REFUSED_RECORDS.set(log.refused_records, topic)
+        for topic, poison in self._poison.items():
+            metrics.POISON_RECORDS.set(poison.count, topic)
         metrics.FOLD_LAG_SECONDS.set(self._log.lag_s)
         executors = [last.heartbeat for last in self._roster.executors()]
         metrics.EXECUTORS.set(len(executors))

@@ -8,18 +8,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import starmap
 from typing import NamedTuple
 
-from fabric_jobs.contract.events import Event, NotAnEventError, decode
+from fabric_jobs.contract.events import Event, NotAnEventError, decode_record
 from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.facade.lifecycle import JobLifetime, Verdict, fold
-from fabric_jobs.facade.log import Checkpoint, Record
+from fabric_jobs.facade.log import Checkpoint, PoisonRecords, Record
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
+from fabric_jobs.runtime.kafka.partitions import partition_of
 from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.replica")
-_poison = LogSummary(log)
 _forks = LogSummary(log, logging.ERROR)
 
 #: In Python 3.11 the look-up of an enum member by its class costs more than the comparison.
@@ -59,16 +59,20 @@ class Replica:
     All methods are called on the event loop. They raise `StateError` once the file has failed.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, partitions: int) -> None:
+        """`partitions` is the topic's number of partitions."""
         self._store = store
         self._retention_ms = store.lifetime.retention // timedelta(milliseconds=1)
+        self._partitions = partitions
+        #: The records that are no job events, or are not in the partition of their key.
+        self.poison = PoisonRecords("job event")
         #: Called when a fork is found. It must not block or raise.
         self.on_fork: Callable[[], None] = lambda: None
         self._expected: dict[str, Callable[[Outcome], None]] = {}
         #: Called with each applied event, in the order of the log. They must not block or raise.
         self.listeners: set[Callable[[Change], None]] = set()
-        #: The number of records by verdict. Besides the verdicts, `poison` counts records that are
-        #: no events, and `remnant` events of jobs whose first events the topic no longer has.
+        #: The number of events by verdict. Besides the verdicts, `remnant` counts events of jobs
+        #: whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
         #: The latest time of any record, by partition.
         self._now_ms: dict[int, int] = {}
@@ -191,23 +195,21 @@ class Replica:
                     listener(change)
 
     def _decode(self, record: Record) -> Event | None:
-        """The record's event; None if the record is no event, which is counted and logged.
+        """The record's event; None if the record is poison, which is counted and logged.
 
         A record without a right code has none either; the log has counted and logged it.
         """
         if not record.is_accepted:
             return None
         try:
-            return decode(record.value)
+            event = decode_record(record.key, record.value)
         except NotAnEventError as error:
-            self.counts["poison"] += 1
-            _poison.add(
-                "skipped a record that is no event, partition %d offset %d: %s",
-                record.partition,
-                record.offset,
-                error,
-            )
+            self.poison.add(record, error)
             return None
+        if record.partition != (right := partition_of(event.subject, self._partitions)):
+            self.poison.add(record, f"its key belongs to partition {right}")
+            return None
+        return event
 
     def _advance_time(self, record: Record) -> None:
         """Advances the partition's time to the record's; it never goes back."""

@@ -229,12 +229,12 @@ async def _replication(settings: FacadeSettings, topic: str) -> Replication:
 
 
 async def _check_append(settings: FacadeSettings) -> Finding:
-    """Writes a record to the heartbeats topic. Every reader skips it, as it is no heartbeat."""
+    """Writes an empty record to the heartbeats topic, which every reader skips."""
     topic = settings.heartbeats_topic
     written = datetime.now(UTC)
     try:
         async with asyncio.timeout(TRY_S):
-            recorded = await read_broker_time(settings, topic, b"check", record_codes(settings))
+            recorded = await read_broker_time(settings, topic, record_codes(settings))
     except KafkaRefusedError as error:
         return Finding(CheckStatus.FAILED, "append", str(error))
     except (LogError, TimeoutError):

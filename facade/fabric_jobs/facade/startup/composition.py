@@ -89,7 +89,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 record_rules=codes.rules if codes else "",
             )
         )
-        replica = Replica(store)
+        replica = Replica(store, event_log.partitions)
         is_new = not replica.checkpoints()
         replica.on_fork = event_log.reread
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
@@ -154,6 +154,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 heartbeat_log,
                 replica,
                 roster,
+                controls,
                 health,
                 CertificateWatch(settings, rpc.certificates).find_unusable,
             )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from fabric_jobs.contract.events import Event, NotAnEventError, decode
+from fabric_jobs.contract.events import Event, NotAnEventError, decode_record
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.runtime.kafka.clients import (
     STOP_TIMEOUT_S,
@@ -90,7 +90,7 @@ async def read_history(
                 for record in batch:
                     if record.key == job_id.encode() and accepts(record):
                         with suppress(NotAnEventError):
-                            event = decode(record.value)
+                            event = decode_record(record.key, record.value)
                             events.append(HistoryEvent(record, event, sequence.accept(event)))
                 yield EventBatch(len(batch), events)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs.contract.controls import decode, encode, key_of
+from fabric_jobs.contract.controls import decode_record, encode, key_of
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
@@ -42,20 +42,31 @@ async def test_last_control_of_a_job_type_applies() -> None:
 def test_record_that_is_no_control_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged with its offset; the next one counts."""
     controls = open_controls()
-    values = [b"nonsense", None, encode(replace(CONTROL, reason="x" * 513)), encode(CONTROL)]
-    records = [Record(0, offset, 0, value) for offset, value in enumerate(values)]
-    controls.apply(records, {0: len(values)})
+    key, late = key_of(CONTROL.kind), CONTROL.time.replace(year=2200)
+    poison = [
+        (key, b"nonsense"),
+        (key, encode(replace(CONTROL, reason="x" * 513))),
+        (key, encode(replace(CONTROL, time=late))),
+        (b"another key", encode(CONTROL)),
+        (None, encode(CONTROL)),
+    ]
+    records = [
+        Record(0, offset, 0, value, key)
+        for offset, (key, value) in enumerate([*poison, (key, None), (key, encode(CONTROL))])
+    ]
+    controls.apply(records, {0: len(records)})
 
     assert controls.paused == {CONTROL.kind: CONTROL}
+    assert controls.poison.count == len(poison)
     skipped = [line for line in caplog.messages if "is no control" in line]
-    assert len(skipped) == 2
-    assert decode(encode(CONTROL)) == CONTROL
+    assert ["offset 4" in line for line in skipped] == [False] * 4 + [True]
+    assert decode_record(key, encode(CONTROL)) == CONTROL
 
 
 def test_topic_that_is_read_again_begins_without_pauses() -> None:
     """A topic that was made anew has none."""
     controls = open_controls()
-    controls.apply([Record(0, 0, 0, encode(CONTROL))], {0: 1})
+    controls.apply([Record(0, 0, 0, encode(CONTROL), key_of(CONTROL.kind))], {0: 1})
     paused = controls.paused
     controls.reset()
 
@@ -98,3 +109,4 @@ async def test_announcement_at_a_facade_s_start_is_skipped_by_every_replica(
 
     assert len(log.records) == 1
     assert (here.paused, there.paused, caplog.messages) == ({}, {}, [])
+    assert there.poison.count == 0

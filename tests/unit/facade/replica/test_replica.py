@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import KnownEvent
@@ -11,9 +12,13 @@ from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
 from fabric_jobs.facade.lifecycle import JobLifetime
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import Filter, Identity, Replica, Store
+from fabric_jobs.runtime.telemetry.summaries import BURST
 from tests.support.lifecycle import JOB, at, decide_event, drive, request, stamp, unknown_event
+from tests.support.records import record_of
 
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
+FAR = "2f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
+#: The partitions, of two, of `JOB` and `OTHER`, and of `FAR`.
 HERE, THERE = 0, 1
 MS = timedelta(milliseconds=1)
 RETENTION = JobLifetime().retention
@@ -26,7 +31,7 @@ def replica() -> Replica:
     """A replica of an empty log of two partitions."""
     store = Store(None)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=2))
-    return Replica(store)
+    return Replica(store, 2)
 
 
 def requested(job_id: str, event_id: str) -> KnownEvent:
@@ -38,7 +43,7 @@ def read(
     replica: Replica, event: events.Event, at: timedelta, partition: int = HERE, offset: int = 0
 ) -> None:
     """The replica reads the event, whose record has this time of the broker."""
-    record = Record(partition, offset, at // MS, events.encode(event))
+    record = record_of(event, offset, partition=partition, time_ms=at // MS)
     replica.apply([record], {partition: offset + 1})
 
 
@@ -47,21 +52,21 @@ async def test_replica_drops_a_job_after_its_retention_by_its_partitions_time(
 ) -> None:
     """Another partition's time does not count. Reads, lists and decisions then find no job."""
     read(replica, requested(JOB, "one"), timedelta(0))
-    read(replica, requested(OTHER, "two"), RETENTION + timedelta(days=1), THERE)
+    read(replica, requested(FAR, "two"), RETENTION + timedelta(days=1), THERE)
     assert replica.get(JOB)
     read(replica, unknown_event(drive([request()]), "three"), RETENTION - MS, offset=1)
     assert replica.get(JOB)
     read(replica, requested(OTHER, "four"), RETENTION, offset=2)
 
     assert replica.get(JOB) is None
-    assert [stored.job.job_id for stored in await replica.list(Filter(), 10)] == [OTHER]
+    assert [stored.job.job_id for stored in await replica.list(Filter(), 10)] == [FAR, OTHER]
 
 
 def test_event_in_the_batch_that_expires_its_job_finds_no_job(replica: Replica) -> None:
     """Replicas that read the same records in one batch, or in two, fold them alike."""
     records = [
-        Record(HERE, 0, 0, events.encode(requested(JOB, "one"))),
-        Record(HERE, 1, RETENTION // MS, events.encode(requested(JOB, "again"))),
+        record_of(requested(JOB, "one"), partition=HERE),
+        record_of(requested(JOB, "again"), 1, partition=HERE, time_ms=RETENTION // MS),
     ]
     replica.apply(records, {HERE: 2})
 
@@ -96,7 +101,7 @@ def test_longer_life_makes_the_replica_know_its_jobs_for_longer() -> None:
     lifetime = JobLifetime(MAX_LONGEST_LIFE)
     store = Store(None, lifetime)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=2))
-    replica = Replica(store)
+    replica = Replica(store, 2)
     read(replica, requested(JOB, "one"), timedelta(0))
     read(replica, requested(OTHER, "two"), timedelta(days=31) - MS, offset=1)
     assert replica.get(JOB)
@@ -113,7 +118,10 @@ def test_event_without_its_first_events_on_a_whole_topic_is_a_fork(replica: Repl
     assert replica.counts == Counter(forked=1)
 
 
+WITH_GUIDS = {name: f'"{name}":"' for name in ("tenantId", "workspaceId", "itemId", "subject")}
 POISON = {
+    **{f"no GUID: {name}": (old.encode(), old.encode() + b"x") for name, old in WITH_GUIDS.items()},
+    "a GUID in capitals": (JOB.encode(), JOB.upper().encode()),
     "a create time in the year 9999": (b'"createTime":"2026-', b'"createTime":"9999-'),
     "an attempt above 63 bits": (b'"attempt":1', b'"attempt":9223372036854775808'),
     "a deep payload": (b"[1,2,3]", b"[" * 970 + b"]" * 970),
@@ -127,9 +135,41 @@ async def test_record_out_of_bounds_is_poison_and_stops_no_replica(
     """The records around it are folded, stored and listed."""
     value = events.encode(requested(JOB, "one"))
     assert old in value
-    replica.apply([Record(HERE, 7, 0, value.replace(old, new))], {HERE: 8})
+    replica.apply([Record(HERE, 7, 0, value.replace(old, new), JOB.encode())], {HERE: 8})
     read(replica, requested(OTHER, "two"), timedelta(0), offset=8)
 
-    assert replica.counts == Counter(poison=1, applied=1)
+    assert (replica.poison.count, replica.counts) == (1, Counter(applied=1))
     assert "partition 0 offset 7" in caplog.text
     assert [stored.job.job_id for stored in await replica.list(Filter(), 10)] == [OTHER]
+
+
+async def test_record_under_another_key_or_in_another_partition_is_poison(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every replica skips it alike, because the key and the partition are the record's own."""
+    event = requested(JOB, "one")
+    misplaced = [
+        replace(record_of(event, 0, partition=HERE), key=OTHER.encode()),
+        replace(record_of(event, 1, partition=HERE), key=None),
+        record_of(event, 2, partition=THERE),
+    ]
+    for record in misplaced:
+        replica.apply([record], {record.partition: record.offset + 1})
+    read(replica, event, timedelta(0), offset=3)
+
+    assert (replica.poison.count, replica.counts) == (3, Counter(applied=1))
+    assert "partition 0 offset 1: The record's key is not the event's subject." in caplog.text
+    assert "partition 1 offset 2: its key belongs to partition 0" in caplog.text
+    stored = replica.get(JOB)
+    assert stored
+    assert (stored.partition, stored.offset) == (HERE, 3)
+
+
+def test_much_poison_is_counted_and_makes_a_few_lines(
+    replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first lines name where the records are; the metric has their number."""
+    replica.apply([Record(HERE, offset, 0, b"junk") for offset in range(1000)], {HERE: 1000})
+
+    assert replica.poison.count == 1000
+    assert len(caplog.messages) == BURST

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fabric_jobs.contract.controls import encode
+from fabric_jobs.contract.controls import encode, key_of
 from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import InvokeType
@@ -169,11 +169,11 @@ def test_jobs_of_a_paused_type_are_not_offered_until_it_is_resumed() -> None:
     facade.connect(1)
     waiting = [facade.create(age=A_WHILE), facade.create()]
     control = pause("Item", "job")
-    facade.jobs.controls.apply([Record(0, 0, 0, encode(control))], {0: 1})
+    facade.jobs.controls.apply([Record(0, 0, 0, encode(control), key_of(control.kind))], {0: 1})
     assert facade.offer() == [[]]
 
     resumed = replace(control, paused=False)
-    facade.jobs.controls.apply([Record(0, 1, 0, encode(resumed))], {0: 2})
+    facade.jobs.controls.apply([Record(0, 1, 0, encode(resumed), key_of(resumed.kind))], {0: 2})
     assert facade.offer() == [waiting[:1]]
 
 
