@@ -38,6 +38,8 @@ _OBJECTS: list[tuple[str, type]] = [
     ("", events.UnknownEvent),
     ("data.", events.FailedData),
     ("data.", events.RequeuedData),
+    ("data.", events.CheckpointedData),
+    ("data.dispatch.", events.Dispatch),
     ("data.state.", jobs.JobState),
     ("data.state.policy.", jobs.Policy),
     ("data.state.progress.", jobs.Progress),

@@ -25,7 +25,9 @@ from tests.support.lifecycle import (
     stamp,
 )
 from tests.support.log_kit import RecordingReader, kafka_settings, open_log
+from tests.support.sealing import NO_SEALING
 
+REVEAL = NO_SEALING.reveal_event
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 
 
@@ -60,7 +62,9 @@ async def test_history_reader_skips_records_that_the_facade_refuses(
     """An event without the code that the facade requires is shown nowhere."""
     stored = await Story().write(cluster, topic)
     timeline = Timeline()
-    reader = HistoryReader(kafka_settings(cluster, topic), lambda record: record.offset != 6)
+    reader = HistoryReader(
+        kafka_settings(cluster, topic), REVEAL, lambda record: record.offset != 6
+    )
     await reader.read(stored, timeline)
 
     assert [row.kind for row in timeline.rows] == ["requested", "started"]
@@ -71,7 +75,10 @@ async def test_history_reader_fills_the_timeline_with_the_applied_events(
 ) -> None:
     """The note shows the progress of the reading."""
     stored = await Story().write(cluster, topic)
-    reader, timeline = HistoryReader(kafka_settings(cluster, topic)), Timeline()
+    reader, timeline = (
+        HistoryReader(kafka_settings(cluster, topic), REVEAL),
+        Timeline(),
+    )
     notes = list[str]()
     await reader.read(stored, timeline, lambda: notes.append(timeline.note))
 
@@ -91,7 +98,7 @@ async def test_history_reader_with_two_readings_runs_the_second_after_the_first(
 ) -> None:
     """The waiting timeline has a note that says so."""
     stored = await Story().write(embedded, topic)
-    reader = HistoryReader(kafka_settings(embedded, topic))
+    reader = HistoryReader(kafka_settings(embedded, topic), REVEAL)
     first, second = Timeline(), Timeline()
     seen, notes = list[tuple[bool, bool]](), set[str]()
 
@@ -114,7 +121,7 @@ async def test_history_reader_at_its_bound_of_records_stops_with_a_note(
     monkeypatch.setattr("fabric_jobs.runtime.kafka.history.MAX_BATCH_RECORDS", 2)
     monkeypatch.setattr(timeline_module, "MAX_RECORDS", 4)
     timeline = Timeline()
-    await HistoryReader(kafka_settings(embedded, topic)).read(stored, timeline)
+    await HistoryReader(kafka_settings(embedded, topic), REVEAL).read(stored, timeline)
 
     assert [row.kind for row in timeline.rows] == ["requested", "started"]
     assert timeline.note == (
@@ -128,7 +135,7 @@ async def test_history_reader_of_a_topic_without_the_job_sets_a_note(
 ) -> None:
     """The topic ends before the job's last event, or no longer has the first."""
     stored = await Story().write(embedded, topic)
-    reader = HistoryReader(kafka_settings(embedded, topic))
+    reader = HistoryReader(kafka_settings(embedded, topic), REVEAL)
     beyond, later = Timeline(), Timeline()
     await reader.read(replace(stored, offset=1_000), beyond)
     assert "It may have been created again." in beyond.note

@@ -25,6 +25,7 @@ from fabric_jobs.runtime.kafka.partitions import partition_of
 from tests.support.brokers import Cluster
 from tests.support.lifecycle import ITEM, TENANT, WORKSPACE, decide_event, stamp
 from tests.support.log_kit import append_records, open_log
+from tests.support.sealing import NO_SEALING
 
 #: Fields of the identity of another log, and of another version.
 OTHERS = {"foreign": {"cluster_id": "another"}, "of another version": {"contract": "another"}}
@@ -48,7 +49,7 @@ async def node(cluster: Cluster, topic: str, path: Path | None = None) -> AsyncI
         replica = Replica(store, 4)
         async with open_log(cluster, topic, replica) as log:
             await replica.index_for_lists()
-            yield Node(Jobs(log, replica, "/test", 3.0), replica, store, log)
+            yield Node(Jobs(log, replica, "/test", 3.0, NO_SEALING), replica, store, log)
     finally:
         store.close()
 

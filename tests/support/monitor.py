@@ -19,6 +19,7 @@ from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import (
     Claim,
     Command,
+    Job,
     Refusal,
     ReportCompleted,
     ReportFailed,
@@ -36,10 +37,12 @@ from fabric_jobs.facade.monitor import Monitor, MonitorAccess, MonitorRole
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Filter, Identity, Replica, Store, StoredJob
 from fabric_jobs.facade.roster import Roster
+from fabric_jobs.facade.sealing import Content, JobSecrets
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import Secret
 from tests.support.controls import open_controls
 from tests.support.records import record_of
+from tests.support.sealing import NO_SEALING
 
 READER, OPERATOR = "a reader's secret", "an operator's secret"
 EXECUTOR = "5e1f0c7a-3b1d-4c55-9a51-2f8f0f0a6a11"
@@ -49,7 +52,8 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 class FoldedJobs:
     """Stands for `Jobs`, on a real replica, and has a method for each step of a job's life."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: JobSecrets = NO_SEALING) -> None:
+        self.secrets = secrets
         store = Store(None)
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
         self.replica = Replica(store, 1)
@@ -68,6 +72,10 @@ class FoldedJobs:
         """Returns the job."""
         return self.replica.get(job_id)
 
+    def content(self, job: Job) -> Content:
+        """Returns the job's content."""
+        return self.secrets.content(job)
+
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None
     ) -> tuple[Sequence[StoredJob], dict[int, int]]:
@@ -84,11 +92,12 @@ class FoldedJobs:
             stored = self.replica.get(command.job_id)
             time = datetime.now(UTC) - self.age
             stamp = Stamp(event_id=str(uuid.uuid4()), source="/test", time=time)
-            event = decide(stored.job if stored else None, command, stamp)
+            prepared, job = self.secrets.prepare(command, stored.job if stored else None)
+            event = decide(job, prepared, stamp)
             if isinstance(event, Refusal):
                 raise RefusedError(event)
             if isinstance(event, events.KnownEvent):
-                self.apply([event])
+                self.apply([self.secrets.seal(event)])
             else:
                 assert isinstance(event, Settled)
         after = self.replica.get(command.job_id)

@@ -16,6 +16,7 @@ from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.certificates import Authority, Certificate
 from tests.support.controls import open_controls
+from tests.support.sealing import NO_SEALING
 
 GUID = "0F9D2C3E-5B7A-4C1D-8E6F-A0B1C2D3E4F5"
 START, END = Timestamp(seconds=1_800_000_000), Timestamp(seconds=1_800_000_060)
@@ -37,6 +38,7 @@ class EmptyFacade:
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
+        self.secrets = NO_SEALING
 
     async def read(self, job_id: str) -> None:
         """Returns no job."""

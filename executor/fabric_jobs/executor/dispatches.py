@@ -1,6 +1,7 @@
 """An attempt that can be claimed: read from the topic, or offered by a facade on the stream."""
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from fabric_jobs.contract.events import Event
 from fabric_jobs.contract.jobs import InvokeType, Policy
@@ -20,7 +21,8 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
     item_id: str
     job_type: str
     invoke_type: InvokeType
-    #: The creation payload, as JSON. It is `null` if the request had no payload.
+    #: The creation payload, as JSON. It is `null` if the request had no payload. A payload, a
+    #: definition and a checkpoint that are sealed on the topic come with the grant of the claim.
     payload: bytes
     #: The item's definition, as JSON. It is empty if the request had no definition.
     definition: bytes
@@ -45,6 +47,15 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
     def content_bytes(self) -> int:
         """The bytes of payload, definition and checkpoint, which may be most of what it holds."""
         return len(self.payload) + len(self.definition) + len(self.checkpoint or b"")
+
+    def with_content(self, content: pb.Dispatch) -> "DispatchedAttempt":
+        """Returns the attempt with the content that came with the grant of its claim."""
+        return replace(
+            self,
+            payload=content.payload,
+            definition=content.definition,
+            checkpoint=content.checkpoint or None,
+        )
 
     def claim(self, policy: Policy) -> pb.Claim:
         """Returns the stream entry that claims this attempt."""

@@ -61,6 +61,8 @@ class Run:
         self._cancel_requested = False
         self._handing_back = False
         self._has_no_thread = False
+        #: Whether the job's secrets are sealed on the topic. No log line then shows one.
+        self._is_sealed = False
         self._handler_task: HandlerTask | None = None
         self._deadlines: DeadlineBeats
         #: The record that grants the attempt to this run. `None` while the claim is undecided.
@@ -98,6 +100,9 @@ class Run:
             log.debug("%s: claim refused: %s", self, answer)
             return
         self.grant = answer.record
+        if answer.content:
+            self._is_sealed = True
+            self._dispatched = self._dispatched.with_content(answer.content)
         # Not an attribute, because it refers to the run: a cycle would keep both in memory until
         # the garbage collector runs.
         progress = LatestSender(self._report_progress)
@@ -203,7 +208,10 @@ class Run:
         report = make_final_report(raised, cancel_requested=self._cancel_requested)
         if report.HasField("failed") and not self.revoked:
             report.log_tail = tail.text()
-            if isinstance(raised, ProcessReportError):
+            if self._is_sealed:
+                code = report.failed.error_code
+                log.warning("%s: failed: %s. Its text is sealed: ask a facade", self, code)
+            elif isinstance(raised, ProcessReportError):
                 # The exception was raised in another process. Its traceback came as a text.
                 warn_with_stack(log, report.traceback, "%s: %s", self, report.failed.message)
             else:

@@ -153,7 +153,8 @@ class Session:
             )
             answer = await self._ask_again(entry, [answer])
         if answer.HasField("accepted"):
-            return Accepted(answer.accepted)
+            content = answer.dispatch if answer.HasField("dispatch") else None
+            return Accepted(answer.accepted, content)
         return Refused(answer.refused.reason, answer.refused.message)
 
     # `_ask` sends an entry for the first time, because each call through `retry` is expensive.

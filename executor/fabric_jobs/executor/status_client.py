@@ -12,6 +12,8 @@ class Accepted(Struct, frozen=True):
 
     #: The record on the topic that says so. A claim's record is the grant of the run.
     record: pb.Record
+    #: What the handler gets, if a facade has sealed it on the topic; `None` if the record holds it.
+    content: pb.Dispatch | None = None
 
 
 class Refused(Struct, frozen=True):

@@ -91,6 +91,11 @@ REFUSED_RECORDS = REGISTRY.counter(
     "Records that were skipped because their codes are missing or wrong.",
     "topic",
 )
+UNOPENED_SECRETS = REGISTRY.counter(
+    "fabric_jobs_unopened_secrets_total",
+    "Jobs and events with a sealed secret that this facade could not open, by reason.",
+    "reason",
+)
 FOLD_LAG_SECONDS = REGISTRY.gauge(
     "fabric_jobs_fold_lag_seconds",
     "Seconds since this facade last confirmed that it had read the whole log; normally below 10.",
@@ -126,6 +131,8 @@ LEASES_LOST.add(0)
 OFFERS.add(0)
 for _reason in RequeueReason:
     REDISPATCHES.add(0, _reason)
+for _unopened in ("unknown_key", "damaged"):
+    UNOPENED_SECRETS.add(0, _unopened)
 
 
 def record_append(

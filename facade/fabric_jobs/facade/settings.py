@@ -100,6 +100,9 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
             examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
         ),
     ] = None
+    #: Whether this facade seals with these keys: `seal` does; `open` only opens what is sealed, for
+    #: the time until every facade has the keys.
+    sealing: Literal["seal", "open"] = "seal"
     #: Seconds from a job's creation after which the service ends it, from 2 hours to Fabric's own
     #: bound, 24 days. It must be the same on all facades: one that differs is not ready. Facades
     #: remember a job for 7 days longer, and the events topic must keep records for twice that.

@@ -4,6 +4,10 @@ Four fields of `data` keep their form in every version, so that replicas of diff
 alike: `sequence`, `follows`, `state` and, on events that dispatch an attempt, `dispatch`. An event
 of a type that this version does not know decodes as `UnknownEvent`, with these four fields.
 
+Secrets may be sealed: payload, definition, checkpoint, and the texts of errors, progress,
+tracebacks and logs. Each then lies in a field beside its own, whose name begins with `sealed`.
+Later events carry a sealed text unchanged, so no replica opens one to fold an event.
+
 docs/subscribe.md says what a later version may change. A field that may get new values later is a
 plain text here, because a replica must be able to fold a record with an unknown value.
 
@@ -29,6 +33,8 @@ from fabric_jobs.contract.jobs import (
     Guid,
     JobState,
     Name,
+    SealedContent,
+    SealedText,
     ShortText,
     Timestamp,
 )
@@ -55,6 +61,13 @@ class Dispatch(Struct, frozen=True, rename="camel"):
     #: The last checkpoint of the earlier attempts as JSON of at most 16 KiB; absent if there is
     #: none.
     checkpoint: Raw | UnsetType = UNSET
+    #: The payload, if it is sealed. Then `payload` is `null`, and so on for the others. The
+    #: executor gets what it needs from a facade, in the answer that grants its claim.
+    sealed_payload: SealedContent | UnsetType = UNSET
+    #: The definition, if it is sealed.
+    sealed_definition: SealedContent | UnsetType = UNSET
+    #: The checkpoint, if it is sealed.
+    sealed_checkpoint: SealedText | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuses a checkpoint that is out of bounds, also in a record."""
@@ -85,6 +98,10 @@ class FailedData(EventData, frozen=True, kw_only=True, rename="camel"):
     #: The last lines that the handler logged: the last 8 KiB at most. Absent if there are none.
     #: Fabric does not receive it.
     log_tail: Annotated[str, Meta(max_length=MAX_LOG_TAIL_BYTES)] | UnsetType = UNSET
+    #: The traceback, if it is sealed.
+    sealed_traceback: SealedText | UnsetType = UNSET
+    #: The last lines of the log, if they are sealed.
+    sealed_log_tail: SealedText | UnsetType = UNSET
 
 
 class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):
@@ -97,8 +114,10 @@ class AttemptFailedData(FailedData, frozen=True, kw_only=True, rename="camel"):
 class CheckpointedData(EventData, frozen=True, kw_only=True, rename="camel"):
     """The data of `Checkpointed`."""
 
-    #: The value that the handler saved, as JSON of at most 16 KiB.
+    #: The value that the handler saved, as JSON of at most 16 KiB; `null` if it is sealed.
     checkpoint: Raw
+    #: The value, if it is sealed.
+    sealed_checkpoint: SealedText | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuses a checkpoint that is out of bounds, also in a record."""

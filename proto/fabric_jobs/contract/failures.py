@@ -124,6 +124,7 @@ def _with_earlier_errors(error: ErrorResponse, state: JobState) -> ErrorResponse
         message=earlier.message[:MAX_EARLIER_MESSAGE_CHARS],
         message_parameters=earlier.message_parameters,
         additional_parameters=(NameValuePair("attempt", str(state.failed_attempt)),),
+        sealed=earlier.sealed,
     )
     details = (*error.more_details, detail, *earlier.more_details)
     return replace(error, more_details=details[:MAX_EARLIER_ERRORS])

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from fabric_jobs.contract.guids import CANONICAL_GUID, GUID_CHARS
@@ -26,6 +26,11 @@ MAX_PROGRESS_CHARS = 1024
 MAX_TRACEBACK_BYTES = 8 * 1024
 #: The bound of the last log lines of a failed attempt as a JSON text.
 MAX_LOG_TAIL_BYTES = 8 * 1024
+#: The bound of a sealed text, except for a payload and a definition. A plain text of
+#: `MAX_ERROR_BYTES` fits, although base64 makes it a third longer.
+MAX_SEALED_CHARS = 24 * 1024
+#: The bound of a sealed payload or definition: no record of Kafka is larger.
+MAX_SEALED_CONTENT_CHARS = 2**30
 #: The bound of an id, such as an executor's, and of a name, such as a job type.
 MAX_NAME_CHARS = 128
 #: The bound of attempts, failures and slots: the largest number that 32 bits hold with a sign.
@@ -55,6 +60,10 @@ ShortText = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
 Guid = Annotated[
     str, Meta(max_length=GUID_CHARS, extra_json_schema={"pattern": f"^{CANONICAL_GUID}$"})
 ]
+#: A secret that a facade has sealed: `1:KEY_ID:BASE64`. Only facades can open it.
+SealedText = Annotated[str, Meta(max_length=MAX_SEALED_CHARS)]
+#: A sealed payload or definition.
+SealedContent = Annotated[str, Meta(max_length=MAX_SEALED_CONTENT_CHARS)]
 #: The code of an error.
 _Code = Annotated[str, Meta(max_length=MAX_CODE_CHARS)]
 #: The message of an error.
@@ -152,6 +161,8 @@ class ErrorExtendedInformation(
     additional_parameters: Annotated[
         tuple[NameValuePair, ...], Meta(max_length=MAX_LIST_ITEMS)
     ] = ()
+    #: The message and the values, if they are sealed. Then `message` is empty.
+    sealed: SealedText | None = None
 
     def truncate(self) -> "ErrorExtendedInformation":
         """Returns the error with each text and list cut to its bound."""
@@ -163,6 +174,7 @@ class ErrorExtendedInformation(
                 NameValuePair(pair.name[:MAX_PARAMETER_CHARS], pair.value[:MAX_PARAMETER_CHARS])
                 for pair in self.additional_parameters[:MAX_LIST_ITEMS]
             ),
+            sealed=self.sealed,
         )
 
 
@@ -183,6 +195,9 @@ class ErrorResponse(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     more_details: Annotated[
         tuple[ErrorExtendedInformation, ...], Meta(max_length=MAX_LIST_ITEMS)
     ] = ()
+    #: The message and the values that it names, if they are sealed. Then `message` is empty. Each
+    #: further error has a sealed text of its own. No answer to Fabric has this field.
+    sealed: SealedText | None = None
 
     def truncate(self) -> "ErrorResponse":
         """Returns the error cut to its bounds: first the texts and lists, then the last details."""
@@ -230,6 +245,8 @@ class Progress(Struct, frozen=True, rename="camel"):
     fraction: Annotated[float, Meta(ge=0, le=1)]
     #: What the run does now, for people; at most 1,024 characters.
     message: Annotated[str, Meta(max_length=MAX_PROGRESS_CHARS)] = ""
+    #: The message, if it is sealed. Then `message` is empty.
+    sealed: SealedText | UnsetType = UNSET
 
 
 class Policy(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -270,7 +287,7 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     #: Who requested the job: an `InvokeType`, or a value of a later version.
     invoke_type: Annotated[ShortText, Meta(examples=list(InvokeType))]
     #: SHA-256 of the canonical create request. A repeated create has the same hash, a conflicting
-    #: one has another.
+    #: one has another. Where secrets are sealed, it is `KEY_ID:` and an HMAC of that hash.
     request_hash: Name
     #: Fabric's `ActivityId` of the request that created the job.
     activity_id: ShortText | None = None

@@ -80,6 +80,10 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         {'fabric_jobs_refused_records_total{topic="heartbeats"}': "0x5 1x9"},
         6,
     ),
+    "FabricJobsUnopenedSecrets": (
+        {'fabric_jobs_unopened_secrets_total{reason="unknown_key"}': "0x5 1x9"},
+        6,
+    ),
     # 64 of 130 jobs of the type, then 72 of 140.
     "FabricJobsFailing": (
         {

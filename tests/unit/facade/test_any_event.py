@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,11 @@ from fabric_jobs.facade.monitor.timeline import Timeline, row_of
 from fabric_jobs.facade.replica import Change, Filter, Identity, Replica, Store
 from fabric_jobs.facade.roster import LastHeartbeat, Roster
 from fabric_jobs.facade.rpc.convert import change_to_proto, executor_to_proto, job_to_proto
+from fabric_jobs.facade.sealing import SealedError
 from fabric_jobs.runtime.kafka.history import HistoryEvent
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.records import records_of
+from tests.support.sealing import sealing
 from tests.support.strategies import PAYLOADS, examples, json_of
 
 KINDS = [*events.KnownEvent.__args__, events.UnknownEvent]
@@ -187,6 +189,7 @@ def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:
     @given(CHAINS)
     @examples(30)
     def show(values: list[bytes]) -> None:
+        secrets = sealing()
         timeline = Timeline()
         history = []
         with open_replica(None) as (replica, _):
@@ -196,17 +199,21 @@ def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:
             replica.apply(records, {0: len(records)})
         for change in changes:
             value = encode(change.event)
-            timeline.add(row_of(change.event))
+            timeline.add(row_of(secrets.reveal_event(change.event)))
             history.append(in_record(change.event, value))
-            pb.WatchJobsResponse.FromString(change_to_proto(change).SerializeToString())
+            watched = change_to_proto(change, secrets.reveal(change.stored.job))
+            pb.WatchJobsResponse.FromString(watched.SerializeToString())
             attempt_from_event(change.event, 0, 0)
             event_json(history[-1])
-        job = changes[-1].stored.job
+        revealed = secrets.reveal(changes[-1].stored.job)
+        job = revealed.job
         state_response(job)
         msgspec.json.decode(state_response(job).body)
-        renderer.render_part("state", StateView(job, "", None))
+        renderer.render_part("state", StateView(job, "", None, None))
         renderer.render_part("timeline", TimelineView(timeline.rows, "", job.job_id))
-        got = pb.GetJobResponse(job=job_to_proto(job), payload=job.payload)
+        got = pb.GetJobResponse(job=job_to_proto(revealed))
+        with suppress(SealedError):
+            got.payload = secrets.content(job).payload
         print_all(events_table(history), jobs_table([got.job]), job_table(got))
         job_json(got)
 

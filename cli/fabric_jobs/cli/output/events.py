@@ -13,6 +13,9 @@ from fabric_jobs.contract.jobs import ErrorResponse
 from fabric_jobs.runtime.kafka.history import HistoryEvent
 from fabric_jobs.runtime.times import format_time
 
+#: What stands for a sealed text. Only facades can open it: `fabric-jobs jobs get` asks one.
+SEALED = "(sealed)"
+
 
 def events_table(logged: Sequence[HistoryEvent]) -> Table:
     """Returns a table with a row for each event, in the order of the topic."""
@@ -36,7 +39,10 @@ def _detail(event: Event) -> str:
         case events.Started():
             return f"attempt {state.attempt} by {state.executor_id}"
         case events.Progressed() if state.progress:
-            return progress_line(state.progress.fraction, state.progress.message)
+            message = SEALED if state.progress.sealed else state.progress.message
+            return progress_line(state.progress.fraction, message)
+        case events.Checkpointed() if event.data.sealed_checkpoint:
+            return SEALED
         case events.Checkpointed():
             return f"{len(bytes(event.data.checkpoint))} bytes"
         case events.AttemptFailed() if state.due_time:
@@ -49,4 +55,4 @@ def _detail(event: Event) -> str:
 
 
 def _error_line(error: ErrorResponse) -> str:
-    return shorten(f"{error.error_code}: {error.message}")
+    return shorten(f"{error.error_code}: {SEALED if error.sealed else error.message}")

@@ -121,6 +121,8 @@ def _properties(got: pb.GetJobResponse) -> Iterator[tuple[str, str | Text]]:
     for number, line in enumerate(got.log_tail.splitlines()):
         yield "" if number else "last log", line
     yield "events", f"{job.sequence}, in partition {got.position.partition}"
+    if job.sealed_key_id:
+        yield "sealed", f"with the key {job.sealed_key_id}, which this facade does not have"
     payload = got.payload.decode()
     rest = "… `--json` shows all of it." if len(payload) > MAX_PAYLOAD_CHARS else ""
     yield "payload", f"{payload[:MAX_PAYLOAD_CHARS]}{rest}"

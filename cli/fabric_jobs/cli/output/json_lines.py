@@ -28,7 +28,8 @@ def job_json(got: pb.GetJobResponse) -> str:
     its checkpoint and its last log lines.
     """
     job = msgspec.json.decode(message_json(got.job), type=dict[str, Raw])
-    job["payload"] = Raw(msgspec.json.format(got.payload, indent=-1))
+    if got.payload:  # empty if it is sealed with a key that the facade lacks
+        job["payload"] = Raw(msgspec.json.format(got.payload, indent=-1))
     if got.definition:
         job["definition"] = Raw(msgspec.json.format(got.definition, indent=-1))
     if got.checkpoint:

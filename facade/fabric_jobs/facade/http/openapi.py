@@ -178,6 +178,7 @@ def correct_answer_schemas(description: OpenAPI) -> None:
         if schema.properties is None:
             continue
         schema.additional_properties = False
+        schema.properties.pop("sealed", None)  # only events have it
         for name, field in schema.properties.items():
             if isinstance(field, Schema):
                 field.default = None

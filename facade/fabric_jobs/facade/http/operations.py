@@ -16,6 +16,7 @@ from fabric_jobs.facade.jobs.instance import Instance
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Job, RequestCancel
 from fabric_jobs.facade.lifecycle import Request as RequestJob
+from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 
@@ -53,7 +54,7 @@ class Operations:
         )
         try:
             with bind_ids(job=instance.job_id):
-                return (await self._jobs.execute(command)).job
+                return self._reveal(await self._jobs.execute(command))
         except RefusedError:
             raise HttpError(
                 Code.JOB_CONFLICT,
@@ -65,16 +66,20 @@ class Operations:
         stored = await self._jobs.read(instance.job_id)
         if stored is None or not instance.matches(stored.job):
             raise _not_found()
-        return stored.job
+        return self._reveal(stored)
 
     async def cancel(self, instance: Instance) -> Job:
         """Asks the job to stop; returns the job after that."""
         await self.state(instance)
         try:
             with bind_ids(job=instance.job_id):
-                return (await self._jobs.execute(RequestCancel(job_id=instance.job_id))).job
+                stored = await self._jobs.execute(RequestCancel(job_id=instance.job_id))
+                return self._reveal(stored)
         except RefusedError:
             raise _not_found() from None
+
+    def _reveal(self, stored: StoredJob) -> Job:
+        return self._jobs.secrets.reveal(stored.job).job
 
 
 def _not_found() -> HttpError:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from fabric_jobs.facade.lifecycle import Job, Request
+from fabric_jobs.facade.sealing import Content
 from fabric_jobs.runtime.telemetry import tracing
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -58,17 +59,17 @@ def content_hash(payload: object, definition: object = None) -> str:
     return hashlib.sha256(both.encode()).hexdigest()
 
 
-def retry_request(job: Job, new_job_id: str) -> Request:
-    """The request for a new job with the identity and content of an old one, but a new id."""
+def retry_request(job: Job, content: Content, new_job_id: str) -> Request:
+    """The request for a new job with the identity and `content` of an old one, but a new id."""
     instance = Instance.of(job)._replace(job_id=new_job_id)
-    definition = msgspec.json.decode(job.definition) if job.definition else None
-    old_content = content_hash(msgspec.json.decode(job.payload), definition)
+    definition = msgspec.json.decode(content.definition) if content.definition else None
+    old_content = content_hash(msgspec.json.decode(content.payload), definition)
     return Request(
         **instance._asdict(),
         invoke_type=job.state.invoke_type,
         request_hash=instance.request_hash(old_content),
-        payload=job.payload,
-        definition=job.definition,
+        payload=content.payload,
+        definition=content.definition,
         traceparent=tracing.current_traceparent(),
         # On the new job, because a final job takes no further event. One append says both that the
         # new job exists and whose place it takes, so no failure comes in between.

@@ -26,6 +26,7 @@ from fabric_jobs.facade.lifecycle import (
     Claim,
     Command,
     Decision,
+    Job,
     Reason,
     Refusal,
     ReportStopped,
@@ -40,6 +41,7 @@ from fabric_jobs.facade.lifecycle import (
 from fabric_jobs.facade.log import Log, LogUnavailableError
 from fabric_jobs.facade.replica import Filter, Replica, StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
+from fabric_jobs.facade.sealing import Content, JobSecrets, SealedError
 from fabric_jobs.runtime.kafka.partitions import partition_of
 
 #: Decisions for one command; another follows only if the event lost a race.
@@ -58,15 +60,17 @@ class Jobs:
         replica: Replica,
         source: str,
         deadline_s: float,
+        secrets: JobSecrets,
         find_create_fault: Callable[[], UnavailableError | None] = lambda: None,
     ) -> None:
-        """`source` is this facade's name in its events.
+        """`source` is this facade's name in its events. `secrets` seals what is appended.
 
         `find_create_fault` returns why this facade can't create jobs now; None if it can.
         """
         self._log = log
         self._replica = replica
         self._source = source
+        self.secrets = secrets
         self._find_create_fault = find_create_fault
         self._deadline = Deadline(deadline_s)
         self._read_limit = Deadline(READ_TO_END_S)
@@ -127,8 +131,9 @@ class Jobs:
                     await self.freshen()
                     stored = self._replica.get(command.job_id) or stored
                 return stored
-            append = Append(command, stored.job if stored else None, decision)
-            with append_span(decision, self._log.topic, partition) as span:
+            event = self.secrets.seal(decision)
+            append = Append(command, stored.job if stored else None, event)
+            with append_span(event, self._log.topic, partition) as span:
                 verdict, applied = await self._append(append, partition)
                 span.set_attribute("fabric_jobs.verdict", verdict.value)
             if verdict is Verdict.APPLIED and applied:
@@ -144,7 +149,23 @@ class Jobs:
         stored = self._replica.get(command.job_id)
         if stored and isinstance(command, Claim) and _is_of_another_record(read_to, stored):
             return Refusal(Reason.NOT_DISPATCHED, conclusive=False), stored
-        return decide(stored.job if stored else None, command, self._stamp()), stored
+        try:
+            prepared, job = self.secrets.prepare(command, stored.job if stored else None)
+            decision = decide(job, prepared, self._stamp())
+            if stored and isinstance(command, Claim) and not isinstance(decision, Refusal):
+                # Nobody is granted an attempt whose content can't be handed over.
+                self.secrets.content(stored.job)
+        except SealedError as error:
+            raise _sealed_error(error) from error
+        return decision, stored
+
+    def content(self, job: Job) -> Content:
+        """The job's payload, definition and checkpoint. Raises `UnavailableError`."""
+        with map_log_errors():
+            try:
+                return self.secrets.content(job)
+            except SealedError as error:
+                raise _sealed_error(error) from error
 
     def has_room(self, tenant_id: str, limit: int) -> bool:
         """Whether the tenant has fewer than `limit` unfinished jobs."""
@@ -248,6 +269,11 @@ def _is_of_another_record(read_to: int | None, stored: StoredJob) -> bool:
         return False
     # A job that is queued was dispatched by its last event.
     return stored.job.state.phase is JobPhase.QUEUED and read_to != stored.offset + 1
+
+
+def _sealed_error(error: SealedError) -> UnavailableError:
+    """The error of a command that needs a secret which this facade can't open."""
+    return UnavailableError(UnavailableReason.SEALED, f"The job's content can't be opened. {error}")
 
 
 def _timeout(turn: Turn) -> UnavailableError:

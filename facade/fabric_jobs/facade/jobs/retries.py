@@ -13,4 +13,4 @@ async def retry_job(jobs: Jobs, job_id: str, new_job_id: str) -> StoredJob:
     there is no such job, or if a job with other content has the new id; raises `UnavailableError`.
     """
     final = await jobs.execute(RequestRetry(job_id=job_id))
-    return await jobs.execute(retry_request(final.job, new_job_id))
+    return await jobs.execute(retry_request(final.job, jobs.content(final.job), new_job_id))

@@ -34,7 +34,7 @@ from fabric_jobs.facade.lifecycle.deadlines import JobDeadline, next_deadline
 from fabric_jobs.facade.lifecycle.decide import decide
 from fabric_jobs.facade.lifecycle.decision import Decision, Reason, Refusal, Settled, Undecidable
 from fabric_jobs.facade.lifecycle.fold import Verdict, fold
-from fabric_jobs.facade.lifecycle.job import Job
+from fabric_jobs.facade.lifecycle.job import Job, Sealed
 from fabric_jobs.facade.lifecycle.lifetime import JobLifetime
 from fabric_jobs.facade.lifecycle.runs import is_foreign
 
@@ -61,6 +61,7 @@ __all__ = [
     "RequestRetry",
     "Retry",
     "SaveCheckpoint",
+    "Sealed",
     "Settled",
     "Stamp",
     "TimeOutRun",

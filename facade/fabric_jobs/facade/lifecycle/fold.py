@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 
 from fabric_jobs.contract.events import (
     Checkpointed,
@@ -13,7 +13,7 @@ from fabric_jobs.contract.events import (
     type_of,
 )
 from fabric_jobs.contract.jobs import JobPhase
-from fabric_jobs.facade.lifecycle.job import Job
+from fabric_jobs.facade.lifecycle.job import Job, Sealed
 
 
 class Verdict(Enum):
@@ -48,8 +48,9 @@ def fold(job: Job | None, event: Event) -> tuple[Verdict, Job | None]:
         return Verdict.FORKED, job
     if data.dispatch is not UNSET:
         dispatch = data.dispatch
-        dispatch_id, payload = event.id, bytes(dispatch.payload)
-        definition = b"" if dispatch.definition is UNSET else bytes(dispatch.definition)
+        dispatch_id = event.id
+        payload = _plain_or_sealed(dispatch.payload, dispatch.sealed_payload) or b"null"
+        definition = _plain_or_sealed(dispatch.definition, dispatch.sealed_definition) or b""
     elif job:
         dispatch_id, payload, definition = job.dispatch_id, job.payload, job.definition
     else:
@@ -71,19 +72,26 @@ def fold(job: Job | None, event: Event) -> tuple[Verdict, Job | None]:
     )
 
 
-def _checkpoint(job: Job | None, event: Event) -> bytes | None:
+def _plain_or_sealed(plain: Raw | UnsetType, sealed: str | UnsetType) -> bytes | Sealed | None:
+    if sealed is not UNSET:
+        return Sealed(sealed)
+    return None if plain is UNSET else bytes(plain)
+
+
+def _checkpoint(job: Job | None, event: Event) -> bytes | Sealed | None:
     """The job's checkpoint after the event. A dispatch carries the one that its attempt gets."""
     if event.data.state.phase is _ENDED:
         return None
     if isinstance(event, Checkpointed):
-        return bytes(event.data.checkpoint)
-    if event.data.dispatch is not UNSET:
-        carried = event.data.dispatch.checkpoint
-        return None if carried is UNSET else bytes(carried)
+        return _plain_or_sealed(event.data.checkpoint, event.data.sealed_checkpoint)
+    if (dispatch := event.data.dispatch) is not UNSET:
+        return _plain_or_sealed(dispatch.checkpoint, dispatch.sealed_checkpoint)
     return job.checkpoint if job else None
 
 
-def _log_tail(job: Job | None, event: Event) -> str:
+def _log_tail(job: Job | None, event: Event) -> str | Sealed:
     if isinstance(event.data, FailedData):
+        if event.data.sealed_log_tail:
+            return Sealed(event.data.sealed_log_tail)
         return event.data.log_tail or ""
     return "" if job is None or isinstance(event, Completed) else job.log_tail

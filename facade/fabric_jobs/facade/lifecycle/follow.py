@@ -16,7 +16,7 @@ from fabric_jobs.contract.jobs import (
     JobInstanceStatus,
 )
 from fabric_jobs.facade.lifecycle.commands import Stamp
-from fabric_jobs.facade.lifecycle.job import Job
+from fabric_jobs.facade.lifecycle.job import Job, Sealed
 from fabric_jobs.facade.lifecycle.table import TABLE
 
 _ENDS: dict[JobInstanceStatus, tuple[type[events.KnownEvent], type[EventData]]] = {
@@ -32,13 +32,27 @@ _NO_MORE_ATTEMPTS = ErrorResponse(
 )
 
 
-def dispatch_of(payload: bytes, definition: bytes, checkpoint: bytes | None = None) -> Dispatch:
-    """The part of an event that dispatches an attempt."""
-    return Dispatch(
-        Raw(payload),
-        Raw(definition) if definition else UNSET,
-        UNSET if checkpoint is None else Raw(checkpoint),
+def dispatch_of(
+    payload: bytes | Sealed,
+    definition: bytes | Sealed,
+    checkpoint: bytes | Sealed | None = None,
+) -> Dispatch:
+    """The part of an event that dispatches an attempt. Sealed content is carried as it is."""
+    dispatch = Dispatch(
+        Raw(b"null") if isinstance(payload, Sealed) else Raw(payload),
+        Raw(definition) if definition and not isinstance(definition, Sealed) else UNSET,
+        UNSET if checkpoint is None or isinstance(checkpoint, Sealed) else Raw(checkpoint),
     )
+    sealed = {
+        name: value.text
+        for name, value in (
+            ("sealed_payload", payload),
+            ("sealed_definition", definition),
+            ("sealed_checkpoint", checkpoint),
+        )
+        if isinstance(value, Sealed)
+    }
+    return replace(dispatch, **sealed) if sealed else dispatch
 
 
 def end(

@@ -8,6 +8,15 @@ from fabric_jobs.contract.jobs import JobPhase, JobState
 _ENDED = JobPhase.ENDED
 
 
+class Sealed(Struct, frozen=True):
+    """A secret that is sealed: no replica opens it to fold an event or to decide a command."""
+
+    text: str
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """The state that the job's last event carried, and the job's last dispatch."""
 
@@ -22,14 +31,14 @@ class Job(Struct, frozen=True, kw_only=True):
     #: The id of the event that dispatched the current attempt.
     dispatch_id: str
     #: The creation payload as JSON.
-    payload: bytes
+    payload: bytes | Sealed
     #: The item's definition as JSON; empty if the request had none.
-    definition: bytes = b""
+    definition: bytes | Sealed = b""
     #: The last checkpoint as JSON; None if there is none, and once the job is final.
-    checkpoint: bytes | None = None
+    checkpoint: bytes | Sealed | None = None
     #: The last log lines of the last failed attempt; empty if there are none, or if the job
     #: completed.
-    log_tail: str = ""
+    log_tail: str | Sealed = ""
     #: The W3C Trace Context of the request that created the job; None if it had none.
     traceparent: str | None = None
 

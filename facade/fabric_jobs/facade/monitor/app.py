@@ -52,9 +52,9 @@ class Monitor:
         """`accepts` returns whether a record of the topic has the code that the facade requires."""
         renderer = Renderer(settings.monitor_trace_url)
         guards = Guards(access)
-        data = MonitorData(replica, roster, job_types, health)
+        data = MonitorData(replica, roster, job_types, health, jobs.secrets)
         self._live = LiveUpdates(replica, renderer.render_part)
-        history = HistoryReader(settings, accepts)
+        history = HistoryReader(settings, jobs.secrets.reveal_event, accepts)
         respond = Responder(renderer, guards, self._live)
         self._bulk_runs = BulkRuns(jobs)
         pages = [

@@ -100,9 +100,12 @@ class JobsPage(Page):
             query.job_filter, PAGE_ROWS + 1, query.before, oldest_first=query.oldest_first
         )
         page = cut_page(found, PAGE_ROWS)
+        reveal = self._data.secrets.reveal
         # The list shows no payloads. They may be large, so the page does not keep them.
         jobs = [
-            replace(stored.job, payload=b"", definition=b"", checkpoint=None, log_tail="")
+            reveal(
+                replace(stored.job, payload=b"", definition=b"", checkpoint=None, log_tail="")
+            ).job
             for stored in page.jobs
         ]
         self._shown = frozenset(job.job_id for job in jobs)

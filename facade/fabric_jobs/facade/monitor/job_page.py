@@ -8,6 +8,7 @@ from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.pages import MonitorData, Page
 from fabric_jobs.facade.monitor.timeline import MAX_ROWS, HistoryReader, Row, Timeline, row_of
 from fabric_jobs.facade.replica import Change, StoredJob
+from fabric_jobs.facade.sealing import SealedError
 
 
 class StateView(NamedTuple):
@@ -16,6 +17,18 @@ class StateView(NamedTuple):
     job: Job
     hint: str
     replaced_by: str | None
+    #: The size of the job's checkpoint; None if it has none, or if it can't be opened.
+    checkpoint_bytes: int | None
+
+
+class ContentView(NamedTuple):
+    """What a job's handler gets."""
+
+    payload: bytes = b""
+    definition: bytes = b""
+    #: Why payload and definition can't be shown; empty if they can.
+    sealed: str = ""
+    checkpoint_bytes: int | None = None
 
 
 class ActionsView(NamedTuple):
@@ -58,6 +71,15 @@ class JobPage(Page):
         """The job as the page last saw it."""
         return self._stored.job
 
+    def content(self) -> ContentView:
+        """Returns what the job's handler gets, or why it can't be shown."""
+        try:
+            content = self._data.secrets.content(self.job)
+        except SealedError as error:
+            return ContentView(sealed=f"The payload is sealed. {error}")
+        size = None if content.checkpoint is None else len(content.checkpoint)
+        return ContentView(content.payload, content.definition, checkpoint_bytes=size)
+
     async def load_parts(self) -> Mapping[str, object]:
         """Returns the warnings, the job's state, the actions and the timeline."""
         self._refresh_job()
@@ -77,7 +99,12 @@ class JobPage(Page):
         )
         return {
             "warnings": self._data.warnings(),
-            "state": StateView(self.job, hint, replaced_by),
+            "state": StateView(
+                self._data.secrets.reveal(self.job).job,
+                hint,
+                replaced_by,
+                self.content().checkpoint_bytes,
+            ),
             "actions": actions,
             "timeline": TimelineView(timeline.rows, timeline.note, self.job.job_id),
         }
@@ -89,7 +116,7 @@ class JobPage(Page):
         if change.stored.job.job_id != self.job.job_id:
             return False
         # A row, because an event holds a payload, and there may be many events.
-        self._new_rows.append(row_of(change.event))
+        self._new_rows.append(row_of(self._data.secrets.reveal_event(change.event)))
         return True
 
     async def read_history(self) -> None:

@@ -16,6 +16,7 @@ from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.replica.queries import Backlog
 from fabric_jobs.facade.roster import LastHeartbeat, Roster
+from fabric_jobs.facade.sealing import JobSecrets
 
 #: Seconds between two counts of the jobs. All viewers share one count.
 COUNT_INTERVAL_S = 1.0
@@ -66,9 +67,15 @@ class MonitorData:
     """What pages show: the replica's jobs and their counts, the executors, and warnings."""
 
     def __init__(
-        self, replica: Replica, roster: Roster, job_types: JobTypes, health: ReplicaHealth
+        self,
+        replica: Replica,
+        roster: Roster,
+        job_types: JobTypes,
+        health: ReplicaHealth,
+        secrets: JobSecrets,
     ) -> None:
         self.replica = replica
+        self.secrets = secrets
         self.roster = roster
         self.job_types = job_types
         self._health = health

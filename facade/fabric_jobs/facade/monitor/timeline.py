@@ -106,10 +106,15 @@ class HistoryReader:
     def __init__(
         self,
         settings: KafkaSettings,
+        reveal: Callable[[Event], Event],
         accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
     ) -> None:
-        """`accepts` returns whether a record has the code that the facade requires."""
+        """`reveal` opens the sealed texts of an event.
+
+        `accepts` returns whether a record has the code that the facade requires.
+        """
         self._settings = settings
+        self._reveal = reveal
         self._accepts = accepts
         self._lock = asyncio.Lock()
 
@@ -161,7 +166,7 @@ class HistoryReader:
             async for batch in batches:
                 for one in batch.events:
                     if one.applied:
-                        timeline.add(row_of(one.event))
+                        timeline.add(row_of(self._reveal(one.event)))
                 records += batch.records
                 took_s = time.monotonic() - start
                 if records >= MAX_RECORDS or took_s >= MAX_READ_S:
@@ -180,7 +185,7 @@ class HistoryReader:
 
 
 def row_of(event: Event) -> Row:
-    """Returns the row of one event, without what a page does not show."""
+    """Returns the row of one event, whose texts are opened, without what a page does not show."""
     state, sequence = event.data.state, event.data.sequence
     kind = type_of(event).removeprefix("fabric.jobs.")
     shown = replace(state, error=None, policy=None)

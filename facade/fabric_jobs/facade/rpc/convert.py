@@ -9,17 +9,18 @@ from fabric_jobs.contract.wire import (
     time_to_proto,
 )
 from fabric_jobs.facade.controls import JobTypeState
-from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.replica import Change
 from fabric_jobs.facade.roster import LastHeartbeat
+from fabric_jobs.facade.sealing import Revealed
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
-def job_to_proto(job: Job, hint: str = "", replaced_by: str = "") -> pb.Job:
+def job_to_proto(revealed: Revealed, hint: str = "", replaced_by: str = "") -> pb.Job:
     """Returns the message of a job.
 
     `hint` says why no executor can start it now; `replaced_by` is the job that took its place.
     """
+    job = revealed.job
     state = job.state
     return pb.Job(
         job_id=job.job_id,
@@ -48,14 +49,15 @@ def job_to_proto(job: Job, hint: str = "", replaced_by: str = "") -> pb.Job:
         claim_traceparent=state.claim_traceparent or "",
         hint=hint,
         replaced_by=replaced_by,
+        sealed_key_id=revealed.missing_key_id,
     )
 
 
-def change_to_proto(change: Change) -> pb.WatchJobsResponse:
+def change_to_proto(change: Change, revealed: Revealed) -> pb.WatchJobsResponse:
     """Returns the message of an applied event and the job after it."""
     stored = change.stored
     return pb.WatchJobsResponse(
-        job=job_to_proto(stored.job),
+        job=job_to_proto(revealed),
         event_id=change.event.id,
         event_type=events.type_of(change.event),
         position=pb.Position(partition=stored.partition, offset=stored.offset + 1),

@@ -26,6 +26,7 @@ from fabric_jobs.facade.lifecycle import (
     SaveCheckpoint,
 )
 from fabric_jobs.facade.rpc.bounds import parse_attempt
+from fabric_jobs.facade.sealing import Content, has_sealed_content
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -95,6 +96,9 @@ async def _answer(
 async def _execute(jobs: Jobs, entry_id: int, command: Command, record: pb.Record) -> pb.Answer:
     try:
         stored = await jobs.execute(command, read_to=record.offset + 1)
+        # The grant of an attempt comes with what its handler gets, if only facades can open it.
+        is_sealed = isinstance(command, Claim) and has_sealed_content(stored.job)
+        dispatch = _dispatch_of(jobs.content(stored.job)) if is_sealed else None
     except RefusedError as refused:
         return _refuse(entry_id, refused.reason)
     except UnavailableError as error:
@@ -103,7 +107,15 @@ async def _execute(jobs: Jobs, entry_id: int, command: Command, record: pb.Recor
     accepted = pb.Record(
         event_id=stored.job.event_id, partition=stored.partition, offset=stored.offset
     )
-    return pb.Answer(entry_id=entry_id, accepted=accepted)
+    return pb.Answer(entry_id=entry_id, accepted=accepted, dispatch=dispatch)
+
+
+def _dispatch_of(content: Content) -> pb.Dispatch:
+    return pb.Dispatch(
+        payload=content.payload,
+        checkpoint=content.checkpoint or b"",
+        definition=content.definition,
+    )
 
 
 def command_of_report(executor_id: str, report: pb.Report) -> ReportCommand:

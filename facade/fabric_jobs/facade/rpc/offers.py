@@ -19,10 +19,12 @@ from datetime import UTC, datetime, timedelta
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.controls import Controls
+from fabric_jobs.facade.lifecycle import Sealed
 from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.rpc.convert import job_to_proto
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
+from fabric_jobs.facade.sealing import JobSecrets
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds between two rounds of offers.
@@ -42,11 +44,13 @@ class OfferLoop:
         replica: Replica,
         sessions: Sessions,
         controls: Controls,
+        secrets: JobSecrets,
         ready: Callable[[], bool],
     ) -> None:
         self._replica = replica
         self._sessions = sessions
         self._controls = controls
+        self._secrets = secrets
         self._ready = ready
 
     async def run(self) -> None:
@@ -79,11 +83,11 @@ class OfferLoop:
             if any(session.slots.holds(run) for session in sessions):
                 continue
             if session := self._choose(idle, room, stored):
-                session.offer(_offer_of(stored))
+                offer = self._offer_of(stored)
+                session.offer(offer)
                 metrics.OFFERS.add(1)
                 idle[session] -= 1
-                job = stored.job
-                room[session] -= len(job.payload) + len(job.definition) + len(job.checkpoint or b"")
+                room[session] -= len(offer.payload) + len(offer.definition) + len(offer.checkpoint)
 
     @staticmethod
     def _choose(
@@ -109,16 +113,20 @@ class OfferLoop:
             default=None,
         )
 
+    def _offer_of(self, stored: StoredJob) -> pb.Offer:
+        """The offer of a job. Sealed content is not in it: the answer to the claim brings it."""
+        job = stored.job
+        return pb.Offer(
+            job=job_to_proto(self._secrets.reveal(job)),
+            # The last event of a job that waits for a claim is the one that dispatched it.
+            record=pb.Record(
+                event_id=job.dispatch_id, partition=stored.partition, offset=stored.offset
+            ),
+            payload=_unless_sealed(job.payload),
+            definition=_unless_sealed(job.definition),
+            checkpoint=_unless_sealed(job.checkpoint),
+        )
 
-def _offer_of(stored: StoredJob) -> pb.Offer:
-    job = stored.job
-    return pb.Offer(
-        job=job_to_proto(job),
-        # The last event of a job that waits for a claim is the one that dispatched it.
-        record=pb.Record(
-            event_id=job.dispatch_id, partition=stored.partition, offset=stored.offset
-        ),
-        payload=job.payload,
-        definition=job.definition,
-        checkpoint=job.checkpoint or b"",
-    )
+
+def _unless_sealed(value: bytes | Sealed | None) -> bytes:
+    return b"" if value is None or isinstance(value, Sealed) else value

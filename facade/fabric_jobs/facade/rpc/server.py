@@ -66,7 +66,7 @@ class RpcServer:
         TLS file cannot be used.
         """
         sessions = Sessions(jobs, replica, roster, job_types.controls)
-        self.offers = OfferLoop(replica, sessions, job_types.controls, ready)
+        self.offers = OfferLoop(replica, sessions, job_types.controls, jobs.secrets, ready)
         self._service = JobStatusService(jobs, replica, roster, job_types, sessions)
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(

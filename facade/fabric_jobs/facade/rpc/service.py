@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 import grpc
 
@@ -11,7 +12,7 @@ from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.facade.controls import JobTypes, start_hint
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.retries import retry_job
-from fabric_jobs.facade.lifecycle import Job, Reason, RequestCancel
+from fabric_jobs.facade.lifecycle import Reason, RequestCancel
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.replica.paging import cut_page
 from fabric_jobs.facade.roster import Roster
@@ -26,6 +27,7 @@ from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid, abort_r
 from fabric_jobs.facade.rpc.filters import filter_of
 from fabric_jobs.facade.rpc.page_tokens import decode_page_token, encode_page_token
 from fabric_jobs.facade.rpc.sessions import Sessions
+from fabric_jobs.facade.sealing import Revealed, SealedError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 
@@ -51,6 +53,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         sessions: Sessions,
     ) -> None:
         self._jobs = jobs
+        self._reveal = jobs.secrets.reveal
         self._replica = replica
         self._roster = roster
         self._job_types = job_types
@@ -76,15 +79,17 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             stored = await self._jobs.read(job_id)
         if stored is None:
             await abort_refused(context, Reason.NOT_FOUND)
-        (job,) = await self._to_protos([stored.job])
-        return pb.GetJobResponse(
-            job=job,
-            position=self._position(job_id),
-            payload=stored.job.payload,
-            definition=stored.job.definition,
-            checkpoint=stored.job.checkpoint or b"",
-            log_tail=stored.job.log_tail,
+        revealed = self._reveal(stored.job)
+        (job,) = await self._to_protos([revealed])
+        response = pb.GetJobResponse(
+            job=job, position=self._position(job_id), log_tail=str(revealed.job.log_tail)
         )
+        with suppress(SealedError):  # `sealed_key_id` of the job says which key is missing
+            content = self._jobs.secrets.content(stored.job)
+            response.payload = content.payload
+            response.definition = content.definition
+            response.checkpoint = content.checkpoint or b""
+        return response
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         if request.page_size < 0:
@@ -103,7 +108,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             found, positions = await self._jobs.list(job_filter, size + 1, before)
         page = cut_page(found, size)
         return pb.ListJobsResponse(
-            jobs=await self._to_protos([stored.job for stored in page.jobs]),
+            jobs=await self._to_protos([self._reveal(stored.job) for stored in page.jobs]),
             next_page_token=encode_page_token(page.end, job_filter),
             positions=[
                 pb.Position(partition=number, offset=offset) for number, offset in positions.items()
@@ -116,7 +121,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         job_id = await _job_id(request.job_id, context)
         async with map_errors(context):
             stored = await self._jobs.execute(RequestCancel(job_id=job_id))
-        return pb.CancelJobResponse(job=job_to_proto(stored.job), position=self._position(job_id))
+        job = job_to_proto(self._reveal(stored.job))
+        return pb.CancelJobResponse(job=job, position=self._position(job_id))
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Context) -> pb.RetryJobResponse:
         job_id = await _job_id(request.job_id, context)
@@ -125,7 +131,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             await abort_invalid(context, "INVALID_JOB_ID", "new_job_id must differ from job_id.")
         async with map_errors(context):
             new = await retry_job(self._jobs, job_id, new_job_id)
-        return pb.RetryJobResponse(job=job_to_proto(new.job), position=self._position(new_job_id))
+        job = job_to_proto(self._reveal(new.job))
+        return pb.RetryJobResponse(job=job, position=self._position(new_job_id))
 
     async def ListExecutors(
         self, request: pb.ListExecutorsRequest, context: Context
@@ -180,7 +187,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             nonlocal waiting_bytes
             if too_slow.is_set() or job_id not in (None, change.stored.job.job_id):
                 return
-            message = change_to_proto(change)
+            message = change_to_proto(change, self._reveal(change.stored.job))
             waiting_bytes += message.ByteSize()
             if messages.qsize() < MAX_WATCH_BACKLOG and waiting_bytes <= MAX_WATCH_BACKLOG_BYTES:
                 messages.put_nowait(message)
@@ -215,13 +222,16 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
         )
 
-    async def _to_protos(self, jobs: Sequence[Job]) -> Sequence[pb.Job]:
+    async def _to_protos(self, revealed: Sequence[Revealed]) -> Sequence[pb.Job]:
         """The messages of jobs, with what keeps each from its start, or took its place."""
+        jobs = [each.job for each in revealed]
         served, paused = self._roster.served_kinds(), self._job_types.controls.paused
         replaced = await self._replica.replacements([job.job_id for job in jobs if job.final])
         return [
-            job_to_proto(job, start_hint(job, served, paused), replaced.get(job.job_id, ""))
-            for job in jobs
+            job_to_proto(
+                each, start_hint(each.job, served, paused), replaced.get(each.job.job_id, "")
+            )
+            for each in revealed
         ]
 
     def _position(self, job_id: str) -> pb.Position:

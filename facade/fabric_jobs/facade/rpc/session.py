@@ -32,6 +32,9 @@ RUNS_PER_TURN = 250
 MAX_RESPONSE_RUNS = MAX_SLOTS
 #: Bound of the offers of one stream that are not answered by a claim yet.
 MAX_OPEN_OFFERS = 100
+#: Bound of the contents of granted attempts in one response, which has one content at least. It is
+#: below the size of a message that gRPC clients accept by default.
+MAX_CONTENT_BYTES = 1024 * 1024
 #: The reasons of refused reports after which the run is still the executor's.
 _KEEPING_REASONS = (pb.REFUSAL_REASON_INVALID, pb.REFUSAL_REASON_NOT_CANCELLED)
 
@@ -64,6 +67,10 @@ class Session:
         #: The runs whose ends are reported and not decided yet.
         self._reported: set[RunKey] = set()
         self._next_response = pb.SessionResponse()
+        #: The bytes of the contents of granted attempts in `_next_response`.
+        self._content_bytes = 0
+        #: Set, and replaced, when `_next_response` is sent.
+        self._sent = asyncio.Event()
         #: The runs that `_next_response` cancels or stops.
         self._next_runs: set[Run] = set()
         #: The heartbeat that is shared once the sharing of an earlier one has ended.
@@ -125,6 +132,9 @@ class Session:
                     self._heartbeat_unanswered = False
                     response, self._next_response = self._next_response, pb.SessionResponse()
                     self._next_runs.clear()
+                    self._content_bytes = 0
+                    sent, self._sent = self._sent, asyncio.Event()
+                    sent.set()
                     yield response
                     # Released only after the response was taken, so that an executor that does not
                     # read its answers is not read either.
@@ -184,6 +194,10 @@ class Session:
 
     async def _answer(self, deciding: Coroutine[Any, Any, pb.Answer]) -> None:
         answer = await deciding
+        size = answer.dispatch.ByteSize() if answer.HasField("dispatch") else 0
+        while size and self._content_bytes and self._content_bytes + size > MAX_CONTENT_BYTES:
+            await self._sent.wait()
+        self._content_bytes += size
         # Looked up only now, because another response may be next after the wait.
         self._next_response.answers.append(answer)
 

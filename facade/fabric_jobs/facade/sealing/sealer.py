@@ -47,12 +47,15 @@ class Purpose(StrEnum):
 
 
 class Sealer:
-    """Seals and opens the secrets of one topic with a ring of keys; the first key seals."""
+    """Seals and opens the secrets of one topic with a ring of keys; the first key seals.
+
+    A ring without keys opens nothing and must seal nothing.
+    """
 
     def __init__(self, keys: Sequence[RingKey], topic: str) -> None:
         self._keys = {key.id: key.secret for key in keys}
         self._topic = topic
-        self._newest = keys[0].id
+        self._newest = keys[0].id if keys else ""
 
     @property
     def key_ids(self) -> list[str]:
@@ -68,12 +71,8 @@ class Sealer:
 
     def open(self, purpose: Purpose, tenant_id: str, job_id: str, sealed: str) -> bytes:
         """Returns what was sealed. Raises `UnknownKeyError` and `DamagedError`."""
-        version, _, rest = sealed.partition(":")
-        key_id, _, encoded = rest.partition(":")
-        if version != _FORMAT or not KEY_ID.fullmatch(key_id):
-            raise DamagedError(f"It is not a sealed text of the format {_FORMAT}.")
-        if key_id not in self._keys:
-            raise UnknownKeyError(key_id)
+        key_id, encoded = split_sealed(sealed)
+        self.require_key(key_id)
         context = self._context(purpose, tenant_id, job_id)
         try:
             data = base64.b64decode(encoded, validate=True)
@@ -90,11 +89,15 @@ class Sealer:
         also after the ring's first key has changed. Raises `UnknownKeyError`.
         """
         key_id = like.partition(":")[0] if like else self._newest
-        if key_id not in self._keys:
-            raise UnknownKeyError(key_id)
+        self.require_key(key_id)
         context = self._context("hash", tenant_id, job_id)
         key = self._derive(key_id, context)
         return f"{key_id}:{hmac.digest(key, text.encode(), 'sha256').hex()}"
+
+    def require_key(self, key_id: str) -> None:
+        """Raises `UnknownKeyError` if the ring has no key with this id."""
+        if key_id not in self._keys:
+            raise UnknownKeyError(key_id)
 
     def _context(self, purpose: str, tenant_id: str, job_id: str) -> bytes:
         """Each field with its length before it, so that none can move into another."""
@@ -109,3 +112,12 @@ class Sealer:
     def _derive(self, key_id: str, context: bytes) -> bytes:
         # The key is uniformly random, so HKDF's step of extraction has nothing to do.
         return HKDFExpand(SHA256(), _KEY_BYTES, context).derive(self._keys[key_id])
+
+
+def split_sealed(sealed: str) -> tuple[str, str]:
+    """The id of the key that a sealed text names, and the rest. Raises `DamagedError`."""
+    version, _, rest = sealed.partition(":")
+    key_id, _, encoded = rest.partition(":")
+    if version != _FORMAT or not KEY_ID.fullmatch(key_id):
+        raise DamagedError(f"It is not a sealed text of the format {_FORMAT}.")
+    return key_id, encoded

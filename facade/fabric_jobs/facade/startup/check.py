@@ -30,9 +30,9 @@ from fabric_jobs.facade.startup.security import (
     grpc_address,
     grpc_security,
     http_address,
+    job_secrets,
     monitor_access,
     record_codes,
-    sealer,
 )
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
 from fabric_jobs.runtime.settings import SettingsError, find_misspellings, from_env, variable
@@ -94,7 +94,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         grpc_address(settings, grpc_security(settings))
         monitor_access(settings)
         record_codes(settings)
-        sealer(settings, settings.events_topic)
+        job_secrets(settings)
         client_arguments(settings)
         providers.exported_signals(environ)
     except SettingsError as error:

@@ -29,6 +29,7 @@ from fabric_jobs.facade.startup.security import (
     grpc_security,
     http_address,
     http_limits,
+    job_secrets,
     monitor_access,
     record_codes,
 )
@@ -69,6 +70,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
     access = monitor_access(settings)
     state_file = settings.state_file()
     codes = record_codes(settings)
+    secrets = job_secrets(settings)
     authentication = authenticator(settings)
     if authentication:
         await authentication.keys.start()
@@ -97,7 +99,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
         lease_s, life_s = settings.lease_s, settings.longest_life_s
         roster = Roster(heartbeat_log, name, lease_s, life_s, record_time=record_time)
         deadline_s = settings.append_deadline_s
-        jobs = Jobs(event_log, replica, name, deadline_s, lambda: _create_fault(roster))
+        jobs = Jobs(event_log, replica, name, deadline_s, secrets, lambda: _create_fault(roster))
         controls = Controls(controls_log, deadline_s)
         health = ReplicaHealth(event_log, roster)
         attention = Attention(heartbeat_log, health.ready)

@@ -10,7 +10,7 @@ from fabric_jobs.facade.http.limits import affordable_connections
 from fabric_jobs.facade.log import RecordCodes
 from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
-from fabric_jobs.facade.sealing import Sealer
+from fabric_jobs.facade.sealing import JobSecrets, Sealer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import (
     PREFIX,
@@ -139,6 +139,21 @@ def sealer(settings: FacadeSettings, topic: str) -> Sealer | None:
                 f"{record_keys[key.secret]} of {variable('record_keys')}. Give each its own keys."
             )
     return Sealer(keys, topic)
+
+
+def job_secrets(settings: FacadeSettings) -> JobSecrets:
+    """Seals and opens the secrets of jobs; without keys it seals nothing.
+
+    Raises `SettingsError`.
+    """
+    found = sealer(settings, settings.events_topic)
+    if found is None and settings.sealing != "seal":
+        raise SettingsError(
+            f"{variable('sealing')}={settings.sealing} needs {variable('sealing_keys')}: set it "
+            "too, or leave both out."
+        )
+    seals = found is not None and settings.sealing == "seal"
+    return JobSecrets(found or Sealer((), settings.events_topic), seals=seals)
 
 
 def _read_ring(field: str, ring: Secret | None) -> tuple[RingKey, ...]:

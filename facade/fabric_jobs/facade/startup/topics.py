@@ -1,6 +1,7 @@
 """What the facade requires of its three topics."""
 
 from datetime import timedelta
+from math import ceil
 
 from fabric_jobs.contract.checkpoints import MAX_CHECKPOINT_BYTES
 from fabric_jobs.facade.log import TopicSpec
@@ -18,11 +19,18 @@ MAX_CONTROL_BYTES = 64 * 1024
 #: The largest event without payload and definition: the state, two errors of maximal size, the
 #: progress, the checkpoint.
 MAX_EVENT_REST_BYTES = 64 * 1024 + MAX_CHECKPOINT_BYTES
+#: How much larger a sealed event may be: base64 makes each text a third larger, and each has a
+#: prefix.
+SEALED_RATIO = 4 / 3
+SEALED_EXTRA_BYTES = 4 * 1024
 
 
 def events(settings: FacadeSettings) -> TopicSpec:
     """The topic of the job events."""
     retention = settings.lifetime.min_record_retention
+    size = settings.body_limit_bytes + settings.definition_limit_bytes + MAX_EVENT_REST_BYTES
+    if settings.sealing_keys:
+        size = ceil(size * SEALED_RATIO) + SEALED_EXTRA_BYTES
     return TopicSpec(
         name=settings.events_topic,
         partitions=settings.events_partitions,
@@ -33,9 +41,7 @@ def events(settings: FacadeSettings) -> TopicSpec:
             f"{variable('longest_life_s')}={settings.longest_life_s} needs them for "
             f"{retention / timedelta(days=1):g} days"
         ),
-        max_record_bytes=(
-            settings.body_limit_bytes + settings.definition_limit_bytes + MAX_EVENT_REST_BYTES
-        ),
+        max_record_bytes=size,
         create=settings.create_topics,
     )
 

@@ -61,7 +61,7 @@ REFUSAL_REASON_PAUSED: RefusalReason
 REFUSAL_REASON_NOT_CANCELLED: RefusalReason
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent", "replaced_by", "hint")
+    __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent", "replaced_by", "hint", "sealed_key_id")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     WORKSPACE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class Job(_message.Message):
     CLAIM_TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     REPLACED_BY_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
+    SEALED_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     tenant_id: str
     workspace_id: str
@@ -114,7 +115,8 @@ class Job(_message.Message):
     claim_traceparent: str
     replaced_by: str
     hint: str
-    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., traceparent: _Optional[str] = ..., claim_traceparent: _Optional[str] = ..., replaced_by: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
+    sealed_key_id: str
+    def __init__(self, job_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_type: _Optional[str] = ..., item_id: _Optional[str] = ..., job_type: _Optional[str] = ..., invoke_type: _Optional[str] = ..., status: _Optional[_Union[JobInstanceStatus, str]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., attempt: _Optional[int] = ..., failures: _Optional[int] = ..., executor_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., sequence: _Optional[int] = ..., activity_id: _Optional[str] = ..., request_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., traceparent: _Optional[str] = ..., claim_traceparent: _Optional[str] = ..., replaced_by: _Optional[str] = ..., hint: _Optional[str] = ..., sealed_key_id: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("fraction", "message")
@@ -326,16 +328,28 @@ class SessionResponse(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ..., cancels: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., stops: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("entry_id", "accepted", "refused", "undecided")
+    __slots__ = ("entry_id", "accepted", "refused", "undecided", "dispatch")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     UNDECIDED_FIELD_NUMBER: _ClassVar[int]
+    DISPATCH_FIELD_NUMBER: _ClassVar[int]
     entry_id: int
     accepted: Record
     refused: Refusal
     undecided: Undecided
-    def __init__(self, entry_id: _Optional[int] = ..., accepted: _Optional[_Union[Record, _Mapping]] = ..., refused: _Optional[_Union[Refusal, _Mapping]] = ..., undecided: _Optional[_Union[Undecided, _Mapping]] = ...) -> None: ...
+    dispatch: Dispatch
+    def __init__(self, entry_id: _Optional[int] = ..., accepted: _Optional[_Union[Record, _Mapping]] = ..., refused: _Optional[_Union[Refusal, _Mapping]] = ..., undecided: _Optional[_Union[Undecided, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ...) -> None: ...
+
+class Dispatch(_message.Message):
+    __slots__ = ("payload", "checkpoint", "definition")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    checkpoint: bytes
+    definition: bytes
+    def __init__(self, payload: _Optional[bytes] = ..., checkpoint: _Optional[bytes] = ..., definition: _Optional[bytes] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("reason", "message")

@@ -14,6 +14,7 @@ from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Request
 from fabric_jobs.facade.observability.health import ReplicaHealth
+from tests.support.sealing import NO_SEALING
 from tests.support.spans import only_span
 
 ONE = UUID(int=1)
@@ -39,6 +40,7 @@ class AwayJobs:
 
     def __init__(self) -> None:
         self.commands: list[Any] = []
+        self.secrets = NO_SEALING
 
     def is_known(self, job_id: str) -> bool:
         """No job is known."""

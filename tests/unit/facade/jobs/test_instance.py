@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from fabric_jobs.facade.jobs.instance import Instance, content_hash, retry_request
 from tests.support.lifecycle import JOB, drive, request
+from tests.support.sealing import NO_SEALING
 
 NEW = "44444444-4444-4444-4444-444444444444"
 INSTANCE = Instance(
@@ -38,7 +39,7 @@ def test_request_hash_known_payload_is_the_hash_of_earlier_versions(
 def test_retry_request_of_a_job_with_a_definition_keeps_it() -> None:
     """A create of the same content under the new id is a repetition."""
     job = drive([replace(request(), definition=b'{"parts": []}')])
-    retry = retry_request(job, NEW)
+    retry = retry_request(job, NO_SEALING.content(job), NEW)
 
     assert retry.definition == job.definition
     assert retry.request_hash == Instance.of(job)._replace(job_id=NEW).request_hash(
@@ -59,7 +60,7 @@ def test_content_hash_ignores_key_order_and_spaces_but_not_values() -> None:
 def test_retry_request_of_a_job_differs_in_its_id_and_names_the_old_job() -> None:
     """Identity, invoke type and payload are the old job's; its correlation ids are left out."""
     job = drive([request()])
-    retry = retry_request(job, NEW)
+    retry = retry_request(job, NO_SEALING.content(job), NEW)
 
     assert retry.job_id == NEW != JOB
     assert retry.retry_of == JOB

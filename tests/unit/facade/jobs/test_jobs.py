@@ -20,6 +20,7 @@ from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.runtime.telemetry.metrics import MetricValues
 from tests.support.lifecycle import JOB, WAYS, drive, request
+from tests.support.sealing import NO_SEALING
 
 FAR_S = 60.0
 SOON_S = 0.01
@@ -86,7 +87,7 @@ class World:
         self.replica = FakeReplica()
         log: Any = self.log
         replica: Any = self.replica
-        self.jobs = Jobs(log, replica, "/test", deadline_s)
+        self.jobs = Jobs(log, replica, "/test", deadline_s, NO_SEALING)
 
     async def reason(self, command: Command) -> UnavailableReason:
         """Why the command can't be answered."""
@@ -236,7 +237,12 @@ async def test_create_while_the_clock_is_wrong_is_unavailable_and_a_cancel_is_no
     """A job's deadlines follow from the time of its create; a cancel needs no time."""
     fault = UnavailableError(UnavailableReason.CLOCK_WRONG, "the clock")
     jobs = Jobs(
-        cast("Log", world.log), cast("Replica", world.replica), "/test", FAR_S, lambda: fault
+        cast("Log", world.log),
+        cast("Replica", world.replica),
+        "/test",
+        FAR_S,
+        NO_SEALING,
+        lambda: fault,
     )
     with pytest.raises(UnavailableError) as raised:
         await jobs.execute(request())

@@ -271,6 +271,7 @@ class Machine(Service):
                 if job.checkpoint is None:
                     assert job.final or job_id not in before or not before[job_id].checkpoint
                     continue
+                assert isinstance(job.checkpoint, bytes)
                 attempt, _ = json.loads(job.checkpoint)
                 assert (job_id, attempt) in self.grants or attempt == job.state.attempt
                 assert attempt <= job.state.attempt

@@ -14,6 +14,7 @@ from fabric_jobs.facade.monitor.pages import MonitorData, Page
 from fabric_jobs.facade.monitor.query import Query
 from fabric_jobs.facade.replica import Filter
 from tests.support.monitor import FixedHealth, FoldedJobs
+from tests.support.sealing import NO_SEALING
 
 
 class FixedClock:
@@ -42,7 +43,7 @@ def fold() -> FoldedJobs:
 
 def jobs_page(fold: FoldedJobs, **which: Any) -> JobsPage:
     """Returns the first page of the list, with these filters."""
-    data = MonitorData(fold.replica, fold.roster, fold.job_types, FixedHealth())
+    data = MonitorData(fold.replica, fold.roster, fold.job_types, FixedHealth(), NO_SEALING)
     return JobsPage(data, Query(Filter(**which), None, ()))
 
 

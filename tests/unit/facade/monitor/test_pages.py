@@ -340,7 +340,7 @@ async def test_exhausted_job_that_was_retried_links_to_the_job_that_took_its_pla
     before = await get(app, "/monitor?exhausted=yes")
     stored = fold.replica.get(old)
     assert stored
-    fold.do(retry_request(stored.job, new))
+    fold.do(retry_request(stored.job, fold.content(stored.job), new))
     after = await get(app, "/monitor?exhausted=yes")
     listed, page, new_page = [
         await get(app, f"/monitor{at}") for at in ("", f"/jobs/{old}", f"/jobs/{new}")

@@ -28,7 +28,8 @@ class Facade:
         self.jobs.age = LONG_ENOUGH
         self.sessions: list[Session] = []
         sessions: Any = self
-        self.loop = OfferLoop(self.jobs.replica, sessions, self.jobs.controls, lambda: True)
+        jobs = self.jobs
+        self.loop = OfferLoop(jobs.replica, sessions, jobs.controls, jobs.secrets, lambda: True)
 
     def open_sessions(self) -> list[Session]:
         """Returns the sessions, as `Sessions` does."""
