@@ -15,6 +15,7 @@ from fabric_jobs.executor import (
     LifespanError,
     NoHandlersError,
 )
+from fabric_jobs.executor.examples import make_example
 from fabric_jobs.executor.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
@@ -26,7 +27,12 @@ class UsageError(Exception):
     """The command line does not name an executor."""
 
 
-USAGE = "usage: python -m fabric_jobs.executor MODULE:NAME, for example my_jobs:executor"
+USAGE = (
+    "usage: python -m fabric_jobs.executor [--example] MODULE:NAME, for example my_jobs:executor"
+)
+#: Makes the ready line end with `example=`, an example of the first handler's payload, quoted as in
+#: a URL. It is missing if no example can be made. `fabric-jobs dev` proposes it.
+EXAMPLE_OPTION = "--example"
 
 
 def load(target: str) -> Executor[Any]:
@@ -52,6 +58,12 @@ def load(target: str) -> Executor[Any]:
     return executor
 
 
+def _example_word(executor: Executor[Any]) -> str:
+    handler = next(iter(executor.handlers.values()))
+    example = make_example(handler.payload_type)
+    return "" if example is None else f" example={quote(example, safe='')}"
+
+
 def main() -> None:
     """Runs the program.
 
@@ -60,21 +72,24 @@ def main() -> None:
     if the lifespan fails to start, and with code 1 and a traceback for any other error.
     """
     try:
-        if len(sys.argv) != 2:
+        shows_example = sys.argv[1:2] == [EXAMPLE_OPTION]
+        arguments = sys.argv[2 if shows_example else 1 :]
+        if len(arguments) != 1:
             raise UsageError(USAGE)
         settings = from_env(ExecutorSettings, os.environ)
         configure(settings.log_format, settings.log_level)
 
         scraped = settings.metrics_address is not None
         with providers.export_telemetry("fabric-jobs-executor", os.environ, prometheus=scraped):
-            executor = load(sys.argv[1])
+            executor = load(arguments[0])
             job_types = ",".join(
                 "/".join(quote(name, safe="") for name in key) for key in executor.handlers
             )
 
             def announce(executor_id: str) -> None:
                 ids = f"pool={settings.pool} executor_id={executor_id}"
-                print(f"executor ready {ids} job_types={job_types}", flush=True)
+                example = _example_word(executor) if shows_example else ""
+                print(f"executor ready {ids} job_types={job_types}{example}", flush=True)
 
             try:
                 executor.run(settings, on_ready=announce)

@@ -15,8 +15,9 @@ from fabric_jobs.contract.dispatch_order import (
 )
 from fabric_jobs.contract.jobs import InvokeType, Policy
 from fabric_jobs.executor.calls import call_in_thread, warn_of_result
-from fabric_jobs.executor.errors import HandlerDefinitionError, PayloadInvalidError
+from fabric_jobs.executor.errors import HandlerDefinitionError
 from fabric_jobs.executor.jobs import Job
+from fabric_jobs.executor.payloads import PayloadType, explain_invalid, make_payload_type
 
 DEFAULT_POLICY = Policy()
 #: The least value of `memory_limit_mb`: Python and the executor need about 100 MB.
@@ -32,7 +33,7 @@ class Handler(Struct, frozen=True, kw_only=True):
     item_type: str
     job_type: str
     function: Callable[[Job[Any, Any]], object]
-    payload_decoder: msgspec.json.Decoder[Any]
+    payload_type: PayloadType
     is_async: bool
     policy: Policy
     #: The number of jobs of this type that the process runs at a time. `None` means that only the
@@ -55,10 +56,7 @@ class Handler(Struct, frozen=True, kw_only=True):
 
         Raises `PayloadInvalidError`.
         """
-        try:
-            return self.payload_decoder.decode(b"{}" if payload in (b"", b"null") else payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _invalid("payload", error) from None
+        return self.payload_type.decode(b"{}" if payload in (b"", b"null") else payload)
 
     async def call(self, job: Job[Any]) -> None:
         """Runs the handler in this process: in the event loop, or in a thread if it is `def`.
@@ -81,16 +79,7 @@ def decode_item_definition(json: bytes) -> ItemDefinition | None:
     try:
         return decode_definition(json) if json else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _invalid("definition", error) from None
-
-
-def _invalid(name: str, error: Exception) -> PayloadInvalidError:
-    """The error of a payload or a definition that can't be decoded."""
-    if isinstance(error, RecursionError):
-        return PayloadInvalidError(f"The {name} is nested too deeply.")
-    # msgspec's message names the path of the wrong value, except the root's path.
-    path = "" if " - at `$" in str(error) else " - at `$`"
-    return PayloadInvalidError(f"The {name}: {error}{path}.")
+        raise explain_invalid("definition", error) from None
 
 
 def make_handler(
@@ -132,22 +121,15 @@ def make_handler(
             f'{function.__qualname__}: run_in must be "process" or None, not {run_in!r}.'
         )
     _verify_memory_limit(function, run_in, memory_limit_mb)
-    payload_type = _payload_type(function)
     try:
-        decoder = msgspec.json.Decoder(payload_type)
-        usable = not isinstance(msgspec.inspect.type_info(payload_type), msgspec.inspect.CustomType)
+        payload_type = make_payload_type(_annotated_payload(function))
     except TypeError as error:
         raise HandlerDefinitionError(f"{function.__qualname__}: {error}.") from error
-    if not usable:
-        raise HandlerDefinitionError(
-            f"{function.__qualname__}: JSON can't be decoded to {payload_type!r}. "
-            "Use a msgspec.Struct, a dataclass, a TypedDict or a built-in type."
-        )
     return Handler(
         item_type=item_type,
         job_type=job_type,
         function=function,
-        payload_decoder=decoder,
+        payload_type=payload_type,
         is_async=inspect.iscoroutinefunction(function),
         policy=policy,
         slots=slots,
@@ -173,7 +155,7 @@ def _verify_memory_limit(
         )
 
 
-def _payload_type(function: Callable[[Job[Any, Any]], object]) -> Any:
+def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
     signature = inspect.signature(function)
     try:
         signature.bind(None)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, assert_type
 
 import msgspec
+import pydantic
 
 from fabric_jobs.executor import ErrorSource, Executor, Job, JobFailed, Retry
 from fabric_jobs.executor.testing import run_job
@@ -51,6 +52,18 @@ def takes_the_payload(payload: Refresh) -> None:
 @executor.job("Item", "two")  # type: ignore[arg-type]
 def takes_two(job: Job[Any], more: int) -> None:
     """A handler with an argument too many."""
+
+
+class Export(pydantic.BaseModel):
+    """A payload type of pydantic's."""
+
+    rows: int
+
+
+@executor.job("Item", "pydantic")
+async def export(job: Job[Export]) -> None:
+    """The payload has the model's type."""
+    assert_type(job.payload, Export)
 
 
 executor.job("Item", "retry", retry=Retry(attempts=3))  # type: ignore[call-arg]

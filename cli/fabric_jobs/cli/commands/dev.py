@@ -88,8 +88,9 @@ async def _run_programs(stack: Stack, target: str, http: str, grpc: str, issuer:
 
     def announce(executor: Program) -> None:
         click.echo(f"ready {addresses}")
-        handled = first_handled_type(executor)
-        click.echo(next_steps(url, grpc, issuer.authority, handled, stack.monitor), err=True)
+        handled, payload = first_handled_type(executor), example_payload(executor)
+        steps = next_steps(url, grpc, issuer.authority, handled, payload, stack.monitor)
+        click.echo(steps, err=True)
 
     if target == EXAMPLE:
         announce(await stack.start_executor(target))
@@ -113,14 +114,29 @@ def first_handled_type(executor: Program) -> tuple[str, str]:
     return unquote(item_type), unquote(job_type)
 
 
+def example_payload(executor: Program) -> str | None:
+    """Returns a payload that the executor's first handler takes; None if none could be made."""
+    if first_handled_type(executor) == (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE):
+        return EXAMPLE_PAYLOAD
+    example = executor.ready.get("example")
+    return None if example is None else unquote(example)
+
+
 def next_steps(
-    url: str, grpc: str, authority: str, handled: tuple[str, str], monitor: str | None
+    url: str,
+    grpc: str,
+    authority: str,
+    handled: tuple[str, str],
+    payload: str | None,
+    monitor: str | None,
 ) -> str:
     """Returns commands to try on the running programs, with a job of the handled types.
 
-    A command names an address only if the address is not the default.
+    `payload` is its payload, or None if no example could be made of it. A command names an address
+    only if the address is not the default.
     """
-    payload = EXAMPLE_PAYLOAD if handled == (EXAMPLE_ITEM_TYPE, EXAMPLE_JOB_TYPE) else "{}"
+    advice = "" if payload else f" (no example of {handled[1]}'s payload can be made: replace {{}})"
+    payload = payload or "{}"
     submit = ["fabric-jobs", "submit", *handled, "--payload", payload, "--wait"]
     listing = ["fabric-jobs", "jobs", "list"]
     if url != f"http://{HTTP_ADDRESS}/workload":
@@ -135,7 +151,7 @@ def next_steps(
     job = JobInstance(item_type=handled[0], job_type=handled[1])
     curl = ["-d", f'{{"invokeType": "Manual", "creationPayload": {payload}}}', url + job.path]
     return (
-        f"Start a job in a second terminal:\n  {shlex.join(submit)}\n"
+        f"Start a job in a second terminal{advice}:\n  {shlex.join(submit)}\n"
         f"or send the request that Fabric sends:\n"
         f"  {headers} | curl -i -X POST -H @- {shlex.join(curl)}\n"
         f"List the jobs:\n  {shlex.join(listing)}\n"

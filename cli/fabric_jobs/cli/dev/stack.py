@@ -89,7 +89,7 @@ class Stack:
 
         Raises `NotStartedError`.
         """
-        return await self._start("fabric_jobs.executor", target)
+        return await self._start("fabric_jobs.executor", "--example", target)
 
     async def stop(self, program: Program) -> None:
         """Stops one program. An executor hands back the jobs that it runs."""

@@ -17,6 +17,7 @@ from fabric_jobs.executor.checkpoints import encode_checkpoint
 from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
+from fabric_jobs.executor.payloads import encode_payload
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.executor.testing.clock import SkippingLoop
 from fabric_jobs.executor.testing.outcome import Outcome
@@ -51,8 +52,8 @@ def run_job(
     """Runs a job in memory, with as many attempts as the handler's `retry` allows.
 
     `executor` is the object whose `@executor.job` registered the handler.
-    `payload` is any value that JSON can express. It is encoded, and then decoded to the handler's
-    payload type. The default is no payload.
+    `payload` is any value that JSON can express, or a pydantic model. It is encoded, and then
+    decoded to the handler's payload type. The default is no payload.
     `cancel_when` is called with each progress that the handler reports. The job is cancelled when
     it first returns true.
     `cancel_after_s` cancels the job after that many seconds.
@@ -91,7 +92,7 @@ def run_job(
         item_id=item_id,
         job_type=job_type,
         invoke_type=invoke_type,
-        payload=msgspec.json.encode(payload),
+        payload=encode_payload(payload),
         definition=msgspec.json.encode(definition) if definition else b"",
         checkpoint=None if checkpoint is UNSET else encode_checkpoint(checkpoint),
         activity_id=None,

@@ -20,11 +20,12 @@ def lines(
     authority: str = AUTHORITY,
     *,
     handled: tuple[str, str] = EXAMPLE,
+    payload: str | None = '{"priority": "high"}',
 ) -> tuple[list[str], list[str], list[str]]:
     """The words of the three proposed commands."""
     submit, curl, listing = (
         shlex.split(line)
-        for line in next_steps(url, grpc, authority, handled, None).splitlines()
+        for line in next_steps(url, grpc, authority, handled, payload, None).splitlines()
         if line.startswith("  ")
     )
     return submit, curl, listing
@@ -57,16 +58,24 @@ def test_next_steps_have_the_url_of_the_monitor_if_it_is_on() -> None:
     """The URL is a word of its own, which terminals show as a link."""
     monitor = "http://127.0.0.1:5000/monitor"
 
-    assert monitor in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, monitor).split()
-    assert "monitor" not in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, None)
+    assert monitor in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, "{}", monitor).split()
+    assert "monitor" not in next_steps(URL, GRPC, AUTHORITY, EXAMPLE, "{}", None)
 
 
 def test_next_steps_for_other_handlers_quote_their_types_for_a_shell() -> None:
-    """The payload is empty, because its type is not known."""
-    submit, curl, _ = lines(handled=("My Item", "it's"))
+    """So is the payload."""
+    submit, curl, _ = lines(handled=("My Item", "it's"), payload='{"name": "it\'s"}')
 
-    assert submit[2:6] == ["My Item", "it's", "--payload", "{}"]
+    assert submit[2:6] == ["My Item", "it's", "--payload", '{"name": "it\'s"}']
     assert "/items/My%20Item/" in curl[-1]
+
+
+def test_next_steps_without_an_example_of_the_payload_say_so() -> None:
+    """The command has an empty payload, which the reader must replace."""
+    steps = next_steps(URL, GRPC, AUTHORITY, EXAMPLE, None, None)
+
+    assert "(no example of calculateForecast's payload can be made: replace {})" in steps
+    assert lines(payload=None)[0][4:6] == ["--payload", "{}"]
 
 
 def test_second_dev_names_the_taken_address_and_the_way_out() -> None:
