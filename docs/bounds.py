@@ -166,6 +166,8 @@ def _calls() -> list[Row]:
         Row("`statuses` of `ListJobs`", _number(bounds.MAX_STATUSES), _INVALID),
         Row("`job_type`, `item_type` of `ListJobs`", _chars(jobs.MAX_NAME_CHARS), _INVALID),
         Row("`page_token` of `ListJobs`", _chars(bounds.MAX_PAGE_TOKEN_CHARS), _INVALID),
+        Row("`scope` of `GetAccessToken`", f"1 to {_chars(bounds.MAX_SCOPE_CHARS)}", _INVALID),
+        Row("`claims` of `GetAccessToken`", _bytes(bounds.MAX_CLAIMS_BYTES), _INVALID),
         Row(
             "watches of one replica",
             _number(service.MAX_WATCHES),

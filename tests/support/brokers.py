@@ -22,4 +22,5 @@ class Cluster(Struct, frozen=True):
             "FABRIC_JOBS_EVENTS_TOPIC": topic,
             "FABRIC_JOBS_HEARTBEATS_TOPIC": f"{topic}.heartbeats",
             "FABRIC_JOBS_CONTROLS_TOPIC": f"{topic}.controls",
+            "FABRIC_JOBS_GRANTS_TOPIC": f"{topic}.grants",
         }

@@ -17,6 +17,7 @@ from fabric_jobs.contract.definitions import DefinitionPart, ItemDefinition
 from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.errors import (
+    AccessTokenError,
     CheckpointError,
     ExecutorError,
     HandlerDefinitionError,
@@ -32,6 +33,7 @@ from fabric_jobs.executor.retry import Retry
 from fabric_jobs.executor.settings import ExecutorSettings
 
 __all__ = [
+    "AccessTokenError",
     "CheckpointError",
     "DefinitionPart",
     "ErrorSource",

@@ -32,6 +32,7 @@ from fabric_jobs.executor.process_messages import (
     Opened,
     ProgressSeen,
     Start,
+    TokenAnswer,
 )
 from fabric_jobs.executor.signals import handle_stop_signals
 from fabric_jobs.runtime.telemetry import providers, tracing
@@ -96,6 +97,8 @@ class Child:
                 running.cancel()
             elif isinstance(message, ProgressSeen) and running:
                 running.progress_seen.set()
+            elif isinstance(message, TokenAnswer) and running:
+                running.tokens.settle(message)
         if self._running:
             # The executor has died, so nothing waits for the handler.
             os._exit(1)

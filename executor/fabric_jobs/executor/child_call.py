@@ -22,6 +22,7 @@ from fabric_jobs.executor.functions import import_object
 from fabric_jobs.executor.handlers import Handler, make_handler
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.process_messages import Call, CheckpointSaved, Ended, Function, Reported
+from fabric_jobs.executor.process_tokens import ChildTokens
 from fabric_jobs.executor.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
@@ -38,6 +39,7 @@ class ChildCall:
         self._cancel_task: Callable[[], None] = _do_nothing
         #: Set when the executor has handled the last progress.
         self.progress_seen = threading.Event()
+        self.tokens = ChildTokens(channel)
         self._progress = LatestForwarder(channel, sends_all=call.waits_for_progress)
         self._checkpoint = LatestForwarder(channel, sends_all=call.waits_for_progress)
 
@@ -93,6 +95,7 @@ class ChildCall:
             _save_checkpoint=self._save_checkpoint,
             _is_cancelled=self._cancelled.is_set,
             _report=self._report,
+            _request_token=self.tokens.request,
         )
 
     def _save_checkpoint(self, checkpoint: bytes) -> None:

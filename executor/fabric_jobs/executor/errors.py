@@ -2,7 +2,15 @@
 
 from typing import Literal
 
-from fabric_jobs.contract.jobs import MAX_CODE_CHARS, MAX_MESSAGE_CHARS, ErrorResponse, ErrorSource
+from msgspec.structs import replace
+
+from fabric_jobs.contract.jobs import (
+    MAX_CODE_CHARS,
+    MAX_MESSAGE_CHARS,
+    ErrorExtendedInformation,
+    ErrorResponse,
+    ErrorSource,
+)
 from fabric_jobs.contract.wire import utf8_text
 
 HANDLER_ERROR = "HandlerError"
@@ -96,3 +104,44 @@ class PayloadInvalidError(JobFailed):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code=PAYLOAD_INVALID, source=ErrorSource.USER, permanent=True)
+
+
+class AccessTokenError(JobFailed):
+    """Raised in a handler if it can't have an access token.
+
+    A handler that does not catch it fails with its error, which says what the user or the operator
+    can do. If the user must consent, `details` are those that Fabric's front end understands.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        source: ErrorSource = ErrorSource.SYSTEM,
+        permanent: bool = False,
+        details: tuple[ErrorExtendedInformation, ...] = (),
+    ) -> None:
+        super().__init__(message, code=code, source=source, permanent=permanent)
+        self.response = replace(self.response, more_details=details)
+
+    @classmethod
+    def of(cls, response: ErrorResponse) -> "AccessTokenError":
+        """Returns the error with this response."""
+        return cls(
+            response.message,
+            code=response.error_code,
+            source=response.source,
+            permanent=bool(response.is_permanent),
+            details=response.more_details,
+        )
+
+    @property
+    def code(self) -> str:
+        """The error's code, such as `NoUserToken`."""
+        return self.response.error_code
+
+    @property
+    def details(self) -> tuple[ErrorExtendedInformation, ...]:
+        """What the user must consent to, if it is that."""
+        return self.response.more_details

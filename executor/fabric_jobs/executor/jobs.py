@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, cast
 
@@ -9,14 +10,26 @@ from typing_extensions import TypeVar
 
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.jobs import InvokeType, Progress
+from fabric_jobs.executor.access_tokens import (
+    FABRIC_SCOPE,
+    AccessToken,
+    AsyncCredential,
+    Credential,
+    PendingText,
+    RequestToken,
+    TokenKind,
+)
 from fabric_jobs.executor.checkpoints import decode_checkpoint, encode_checkpoint
-from fabric_jobs.executor.errors import JobStopped
+from fabric_jobs.executor.errors import AccessTokenError, JobStopped
 
 T = TypeVar("T")
 V = TypeVar("V")
 #: Covariant, so that a handler that uses no resources can be registered with any executor.
 R_co = TypeVar("R_co", covariant=True, default=object)
 log = logging.getLogger("fabric_jobs.executor")
+
+
+_WORKLOAD_HEADER = 'SubjectAndAppToken1.0 subjectToken="{subject}", appToken="{app}"'
 
 
 class _YieldToLoop:
@@ -41,6 +54,14 @@ def _discard_progress(progress: Progress) -> None:
 
 def _discard_checkpoint(checkpoint: bytes) -> None:
     """The default of `save_checkpoint`, for a test that creates a `Job` itself."""
+
+
+def _refuse_token(kind: TokenKind, scope: str, claims: str) -> "Future[AccessToken]":
+    """The default of `access_token`, for a test that creates a `Job` itself."""
+    refused: Future[AccessToken] = Future()
+    text = "This job is a test's own, so it gets no tokens. Use fabric_jobs.executor.testing."
+    refused.set_exception(AccessTokenError(text, code="NoUserToken", permanent=True))
+    return refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +102,50 @@ class Job(Generic[T, R_co]):
     _save_checkpoint: Callable[[bytes], None] = field(default=_discard_checkpoint, repr=False)
     _is_cancelled: Callable[[], bool] = field(default=_not_cancelled, repr=False)
     _report: Callable[[Progress], None] = field(default=_discard_progress, repr=False)
+    _request_token: RequestToken = field(default=_refuse_token, repr=False)
+
+    def access_token(self, scope: str) -> PendingText:
+        """Gets an access token of the user who requested the job, as long as the job runs.
+
+        `scope` is that of the resource, such as `https://storage.azure.com/.default` for OneLake.
+        The token is valid for at least some minutes: ask again for each use, and keep no token.
+
+        Await the result in an `async def` handler. A `def` handler calls `.result()` on it. Raises
+        `AccessTokenError`. Do not log the token.
+        """
+        return PendingText([self._request_token(TokenKind.USER, scope, "")], "".join)
+
+    def app_access_token(self, scope: str) -> PendingText:
+        """Gets an access token of the workload itself, in its publisher's tenant.
+
+        Use it as the result of `access_token`.
+        """
+        return PendingText([self._request_token(TokenKind.APP, scope, "")], "".join)
+
+    def workload_authorization(self, scope: str = FABRIC_SCOPE) -> PendingText:
+        """Gets the `Authorization` header of a call to Fabric's workload-control API.
+
+        The header has both tokens: `SubjectAndAppToken1.0 subjectToken="…", appToken="…"`. Use it
+        as the result of `access_token`.
+        """
+        tokens = [self._request_token(kind, scope, "") for kind in (TokenKind.USER, TokenKind.APP)]
+        return PendingText(
+            tokens, lambda both: _WORKLOAD_HEADER.format(subject=both[0], app=both[1])
+        )
+
+    def credential(self) -> Credential:
+        """Returns a token credential of the user for the Azure SDK, for use in threads.
+
+        A `def` handler uses it, and an `async def` handler in `asyncio.to_thread`.
+        """
+        return Credential(self._request_token)
+
+    def async_credential(self) -> AsyncCredential:
+        """Returns a token credential of the user for the clients of the Azure SDK's `aio` modules.
+
+        An `async def` handler uses it.
+        """
+        return AsyncCredential(self._request_token)
 
     @property
     def cancel_requested(self) -> bool:

@@ -19,7 +19,9 @@ from fabric_jobs.executor.process_messages import (
     Logged,
     ProgressSeen,
     Reported,
+    TokenWanted,
 )
+from fabric_jobs.executor.process_tokens import answer_token
 from fabric_jobs.executor.processes import ProcessPool, log_line
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -95,6 +97,8 @@ class ProcessCall:
                         await process.send(ProgressSeen())
                 case CheckpointSaved(checkpoint=checkpoint):
                     job._save_checkpoint(checkpoint)
+                case TokenWanted():
+                    answer_token(message, job._request_token, process.send_soon)
                 case Logged() if has_begun:
                     log_line(message)
                 case Logged():

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from fabric_jobs.contract.definitions import ItemDefinition
-from fabric_jobs.contract.jobs import InvokeType
+from fabric_jobs.contract.jobs import ErrorResponse, InvokeType
 
 LENGTH = struct.Struct("!I")
 
@@ -112,6 +112,28 @@ class CheckpointSaved(Struct, frozen=True, kw_only=True, tag="checkpoint"):
     checkpoint: bytes
 
 
+class TokenWanted(Struct, frozen=True, kw_only=True, tag="token-wanted"):
+    """From a process: the handler wants an access token. The answer is `TokenAnswer`."""
+
+    #: The number of this request, which the answer repeats.
+    number: int
+    kind: int
+    scope: str
+    claims: str
+
+
+class TokenAnswer(Struct, frozen=True, kw_only=True, tag="token"):
+    """To a process: an access token, or why there is none."""
+
+    number: int
+    token: str = ""
+    expires_on: int = 0
+    error: ErrorResponse | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenAnswer(number={self.number}, token=***, error={self.error!r})"
+
+
 class Logged(Struct, frozen=True, kw_only=True, tag="logged"):
     """From a process: a log line, by the attributes of its `logging.LogRecord`."""
 
@@ -126,8 +148,8 @@ class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     is_reusable: bool
 
 
-ToProcess = Start | Check | Open | Call | Cancel | ProgressSeen
-FromProcess = Checked | Opened | Began | Reported | CheckpointSaved | Logged | Ended
+ToProcess = Start | Check | Open | Call | Cancel | ProgressSeen | TokenAnswer
+FromProcess = Checked | Opened | Began | Reported | CheckpointSaved | TokenWanted | Logged | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 to_process_decoder: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)

@@ -10,6 +10,7 @@ from typing import Any
 from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.contract.wire import progress_to_proto
 from fabric_jobs.executor import metrics, spans
+from fabric_jobs.executor.access_tokens import RunTokens
 from fabric_jobs.executor.deadline_beats import DeadlineBeats
 from fabric_jobs.executor.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import NoThreadError
@@ -259,6 +260,7 @@ class Run:
                 _save_checkpoint=checkpoint.put,
                 _is_cancelled=lambda: self._cancel_requested,
                 _report=progress.put,
+                _request_token=RunTokens(self.job_id, self.attempt, self._client).request,
             )
             if process:
                 await process.run(self._handler, job)

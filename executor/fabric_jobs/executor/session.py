@@ -27,6 +27,7 @@ from fabric_jobs.executor import metrics
 from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.outbox import Outbox
 from fabric_jobs.executor.status_client import Accepted, Refused
+from fabric_jobs.executor.token_calls import TokenCalls
 from fabric_jobs.runtime.channels import connection_advice, error_reason, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -99,6 +100,7 @@ class Session:
         self._response_at = 0.0
         self._tls = tls
         self._outbox = Outbox()
+        self._token_calls = TokenCalls()
         #: Set while a stream is open.
         self.connected = asyncio.Event()
 
@@ -115,6 +117,14 @@ class Session:
         self._beat_time = 0.0
         self._outbox.has_entries.set()
 
+    async def access_token(self, request: pb.GetAccessTokenRequest) -> pb.GetAccessTokenResponse:
+        """Gets an access token, again if necessary, until a facade has given or refused it.
+
+        Raises `AccessTokenError`.
+        """
+        request.executor_id = self._hello.executor_id
+        return await self._token_calls.call(request)
+
     async def connect(self, delegate: SessionDelegate) -> None:
         """Opens a stream to the next facade, and uses it until it ends.
 
@@ -124,13 +134,15 @@ class Session:
         """
         address = next(self._facades)
         async with open_channel(address, self._tls, CHANNEL_OPTIONS) as channel:
-            stream: Stream = JobStatusServiceStub(channel).Session()  # type: ignore[no-untyped-call] # generated
+            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+            stream: Stream = stub.Session()
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     await stream.wait_for_connection()
                 log.info("session: connected to facade %s", address)
                 metrics.CONNECTED.set(1)
-                await self._use_stream(stream, delegate)
+                with self._token_calls.use(stub):
+                    await self._use_stream(stream, delegate)
             except grpc.aio.AioRpcError as error:
                 details = error.details() or ""
                 if error_reason(error) in _HELLO_REFUSALS:

@@ -37,3 +37,9 @@ class StatusClient(Protocol):
 
     def beat(self) -> None:
         """Sends a heartbeat at once, because facades wait for it before a deadline takes effect."""
+
+    async def access_token(self, request: pb.GetAccessTokenRequest) -> pb.GetAccessTokenResponse:
+        """Gets an access token, again if necessary, until a facade has given or refused it.
+
+        Raises `AccessTokenError`.
+        """

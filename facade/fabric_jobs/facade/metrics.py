@@ -70,6 +70,16 @@ START_SECONDS = REGISTRY.histogram(
     "job_type",
     bounds=_START_BOUNDS_S,
 )
+TOKEN_EXCHANGES = REGISTRY.counter(
+    "fabric_jobs_token_exchanges_total",
+    "Tokens that this facade asked the authority for, by OAuth flow and outcome.",
+    *("flow", "outcome"),
+)
+ACCESS_TOKENS = REGISTRY.counter(
+    "fabric_jobs_access_tokens_total",
+    "Access tokens that handlers asked this facade for, by kind and outcome.",
+    *("kind", "outcome"),
+)
 RUN_SECONDS = REGISTRY.histogram(
     "fabric_jobs_run_seconds",
     "Time from an attempt's start to its end, by the event that ended it.",

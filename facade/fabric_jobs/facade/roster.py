@@ -82,6 +82,12 @@ class Roster:
         alive = [last for last in self._executors.values() if last.time >= since]
         return sorted(alive, key=lambda last: (last.heartbeat.pool, last.heartbeat.executor_id))
 
+    def find(self, executor_id: str) -> ExecutorHeartbeat | None:
+        """The last heartbeat of an executor that is alive; None if there is none."""
+        last = self._executors.get(executor_id)
+        alive = last and last.time >= datetime.now(UTC) - self._lease
+        return last.heartbeat if last and alive else None
+
     def served_kinds(self) -> frozenset[JobKind]:
         """The kinds of jobs that those executors have handlers for."""
         return frozenset(kind for last in self.executors() for kind in last.heartbeat.job_kinds)

@@ -13,6 +13,7 @@ from fabric_jobs.contract.failures import (
     MAX_LONGEST_LIFE,
     MIN_LONGEST_LIFE,
 )
+from fabric_jobs.contract.grants import GRANTS_TOPIC
 from fabric_jobs.contract.heartbeats import HEARTBEATS_TOPIC
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.lifecycle import JobLifetime
@@ -36,6 +37,14 @@ TraceUrl = Annotated[
         title="a URL of http or https with {trace_id} in it",
         pattern=r"^https?://[^\s/]+\S*\{trace_id\}\S*$",
         examples=["https://jaeger.example.com/trace/{trace_id}"],
+    ),
+]
+HttpsUrl = Annotated[
+    str,
+    Meta(
+        title="a URL of https",
+        pattern=r"^https://[^\s/]+\S*$",
+        examples=["https://login.microsoftonline.com"],
     ),
 ]
 UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*$")]
@@ -77,6 +86,9 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     heartbeats_topic: Topic = HEARTBEATS_TOPIC
     #: The topic of the operators' controls, such as paused job types.
     controls_topic: Topic = CONTROLS_TOPIC
+    #: The topic of the users' grants, which only facades may read. It exists only if a client
+    #: secret or certificate is set.
+    grants_topic: Topic = GRANTS_TOPIC
     #: The keys of record codes, as `id:base64` entries of 32 bytes or more, with commas or line
     #: breaks between them. All facades need the same keys, and no other program needs any. Without
     #: keys, a facade takes every record.
@@ -141,6 +153,20 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     audience: str = ""
     #: The workload's client id, which is the audience of v2 tokens.
     client_id: Guid = ""
+    #: The client secret of the workload's Entra app. With it, or with a certificate, the facade
+    #: gets tokens on behalf of the users who start jobs, and handlers may ask for them. That needs
+    #: `FABRIC_JOBS_SEALING_KEYS` too.
+    client_secret: Secret | None = None
+    #: A certificate of the workload's Entra app with its key, in place of a client secret.
+    client_certificate_file: PemFile = None
+    #: The scope for which a user's token is exchanged when a job is accepted. The user must have
+    #: consented to it. Handlers may ask for tokens of other scopes.
+    on_behalf_of_scope: str = "https://storage.azure.com/.default"
+    #: The address of the authority that exchanges tokens. If empty, it is the address of the
+    #: authority that signs Fabric's tokens.
+    token_authority: HttpsUrl = ""
+    #: The authorities that sign the certificate of that address. Empty means the system's.
+    token_authority_ca_file: PemFile = None
     #: Fabric's own app ids.
     fabric_app_ids: tuple[Guid, ...] = (
         "00000009-0000-0000-c000-000000000000",

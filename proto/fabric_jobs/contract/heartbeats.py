@@ -25,6 +25,12 @@ MAX_JOB_TYPES = 400
 MAX_SLOTS = 10_000
 #: The bound of the runs in one record. An executor with more of them has several records.
 MAX_RUNS = 2000
+#: The bounds of the names of a certificate: their number, and the characters of each. What is
+#: beyond them is left out.
+MAX_CERTIFICATE_NAMES = 8
+MAX_CERTIFICATE_NAME_CHARS = 256
+
+_CertificateName = Annotated[str, Meta(min_length=1, max_length=MAX_CERTIFICATE_NAME_CHARS)]
 
 
 class Run(Struct, frozen=True, array_like=True):
@@ -60,6 +66,8 @@ class ExecutorHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="
     hung_slots: Annotated[int, Meta(ge=0, le=MAX_SLOTS)] = 0
     #: The runs that it holds, and the attempts whose claims are not answered yet.
     runs: Annotated[tuple[Run, ...], Meta(max_length=MAX_RUNS)] = ()
+    #: The names in the certificate of its session; empty without mutual TLS.
+    names: Annotated[tuple[_CertificateName, ...], Meta(max_length=MAX_CERTIFICATE_NAMES)] = ()
 
 
 class FacadeHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="facade"):

@@ -336,6 +336,9 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     #: The final job whose content this job starts again, and whose place it takes; a job instance
     #: id.
     retry_of: Guid | None = None
+    #: Names what the facades keep, sealed and apart from the events, to get tokens on behalf of the
+    #: user who requested the job; `null` if they keep nothing.
+    grant_id: Guid | None = None
 
     @property
     def held(self) -> bool:

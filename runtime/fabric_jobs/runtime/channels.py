@@ -73,12 +73,17 @@ def open_channel(
 
 def error_reason(error: grpc.aio.AioRpcError) -> str | None:
     """Returns the reason in the facade's `ErrorInfo`, or None if another program made the error."""
+    return error_info(error).reason or None
+
+
+def error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:
+    """Returns the facade's `ErrorInfo`; an empty one if another program made the error."""
     metadata = dict(error.trailing_metadata() or ())
     status, info = Status(), ErrorInfo()
     with suppress(KeyError, DecodeError, IndexError):
         status.ParseFromString(metadata["grpc-status-details-bin"])
         status.details[0].Unpack(info)
-    return info.reason or None
+    return info
 
 
 def connection_advice(details: str) -> str:

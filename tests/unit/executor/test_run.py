@@ -134,6 +134,11 @@ async def test_run_that_ended_is_freed_without_the_garbage_collector() -> None:
         def beat(self) -> None:
             raise AssertionError("the run has ended before its deadline")
 
+        async def access_token(
+            self, request: pb.GetAccessTokenRequest
+        ) -> pb.GetAccessTokenResponse:
+            raise NotImplementedError
+
     async def handler(job: Job[Any]) -> None:
         await job.progress(0.5)
 

@@ -107,12 +107,24 @@ class Issuer:
 
     def subject_claims(self, tenant_id: str, version: Version = "2.0") -> dict[str, Any]:
         """The claims of a user's token."""
-        return self.claims(tenant_id, version) | {"scp": "FabricWorkloadControl User.Read"}
+        return self.claims(tenant_id, version) | {
+            "scp": "FabricWorkloadControl User.Read",
+            "oid": str(uuid.uuid5(uuid.UUID(tenant_id), "user")),
+        }
 
     def sign(self, claims: dict[str, Any]) -> str:
         """Returns the claims as a token, signed with the newest key."""
         key = self.keys[-1]
         return jwt.encode(claims, key.private, algorithm="RS256", headers={"kid": key.key_id})
+
+    def verify(self, token: str) -> dict[str, Any]:
+        """Returns the claims of a user's token of this issuer. Raises `jwt.PyJWTError`."""
+        key_id = jwt.get_unverified_header(token).get("kid")
+        for key in self.keys:
+            if key.key_id == key_id:
+                audience = [AUDIENCE, CLIENT_ID]
+                return jwt.decode(token, key.private.public_key(), ["RS256"], audience=audience)
+        raise jwt.InvalidKeyError("The key is not one of this issuer's.")
 
     def headers(
         self, tenant_id: str, version: Version = "2.0", subject: bool = True

@@ -21,7 +21,7 @@ from fabric_jobs.executor.payloads import encode_payload
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.executor.testing.clock import SkippingLoop
 from fabric_jobs.executor.testing.outcome import Outcome
-from fabric_jobs.executor.testing.simulation import JobSimulation
+from fabric_jobs.executor.testing.simulation import JobSimulation, make_test_token
 
 R = TypeVar("R")
 
@@ -47,6 +47,7 @@ def run_job(
     definition: ItemDefinition | None = None,
     resources: R | UnsetType = UNSET,
     checkpoint: object = UNSET,
+    access_token: Callable[[str], str] | None = make_test_token,
     longest_life_s: float = DEFAULT_LONGEST_LIFE.total_seconds(),
 ) -> Outcome:
     """Runs a job in memory, with as many attempts as the handler's `retry` allows.
@@ -60,6 +61,8 @@ def run_job(
     `resources` becomes the handler's `job.resources`, and the executor's lifespan is not run. By
     default the lifespan runs around the job, as in an executor. A value of the test's own can't
     cross to another process, so a handler with `run_in="process"` runs in that of the test then.
+    `access_token` is called with a scope and returns what `job.access_token` gives the handler. The
+    default is a text that no resource accepts. `None`: the job has no user.
     `checkpoint` is what an earlier attempt saved. By default the first attempt has none.
     `longest_life_s` is the service's `FABRIC_JOBS_LONGEST_LIFE_S`. The default is 24 hours.
     The other parameters become the attributes of the handler's `Job`.
@@ -112,7 +115,13 @@ def run_job(
             lifespan = lambda: nullcontext(resources)  # noqa: E731
             handler = replace(handler, run_in=None, memory_limit_mb=None)
         simulation = JobSimulation(
-            loop, handler, executor.lifespan, dispatched, cancel_when, longest_life_s
+            loop,
+            handler,
+            executor.lifespan,
+            dispatched,
+            cancel_when,
+            longest_life_s,
+            access_token,
         )
         return loop.run_until_complete(_simulate(simulation, lifespan, cancel_after_s))
     finally:

@@ -15,9 +15,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from fabric_jobs.contract import failures
-from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, JobState, Progress
+from fabric_jobs.contract.jobs import ErrorSource, JobInstanceStatus, JobPhase, JobState, Progress
 from fabric_jobs.contract.wire import error_from_proto, progress_from_proto, progress_to_proto
 from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.executor.event_loop import cancel_other_tasks
 from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
@@ -32,6 +33,11 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds in which a handler is cancelled several times. If it has not ended then, the test fails.
 END_TIMEOUT_S = 4 * CLEAN_UP_TIMEOUT_S
+
+
+def make_test_token(scope: str) -> str:
+    """Returns a text in place of an access token for the scope."""
+    return f"test token for {scope}"
 
 
 class ObservedProcesses(ProcessPool):
@@ -58,6 +64,7 @@ class JobSimulation:
         dispatched: DispatchedAttempt,
         cancel_when: Callable[[Progress], bool] | None,
         longest_life_s: float,
+        make_token: Callable[[str], str] | None,
     ) -> None:
         """`lifespan` is that of the executor, for a handler in a process."""
         self._loop = loop
@@ -66,6 +73,7 @@ class JobSimulation:
         self._cancel_when = cancel_when
         self._processes = ObservedProcesses(lifespan, self._observe)
         self._longest_life_s = longest_life_s
+        self._make_token = make_token
         self._progress: list[Progress] = []
         #: The checkpoint that the next attempt gets.
         self._checkpoint = dispatched.checkpoint
@@ -141,6 +149,21 @@ class JobSimulation:
 
     def beat(self) -> None:
         """Does nothing: the deadlines of the simulation wait for no heartbeat."""
+
+    async def access_token(self, request: pb.GetAccessTokenRequest) -> pb.GetAccessTokenResponse:
+        """Gives the test's token, which is valid for an hour."""
+        is_app = request.kind == pb.TOKEN_KIND_APP
+        if self._make_token is None and not is_app:
+            raise AccessTokenError(
+                "The job has no user to act for.",
+                code="NoUserToken",
+                source=ErrorSource.USER,
+                permanent=True,
+            )
+        make = self._make_token or make_test_token
+        response = pb.GetAccessTokenResponse(access_token=make(request.scope))
+        response.expire_time.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
+        return response
 
     async def _run_attempt(self) -> None:
         self._step_ended.clear()

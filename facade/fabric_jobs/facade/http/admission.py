@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.auth import Authenticator, Caller
-from fabric_jobs.facade.auth.header import TENANT_HEADER, tenant
+from fabric_jobs.facade.auth.header import TENANT_HEADER, tenant, token_pair
 from fabric_jobs.facade.http.errors import Code, HttpError
 from fabric_jobs.facade.http.headers import header_values
 from fabric_jobs.facade.jobs.instance import Instance
@@ -110,6 +110,11 @@ class AdmissionControl:
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)
         return True
+
+
+def subject_token(request: Request[Any, Any, Any]) -> str:
+    """The user's token of a request that `AdmissionControl.caller` has accepted."""
+    return token_pair(header_values(request.scope, "authorization")).subject
 
 
 def _check_local(hosts: list[str]) -> None:

@@ -1,6 +1,8 @@
 """Maps every error to Fabric's `ErrorResponse`, by one table of error codes."""
 
+import base64
 import logging
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -20,12 +22,19 @@ from fabric_jobs.contract.jobs import (
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.auth import AuthError, AuthorityError
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
+from fabric_jobs.facade.on_behalf_of.errors import Interaction, InteractionRequiredError
+from fabric_jobs.facade.on_behalf_of.interaction import (
+    INTERACTION_MESSAGE,
+    interaction_details,
+)
 from fabric_jobs.runtime.telemetry.logs import bound_ids
 
 log = logging.getLogger("fabric_jobs.http")
 
 #: The `Retry-After` of 429 and 503, in seconds.
 RETRY_AFTER_S = 5
+#: What a quoted text of a header must not have.
+_UNQUOTABLE = re.compile(r"[^\w.-]", re.ASCII)
 
 
 class Meaning(NamedTuple):
@@ -41,6 +50,7 @@ class Code(StrEnum):
 
     INVALID_REQUEST = "InvalidRequest"
     AUTH_ERROR = "AuthError"
+    AUTH_UI_REQUIRED = "AuthUIRequired"
     JOB_NOT_FOUND = "JobNotFound"
     ITEM_TYPE_NOT_SERVED = "ItemTypeNotServed"
     JOB_TYPE_NOT_SERVED = "JobTypeNotServed"
@@ -59,6 +69,7 @@ class Code(StrEnum):
 MEANINGS = {
     Code.INVALID_REQUEST: Meaning(400, ErrorSource.USER, True),
     Code.AUTH_ERROR: Meaning(401, ErrorSource.EXTERNAL, True),
+    Code.AUTH_UI_REQUIRED: Meaning(401, ErrorSource.SYSTEM, False),
     Code.JOB_NOT_FOUND: Meaning(404, ErrorSource.USER, True),
     Code.ITEM_TYPE_NOT_SERVED: Meaning(404, ErrorSource.USER, True),
     Code.JOB_TYPE_NOT_SERVED: Meaning(404, ErrorSource.USER, True),
@@ -114,6 +125,13 @@ def _unavailable_reason(reason: UnavailableReason) -> ErrorExtendedInformation:
     )
 
 
+def _challenge(interaction: Interaction) -> str:
+    """The value of `WWW-Authenticate` that tells a front end which token to get."""
+    claims = base64.b64encode(interaction.claims.encode()).decode()
+    error = _UNQUOTABLE.sub("", interaction.error)
+    return f'Bearer claims="{claims}", error="{error}"'
+
+
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer to any error: of routing, of a request, of the log, or of this program."""
     headers: dict[str, str] = {}
@@ -123,6 +141,10 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
             message = str(error)
         case AuthError():
             code, message = Code.AUTH_ERROR, str(error)
+        case InteractionRequiredError(interaction=interaction):
+            code, message = Code.AUTH_UI_REQUIRED, INTERACTION_MESSAGE
+            headers["WWW-Authenticate"] = _challenge(interaction)
+            details = (interaction_details(interaction), *details)
         case UnavailableError(reason=reason):
             code, message = Code.UNAVAILABLE, str(error)
             details = (_unavailable_reason(reason), *details)
@@ -143,7 +165,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
         answer.body,
         status_code=answer.status,
         media_type="application/json",
-        headers={**headers, **answer.headers},
+        headers={**answer.headers, **headers},
     )
 
 

@@ -6,7 +6,7 @@ from litestar import Request
 
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.auth import Caller
-from fabric_jobs.facade.http.admission import AdmissionControl
+from fabric_jobs.facade.http.admission import AdmissionControl, subject_token
 from fabric_jobs.facade.http.bodies import Content
 from fabric_jobs.facade.http.correlation import activity_id, request_id
 from fabric_jobs.facade.http.errors import Code, HttpError
@@ -16,6 +16,7 @@ from fabric_jobs.facade.jobs.instance import Instance
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Job, RequestCancel
 from fabric_jobs.facade.lifecycle import Request as RequestJob
+from fabric_jobs.facade.on_behalf_of import OnBehalfOf
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
@@ -24,9 +25,12 @@ from fabric_jobs.runtime.telemetry.logs import bind_ids
 class Operations:
     """Create, state and cancel. Each raises `HttpError` and `UnavailableError`."""
 
-    def __init__(self, jobs: Jobs, admission: AdmissionControl) -> None:
+    def __init__(
+        self, jobs: Jobs, admission: AdmissionControl, on_behalf_of: OnBehalfOf | None = None
+    ) -> None:
         self._jobs = jobs
         self.admission = admission
+        self._on_behalf_of = on_behalf_of
 
     async def create(
         self,
@@ -36,11 +40,19 @@ class Operations:
         invoke_type: InvokeType,
         content: Content,
     ) -> Job:
-        """Creates the job; returns the existing one if the same create came before."""
+        """Creates the job; returns the existing one if the same create came before.
+
+        Raises `InteractionRequiredError` too.
+        """
         self.admission.check_served(instance)
         self.admission.check_subject(caller, invoke_type)
+        grant_id = None
         if not self._jobs.is_known(instance.job_id):
             self.admission.check_limits(caller.tenant_id)
+            if self._on_behalf_of and caller.has_subject:
+                grant_id = await self._on_behalf_of.accept(
+                    caller.tenant_id, instance.job_id, subject_token(request)
+                )
         command = RequestJob(
             **instance._asdict(),
             invoke_type=invoke_type,
@@ -51,11 +63,17 @@ class Operations:
             request_id=request_id(),
             # If tracing is on, this is our own span, which is in the trace that Fabric began.
             traceparent=tracing.current_traceparent() or traceparent_of(request.scope),
+            grant_id=grant_id,
         )
         try:
             with bind_ids(job=instance.job_id):
-                return self._reveal(await self._jobs.execute(command))
+                stored = await self._jobs.execute(command)
+                if self._on_behalf_of and grant_id and stored.job.state.grant_id != grant_id:
+                    self._on_behalf_of.discard(grant_id)
+                return self._reveal(stored)
         except RefusedError:
+            if self._on_behalf_of and grant_id:
+                self._on_behalf_of.discard(grant_id)
             raise HttpError(
                 Code.JOB_CONFLICT,
                 "A job instance with this id exists with other content. Use a new id.",

@@ -40,8 +40,12 @@ class UnavailableReason(StrEnum):
     CLOCK_WRONG = "CLOCK_WRONG"
     #: This facade's longest life of a job is not that of the service; for creates only.
     LONGEST_LIFE_DIFFERS = "LONGEST_LIFE_DIFFERS"
-    #: The keys that verify Fabric's tokens can't be fetched from the authority; over HTTP only.
+    #: The authority is away or throttles: it gives no keys that verify Fabric's tokens, or no
+    #: token.
     AUTHORITY_UNREACHABLE = "AUTHORITY_UNREACHABLE"
+    #: The authority refuses this facade's client secret, certificate or scope, so that a user's
+    #: token can't be exchanged.
+    EXCHANGE_REFUSED = "EXCHANGE_REFUSED"
 
 
 # Prometheus sees a counter grow only if its series was there before.

@@ -40,6 +40,8 @@ class Request(Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
     #: The final job whose content is started again; None for a job that Fabric requested.
     retry_of: str | None = None
+    #: What is kept of the user's consent; None if nothing is.
+    grant_id: str | None = None
 
 
 class Claim(Struct, frozen=True, kw_only=True):

@@ -62,6 +62,7 @@ def _decide_request(job: Job | None, command: Request, stamp: Stamp) -> Decision
         activity_id=command.activity_id,
         request_id=command.request_id,
         retry_of=command.retry_of,
+        grant_id=command.grant_id,
         create_time=stamp.time,
         status=JobInstanceStatus.NOT_STARTED,
         phase=TABLE[None][events.Requested],

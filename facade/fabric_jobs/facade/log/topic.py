@@ -36,6 +36,9 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     max_record_bytes: int
     #: Whether a missing topic is created here.
     create: bool
+    #: How long the broker may keep a record whose key has a later one, in milliseconds, beside the
+    #: retention; None if it must keep each.
+    erasure_ms: int | None = None
 
 
 async def prepare_topic(
@@ -88,6 +91,12 @@ def _new_topic_config(spec: TopicSpec) -> dict[str, str]:
         "retention.ms": str(spec.retention_ms),
         "retention.bytes": "-1",
     }
+    if spec.erasure_ms is not None:
+        cleanup |= {
+            "cleanup.policy": "compact,delete",
+            "max.compaction.lag.ms": str(spec.erasure_ms),
+            "segment.ms": str(spec.erasure_ms),
+        }
     return {
         **({"cleanup.policy": "compact"} if spec.retention_ms is None else cleanup),
         "message.timestamp.type": "LogAppendTime",
@@ -193,12 +202,27 @@ def _cleanup_requirements(spec: TopicSpec) -> dict[str, tuple[Callable[[str], bo
     if retention is None:
         why = "deletion by age would lose what operators have set"
         return {"cleanup.policy": (lambda value: value == "compact", "compact", why)}
-    return {
+    cleanup: dict[str, tuple[Callable[[str], bool], str, str]] = {
         "cleanup.policy": (
             lambda value: value == "delete",
             "delete",
             "compaction lets the loser of a race erase the winner",
-        ),
+        )
+    }
+    if erasure := spec.erasure_ms:
+        cleanup = {
+            "cleanup.policy": (
+                lambda value: set(value.replace(" ", "").split(",")) == {"compact", "delete"},
+                "[compact,delete]",
+                "what was replaced or deleted must be erased, and so must what is too old",
+            ),
+            "max.compaction.lag.ms": (
+                lambda value: int(value) <= erasure,
+                str(erasure),
+                f"what was replaced or deleted must be erased within {erasure} ms",
+            ),
+        }
+    return cleanup | {
         "retention.ms": (
             lambda value: int(value) == -1 or int(value) >= retention,
             str(spec.retention_ms),

@@ -11,6 +11,7 @@ from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.lifecycle import Verdict
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.observability.health import ReplicaHealth
+from fabric_jobs.facade.on_behalf_of import Grants
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 
@@ -32,6 +33,7 @@ class Gauges:
         controls: Controls,
         health: ReplicaHealth,
         find_unusable: Callable[[], Mapping[str, bool]],
+        grants: Grants | None = None,
     ) -> None:
         """`find_unusable` says whose certificate files can't be used; it may block."""
         self._log = log
@@ -43,6 +45,8 @@ class Gauges:
             "heartbeats": roster.poison,
             "controls": controls.poison,
         }
+        if grants:
+            self._poison["grants"] = grants.poison
         self._health = health
         self._find_unusable = find_unusable
         self._queued: Counter[str] = Counter()

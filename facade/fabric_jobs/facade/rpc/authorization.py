@@ -13,6 +13,11 @@ from enum import StrEnum
 import grpc
 
 from fabric_jobs.contract.controls import MAX_NAME_CHARS
+from fabric_jobs.contract.heartbeats import (
+    MAX_CERTIFICATE_NAME_CHARS,
+    MAX_CERTIFICATE_NAMES,
+    ExecutorHeartbeat,
+)
 from fabric_jobs.facade.rpc.errors import Context, abort
 from fabric_jobs.facade.rpc.interceptor import CallInterceptor
 from fabric_jobs.runtime.settings import variable
@@ -41,6 +46,7 @@ ROLES: Mapping[str, frozenset[RpcRole]] = {
     "ResumeJobType": frozenset({RpcRole.OPERATORS}),
     "CancelJob": frozenset({RpcRole.OPERATORS}),
     "RetryJob": frozenset({RpcRole.OPERATORS}),
+    "GetAccessToken": frozenset({RpcRole.EXECUTORS}),
 }
 
 
@@ -60,7 +66,7 @@ class AuthorizationInterceptor(CallInterceptor):
         yield
 
     async def _check(self, method: str, context: Context) -> None:
-        names = _names_of(context)
+        names = names_of(context)
         if not names:
             await abort(
                 context,
@@ -84,13 +90,14 @@ class AuthorizationInterceptor(CallInterceptor):
 def caller_name(context: Context, given: str) -> str:
     """The name of the caller for the record: what it says of itself, and its certificate's name."""
     given = " ".join(given.split())
-    names = sorted(_names_of(context))
+    names = sorted(names_of(context))
     certificate = f"certificate {names[0]}" if names else ""
     both = f"{given} ({certificate})" if given and certificate else given or certificate
     return both[:MAX_NAME_CHARS]
 
 
-def _names_of(context: Context) -> set[str]:
+def names_of(context: Context) -> set[str]:
+    """The names in the client's certificate; empty without mutual TLS."""
     known = context.auth_context()
     return {
         name.decode(errors="replace")
@@ -98,3 +105,20 @@ def _names_of(context: Context) -> set[str]:
         for name in known.get(kind, ())
         if name
     }
+
+
+def kept_names(context: Context) -> tuple[str, ...]:
+    """The names in the client's certificate that a heartbeat has room for."""
+    names = sorted(name for name in names_of(context) if len(name) <= MAX_CERTIFICATE_NAME_CHARS)
+    return tuple(names[:MAX_CERTIFICATE_NAMES])
+
+
+def is_of_executor(names: Collection[str], heartbeat: ExecutorHeartbeat | None) -> bool:
+    """Whether a client with these names may be the executor of the heartbeat.
+
+    An executor keeps a name when its certificate is renewed. Without mutual TLS nobody has names,
+    and any client may be.
+    """
+    if heartbeat is None or not heartbeat.names:
+        return True
+    return bool(set(heartbeat.names) & set(names))

@@ -20,6 +20,9 @@ MAX_OFFSET = 2**63 - 2
 #: Bounds of a `ListJobs` request: its statuses, and the characters of a page token.
 MAX_STATUSES = 16
 MAX_PAGE_TOKEN_CHARS = 8192
+#: Bounds of a request for an access token: the characters of its scope, the bytes of its claims.
+MAX_SCOPE_CHARS = 512
+MAX_CLAIMS_BYTES = 8192
 
 
 class OutOfBoundsError(ValueError):
@@ -94,9 +97,21 @@ def _check_job_types(name: str, job_types: Sequence[pb.JobType]) -> None:
         _check_name(f"{name}.job_type", kind.job_type)
 
 
-def _check_name(name: str, text: str, least: int = 1) -> None:
-    if not least <= len(text) <= MAX_NAME_CHARS:
-        raise OutOfBoundsError(f"{name} must have {least} to {MAX_NAME_CHARS} characters")
+def _check_name(name: str, text: str, least: int = 1, most: int = MAX_NAME_CHARS) -> None:
+    if not least <= len(text) <= most:
+        raise OutOfBoundsError(f"{name} must have {least} to {most} characters")
     # Names go into log lines, metrics and tables.
     if not text.isprintable():
         raise OutOfBoundsError(f"{name} must not have control characters")
+
+
+def check_token_request(request: pb.GetAccessTokenRequest) -> tuple[str, int]:
+    """Returns the canonical job id and the attempt of a request. Raises `OutOfBoundsError`."""
+    _check_name("executor_id", request.executor_id)
+    _check_name("scope", request.scope, most=MAX_SCOPE_CHARS)
+    if len(request.claims.encode()) > MAX_CLAIMS_BYTES:
+        raise OutOfBoundsError(f"claims may have {MAX_CLAIMS_BYTES} bytes at most")
+    try:
+        return canonical_job_id(request.job_id), _attempt(request.attempt)
+    except ValueError as error:
+        raise OutOfBoundsError(str(error)) from None

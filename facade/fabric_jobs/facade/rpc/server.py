@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.on_behalf_of import OnBehalfOf
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
+from fabric_jobs.facade.rpc.access_tokens import AccessTokens
 from fabric_jobs.facade.rpc.authorization import AuthorizationInterceptor, RpcRole
 from fabric_jobs.facade.rpc.decoding import DecodingInterceptor
 from fabric_jobs.facade.rpc.health import HealthService
@@ -59,6 +61,7 @@ class RpcServer:
         host: str,
         port: int,
         security: RpcSecurity | None,
+        on_behalf_of: OnBehalfOf | None = None,
     ) -> None:
         """Binds the address at once. Without `security`, any client may call any method.
 
@@ -67,7 +70,9 @@ class RpcServer:
         """
         sessions = Sessions(jobs, replica, roster, job_types.controls)
         self.offers = OfferLoop(replica, sessions, job_types.controls, jobs.secrets, ready)
-        self._service = JobStatusService(jobs, replica, roster, job_types, sessions)
+        self._service = JobStatusService(
+            jobs, replica, roster, job_types, sessions, AccessTokens(jobs, roster, on_behalf_of)
+        )
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
             options=OPTIONS,

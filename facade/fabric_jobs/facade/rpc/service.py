@@ -16,6 +16,7 @@ from fabric_jobs.facade.lifecycle import Reason, RequestCancel
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.replica.paging import cut_page
 from fabric_jobs.facade.roster import Roster
+from fabric_jobs.facade.rpc.access_tokens import AccessTokens
 from fabric_jobs.facade.rpc.authorization import caller_name
 from fabric_jobs.facade.rpc.convert import (
     change_to_proto,
@@ -51,6 +52,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         roster: Roster,
         job_types: JobTypes,
         sessions: Sessions,
+        access_tokens: AccessTokens,
     ) -> None:
         self._jobs = jobs
         self._reveal = jobs.secrets.reveal
@@ -58,6 +60,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self._roster = roster
         self._job_types = job_types
         self._sessions = sessions
+        self._access_tokens = access_tokens
         self._stopping = asyncio.Event()
         self._watches = 0
 
@@ -221,6 +224,11 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             "events in between are on the topic, from the offsets in this error's metadata on.",
             {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
         )
+
+    async def GetAccessToken(
+        self, request: pb.GetAccessTokenRequest, context: Context
+    ) -> pb.GetAccessTokenResponse:
+        return await self._access_tokens.get(request, context)
 
     async def _to_protos(self, revealed: Sequence[Revealed]) -> Sequence[pb.Job]:
         """The messages of jobs, with what keeps each from its start, or took its place."""

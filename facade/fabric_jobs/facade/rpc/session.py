@@ -43,8 +43,15 @@ class Session:
     """The session of one executor on one stream."""
 
     def __init__(
-        self, hello: pb.Hello, jobs: Jobs, replica: Replica, roster: Roster, controls: Controls
+        self,
+        hello: pb.Hello,
+        jobs: Jobs,
+        replica: Replica,
+        roster: Roster,
+        controls: Controls,
+        names: Sequence[str] = (),
     ) -> None:
+        """`names` are those of the executor's certificate, within the bounds of a heartbeat."""
         self.executor_id = hello.executor_id
         #: The kinds of jobs that the executor has handlers for.
         self.kinds = kinds_of(hello.job_types)
@@ -60,6 +67,7 @@ class Session:
         self._replica = replica
         self._roster = roster
         self._controls = controls
+        self._names = tuple(names)
         #: By the command of the reports that each of them throttles.
         self._throttles = {
             kind: ReportThrottle(self._decide_report) for kind in (ReportProgress, SaveCheckpoint)
@@ -268,6 +276,7 @@ class Session:
                 free_slots=self._beat_free_slots,
                 hung_slots=self._beat_hung_slots,
                 runs=tuple(runs[start : start + MAX_RUNS]),
+                names=self._names,
             )
             for start in range(0, max(len(runs), 1), MAX_RUNS)
         ]

@@ -15,6 +15,7 @@ from fabric_jobs.facade.jobs.errors import UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.roster import Roster
+from fabric_jobs.facade.rpc.authorization import is_of_executor, kept_names
 from fabric_jobs.facade.rpc.bounds import (
     OutOfBoundsError,
     RunTimeoutError,
@@ -83,7 +84,18 @@ class Sessions:
             code = grpc.StatusCode.FAILED_PRECONDITION
             await abort(context, code, "RUN_TIMEOUT_TOO_LONG", str(error))
         executor_id = first.hello.executor_id
-        session = Session(first.hello, self._jobs, self._replica, self._roster, self._controls)
+        names = kept_names(context)
+        if not is_of_executor(names, self._roster.find(executor_id)):
+            await abort(
+                context,
+                grpc.StatusCode.PERMISSION_DENIED,
+                "EXECUTOR_ID_TAKEN",
+                f"The executor {executor_id} is connected with a certificate of other names. Use a "
+                "new id for each process.",
+            )
+        session = Session(
+            first.hello, self._jobs, self._replica, self._roster, self._controls, names
+        )
         self._by_executor[executor_id].add(session)
         reading = asyncio.create_task(session.read(first, requests), name="read a session")
         try:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -25,6 +25,7 @@ from fabric_jobs.facade.roster import MAX_SKEW, skew
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.certificates import validities
+from fabric_jobs.facade.startup.on_behalf_of import confidential_client, verify_client
 from fabric_jobs.facade.startup.security import (
     authenticator,
     grpc_address,
@@ -37,6 +38,9 @@ from fabric_jobs.facade.startup.security import (
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
 from fabric_jobs.runtime.settings import SettingsError, find_misspellings, from_env, variable
 from fabric_jobs.runtime.telemetry import providers
+
+if TYPE_CHECKING:
+    from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient
 
 #: Seconds that one check of Kafka may take.
 TRY_S = 10.0
@@ -95,6 +99,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         monitor_access(settings)
         record_codes(settings)
         job_secrets(settings)
+        client = confidential_client(settings)
         client_arguments(settings)
         providers.exported_signals(environ)
     except SettingsError as error:
@@ -107,6 +112,8 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
     for finding in _check_record_codes(settings):
         yield finding
     yield await _check_authority(settings)
+    if client:
+        yield await _check_client(client, settings)
     async for finding in _check_kafka(settings, create=create or settings.create_topics):
         yield finding
 
@@ -171,6 +178,15 @@ async def _check_authority(settings: FacadeSettings) -> Finding:
     return Finding(CheckStatus.OK, "authority", f"{count} keys from {settings.authority}")
 
 
+async def _check_client(client: "ConfidentialClient", settings: FacadeSettings) -> Finding:
+    fault = await verify_client(client, settings.on_behalf_of_scope)
+    client.close()
+    if fault:
+        return Finding(CheckStatus.FAILED, "client", fault)
+    text = f"the authority gives the workload tokens for {settings.on_behalf_of_scope}"
+    return Finding(CheckStatus.OK, "client", text)
+
+
 async def _check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Finding]:
     try:
         async with asyncio.timeout(TRY_S), open_admin_client(settings) as admin:
@@ -190,7 +206,10 @@ async def _check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterat
         yield Finding(CheckStatus.WARNING, "topic", text)
         return
     # The topic of the append comes last.
-    for spec in (topics.events(settings), topics.controls(settings), topics.heartbeats(settings)):
+    specs = [topics.events(settings), topics.controls(settings), topics.heartbeats(settings)]
+    if settings.client_secret or settings.client_certificate_file:
+        specs.insert(0, topics.grants(settings))
+    for spec in specs:
         finding = await _check_topic(settings, replace(spec, create=create))
         yield finding
     # A write to a missing topic could create it, with whatever configuration the broker has.

@@ -1,4 +1,4 @@
-"""Builds a replica from its parts, and runs it: three logs, one replica, two servers, one loop."""
+"""Builds a replica from its parts, and runs it: its logs, one replica, two servers, one loop."""
 
 import asyncio
 import logging
@@ -22,6 +22,11 @@ from fabric_jobs.facade.rpc import RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.certificates import CertificateWatch
+from fabric_jobs.facade.startup.on_behalf_of import (
+    OnBehalfOfParts,
+    connect_on_behalf_of,
+    verify_client,
+)
 from fabric_jobs.facade.startup.security import (
     admission_rules,
     authenticator,
@@ -81,6 +86,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
     controls_log = Log(settings, topics.controls(settings))
     await controls_log.connect()
     store = Store(state_file, settings.lifetime)
+    tokens: OnBehalfOfParts | None = None
     try:
         store.adopt(
             Identity(
@@ -101,6 +107,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
         deadline_s = settings.append_deadline_s
         jobs = Jobs(event_log, replica, name, deadline_s, secrets, lambda: _create_fault(roster))
         controls = Controls(controls_log, deadline_s)
+        tokens = await connect_on_behalf_of(settings, codes, replica, roster)
         health = ReplicaHealth(event_log, roster)
         attention = Attention(heartbeat_log, health.ready)
         leases = Leases(
@@ -118,6 +125,13 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 refresh = authentication.keys.run()
                 background.append(tasks.create_task(refresh, name="key refresh"))
             background.append(tasks.create_task(_raise_failure(store.failure), name="state file"))
+            if tokens:
+                background += [
+                    tasks.create_task(tokens.grants_log.run(tokens.grants), name="grants log"),
+                    tasks.create_task(tokens.grants.run(), name="grants"),
+                ]
+                verifying = verify_client(tokens.client, settings.on_behalf_of_scope)
+                tasks.create_task(verifying, name="verify the client secret")
             await event_log.catch_up()
             if is_new and event_log.refuses_all_records:
                 replica.reset()  # a later start must read the log again
@@ -125,6 +139,9 @@ async def _serve_once(settings: FacadeSettings) -> None:
             # A replica that did not know of a pause would grant claims of a paused type.
             await controls.announce()
             await controls_log.catch_up()
+            if tokens:
+                await tokens.grants.announce()
+                await tokens.grants_log.catch_up()
             # The replica is attentive before it answers, so that the deadlines of the jobs that it
             # accepts fire in time.
             await heartbeat_log.catch_up()
@@ -132,7 +149,11 @@ async def _serve_once(settings: FacadeSettings) -> None:
             await replica.index_for_lists()
             rules = admission_rules(settings)
             app = http_app(
-                Operations(jobs, AdmissionControl(authentication, rules, jobs.has_room)),
+                Operations(
+                    jobs,
+                    AdmissionControl(authentication, rules, jobs.has_room),
+                    tokens.on_behalf_of if tokens else None,
+                ),
                 settings.base_path,
                 settings.body_limit_bytes,
                 settings.definition_limit_bytes,
@@ -147,7 +168,14 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 )
                 app = monitor.mount_on(app)
             rpc = RpcServer(
-                jobs, replica, roster, job_types, health.ready, *grpc_host_port, security
+                jobs,
+                replica,
+                roster,
+                job_types,
+                health.ready,
+                *grpc_host_port,
+                security,
+                tokens.on_behalf_of if tokens else None,
             )
             http = HttpServer(app, *http_host_port, http_limits(settings))
             timers = Timers(jobs, replica, roster, controls, leases, attention, lease_s)
@@ -159,6 +187,7 @@ async def _serve_once(settings: FacadeSettings) -> None:
                 controls,
                 health,
                 CertificateWatch(settings, rpc.certificates).find_unusable,
+                tokens.grants if tokens else None,
             )
             background += [
                 tasks.create_task(timers.run(), name="timers"),
@@ -188,6 +217,8 @@ async def _serve_once(settings: FacadeSettings) -> None:
                     task.cancel()
     finally:
         store.close()
+        if tokens:
+            tokens.client.close()
 
 
 def _create_fault(roster: Roster) -> UnavailableError | None:

@@ -1,9 +1,10 @@
-"""What the facade requires of its three topics."""
+"""What the facade requires of its topics."""
 
 from datetime import timedelta
 from math import ceil
 
 from fabric_jobs.contract.checkpoints import MAX_CHECKPOINT_BYTES
+from fabric_jobs.contract.grants import MAX_SEALED_CHARS
 from fabric_jobs.facade.log import TopicSpec
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import variable
@@ -14,6 +15,12 @@ SPARE_RETENTION = timedelta(days=1)
 #: A heartbeat is of no use after one lease, and a lease is at most an hour.
 HEARTBEATS_RETENTION_MS = 60 * 60 * 1000
 MAX_HEARTBEAT_BYTES = 512 * 1024
+#: A grant is of no use after its job has ended. A broker deletes whole segments, so it keeps some
+#: grants for up to two hours longer.
+GRANTS_SPARE = timedelta(hours=1)
+#: How long a broker may keep a grant that was replaced or deleted.
+GRANTS_ERASURE_MS = 60 * 60 * 1000
+MAX_GRANT_BYTES = MAX_SEALED_CHARS + 4096
 #: The largest control: the names of a job type, the reason and the operator.
 MAX_CONTROL_BYTES = 64 * 1024
 #: The largest event without payload and definition: the state, two errors of maximal size, the
@@ -70,5 +77,21 @@ def controls(settings: FacadeSettings) -> TopicSpec:
         retention_ms=None,
         min_retention_reason="",
         max_record_bytes=MAX_CONTROL_BYTES,
+        create=settings.create_topics,
+    )
+
+
+def grants(settings: FacadeSettings) -> TopicSpec:
+    """The topic of the users' grants."""
+    retention_ms = (settings.lifetime.longest + GRANTS_SPARE) // _MS
+    return TopicSpec(
+        name=settings.grants_topic,
+        partitions=1,
+        exact_partitions=True,
+        min_retention_ms=retention_ms,
+        retention_ms=retention_ms,
+        min_retention_reason=f"{variable('longest_life_s')}={settings.longest_life_s} needs them",
+        erasure_ms=GRANTS_ERASURE_MS,
+        max_record_bytes=MAX_GRANT_BYTES,
         create=settings.create_topics,
     )

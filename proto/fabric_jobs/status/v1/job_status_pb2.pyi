@@ -39,6 +39,12 @@ class RefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_REASON_INVALID: _ClassVar[RefusalReason]
     REFUSAL_REASON_PAUSED: _ClassVar[RefusalReason]
     REFUSAL_REASON_NOT_CANCELLED: _ClassVar[RefusalReason]
+
+class TokenKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TOKEN_KIND_UNSPECIFIED: _ClassVar[TokenKind]
+    TOKEN_KIND_USER: _ClassVar[TokenKind]
+    TOKEN_KIND_APP: _ClassVar[TokenKind]
 JOB_INSTANCE_STATUS_UNSPECIFIED: JobInstanceStatus
 JOB_INSTANCE_STATUS_NOT_STARTED: JobInstanceStatus
 JOB_INSTANCE_STATUS_IN_PROGRESS: JobInstanceStatus
@@ -59,6 +65,9 @@ REFUSAL_REASON_NOT_DISPATCHED: RefusalReason
 REFUSAL_REASON_INVALID: RefusalReason
 REFUSAL_REASON_PAUSED: RefusalReason
 REFUSAL_REASON_NOT_CANCELLED: RefusalReason
+TOKEN_KIND_UNSPECIFIED: TokenKind
+TOKEN_KIND_USER: TokenKind
+TOKEN_KIND_APP: TokenKind
 
 class Job(_message.Message):
     __slots__ = ("job_id", "tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type", "status", "phase", "attempt", "failures", "executor_id", "create_time", "start_time", "due_time", "end_time", "progress", "error", "sequence", "activity_id", "request_id", "exhausted", "traceparent", "claim_traceparent", "replaced_by", "hint", "sealed_key_id")
@@ -586,3 +595,27 @@ class ResumeJobTypeResponse(_message.Message):
     JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
     job_type: JobTypeState
     def __init__(self, job_type: _Optional[_Union[JobTypeState, _Mapping]] = ...) -> None: ...
+
+class GetAccessTokenRequest(_message.Message):
+    __slots__ = ("job_id", "attempt", "executor_id", "scope", "kind", "claims")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    attempt: int
+    executor_id: str
+    scope: str
+    kind: TokenKind
+    claims: str
+    def __init__(self, job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., executor_id: _Optional[str] = ..., scope: _Optional[str] = ..., kind: _Optional[_Union[TokenKind, str]] = ..., claims: _Optional[str] = ...) -> None: ...
+
+class GetAccessTokenResponse(_message.Message):
+    __slots__ = ("access_token", "expire_time")
+    ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    access_token: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, access_token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

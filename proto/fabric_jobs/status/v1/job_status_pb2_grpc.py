@@ -94,6 +94,11 @@ class JobStatusServiceStub:
                 request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeRequest.SerializeToString,
                 response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeResponse.FromString,
                 _registered_method=True)
+        self.GetAccessToken = channel.unary_unary(
+                '/fabric_jobs.status.v1.JobStatusService/GetAccessToken',
+                request_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.GetAccessTokenRequest.SerializeToString,
+                response_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.GetAccessTokenResponse.FromString,
+                _registered_method=True)
 
 
 class JobStatusServiceServicer:
@@ -198,6 +203,17 @@ class JobStatusServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAccessToken(self, request, context):
+        """Gives the executor that holds an attempt an access token: of the user who requested the job, or
+        of the workload itself. Errors: `PERMISSION_DENIED`, `NOT_HOLDER`, if the attempt is not the
+        executor's; `FAILED_PRECONDITION` with `ON_BEHALF_OF_OFF`, `NO_USER_TOKEN`, `TOKEN_REFUSED`, or
+        with `AUTH_UI_REQUIRED`, whose metadata says what the user must consent to. `UNAVAILABLE`,
+        `AUTHORITY_UNREACHABLE`, if the authority is away: repeating the call is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobStatusServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +266,11 @@ def add_JobStatusServiceServicer_to_server(servicer, server):
                     servicer.ResumeJobType,
                     request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeRequest.FromString,
                     response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeResponse.SerializeToString,
+            ),
+            'GetAccessToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccessToken,
+                    request_deserializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.GetAccessTokenRequest.FromString,
+                    response_serializer=fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.GetAccessTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -532,6 +553,33 @@ class JobStatusService:
             '/fabric_jobs.status.v1.JobStatusService/ResumeJobType',
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeRequest.SerializeToString,
             fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.ResumeJobTypeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccessToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fabric_jobs.status.v1.JobStatusService/GetAccessToken',
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.GetAccessTokenRequest.SerializeToString,
+            fabric__jobs_dot_status_dot_v1_dot_job__status__pb2.GetAccessTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,7 +45,7 @@ KafkaPrefix = Annotated[
     ),
 ]
 #: The settings that `kafka_prefix` goes before: of the facade, the executor and the command.
-PREFIXED = ("events_topic", "heartbeats_topic", "pool")
+PREFIXED = ("events_topic", "heartbeats_topic", "controls_topic", "grants_topic", "pool")
 
 
 class KafkaSettings(Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
     kafka_ssl_key_file: PemFile = None
     #: The topic of the job events.
     events_topic: Topic = EVENTS_TOPIC
-    #: Goes before the names of both topics and of the pool, so that several installations or
+    #: Goes before the names of the topics and of the pool, so that several installations or
     #: developers can share a Kafka: `anna.` makes `anna.fabric.jobs.events`. Set it for every
     #: program. A name that begins with the prefix stays as it is.
     kafka_prefix: KafkaPrefix = ""

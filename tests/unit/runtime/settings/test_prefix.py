@@ -10,13 +10,15 @@ from fabric_jobs.runtime.settings import SettingsError, from_env
 PREFIX = {"FABRIC_JOBS_KAFKA_PREFIX": "anna."}
 
 
-def test_prefix_goes_before_both_topics_and_the_pool() -> None:
+def test_prefix_goes_before_each_topic_and_the_pool() -> None:
     """Also before a name that is set."""
     facade = from_env(FacadeSettings, PREFIX)
     executor = from_env(ExecutorSettings, PREFIX | {"FABRIC_JOBS_POOL": "gpu"})
 
     assert facade.events_topic == executor.events_topic == "anna.fabric.jobs.events"
     assert facade.heartbeats_topic == "anna.fabric.jobs.heartbeats"
+    assert facade.controls_topic == "anna.fabric.jobs.controls"
+    assert facade.grants_topic == "anna.fabric.jobs.grants"
     assert executor.pool == "anna.gpu"
 
 

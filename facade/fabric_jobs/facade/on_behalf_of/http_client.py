@@ -1,0 +1,30 @@
+"""The HTTP client that MSAL uses: with time limits, and with the authorities that a setting names.
+
+It needs the extra `on-behalf-of`, so import this module only if on-behalf-of is configured.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import requests
+
+#: Seconds that one request to the authority may take to connect, and between two reads.
+TIMEOUT_S = 5.0
+
+
+class HttpClient(requests.Session):
+    """A session of `requests` for any number of threads."""
+
+    def __init__(self, ca_file: Path | None) -> None:
+        """`ca_file` holds the authorities that sign the server's certificate, if not the system's.
+
+        `requests` prefers environment variables to the session's own `verify`, but not to that of a
+        request.
+        """
+        super().__init__()
+        self._ca_file = str(ca_file) if ca_file else None
+
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Sends a request; the library's other methods call this one."""
+        options |= {"timeout": TIMEOUT_S, "verify": self._ca_file}
+        return super().request(*arguments, **options)

@@ -1,0 +1,16 @@
+"""An access token, as the authority gave it."""
+
+from msgspec import Struct
+
+from fabric_jobs.runtime.settings import Secret
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """An access token, with the refresh token that came with it."""
+
+    access_token: Secret
+    #: When the access token was given, and when it expires, in seconds since 1970.
+    given_at: float
+    expires_at: float
+    #: None for a token of the workload itself.
+    refresh_token: Secret | None = None

@@ -1,0 +1,109 @@
+"""The local token endpoint, as Microsoft's library sees it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msal
+import pytest
+
+from fabric_jobs.cli.dev.issuer import CLIENT_ID, PUBLISHER_TENANT, Issuer
+from fabric_jobs.cli.dev.token_endpoint import (
+    CONSENT_NEEDED,
+    ON_BEHALF_OF,
+    SECOND_FACTOR_NEEDED,
+    THROTTLED,
+    TokenEndpoint,
+    User,
+)
+from fabric_jobs.facade.on_behalf_of.client import HttpCache
+from fabric_jobs.facade.on_behalf_of.http_client import HttpClient
+
+TENANT = "c0000000-0000-4000-8000-00000000000a"
+SCOPES = ["https://storage.azure.com/.default"]
+
+
+@pytest.fixture
+def endpoint() -> Iterator[TokenEndpoint]:
+    """A running endpoint of a running issuer."""
+    with Issuer() as issuer, TokenEndpoint(issuer) as running:
+        yield running
+
+
+def app(endpoint: TokenEndpoint, tenant: str = TENANT, secret: str = "") -> Any:
+    """A confidential client of the tenant."""
+    return msal.ConfidentialClientApplication(
+        CLIENT_ID,
+        secret or endpoint.client_secret,
+        f"{endpoint.authority}/{tenant}",
+        instance_discovery=False,
+        http_client=HttpClient(endpoint.ca_file),
+        http_cache=HttpCache(),
+    )
+
+
+def subject_token(endpoint: TokenEndpoint, tenant: str = TENANT) -> str:
+    """A user's token, as Fabric sends it."""
+    issuer = endpoint._issuer
+    return issuer.sign(issuer.subject_claims(tenant))
+
+
+def test_subject_token_exchanged_and_refreshed_by_msal(endpoint: TokenEndpoint) -> None:
+    """The exchange gives an access token for the resource, and a refresh token that gives more."""
+    client = app(endpoint)
+
+    first = client.acquire_token_on_behalf_of(subject_token(endpoint), SCOPES)
+    second = client.acquire_token_by_refresh_token(first["refresh_token"], SCOPES)
+
+    assert first["expires_in"] == endpoint.lifetime_s
+    assert second["access_token"] not in ("", first["access_token"])
+    assert second["refresh_token"] != first["refresh_token"]
+    assert endpoint.granted == [(ON_BEHALF_OF, TENANT), ("refresh_token", TENANT)]
+
+
+def test_client_credentials_give_a_token_of_the_app(endpoint: TokenEndpoint) -> None:
+    """The workload's own token has no user."""
+    answer = app(endpoint, PUBLISHER_TENANT).acquire_token_for_client(SCOPES)
+
+    assert answer["access_token"]
+    assert "refresh_token" not in answer
+
+
+def test_wrong_secret_refused_as_invalid_client(endpoint: TokenEndpoint) -> None:
+    """The answer is that of Entra."""
+    answer = app(endpoint, secret="wrong").acquire_token_for_client(SCOPES)
+
+    assert answer["error"] == "invalid_client"
+    assert "AADSTS7000215" in answer["error_description"]
+
+
+def test_token_of_another_tenant_refused(endpoint: TokenEndpoint) -> None:
+    """A user's token is exchanged in the tenant that it names."""
+    other = subject_token(endpoint, PUBLISHER_TENANT)
+
+    assert app(endpoint).acquire_token_on_behalf_of(other, SCOPES)["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("failure", [CONSENT_NEEDED, SECOND_FACTOR_NEEDED, THROTTLED])
+def test_failure_on_demand_reaches_the_client(endpoint: TokenEndpoint, failure: Any) -> None:
+    """A test says what the exchange gets, and what it is cured by."""
+    endpoint.failures[ON_BEHALF_OF] = failure
+
+    answer = app(endpoint).acquire_token_on_behalf_of(subject_token(endpoint), SCOPES)
+
+    assert answer["error"] == failure.error
+    assert answer.get("suberror", failure.suberror) == failure.suberror
+    assert answer.get("claims", failure.claims) == failure.claims
+    endpoint.failures.clear()
+    assert app(endpoint).acquire_token_on_behalf_of(subject_token(endpoint), SCOPES)["access_token"]
+
+
+def test_revoked_user_gets_no_further_token(endpoint: TokenEndpoint) -> None:
+    """The refresh tokens of a user end with the revocation."""
+    client = app(endpoint)
+    first = client.acquire_token_on_behalf_of(subject_token(endpoint), SCOPES)
+    user = endpoint._issuer.subject_claims(TENANT)["oid"]
+    endpoint.revoked.add(User(TENANT, user))
+
+    answer = client.acquire_token_by_refresh_token(first["refresh_token"], SCOPES)
+
+    assert answer["error"] == "invalid_grant"
