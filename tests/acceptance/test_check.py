@@ -1,7 +1,6 @@
 """`fabric-jobs check` on real parts that are right, wrong or missing."""
 
 import base64
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,31 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fabric_jobs.cli.dev.issuer import Issuer
 from tests.support.brokers import SERVERS, Cluster
 from tests.support.certificates import Authority
-from tests.support.command import COMMAND, ENVIRONMENT
+from tests.support.check_report import Report
 
-CHECK = [COMMAND, "check"]
 KEY = base64.b64encode(bytes(range(32))).decode()
-#: The beginning of a line of the report.
-LINE = re.compile(r"(ok|warning|failed) +(\w+) +(.*)")
-
-
-class Report:
-    """The output and the exit code of the command."""
-
-    def __init__(self, *options: str, **environment: str) -> None:
-        done = subprocess.run(
-            [*CHECK, *options],
-            env={**ENVIRONMENT, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.code, self.text, self.errors = done.returncode, done.stdout, done.stderr
-        self.lines = [match.groups() for match in map(LINE.match, self.text.splitlines()) if match]
-
-    def verdicts(self, subject: str) -> list[str]:
-        """The results about a subject, in order."""
-        return [verdict for verdict, about, _ in self.lines if about == subject]
 
 
 @pytest.fixture

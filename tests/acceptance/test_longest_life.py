@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.acceptance.test_check import Report
 from tests.support.brokers import Cluster
+from tests.support.check_report import Report
 from tests.support.paths import ROOT
 from tests.support.programs import (
     PARTITIONS,

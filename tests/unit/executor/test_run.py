@@ -30,6 +30,7 @@ from tests.support.fake_facade import (
     accept,
     answer_nothing,
     refuse,
+    requested_event,
 )
 
 
@@ -48,10 +49,11 @@ async def test_run_with_a_granted_claim_calls_the_handler_and_reports_with_the_g
 
     (job,), (report,) = seen, facade.reports
     assert (job.job_id, job.attempt, job.payload) == ("a", 1, {"x": 1})
+    state = requested_event("a").data.state
     assert (job.tenant_id, job.workspace_id, job.item_id) == (
-        "the tenant",
-        "the workspace",
-        "the item",
+        state.tenant_id,
+        state.workspace_id,
+        state.item_id,
     )
     assert (report.job_id, report.attempt) == ("a", 1)
     assert report.grant.event_id == f"accepted-{facade.claims[0].entry_id}"
