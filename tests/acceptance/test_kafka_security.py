@@ -345,3 +345,25 @@ async def _ended(program: str, environment: Mapping[str, str]) -> str:
         print(told)
     assert code in (1, 2)
     return told
+
+
+async def test_damaged_ca_file_while_kafka_restarts_ends_no_facade(
+    secured: SecuredKafka, names: dict[str, str], tmp_path: Path
+) -> None:
+    """The facade connects again with the authorities that it read before, says so, and is ready."""
+    secured.allow(*documented(names))
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(secured.authority.ca.read_bytes())
+    environment = as_user(secured, names, "facade") | {"FABRIC_JOBS_KAFKA_SSL_CA_FILE": str(ca)}
+    async with facade(**environment) as replica, Fabric(replica, "nobody-runs") as fabric:
+        assert (await fabric.create(new_id())).status_code == 202
+        ca.write_bytes(b"garbage")
+        metrics = replica.ready["http"].removesuffix("/workload") + "/metrics"
+        series = 'fabric_jobs_certificates_unusable{use="kafka"} 1'
+        async with asyncio.timeout(60), httpx.AsyncClient() as client:
+            while series not in (await client.get(metrics)).text:
+                await asyncio.sleep(0.2)
+            await asyncio.to_thread(secured.restart, 0)
+            while (await fabric.create(new_id())).status_code != 202:
+                await asyncio.sleep(0.2)
+        assert replica.process.returncode is None

@@ -1,6 +1,5 @@
 """The certificates in the files that the settings name: their validity, and whether they work."""
 
-import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +8,8 @@ from cryptography import x509
 
 from fabric_jobs.facade.rpc import ServerCertificates
 from fabric_jobs.facade.settings import FacadeSettings
-from fabric_jobs.runtime.kafka.clients import client_arguments
+from fabric_jobs.runtime.kafka.certificates import current_context
 from fabric_jobs.runtime.settings import SettingsError, variable
-
-log = logging.getLogger("fabric_jobs.facade")
 
 #: Files with the facade's own certificates: every certificate in them must be valid.
 _OWN = ("grpc_tls_cert_file", "kafka_ssl_cert_file")
@@ -57,28 +54,17 @@ class CertificateWatch:
     def __init__(self, settings: FacadeSettings, grpc: ServerCertificates | None) -> None:
         self._settings = settings
         self._grpc = grpc
-        self._kafka_fault = ""
 
     def find_unusable(self) -> dict[str, bool]:
         """For `grpc` and `kafka`, where they use TLS: whether the files can't be used now.
 
-        Reads the files, so call it in a thread. Logs when the files for Kafka become unusable.
+        Reads the files, so call it in a thread. A fault is logged when it begins.
         """
         found = {}
         if self._grpc:
             found["grpc"] = self._grpc.are_unusable()
         if self._settings.kafka_security_protocol.endswith("SSL"):
-            fault = ""
-            try:
-                client_arguments(self._settings)
-            except SettingsError as error:
-                fault = str(error)
-            if fault and fault != self._kafka_fault:
-                log.error(
-                    "the certificates for Kafka can't be used for a new connection: %s", fault
-                )
-            self._kafka_fault = fault
-            found["kafka"] = bool(fault)
+            found["kafka"] = bool(current_context(self._settings).fault)
         return found
 
 

@@ -1,7 +1,6 @@
 """Configures, starts and stops Kafka clients, and explains why Kafka refuses one."""
 
 import asyncio
-import ssl
 import time
 from asyncio import timeout
 from collections.abc import Awaitable, Iterator
@@ -16,9 +15,9 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from fabric_jobs.runtime.kafka.certificates import FILES, current_context
 from fabric_jobs.runtime.kafka.refusals import explain_refusal
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError, variable
-from fabric_jobs.runtime.tls import tls_context
 
 #: The least seconds between two requests of a client for the brokers' metadata.
 METADATA_INTERVAL_S = 0.25
@@ -40,7 +39,8 @@ class Client(Protocol):
 def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
     """Returns the connection arguments of every aiokafka client, with the TLS files read now.
 
-    Raises `SettingsError`.
+    While the files can't be used, the arguments have what was read from them before. Raises
+    `SettingsError`.
     """
     protocol = settings.kafka_security_protocol
     arguments: dict[str, Any] = {
@@ -53,11 +53,10 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
         arguments["sasl_plain_password"] = _require(settings, "kafka_sasl_password").reveal()
     else:
         _refuse_unused(settings, "SASL_SSL", "kafka_sasl_username", "kafka_sasl_password")
-    files = {part: f"kafka_ssl_{part}_file" for part in ("ca", "cert", "key")}
     if protocol.endswith("SSL"):
-        arguments["ssl_context"] = tls_context(ssl.Purpose.SERVER_AUTH, settings, **files)
+        arguments["ssl_context"] = current_context(settings).context
     else:
-        _refuse_unused(settings, "SSL or SASL_SSL", *files.values())
+        _refuse_unused(settings, "SSL or SASL_SSL", *FILES.values())
     return arguments
 
 

@@ -72,6 +72,7 @@ def test_certificate_watch_reports_unusable_files_for_kafka_once(
         FacadeSettings(kafka_security_protocol="SSL", kafka_ssl_ca_file=authority.ca), None
     )
     assert watch.find_unusable() == {"kafka": False}
+    caplog.clear()
     good = authority.ca.read_bytes()
     authority.ca.write_bytes(b"garbage")
     for _ in range(2):

@@ -70,6 +70,30 @@ def test_client_arguments_with_ssl_verify_certificate_and_host_name(
     assert (len(context.get_ca_certs()) == 1) is ca
 
 
+def test_client_arguments_while_the_files_are_damaged_have_what_was_read_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A running program connects again with it and says so once; at a start it is refused."""
+    authority = Authority(tmp_path)
+    changed = settings(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SSL_CA_FILE=str(authority.ca))
+    first = client_arguments(changed)["ssl_context"]
+    good = authority.ca.read_bytes()
+    authority.ca.write_bytes(b"garbage")
+    for _ in range(3):
+        assert client_arguments(changed)["ssl_context"] is first
+    assert ["certificates that were read before" in line for line in caplog.messages] == [True]
+    copy = tmp_path / "copy.pem"
+    copy.write_bytes(b"garbage")
+    with pytest.raises(SettingsError, match="KAFKA_SSL_CA_FILE"):
+        client_arguments(settings(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SSL_CA_FILE=str(copy)))
+
+    authority.ca.write_bytes(good)
+    renewed = client_arguments(changed)["ssl_context"]
+    assert renewed is not first
+    authority.ca.unlink()
+    assert client_arguments(changed)["ssl_context"] is renewed
+
+
 def test_settings_with_a_password_do_not_show_it() -> None:
     """Their text and the secret's text hide it, and they still compare by it."""
     secret = settings()

@@ -1,0 +1,51 @@
+"""The TLS context of new connections to Kafka, also while the files with certificates are damaged.
+
+A program reads the files again for each new connection. Files that can't be used end a program only
+at its start: a running program goes on with what it read before.
+"""
+
+import logging
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+from fabric_jobs.runtime.settings import KafkaSettings, SettingsError
+from fabric_jobs.runtime.tls import tls_context
+
+log = logging.getLogger("fabric_jobs.kafka")
+
+#: The names of the settings, by the part that a file has in TLS.
+FILES = {part: f"kafka_ssl_{part}_file" for part in ("ca", "cert", "key")}
+
+
+class CurrentContext(NamedTuple):
+    """The context that new connections use."""
+
+    context: ssl.SSLContext
+    #: Why the files can't be used now, so that the context is an older one; empty if they can.
+    fault: str
+
+
+#: By the paths of the files: what this process used last.
+_current: dict[tuple[Path | None, ...], CurrentContext] = {}
+
+
+def current_context(settings: KafkaSettings) -> CurrentContext:
+    """Reads the files now. Returns the context that was read last if they can't be used.
+
+    A fault is logged when it begins. Raises `SettingsError` if the files were never usable.
+    """
+    paths = tuple(getattr(settings, name) for name in FILES.values())
+    before = _current.get(paths)
+    try:
+        found = CurrentContext(tls_context(ssl.Purpose.SERVER_AUTH, settings, **FILES), "")
+    except SettingsError as error:
+        if before is None:
+            raise
+        found = CurrentContext(before.context, str(error))
+        if found.fault != before.fault:
+            log.error(
+                "new connections to Kafka use the certificates that were read before: %s", error
+            )
+    _current[paths] = found
+    return found
