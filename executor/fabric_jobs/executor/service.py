@@ -57,6 +57,7 @@ async def serve(
                 item_type=item_type,
                 job_type=job_type,
                 slots=handler.slots or 0,
+                priority=handler.priority or 0,
                 run_timeout=policy_to_proto(handler.policy).run_timeout
                 if handler.policy.run_timeout_s
                 else None,

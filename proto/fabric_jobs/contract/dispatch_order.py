@@ -27,6 +27,11 @@ OVERDUE_AFTER = START_DEADLINE / 2
 OrderKey = tuple[bool, int, int, datetime]
 
 
+def default_priority(invoke_type: str) -> int:
+    """Returns the priority of an attempt whose handler sets none, by who requested the job."""
+    return DEFAULT_PRIORITIES[InvokeType.parse(invoke_type)]
+
+
 def order_key(
     *, dispatched_at: datetime, priority: int, tenant_runs: int, now: datetime
 ) -> OrderKey:

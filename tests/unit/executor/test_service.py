@@ -89,7 +89,7 @@ async def test_executor_with_one_slot_claims_the_dispatches_of_its_job_types_in_
     running: set[str] = set()
     may_end = asyncio.Event()
 
-    @executor.job(ITEM_TYPE, JOB_TYPE)
+    @executor.job(ITEM_TYPE, JOB_TYPE, priority=9)
     async def handler(job: Job[Any]) -> None:
         assert not running
         running.add(job.job_id)
@@ -119,7 +119,7 @@ async def test_executor_with_one_slot_claims_the_dispatches_of_its_job_types_in_
     assert facade.requests[0].hello == pb.Hello(
         executor_id=executor_id,
         pool=settings.pool,
-        job_types=[pb.JobType(item_type=ITEM_TYPE, job_type=JOB_TYPE)],
+        job_types=[pb.JobType(item_type=ITEM_TYPE, job_type=JOB_TYPE, priority=9)],
         slots=1,
     )
     assert UUID(executor_id.removeprefix("worker-0-"))

@@ -115,7 +115,7 @@ class Replica:
     def queued_jobs(
         self, kinds: Collection[JobKind], now: datetime, min_wait: timedelta, limit: int
     ) -> Sequence[StoredJob]:
-        """At most `limit` jobs that wait for a claim, in the order in which they should start.
+        """The jobs that wait for a claim longest: `limit` of each kind and default priority.
 
         Only jobs of these kinds that have waited for `min_wait` at the time `now`.
         """

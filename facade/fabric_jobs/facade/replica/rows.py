@@ -6,8 +6,8 @@ from itertools import chain
 
 import msgspec
 
-from fabric_jobs.contract.dispatch_order import DEFAULT_PRIORITIES
-from fabric_jobs.contract.jobs import InvokeType, JobPhase
+from fabric_jobs.contract.dispatch_order import default_priority
+from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.lifecycle import Job, next_deadline
 from fabric_jobs.facade.replica.filter import created_us, microseconds
 from fabric_jobs.facade.replica.stored_job import StoredJob
@@ -88,7 +88,7 @@ def _row(stored: StoredJob, longest_life: timedelta) -> tuple[str | int | bytes 
         # Plain types: for a subclass such as an enum, sqlite3 looks for an adapter each time.
         str(state.status),
         int(state.exhausted),
-        DEFAULT_PRIORITIES[InvokeType.parse(state.invoke_type)],
+        default_priority(state.invoke_type),
         microseconds(queued) if queued else None,
         microseconds(deadline.time) if deadline else None,
         holder(job),

@@ -1,18 +1,17 @@
 """Finds unfinished jobs, in the file and in memory."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from heapq import nsmallest
 from itertools import chain, islice
 from typing import Any
 
 from msgspec.structs import astuple
 
-from fabric_jobs.contract.dispatch_order import DEFAULT_PRIORITIES, OrderKey, order_key
+from fabric_jobs.contract.dispatch_order import DEFAULT_PRIORITIES, default_priority
 from fabric_jobs.contract.heartbeats import JobKind, Run
-from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.replica import rows
 from fabric_jobs.facade.replica.database import UNFINISHED
 from fabric_jobs.facade.replica.filter import microseconds
@@ -44,24 +43,31 @@ class UnfinishedJobs:
     def queued_jobs(
         self, kinds: Collection[JobKind], now: datetime, min_wait: timedelta, limit: int
     ) -> Sequence[StoredJob]:
-        """At most `limit` jobs that wait for a claim, in the order in which they should start.
+        """The jobs that wait for a claim longest: `limit` of each kind and default priority.
 
         Only jobs of these kinds that have waited for `min_wait` at the time `now`.
         """
         before = now - min_wait
-        written = chain.from_iterable(
-            islice(self._queued_rows(kind, priority, before), limit)
+        unwritten = defaultdict[tuple[JobKind, int], list[StoredJob]](list)
+        for stored in self._memory.unfinished:
+            queued = rows.queued_since(stored.job)
+            if queued and queued <= before:
+                state = stored.job.state
+                kind = JobKind(state.item_type, state.job_type)
+                unwritten[kind, default_priority(state.invoke_type)].append(stored)
+        return [
+            stored
             for kind in kinds
             for priority in DEFAULT_PRIORITIES.values()
-        )
-        unwritten = (
-            stored
-            for stored in self._memory.unfinished
-            if (queued := rows.queued_since(stored.job))
-            and queued <= before
-            and JobKind(stored.job.state.item_type, stored.job.state.job_type) in kinds
-        )
-        return nsmallest(limit, chain(written, unwritten), key=partial(_start_order, now))
+            for stored in nsmallest(
+                limit,
+                chain(
+                    islice(self._queued_rows(kind, priority, before), limit),
+                    unwritten[kind, priority],
+                ),
+                key=_queued_since,
+            )
+        ]
 
     def _queued_rows(self, kind: JobKind, priority: int, before: datetime) -> Iterator[StoredJob]:
         """The file's jobs of this kind and priority that wait for a claim, the longest first."""
@@ -117,12 +123,6 @@ class UnfinishedJobs:
                     yield row
 
 
-def _start_order(now: datetime, stored: StoredJob) -> OrderKey:
-    """The key of a waiting job. No runs of its tenant count, because an offer has no one place."""
-    state = stored.job.state
-    return order_key(
-        dispatched_at=rows.queued_since(stored.job) or now,
-        priority=DEFAULT_PRIORITIES[InvokeType.parse(state.invoke_type)],
-        tenant_runs=0,
-        now=now,
-    )
+def _queued_since(stored: StoredJob) -> datetime:
+    """Since when the job waits for a claim."""
+    return stored.job.state.dispatch_time or stored.job.state.create_time

@@ -6,6 +6,7 @@ is refused as `REFUSAL_REASON_INVALID`, so that the other entries of its message
 
 from collections.abc import Iterable, Sequence
 
+from fabric_jobs.contract.dispatch_order import MAX_PRIORITY, MIN_PRIORITY
 from fabric_jobs.contract.failures import find_run_timeout_fault
 from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.contract.heartbeats import MAX_JOB_TYPES, MAX_SLOTS, Run
@@ -40,6 +41,11 @@ def check_hello(hello: pb.Hello) -> None:
     if not 0 <= hello.slots <= MAX_SLOTS:
         raise OutOfBoundsError(f"slots must be from 0 to {MAX_SLOTS}")
     _check_job_types("job_types", hello.job_types)
+    for kind in hello.job_types:
+        if kind.priority and not MIN_PRIORITY <= kind.priority <= MAX_PRIORITY:
+            raise OutOfBoundsError(
+                f"job_types.priority must be from {MIN_PRIORITY} to {MAX_PRIORITY}, or 0"
+            )
 
 
 def check_run_timeouts(hello: pb.Hello, longest_life_s: int) -> None:

@@ -10,11 +10,15 @@ long before.
 Rule 2: an offer needs a slot that was free for a whole round. An executor fills a slot that is
 freed by itself, at once, where it has a job.
 Rule 3: a job that was offered is offered again, to any executor, if its claim does not come.
+Rule 4: an executor is offered jobs in the order of its ready queue, by the priorities of its own
+handlers and the runs that it has of each tenant.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade import metrics
@@ -22,8 +26,10 @@ from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.lifecycle import Sealed
 from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.rpc.convert import job_to_proto
+from fabric_jobs.facade.rpc.offer_order import order_offers
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
+from fabric_jobs.facade.rpc.slots import RunKey
 from fabric_jobs.facade.sealing import JobSecrets
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -34,6 +40,9 @@ PATIENCE = timedelta(seconds=0.5)
 #: Bound of the payloads, definitions and checkpoints offered on one stream in one round, in bytes.
 #: It is below the size of a message that gRPC clients accept by default.
 MAX_ROUND_BYTES = 1024 * 1024
+#: Of how many of the oldest jobs of each type and default priority a round chooses, beside those
+#: that fill the idle slots. Fair sharing between tenants reaches so far.
+FAIR_JOBS = 100
 
 
 class OfferLoop:
@@ -70,48 +79,35 @@ class OfferLoop:
         kinds -= self._controls.paused.keys()
         if not kinds:
             return
-        room = dict.fromkeys(idle, MAX_ROUND_BYTES)
+        now = datetime.now(UTC)
         waiting = self._replica.queued_jobs(
             sorted(kinds),
-            datetime.now(UTC),
+            now,
             PATIENCE,
             # Jobs that are claimed or offered already may come first.
-            sum(idle.values()) + sum(session.slots.undecided for session in sessions),
+            FAIR_JOBS + sum(idle.values()) + sum(session.slots.undecided for session in sessions),
         )
-        for stored in waiting:
-            run = stored.job.job_id, stored.job.state.attempt
-            if any(session.slots.holds(run) for session in sessions):
-                continue
-            if session := self._choose(idle, room, stored):
-                offer = self._offer_of(stored)
-                session.offer(offer)
-                metrics.OFFERS.add(1)
-                idle[session] -= 1
-                room[session] -= len(offer.payload) + len(offer.definition) + len(offer.checkpoint)
-
-    @staticmethod
-    def _choose(
-        idle: dict[Session, int], room: dict[Session, int], stored: StoredJob
-    ) -> Session | None:
-        """The session that takes the job.
-
-        Sessions that leave offers unanswered come last, so they take no jobs from the others.
-        """
-        state = stored.job.state
-        kind = JobKind(state.item_type, state.job_type)
-        able: Sequence[Session] = [
-            session
-            for session, slots in idle.items()
-            if slots > 0
-            and room[session] > 0
-            and kind in session.kinds
-            and session.slots.has_room(kind)
+        unclaimed = [
+            stored
+            for stored in waiting
+            if not any(session.slots.holds(_run_of(stored)) for session in sessions)
         ]
-        return min(
-            able,
-            key=lambda session: (session.slots.open_offers, -idle[session]),
-            default=None,
-        )
+        turns = [
+            _Turn(session, slots, MAX_ROUND_BYTES, _jobs_for(session, unclaimed, now))
+            for session, slots in idle.items()
+        ]
+        while turns:
+            # Sessions that leave offers unanswered come last, so they take no jobs from the others.
+            turn = min(turns, key=lambda turn: (turn.session.slots.open_offers, -turn.idle))
+            stored = turn.next_job(sessions)
+            if stored is None:
+                turns.remove(turn)
+                continue
+            offer = self._offer_of(stored)
+            turn.session.offer(offer)
+            metrics.OFFERS.add(1)
+            turn.idle -= 1
+            turn.room -= len(offer.payload) + len(offer.definition) + len(offer.checkpoint)
 
     def _offer_of(self, stored: StoredJob) -> pb.Offer:
         """The offer of a job. Sealed content is not in it: the answer to the claim brings it."""
@@ -126,6 +122,43 @@ class OfferLoop:
             definition=_unless_sealed(job.definition),
             checkpoint=_unless_sealed(job.checkpoint),
         )
+
+
+class _Turn(Struct, eq=False):
+    """What a session may still be offered in one round."""
+
+    session: Session
+    idle: int
+    #: Bytes of payloads, definitions and checkpoints.
+    room: int
+    #: The jobs that the executor has handlers for, in the order in which it should start them.
+    jobs: Iterator[StoredJob]
+
+    def next_job(self, sessions: Sequence[Session]) -> StoredJob | None:
+        """The next job to offer, which no session holds; None if nothing more fits."""
+        if self.idle <= 0 or self.room <= 0:
+            return None
+        for stored in self.jobs:
+            state = stored.job.state
+            if self.session.slots.has_room(JobKind(state.item_type, state.job_type)) and not any(
+                session.slots.holds(_run_of(stored)) for session in sessions
+            ):
+                return stored
+        return None
+
+
+def _jobs_for(session: Session, waiting: Iterable[StoredJob], now: datetime) -> Iterator[StoredJob]:
+    kinds = frozenset(session.kinds)
+    able = [
+        stored
+        for stored in waiting
+        if JobKind(stored.job.state.item_type, stored.job.state.job_type) in kinds
+    ]
+    return iter(order_offers(able, session.priority_of, session.slots.tenant_runs(), now))
+
+
+def _run_of(stored: StoredJob) -> RunKey:
+    return stored.job.job_id, stored.job.state.attempt
 
 
 def _unless_sealed(value: bytes | Sealed | None) -> bytes:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
+from fabric_jobs.contract.dispatch_order import default_priority
 from fabric_jobs.contract.heartbeats import MAX_RUNS, MAX_SLOTS, ExecutorHeartbeat, JobKind, Run
-from fabric_jobs.contract.jobs import JobPhase
+from fabric_jobs.contract.jobs import JobPhase, JobState
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import ReportProgress, SaveCheckpoint, is_foreign
@@ -19,7 +20,7 @@ from fabric_jobs.facade.rpc.entries import (
     command_of_report,
     refuse_invalid,
 )
-from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, kinds_of
+from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, SlotJob, kind_of, kinds_of
 from fabric_jobs.facade.rpc.throttle import ReportThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -56,6 +57,8 @@ class Session:
         #: The kinds of jobs that the executor has handlers for.
         self.kinds = kinds_of(hello.job_types)
         self.slots = FreeSlots(hello)
+        #: The priority of each kind whose handler sets one.
+        self._priorities = {kind_of(one): one.priority for one in hello.job_types if one.priority}
         #: What of the stream was out of bounds; empty if nothing was. It ends the stream.
         self.fault = ""
         #: How many more jobs the executor could run, by its last heartbeat.
@@ -101,6 +104,11 @@ class Session:
         if self.slots.holds(key) and key not in self._reported:
             self._send_run(run, self._next_response.stops)
 
+    def priority_of(self, state: JobState) -> int:
+        """Returns the priority of a job at this executor."""
+        own = self._priorities.get(JobKind(state.item_type, state.job_type))
+        return own or default_priority(state.invoke_type)
+
     def offer_room(self) -> int:
         """Returns how many more jobs may be offered now."""
         if self._next_response.offers:
@@ -110,7 +118,8 @@ class Session:
     def offer(self, offer: pb.Offer) -> None:
         """Offers the executor a waiting attempt."""
         job = offer.job
-        self.slots.offer((job.job_id, job.attempt), JobKind(job.item_type, job.job_type))
+        slot_job = SlotJob(JobKind(job.item_type, job.job_type), job.tenant_id)
+        self.slots.offer((job.job_id, job.attempt), slot_job)
         self._next_response.offers.append(offer)
         self._wake.set()
 
@@ -166,7 +175,7 @@ class Session:
         check_message(request)
         for claim in request.claims:
             await self._pending.acquire()
-            self.slots.claim(_run_of(claim), self._kind_of(_run_of(claim)))
+            self.slots.claim(_run_of(claim), self._job_of(_run_of(claim)))
             self._start(self._answer(self._answer_claim(claim)))
         for report in request.reports:
             await self._pending.acquire()
@@ -180,7 +189,7 @@ class Session:
         held = [(run.job_id, run.attempt) for run in (*runs, *claims)]
         self.slots.beat(
             heartbeat,
-            {run: self._kind_of(run) for run in held},
+            {run: self._job_of(run) for run in held},
             kinds_of(heartbeat.full_job_types),
         )
         self._beat_free_slots = min(heartbeat.free_slots, self._hello.slots)
@@ -217,7 +226,7 @@ class Session:
         if answer.HasField("refused"):
             self.slots.free(run)
         elif answer.HasField("accepted"):
-            self.slots.grant(run, self._kind_of(run))
+            self.slots.grant(run, self._job_of(run))
         return answer
 
     async def _answer_report(self, report: pb.Report) -> pb.Answer:
@@ -285,10 +294,11 @@ class Session:
         self._tasks.discard(task)
         self._wake.set()
 
-    def _kind_of(self, run: RunKey) -> JobKind | None:
-        """The kind of the run's job; None if this replica has not read the job yet."""
+    def _job_of(self, run: RunKey) -> SlotJob | None:
+        """What is known of the run's job; None if this replica has not read the job yet."""
         if stored := self._replica.get(run[0]):
-            return JobKind(stored.job.state.item_type, stored.job.state.job_type)
+            state = stored.job.state
+            return SlotJob(JobKind(state.item_type, state.job_type), state.tenant_id)
         return None
 
     def _check_run(self, run: Run) -> None:

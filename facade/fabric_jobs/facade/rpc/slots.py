@@ -5,7 +5,9 @@ offer and a grant take a slot; a refused claim and an accepted final report free
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -15,6 +17,13 @@ OFFER_TIMEOUT_S = 1.0
 
 #: A job's id and the number of its attempt.
 RunKey = tuple[str, int]
+
+
+class SlotJob(NamedTuple):
+    """What is known of the job that takes a slot."""
+
+    kind: JobKind
+    tenant_id: str
 
 
 class FreeSlots:
@@ -28,8 +37,8 @@ class FreeSlots:
         self._limits = {kind_of(one): one.slots for one in hello.job_types if one.slots}
         #: How many runs the executor can hold; nothing is known before its first heartbeat.
         self._capacity = 0
-        #: The runs that take a slot, each with its kind; None for a job that is not known here.
-        self._held: dict[RunKey, JobKind | None] = {}
+        #: The runs that take a slot, each with its job; None for a job that is not known here.
+        self._held: dict[RunKey, SlotJob | None] = {}
         #: When each offer was made that has no claim yet.
         self._offered: dict[RunKey, float] = {}
         #: The attempts that are claimed and not decided yet.
@@ -61,7 +70,11 @@ class FreeSlots:
         if not self.count or kind in self._full:
             return False
         limit = self._limits.get(kind)
-        return limit is None or sum(its == kind for its in self._held.values()) < limit
+        return limit is None or sum(job.kind == kind for job in self._known_jobs()) < limit
+
+    def tenant_runs(self) -> Counter[str]:
+        """The number of slots that jobs of each tenant take."""
+        return Counter(job.tenant_id for job in self._known_jobs())
 
     def holds(self, run: RunKey) -> bool:
         """Whether the executor runs or has claimed the attempt, or was offered it just now."""
@@ -74,17 +87,17 @@ class FreeSlots:
         """
         now = self._clock()
         for run in [run for run, at in self._offered.items() if now - at >= OFFER_TIMEOUT_S]:
-            kind = self._held.pop(run, None)
+            job = self._held.pop(run, None)
             del self._offered[run]
-            if kind:
-                self._full.add(kind)
+            if job:
+                self._full.add(job.kind)
         idle, self._lowest = min(self._lowest, self.count), self.count
         return idle
 
     def beat(
         self,
         heartbeat: pb.Heartbeat,
-        runs: dict[RunKey, JobKind | None],
+        runs: dict[RunKey, SlotJob | None],
         full_kinds: Iterable[JobKind],
     ) -> None:
         """Takes in a heartbeat; `runs` are those that it lists, awaited claims among them."""
@@ -94,38 +107,41 @@ class FreeSlots:
             self._capacity = 0
         offered = {run: self._held[run] for run in self._offered}
         self._ended &= runs.keys()
-        self._held = offered | {run: kind for run, kind in runs.items() if run not in self._ended}
+        self._held = offered | {run: job for run, job in runs.items() if run not in self._ended}
         # What ended after the heartbeat was written may have freed a slot of a kind that it lists.
         self._full = set(full_kinds) - self._limits.keys()
         self._note()
 
-    def offer(self, run: RunKey, kind: JobKind) -> None:
+    def offer(self, run: RunKey, job: SlotJob) -> None:
         """Counts an attempt that is offered to the executor."""
-        self._held[run] = kind
+        self._held[run] = job
         self._offered[run] = self._clock()
         self._note()
 
-    def claim(self, run: RunKey, kind: JobKind | None) -> None:
+    def claim(self, run: RunKey, job: SlotJob | None) -> None:
         """Counts an attempt that the executor claims."""
         self._offered.pop(run, None)
         self._ended.discard(run)
         self._claimed.add(run)
-        self._held[run] = kind
+        self._held[run] = job
         self._note()
 
-    def grant(self, run: RunKey, kind: JobKind | None) -> None:
-        """Counts an attempt that was granted; its kind may not have been known at the claim."""
+    def grant(self, run: RunKey, job: SlotJob | None) -> None:
+        """Counts an attempt that was granted; its job may not have been known at the claim."""
         self._claimed.discard(run)
         if run in self._held:
-            self._held[run] = kind
+            self._held[run] = job
 
     def free(self, run: RunKey) -> None:
         """Counts a slot as free: the claim was refused, or the final report is decided."""
         self._offered.pop(run, None)
         self._claimed.discard(run)
-        if kind := self._held.pop(run, None):
-            self._full.discard(kind)
+        if job := self._held.pop(run, None):
+            self._full.discard(job.kind)
         self._ended.add(run)
+
+    def _known_jobs(self) -> Iterable[SlotJob]:
+        return (job for job in self._held.values() if job)
 
     def _note(self) -> None:
         self._lowest = min(self._lowest, self.count)

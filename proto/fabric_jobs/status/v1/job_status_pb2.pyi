@@ -231,16 +231,18 @@ class Hello(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ...) -> None: ...
 
 class JobType(_message.Message):
-    __slots__ = ("item_type", "job_type", "slots", "run_timeout")
+    __slots__ = ("item_type", "job_type", "slots", "run_timeout", "priority")
     ITEM_TYPE_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     RUN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     item_type: str
     job_type: str
     slots: int
     run_timeout: _duration_pb2.Duration
-    def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ..., slots: _Optional[int] = ..., run_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    priority: int
+    def __init__(self, item_type: _Optional[str] = ..., job_type: _Optional[str] = ..., slots: _Optional[int] = ..., run_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Claim(_message.Message):
     __slots__ = ("entry_id", "job_id", "attempt", "record", "policy", "traceparent")

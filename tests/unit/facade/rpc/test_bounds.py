@@ -38,6 +38,8 @@ BAD_HELLOS: dict[str, dict[str, Any]] = {
     "many slots": {"slots": MAX_SLOTS + 1},
     "many job types": {"job_types": [KIND] * (MAX_JOB_TYPES + 1)},
     "an empty job type": {"job_types": [pb.JobType(item_type="Item")]},
+    "a low priority": {"job_types": [pb.JobType(item_type="I", job_type="j", priority=-1)]},
+    "a high priority": {"job_types": [pb.JobType(item_type="I", job_type="j", priority=10)]},
     "a long item type": {"job_types": [pb.JobType(item_type=LONG, job_type="job")]},
 }
 

@@ -1,17 +1,23 @@
 """The rounds of offers, on a folded log and sessions without streams."""
 
-from datetime import timedelta
+import uuid
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from msgspec.structs import replace
 
 from fabric_jobs.contract.controls import encode, key_of
-from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER
+from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER, default_priority
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import InvokeType
+from fabric_jobs.contract.jobs import InvokeType, JobState
+from fabric_jobs.executor.dispatches import attempt_from_offer
+from fabric_jobs.executor.ready_queue import ReadyQueue, WaitingAttempt
 from fabric_jobs.facade.log import Record
-from fabric_jobs.facade.rpc.offers import PATIENCE, OfferLoop
+from fabric_jobs.facade.rpc.offer_order import order_offers
+from fabric_jobs.facade.rpc.offers import FAIR_JOBS, PATIENCE, OfferLoop
 from fabric_jobs.facade.rpc.session import MAX_OPEN_OFFERS, Session
+from fabric_jobs.facade.rpc.slots import SlotJob
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import pause
 from tests.support.monitor import FoldedJobs
@@ -59,9 +65,9 @@ class Facade:
         ]
 
 
-def kind(job_type: str, slots: int = 0) -> pb.JobType:
+def kind(job_type: str, slots: int = 0, priority: int = 0) -> pb.JobType:
     """A job type of an executor."""
-    return pb.JobType(item_type="Item", job_type=job_type, slots=slots)
+    return pb.JobType(item_type="Item", job_type=job_type, slots=slots, priority=priority)
 
 
 def _take(response: pb.SessionResponse) -> list[pb.Offer]:
@@ -193,9 +199,86 @@ def test_executor_that_claims_to_be_huge_takes_no_job_from_an_honest_one() -> No
 def test_executor_without_open_offers_comes_first() -> None:
     """One that leaves its offers unanswered waits behind it."""
     facade = Facade()
-    facade.connect(5).slots.offer(("other", 1), JobKind("Item", "job"))
+    facade.connect(5).slots.offer(("other", 1), SlotJob(JobKind("Item", "job"), "tenant"))
     facade.sessions[0].slots.idle()
     facade.connect(1)
     waiting = facade.create()
 
     assert facade.offer() == [[], [waiting]]
+
+
+def test_jobs_are_offered_by_the_priority_of_the_executor_s_own_handler() -> None:
+    """It overrides who requested the job. Another executor may set another priority."""
+    facade = Facade()
+    facade.connect(1, kind("low", priority=1), kind("job"))
+    facade.create(age=A_WHILE, job_type="low")
+    scheduled = facade.create(invoke_type=InvokeType.SCHEDULED)
+    assert facade.offer() == [[scheduled]]
+
+    facade = Facade()
+    facade.connect(1, kind("job"), kind("urgent", priority=9))
+    facade.connect(1, kind("job", priority=9), kind("urgent", priority=8))
+    manual = facade.create(age=A_WHILE)
+    urgent = facade.create(job_type="urgent", invoke_type=InvokeType.SCHEDULED)
+    assert facade.offer() == [[urgent], [manual]]
+
+
+def test_jobs_of_a_tenant_with_fewer_runs_at_the_executor_are_offered_first() -> None:
+    """However many jobs another tenant has waiting for longer, within `FAIR_JOBS`."""
+    facade = Facade()
+    busy, quiet = str(uuid.UUID(int=7)), str(uuid.UUID(int=8))
+    session = facade.connect(3)
+    many = [facade.create(age=A_WHILE, tenant_id=busy) for _ in range(FAIR_JOBS)]
+    few = [facade.create(tenant_id=quiet) for _ in range(2)]
+    (offered,) = facade.offer()
+    assert offered == [many[0], few[0], many[1]]
+
+    for job_id in offered:
+        session.slots.free((job_id, 1))
+    session.slots.beat(
+        pb.Heartbeat(free_slots=2), {("a run", 1): SlotJob(JobKind("Item", "job"), busy)}, []
+    )
+    facade.offer()
+    (offered,) = facade.offer()
+    assert offered[0] in few
+
+
+def test_order_of_offers_is_that_of_a_ready_queue() -> None:
+    """For any waiting jobs, the executor would claim them one after the other in this order."""
+    random = Random(7)
+    facade = Facade()
+    jobs = facade.jobs
+    now = datetime.now(UTC)
+    tenants = [str(uuid.UUID(int=number)) for number in range(1, 4)]
+    queue = ReadyQueue(1000, 1_000_000)
+    for number in range(60):
+        jobs.age = timedelta(minutes=random.choice([1, 2, 3, 60]), seconds=number)
+        job_id = jobs.create(
+            tenant_id=random.choice(tenants),
+            job_type=random.choice(["a", "b"]),
+            invoke_type=random.choice(list(InvokeType)),
+        )
+        stored = jobs.replica.get(job_id)
+        assert stored
+        queue.put(
+            WaitingAttempt(
+                dispatched=attempt_from_offer(facade.loop._offer_of(stored)),
+                dispatched_at=stored.job.state.create_time,
+                priority=priority_of(stored.job.state),
+                on_decided=lambda: None,
+            )
+        )
+    waiting = [stored for one in queue if (stored := jobs.replica.get(one.dispatched.job_id))]
+    queue.add_run(tenants[0])
+    order = order_offers(waiting, priority_of, {tenants[0]: 1}, now)
+    claimed = []
+    while one := queue.take(now, lambda _: True):
+        queue.add_run(one.dispatched.tenant_id)
+        claimed.append(one.dispatched.job_id)
+
+    assert [stored.job.job_id for stored in order] == claimed
+
+
+def priority_of(state: JobState) -> int:
+    """The priority at an executor whose handler of `a` sets one."""
+    return 6 if state.job_type == "a" else default_priority(state.invoke_type)

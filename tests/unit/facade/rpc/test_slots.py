@@ -1,10 +1,11 @@
 """The estimate of an executor's free slots between its heartbeats."""
 
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S, FreeSlots
+from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S, FreeSlots, SlotJob
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 SLOW, QUICK = JobKind("Item", "slow"), JobKind("Item", "quick")
+SLOW_JOB, QUICK_JOB = SlotJob(SLOW, "tenant"), SlotJob(QUICK, "tenant")
 HELLO = pb.Hello(
     slots=3,
     job_types=[
@@ -44,8 +45,8 @@ def test_executor_before_its_first_heartbeat_has_no_free_slot() -> None:
 def test_slot_is_free_as_soon_as_the_final_report_is_decided() -> None:
     """No heartbeat is needed. A claim takes the slot, and a grant keeps it."""
     slots = idle_executor()
-    slots.claim(FIRST, QUICK)
-    slots.grant(FIRST, QUICK)
+    slots.claim(FIRST, QUICK_JOB)
+    slots.grant(FIRST, QUICK_JOB)
     assert (slots.count, slots.undecided) == (2, 0)
 
     slots.free(FIRST)
@@ -56,7 +57,7 @@ def test_slot_is_free_as_soon_as_the_final_report_is_decided() -> None:
 def test_slot_is_free_as_soon_as_the_claim_is_refused() -> None:
     """Another executor had the attempt."""
     slots = idle_executor()
-    slots.claim(FIRST, QUICK)
+    slots.claim(FIRST, QUICK_JOB)
     assert (slots.count, slots.undecided) == (2, 1)
 
     slots.free(FIRST)
@@ -67,8 +68,8 @@ def test_slot_is_free_as_soon_as_the_claim_is_refused() -> None:
 def test_offer_and_its_claim_take_one_slot() -> None:
     """The claim of an offered attempt takes no second one."""
     slots = idle_executor()
-    slots.offer(FIRST, QUICK)
-    slots.claim(FIRST, QUICK)
+    slots.offer(FIRST, QUICK_JOB)
+    slots.claim(FIRST, QUICK_JOB)
 
     assert slots.count == 2
     assert slots.holds(FIRST)
@@ -77,7 +78,7 @@ def test_offer_and_its_claim_take_one_slot() -> None:
 def test_kind_with_a_bound_has_room_for_that_many_runs() -> None:
     """The bound of `slow` is 1; the executor's own three slots bound `quick`."""
     slots = idle_executor()
-    slots.claim(FIRST, SLOW)
+    slots.claim(FIRST, SLOW_JOB)
     assert (slots.has_room(SLOW), slots.has_room(QUICK)) == (False, True)
 
     slots.free(FIRST)
@@ -88,7 +89,7 @@ def test_offer_without_a_claim_ends_and_its_kind_has_no_room_until_the_next_hear
     """The executor knew better. Other kinds keep their room."""
     clock = Clock()
     slots = idle_executor(clock)
-    slots.offer(FIRST, QUICK)
+    slots.offer(FIRST, QUICK_JOB)
     clock.now = OFFER_TIMEOUT_S
     slots.idle()
 
@@ -102,7 +103,7 @@ def test_idle_counts_slots_that_were_free_ever_since_the_last_call() -> None:
     """A slot that the executor filled in between, or that was just freed, does not count."""
     slots = idle_executor()
     assert slots.idle() == 3
-    slots.claim(FIRST, QUICK)
+    slots.claim(FIRST, QUICK_JOB)
     slots.free(FIRST)
     assert slots.count == 3
     assert slots.idle() == 2
@@ -112,10 +113,10 @@ def test_idle_counts_slots_that_were_free_ever_since_the_last_call() -> None:
 def test_heartbeat_that_lists_a_run_whose_report_is_decided_frees_its_slot() -> None:
     """The executor wrote the heartbeat before it had the answer."""
     slots = idle_executor()
-    slots.claim(FIRST, QUICK)
-    slots.grant(FIRST, QUICK)
+    slots.claim(FIRST, QUICK_JOB)
+    slots.grant(FIRST, QUICK_JOB)
     slots.free(FIRST)
-    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: QUICK}, [])
+    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: QUICK_JOB}, [])
 
     assert slots.count == 3
 
@@ -123,18 +124,18 @@ def test_heartbeat_that_lists_a_run_whose_report_is_decided_frees_its_slot() -> 
 def test_heartbeat_keeps_the_slot_of_an_offer_that_the_executor_has_not_read_yet() -> None:
     """The offer is not in the heartbeat."""
     slots = idle_executor()
-    slots.offer(FIRST, QUICK)
-    slots.beat(pb.Heartbeat(free_slots=2), {SECOND: QUICK}, [])
+    slots.offer(FIRST, QUICK_JOB)
+    slots.beat(pb.Heartbeat(free_slots=2), {SECOND: QUICK_JOB}, [])
 
     assert slots.count == 1
-    slots.claim(THIRD, QUICK)
+    slots.claim(THIRD, QUICK_JOB)
     assert slots.count == 0
 
 
 def test_draining_executor_has_no_free_slot_when_a_run_ends() -> None:
     """It says that no slot is free, and holds fewer runs than it has slots."""
     slots = idle_executor()
-    slots.beat(pb.Heartbeat(free_slots=0), {FIRST: QUICK}, [])
+    slots.beat(pb.Heartbeat(free_slots=0), {FIRST: QUICK_JOB}, [])
     slots.free(FIRST)
 
     assert slots.count == 0
@@ -143,8 +144,21 @@ def test_draining_executor_has_no_free_slot_when_a_run_ends() -> None:
 def test_heartbeat_s_full_kinds_have_no_room_until_a_run_of_theirs_ends() -> None:
     """An executor need not name the bounds of its kinds in its hello."""
     slots = idle_executor()
-    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: QUICK}, [QUICK])
+    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: QUICK_JOB}, [QUICK])
     assert not slots.has_room(QUICK)
 
     slots.free(FIRST)
     assert slots.has_room(QUICK)
+
+
+def test_tenant_runs_count_every_slot_that_is_taken() -> None:
+    """Runs, claims and offers alike; a job that this replica does not know yet has no tenant."""
+    slots = idle_executor()
+    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: SlotJob(QUICK, "a")}, [])
+    slots.claim(SECOND, SlotJob(QUICK, "b"))
+    slots.offer(THIRD, SlotJob(SLOW, "a"))
+    assert slots.tenant_runs() == {"a": 2, "b": 1}
+
+    slots.free(FIRST)
+    slots.claim(SECOND, None)
+    assert slots.tenant_runs() == {"a": 1}
