@@ -1,6 +1,15 @@
 """The limits of the job monitor on docs/monitor.md and docs/security.md are those of the code."""
 
-from fabric_jobs.facade.monitor import access, bulk, formatting, job_list, live, pages, timeline
+from fabric_jobs.facade.monitor import (
+    access,
+    bulk,
+    ended_page,
+    formatting,
+    job_list,
+    live,
+    pages,
+    timeline,
+)
 from fabric_jobs.facade.startup.security import MIN_TOKEN_CHARS
 from tests.support.pages import limits
 
@@ -15,6 +24,8 @@ def test_monitor_limits_table_has_the_numbers_of_the_code() -> None:
         timeline.MAX_TRACEBACKS_CHARS // 1024,
         formatting.MAX_JSON_CHARS,
         pages.MAX_EXECUTORS,
+        ended_page.MAX_TYPES_SHOWN,
+        ended_page.COUNT_INTERVAL_S,
         bulk.MAX_JOBS,
         bulk.RATE_PER_S,
         1 / live.UPDATE_INTERVAL_S,

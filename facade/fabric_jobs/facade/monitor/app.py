@@ -15,6 +15,7 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.monitor.access import MonitorAccess
 from fabric_jobs.facade.monitor.bulk import BulkRuns
 from fabric_jobs.facade.monitor.bulk_routes import bulk_routes
+from fabric_jobs.facade.monitor.ended_page import EndedCounter
 from fabric_jobs.facade.monitor.errors import ErrorPages
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.headers import add_security_headers
@@ -58,7 +59,7 @@ class Monitor:
         respond = Responder(renderer, guards, self._live)
         self._bulk_runs = BulkRuns(jobs)
         pages = [
-            *page_routes(jobs, data, history, respond, guards),
+            *page_routes(jobs, data, EndedCounter(replica), history, respond, guards),
             *bulk_routes(jobs, data, self._bulk_runs, respond, guards),
         ]
         errors = ErrorPages(renderer, guards)

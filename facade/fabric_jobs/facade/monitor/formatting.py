@@ -63,6 +63,15 @@ def format_elapsed(since: datetime, until: datetime | None = None) -> Markup:
     return Markup('<span data-since="{}">{}</span>').format(_to_milliseconds(since), text)
 
 
+def format_seconds(seconds: float | None) -> str:
+    """Returns a duration with two digits, such as `35 ms` or `1.4 s`; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
+
+
 def format_json(json: bytes) -> str:
     """Returns JSON with numbers and texts as they were sent, cut to `MAX_JSON_CHARS`.
 

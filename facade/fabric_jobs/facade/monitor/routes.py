@@ -21,6 +21,7 @@ from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.retries import retry_job
 from fabric_jobs.facade.lifecycle import RequestCancel
+from fabric_jobs.facade.monitor.ended_page import EndedCounter, EndedPage, Period
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.job_list import InvalidJobsPage, JobsPage
 from fabric_jobs.facade.monitor.job_page import JobPage
@@ -40,6 +41,7 @@ _BY = "an operator at the monitor"
 def page_routes(
     jobs: Jobs,
     data: MonitorData,
+    ended: EndedCounter,
     history: HistoryReader,
     respond: Responder,
     guards: Guards,
@@ -96,6 +98,27 @@ def page_routes(
     @get("/executors/live")
     async def watch_executors(request: AnyRequest) -> ServerSentEvent:
         return respond.stream(request, executors_page(request))
+
+    def ended_page(request: AnyRequest) -> EndedPage:
+        label = request.query_params.get("period", Period.HOUR.label)
+        period = next((one for one in Period if one.label == label), None)
+        if period is None:
+            raise HTTPException(
+                f"period must be one of {', '.join(one.label for one in Period)}.", status_code=400
+            )
+        with map_query_errors():
+            return EndedPage(data, ended, period, _sort_of(request))
+
+    @get("/ended")
+    async def show_ended(request: AnyRequest) -> Response[str]:
+        page = ended_page(request)
+        pairs = [("period", page.period.label), ("sort", _sort_of(request))]
+        live_url = f"{PATH}/ended/live{encode_query([pair for pair in pairs if pair[1]])}"
+        return await respond.render(request, page, live_url)
+
+    @get("/ended/live")
+    async def watch_ended(request: AnyRequest) -> ServerSentEvent:
+        return respond.stream(request, ended_page(request))
 
     @get("/job-types")
     async def show_job_types(request: AnyRequest) -> Response[str]:
@@ -179,6 +202,8 @@ def page_routes(
         watch_executors,
         show_job_types,
         watch_job_types,
+        show_ended,
+        watch_ended,
         pause_job_type,
         resume_job_type,
         find_job,

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from fabric_jobs.facade.replica import ended
 from fabric_jobs.facade.replica.state_file import discard, require_room
 from fabric_jobs.runtime.private_files import create_private_file, make_private
 
@@ -65,7 +66,7 @@ CREATE INDEX jobs_unfinished ON jobs (tenant_id) WHERE {UNFINISHED};
 CREATE INDEX jobs_by_status ON jobs (status, created_us) WHERE status <> 'Completed';
 CREATE INDEX jobs_by_retry ON jobs (retry_of) WHERE retry_of IS NOT NULL;
 CREATE INDEX jobs_exhausted ON jobs (created_us) WHERE exhausted = 1;
-"""
+{ended.SCHEMA}"""
 #: The indexes that contain every job, which only lists use.
 _LIST_INDEXES = """
 CREATE INDEX IF NOT EXISTS jobs_by_age ON jobs (created_us);
@@ -77,8 +78,8 @@ CREATE INDEX IF NOT EXISTS jobs_by_tenant ON jobs (tenant_id, created_us);
 CREATE INDEX IF NOT EXISTS jobs_by_executor ON jobs (last_executor_id, created_us)
   WHERE last_executor_id IS NOT NULL;
 """
-_TABLES = ("identity", "checkpoints", "jobs")
-_DROP = "".join(f"DROP TABLE {table};" for table in _TABLES)
+_TABLES = ("identity", "checkpoints", "jobs", "ended_types", "ended")
+_DROP = "".join(f"DROP TABLE IF EXISTS {table};" for table in _TABLES)
 
 
 class StateInUseError(Exception):

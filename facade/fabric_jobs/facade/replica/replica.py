@@ -12,6 +12,7 @@ from fabric_jobs.contract.events import Event, NotAnEventError, decode_record
 from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.facade.lifecycle import JobLifetime, Verdict, fold
 from fabric_jobs.facade.log import Checkpoint, PoisonRecords, Record
+from fabric_jobs.facade.replica.ended import EndedType
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
 from fabric_jobs.facade.replica.store import Store
@@ -134,6 +135,13 @@ class Replica:
     async def unfinished_types(self) -> Sequence[UnfinishedType]:
         """The numbers of jobs that are not final, by type and status, as of the call."""
         return await asyncio.wrap_future(self._store.unfinished_types())
+
+    async def ended(self, width_s: int, first_s: int, buckets: int) -> Sequence[EndedType]:
+        """The counts of ended jobs in consecutive buckets, as of the call.
+
+        The buckets are `MINUTE_S` or `HOUR_S` wide, and the first starts at `first_s`.
+        """
+        return await asyncio.wrap_future(self._store.ended(width_s, first_s, buckets))
 
     def held_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""

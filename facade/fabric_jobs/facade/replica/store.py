@@ -26,6 +26,7 @@ from fabric_jobs.facade.replica.database import (
     open_database,
     recreate_tables,
 )
+from fabric_jobs.facade.replica.ended import EndedType, PendingCounts, read_counts
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.identity import Identity
 from fabric_jobs.facade.replica.memory import NOT_IN_MEMORY, Memory
@@ -75,6 +76,7 @@ class Store:
             self._db = open_database(path)
         self._writer = Writer(self._db.writer, self.failure, lifetime.longest)
         self._memory = Memory(lifetime.longest)
+        self._ended = PendingCounts()
         #: The queries of unfinished jobs.
         self.unfinished = UnfinishedJobs(self._db.reader, self._memory, self.failure)
         self._checkpoints: dict[int, Checkpoint] = {}
@@ -109,8 +111,8 @@ class Store:
 
         def delete_rows(db: sqlite3.Connection) -> None:
             with db:
-                db.execute("DELETE FROM jobs")
-                db.execute("DELETE FROM checkpoints")
+                for table in ("jobs", "checkpoints", "ended", "ended_types"):
+                    db.execute(f"DELETE FROM {table}")  # noqa: S608 - no input in it
 
         self._start_over(delete_rows)
 
@@ -148,6 +150,9 @@ class Store:
         """
         for stored in stored_jobs:
             self._memory.put(stored)
+            # A final job never changes, so it is put as final once.
+            if stored.job.final:
+                self._ended.count(stored.job.state)
         # New dictionaries, because a batch in flight has the old ones.
         self._checkpoints = self._checkpoints | checkpoints
         self._expired_ms = self._expired_ms | expired_ms
@@ -203,6 +208,10 @@ class Store:
         """The numbers of jobs that are not final, by type and status."""
         return self._query(count_unfinished_types)
 
+    def ended(self, width_s: int, first_s: int, buckets: int) -> Future[Sequence[EndedType]]:
+        """The counts of ended jobs; the arguments are those of `read_counts`."""
+        return self._query(lambda db: read_counts(db, width_s, first_s, buckets))
+
     def _is_expired(self, stored: StoredJob) -> bool:
         return stored.first_ms <= self._expired_ms.get(stored.partition, -1)
 
@@ -224,7 +233,9 @@ class Store:
         self._settle(max_before)
         if self._has_pending:
             taken = self._memory.take_pending()
-            batch = WriteBatch(list(taken.values()), self._checkpoints, self._expired_ms)
+            batch = WriteBatch(
+                list(taken.values()), self._checkpoints, self._expired_ms, self._ended.take()
+            )
             self._in_flight.append((taken, self._writer.write(batch)))
             self._has_pending = False
 
@@ -238,5 +249,6 @@ class Store:
     def _start_over(self, drop: Callable[[sqlite3.Connection], None]) -> None:
         self._settle(max_left=0)
         self._memory.clear()
+        self._ended.take()
         self._checkpoints, self._expired_ms, self._has_pending = {}, {}, False
         self._writer.run(drop).result()

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from fabric_jobs.facade.log import Checkpoint
 from fabric_jobs.facade.replica import rows
+from fabric_jobs.facade.replica.ended import EndedKey, write_counts
 from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
 
@@ -28,6 +29,8 @@ class WriteBatch(NamedTuple):
     #: For each partition: jobs whose first record has this time or an earlier one are too old, and
     #: are deleted. In milliseconds since 1970.
     expired_ms: Mapping[int, int]
+    #: The counts of the jobs that ended.
+    ended: Mapping[EndedKey, list[int]]
 
 
 class Writer:
@@ -81,6 +84,7 @@ class Writer:
             for portion in _portions(stored_jobs):
                 values = rows.row_values(portion, self._longest_life)
                 db.execute(_UPSERTS[len(portion)], values)
+            write_counts(db, batch.ended)
             db.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
                 [(number, *checkpoint) for number, checkpoint in batch.checkpoints.items()],

@@ -7,6 +7,7 @@ import pytest
 from fabric_jobs.facade.monitor.formatting import (
     format_duration,
     format_elapsed,
+    format_seconds,
     format_short_time,
     format_time,
 )
@@ -27,6 +28,15 @@ from fabric_jobs.facade.monitor.formatting import (
 def test_format_duration_shows_the_two_largest_units(seconds: float, text: str) -> None:
     """A negative duration is shown as zero."""
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.0141, "14 ms"), (1.44, "1.4 s"), (12.3, "12 s"), (90, "1 min 30 s")],
+)
+def test_format_seconds_shows_two_digits(seconds: float | None, text: str) -> None:
+    """Without a duration the text is empty."""
+    assert format_seconds(seconds) == text
 
 
 def test_format_elapsed_with_an_end_shows_a_fixed_duration() -> None:

@@ -147,7 +147,17 @@ async def test_job_page_of_a_running_job_shows_the_size_of_its_checkpoint(fold: 
 
 
 @pytest.mark.parametrize(
-    "path", ["", "?status=Failed", "/executors", "/job-types", "/jobs/{}", "/jobs/{}/events"]
+    "path",
+    [
+        "",
+        "?status=Failed",
+        "/executors",
+        "/job-types",
+        "/ended",
+        "/bulk/retry?status=Failed",
+        "/jobs/{}",
+        "/jobs/{}/events",
+    ],
 )
 async def test_page_with_markup_in_its_values_shows_the_markup_as_text(
     fold: FoldedJobs, path: str
@@ -235,6 +245,8 @@ async def test_jobs_page_with_filters_shows_them_and_only_matching_jobs(fold: Fo
         ("/jobs/7", 400, "is not a job id"),
         ("?id=<b>", 400, "&lt;b&gt;"),
         ("?order=newest", 400, "order must be oldest"),
+        ("/ended?period=year", 400, "period must be one of hour, day, week."),
+        ("/ended?sort=age", 400, "sort must be one of type, ended"),
         ("/executors?sort=age", 400, "sort must be one of executor, pool"),
         (f"/jobs/{uuid.UUID(int=1)}", 404, "No such job is known"),
         ("/nowhere", 404, "This page does not exist."),

@@ -24,6 +24,7 @@ PAGES = [
     "/",
     "/executors",
     "/job-types",
+    "/ended",
     "/find?id=x",
     f"/jobs/{JOB}",
     f"/jobs/{JOB}/events",
@@ -34,6 +35,7 @@ STREAMS = [
     "/live",
     "/executors/live",
     "/job-types/live",
+    "/ended/live",
     f"/jobs/{JOB}/live",
     f"/bulk-runs/{JOB}/live",
 ]
