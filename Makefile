@@ -35,9 +35,10 @@ check: .venv/ready  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-proto: .venv/ready  ## regenerate the gRPC code from the .proto
+proto: .venv/ready  ## regenerate the gRPC code from the .proto files
 	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=proto --pyi_out=proto \
-	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto
+	  --grpc_python_out=proto fabric_jobs/status/v1/job_status.proto \
+	  fabric_jobs/status/v1/replica.proto
 
 docs: .venv/ready  ## write the generated files anew: settings, bounds, AsyncAPI, JSON Schema, PrometheusRule
 	$(BIN)/python docs/settings.py
