@@ -12,7 +12,15 @@ from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
 from fabric_jobs.facade.http import correlation, instance, limits
 from fabric_jobs.facade.monitor import live, timeline
-from fabric_jobs.facade.rpc import bounds, offers, server, service, session, throttle
+from fabric_jobs.facade.rpc import (
+    bounds,
+    offers,
+    replica_service,
+    server,
+    service,
+    session,
+    throttle,
+)
 from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S
 from fabric_jobs.facade.settings import FacadeSettings
 
@@ -177,6 +185,12 @@ def _calls() -> list[Row]:
             "events that wait for a slow watcher",
             f"{_number(service.MAX_WATCH_BACKLOG)}, {_bytes(service.MAX_WATCH_BACKLOG_BYTES)}",
             f"{exhausted}, `WATCHER_BEHIND`, with the offsets from which to read on",
+        ),
+        Row("copies that a replica sends at a time", "1", f"{exhausted}, `COPY_IN_PROGRESS`"),
+        Row(
+            "the rate of a copy",
+            f"{_bytes(replica_service.MAX_BYTES_PER_S)} a second",
+            "the copy waits",
         ),
         Row(
             "executors that a replica lists",

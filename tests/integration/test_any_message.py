@@ -21,6 +21,7 @@ from fabric_jobs.facade.rpc import RpcServer
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.monitor import FoldedJobs, a_request
+from tests.support.rpc_kit import no_copies
 from tests.support.strategies import GUID, examples, messages_of
 
 #: The codes that the .proto declares for a request that is wrong, or that names no such job.
@@ -88,7 +89,15 @@ class Server:
     async def _start(self) -> None:
         facade: Any = self.facade
         self._rpc = RpcServer(
-            facade, facade.replica, facade, facade.job_types, lambda: True, "127.0.0.1", 0, None
+            facade,
+            facade.replica,
+            facade,
+            facade.job_types,
+            no_copies(),
+            lambda: True,
+            "127.0.0.1",
+            0,
+            None,
         )
         await self._rpc.start()
         self._channel = grpc.aio.insecure_channel(self._rpc.address)

@@ -13,10 +13,13 @@ import pytest
 from fabric_jobs.executor.session import Session, StreamEndedError
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.rpc.authorization import ROLES
+from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES
 from fabric_jobs.runtime.channels import connection_advice, open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.status.v1 import replica_pb2
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
+from fabric_jobs.status.v1.replica_pb2_grpc import ReplicaServiceStub
 from tests.support.certificates import Authority
 from tests.support.rpc_kit import connect, error_info, serve
 
@@ -27,6 +30,7 @@ NAMES = {
     ),
     RpcRole.READERS: frozenset({"reader"}),
     RpcRole.OPERATORS: frozenset({"operator"}),
+    RpcRole.FACADES: frozenset({"facade"}),
 }
 
 
@@ -52,6 +56,10 @@ async def _list(stub: Any) -> None:
     await stub.ListJobs(pb.ListJobsRequest())
 
 
+async def _copy(stub: Any) -> None:
+    await stub.CopyReplica(replica_pb2.CopyReplicaRequest()).read()
+
+
 async def _watch(stub: Any) -> None:
     watch = stub.WatchJobs(pb.WatchJobsRequest())
     await watch.read()
@@ -69,13 +77,17 @@ CALLS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "ResumeJobType": lambda stub: stub.ResumeJobType(pb.ResumeJobTypeRequest()),
     "CancelJob": lambda stub: stub.CancelJob(pb.CancelJobRequest(job_id="no GUID")),
     "RetryJob": lambda stub: stub.RetryJob(pb.RetryJobRequest(job_id="no GUID")),
+    "CopyReplica": _copy,
 }
 
 
-def test_roles_name_every_method_of_the_service() -> None:
-    """A method that is added to the service needs an entry in the table."""
-    methods = pb.DESCRIPTOR.services_by_name["JobStatusService"].methods_by_name
+def test_roles_name_every_method_of_the_services() -> None:
+    """A method that is added to a service needs an entry in the table."""
+    services = [*pb.DESCRIPTOR.services_by_name.values()]
+    services += replica_pb2.DESCRIPTOR.services_by_name.values()
+    methods = [name for service in services for name in service.methods_by_name]
     assert set(ROLES) == set(CALLS) == set(methods)
+    assert {service.full_name for service in services} == OWN_SERVICES
 
 
 @pytest.mark.parametrize("method", CALLS)
@@ -89,7 +101,8 @@ async def test_call_is_allowed_if_and_only_if_the_client_has_a_role_of_the_metho
         serve(security) as rpc,
         connect(rpc, authority, authority.client(name)) as client,
     ):
-        stub = JobStatusServiceStub(client)  # type: ignore[no-untyped-call]
+        make = ReplicaServiceStub if method == "CopyReplica" else JobStatusServiceStub
+        stub = make(client)  # type: ignore[no-untyped-call]
         try:
             await CALLS[method](stub)
             refused = None
@@ -99,6 +112,7 @@ async def test_call_is_allowed_if_and_only_if_the_client_has_a_role_of_the_metho
     if role in ROLES[method]:
         # The facade has no jobs, so some calls end with the service's own error.
         own = {"JOB_NOT_FOUND", "INVALID_JOB_ID", "INVALID_REASON", "JOB_TYPE_NOT_FOUND"}
+        own.add("NO_STATE_FILE")
         assert refused is None or error_info(refused).reason in own
     else:
         assert refused is not None

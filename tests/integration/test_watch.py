@@ -17,7 +17,7 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.controls import open_controls
 from tests.support.lifecycle import request
-from tests.support.rpc_kit import error_info
+from tests.support.rpc_kit import error_info, no_copies
 
 
 class FakeReplica:
@@ -43,6 +43,12 @@ PING_MS = 1000
 IDLE_S = 5
 
 
+def _server(replica: Any) -> RpcServer:
+    return RpcServer(
+        replica, replica, replica, replica, no_copies(), lambda: True, "127.0.0.1", 0, None
+    )
+
+
 async def read_into(seen: list[int], watch: Any) -> None:
     """Appends the offset of each event's position, until the watch ends."""
     while response := await watch.read():
@@ -52,7 +58,7 @@ async def read_into(seen: list[int], watch: Any) -> None:
 async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resume_from() -> None:
     """The error names the offset after the last event sent. No event before it is missing."""
     replica: Any = FakeReplica()
-    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    rpc = _server(replica)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:
@@ -83,7 +89,7 @@ async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(
     """Few large events fill the memory as much as many small ones."""
     monkeypatch.setattr(service, "MAX_WATCH_BACKLOG_BYTES", 1000)
     replica: Any = FakeReplica()
-    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    rpc = _server(replica)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:
@@ -106,7 +112,7 @@ async def test_watch_above_the_bound_of_a_replica_is_refused_until_another_ends(
     """The error says what to do."""
     monkeypatch.setattr(service, "MAX_WATCHES", 1)
     replica: Any = FakeReplica()
-    rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+    rpc = _server(replica)
     await rpc.start()
     try:
         async with grpc.aio.insecure_channel(rpc.address) as channel:
@@ -162,7 +168,7 @@ async def test_idle_watch_outlives_the_pings_that_the_server_accepts(
         ]
         monkeypatch.setattr(server, "OPTIONS", keepalive)
         replica: Any = FakeReplica()
-        rpc = RpcServer(replica, replica, replica, replica, lambda: True, "127.0.0.1", 0, None)
+        rpc = _server(replica)
         await rpc.start()
         try:
             ends[interval_ms] = await watch_idle(rpc, PING_MS)

@@ -10,13 +10,15 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from fabric_jobs.facade.controls import JobTypes
-from fabric_jobs.facade.rpc import RpcSecurity, RpcServer
+from fabric_jobs.facade.replica import Store
+from fabric_jobs.facade.rpc import ReplicaService, RpcSecurity, RpcServer
 from fabric_jobs.runtime.channels import open_channel
 from fabric_jobs.runtime.tls import PemFiles
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.certificates import Authority, Certificate
 from tests.support.controls import open_controls
 from tests.support.sealing import NO_SEALING
+from tests.support.store_kit import IDENTITY
 
 GUID = "0F9D2C3E-5B7A-4C1D-8E6F-A0B1C2D3E4F5"
 START, END = Timestamp(seconds=1_800_000_000), Timestamp(seconds=1_800_000_060)
@@ -74,14 +76,22 @@ class EmptyFacade:
         return []
 
 
+def no_copies() -> ReplicaService:
+    """The service of a replica that keeps its state in memory, and so gives no copies."""
+    return ReplicaService(Store(None), IDENTITY, lambda: True)
+
+
 @asynccontextmanager
 async def serve(
-    security: RpcSecurity | None, ready: Callable[[], bool] = lambda: True
+    security: RpcSecurity | None,
+    ready: Callable[[], bool] = lambda: True,
+    copies: ReplicaService | None = None,
 ) -> AsyncIterator[RpcServer]:
     """Runs the server of an empty facade on a free port."""
     facade: Any = EmptyFacade()
     job_types = JobTypes(facade, facade, facade, open_controls())
-    rpc = RpcServer(facade, facade, facade, job_types, ready, "127.0.0.1", 0, security)
+    copies = copies or no_copies()
+    rpc = RpcServer(facade, facade, facade, job_types, copies, ready, "127.0.0.1", 0, security)
     await rpc.start()
     try:
         yield rpc

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -48,10 +49,17 @@ class Peers:
         #: The latest time at which any record was written.
         self._latest = _LONG_AGO
         self._conflict = ""
+        #: Returns where a new replica may take a copy of this one's state; empty if nowhere.
+        self.copy_address: Callable[[], str] = lambda: ""
 
     def heartbeat(self) -> FacadeHeartbeat:
         """This facade's next heartbeat."""
-        return replace(self._own, time=datetime.now(UTC))
+        return replace(self._own, time=datetime.now(UTC), copy_address=self.copy_address())
+
+    def copy_addresses(self) -> Sequence[str]:
+        """The addresses of the live facades that give copies, those heard of last coming first."""
+        living = reversed(self._living())
+        return [peer.copy_address for peer in living if peer.copy_address]
 
     def rank(self) -> int:
         """The number of live facades before this one. The one of rank 0 acts first."""

@@ -73,6 +73,11 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Certificate names of operators: they may do what readers may, cancel and retry jobs, and
     #: pause and resume job types.
     grpc_operators: tuple[str, ...] = ()
+    #: Certificate names of facades: a new facade may take a copy of another one's state. Without
+    #: them, where gRPC has mutual TLS, each new facade reads the whole topic.
+    grpc_facades: tuple[str, ...] = ()
+    #: The address at which other facades reach this one's gRPC, if it is not `GRPC_ADDRESS`.
+    grpc_advertised_address: Annotated[Address | None, Meta(examples=["10.0.0.7:5001"])] = None
     #: The part of the URL before Fabric's own paths.
     base_path: UrlPath = "/workload"
     #: The folder for the replica's state. It is created if it is missing, and only one process may

@@ -81,6 +81,9 @@ class FacadeHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="fa
     start_time: Timestamp | None = None
     #: The replica's longest life of a job, in seconds. It must be the same in all replicas.
     longest_life_s: Count = int(DEFAULT_LONGEST_LIFE.total_seconds())
+    #: Where a new replica may take a copy of this replica's state, as `HOST:PORT`; empty if this
+    #: replica gives none now.
+    copy_address: ShortText = ""
 
 
 Heartbeat = ExecutorHeartbeat | FacadeHeartbeat

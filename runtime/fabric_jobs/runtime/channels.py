@@ -57,7 +57,7 @@ def facade_tls(settings: ClientSettings) -> PemFiles | None:
 
 
 def open_channel(
-    address: str, tls: PemFiles | None, options: Sequence[tuple[str, int]]
+    address: str, tls: PemFiles | None, options: Sequence[tuple[str, int | str]]
 ) -> grpc.aio.Channel:
     """Opens a channel with the current content of the files, and with keepalive pings.
 

@@ -4,7 +4,7 @@ import re
 
 from fabric_jobs.facade.rpc.authorization import ROLES
 from fabric_jobs.runtime import channels
-from fabric_jobs.status.v1.job_status_pb2 import DESCRIPTOR
+from fabric_jobs.status.v1 import job_status_pb2, replica_pb2
 from tests.support.pages import section
 
 PAGE = "docs/grpc.md"
@@ -15,7 +15,11 @@ def test_method_table_equals_the_roles_in_the_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \|", section(PAGE, "Who may call"), re.M)
 
     assert {method: set(roles.split(", ")) for method, roles in rows} == ROLES
-    assert ROLES.keys() == set(DESCRIPTOR.services_by_name["JobStatusService"].methods_by_name)
+    methods = set[str]()
+    for file in (job_status_pb2, replica_pb2):
+        for service in file.DESCRIPTOR.services_by_name.values():
+            methods |= set(service.methods_by_name)
+    assert ROLES.keys() == methods
 
 
 def test_keepalive_interval_equals_the_interval_in_the_code() -> None:

@@ -8,6 +8,9 @@ that are too old.
 
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,12 +99,17 @@ class Database(NamedTuple):
     reader: sqlite3.Connection
     #: Locks the file for this process until it is closed; None for a database in memory.
     lock: sqlite3.Connection | None = None
+    #: The open file, from which copies are read; None for a database in memory.
+    file: FileIO | None = None
 
     def close(self) -> None:
         """Closes the connections and releases the file."""
         self.reader.close()
         # The connection that is closed last copies the WAL into the file.
         self.writer.close()
+        if self.file:
+            # After the connections: by POSIX, to close any descriptor of a file ends its locks.
+            self.file.close()
         if self.lock:
             self.lock.close()
 
@@ -120,20 +128,43 @@ def open_database(path: Path | None) -> Database:
         return Database(memory, memory)
     require_room(path.parent)
     _make_files_private(path)
+    lock = _lock(path)
+    try:
+        writer, reader = _open_or_recreate(path), sqlite3.connect(path)
+        return Database(writer, reader, lock, FileIO(path))
+    except BaseException as error:
+        lock.close()
+        if _is_locked(error):
+            raise _in_use(path) from error
+        raise
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Keeps other processes from the file. Raises `StateInUseError` if one has it open."""
+    with closing(_lock(path)):
+        yield
+
+
+def _lock(path: Path) -> sqlite3.Connection:
     # The lock is on a separate file, because a lock on the rows' file would exclude our own reader.
     # There is no timeout, because another process holds the lock until it ends.
     lock = sqlite3.connect(path.with_suffix(".lock"), timeout=0)
     try:
         lock.execute("BEGIN EXCLUSIVE")
-        return Database(_open_or_recreate(path), sqlite3.connect(path), lock)
-    except BaseException as error:
+    except sqlite3.DatabaseError as error:
         lock.close()
         if _is_locked(error):
-            raise StateInUseError(
-                f"{path} is in use by another process. Give each facade a state directory of "
-                "its own (FABRIC_JOBS_STATE_DIR)."
-            ) from error
+            raise _in_use(path) from error
         raise
+    return lock
+
+
+def _in_use(path: Path) -> StateInUseError:
+    return StateInUseError(
+        f"{path} is in use by another process. Give each facade a state directory of "
+        "its own (FABRIC_JOBS_STATE_DIR)."
+    )
 
 
 def recreate_tables(db: sqlite3.Connection) -> None:

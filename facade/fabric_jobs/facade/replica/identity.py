@@ -34,3 +34,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     #: The rules by which records were accepted. A file that was folded by other rules may have
     #: jobs from records that are refused now, or lack jobs from records that are accepted now.
     record_rules: str = ""
+
+    def digest(self) -> bytes:
+        """The SHA-256 of all fields."""
+        return sha256(msgspec.json.encode(self)).digest()

@@ -40,6 +40,7 @@ from fabric_jobs.facade.replica.queries import (
     list_job_ids,
     list_jobs,
 )
+from fabric_jobs.facade.replica.state_copy import CopyError, PinnedFile, pin_file
 from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
 from fabric_jobs.facade.replica.unfinished import UnfinishedJobs
@@ -70,6 +71,7 @@ class Store:
         """
         #: How long a job may live, and how long it is remembered.
         self.lifetime = lifetime
+        self._path = path
         #: The first failure of the file.
         self.failure = StateFailure(path)
         with self.failure.catch():
@@ -122,6 +124,25 @@ class Store:
         Call it when the log was read to its end. Until then, a list reads every row.
         """
         return self._writer.run(create_list_indexes)
+
+    @property
+    def has_file(self) -> bool:
+        """Whether the jobs are in a file, and not only in memory."""
+        return self._path is not None
+
+    def pin_file(self) -> Future[PinnedFile]:
+        """The file's content as of the call, for a copy; the caller must close it.
+
+        The future raises `CopyError` if there is no file, or if it can't be pinned now.
+        """
+        path, file = self._path, self._db.file
+
+        def pin(db: sqlite3.Connection) -> PinnedFile:
+            if path is None or file is None:
+                raise CopyError("The state is in memory.")
+            return pin_file(db, path, file)
+
+        return self._query(pin)
 
     def close(self) -> None:
         """Writes the pending jobs, and releases the file."""

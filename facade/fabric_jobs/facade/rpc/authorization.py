@@ -32,6 +32,7 @@ class RpcRole(StrEnum):
     EXECUTORS = "executors"
     READERS = "readers"
     OPERATORS = "operators"
+    FACADES = "facades"
 
 
 #: The roles that may call each method.
@@ -47,6 +48,7 @@ ROLES: Mapping[str, frozenset[RpcRole]] = {
     "CancelJob": frozenset({RpcRole.OPERATORS}),
     "RetryJob": frozenset({RpcRole.OPERATORS}),
     "GetAccessToken": frozenset({RpcRole.EXECUTORS}),
+    "CopyReplica": frozenset({RpcRole.FACADES}),
 }
 
 

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from fabric_jobs.facade.rpc.errors import Context, abort_invalid
-from fabric_jobs.facade.rpc.interceptor import SERVICE, Handler
+from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES, Handler
 
 
 class _Undecodable(Struct, frozen=True):
@@ -22,7 +22,7 @@ class _Undecodable(Struct, frozen=True):
 
 
 class DecodingInterceptor(grpc.aio.ServerInterceptor):
-    """Decodes the requests of `JobStatusService`. It must be the last interceptor."""
+    """Decodes the requests of the facade's services. It must be the last interceptor."""
 
     async def intercept_service(
         self,
@@ -31,7 +31,8 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Returns the handler of the called method, wrapped; gRPC calls this."""
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(f"/{SERVICE}/"):
+        service, _, _ = handler_call_details.method.removeprefix("/").partition("/")
+        if handler is None or service not in OWN_SERVICES:
             return handler
         codecs = (_decoder(handler.request_deserializer), handler.response_serializer)
         if handler.request_streaming:

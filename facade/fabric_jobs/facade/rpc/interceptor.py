@@ -1,4 +1,4 @@
-"""The base of the server's interceptors: it runs code around each call of `JobStatusService`."""
+"""The base of the server's interceptors: it runs code around each call of the facade's services."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 import grpc
 
 from fabric_jobs.facade.rpc.errors import Context
-from fabric_jobs.status.v1.job_status_pb2 import DESCRIPTOR
+from fabric_jobs.status.v1 import job_status_pb2, replica_pb2
 
-SERVICE = DESCRIPTOR.services_by_name["JobStatusService"].full_name
+SERVICE = job_status_pb2.DESCRIPTOR.services_by_name["JobStatusService"].full_name
+REPLICA_SERVICE = replica_pb2.DESCRIPTOR.services_by_name["ReplicaService"].full_name
+#: The facade's own services. The standard ones, health and reflection, pass the interceptors.
+OWN_SERVICES = frozenset({SERVICE, REPLICA_SERVICE})
 
 Handler = Any  # gRPC's types describe the handlers of the blocking server only
 
@@ -23,7 +26,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
 
     @abstractmethod
     def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
-        """Returns the block in which a call of this method of `JobStatusService` runs."""
+        """Returns the block in which a call of this method of the facade's services runs."""
 
     async def intercept_service(
         self,
@@ -33,7 +36,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
         """Returns the handler of the called method, wrapped; gRPC calls this."""
         handler = await continuation(handler_call_details)
         service, _, method = handler_call_details.method.removeprefix("/").partition("/")
-        if handler is None or service != SERVICE:
+        if handler is None or service not in OWN_SERVICES:
             return handler
         if not handler.response_streaming:
             return self._wrap_unary(handler, method)

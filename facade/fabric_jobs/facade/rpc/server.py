@@ -17,15 +17,16 @@ from fabric_jobs.facade.rpc.authorization import AuthorizationInterceptor, RpcRo
 from fabric_jobs.facade.rpc.decoding import DecodingInterceptor
 from fabric_jobs.facade.rpc.health import HealthService
 from fabric_jobs.facade.rpc.instrumentation import InstrumentationInterceptor
-from fabric_jobs.facade.rpc.interceptor import SERVICE
+from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES
 from fabric_jobs.facade.rpc.offers import OfferLoop
+from fabric_jobs.facade.rpc.replica_service import ReplicaService
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.facade.rpc.tls import ServerCertificates
 from fabric_jobs.runtime.channels import SERVER_KEEPALIVE_OPTIONS
 from fabric_jobs.runtime.settings import address_of
 from fabric_jobs.runtime.tls import PemFiles
-from fabric_jobs.status.v1 import job_status_pb2_grpc
+from fabric_jobs.status.v1 import job_status_pb2_grpc, replica_pb2_grpc
 
 #: Seconds that calls may go on after the server has begun to stop.
 GRACE_S = 5.0
@@ -49,7 +50,7 @@ class RpcSecurity(Struct, frozen=True):
 
 
 class RpcServer:
-    """`JobStatusService` on one address, with the standard services for health and reflection."""
+    """The facade's services on one address, with the standard ones for health and reflection."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class RpcServer:
         replica: Replica,
         roster: Roster,
         job_types: JobTypes,
+        copies: ReplicaService,
         ready: Callable[[], bool],
         host: str,
         port: int,
@@ -82,9 +84,13 @@ class RpcServer:
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]
             self._service, self._server
         )
+        self._copies = copies
+        replica_pb2_grpc.add_ReplicaServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            copies, self._server
+        )
         self.health = HealthService(self._server, ready)
         reflection.enable_server_reflection(
-            (SERVICE, HEALTH, reflection.SERVICE_NAME), self._server
+            (*OWN_SERVICES, HEALTH, reflection.SERVICE_NAME), self._server
         )
         at = address_of(host, port)
         #: The certificates of mutual TLS; None without TLS.
@@ -105,6 +111,7 @@ class RpcServer:
         """Ends all streams, so that their clients connect to another replica."""
         await self.health.drain()
         self._service.stop()
+        self._copies.stop()
 
     async def stop(self) -> None:
         """Drains, lets calls finish for `GRACE_S`, and stops."""

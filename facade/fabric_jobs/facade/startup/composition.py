@@ -15,13 +15,14 @@ from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.monitor import PATH, Monitor
 from fabric_jobs.facade.observability.gauges import Gauges
 from fabric_jobs.facade.observability.health import ReplicaHealth
-from fabric_jobs.facade.replica import Identity, Replica, StateDamagedError, Store
+from fabric_jobs.facade.replica import Identity, Replica, StateDamagedError
 from fabric_jobs.facade.replica.state_file import StateFailure, discard
 from fabric_jobs.facade.roster import Roster
-from fabric_jobs.facade.rpc import RpcServer
+from fabric_jobs.facade.rpc import ReplicaService, RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.certificates import CertificateWatch
+from fabric_jobs.facade.startup.copies import advertised_address, open_store
 from fabric_jobs.facade.startup.on_behalf_of import (
     OnBehalfOfParts,
     connect_on_behalf_of,
@@ -47,18 +48,21 @@ log = logging.getLogger("fabric_jobs.facade")
 async def serve(settings: FacadeSettings) -> None:
     """Runs a replica until cancelled, then drains it. Prints one line once it is ready.
 
-    A replica whose state file is damaged ends, and another one begins with an empty file.
+    A replica whose state file is damaged ends, and another one begins without it.
     Raises `SettingsError`, `AuthorityError`, `KafkaRefusedError`, `LogError`, `StateError` and
     `StateInUseError`.
     """
     tracing.enable()
+    damages = 0
     while True:
         try:
-            return await _serve_once(settings)
+            # A second damage may be that of the neighbour's file.
+            return await _serve_once(settings, takes_copy=damages < 2)
         except* StateDamagedError as damage:
             state_file = settings.state_file()
             assert state_file
-            log.error("%s This facade builds it again from the log.", _first_error(damage))
+            damages += 1
+            log.error("%s This facade builds it again.", _first_error(damage))
             discard(state_file)
 
 
@@ -69,11 +73,10 @@ def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _serve_once(settings: FacadeSettings) -> None:
+async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
     security = grpc_security(settings)
     http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
     access = monitor_access(settings)
-    state_file = settings.state_file()
     codes = record_codes(settings)
     secrets = job_secrets(settings)
     authentication = authenticator(settings)
@@ -85,18 +88,16 @@ async def _serve_once(settings: FacadeSettings) -> None:
     await heartbeat_log.connect()
     controls_log = Log(settings, topics.controls(settings))
     await controls_log.connect()
-    store = Store(state_file, settings.lifetime)
+    identity = Identity(
+        cluster_id=event_log.cluster_id,
+        topic=settings.events_topic,
+        partitions=event_log.partitions,
+        longest_life_s=settings.longest_life_s,
+        record_rules=codes.rules if codes else "",
+    )
+    store = await open_store(settings, identity, codes, security, takes_copy=takes_copy)
     tokens: OnBehalfOfParts | None = None
     try:
-        store.adopt(
-            Identity(
-                cluster_id=event_log.cluster_id,
-                topic=settings.events_topic,
-                partitions=event_log.partitions,
-                longest_life_s=settings.longest_life_s,
-                record_rules=codes.rules if codes else "",
-            )
-        )
         replica = Replica(store, event_log.partitions)
         is_new = not replica.checkpoints()
         replica.on_fork = event_log.reread
@@ -167,16 +168,20 @@ async def _serve_once(settings: FacadeSettings) -> None:
                     settings, access, jobs, replica, roster, job_types, health, event_log.accepts
                 )
                 app = monitor.mount_on(app)
+            copies = ReplicaService(store, identity, health.ready)
             rpc = RpcServer(
                 jobs,
                 replica,
                 roster,
                 job_types,
+                copies,
                 health.ready,
                 *grpc_host_port,
                 security,
                 tokens.on_behalf_of if tokens else None,
             )
+            copy_address = advertised_address(settings, rpc.address, security)
+            roster.peers.copy_address = lambda: copy_address if health.ready() else ""
             http = HttpServer(app, *http_host_port, http_limits(settings))
             timers = Timers(jobs, replica, roster, controls, leases, attention, lease_s)
             gauges = Gauges(
