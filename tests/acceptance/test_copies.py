@@ -28,7 +28,7 @@ async def test_facade_whose_folder_is_empty_takes_the_state_of_another_one(
             await old.kill()
             async with Fabric(new) as fabric:
                 for job_id in ids:
-                    assert (await fabric.state(job_id)).json()["id"] == job_id
+                    assert (await fabric.state(job_id)).json()["status"] == "NotStarted"
                 assert (await fabric.create(new_id())).status_code == 202
 
     assert f"the state is a copy of {old.ready['grpc']}" in capfd.readouterr().err

@@ -34,6 +34,7 @@ from tests.support.certificates import Authority
 from tests.support.lifecycle import request
 from tests.support.programs import PARTITIONS, new_id
 from tests.support.rpc_kit import error_info, serve
+from tests.support.sealing import NO_SEALING
 from tests.support.store_kit import IDENTITY, open_store, put, stored_job
 
 RING = "one:YF6d7kknEK/Z2k4jX7jC9yO0PEnqr9LVYL1QbjRFxfc="
@@ -80,12 +81,12 @@ class Service:
         """A replica with this store, which has read the log to its end."""
         log = Log(self.settings, topics.events(self.settings), self.codes)
         await log.connect()
-        replica = Replica(store)
+        replica = Replica(store, PARTITIONS)
         reading = asyncio.create_task(log.run(replica))
         try:
             async with asyncio.timeout(30):
                 await log.catch_up()
-            yield Jobs(log, replica, "/test", 3.0), replica, log
+            yield Jobs(log, replica, "/test", 3.0, NO_SEALING), replica, log
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError):

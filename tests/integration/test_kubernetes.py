@@ -82,6 +82,10 @@ def test_every_resource_is_valid_by_kubernetes_own_schema(overlay: str) -> None:
             kubernetes_validate.validate(each, VERSION, strict=True)
 
 
+#: A variable of the pod that a setting refers to.
+POD_IP = "POD_IP"
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_environment_of_each_program_is_its_settings(overlay: str) -> None:
     """Each variable is a setting of the program, and each value is one that the setting takes."""
@@ -90,9 +94,13 @@ def test_environment_of_each_program_is_its_settings(overlay: str) -> None:
     assert {container["name"] for _, container in found} == PROGRAMS.keys()
     for _, container in found:
         settings = PROGRAMS[container["name"]]
-        names = {each.name for each in variables(settings)}
+        names = {each.name for each in variables(settings)} | {POD_IP}
         given = environment(overlay, container)
-        plain = {name: value for name, value in given.items() if not name.endswith(FILE_SUFFIX)}
+        plain = {
+            name: value.replace(f"$({POD_IP})", "10.0.0.7")
+            for name, value in given.items()
+            if not name.endswith(FILE_SUFFIX) and name != POD_IP
+        }
         assert {
             name.removesuffix(FILE_SUFFIX) if name not in names else name for name in given
         } <= names

@@ -102,7 +102,7 @@ async def test_call_is_allowed_if_and_only_if_the_client_has_a_role_of_the_metho
         connect(rpc, authority, authority.client(name)) as client,
     ):
         make = ReplicaServiceStub if method == "CopyReplica" else JobStatusServiceStub
-        stub = make(client)  # type: ignore[no-untyped-call]
+        stub = make(client)
         try:
             await CALLS[method](stub)
             refused = None

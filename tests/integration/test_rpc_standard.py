@@ -59,6 +59,7 @@ async def test_reflection_lists_the_services_and_returns_the_proto_file() -> Non
 
     assert {service.name for service in listed.list_services_response.service} == {
         SERVICE,
+        "fabric_jobs.status.v1.ReplicaService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }

@@ -212,6 +212,7 @@ def test_grpc_security_names_set_have_their_roles(tls: dict[str, Any]) -> None:
             RpcRole.EXECUTORS: frozenset({"one", "two"}),
             RpcRole.READERS: frozenset(),
             RpcRole.OPERATORS: frozenset({"two"}),
+            RpcRole.FACADES: frozenset(),
         },
     )
 
