@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fabric_jobs.contract import heartbeats
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import Heartbeat
 from fabric_jobs.facade.lifecycle import Command
+from fabric_jobs.facade.peers import Peers
 from fabric_jobs.facade.replica import Filter, StoredJob
 from fabric_jobs.facade.rpc import RpcServer
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -49,6 +51,7 @@ class AnyFacade(FoldedJobs):
         self.do(a_request(job_id=GUID))
         self.start(GUID)
         self.beats = 0
+        self.peers = Peers("/test", int(DEFAULT_LONGEST_LIFE.total_seconds()))
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
         """Applies the command's event."""
@@ -59,6 +62,9 @@ class AnyFacade(FoldedJobs):
     ) -> tuple[Sequence[StoredJob], dict[int, int]]:
         """Lists the jobs of the replica."""
         return await self.replica.list(which, limit, before), {0: 1}
+
+    def find(self, executor_id: str) -> None:
+        """Returns no executor."""
 
     def position(self, job_id: str) -> tuple[int, int]:
         """Returns a position."""

@@ -18,6 +18,7 @@ from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.controls import open_controls
 from tests.support.lifecycle import request
 from tests.support.rpc_kit import error_info, no_copies
+from tests.support.sealing import NO_SEALING
 
 
 class FakeReplica:
@@ -26,6 +27,7 @@ class FakeReplica:
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
         self.controls = open_controls()
+        self.secrets = NO_SEALING
 
     def apply(self, offset: int) -> None:
         """Tells the listeners that another job was accepted."""

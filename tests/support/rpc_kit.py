@@ -9,7 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.facade.controls import JobTypes
+from fabric_jobs.facade.peers import Peers
 from fabric_jobs.facade.replica import Store
 from fabric_jobs.facade.rpc import ReplicaService, RpcSecurity, RpcServer
 from fabric_jobs.runtime.channels import open_channel
@@ -41,6 +43,7 @@ class EmptyFacade:
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
         self.secrets = NO_SEALING
+        self.peers = Peers("/test", int(DEFAULT_LONGEST_LIFE.total_seconds()))
 
     async def read(self, job_id: str) -> None:
         """Returns no job."""
@@ -70,6 +73,9 @@ class EmptyFacade:
 
     def get(self, job_id: str) -> None:
         """Returns no job."""
+
+    def find(self, executor_id: str) -> None:
+        """Returns no executor."""
 
     def executors(self) -> Sequence[Any]:
         """Returns no executors."""
