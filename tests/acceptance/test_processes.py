@@ -76,6 +76,35 @@ async def test_cancel_ends_the_process_of_a_handler_that_ignores_it_after_its_gr
     assert grace_s <= took_s < grace_s + PROMISED_S + SLACK_S
 
 
+async def test_executor_keeps_its_runs_and_starts_others_while_a_process_holds_the_lock(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The handler holds the interpreter's lock for longer than two leases, and completes."""
+    environment |= {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
+    async with (
+        facade(**environment) as one,
+        executor(HANDLERS, one, **environment),
+        Fabric(one, "holding-gil-briefly") as fabric,
+        Fabric(one, "killed") as killed,
+        Fabric(one, "quick") as quick,
+        status_api(one) as status,
+    ):
+        job_id, killed_id, *others = [new_id() for _ in range(5)]
+        await fabric.create(job_id, {"pid": str(tmp_path / "pid")})
+        await await_pid(tmp_path / "pid")
+        await killed.create(killed_id)
+        for other in others:
+            await quick.create(other)
+            await quick.until(other, "Completed")
+        await killed.until(killed_id, "Completed")
+        during = (await fabric.state(job_id)).json()["status"]
+        await fabric.until(job_id, "Completed")
+        job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+
+    assert during == "InProgress"
+    assert (job.attempt, job.failures) == (1, 0)
+
+
 async def test_job_of_a_killed_executor_resumes_from_its_checkpoint(
     environment: dict[str, str], topic: str, tmp_path: Path
 ) -> None:

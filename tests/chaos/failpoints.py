@@ -75,6 +75,14 @@ async def executor_killed(cluster: Cluster, dice: Random) -> None:
         pass
 
 
+async def handler_processes_killed(cluster: Cluster, dice: Random) -> None:
+    """kill -9 of every process in which an executor runs handlers, twice."""
+    executor = dice.choice(cluster.executors)
+    for _ in range(2):
+        await executor.program.kill_children()
+        await asyncio.sleep(SHORT_S)
+
+
 async def executor_paused(cluster: Cluster, dice: Random) -> None:
     """SIGSTOP, SIGCONT."""
     async with dice.choice(cluster.executors).program.paused():
@@ -146,6 +154,7 @@ FAILPOINTS = (
     Failpoint("facades-rolled", False, facades_rolled),
     Failpoint("facade-state-lost", False, facade_state_lost),
     Failpoint("executor-killed", False, executor_killed),
+    Failpoint("handler-processes-killed", False, handler_processes_killed),
     Failpoint("executor-paused", False, executor_paused),
     Failpoint("executors-rolled", False, executors_rolled),
     Failpoint("broker-killed", True, broker_killed),

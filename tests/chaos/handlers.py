@@ -36,6 +36,7 @@ KINDS = {
     "instant": Kind(50, COMPLETED),
     "short": Kind(20, COMPLETED),
     "threaded": Kind(10, COMPLETED),
+    "separate": Kind(4, COMPLETED),
     "flaky": Kind(9, COMPLETED),
     "failing": Kind(5, frozenset({("Failed", "RegionClosed")})),
     # Both attempts may also be lost with their executors.
@@ -47,25 +48,27 @@ executor = Executor()
 
 
 @contextmanager
-def journaled(job: Job[Any]) -> Iterator[None]:
+def journaled(job: Job[Any], pid: int | None = None) -> Iterator[None]:
     """Write a line at the run's start, and a line about its end.
 
-    Each line is one append to the file, so kill -9 can't remove it.
+    `pid` is the executor's process id, by default that of this process. Each line is one append to
+    the file, so kill -9 can't remove it.
     """
-    _write(job, "started")
+    pid = pid or os.getpid()
+    _write(job, pid, "started")
     try:
         yield
     except BaseException as error:
-        _write(job, type(error).__name__)
+        _write(job, pid, type(error).__name__)
         raise
-    _write(job, "returned")
+    _write(job, pid, "returned")
 
 
-def _write(job: Job[Any], what: str) -> None:
+def _write(job: Job[Any], pid: int, what: str) -> None:
     line = {
         "job": job.job_id,
         "attempt": job.attempt,
-        "pid": os.getpid(),
+        "pid": pid,
         "at": time.monotonic(),
         "what": what,
     }
@@ -98,6 +101,17 @@ def threaded(job: Job[Any]) -> None:
                 raise JobStopped
             job.progress(step / 8, f"attempt {job.attempt}")
             time.sleep(0.05)
+
+
+@executor.job(ITEM_TYPE, "separate", retry=PATIENT, run_in="process")
+def separate(job: Job[Any]) -> None:
+    """Works in a process of its own, which the executor has started, and uses checkpoints."""
+    with journaled(job, pid=os.getppid()):
+        for step in range(job.checkpoint(int) or 0, 8):
+            job.raise_if_cancelled()
+            job.progress(step / 8, f"attempt {job.attempt}")
+            time.sleep(0.05)
+            job.save_checkpoint(step + 1)
 
 
 @executor.job(ITEM_TYPE, "flaky", retry=PATIENT)

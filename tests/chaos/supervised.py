@@ -1,6 +1,7 @@
 """A program that is restarted whenever it ends, as an orchestrator restarts it."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -65,6 +66,14 @@ class Supervised:
             yield
         finally:
             running.process.send_signal(signal.SIGCONT)
+
+    async def kill_children(self) -> None:
+        """kill -9 of the processes that the program has started."""
+        process_id = (await self._process()).process.pid
+        children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+        for child in children.split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
     async def terminate(self) -> None:
         """SIGTERM, after which the program must exit with code 0, and a restart."""

@@ -110,6 +110,13 @@ def holding_gil(job: Job[Work]) -> None:
     ctypes.PyDLL(None).sleep(600)
 
 
+@executor.job(ITEM_TYPE, "holding-gil-briefly", run_in="process")
+def holding_gil_briefly(job: Job[Work]) -> None:
+    """Holds the interpreter's lock in a C call for 8 seconds."""
+    _announce(job)
+    ctypes.PyDLL(None).sleep(8)
+
+
 @executor.job(ITEM_TYPE, "timed", run_in="process", cancel_grace_s=0.5, run_timeout_s=1)
 def timed(job: Job[Work]) -> None:
     """Exceeds its run timeout in a C call that holds the interpreter's lock."""

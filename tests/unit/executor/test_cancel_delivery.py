@@ -107,3 +107,26 @@ async def test_run_whose_handler_loops_over_wait_for_when_cancelled_reports_stop
         await facade.wait_until(lambda: facade.reports)
 
     assert facade.outcomes == ["stopped"]
+
+
+async def test_runs_that_are_cancelled_at_random_times_all_report_stopped(
+    facade: FakeFacade,
+) -> None:
+    """None waits for its cancel grace, which is longer than this test may take."""
+
+    async def handler(job: Job[Any]) -> None:
+        while True:
+            await asyncio.wait_for(asyncio.sleep(0), 1)
+
+    randomness = random.Random(2)
+    async with connect_runs(facade, handler, slots=10) as runs:
+        for number in range(10):
+            job_ids = [f"{number}-{slot}" for slot in range(10)]
+            await asyncio.gather(*(start_run(runs, job_id).wait() for job_id in job_ids))
+            for job_id in job_ids:
+                await asyncio.sleep(randomness.random() / 100)
+                facade.send(pb.SessionResponse(cancels=[first_run(job_id)]))
+            while runs.free_slots < 10:
+                await runs.wait_for_freed_slot()
+
+    assert facade.outcomes == ["stopped"] * 100
