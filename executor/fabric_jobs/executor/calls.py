@@ -4,9 +4,11 @@ import asyncio
 import inspect
 import logging
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
+from types import FrameType
 from typing import Any
 
 from fabric_jobs.executor.errors import NoThreadError
@@ -46,6 +48,16 @@ def call_def(function: Function, job: Job[Any]) -> None:
             "with `async def`, and await it."
         )
     warn_of_result(function, result)
+
+
+def format_handler_stack(frame: FrameType) -> str:
+    """Returns where a handler's thread is, as a traceback does, from the handler's function on."""
+    stack = traceback.extract_stack(frame)
+    for number, line in enumerate(stack, 1):
+        if (line.filename, line.name) == (__file__, call_def.__name__):
+            del stack[:number]
+            break
+    return "".join(stack.format()).rstrip()
 
 
 def warn_of_result(function: Callable[[Job[Any]], object], result: object) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from fabric_jobs.executor import metrics
+from fabric_jobs.executor.calls import format_handler_stack
 from fabric_jobs.executor.cancel_delivery import CancelDelivery
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.process_call import ProcessCall
@@ -151,5 +152,5 @@ class HandlerTask:
         frames = sys._current_frames()
         for thread in threading.enumerate():
             if thread.name == self._run_name and thread.ident in frames:
-                return "".join(traceback.format_stack(frames[thread.ident])).rstrip()
+                return format_handler_stack(frames[thread.ident])
         return "unknown"

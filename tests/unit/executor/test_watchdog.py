@@ -1,12 +1,14 @@
 """The watchdog of the event loop."""
 
 import asyncio
+import ctypes
 import itertools
 import signal
 import sys
 import threading
 import time
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -88,17 +90,29 @@ async def test_watchdog_when_a_handler_awaits_logs_nothing(
     assert caplog.messages == []
 
 
+def compute() -> None:
+    """Computes in a call that holds the interpreter's lock."""
+    count = 1_000_000
+    begin = time.monotonic()
+    sum(itertools.repeat(1, count))
+    per_second = count / (time.monotonic() - begin)
+    sum(itertools.repeat(1, int(2 * BLOCKED_S * per_second)))
+
+
+def wait() -> None:
+    """Waits in a call that holds the interpreter's lock, without use of the CPU."""
+    ctypes.PyDLL(None).usleep(int(BLOCKED_S * 1_000_000))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count no switches of a thread")
+@pytest.mark.parametrize("hold_lock", [compute, wait])
 async def test_watchdog_when_a_handler_held_the_interpreters_lock_logs_it_afterwards(
-    facade: FakeFacade, caplog: pytest.LogCaptureFixture
+    facade: FakeFacade, caplog: pytest.LogCaptureFixture, hold_lock: Callable[[], None]
 ) -> None:
     """The warning has the stacks of the handlers, and the cure."""
 
     def holding(job: Job[Any]) -> None:
-        count = 1_000_000
-        begin = time.thread_time()
-        sum(itertools.repeat(1, count))
-        per_second = count / (time.thread_time() - begin)
-        sum(itertools.repeat(1, int(2 * BLOCKED_S * per_second)))
+        hold_lock()
         may_end.wait(WAIT_TIMEOUT_S)  # the line after the call
 
     def warnings() -> list[str]:
@@ -115,6 +129,7 @@ async def test_watchdog_when_a_handler_held_the_interpreters_lock_logs_it_afterw
 
     assert "job a attempt 1:" in warnings()[0]
     assert "in holding" in warnings()[0]
+    assert "_bootstrap" not in warnings()[0]
     assert 'run_in="process"' in warnings()[0]
 
 
