@@ -14,7 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
+from fabric_jobs.contract.grants import GRANTS_TOPIC
+from fabric_jobs.facade.log import Log
+from fabric_jobs.facade.settings import FacadeSettings
+from fabric_jobs.facade.startup import topics
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support import command
@@ -33,13 +38,17 @@ from tests.support.programs import (
 )
 from tests.support.secured_kafka import PASSWORD, Acl, SecuredKafka
 from tests.support.topic import create_topics
+from tests.support.user_authority import ring_key, run_user_authority
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 #: The ACLs of the table in the docs.
-DOCUMENTED = [
+ALL_DOCUMENTED = [
     Acl(*row)
     for row in re.findall(r"^\| `(\w+)` \| (\w+) \| (topic|group) `([\w.]+)` \|$", PAGE, re.M)
 ]
+#: Those that are needed always, and those that only users' tokens need.
+DOCUMENTED = [acl for acl in ALL_DOCUMENTED if acl.name != GRANTS_TOPIC]
+FOR_USERS = [acl for acl in ALL_DOCUMENTED if acl.name == GRANTS_TOPIC]
 ENDED_S = 60
 
 
@@ -150,6 +159,34 @@ async def test_program_without_an_acl_ends_and_names_the_acl(
             f"--add --allow-principal User:{denied.user} --operation {denied.operation} "
             f"--{denied.kind} {denied.name}\n"
         )
+
+
+@pytest.mark.parametrize("missing", FOR_USERS, ids=map(str, FOR_USERS))
+async def test_facade_with_users_tokens_names_a_missing_acl_of_their_topic(
+    secured: SecuredKafka, names: dict[str, str], missing: Acl
+) -> None:
+    """The topic of the grants has the same three ACLs as the facade's other topics."""
+    grants = f"{names['fabric.jobs.events']}.grants"
+    settings = FacadeSettings(
+        kafka_bootstrap_servers=secured.bootstrap_servers, grants_topic=grants, create_topics=True
+    )
+    await Log(settings, topics.grants(settings)).connect()
+    allowed = [replace(acl, name=grants) for acl in FOR_USERS if acl != missing]
+    secured.allow(*documented(names), *allowed)
+    with run_user_authority() as authority:
+        environment = as_user(secured, names, "facade") | authority.settings
+        told = await _ended(
+            "facade",
+            environment
+            | {
+                "FABRIC_JOBS_GRANTS_TOPIC": grants,
+                "FABRIC_JOBS_SEALING_KEYS": ring_key("one"),
+                # A sealed event is larger, and the topic was made for clear ones.
+                "FABRIC_JOBS_BODY_LIMIT_BYTES": "65536",
+            },
+        )
+
+    assert f"does not allow this program {missing.operation} on topic {grants}. " in told
 
 
 async def test_executor_that_loses_its_acls_reports_its_runs_before_it_ends(

@@ -126,9 +126,11 @@ class Fabric:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def create(self, job_id: str, payload: dict[str, Any] | None = None) -> httpx.Response:
+    async def create(
+        self, job_id: str, payload: dict[str, Any] | None = None, invoke_type: str = "Manual"
+    ) -> httpx.Response:
         """Create a job instance."""
-        body: dict[str, Any] = {"invokeType": "Manual"}
+        body: dict[str, Any] = {"invokeType": invoke_type}
         if payload is not None:
             body["creationPayload"] = payload
         return await self._client.post(self._path + job_id, json=body)

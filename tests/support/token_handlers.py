@@ -1,7 +1,6 @@
 """Handlers that use access tokens. They use the public API of the executor only."""
 
 import asyncio
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from fabric_jobs.executor import Executor, Job, Retry
+from tests.support.user_authority import hash_of
 
 executor = Executor()
 SCOPE = "https://storage.azure.com/.default"
@@ -27,11 +27,6 @@ def note(use: Use, token: str) -> None:
     """Appends the token's hash to the journal, never the token."""
     with Path(use.journal).open("a") as journal:
         journal.write(f"{hash_of(token)}\n")
-
-
-def hash_of(token: str) -> str:
-    """The SHA-256 of a token, by which a test recognises it."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 @executor.job("Test.Item", "user", retry=Retry(max_attempts=2, initial_s=0.1))
