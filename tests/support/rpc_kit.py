@@ -81,9 +81,6 @@ class EmptyFacade:
         """Returns no executors."""
         return []
 
-    def find(self, executor_id: str) -> None:
-        """Returns no executor."""
-
 
 def no_copies() -> ReplicaService:
     """The service of a replica that keeps its state in memory, and so gives no copies."""
