@@ -207,7 +207,7 @@ def _sessions() -> list[Row]:
     slots = _number(heartbeats.MAX_SLOTS)
     return [
         Row("`executor_id`, an item type, a job type", f"1 to {_chars(jobs.MAX_NAME_CHARS)}", ends),
-        Row("`pool`", _chars(jobs.MAX_NAME_CHARS), ends),
+        Row("`pool`, `version`", _chars(jobs.MAX_NAME_CHARS), ends),
         Row("job types in a hello, and full ones in a heartbeat", types, ends),
         Row("`slots`, `free_slots`, `hung_slots`", f"0 to {slots}", ends),
         Row("`free_slots`, `hung_slots`", "the `slots` of the hello", "counts as the bound"),

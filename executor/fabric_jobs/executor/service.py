@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
 
@@ -65,6 +66,7 @@ async def serve(
             for (item_type, job_type), handler in handlers.items()
         ],
         slots=settings.slots,
+        version=f"fabric-jobs {version('fabric-jobs')}",
     )
     facades = settings.facade_addresses
     session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))

@@ -47,6 +47,14 @@ HttpsUrl = Annotated[
         examples=["https://login.microsoftonline.com"],
     ),
 ]
+LogUrl = Annotated[
+    str,
+    Meta(
+        title="a URL of http or https with {job_id} in it",
+        pattern=r"^https?://[^\s/]+\S*\{job_id\}\S*$",
+        examples=["https://logs.example.com/?q={job_id}&attempt={attempt}&from={start}&to={end}"],
+    ),
+]
 UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*$")]
 
 
@@ -201,6 +209,10 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     monitor_operator_token: Secret | None = None
     #: The address of a trace, for the monitor's links. If empty, the monitor shows trace ids only.
     monitor_trace_url: TraceUrl = ""
+    #: The address of an attempt's log lines, for the monitor's links. `{job_id}`, `{attempt}`, and
+    #: the times `{start}` and `{end}` (ISO 8601, or as milliseconds `{start_ms}` and `{end_ms}`)
+    #: stand for those of the attempt.
+    monitor_log_url: LogUrl = ""
     #: The form of a log line: text for people, or a JSON object for machines.
     log_format: LogFormat = "console"
     #: The least severe level that is logged. `debug` includes the steps of the libraries.

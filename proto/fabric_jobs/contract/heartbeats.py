@@ -56,6 +56,8 @@ class ExecutorHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="
     executor_id: Name
     #: The name of its pool, which is its consumer group.
     pool: ShortText = ""
+    #: The program and its version, for people.
+    version: ShortText = ""
     #: What it has handlers for.
     job_kinds: Annotated[tuple[JobKind, ...], Meta(max_length=MAX_JOB_TYPES)] = ()
     #: How many jobs it runs at the same time.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -121,6 +122,7 @@ async def test_executor_with_one_slot_claims_the_dispatches_of_its_job_types_in_
         pool=settings.pool,
         job_types=[pb.JobType(item_type=ITEM_TYPE, job_type=JOB_TYPE, priority=9)],
         slots=1,
+        version=f"fabric-jobs {version('fabric-jobs')}",
     )
     assert UUID(executor_id.removeprefix("worker-0-"))
     assert await read_committed(settings) == 6

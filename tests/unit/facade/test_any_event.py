@@ -53,6 +53,7 @@ from fabric_jobs.facade.lifecycle import (
 )
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.monitor.job_page import StateView, TimelineView
+from fabric_jobs.facade.monitor.links import Links
 from fabric_jobs.facade.monitor.render import Renderer
 from fabric_jobs.facade.monitor.timeline import Timeline, row_of
 from fabric_jobs.facade.replica import Change, Filter, Identity, Replica, Store
@@ -180,7 +181,9 @@ def in_record(event: Event, value: bytes) -> HistoryEvent:
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
     """Returns the monitor's templates, with links to traces."""
-    return Renderer("https://traces.test/{trace_id}")
+    return Renderer(
+        Links("https://traces.test/{trace_id}", "https://logs.test/{job_id}/{start}/{end_ms}")
+    )
 
 
 def test_any_event_is_shown_on_every_surface(renderer: Renderer) -> None:

@@ -19,6 +19,7 @@ from fabric_jobs.facade.monitor.ended_page import EndedCounter
 from fabric_jobs.facade.monitor.errors import ErrorPages
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.headers import add_security_headers
+from fabric_jobs.facade.monitor.links import Links
 from fabric_jobs.facade.monitor.live import LiveUpdates
 from fabric_jobs.facade.monitor.pages import MonitorData
 from fabric_jobs.facade.monitor.render import PATH, STATIC, Renderer
@@ -51,7 +52,7 @@ class Monitor:
         accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
     ) -> None:
         """`accepts` returns whether a record of the topic has the code that the facade requires."""
-        renderer = Renderer(settings.monitor_trace_url)
+        renderer = Renderer(Links(settings.monitor_trace_url, settings.monitor_log_url))
         guards = Guards(access)
         data = MonitorData(replica, roster, job_types, health, jobs.secrets)
         self._live = LiveUpdates(replica, renderer.render_part)

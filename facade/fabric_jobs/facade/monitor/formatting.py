@@ -5,8 +5,6 @@ from datetime import UTC, date, datetime
 import msgspec
 from markupsafe import Markup
 
-from fabric_jobs.runtime.telemetry.tracing import parse_traceparent
-
 #: Characters of a payload or a definition on a page.
 MAX_JSON_CHARS = 32 * 1024
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
@@ -84,12 +82,6 @@ def format_json(json: bytes) -> str:
     if len(text) <= MAX_JSON_CHARS:
         return text
     return f"{text[:MAX_JSON_CHARS]}…\n`fabric-jobs jobs get --json` shows all of it."
-
-
-def trace_id(traceparent: str | None) -> str:
-    """Returns the trace id in a W3C `traceparent`; empty if there is none or it is malformed."""
-    well_formed = parse_traceparent(traceparent or "")
-    return well_formed.split("-")[1] if well_formed else ""
 
 
 def _to_milliseconds(time: datetime) -> str:

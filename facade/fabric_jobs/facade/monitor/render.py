@@ -11,6 +11,7 @@ from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.monitor import formatting
 from fabric_jobs.facade.monitor.access import Viewer
 from fabric_jobs.facade.monitor.advice import advice
+from fabric_jobs.facade.monitor.links import Links, trace_id
 from fabric_jobs.facade.monitor.tracebacks import split_tail, split_traceback
 
 #: The monitor's path on the HTTP address.
@@ -21,8 +22,8 @@ STATIC = Path(__file__).with_name("static")
 class Renderer:
     """The templates, with the values that all of them use."""
 
-    def __init__(self, trace_url: str) -> None:
-        """`trace_url` is the address of a trace, with `{trace_id}` in it; it may be empty."""
+    def __init__(self, links: Links) -> None:
+        """`links` are those to other systems."""
         self._templates = Environment(
             loader=PackageLoader("fabric_jobs.facade.monitor"),
             autoescape=True,
@@ -42,8 +43,8 @@ class Renderer:
             "split_tail": split_tail,
             "split_traceback": split_traceback,
             "statuses": tuple(JobInstanceStatus),
-            "trace_id": formatting.trace_id,
-            "trace_url": trace_url,
+            "links": links,
+            "trace_id": trace_id,
             # Part of the static files' URLs, so that browsers may keep the files.
             "version": _static_digest(),
         }

@@ -22,6 +22,7 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.retries import retry_job
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor.ended_page import EndedCounter, EndedPage, Period
+from fabric_jobs.facade.monitor.executor_page import ExecutorPage
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.job_list import InvalidJobsPage, JobsPage
 from fabric_jobs.facade.monitor.job_page import JobPage
@@ -98,6 +99,19 @@ def page_routes(
     @get("/executors/live")
     async def watch_executors(request: AnyRequest) -> ServerSentEvent:
         return respond.stream(request, executors_page(request))
+
+    def executor_page(request: AnyRequest) -> ExecutorPage:
+        return ExecutorPage(data, request.query_params.get("id", ""))
+
+    @get("/executor")
+    async def show_executor(request: AnyRequest) -> Response[str]:
+        page = executor_page(request)
+        live_url = f"{PATH}/executor/live{encode_query([('id', page.executor_id)])}"
+        return await respond.render(request, page, live_url)
+
+    @get("/executor/live")
+    async def watch_executor(request: AnyRequest) -> ServerSentEvent:
+        return respond.stream(request, executor_page(request))
 
     def ended_page(request: AnyRequest) -> EndedPage:
         label = request.query_params.get("period", Period.HOUR.label)
@@ -200,6 +214,8 @@ def page_routes(
         watch_jobs,
         show_executors,
         watch_executors,
+        show_executor,
+        watch_executor,
         show_job_types,
         watch_job_types,
         show_ended,

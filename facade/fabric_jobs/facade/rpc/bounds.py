@@ -38,6 +38,7 @@ def check_hello(hello: pb.Hello) -> None:
     """Raises `OutOfBoundsError`."""
     _check_name("executor_id", hello.executor_id)
     _check_name("pool", hello.pool, least=0)
+    _check_name("version", hello.version, least=0)
     if not 0 <= hello.slots <= MAX_SLOTS:
         raise OutOfBoundsError(f"slots must be from 0 to {MAX_SLOTS}")
     _check_job_types("job_types", hello.job_types)

@@ -78,6 +78,7 @@ def executor_to_proto(last: LastHeartbeat) -> pb.Executor:
         slots=heartbeat.slots,
         free_slots=heartbeat.free_slots,
         hung_slots=heartbeat.hung_slots,
+        version=heartbeat.version,
         heartbeat_time=time_to_proto(last.time),
     )
 

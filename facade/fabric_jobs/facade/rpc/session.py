@@ -280,6 +280,7 @@ class Session:
             ExecutorHeartbeat(
                 executor_id=self.executor_id,
                 pool=self._hello.pool,
+                version=self._hello.version,
                 job_kinds=self.kinds,
                 slots=self._hello.slots,
                 free_slots=self._beat_free_slots,

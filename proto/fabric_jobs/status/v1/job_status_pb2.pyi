@@ -219,16 +219,18 @@ class SessionRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ..., reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("executor_id", "pool", "job_types", "slots")
+    __slots__ = ("executor_id", "pool", "job_types", "slots", "version")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPES_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     pool: str
     job_types: _containers.RepeatedCompositeFieldContainer[JobType]
     slots: int
-    def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ...) -> None: ...
+    version: str
+    def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ..., version: _Optional[str] = ...) -> None: ...
 
 class JobType(_message.Message):
     __slots__ = ("item_type", "job_type", "slots", "run_timeout", "priority")
@@ -469,7 +471,7 @@ class WatchJobsResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., event_id: _Optional[str] = ..., event_type: _Optional[str] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Executor(_message.Message):
-    __slots__ = ("executor_id", "pool", "job_types", "slots", "free_slots", "heartbeat_time", "hung_slots")
+    __slots__ = ("executor_id", "pool", "job_types", "slots", "free_slots", "heartbeat_time", "hung_slots", "version")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPES_FIELD_NUMBER: _ClassVar[int]
@@ -477,6 +479,7 @@ class Executor(_message.Message):
     FREE_SLOTS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_TIME_FIELD_NUMBER: _ClassVar[int]
     HUNG_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     pool: str
     job_types: _containers.RepeatedCompositeFieldContainer[JobType]
@@ -484,7 +487,8 @@ class Executor(_message.Message):
     free_slots: int
     heartbeat_time: _timestamp_pb2.Timestamp
     hung_slots: int
-    def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., hung_slots: _Optional[int] = ...) -> None: ...
+    version: str
+    def __init__(self, executor_id: _Optional[str] = ..., pool: _Optional[str] = ..., job_types: _Optional[_Iterable[_Union[JobType, _Mapping]]] = ..., slots: _Optional[int] = ..., free_slots: _Optional[int] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., hung_slots: _Optional[int] = ..., version: _Optional[str] = ...) -> None: ...
 
 class ListExecutorsRequest(_message.Message):
     __slots__ = ()

@@ -4,6 +4,7 @@ import re
 import uuid
 from html import unescape
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
 from fabric_jobs.facade.monitor.formatting import MAX_JSON_CHARS
 from fabric_jobs.facade.monitor.pages import MAX_EXECUTORS
 from tests.support.monitor import (
+    EXECUTOR,
     TRACEPARENT,
     FixedHealth,
     FoldedJobs,
@@ -154,6 +156,7 @@ async def test_job_page_of_a_running_job_shows_the_size_of_its_checkpoint(fold: 
         "/executors",
         "/job-types",
         "/ended",
+        f"/executor?id={quote(EVIL)}",
         "/bulk/retry?status=Failed",
         "/jobs/{}",
         "/jobs/{}/events",
@@ -485,6 +488,69 @@ async def test_completed_job_with_a_failed_attempt_shows_no_failure(fold: Folded
     assert "Attempt 1 failed: HandlerError" in text_of(waiting)
     assert 'class="failure"' not in waiting + completed
     assert "Completed" in completed
+
+
+async def test_executor_page_shows_its_heartbeat_its_runs_and_what_differs(
+    fold: FoldedJobs,
+) -> None:
+    """A run that it holds by the log and does not list, and one that it claimed, have a note."""
+    runs, unlisted, claimed = (fold.create(job_type=name) for name in ("a", "b", "c"))
+    for job_id in (runs, unlisted):
+        fold.start(job_id)
+    fold.progress(runs, 0.5, "half way")
+    fold.add_executor(
+        ExecutorHeartbeat(
+            executor_id=EXECUTOR,
+            pool="blue",
+            version="fabric-jobs 0.1.0",
+            slots=4,
+            free_slots=1,
+            hung_slots=1,
+            runs=(Run(runs, 1), Run(claimed, 1)),
+        )
+    )
+    _, app = make_monitor(fold)
+    html = await get(app, f"/monitor/executor?id={EXECUTOR}")
+    rows = {row[:36]: text_of(row) for row in re.findall(r'<tr id="run-(.*?)</tr>', html, re.S)}
+
+    assert "Pool blue Version fabric-jobs 0.1.0 Free slots 1 of 4 Hung handlers 1" in text_of(html)
+    assert "1 of 4 slots are held by handlers that do not end" in text_of(html)
+    assert re.search(r"InProgress a 1 \S+ 0 s 50 % half way", rows[runs])
+    assert rows[unlisted].endswith("not in its last heartbeat")
+    assert "NotStarted c 1 claimed, and not granted yet" in rows[claimed]
+    assert f'href="/monitor?executor={EXECUTOR}"' in html
+
+
+async def test_executor_page_of_a_silent_executor_shows_what_the_log_gives_it(
+    fold: FoldedJobs,
+) -> None:
+    """The page says that no heartbeat arrived."""
+    job_id = fold.create()
+    fold.start(job_id)
+    _, app = make_monitor(fold)
+    html = await get(app, f"/monitor/executor?id={EXECUTOR}")
+
+    assert "No heartbeat of this executor arrived" in html
+    assert f'id="run-{job_id}-1"' in html
+
+
+async def test_job_page_links_to_the_log_lines_of_its_attempt(fold: FoldedJobs) -> None:
+    """The address has the job, the attempt, and the time from its start to its end."""
+    job_id = fold.create()
+    fold.start(job_id)
+    fold.complete(job_id)
+    template = "https://logs.test/?q={job_id}/{attempt}&from={start}&to={end_ms}"
+    _, app = make_monitor(fold, monitor_log_url=template)
+    html = unescape(await get(app, f"/monitor/jobs/{job_id}"))
+    stored = fold.replica.get(job_id)
+    assert stored
+    state = stored.job.state
+    assert state.attempt_start_time
+    assert state.end_time
+    start = state.attempt_start_time.isoformat(timespec="milliseconds")[:23].replace(":", "%3A")
+
+    assert f'href="https://logs.test/?q={job_id}/1&from={start}Z&to=' in html
+    assert f'&to={int(state.end_time.timestamp() * 1000)}"' in html
 
 
 async def test_jobs_page_names_the_paused_types(fold: FoldedJobs) -> None:

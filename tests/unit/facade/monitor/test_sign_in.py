@@ -25,6 +25,7 @@ PAGES = [
     "/executors",
     "/job-types",
     "/ended",
+    "/executor?id=e",
     "/find?id=x",
     f"/jobs/{JOB}",
     f"/jobs/{JOB}/events",
@@ -36,6 +37,7 @@ STREAMS = [
     "/executors/live",
     "/job-types/live",
     "/ended/live",
+    "/executor/live",
     f"/jobs/{JOB}/live",
     f"/bulk-runs/{JOB}/live",
 ]

@@ -37,6 +37,7 @@ BAD_HELLOS: dict[str, dict[str, Any]] = {
     "negative slots": {"slots": -1},
     "many slots": {"slots": MAX_SLOTS + 1},
     "many job types": {"job_types": [KIND] * (MAX_JOB_TYPES + 1)},
+    "a long version": {"version": LONG},
     "an empty job type": {"job_types": [pb.JobType(item_type="Item")]},
     "a low priority": {"job_types": [pb.JobType(item_type="I", job_type="j", priority=-1)]},
     "a high priority": {"job_types": [pb.JobType(item_type="I", job_type="j", priority=10)]},

@@ -18,6 +18,7 @@ OTHER_ID = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 HELLO = pb.Hello(
     executor_id="executor",
     pool="pool",
+    version="a-program 1.2",
     slots=3,
     job_types=[pb.JobType(item_type="Item", job_type="job")],
 )
@@ -85,6 +86,7 @@ async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
 
     assert (first.executor_id, first.pool, first.slots) == ("executor", "pool", 3)
     assert (first.free_slots, first.hung_slots) == (2, 1)
+    assert (first.version, second.version) == ("a-program 1.2", "a-program 1.2")
     assert first.job_kinds == (JobKind("Item", "job"),)
     assert len(first.runs) == MAX_RUNS
     assert second.runs == (Run(OTHER_ID, 2),)
