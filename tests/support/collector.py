@@ -40,6 +40,8 @@ class Collector:
             "OTEL_BSP_SCHEDULE_DELAY": "100",
             "OTEL_METRIC_EXPORT_INTERVAL": "200",
         }
+        #: The bodies of the requests.
+        self.bodies: list[bytes] = []
         self.spans: list[Seen] = []
         self.metrics: set[tuple[str, str]] = set()
 
@@ -51,6 +53,7 @@ class Collector:
 
     def take(self, path: str, body: bytes) -> None:
         """Store the content of a request."""
+        self.bodies.append(body)
         if path == "/v1/traces":
             for of_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
                 service = str(_values(of_spans.resource.attributes)["service.name"])

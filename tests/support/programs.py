@@ -7,7 +7,7 @@ import sys
 import uuid
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,7 +67,9 @@ async def program(
 
 
 @asynccontextmanager
-async def facade(module: str = "fabric_jobs.facade", **environment: str) -> AsyncIterator[Program]:
+async def facade(
+    module: str = "fabric_jobs.facade", *, log_file: str = "", **environment: str
+) -> AsyncIterator[Program]:
     """Run a facade replica, on free ports unless the environment names them."""
     ports = {
         "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
@@ -76,17 +78,28 @@ async def facade(module: str = "fabric_jobs.facade", **environment: str) -> Asyn
         "FABRIC_JOBS_CREATE_TOPICS": "true",
         "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
     }
-    async with program(sys.executable, "-m", module, environment=ports | environment) as running:
-        yield running
+    command = (sys.executable, "-m", module)
+    with _open_log(log_file) as stderr:
+        async with program(*command, environment=ports | environment, stderr=stderr) as running:
+            yield running
 
 
 @asynccontextmanager
-async def executor(module: str, *facades: Program, **environment: str) -> AsyncIterator[Program]:
+async def executor(
+    module: str, *facades: Program, log_file: str = "", **environment: str
+) -> AsyncIterator[Program]:
     """Run an executor that reports to these facades."""
     addresses = {"FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades)}
     command = (sys.executable, "-m", "fabric_jobs.executor", module)
-    async with program(*command, environment=addresses | environment) as running:
-        yield running
+    environment = addresses | environment
+    with _open_log(log_file) as stderr:
+        async with program(*command, environment=environment, stderr=stderr) as running:
+            yield running
+
+
+def _open_log(path: str) -> AbstractContextManager[IO[bytes] | None]:
+    """The file for a program's log lines; without a path, they go where the test's own go."""
+    return Path(path).open("wb") if path else nullcontext()
 
 
 def addresses(program: Program) -> dict[str, str]:

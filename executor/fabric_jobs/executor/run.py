@@ -239,7 +239,7 @@ class Run:
     ) -> None:
         dispatched = self._dispatched
         payload = dispatched.payload
-        with spans.handler_span(dispatched):
+        with spans.handler_span(dispatched, is_sealed=self._is_sealed):
             job: Job[Any, Any] = Job(
                 # A process decodes it itself.
                 payload=payload if process else self._handler.decode(payload),

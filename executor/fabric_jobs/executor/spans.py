@@ -39,9 +39,23 @@ def _entry_span(entry: pb.Claim | pb.Report) -> Iterator[Span]:
         yield span
 
 
-def handler_span(dispatched: DispatchedAttempt) -> AbstractContextManager[Span]:
-    """Returns the span of the handler. It is the current span in the handler, also in a thread."""
-    return tracing.span(f"handle {dispatched.job_type}", SpanKind.INTERNAL)
+def handler_span(dispatched: DispatchedAttempt, *, is_sealed: bool) -> AbstractContextManager[Span]:
+    """Returns the span of the handler. It is the current span in the handler, also in a thread.
+
+    The span of a job whose secrets are sealed has the type of an exception, and not its text.
+    """
+    name = f"handle {dispatched.job_type}"
+    return _sealed_span(name) if is_sealed else tracing.span(name, SpanKind.INTERNAL)
+
+
+@contextmanager
+def _sealed_span(name: str) -> Iterator[Span]:
+    with tracing.span(name, SpanKind.INTERNAL, record_exception=False) as span:
+        try:
+            yield span
+        except Exception as error:
+            span.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def set_outcome(outcome: str, error_code: str) -> None:

@@ -15,6 +15,9 @@ from fabric_jobs.runtime.settings import KafkaSettings
 UNKNOWN_TOPIC = 3
 NOT_ALLOWED = TopicAuthorizationFailedError.errno
 ALREADY_EXISTS = 36
+#: How much larger than required the records of a new topic may be. So larger limits and sealing can
+#: be introduced later without a change of the topic.
+NEW_TOPIC_ROOM = 2
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
@@ -100,7 +103,7 @@ def _new_topic_config(spec: TopicSpec) -> dict[str, str]:
     return {
         **({"cleanup.policy": "compact"} if spec.retention_ms is None else cleanup),
         "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(max(spec.max_record_bytes, 1_048_588)),
+        "max.message.bytes": str(max(NEW_TOPIC_ROOM * spec.max_record_bytes, 1_048_588)),
         "unclean.leader.election.enable": "false",
     }
 

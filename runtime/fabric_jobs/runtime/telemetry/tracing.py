@@ -46,8 +46,11 @@ def span(
     *,
     traceparent: str | None = None,
     link: str | None = None,
+    record_exception: bool = True,
 ) -> AbstractContextManager[Span]:
     """Starts a span that is the current span inside the block.
+
+    Without `record_exception`, an exception leaves no trace in the span: neither text nor status.
 
     `traceparent` is the W3C Trace Context of the request that caused the work. Without a current
     span, it is the parent. With a current span of another trace, the new span links to it. `link`
@@ -62,7 +65,15 @@ def span(
         context = trace.set_span_in_context(trace.NonRecordingSpan(cause))
     elif cause and current.trace_id != cause.trace_id:
         links.append(Link(cause))
-    return _tracer.start_as_current_span(name, context, kind, attributes, links)
+    return _tracer.start_as_current_span(
+        name,
+        context,
+        kind,
+        attributes,
+        links,
+        record_exception=record_exception,
+        set_status_on_exception=record_exception,
+    )
 
 
 def continue_trace(traceparent: str | None) -> AbstractContextManager[None]:
