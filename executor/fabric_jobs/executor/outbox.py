@@ -27,6 +27,9 @@ class Outbox:
         #: By entry id. The entry that waits longest comes first.
         self._pending: dict[int, _PendingEntry] = {}
         self._to_send: dict[int, pb.Claim | pb.Report] = {}
+        #: The ids of claims that may be granted without an answer having come: they were sent on a
+        #: stream that ended, or were undecided.
+        self.uncertain: set[int] = set()
         #: Set while there are entries to send.
         self.has_entries = asyncio.Event()
 
@@ -73,8 +76,10 @@ class Outbox:
 
     def resend_all(self) -> None:
         """Queues every unanswered entry for a new stream, the oldest first."""
-        for pending in self._pending.values():
+        for entry_id, pending in self._pending.items():
             pending.waiting_since = _now()
+            if isinstance(pending.entry, pb.Claim) and entry_id not in self._to_send:
+                self.uncertain.add(entry_id)
         self._to_send = {
             entry_id: pending.entry for entry_id, pending in sorted(self._pending.items())
         }

@@ -47,6 +47,10 @@ ANSWER_TIMEOUT_S = 15.0
 #: Heartbeats in a row that a facade may leave unanswered, and the least time for that in seconds.
 MAX_UNANSWERED_HEARTBEATS = 3
 MIN_SILENCE_S = 2.0
+#: Seconds after a claim within which the grant of an earlier facade may still come, and seconds
+#: between two looks for it.
+LATE_GRANT_S = 10.0
+LATE_GRANT_INTERVAL_S = 0.5
 #: Seconds that the server may take to end a stream after the client has closed its direction.
 CLOSE_TIMEOUT_S = 2.0
 #: The reasons with which a facade refuses the first message of a stream.
@@ -105,8 +109,26 @@ class Session:
         self.connected = asyncio.Event()
 
     async def claim(self, claim: pb.Claim) -> Accepted | Refused:
-        """Sends a claim, again if necessary, until a facade has granted or refused it."""
-        return await self._ask(claim)
+        """Sends a claim, again if necessary, until a facade has granted or refused it.
+
+        An earlier facade may be appending the grant of a claim that was sent before, while its job
+        type is paused. So the refusal of a paused type counts for it only if the grant does not
+        come within `LATE_GRANT_S`.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + LATE_GRANT_S
+        try:
+            while True:
+                answer = await self._ask(claim)
+                is_paused = (
+                    isinstance(answer, Refused) and answer.reason == pb.REFUSAL_REASON_PAUSED
+                )
+                is_uncertain = claim.entry_id in self._outbox.uncertain
+                if not (is_paused and is_uncertain and clock() < deadline):
+                    return answer
+                await asyncio.sleep(LATE_GRANT_INTERVAL_S)
+        finally:
+            self._outbox.uncertain.discard(claim.entry_id)
 
     async def report(self, report: pb.Report) -> Accepted | Refused:
         """Sends a report, again if necessary, until a facade has applied or refused it."""
@@ -163,6 +185,8 @@ class Session:
                 "the %s of job %s, attempt %d, is undecided and will be sent again: %s %s",
                 *(name, entry.job_id, entry.attempt, undecided.reason, undecided.message),
             )
+            if isinstance(entry, pb.Claim):
+                self._outbox.uncertain.add(entry.entry_id)
             answer = await self._ask_again(entry, [answer])
         if answer.HasField("accepted"):
             content = answer.dispatch if answer.HasField("dispatch") else None

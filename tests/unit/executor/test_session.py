@@ -309,3 +309,40 @@ async def test_session_at_its_end_half_closes_and_lets_the_server_end_the_stream
         await facade.wait_until(lambda: facade.requests)
 
     assert (facade.half_closed, facade.cancelled) == (1, 0)
+
+
+async def test_claim_that_was_sent_before_survives_a_pause_until_its_grant_can_be_read(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first facade was appending the grant when its stream ended. The second sees the pause."""
+    monkeypatch.setattr(session_module, "LATE_GRANT_INTERVAL_S", 0.01)
+    facade.script = answer_nothing
+    async with connect(facade.address) as session:
+        claiming = asyncio.create_task(session.claim(pb.Claim(job_id="a", attempt=1)))
+        await facade.wait_until(lambda: facade.claims)
+        facade.script = refuse(pb.REFUSAL_REASON_PAUSED)
+        facade.end_stream()
+        await facade.wait_until(lambda: len(facade.claims) > 2)
+        assert not claiming.done()
+        facade.script = accept
+        assert isinstance(await claiming, Accepted)
+        assert session._outbox.uncertain == set()
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+async def test_claim_of_a_paused_type_is_refused_at_once_unless_it_was_sent_before(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, is_repeated: bool
+) -> None:
+    """A claim that was sent before is refused once its grant can no longer be expected."""
+    monkeypatch.setattr(session_module, "LATE_GRANT_S", 0.2 if is_repeated else 60.0)
+    monkeypatch.setattr(session_module, "LATE_GRANT_INTERVAL_S", 0.01)
+    paused = refuse(pb.REFUSAL_REASON_PAUSED)
+    facade.script = answer_nothing if is_repeated else paused
+    async with connect(facade.address) as session:
+        claiming = asyncio.create_task(session.claim(pb.Claim(job_id="a", attempt=1)))
+        await facade.wait_until(lambda: facade.claims)
+        if is_repeated:
+            facade.script = paused
+            facade.end_stream()
+        assert isinstance(await claiming, Refused)
+    assert (len(facade.claims) > 2) is is_repeated
