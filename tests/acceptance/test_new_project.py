@@ -8,7 +8,9 @@ REFRESH = ("Contoso.MyWorkload.Item", "refresh")
 
 
 async def test_dev_restarts_the_executor_when_the_code_of_a_project_changes(tmp_path: Path) -> None:
-    """Code that can't be imported is shown. A running job continues in the changed code."""
+    """Code that can't be imported is shown. A running job continues in the changed code. A change
+    of a test restarts nothing.
+    """
     await run("new", "my-workload", cwd=tmp_path)
     project = tmp_path / "my-workload"
     code = project / "my_workload.py"
@@ -22,8 +24,11 @@ async def test_dev_restarts_the_executor_when_the_code_of_a_project_changes(tmp_
         await command.wait_for_log("SyntaxError: invalid syntax\n")
         code.write_text(original.replace("    for part", "    print('begun')\n    for part"))
         one = await wait_until_ready(command)
-        await command.wait_for_log(f"fabric-jobs submit {' '.join(REFRESH)} --payload '{{}}'")
+        await command.wait_for_log(f"fabric-jobs submit {' '.join(REFRESH)} --payload '{{")
+        with (project / "test_my_workload.py").open("a") as tests:
+            tests.write("# a change that concerns no handler\n")
         completed = await one.submit(*REFRESH, "--payload", '{"parts": 1}', "--wait")
+        await command.wait_for_log(f"refresh {completed.stdout[0][:8]} Completed after")
 
         running = await one.submit(*REFRESH, "--payload", '{"parts": 600}')
         await command.wait_for_log("begun\n", 2)
@@ -33,6 +38,8 @@ async def test_dev_restarts_the_executor_when_the_code_of_a_project_changes(tmp_
         result = await command.wait()
 
     assert completed.stdout[1:] == ["Completed"]
+    assert result.stderr.count("The code changed") == 2
+    assert "ActivityId" not in result.stderr
     assert f"job {running.stdout[0]} attempt 2: AttributeError: " in result.stderr
     assert result.stderr.count(f'File "{code}", line ') == 2
     assert result.exit_code == 0

@@ -4,7 +4,8 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from fabric_jobs.executor import (
@@ -16,6 +17,7 @@ from fabric_jobs.executor import (
     NoHandlersError,
 )
 from fabric_jobs.executor.examples import make_example
+from fabric_jobs.executor.imports import keep_listed
 from fabric_jobs.executor.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
@@ -27,12 +29,30 @@ class UsageError(Exception):
     """The command line does not name an executor."""
 
 
-USAGE = (
-    "usage: python -m fabric_jobs.executor [--example] MODULE:NAME, for example my_jobs:executor"
-)
-#: Makes the ready line end with `example=`, an example of the first handler's payload, quoted as in
-#: a URL. It is missing if no example can be made. `fabric-jobs dev` proposes it.
-EXAMPLE_OPTION = "--example"
+USAGE = "usage: python -m fabric_jobs.executor MODULE:NAME, for example my_jobs:executor"
+
+
+class Arguments(NamedTuple):
+    """The command line. The options are for `fabric-jobs dev`."""
+
+    target: str
+    #: Makes the ready line end with `example=`, an example of the first handler's payload, quoted
+    #: as in a URL. It is missing if no example can be made.
+    example: bool = False
+    #: A file that lists the files under the current folder that the process has imported.
+    imports: Path | None = None
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> "Arguments":
+        """Returns the parsed command line. Raises `UsageError`."""
+        match arguments:
+            case [target]:
+                return cls(target)
+            case ["--example", target]:
+                return cls(target, example=True)
+            case ["--example", "--imports", file, target]:
+                return cls(target, example=True, imports=Path(file))
+        raise UsageError(USAGE)
 
 
 def load(target: str) -> Executor[Any]:
@@ -72,23 +92,22 @@ def main() -> None:
     if the lifespan fails to start, and with code 1 and a traceback for any other error.
     """
     try:
-        shows_example = sys.argv[1:2] == [EXAMPLE_OPTION]
-        arguments = sys.argv[2 if shows_example else 1 :]
-        if len(arguments) != 1:
-            raise UsageError(USAGE)
+        arguments = Arguments.parse(sys.argv[1:])
         settings = from_env(ExecutorSettings, os.environ)
         configure(settings.log_format, settings.log_level)
 
         scraped = settings.metrics_address is not None
         with providers.export_telemetry("fabric-jobs-executor", os.environ, prometheus=scraped):
-            executor = load(arguments[0])
+            if arguments.imports:
+                keep_listed(arguments.imports, Path.cwd())
+            executor = load(arguments.target)
             job_types = ",".join(
                 "/".join(quote(name, safe="") for name in key) for key in executor.handlers
             )
 
             def announce(executor_id: str) -> None:
                 ids = f"pool={settings.pool} executor_id={executor_id}"
-                example = _example_word(executor) if shows_example else ""
+                example = _example_word(executor) if arguments.example else ""
                 print(f"executor ready {ids} job_types={job_types}{example}", flush=True)
 
             try:

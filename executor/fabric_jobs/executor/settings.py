@@ -41,7 +41,8 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     #: A name that stays the same over restarts and is unique in the pool, such as the pod name in a
     #: StatefulSet. With a name, a restart moves no partitions. Empty: the executor has no name.
     executor_name: str = ""
-    #: The format of log lines: `console` for people, `json` for programs.
+    #: The format of log lines: `console` for people, `brief` for people without the ids of requests
+    #: and traces, `json` for programs.
     log_format: LogFormat = "console"
     #: The least severe level that is logged. `debug` includes the steps of the libraries.
     log_level: LogLevel = "info"

@@ -213,7 +213,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: the times `{start}` and `{end}` (ISO 8601, or as milliseconds `{start_ms}` and `{end_ms}`)
     #: stand for those of the attempt.
     monitor_log_url: LogUrl = ""
-    #: The form of a log line: text for people, or a JSON object for machines.
+    #: The form of a log line: text for people (`brief` leaves out the ids of requests and traces),
+    #: or a JSON object for machines.
     log_format: LogFormat = "console"
     #: The least severe level that is logged. `debug` includes the steps of the libraries.
     log_level: LogLevel = "info"

@@ -77,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ([], {}, "usage: python -m fabric_jobs.executor [--example] MODULE:NAME"),
+        ([], {}, "usage: python -m fabric_jobs.executor MODULE:NAME"),
         (["my_jobs"], {}, "'my_jobs' is not MODULE:NAME"),
         (["my_jobs:"], {}, "'my_jobs:' is not MODULE:NAME"),
         (["missing:executor"], {}, "no module missing"),

@@ -4,6 +4,9 @@ import asyncio
 import os
 import re
 import shlex
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,6 +24,7 @@ from fabric_jobs.cli.dev.defaults import (
     ISSUER_ADDRESS,
 )
 from fabric_jobs.cli.dev.issuer import Issuer
+from fabric_jobs.cli.dev.job_lines import print_job_lines
 from fabric_jobs.cli.dev.programs import Program
 from fabric_jobs.cli.dev.reload import run_reloading
 from fabric_jobs.cli.dev.settings_file import read_settings
@@ -28,7 +32,7 @@ from fabric_jobs.cli.dev.stack import Stack
 from fabric_jobs.cli.errors import CommandError, InputError
 from fabric_jobs.cli.options import Address, grpc_option
 from fabric_jobs.cli.run import run
-from fabric_jobs.runtime.settings import host_port
+from fabric_jobs.runtime.settings import family_of, host_port
 
 #: The options that let a second `dev` run beside the first one.
 FREE_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 --issuer 127.0.0.1:0"
@@ -61,15 +65,26 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
     """
     if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
         raise InputError(f"{target!r} is not MODULE:EXECUTOR, such as {EXAMPLE}.")
-    try:
+    with _explain_taken("The token issuer", issuer):
         token_issuer = Issuer(*host_port(issuer))
-    except OSError as error:
-        raise CommandError(
-            f"The token issuer can't use the address {issuer}: {error.strerror}. If another "
-            f"`fabric-jobs dev` runs, stop it or choose free ports: {FREE_PORTS}."
-        ) from error
+    for user, address in (("The facade's HTTP API", http), ("The facade's gRPC API", grpc)):
+        with _explain_taken(user, address):
+            host, port = host_port(address)
+            socket.create_server((host, port), family=family_of(host)).close()
     with token_issuer:
         run(_run_stack(target, http, grpc, token_issuer))
+
+
+@contextmanager
+def _explain_taken(user: str, address: str) -> Iterator[None]:
+    """Turns the error of an address that can't be bound into one line with the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(
+            f"{user} can't use the address {address}: {os.strerror(error.errno or 0)}. If another "
+            f"`fabric-jobs dev` runs, stop it or choose free ports: {FREE_PORTS}."
+        ) from error
 
 
 async def _run_stack(target: str, http: str, grpc: str, issuer: Issuer) -> None:
@@ -92,10 +107,12 @@ async def _run_programs(stack: Stack, target: str, http: str, grpc: str, issuer:
         steps = next_steps(url, grpc, issuer.authority, handled, payload, stack.monitor)
         click.echo(steps, err=True)
 
-    if target == EXAMPLE:
-        announce(await stack.start_executor(target))
-        await asyncio.Event().wait()
-    await run_reloading(stack, target, announce)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(print_job_lines(grpc), name="print job lines")
+        if target == EXAMPLE:
+            announce(await stack.start_executor(target))
+            await asyncio.Event().wait()
+        await run_reloading(stack, target, announce)
 
 
 def read_environ(target: str) -> dict[str, str]:

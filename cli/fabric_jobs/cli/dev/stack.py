@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,6 +29,7 @@ DEFAULTS = {
     # A user waits for this after Ctrl-C. It is far below the time after which a program is killed.
     "FABRIC_JOBS_DRAIN_S": "3",
     "FABRIC_JOBS_UNREADY_S": "0",
+    "FABRIC_JOBS_LOG_FORMAT": "brief",
 }
 
 T = TypeVar("T")
@@ -84,12 +86,14 @@ class Stack:
         self.monitor = facade.ready.get("monitor")
         return facade.ready["http"], facade.ready["grpc"]
 
-    async def start_executor(self, target: str) -> Program:
+    async def start_executor(self, target: str, imports: Path | None = None) -> Program:
         """Starts an executor of `MODULE:EXECUTOR`. Returns once it is connected to the facade.
 
-        Raises `NotStartedError`.
+        The executor keeps a list of the files that it imported in the file `imports`. Raises
+        `NotStartedError`.
         """
-        return await self._start("fabric_jobs.executor", "--example", target)
+        options = ["--example", *(["--imports", str(imports)] if imports else [])]
+        return await self._start("fabric_jobs.executor", *options, target)
 
     async def stop(self, program: Program) -> None:
         """Stops one program. An executor hands back the jobs that it runs."""

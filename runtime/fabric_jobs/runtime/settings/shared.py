@@ -12,7 +12,7 @@ from fabric_jobs.runtime.kafka.brokers import BROKERS, Broker
 from fabric_jobs.runtime.settings.addresses import addresses, host_port
 from fabric_jobs.runtime.settings.secrets import Secret
 
-LogFormat = Literal["console", "json"]
+LogFormat = Literal["console", "brief", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 Address = Annotated[str, Meta(title="HOST:PORT", extra={"check": host_port})]

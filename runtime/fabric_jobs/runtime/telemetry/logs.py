@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -141,8 +141,15 @@ class _SafeFormatter(logging.Formatter):
 class _ConsoleFormatter(_SafeFormatter):
     """A line for people. What comes below it, such as a traceback, is indented."""
 
+    #: The ids that no line shows.
+    hidden_ids: Collection[str] = ()
+
     def format(self, record: logging.LogRecord) -> str:
-        ids = "".join(f" {name}={_console_value(value)}" for name, value in _all_ids().items())
+        ids = "".join(
+            f" {name}={_console_value(value)}"
+            for name, value in _all_ids().items()
+            if name not in self.hidden_ids
+        )
         line = f"{self.formatTime(record)} {record.levelname} {record.name} "
         line += escape(self.message_of(record)) + ids
         below = [self.exception_of(record)]
@@ -150,6 +157,12 @@ class _ConsoleFormatter(_SafeFormatter):
             below.append(truncate_start(record.stack_info))
         # Indented, so that no text of an exception looks like a further line of the log.
         return "\n".join([line, *(indent(escape_lines(text), "  ") for text in below if text)])
+
+
+class _BriefFormatter(_ConsoleFormatter):
+    """A line for a developer at a terminal, who sees few requests at a time."""
+
+    hidden_ids = ("ActivityId", "RequestId", "trace_id", "span_id")
 
 
 class _JsonFormatter(_SafeFormatter):
@@ -192,5 +205,6 @@ def _json_value(value: object) -> object:
 
 _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {
     "console": _ConsoleFormatter,
+    "brief": _BriefFormatter,
     "json": _JsonFormatter,
 }

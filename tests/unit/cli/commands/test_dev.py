@@ -3,6 +3,7 @@
 import shlex
 import socket
 
+import pytest
 from click.testing import CliRunner
 
 from fabric_jobs.cli.commands.dev import FREE_PORTS, next_steps
@@ -78,11 +79,12 @@ def test_next_steps_without_an_example_of_the_payload_say_so() -> None:
     assert lines(payload=None)[0][4:6] == ["--payload", "{}"]
 
 
-def test_second_dev_names_the_taken_address_and_the_way_out() -> None:
+@pytest.mark.parametrize("option", ["--issuer", "--http", "--grpc"])
+def test_second_dev_names_the_taken_address_and_the_way_out(option: str) -> None:
     """The error is one line with the options that pick free ports."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        result = CliRunner().invoke(main, ["dev", "--issuer", address])
+        result = CliRunner().invoke(main, ["dev", *FREE_PORTS.split(), option, address])
 
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1

@@ -135,6 +135,18 @@ def test_console_line_ends_with_the_bound_ids_and_those_of_the_trace(
     assert written.getvalue().endswith(f"INFO mine working {ids}\n")
 
 
+def test_brief_line_has_no_ids_of_requests_and_traces(
+    writing: Callable[[LogFormat], io.StringIO],
+) -> None:
+    """A developer at a terminal sees few requests at a time. The job's own ids stay."""
+    written = writing("brief")
+    ids = {"ActivityId": "a", "RequestId": "r"}
+    with bind_ids(job="the job", attempt="2", **ids), tracing.continue_trace(TRACE):
+        logging.getLogger("mine").info("working")
+
+    assert written.getvalue().endswith('INFO mine working job="the job" attempt=2\n')
+
+
 HOSTILE = "x\n2026-01-01 INFO forged\x1b[31m\x85\x9b\u202e\x7f\x00"
 
 
