@@ -32,6 +32,7 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support import process_handlers
 from tests.support.executor_runs import connect_runs, dispatched_attempt, first_run, put, start_run
 from tests.support.fake_facade import FakeFacade
+from tests.support.lifecycle import TENANT
 from tests.support.process_handlers import ITEM_TYPE, executor
 from tests.support.processes import START_S, await_gone, await_pid, is_running
 
@@ -96,7 +97,7 @@ async def test_handler_in_a_process_gets_its_job_and_reports_progress_and_logs(
         "from a thread",
         f"trace {0:032x}",
         "definition None",
-        "the tenant 1 7",
+        f"{TENANT} 1 7",
     ]
     assert {(line["job"], line["attempt"]) for line in lines} == {("a", "1")}
     (first,) = [one for one in caplog.records if one.getMessage() == "from the handler"]
