@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test containers chaos fuzz bench unit coverage check proto docs lock build clean
+.PHONY: demo test containers chaos simulate fuzz bench unit coverage check proto docs lock build clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -17,6 +17,9 @@ containers: .venv/ready  ## the image and the compose files on a real container 
 
 chaos: .venv/ready  ## faults on the real programs, judged afterwards: tests/chaos/README.md
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+simulate: .venv/ready  ## the real code in simulated worlds, from a seed: tests/simulation/README.md
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 fuzz: .venv/ready  ## hostile inputs to the running programs: tests/fuzz/README.md
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -1,9 +1,10 @@
 """What a run left behind, as input of the validators."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
+from tests.chaos.handlers import KINDS, Kind
 from tests.chaos.history import History, Line
 from tests.chaos.model import Model
 
@@ -18,14 +19,16 @@ class Evidence:
         model: Model,
         executors: dict[int, str],
         log_away: Iterable[tuple[float, float]] = (),
+        kinds: Mapping[str, Kind] = KINDS,
     ) -> None:
         """`executors` maps process ids to executor ids. `log_away` lists the start and end of each
-        disturbance of the brokers."""
+        disturbance of the brokers. `kinds` are the kinds of jobs by their names."""
         self.history = history
         self.journal = list(journal)
         self.model = model
         self.executors = executors
         self.log_away = list(log_away)
+        self.kinds = kinds
 
     @cached_property
     def runs(self) -> dict[tuple[str, int], list[Line]]:

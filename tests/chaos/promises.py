@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tests.chaos.evidence import Evidence
-from tests.chaos.handlers import KINDS
 from tests.chaos.model import Applied
 
 #: Events that only the executor with the grant of the attempt may cause.
@@ -110,7 +109,7 @@ def wrong_ends(evidence: Evidence) -> Iterator[str]:
                 yield f"{job}: was cancelled, but no client sent a cancel"
             continue
         error = last.error_code if last.status == "Failed" else ""
-        if (last.status, error) not in KINDS[evidence.kind(job)].ends:
+        if (last.status, error) not in evidence.kinds[evidence.kind(job)].ends:
             yield f"{job}: a job of kind {evidence.kind(job)} ended as {last.status} {error}"
 
 

@@ -1,0 +1,84 @@
+"""`python -m tests.simulation`: simulated worlds from a seed, each judged, for a while.
+
+Exit code 0: every promise held and everything was reached. 1: a promise was broken, or something
+was never reached.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.simulation.coverage import Coverage
+from tests.simulation.run import Result, run_world
+from tests.simulation.shrink import shrink
+
+#: Seconds of a run from which on something that was never reached fails it.
+COVERING_S = 50.0
+#: Seconds that the shrinker may take.
+SHRINK_S = 60.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="seconds of CPU time")
+    parser.add_argument(
+        "--seed", type=int, default=time.time_ns() % 1_000_000, help="decides every world"
+    )
+    parser.add_argument("--world", help="run only the world of this name, such as 7-12")
+    options = parser.parse_args(arguments)
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of sets of texts depends on it.
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *(arguments or sys.argv[1:])],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )
+    if options.world:
+        return _report(run_world(options.world))
+    print(f"simulation: seed {options.seed}, {options.seconds:.0f} s", flush=True)
+    number, coverage, total = 0, Coverage(), Result("")
+    # CPU time, so that a busy machine makes no run smaller.
+    begin, wall_begin = time.process_time(), time.monotonic()
+    while time.process_time() - begin < options.seconds:
+        result = run_world(f"{options.seed}-{number}", coverage=coverage)
+        number += 1
+        total.simulated_s += result.simulated_s
+        total.jobs += result.jobs
+        total.faults += result.faults
+        total.steps += result.steps
+        if not result.held:
+            return _report(result)
+    print(
+        f"{number} worlds, {total.simulated_s / 3600:.0f} simulated hours, {total.jobs} jobs, "
+        f"{total.faults} faults, {total.steps} steps in {time.process_time() - begin:.0f} s "
+        f"of CPU time ({time.monotonic() - wall_begin:.0f} s)"
+    )
+    missing = coverage.missing()
+    if missing:
+        print(f"never reached under a fault: {', '.join(missing)}")
+    return int(bool(missing) and options.seconds >= COVERING_S)
+
+
+def _report(result: Result) -> int:
+    if result.held:
+        print(f"world {result.seed}: every promise held; trace {result.trace:08x}")
+        return 0
+    print(f"world {result.seed} broke promises; trace {result.trace:08x}, {result.steps} steps")
+    for name, found in result.breaches.items():
+        print(f"  {name}: {len(found)}, such as {found[0]}")
+    again = run_world(result.seed)
+    same = (again.trace, again.steps) == (result.trace, result.steps)
+    print(f"run again: {'the same steps' if same else 'OTHER STEPS, so it is not deterministic'}")
+    shrunk = shrink(result.seed, set(result.breaches), SHRINK_S)
+    print(f"shrunk to jobs {list(shrunk.jobs)} and the faults")
+    for fault in shrunk.script:
+        print(f"  {fault}")
+    print(f"again: make simulate ARGS='--world {result.seed}'")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The faults of a world: each is a step of a script that the seed decides and the shrinker cuts."""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from aiokafka import TopicPartition
+from msgspec import Struct
+
+from tests.simulation.rpc import DOWN, KEEPALIVE_S, RESET, UP
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: Leaps of a script.
+MAX_LEAPS = 2
+MISFORTUNES = (
+    "late append",
+    "refused append",
+    "failed after append",
+    "lost acknowledgement",
+    "late acknowledgement",
+    "duplicate",
+)
+
+
+class Fault(Struct, frozen=True):
+    """A step of the script: from when, what, how long, and which node or how much."""
+
+    at: float
+    name: str
+    seconds: float
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.at:8.3f} s: {self.name} {self.number} for {self.seconds:.3f} s"
+
+
+def make_script(seed: str, seconds: float, rate_per_s: float) -> list[Fault]:
+    """Returns the script of a seed."""
+    dice = Random(f"{seed} faults")
+    # A world has few kinds of faults, so that each world is disturbed in another way.
+    names = dice.sample(sorted(FAULTS), dice.randint(3, len(FAULTS)))
+    script: list[Fault] = []
+    at = 2.0
+    while (at := at + dice.expovariate(rate_per_s)) < seconds:
+        length_s = min(100.0, dice.paretovariate(0.7) * dice.choice([0.02, 0.3, 2.0]))
+        name = dice.choice(names)
+        if name == "leap" and sum(one.name == name for one in script) >= MAX_LEAPS:
+            name = "misfortune"
+        script.append(Fault(at, name, length_s, dice.randrange(1000)))
+    return script
+
+
+def inject(world: "World", fault: Fault) -> None:
+    """Makes a fault begin, and end by itself."""
+    world.loop.mark("fault", fault.name, fault.number)
+    world.note_fault(fault)
+    FAULTS[fault.name](world, fault)
+
+
+def _crash_facade(world: "World", fault: Fault) -> None:
+    facade = world.facades[fault.number % len(world.facades)]
+    world.crash(facade, silently=fault.number % 3 == 0)
+    if fault.number % 7 == 0:
+        facade.delete_file()
+    world.call_at(world.loop.time() + fault.seconds, world.start, facade)
+
+
+def _crash_executor(world: "World", fault: Fault) -> None:
+    executor = world.executors[fault.number % len(world.executors)]
+    world.crash(executor, silently=fault.number % 3 == 0)
+    world.call_at(world.loop.time() + fault.seconds, world.start, executor)
+
+
+def _crash_all_facades(world: "World", fault: Fault) -> None:
+    for facade in world.facades:
+        world.crash(facade)
+        world.call_at(world.loop.time() + fault.seconds, world.start, facade)
+
+
+def _stop(world: "World", fault: Fault) -> None:
+    node = world.nodes[fault.number % len(world.nodes)]
+    if node.is_running:
+        if node.place:
+            world.loop.resume(node.place)
+        node.request_stop()
+        world.call_at(world.loop.time() + fault.seconds + 12.0, world.start, node)
+
+
+def _pause(world: "World", fault: Fault) -> None:
+    node = world.nodes[fault.number % len(world.nodes)]
+    world.pause(node, fault.seconds)
+
+
+def _silence(world: "World", fault: Fault) -> None:
+    executor = world.executors[fault.number % len(world.executors)]
+    facade = world.facades[fault.number // 7 % len(world.facades)]
+    wire = world.network.wire(executor.name, facade.name)
+    until = world.loop.time() + fault.seconds
+    for direction in [(UP,), (DOWN,), (UP, DOWN)][fault.number % 3]:
+        wire.silent_until[direction] = max(wire.silent_until[direction], until)
+    if fault.seconds > KEEPALIVE_S:
+        for call in list(wire.calls):
+            world.call_at(world.loop.time() + KEEPALIVE_S, call.fail, *RESET)
+
+
+def _cut(world: "World", fault: Fault) -> None:
+    executor = world.executors[fault.number % len(world.executors)]
+    for facade in world.facades:
+        world.network.cut(executor.name, facade.name)
+
+
+def _slow(world: "World", fault: Fault) -> None:
+    executor = world.executors[fault.number % len(world.executors)]
+    facade = world.facades[fault.number // 7 % len(world.facades)]
+    wire, delay_s = world.network.wire(executor.name, facade.name), (0.05, 2.0)
+    before, wire.delay_s = (0.0002, 0.002), delay_s
+    world.call_at(world.loop.time() + fault.seconds, setattr, wire, "delay_s", before)
+
+
+def _cut_from_kafka(world: "World", fault: Fault) -> None:
+    node = world.nodes[fault.number % len(world.nodes)]
+    until = world.loop.time() + fault.seconds
+    link = world.cluster.links[node.name]
+    link.cut_until = max(link.cut_until, until)
+    world.log_away.append((world.loop.time(), until + 2.0))
+
+
+def _slow_kafka(world: "World", fault: Fault) -> None:
+    node = world.nodes[fault.number % len(world.nodes)]
+    link = world.cluster.links[node.name]
+    link.delay_s = (0.05, 1.5)
+    until = world.loop.time() + fault.seconds
+    world.call_at(until, setattr, link, "delay_s", (0.0005, 0.003))
+    world.log_away.append((world.loop.time(), until + 4.0))
+
+
+def _change_leader(world: "World", fault: Fault) -> None:
+    partitions = sorted(world.cluster.logs)
+    partition: TopicPartition = partitions[fault.number % len(partitions)]
+    until = world.loop.time() + min(fault.seconds, 20.0)
+    world.cluster.leaderless_until[partition] = until
+    world.log_away.append((world.loop.time(), until + 2.0))
+
+
+def _misfortune(world: "World", fault: Fault) -> None:
+    name = MISFORTUNES[fault.number % len(MISFORTUNES)]
+    world.cluster.misfortunes[name] += 1 + fault.number % 9
+
+
+def _step_clock(world: "World", fault: Fault) -> None:
+    node = world.nodes[fault.number % len(world.nodes)]
+    seconds = [0.5, -0.5, 10.0, -10.0, 40.0, -40.0, 7200.0, -7200.0][fault.number // 7 % 8]
+    node.step_clock(seconds)
+    world.call_at(world.loop.time() + fault.seconds, node.step_clock, -seconds)
+
+
+def _lose_requests(world: "World", fault: Fault) -> None:
+    facade = world.facades[fault.number % len(world.facades)]
+    world.http_lost[facade.name] = world.loop.time() + min(fault.seconds, 10.0)
+
+
+def _leap(world: "World", fault: Fault) -> None:
+    """Every node is away for minutes or hours."""
+    seconds = 60.0 * 2 ** (fault.number % 12)
+    world.leaped_s += seconds
+    world.leap(seconds)
+
+
+FAULTS: dict[str, Callable[["World", Fault], None]] = {
+    "crash of facade": _crash_facade,
+    "crash of executor": _crash_executor,
+    "crash of all facades": _crash_all_facades,
+    "stop": _stop,
+    "pause": _pause,
+    "silence": _silence,
+    "cut": _cut,
+    "slow stream": _slow,
+    "cut from Kafka": _cut_from_kafka,
+    "slow Kafka": _slow_kafka,
+    "change of leader": _change_leader,
+    "misfortune": _misfortune,
+    "clock step": _step_clock,
+    "lost requests": _lose_requests,
+    "leap": _leap,
+}

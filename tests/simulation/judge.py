@@ -1,0 +1,68 @@
+"""Judges a world with the validators of the chaos suite, and with those of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fabric_jobs.contract.failures import MAX_LIFE, START_DEADLINE
+from fabric_jobs.facade.log import Record
+from tests.chaos import replicas
+from tests.chaos.evidence import Evidence
+from tests.chaos.model import Model
+from tests.chaos.validate import validate
+from tests.simulation import handlers
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def judge(world: "World") -> dict[str, list[str]]:
+    """Returns the breaches that each validator found in a world that has ended."""
+    from tests.simulation.run import records_of
+
+    records, model = records_of(world), Model()
+    for record in records:
+        model.read(record.partition, record.offset, record.value)
+    assert world.traffic is not None
+    evidence = Evidence(
+        world.traffic.history,
+        handlers.JOURNAL,
+        model,
+        {place: one for executor in world.executors for place, one in executor.ids.items()},
+        world.log_away,
+        handlers.ALL_KINDS,
+    )
+    breaches = validate(evidence)
+    breaches["wrong_ends"] = [
+        breach for breach in breaches["wrong_ends"] if not _is_excused(world, breach)
+    ]
+    breaches["replica_differences"] = list(_differences(world, model, records))
+    breaches["wrong_conflicts"] = [
+        f"{job}: a create with another payload was answered with {code}"
+        for job, code in world.traffic.conflicts
+        if code not in (409, 503, 0)
+    ]
+    breaches["ended_by_itself"] = [one for node in world.nodes for one in node.complaints]
+    breaches["defects"] = world.loop.defects
+    return {name: found for name, found in breaches.items() if found}
+
+
+def _is_excused(world: "World", breach: str) -> bool:
+    """Returns whether leaps of hours explain that a job was not started or finished in time."""
+    late = (
+        ("JobNotStarted", START_DEADLINE),
+        ("JobTypePaused", START_DEADLINE),
+        ("JobExpired", MAX_LIFE),
+    )
+    return any(
+        breach.endswith(code) and world.leaped_s > 0.5 * limit.total_seconds()
+        for code, limit in late
+    )
+
+
+def _differences(world: "World", model: Model, records: list[Record]) -> Iterator[str]:
+    scratch = Path(world.folder) / "fold.sqlite"
+    for facade in world.facades:
+        if facade.state_dir and (facade.state_dir / replicas.FILE).exists():
+            yield from replicas.differences(facade.state_dir, records, scratch)
+    yield from replicas.disagreements(model, records, scratch)

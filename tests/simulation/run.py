@@ -1,0 +1,134 @@
+"""Runs one world: from a seed, through its script, to a verdict."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextvars import copy_context
+
+from msgspec import Struct, field
+
+from fabric_jobs.facade.log import Record
+from tests.simulation import kafka_clients
+from tests.simulation.coverage import Coverage
+from tests.simulation.faults import Fault, inject, make_script
+from tests.simulation.judge import judge
+from tests.simulation.kafka import Group
+from tests.simulation.loop import PLACE, Place
+from tests.simulation.traffic import Traffic
+from tests.simulation.world import EVENTS, POOL, SESSION_TIMEOUT_S, Shape, World, open_world
+
+#: Faults a simulated second.
+FAULT_RATE_PER_S = 1.0
+#: Seconds without the end of a job after which the world counts as settled.
+SETTLE_S = 600.0
+DAY_S = 25 * 3600.0
+
+
+class Result(Struct):
+    """What one world did, and the breaches that were found."""
+
+    seed: str
+    breaches: dict[str, list[str]] = field(default_factory=dict)
+    trace: int = 0
+    steps: int = 0
+    simulated_s: float = 0.0
+    wall_s: float = 0.0
+    jobs: int = 0
+    faults: int = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether no promise was broken."""
+        return not any(self.breaches.values())
+
+
+def run_world(
+    seed: str,
+    *,
+    shape: Shape | None = None,
+    script: Sequence[Fault] | None = None,
+    jobs: Sequence[int] | None = None,
+    coverage: Coverage | None = None,
+) -> Result:
+    """Runs the world of a seed; `script` and `jobs` replace what the seed says."""
+    coverage = coverage or Coverage()
+    begin = time.perf_counter()
+    shape = shape or Shape.of(seed)
+    if script is None:
+        script = make_script(seed, shape.seconds, FAULT_RATE_PER_S)
+    result = Result(seed)
+    with open_world(seed, shape, jobs) as world:
+        main = world.loop.create_task(_live(world, script), context=world.loop.outside)
+        with coverage.observe(world.is_disturbed):
+            world.loop.run_until_complete(main)
+        result.trace, result.steps = world.loop.trace, world.loop.steps
+        result.simulated_s, result.jobs = world.loop.time(), len(world.plans)
+        result.faults = world.faults + sum(world.cluster.happened.values())
+        result.breaches = judge(world)
+    result.wall_s = time.perf_counter() - begin
+    return result
+
+
+async def _live(world: World, script: Sequence[Fault]) -> None:
+    loop = world.loop
+    world.group = Group(world.cluster, POOL, SESSION_TIMEOUT_S)
+    kafka_clients.WORLD.groups[POOL] = world.group
+    loop.create_task(world.group.run())
+    world.traffic = Traffic(world.seed, world.facades)
+    for node in world.nodes:
+        node.start()
+    context = copy_context()
+    context.run(PLACE.set, Place("client", 0))
+    clients = [
+        loop.create_task(world.traffic.run(plan), context=context.copy()) for plan in world.plans
+    ]
+    operator = loop.create_task(world.traffic.operate(world.shape.seconds), context=context.copy())
+    for fault in script:
+        # What comes after a leap is later by its seconds.
+        await asyncio.sleep(fault.at + world.leaped_s - loop.time())
+        await world.leap_ended.wait()
+        inject(world, fault)
+    await asyncio.sleep(world.shape.seconds + world.leaped_s - loop.time())
+    await world.leap_ended.wait()
+    loop.grain_s = 1.0
+    await asyncio.sleep(120.0)
+    for node in world.nodes:
+        world.start(node)
+    await asyncio.wait([operator], timeout=SETTLE_S)
+    if clients:
+        await _settle(clients)
+        # Only jobs that are meant to run for ever may need this last leap.
+        if not all(client.done() for client in clients):
+            world.leap(DAY_S)
+            await world.leap_ended.wait()
+            await _settle(clients)
+        for client in clients:
+            if client.done() and not client.cancelled() and (error := client.exception()):
+                loop.defects.append(f"client: {error!r}")
+    world.traffic.may_ask.set()
+    last = loop.create_task(world.traffic.poll_all(), context=context.copy())
+    await asyncio.wait([last], timeout=600.0)
+    for node in reversed(world.nodes):
+        stopping = loop.create_task(node.stop())
+        await asyncio.wait([stopping], timeout=60.0)
+        if not stopping.done():
+            node.complaints.append(f"{node.name} did not stop within a minute")
+
+
+async def _settle(clients: Sequence[asyncio.Task[None]]) -> None:
+    """Waits until every client has seen the end of its job, or no client has for a while."""
+    left: set[asyncio.Task[None]] = set(clients)
+    while left:
+        seen, left = await asyncio.wait(left, timeout=SETTLE_S)
+        if not seen:
+            return
+
+
+def records_of(world: World) -> list[Record]:
+    """Returns the records of the events topic."""
+    return [
+        Record(partition.partition, offset, stored.time_ms, stored.value)
+        for partition, log in sorted(world.cluster.logs.items())
+        if partition.topic == EVENTS
+        for offset, stored in enumerate(log)
+    ]

@@ -1,0 +1,261 @@
+"""One simulated world: its nodes, its cluster and its clients, from a script to evidence."""
+
+import asyncio
+import gc
+import logging
+import random
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from fabric_jobs.facade.replica import memory, state_file
+from tests.simulation import handlers, http, kafka_clients, rpc
+from tests.simulation.faults import Fault
+from tests.simulation.kafka import Group, KafkaCluster
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.nodes import ExecutorNode, FacadeNode, RecordedStore, WriterThread
+from tests.simulation.seams import installed
+from tests.simulation.substitutes import CLOCK
+from tests.simulation.traffic import Plan, Traffic, make_plan
+
+POOL = "default"
+#: Seconds after which the group removes a silent member.
+SESSION_TIMEOUT_S = 30.0
+#: Seconds for which a fault counts as active at least.
+DISTURBED_S = 10.0
+EVENTS, HEARTBEATS, CONTROLS = (
+    "fabric.jobs.events",
+    "fabric.jobs.heartbeats",
+    "fabric.jobs.controls",
+)
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """The size of a world."""
+
+    facades: int
+    executors: int
+    partitions: int
+    slots: int
+    read_ahead: int
+    #: Jobs that a store keeps before it writes them.
+    max_pending: int
+    keeps_files: bool
+    #: Seconds of traffic and faults.
+    seconds: float
+    jobs: int
+
+    @classmethod
+    def of(cls, seed: str) -> "Shape":
+        """Returns the shape of a seed's world."""
+        dice = Random(f"{seed} shape")
+        return cls(
+            facades=dice.choice([1, 2, 2, 2, 3]),
+            executors=dice.choice([1, 2, 2, 3]),
+            partitions=dice.choice([1, 2, 4]),
+            slots=dice.choice([2, 3, 5, 10]),
+            read_ahead=dice.choice([1, 5, 1000]),
+            max_pending=dice.choice([1, 3, 20, 5000]),
+            keeps_files=dice.random() < 0.8,
+            seconds=dice.choice([20.0, 60.0, 120.0]),
+            jobs=dice.choice([20, 60, 100]),
+        )
+
+
+class World:
+    """The parts of a world while it runs."""
+
+    def __init__(self, seed: str, shape: Shape, folder: Path, jobs: Sequence[int]) -> None:
+        self.seed = seed
+        self.shape = shape
+        self.folder = folder
+        self.dice = Random(f"{seed} world")
+        self.loop = loop = SimulatedLoop(Random(f"{seed} schedule"))
+        self.cluster = KafkaCluster(
+            loop,
+            Random(f"{seed} kafka"),
+            {EVENTS: shape.partitions, HEARTBEATS: 1, CONTROLS: 1},
+        )
+        self.network = rpc.Network(loop, Random(f"{seed} network"))
+        self.plans: list[Plan] = [make_plan(seed, number, shape.seconds) for number in jobs]
+        self.facades = [
+            FacadeNode(
+                loop,
+                number,
+                folder / f"facade-{number}" if shape.keeps_files else None,
+                unready_s=0.5,
+                events_partitions=shape.partitions,
+            )
+            for number in range(shape.facades)
+        ]
+        addresses = [facade.grpc_address for facade in self.facades]
+        self.executors = [
+            ExecutorNode(
+                loop,
+                number,
+                addresses[number % len(addresses) :] + addresses[: number % len(addresses)],
+                handlers.executor.handlers,
+                pool=POOL,
+                slots=shape.slots,
+                read_ahead_jobs=shape.read_ahead,
+                drain_s=2.0,
+            )
+            for number in range(shape.executors)
+        ]
+        self.traffic: Traffic | None = None
+        self.group: Group | None = None
+        #: The start and end of each time in which facades may not reach the log.
+        self.log_away: list[tuple[float, float]] = []
+        self.http_lost: dict[str, float] = {}
+        self.leap_ended = asyncio.Event()
+        self.leap_ended.set()
+        #: Seconds of all leaps of the script so far.
+        self.leaped_s = 0.0
+        self.faults = 0
+        self.disturbed_until = 0.0
+
+    @property
+    def nodes(self) -> "list[FacadeNode | ExecutorNode]":
+        return [*self.facades, *self.executors]
+
+    def crash(self, node: "FacadeNode | ExecutorNode", *, silently: bool = False) -> None:
+        """Ends a node between two of its steps, as kill -9 does."""
+        place = node.place
+        if place is None or not node.is_running:
+            return
+        node._stopping = True
+        self.loop.bury(place)
+        node.task = None
+        self.network.bury(place, silently=silently)
+        for store in RecordedStore.by_place.pop(place.number, []):
+            store.crash()
+        for address, server in list(http.WORLD.servers.items()):
+            if server.place is place:
+                del http.WORLD.servers[address]
+        for consumer in sorted(self.cluster.consumers, key=lambda one: one.number):
+            if consumer.place is place:
+                self.cluster.consumers.discard(consumer)
+                if consumer._group:
+                    self.call_at(self.loop.time() + SESSION_TIMEOUT_S, consumer.leave)
+
+    def start(self, node: "FacadeNode | ExecutorNode") -> None:
+        """Starts a node, unless it runs."""
+        if not node.is_running and self.leap_ended.is_set():
+            node.start()
+
+    def pause(self, node: "FacadeNode | ExecutorNode", seconds: float) -> None:
+        """Stops a node as SIGSTOP does, and lets it go on after so many seconds."""
+        place = node.place
+        if place is None or not node.is_running or place.paused:
+            return
+        self.loop.pause(place)
+        now = self.loop.time()
+        self.log_away.append((now, now + seconds + 2.0))
+        self.call_at(now + seconds, self.loop.resume, place)
+        for wire in list(self.network.wires.values()) if seconds > rpc.KEEPALIVE_S else []:
+            for call in list(wire.calls):
+                if place in (call.client_place, call.server_place):
+                    self.call_at(now + rpc.KEEPALIVE_S, call.fail, *rpc.RESET)
+        for consumer in sorted(self.cluster.consumers, key=lambda one: one.number):
+            if consumer.place is place and consumer._group and seconds > SESSION_TIMEOUT_S:
+                self.call_at(now + SESSION_TIMEOUT_S, consumer.leave)
+
+    def leap(self, seconds: float) -> None:
+        """Crashes every node, and starts them again after so many seconds.
+
+        Time costs nothing meanwhile, so this is how most of the simulated hours pass.
+        """
+        if not self.leap_ended.is_set():
+            return
+        for node in self.nodes:
+            self.crash(node)
+        self.leap_ended.clear()
+        if self.traffic:
+            self.traffic.may_ask.clear()
+        self.call_at(self.loop.time() + seconds, self._end_leap)
+
+    def _end_leap(self) -> None:
+        self.leap_ended.set()
+        if self.traffic:
+            self.traffic.may_ask.set()
+        for node in self.nodes:
+            self.start(node)
+
+    def note_fault(self, fault: Fault) -> None:
+        """Notes that a fault begins now."""
+        self.faults += 1
+        self.disturbed_until = max(
+            self.disturbed_until, self.loop.time() + max(fault.seconds, DISTURBED_S)
+        )
+
+    def is_disturbed(self) -> bool:
+        """Returns whether a fault is active, or was a moment ago."""
+        return self.loop.time() < self.disturbed_until
+
+    def call_at(self, at: float, callback: Callable[..., Any], *args: Any) -> None:
+        """Calls back at a simulated time, outside of the nodes."""
+        self.loop.call_at(at, callback, *args, context=self.loop.outside)
+
+    def close(self) -> None:
+        """Ends what is left of the world."""
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._close()
+                gc.collect()
+        finally:
+            sys.unraisablehook = hook
+
+    def _close(self) -> None:
+        self.loop.close_tasks()
+        for stores in RecordedStore.by_place.values():
+            for store in stores:
+                store.crash()
+        RecordedStore.by_place.clear()
+        self.loop.close()
+
+
+@contextmanager
+def open_world(
+    seed: str, shape: Shape | None = None, jobs: Sequence[int] | None = None
+) -> Iterator[World]:
+    """A world whose product runs in it until the block ends. One world exists at a time."""
+    shape = shape or Shape.of(seed)
+    folder = Path(tempfile.mkdtemp(prefix="fabric-jobs-simulation-", dir=_fast_folder()))
+    gc.disable()  # the collector would close generators at times that no seed decides
+    random.seed(f"{seed} product")
+    WriterThread.dice = Random(f"{seed} writer")
+    CLOCK.dice = Random(f"{seed} ids")
+    logging.getLogger("fabric_jobs").setLevel(logging.CRITICAL + 1)
+    world = World(seed, shape, folder, range(shape.jobs) if jobs is None else jobs)
+    CLOCK.loop = world.loop
+    handlers.JOURNAL.clear()
+    kafka_clients.WORLD.cluster, kafka_clients.WORLD.groups = world.cluster, {}
+    rpc.WORLD.network = world.network
+    http.WORLD.loop, http.WORLD.dice = world.loop, Random(f"{seed} http")
+    http.WORLD.servers = {}
+    http.WORLD.is_lost = lambda name: world.http_lost.get(name, 0.0) > world.loop.time()
+    before = memory.MAX_PENDING, state_file.MIN_FREE_BYTES
+    memory.MAX_PENDING, state_file.MIN_FREE_BYTES = shape.max_pending, 4096
+    try:
+        with installed():
+            yield world
+    finally:
+        world.close()
+        memory.MAX_PENDING, state_file.MIN_FREE_BYTES = before
+        CLOCK.loop = None
+        gc.enable()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fast_folder() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
