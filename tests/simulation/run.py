@@ -95,6 +95,8 @@ async def _live(world: World, script: Sequence[Fault]) -> None:
     for node in world.nodes:
         world.start(node)
     await asyncio.wait([operator], timeout=SETTLE_S)
+    resuming = loop.create_task(world.traffic.resume_all(), context=context.copy())
+    await asyncio.wait([resuming], timeout=SETTLE_S)
     if clients:
         await _settle(clients)
         # Only jobs that are meant to run for ever may need this last leap.

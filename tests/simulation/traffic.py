@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import grpc
@@ -105,7 +105,7 @@ class Traffic:
             await self._follow(new_job, dice, cancel=False)
 
     async def operate(self, seconds: float) -> None:
-        """Pauses and resumes job types until `seconds`; at the end, none is paused."""
+        """Pauses and resumes job types until `seconds`."""
         dice, clock = Random(f"{self._seed} operator"), asyncio.get_running_loop().time
         kinds = sorted(ALL_KINDS)
         while clock() < seconds:
@@ -120,15 +120,25 @@ class Traffic:
     async def _resume(self, dice: Random, kind: str) -> None:
         """Repeats the call until a facade says that the type is not paused."""
         request = pb.ResumeJobTypeRequest(item_type=ITEM_TYPE, job_type=kind)
-        listing = pb.ListJobTypesRequest()
         for wait_s in _backoff(dice):
             await self.may_ask.wait()
             await self.call(dice, "ResumeJobType", request)
-            if found := await self.call(dice, "ListJobTypes", listing):
-                paused = [one.job_type for one in found.job_types if one.HasField("pause")]  # type: ignore[attr-defined] # of any method
-                if kind not in paused:
-                    return
+            if kind not in await self._paused(dice):
+                return
             await asyncio.sleep(wait_s)
+
+    async def resume_all(self) -> None:
+        """Resumes every type that is paused, also by a call whose answer never came."""
+        dice = Random(f"{self._seed} last resumes")
+        for kind in await self._paused(dice):
+            await self._resume(dice, kind)
+
+    async def _paused(self, dice: Random) -> list[str]:
+        for wait_s in _backoff(dice):
+            if found := await self.call(dice, "ListJobTypes", pb.ListJobTypesRequest()):
+                return [one.job_type for one in found.job_types if one.HasField("pause")]
+            await asyncio.sleep(wait_s)
+        raise AssertionError
 
     async def poll_all(self) -> None:
         """Polls each job once more, on a random facade."""
@@ -193,12 +203,12 @@ class Traffic:
         self._tenants[new_job] = plan.tenant
         return new_job if await self.call(dice, "RetryJob", request) else ""
 
-    async def call(self, dice: Random, method: str, request: object) -> object | None:
+    async def call(self, dice: Random, method: str, request: object) -> Any:
         """Calls a method of the status API on a random facade; returns `None` for an error."""
         stub = JobStatusServiceStub(SimulatedChannel(dice.choice(self._facades).grpc_address))  # type: ignore[no-untyped-call] # generated
         try:
             async with asyncio.timeout(PATIENCE_S):
-                return await getattr(stub, method)(request)  # type: ignore[no-any-return]
+                return await getattr(stub, method)(request)
         except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError):
             return None
 

@@ -68,13 +68,19 @@ class Roster:
         self._executor_kinds = 0
         self._last_served: dict[JobKind, datetime] = {}
         self._skew = timedelta()
+        #: What `_clock_offset` returned when the skew was measured.
+        self._measured_offset = _clock_offset()
         #: Called with each executor's heartbeat; must not block or raise.
         self.listeners: set[Callable[[ExecutorHeartbeat], None]] = set()
 
     @property
     def clock_is_right(self) -> bool:
-        """Whether this machine's clock is at most `MAX_SKEW` from the broker's."""
-        return self._skew <= MAX_SKEW
+        """Whether this machine's clock is at most `MAX_SKEW` from the broker's.
+
+        A clock that was set since the last measurement counts as wrong at once, because deadlines
+        would fire too early until the next heartbeat measures it.
+        """
+        return self._skew + abs(_clock_offset() - self._measured_offset) <= MAX_SKEW
 
     def executors(self) -> Sequence[LastHeartbeat]:
         """The executors whose last heartbeat is at most one lease old, by pool and id."""
@@ -178,8 +184,11 @@ class Roster:
         return datetime.fromtimestamp(record.time_ms / 1000, UTC)
 
     def _check_clock(self, written: datetime, recorded: datetime) -> None:
-        was_right = self.clock_is_right
-        self._skew = skew(written, recorded, datetime.now(UTC))
+        read = datetime.now(UTC)
+        if abs(read - written) > MAX_SKEW:
+            return  # it was long on its way, or the clock was set meanwhile
+        was_right = self._skew <= MAX_SKEW
+        self._skew, self._measured_offset = skew(written, recorded, read), _clock_offset()
         if was_right and not self.clock_is_right:
             log.error(_SKEWED, self._skew.total_seconds())
 
@@ -187,6 +196,11 @@ class Roster:
 def _weight(heartbeat: ExecutorHeartbeat) -> int:
     """What an executor counts for in `MAX_EXECUTOR_KINDS`."""
     return max(len(heartbeat.job_kinds), 1)
+
+
+def _clock_offset() -> timedelta:
+    """The wall clock minus the monotonic clock. It changes when the wall clock is set."""
+    return timedelta(seconds=time.time() - time.monotonic())
 
 
 def skew(written: datetime, recorded: datetime, read: datetime) -> timedelta:

@@ -1,0 +1,155 @@
+"""The simulator itself: worlds are deterministic, faults have effects, breaches are found."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from fabric_jobs.facade.jobs.appends import Append
+from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.lifecycle import fold
+from fabric_jobs.facade.replica import StoredJob
+from fabric_jobs.facade.replica.replica import Outcome
+from tests.simulation import faults, shrink
+from tests.simulation.coverage import Coverage, all_targets
+from tests.simulation.faults import FAULTS, Fault
+from tests.simulation.loop import PLACE, Place, SimulatedLoop, StuckError
+from tests.simulation.run import Result, run_world
+from tests.simulation.world import Shape
+
+SMALL = Shape(
+    facades=2,
+    executors=2,
+    partitions=2,
+    slots=3,
+    read_ahead=5,
+    max_pending=3,
+    keeps_files=True,
+    seconds=10.0,
+    jobs=12,
+)
+#: A number that makes each fault choose what matters to a small world.
+NUMBERS = {"misfortune": 6, "clock step": 42, "change of leader": 2}
+
+
+def run(script: list[Fault], jobs: list[int] | None = None) -> Result:
+    """Runs the small world with this script."""
+    return run_world("unit", shape=SMALL, script=script, jobs=jobs)
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Result:
+    """The small world without faults."""
+    return run([])
+
+
+def test_run_world_without_faults_keeps_every_promise(quiet: Result) -> None:
+    """Every job ends, within minutes."""
+    assert quiet.held, quiet.breaches
+    assert quiet.simulated_s < 600
+    assert quiet.faults == 0
+
+
+def test_run_world_twice_takes_the_same_steps(quiet: Result) -> None:
+    """Ids, times and the order of callbacks come from the seed alone."""
+    script = [Fault(3.0, "crash of facade", 2.0, 3), Fault(4.0, "misfortune", 0.0, 8)]
+    first, second = run(script), run(script)
+
+    assert (first.trace, first.steps) == (second.trace, second.steps)
+    assert first.trace != quiet.trace
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_changes_the_world_and_breaks_no_promise(name: str, quiet: Result) -> None:
+    """A fault without an effect would prove nothing."""
+    result = run([Fault(4.0, name, 3.0, NUMBERS.get(name, 0))])
+
+    assert result.held, result.breaches
+    assert result.faults >= 1
+    assert result.trace != quiet.trace
+
+
+def test_run_world_of_a_facade_that_answers_before_the_log_names_the_lost_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bug in the product's own code is seen by the validators."""
+
+    async def answer_at_once(self: Jobs, append: Append, partition: int) -> Outcome:
+        verdict, job = fold(None, append.event)
+        assert job is not None
+        return verdict, StoredJob(job, partition, 0, 0)
+
+    monkeypatch.setattr(Jobs, "_append", answer_at_once)
+    result = run([], jobs=[0, 1])
+
+    assert result.breaches["lost"]
+
+
+def test_shrink_keeps_only_what_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fault and one job are left of many."""
+
+    def fake_run(seed: str, *, shape: Shape, script: list[Fault], jobs: list[int]) -> Result:
+        fails = any(fault.name == "cut" for fault in script) and 3 in jobs
+        return Result(seed, {"lost": ["a job"]} if fails else {})
+
+    script = [Fault(float(at), name, 1.0, 0) for at, name in enumerate(["stop", "cut", "pause"])]
+    monkeypatch.setattr(shrink, "run_world", fake_run)
+    monkeypatch.setattr(shrink, "make_script", lambda *_: script)
+    found = shrink.shrink("unit", {"lost"}, within_s=10.0)
+
+    assert [fault.name for fault in found.script] == ["cut"]
+    assert list(found.jobs) == [3]
+
+
+def test_make_script_of_a_seed_is_always_the_same() -> None:
+    """So a script can be shrunk step by step."""
+    assert faults.make_script("7", 60.0, 1.0) == faults.make_script("7", 60.0, 1.0)
+    assert faults.make_script("7", 60.0, 1.0) != faults.make_script("8", 60.0, 1.0)
+
+
+def test_coverage_names_what_never_happened() -> None:
+    """A run without worlds has reached nothing."""
+    coverage = Coverage()
+    assert coverage.missing() == sorted(all_targets())
+
+    run_world("unit", shape=SMALL, script=[Fault(2.0, "cut", 60.0, 0)], coverage=coverage)
+    assert "None -> Requested" not in coverage.missing()
+
+
+def test_loop_time_jumps_to_the_next_timer() -> None:
+    """An hour costs no real time."""
+    loop = SimulatedLoop(Random(1))
+    loop.run_until_complete(loop.create_task(asyncio.sleep(3600)))
+
+    assert 3600 <= loop.time() < 3601
+    loop.close()
+
+
+def test_loop_place_that_is_buried_runs_nothing_more() -> None:
+    """A crash ends a node between two of its callbacks; no `finally` runs."""
+    loop, place, seen = SimulatedLoop(Random(1)), Place("node", 1), list[str]()
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            seen.append("cleaned up")
+
+    def start() -> None:
+        PLACE.set(place)
+        loop.create_task(work())
+
+    loop.call_soon(start)
+    loop.call_later(0.5, loop.bury, place)
+    loop.run_until_complete(loop.create_task(asyncio.sleep(5)))
+    assert seen == []
+    loop.close_tasks()
+    loop.close()
+
+
+def test_loop_without_timers_and_callbacks_is_stuck() -> None:
+    """A world in which nothing can happen ends with an error."""
+    loop = SimulatedLoop(Random(1))
+    with pytest.raises(StuckError):
+        loop.run_until_complete(loop.create_future())
+    loop.close()
