@@ -22,7 +22,9 @@ BATCH = 500
 Rows = dict[str, dict[str, Any]]
 
 
-def differences(state_dir: Path, records: Sequence[Record], scratch: Path) -> Iterator[str]:
+def differences(
+    state_dir: Path, records: Sequence[Record], scratch: Path, partitions: int = PARTITIONS
+) -> Iterator[str]:
     """Rows of a stopped replica that differ from a fold of the records that the replica has read.
 
     `scratch` is the path of the fold's temporary file.
@@ -30,15 +32,18 @@ def differences(state_dir: Path, records: Sequence[Record], scratch: Path) -> It
     with closing(sqlite3.connect(state_dir / FILE)) as db:
         kept = _rows(db)
         stands = dict(db.execute("SELECT partition, position FROM checkpoints"))
-    folded = _folded([one for one in records if one.offset < stands.get(one.partition, 0)], scratch)
+    read = [one for one in records if one.offset < stands.get(one.partition, 0)]
+    folded = _folded(read, scratch, partitions)
     for job in sorted(kept.keys() | folded.keys()):
         if kept.get(job) != folded.get(job):
             yield f"{job}: {state_dir.name} keeps {kept.get(job)}, a fold gives {folded.get(job)}"
 
 
-def disagreements(model: Model, records: Sequence[Record], scratch: Path) -> Iterator[str]:
+def disagreements(
+    model: Model, records: Sequence[Record], scratch: Path, partitions: int = PARTITIONS
+) -> Iterator[str]:
     """Jobs whose sequence, last event or state differ between a fold of the topic and the model."""
-    folded = {job: _as_model(row) for job, row in _folded(records, scratch).items()}
+    folded = {job: _as_model(row) for job, row in _folded(records, scratch, partitions).items()}
     known = {
         job: (found.number, found.event_id, found.state)
         for job, found in model.jobs.items()
@@ -49,12 +54,12 @@ def disagreements(model: Model, records: Sequence[Record], scratch: Path) -> Ite
             yield f"{job}: a fold gives {folded.get(job)}, the model {known.get(job)}"
 
 
-def _folded(records: Sequence[Record], scratch: Path) -> Rows:
+def _folded(records: Sequence[Record], scratch: Path, partitions: int) -> Rows:
     """The rows of a new replica that reads these records."""
     scratch.unlink(missing_ok=True)
     store = Store(scratch)
     try:
-        replica = Replica(store, PARTITIONS)
+        replica = Replica(store, partitions)
         for start in range(0, len(records), BATCH):
             batch = records[start : start + BATCH]
             replica.apply(batch, {one.partition: one.offset + 1 for one in batch})

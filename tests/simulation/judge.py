@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fabric_jobs.contract.failures import MAX_LIFE, START_DEADLINE
+from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE, START_DEADLINE
 from fabric_jobs.facade.log import Record
 from tests.chaos import replicas
 from tests.chaos.evidence import Evidence
@@ -52,7 +52,7 @@ def _is_excused(world: "World", breach: str) -> bool:
     late = (
         ("JobNotStarted", START_DEADLINE),
         ("JobTypePaused", START_DEADLINE),
-        ("JobExpired", MAX_LIFE),
+        ("JobExpired", DEFAULT_LONGEST_LIFE),
     )
     return any(
         breach.endswith(code) and world.leaped_s > 0.5 * limit.total_seconds()
@@ -61,8 +61,8 @@ def _is_excused(world: "World", breach: str) -> bool:
 
 
 def _differences(world: "World", model: Model, records: list[Record]) -> Iterator[str]:
-    scratch = Path(world.folder) / "fold.sqlite"
+    scratch, partitions = Path(world.folder) / "fold.sqlite", world.shape.partitions
     for facade in world.facades:
         if facade.state_dir and (facade.state_dir / replicas.FILE).exists():
-            yield from replicas.differences(facade.state_dir, records, scratch)
-    yield from replicas.disagreements(model, records, scratch)
+            yield from replicas.differences(facade.state_dir, records, scratch, partitions)
+    yield from replicas.disagreements(model, records, scratch, partitions)

@@ -210,8 +210,8 @@ class RecordedStore(Store):
 
     by_place: ClassVar[dict[int, list["RecordedStore"]]] = {}
 
-    def __init__(self, path: Path | None) -> None:
-        super().__init__(path)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         place = PLACE.get()
         assert place is not None
         self.by_place.setdefault(place.number, []).append(self)

@@ -230,6 +230,16 @@ class Call:
             raise self._rpc_error()
         return self.deserialize(message)
 
+    async def responses(self, request: Any) -> AsyncIterator[Any]:
+        """Sends the only request, and yields the responses."""
+        try:
+            await self.wait_for_connection()
+            await self.write(request)
+            while (response := await self.read()) is not grpc.aio.EOF:
+                yield response
+        finally:
+            self._end()
+
     def cancel(self) -> bool:
         self.fail(grpc.StatusCode.CANCELLED, "simulated: cancelled")
         return True
@@ -262,6 +272,10 @@ class Call:
             if handler.request_streaming:
                 responses = handler.stream_stream(self._requests(handler), context)
                 async for response in responses:
+                    self.down.send(handler.response_serializer(response))
+            elif handler.response_streaming:
+                message = handler.request_deserializer(await self.up.receive())
+                async for response in handler.unary_stream(message, context):
                     self.down.send(handler.response_serializer(response))
             else:
                 message = handler.request_deserializer(await self.up.receive())
@@ -323,15 +337,13 @@ class SimulatedChannel:
         return lambda: Call(WORLD.network, self._address, method, _codecs(codecs))
 
     def unary_stream(self, method: str, **codecs: Any) -> Callable[..., Any]:
-        """Returns what no node of the simulation calls."""
+        def ask(request: Any, **_: Any) -> AsyncIterator[Any]:
+            return Call(WORLD.network, self._address, method, _codecs(codecs)).responses(request)
 
-        def call(*args: Any) -> Any:
-            raise NotImplementedError(method)
-
-        return call
+        return ask
 
     def unary_unary(self, method: str, **codecs: Any) -> Callable[..., Any]:
-        async def ask(request: Any) -> Any:
+        async def ask(request: Any, **_: Any) -> Any:
             call = Call(WORLD.network, self._address, method, _codecs(codecs))
             try:
                 await call.wait_for_connection()

@@ -129,7 +129,7 @@ async def _settle(clients: Sequence[asyncio.Task[None]]) -> None:
 def records_of(world: World) -> list[Record]:
     """Returns the records of the events topic."""
     return [
-        Record(partition.partition, offset, stored.time_ms, stored.value)
+        Record(partition.partition, offset, stored.time_ms, stored.value, stored.key)
         for partition, log in sorted(world.cluster.logs.items())
         if partition.topic == EVENTS
         for offset, stored in enumerate(log)
