@@ -16,7 +16,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.readers: list[Controls] = []
+        self.readers: list[Any] = []
 
     async def append(
         self, partition: int, key: bytes, value: bytes, headers: Sequence[object]
