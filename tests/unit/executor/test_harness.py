@@ -338,3 +338,48 @@ def test_run_job_whose_cancel_when_raises_raises_the_same_exception(job_type: st
     """An error in the test must not look like a failure of the handler."""
     with pytest.raises(AttributeError, match="fractoin"):
         run(job_type, cancel_when=lambda progress: progress.fractoin > 0)
+
+
+@executor.job("Item", "tokens")
+async def use_tokens(job: Job[Any]) -> None:
+    """Reports the tokens that it gets."""
+    both = [await job.access_token("user"), await job.app_access_token("app")]
+    await job.progress(1, " ".join(both))
+
+
+@executor.job("Item", "tokens-in-a-thread")
+def use_tokens_in_a_thread(job: Job[Any]) -> None:
+    """Reports the token that it gets."""
+    job.progress(1, job.credential().get_token("user").token)
+
+
+@executor.job("Item", "tokens-in-a-process", run_in="process")
+def use_tokens_in_a_process(job: Job[Any]) -> None:
+    """Reports the token that it gets."""
+    use_tokens_in_a_thread(job)
+
+
+def test_run_job_gives_the_tokens_of_the_test() -> None:
+    """Without them, a text that no resource accepts."""
+    given = run("tokens", access_token=lambda scope: f"<{scope}>")
+    default = run("tokens-in-a-thread")
+
+    assert [one.message for one in given.progress] == ["<user> <app>"]
+    assert [one.message for one in default.progress] == ["test token for user"]
+
+
+def test_run_job_gives_tokens_to_a_handler_in_a_process() -> None:
+    """They cross to it as they do in an executor."""
+    outcome = run("tokens-in-a-process", access_token=lambda scope: f"<{scope}>")
+
+    assert [one.message for one in outcome.progress] == ["<user>"]
+
+
+@pytest.mark.parametrize("job_type", ["tokens", "tokens-in-a-thread", "tokens-in-a-process"])
+def test_run_job_without_a_user_fails_the_job_as_an_executor_does(job_type: str) -> None:
+    """The error is permanent, so it is not retried."""
+    outcome = run(job_type, access_token=None)
+
+    assert outcome.error
+    assert (outcome.status, outcome.error.error_code) == ("Failed", "NoUserToken")
+    assert (outcome.error.is_permanent, outcome.error.source) == (True, "User")

@@ -1,0 +1,193 @@
+"""The access tokens of a run: cached, asked for once at a time, in tasks and in threads."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from fabric_jobs.executor.access_tokens import (
+    AccessToken,
+    AsyncCredential,
+    Credential,
+    RunTokens,
+    TokenKind,
+)
+from fabric_jobs.executor.errors import AccessTokenError
+from fabric_jobs.executor.jobs import Job
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+SCOPE = "https://storage.azure.com/.default"
+
+
+class Facade:
+    """Gives numbered tokens."""
+
+    def __init__(self, lifetime_s: float = 3600.0) -> None:
+        self.lifetime_s = lifetime_s
+        self.requests: list[pb.GetAccessTokenRequest] = []
+        self.error: Exception | None = None
+
+    async def access_token(self, request: pb.GetAccessTokenRequest) -> pb.GetAccessTokenResponse:
+        """Gives the next token."""
+        self.requests.append(request)
+        number = len(self.requests)
+        await asyncio.sleep(0.01)
+        if self.error:
+            raise self.error
+        response = pb.GetAccessTokenResponse(access_token=f"token-{number}")
+        response.expire_time.FromMilliseconds(int((time.time() + self.lifetime_s) * 1000))
+        return response
+
+
+def job(facade: Facade) -> Job[Any]:
+    """A job whose tokens come from the facade."""
+    tokens = RunTokens("the job", 3, facade)
+    return Job(
+        payload=None,
+        job_id="the job",
+        attempt=3,
+        item_type="Item",
+        job_type="job",
+        workspace_id="w",
+        item_id="i",
+        tenant_id="t",
+        _request_token=tokens.request,
+    )
+
+
+async def test_token_is_cached_for_each_kind_and_scope() -> None:
+    """The request names the attempt, which fences it."""
+    facade = Facade()
+    ours = job(facade)
+    texts = [
+        await call
+        for call in (
+            ours.access_token(SCOPE),
+            ours.access_token(SCOPE),
+            ours.access_token("another"),
+            ours.app_access_token(SCOPE),
+        )
+    ]
+
+    assert texts == ["token-1", "token-1", "token-2", "token-3"]
+    assert [(one.job_id, one.attempt, one.kind) for one in facade.requests] == [
+        ("the job", 3, pb.TOKEN_KIND_USER),
+        ("the job", 3, pb.TOKEN_KIND_USER),
+        ("the job", 3, pb.TOKEN_KIND_APP),
+    ]
+
+
+async def test_token_near_its_expiry_is_replaced() -> None:
+    """So a handler never holds one that ends in the next moment."""
+    facade = Facade(lifetime_s=0.0)
+    ours = job(facade)
+
+    assert [await ours.access_token(SCOPE), await ours.access_token(SCOPE)] == [
+        "token-1",
+        "token-2",
+    ]
+
+
+async def test_simultaneous_calls_ask_once() -> None:
+    """The others find the token of the first."""
+    facade = Facade()
+    ours = job(facade)
+
+    async def ask() -> str:
+        return await ours.access_token(SCOPE)
+
+    assert await asyncio.gather(*(ask() for _ in range(5))) == ["token-1"] * 5
+    assert len(facade.requests) == 1
+
+
+async def test_thread_waits_for_the_result() -> None:
+    """A `def` handler has no event loop."""
+    ours = job(Facade())
+
+    def handler() -> tuple[str, AccessToken]:
+        with ours.credential() as credential:
+            return ours.access_token(SCOPE).result(), credential.get_token(SCOPE, tenant_id="t")
+
+    text, token = await asyncio.to_thread(handler)
+    assert (text, token.token) == ("token-1", "token-1")
+    assert token.expires_on > time.time()
+
+
+async def test_call_that_would_block_the_event_loop_is_refused() -> None:
+    """It would never end, because the loop fetches the token."""
+    ours = job(Facade())
+    with pytest.raises(RuntimeError, match=r"job\.async_credential"):
+        ours.credential().get_token(SCOPE)
+    with pytest.raises(RuntimeError, match="Await it"):
+        ours.access_token(SCOPE).result()
+
+
+async def test_async_credential_passes_a_claims_challenge_on() -> None:
+    """The cached token was refused, so a new one is asked for."""
+    facade = Facade()
+    async with job(facade).async_credential() as credential:
+        await credential.get_token(SCOPE)
+        token = await credential.get_token(SCOPE, claims="{}", enable_cae=True)
+
+    assert token.token == "token-2"
+    assert facade.requests[1].claims == "{}"
+
+
+@pytest.mark.parametrize("scopes", [(), ("one", "two")])
+async def test_credential_asked_for_another_number_of_scopes_raises(
+    scopes: tuple[str, ...],
+) -> None:
+    """A token is for one resource."""
+    request = RunTokens("the job", 1, Facade()).request
+    with pytest.raises(ValueError, match="one scope at a time"):
+        await AsyncCredential(request).get_token(*scopes)
+    with pytest.raises(ValueError, match="one scope at a time"):
+        Credential(request).get_token(*scopes)
+
+
+async def test_both_tokens_make_the_header_of_the_workload_control_api() -> None:
+    """The scheme is Fabric's."""
+    facade = Facade()
+    header = await job(facade).workload_authorization()
+
+    kinds = {one.kind: f"token-{number}" for number, one in enumerate(facade.requests, 1)}
+    assert header == (
+        f'SubjectAndAppToken1.0 subjectToken="{kinds[pb.TOKEN_KIND_USER]}", '
+        f'appToken="{kinds[pb.TOKEN_KIND_APP]}"'
+    )
+
+
+async def test_refusal_reaches_the_handler_and_the_next_call_asks_again() -> None:
+    """An error is not cached."""
+    facade = Facade()
+    facade.error = AccessTokenError("no", code="NoUserToken", permanent=True)
+    ours = job(facade)
+    with pytest.raises(AccessTokenError) as error:
+        await ours.access_token(SCOPE)
+    facade.error = None
+
+    assert (error.value.code, error.value.response.is_permanent) == ("NoUserToken", True)
+    assert await ours.access_token(SCOPE) == "token-2"
+
+
+def test_text_of_a_token_or_a_job_shows_no_token() -> None:
+    """A handler may log its job."""
+    assert repr(AccessToken("secret", 1)) == "AccessToken(token=***, expires_on=1)"
+
+
+def test_job_of_a_tests_own_refuses_tokens() -> None:
+    """The error names the kit."""
+    own = Job(
+        payload=None,
+        job_id="j",
+        attempt=1,
+        item_type="I",
+        job_type="t",
+        workspace_id="w",
+        item_id="i",
+        tenant_id="t",
+    )
+    with pytest.raises(AccessTokenError, match=r"fabric_jobs\.executor\.testing"):
+        own.credential().get_token(SCOPE)
+    assert TokenKind.USER.value == pb.TOKEN_KIND_USER
