@@ -43,8 +43,6 @@ class Collector:
         #: The bodies of the requests.
         self.bodies: list[bytes] = []
         self.spans: list[Seen] = []
-        #: The requests as they came, for a test that searches them.
-        self.bodies: list[bytes] = []
         self.metrics: set[tuple[str, str]] = set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
