@@ -213,6 +213,7 @@ def _sessions() -> list[Row]:
         Row("`free_slots`, `hung_slots`", "the `slots` of the hello", "counts as the bound"),
         Row("runs and claims in a heartbeat", f"{slots} each", ends),
         Row("claims and reports in a message", _number(bounds.MAX_ENTRIES), ends),
+        Row("messages of any kind inside a message", _number(parts.MAX_PARTS), ends),
         Row(
             "entries without an answer",
             _number(session.MAX_PENDING_ENTRIES),

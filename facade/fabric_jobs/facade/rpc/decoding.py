@@ -4,7 +4,7 @@ gRPC itself would end it with UNKNOWN and log a traceback, for each message of a
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc
@@ -13,12 +13,17 @@ from msgspec import Struct
 
 from fabric_jobs.facade.rpc.errors import Context, abort_invalid
 from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES, Handler
+from fabric_jobs.facade.rpc.parts import MAX_PARTS, SMALL_BYTES, PartCounter
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+_SESSION_PARTS = PartCounter(pb.SessionRequest.DESCRIPTOR)
 
 
 class _Undecodable(Struct, frozen=True):
     """Stands for a message that can't be decoded."""
 
-    error: DecodeError
+    reason: str
+    text: str
 
 
 class DecodingInterceptor(grpc.aio.ServerInterceptor):
@@ -37,7 +42,8 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         codecs = (_decoder(handler.request_deserializer), handler.response_serializer)
         if handler.request_streaming:
             stream = _wrap_session(handler.stream_stream)
-            return grpc.stream_stream_rpc_method_handler(stream, *codecs)
+            counting = _count_before(codecs[0])
+            return grpc.stream_stream_rpc_method_handler(stream, counting, codecs[1])
         if handler.response_streaming:
             watch = _wrap_watch(handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(watch, *codecs)
@@ -49,9 +55,24 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         try:
             return decode(data)
         except DecodeError as error:
-            return _Undecodable(error)
+            text = f"The message is not of the method's type: {error}"
+            return _Undecodable("UNDECODABLE", text)
 
     return decode_or_stand_in
+
+
+def _count_before(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A decoder of a session's requests that refuses one with too many parts before it decodes."""
+
+    def count_and_decode(data: bytes) -> Any:
+        # What the counter can't decode, the decoder refuses.
+        with suppress(DecodeError):
+            if len(data) > SMALL_BYTES and _SESSION_PARTS.exceeds(data):
+                text = f"A message may have {MAX_PARTS} messages inside it at most."
+                return _Undecodable("INVALID_MESSAGE", text)
+        return decode(data)
+
+    return count_and_decode
 
 
 def _wrap_unary(call: Any) -> Any:
@@ -96,6 +117,4 @@ def _wrap_session(call: Any) -> Any:
 
 
 async def _abort(request: _Undecodable, context: Context) -> None:
-    await abort_invalid(
-        context, "UNDECODABLE", f"The message is not of the method's type: {request.error}"
-    )
+    await abort_invalid(context, request.reason, request.text)

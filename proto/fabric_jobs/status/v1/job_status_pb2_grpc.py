@@ -35,7 +35,8 @@ class JobStatusServiceStub:
     The comments name the bound of each field. A request that is outside gets `INVALID_ARGUMENT`. On
     a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
     that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
-    comment has at most 128 characters. A message to the facade has at most 2 MiB.
+    comment has at most 128 characters. A message to the facade has at most 2 MiB, and 100,000 messages
+    inside it.
     """
 
     def __init__(self, channel):
@@ -111,7 +112,8 @@ class JobStatusServiceServicer:
     The comments name the bound of each field. A request that is outside gets `INVALID_ARGUMENT`. On
     a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
     that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
-    comment has at most 128 characters. A message to the facade has at most 2 MiB.
+    comment has at most 128 characters. A message to the facade has at most 2 MiB, and 100,000 messages
+    inside it.
     """
 
     def Session(self, request_iterator, context):
@@ -290,7 +292,8 @@ class JobStatusService:
     The comments name the bound of each field. A request that is outside gets `INVALID_ARGUMENT`. On
     a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
     that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
-    comment has at most 128 characters. A message to the facade has at most 2 MiB.
+    comment has at most 128 characters. A message to the facade has at most 2 MiB, and 100,000 messages
+    inside it.
     """
 
     @staticmethod
