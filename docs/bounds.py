@@ -15,6 +15,7 @@ from fabric_jobs.facade.monitor import live, timeline
 from fabric_jobs.facade.rpc import (
     bounds,
     offers,
+    parts,
     replica_service,
     server,
     service,
