@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test containers chaos simulate fuzz bench unit coverage check proto docs lock build clean
+.PHONY: demo test containers chaos simulate fuzz bench unit coverage check proto docs pictures lock build clean
 
 demo: .venv/ready  ## the main job, on the embedded broker
 	$(BIN)/fabric-jobs demo
@@ -48,6 +48,9 @@ docs: .venv/ready  ## write the generated files anew: settings, bounds, AsyncAPI
 	$(BIN)/python docs/bounds.py
 	$(BIN)/python docs/asyncapi.py
 	$(BIN)/python deploy/kubernetes/rules.py
+
+pictures: .venv/ready  ## write the pictures of the job monitor in docs/ anew, with the installed Chromium
+	FABRIC_JOBS_TEST_PICTURES=1 $(BIN)/pytest -q tests/browser/test_layout.py -k pictures
 
 lock: .venv/ready  ## write the locks anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-annotate \

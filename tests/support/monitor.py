@@ -52,12 +52,13 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 class FoldedJobs:
     """Stands for `Jobs`, on a real replica, and has a method for each step of a job's life."""
 
-    def __init__(self, secrets: JobSecrets = NO_SEALING) -> None:
+    def __init__(self, secrets: JobSecrets = NO_SEALING, lease_s: float = 30.0) -> None:
+        """An executor counts as silent after `lease_s` seconds without a heartbeat."""
         self.secrets = secrets
         store = Store(None)
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
         self.replica = Replica(store, 1)
-        self.roster = Roster(cast("Any", None), "/facade/m", 30.0, 86_400, record_time=False)
+        self.roster = Roster(cast("Any", None), "/facade/m", lease_s, 86_400, record_time=False)
         self.controls = open_controls()
         jobs: Any = self
         self.job_types = JobTypes(jobs, self.replica, self.roster, self.controls)

@@ -29,8 +29,11 @@ handlers.PricesUnavailable: The prices of region north can't be loaded.
 LONG = "a-name-without-any-blank-" + "x" * 100
 
 
-def fill(fold: FoldedJobs) -> str:
-    """Fills the replica. Returns the id of a failed job with a traceback."""
+def fill(fold: FoldedJobs, *, long_names: bool = True) -> str:
+    """Fills the replica, if wanted also with names as long as they may be.
+
+    Returns the id of a failed job with a traceback.
+    """
     for minute in range(55, 0, -1):
         fold.age = timedelta(minutes=minute)
         job_id = fold.create(job_type=("refresh", "export", "cleanup")[minute % 3])
@@ -57,9 +60,10 @@ def fill(fold: FoldedJobs) -> str:
     )
     fold.cancel(fold.create(job_type="cleanup"))
     fold.age = timedelta(seconds=5)
-    long = fold.create(item_type=LONG, job_type=LONG)
-    fold.start(long)
-    fold.fail(long, LONG * 5, code=LONG)
+    if long_names:
+        long = fold.create(item_type=LONG, job_type=LONG)
+        fold.start(long)
+        fold.fail(long, LONG * 5, code=LONG)
     fold.create(job_type="nightly")
     fold.age = timedelta()
     report = "Contoso.Sales.Report"
@@ -72,15 +76,19 @@ def fill(fold: FoldedJobs) -> str:
             ExecutorHeartbeat(
                 executor_id=executor_id,
                 pool="sales",
+                version="fabric-jobs 0.1.0",
                 job_kinds=kinds,
                 slots=10,
                 free_slots=10 if place else 7,
                 runs=() if place else runs,
             )
         )
-    fold.add_executor(
-        ExecutorHeartbeat(executor_id=LONG, pool=LONG, job_kinds=(JobKind(LONG, LONG),), slots=1)
-    )
+    if long_names:
+        fold.add_executor(
+            ExecutorHeartbeat(
+                executor_id=LONG, pool=LONG, job_kinds=(JobKind(LONG, LONG),), slots=1
+            )
+        )
     paused = JobTypeControl(
         kind=JobKind(report, "nightly"),
         paused=True,
