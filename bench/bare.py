@@ -25,6 +25,7 @@ from fabric_jobs.facade.startup.security import (
     authenticator,
     http_address,
     http_limits,
+    job_secrets,
 )
 from fabric_jobs.runtime.settings import from_env
 from fabric_jobs.runtime.telemetry import providers
@@ -52,14 +53,15 @@ _JOB = Job(
     dispatch_id="",
     payload=b"null",
 )
-_ENTRY = StoredJob(_JOB, 0, 0, 0)
+#: The job that every accepted command leads to.
+STORED = StoredJob(_JOB, 0, 0, 0)
 
 
 class Nowhere(Jobs):
     """A stand-in for jobs that accepts every command and stores nothing."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, settings: FacadeSettings) -> None:
+        self.secrets = job_secrets(settings)
 
     def is_known(self, job_id: str) -> bool:
         """No job is known."""
@@ -67,7 +69,7 @@ class Nowhere(Jobs):
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
         """Accept the command."""
-        return _ENTRY
+        return STORED
 
 
 class Constant(Operations):
@@ -88,15 +90,15 @@ class Well:
     unready_reasons = failures
 
 
-async def serve(settings: FacadeSettings) -> None:
-    """Serve until cancelled."""
+async def serve(name: str, settings: FacadeSettings, jobs: Jobs) -> None:
+    """Serve until cancelled; the ready line begins with the name."""
     trusted = authenticator(settings)
     if trusted:
         await trusted.keys.start()
     admission = AdmissionControl(trusted, admission_rules(settings), lambda *_: True)
     health: Any = Well()
     app: Any = http_app(
-        Constant(Nowhere(), admission),
+        Constant(jobs, admission),
         settings.base_path,
         settings.body_limit_bytes,
         settings.definition_limit_bytes,
@@ -104,7 +106,7 @@ async def serve(settings: FacadeSettings) -> None:
         docs=False,
     )
     http = HttpServer(app, *http_address(settings), http_limits(settings))
-    print(f"bare ready http=http://{http.address}{settings.base_path}", flush=True)
+    print(f"{name} ready http=http://{http.address}{settings.base_path}", flush=True)
     await http.serve()
 
 
@@ -114,4 +116,5 @@ if __name__ == "__main__":
         providers.export_telemetry("bare", os.environ, prometheus=True),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(serve(from_env(FacadeSettings, os.environ)))
+        settings = from_env(FacadeSettings, os.environ)
+        runner.run(serve("bare", settings, Nowhere(settings)))

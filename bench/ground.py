@@ -88,6 +88,13 @@ class Ground:
             yield running
 
     @asynccontextmanager
+    async def floor(self, topic: str) -> AsyncIterator[Program]:
+        """The facade's HTTP part with one awaited send for each create, without authentication."""
+        settings = self._settings(topic) | {"FABRIC_JOBS_AUTHENTICATION": "off"}
+        async with self._program("bench.floor", **settings) as running:
+            yield running
+
+    @asynccontextmanager
     async def executor(
         self, topic: str, *facades: Program, slots: int = SLOTS
     ) -> AsyncIterator[Program]:

@@ -13,7 +13,7 @@ from tests.support.apache_kafka import VERSION
 
 LIBRARIES = ("aiokafka", "grpcio", "litestar", "msgspec", "uvicorn", "uvloop")
 PEERS = Path(".venv-bench")
-PEER_LIBRARIES = ("celery", "fastapi", "procrastinate", "saq", "temporalio")
+PEER_LIBRARIES = ("celery", "dbos", "fastapi", "procrastinate", "saq", "temporalio")
 
 
 def described() -> dict[str, str]:
@@ -28,6 +28,9 @@ def described() -> dict[str, str]:
     for name in PEER_LIBRARIES:
         for found in PEERS.glob(f"lib/*/site-packages/{name}-*.dist-info"):
             ground[name] = found.name.removesuffix(".dist-info").rpartition("-")[2]
+    modules = Path(__file__).with_name("peers") / "river" / "go.mod"
+    if number := re.search(r"riverqueue/river v(\S+)", modules.read_text()):
+        ground["river"] = number[1]
     for program in ("redis-server", "postgres", "temporal"):
         if path := found_program(program):
             said = subprocess.run([path, "--version"], capture_output=True, text=True).stdout

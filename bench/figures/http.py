@@ -8,23 +8,37 @@ from bench.report import Series
 WARM_UP_S = 2
 
 
-async def accept_vs_bare(ground: Ground) -> dict[str, Series]:
-    """Measure creates per second, with and without the log."""
-    series, headers, seconds = Series(), ground.headers, ground.effort.seconds
-    async with ground.facade(ground.topic()) as ours, ground.bare() as bare:
-        pair = [instances(one, "nothing") for one in (ours, bare)]
-        for url in pair:
+async def accepts(ground: Ground) -> dict[str, Series]:
+    """Measure creates per second: ours, with one send instead of the log, and with nothing."""
+    vs_floor, vs_bare = Series(), Series()
+    headers, seconds, floor_topic = ground.headers, ground.effort.seconds, ground.topic()
+    # A replica creates the topic that it does not find; the floor would not.
+    async with ground.facade(floor_topic):
+        pass
+    async with (
+        ground.facade(ground.topic()) as ours,
+        ground.floor(floor_topic) as floor,
+        ground.bare() as bare,
+    ):
+        urls = [instances(one, "nothing") for one in (ours, floor, bare)]
+        for url in urls:
             await load.creates(url, headers, WARM_UP_S)
         for _ in range(ground.effort.rounds):
-            with_log, without = [await load.creates(url, headers, seconds) for url in pair]
-            series.add(
-                with_log.rate / without.rate,
-                accepted_per_s=with_log.rate,
-                bare_per_s=without.rate,
-                p50_ms=with_log.p50_ms,
-                p99_ms=with_log.p99_ms,
+            us, one_send, nothing = [await load.creates(url, headers, seconds) for url in urls]
+            vs_floor.add(
+                us.rate / one_send.rate,
+                accepted_per_s=us.rate,
+                floor_per_s=one_send.rate,
+                floor_p50_ms=one_send.p50_ms,
             )
-    return {"accept_vs_bare": series}
+            vs_bare.add(
+                us.rate / nothing.rate,
+                accepted_per_s=us.rate,
+                bare_per_s=nothing.rate,
+                p50_ms=us.p50_ms,
+                p99_ms=us.p99_ms,
+            )
+    return {"accept_vs_floor": vs_floor, "accept_vs_bare": vs_bare}
 
 
 async def poll_vs_empty(ground: Ground) -> dict[str, Series]:

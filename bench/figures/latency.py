@@ -68,6 +68,25 @@ async def _running(ground: Ground) -> AsyncIterator[tuple[Program, str]]:
         yield facade, hops
 
 
+async def accept_p50_hops(ground: Ground) -> dict[str, Series]:
+    """Measure POST to the 202 on an idle service, one create at a time: the median in hops."""
+    series, topic = Series(), ground.topic()
+    async with ground.facade(hops_topic := ground.topic()):
+        pass
+    async with ground.facade(topic) as facade:
+        url = instances(facade, "nothing")
+        await load.creates(url, ground.headers, WARM_UP_S)
+        for _ in range(ground.effort.rounds):
+            hops = await work("raw", "hop", ground.kafka.bootstrap_servers, hops_topic)
+            seconds = SINGLE * 2 * IDLE_PAUSE_MS / 1000
+            loaded = await load.creates(
+                url, ground.headers, seconds, connections=1, pause_ms=IDLE_PAUSE_MS
+            )
+            hop_ms = hops["hop_ms"]
+            series.add(loaded.p50_ms / hop_ms, **hops, p50_ms=loaded.p50_ms, p99_ms=loaded.p99_ms)
+    return {"accept_p50_hops": series}
+
+
 async def start_latency_hops(ground: Ground) -> dict[str, Series]:
     """Measure POST to the handler's first line on an idle service: the median in hops."""
     return {"start_latency_hops": await _hops(ground, _starts)}

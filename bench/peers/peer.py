@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.ground import SLOTS
 from bench.machine import PEERS
-from bench.peers import servers
+from bench.peers import river_build, servers
 from bench.work import run
 from tests.support.programs import Program, program
 
@@ -31,7 +31,7 @@ class Peer(NamedTuple):
     """The programs of a peer."""
 
     name: str
-    #: Arguments of Python.
+    #: Arguments of the program, which is Python unless `build` makes another.
     web: tuple[str, ...]
     worker: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
@@ -41,6 +41,8 @@ class Peer(NamedTuple):
     most_lives: int = 1_000_000
     #: Returns what the machine lacks, or None.
     missing: Callable[[], str | None] = lambda: None
+    #: Builds the program in the peers' folder, and returns its path.
+    build: Callable[[Path], str] | None = None
 
     def why_unavailable(self) -> str | None:
         """Why the peer can't be measured on this machine, or None."""
@@ -51,24 +53,25 @@ class Peer(NamedTuple):
     @asynccontextmanager
     async def running(self, folder: Path) -> AsyncIterator[Side]:
         """Run the peer until the end of the block."""
+        command_path = self.build(PEERS) if self.build else PYTHON
         environment = {"BENCH_SLOTS": str(SLOTS), "PYTHONPATH": os.getcwd()}
         async with AsyncExitStack() as stack:
             if self.server:
                 backend = await stack.enter_async_context(self.server(folder / self.name))
                 environment["BENCH_BACKEND"] = backend
             if self.prepare:
-                await run(PYTHON, *self.prepare, environment=environment)
+                await run(command_path, *self.prepare, environment=environment)
             log = stack.enter_context((folder / f"{self.name}.log").open("wb"))
 
             async def start(arguments: tuple[str, ...]) -> Program:
-                command = program(PYTHON, *arguments, environment=environment, stderr=log)
+                command = program(command_path, *arguments, environment=environment, stderr=log)
                 return await stack.enter_async_context(command)
 
             web = await start(self.web)
             pids = [web.process.pid]
             if self.worker:
                 pids.append((await start(self.worker)).process.pid)
-            settle = partial(run, PYTHON, *self.settle, environment=environment)
+            settle = partial(run, command_path, *self.settle, environment=environment)
             yield Side(web.ready["url"], pids, settle if self.settle else None)
 
 
@@ -93,6 +96,25 @@ PROCRASTINATE = Peer(
     ("-m", "bench.peers.procrastinate_jobs"),
     ("-m", "bench.peers.procrastinate_jobs", "schema"),
     ("-m", "bench.peers.procrastinate_jobs", "analyse"),
+    server=servers.postgres,
+    missing=servers.no_postgres,
+)
+RIVER = Peer(
+    "river",
+    ("web",),
+    ("worker",),
+    ("migrate",),
+    ("analyse",),
+    server=servers.postgres,
+    missing=lambda: servers.no_postgres() or river_build.why_unavailable(),
+    build=river_build.build,
+)
+DBOS = Peer(
+    "dbos",
+    ("-m", "bench.peers.dbos_web"),
+    ("-m", "bench.peers.dbos_jobs"),
+    ("-m", "bench.peers.dbos_jobs", "schema"),
+    ("-m", "bench.peers.dbos_jobs", "analyse"),
     server=servers.postgres,
     missing=servers.no_postgres,
 )

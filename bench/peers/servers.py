@@ -66,6 +66,11 @@ async def postgres(folder: Path) -> AsyncIterator[str]:
         port = reserved.getsockname()[1]
         command = [*as_owner, server, "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", ""]
         async with _server(command, port):
+            ready = [found_program("pg_isready") or "pg_isready", "-q", "-h", "127.0.0.1"]
+            # It listens before it answers.
+            async with asyncio.timeout(START_S):
+                while await _exit_code(*ready, "-p", str(port)):
+                    await asyncio.sleep(0.05)
             yield f"postgresql://bench@127.0.0.1:{port}/postgres"
 
 
@@ -96,6 +101,10 @@ async def _server(command: list[str], port: int) -> AsyncIterator[None]:
             # SIGINT is PostgreSQL's fast stop, and ends the other servers too.
             process.send_signal(2)
             await process.wait()
+
+
+async def _exit_code(*command: str) -> int:
+    return await (await asyncio.create_subprocess_exec(*command)).wait()
 
 
 async def _listens(port: int) -> bool:
