@@ -27,11 +27,12 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[dict[str, 
 
     def measured(name: str) -> list[dict[str, str]]:
         seen: list[dict[str, str]] = []
+        names = getattr(metrics, name).labels
 
         class Recorder:
-            def record(self, seconds: float, labels: dict[str, str]) -> None:
+            def record(self, seconds: float, *labels: str) -> None:
                 assert seconds > 0
-                seen.append(labels)
+                seen.append(dict(zip(names, labels, strict=True)))
 
         monkeypatch.setattr(metrics, name, Recorder())
         return seen

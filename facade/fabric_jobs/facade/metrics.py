@@ -166,8 +166,8 @@ def record_append(
         REDISPATCHES.add(1, event.data.reason)
     if isinstance(event, Started) and state.attempt_start_time == state.start_time:
         waited = event.time - state.create_time
-        START_SECONDS.record(waited.total_seconds(), {"job_type": job_type})
+        START_SECONDS.record(waited.total_seconds(), job_type)
     began = before and before.state.held and before.state.attempt_start_time
     if began and not state.held:
         ran = event.time - began
-        RUN_SECONDS.record(ran.total_seconds(), {"job_type": job_type, "type": type_of(event)})
+        RUN_SECONDS.record(ran.total_seconds(), job_type, type_of(event))

@@ -55,8 +55,7 @@ class InstrumentationInterceptor(CallInterceptor):
                 if code in _ERRORS:
                     span.set_status(StatusCode.ERROR)
         finally:
-            labels = {"method": method, "code": code.name}
-            metrics.RPC_SECONDS.record(time.perf_counter() - start, labels)
+            metrics.RPC_SECONDS.record(time.perf_counter() - start, method, code.name)
         if aborted:
             raise aborted
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from fabric_jobs.runtime.telemetry import histograms
+from fabric_jobs.runtime.telemetry.histograms import HistogramValues
 
 OTHER = "other"
 #: The buckets' upper bounds of a run's duration, in seconds: a tenth of a second to one day.
@@ -55,6 +58,7 @@ class MetricRegistry:
 
     def __init__(self, scope: str) -> None:
         """`scope` is the OpenTelemetry instrumentation scope."""
+        self._scope = scope
         self._meter = metrics.get_meter(scope)
         self.metrics: list[Metric] = []
 
@@ -72,12 +76,12 @@ class MetricRegistry:
 
     def histogram(
         self, name: str, description: str, *labels: str, bounds: Sequence[float]
-    ) -> Histogram:
+    ) -> HistogramValues:
         """Declares a histogram of durations. `bounds` are the buckets' upper limits in seconds."""
         self.metrics.append(Metric(name, labels, description))
-        return self._meter.create_histogram(
-            name, "s", description, explicit_bucket_boundaries_advisory=bounds
-        )
+        values = HistogramValues(self._scope, name, description, labels, bounds)
+        histograms.declared.append(values)
+        return values
 
     def _declare(self, name: str, description: str, labels: tuple[str, ...]) -> MetricValues:
         self.metrics.append(Metric(name, labels, description))
