@@ -5,8 +5,8 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -29,11 +29,13 @@ from fabric_jobs.cli.dev.programs import Program
 from fabric_jobs.cli.dev.reload import run_reloading
 from fabric_jobs.cli.dev.settings_file import read_settings
 from fabric_jobs.cli.dev.stack import Stack
+from fabric_jobs.cli.dev.token_endpoint import TokenEndpoint, random_sealing_key
 from fabric_jobs.cli.errors import CommandError, InputError
 from fabric_jobs.cli.options import Address, grpc_option
 from fabric_jobs.cli.run import run
-from fabric_jobs.runtime.settings import family_of, host_port
+from fabric_jobs.runtime.settings import FILE_SUFFIX, family_of, host_port
 
+SEALING_KEYS = "FABRIC_JOBS_SEALING_KEYS"
 #: The options that let a second `dev` run beside the first one.
 FREE_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 --issuer 127.0.0.1:0"
 
@@ -56,7 +58,12 @@ FREE_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 --issuer 127.0.0.1:0"
     show_default=True,
     help="The address of the local token issuer.",
 )
-def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
+@click.option(
+    "--on-behalf-of",
+    is_flag=True,
+    help="Give handlers tokens of the user who started the job, from the local issuer.",
+)
+def dev_command(target: str, http: str, grpc: str, issuer: str, on_behalf_of: bool) -> None:
     """Run a broker, a facade and an executor until Ctrl-C.
 
     MODULE:EXECUTOR names your handlers: my_jobs:executor is `executor` in my_jobs.py. Without it,
@@ -71,8 +78,16 @@ def dev_command(target: str, http: str, grpc: str, issuer: str) -> None:
         with _explain_taken(user, address):
             host, port = host_port(address)
             socket.create_server((host, port), family=family_of(host)).close()
-    with token_issuer:
-        run(_run_stack(target, http, grpc, token_issuer))
+    with ExitStack() as servers:
+        servers.enter_context(token_issuer)
+        environ = without_client(read_environ(target))
+        if on_behalf_of:
+            endpoint = servers.enter_context(TokenEndpoint(token_issuer))
+            environ |= endpoint.settings
+            if not environ.get(SEALING_KEYS) and not environ.get(SEALING_KEYS + FILE_SUFFIX):
+                # The key seals what is kept of the tokens, and leaves the topic readable.
+                environ |= {SEALING_KEYS: random_sealing_key(), "FABRIC_JOBS_SEALING": "open"}
+        run(_run_stack(environ, target, http, grpc, token_issuer))
 
 
 @contextmanager
@@ -87,9 +102,11 @@ def _explain_taken(user: str, address: str) -> Iterator[None]:
         ) from error
 
 
-async def _run_stack(target: str, http: str, grpc: str, issuer: Issuer) -> None:
+async def _run_stack(
+    environ: dict[str, str], target: str, http: str, grpc: str, issuer: Issuer
+) -> None:
     """Runs the programs. Raises `CommandError` if one of them ends that was not stopped."""
-    async with Stack(read_environ(target)) as stack:
+    async with Stack(environ) as stack:
         if stack.embedded:
             click.echo(WARNING, err=True)
         await stack.supervise(_run_programs(stack, target, http, grpc, issuer))
@@ -122,6 +139,16 @@ def read_environ(target: str) -> dict[str, str]:
     """
     settings = {} if target == EXAMPLE else read_settings(Path.cwd())
     return settings | dict(os.environ)
+
+
+def without_client(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment without the client secret and certificate.
+
+    They are for Entra, and the authority of `dev` is the local issuer.
+    """
+    dropped = {f"FABRIC_JOBS_CLIENT_{name}" for name in ("SECRET", "CERTIFICATE_FILE")}
+    dropped |= {name + FILE_SUFFIX for name in dropped}
+    return {name: value for name, value in environ.items() if name not in dropped}
 
 
 def first_handled_type(executor: Program) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import socket
 import pytest
 from click.testing import CliRunner
 
-from fabric_jobs.cli.commands.dev import FREE_PORTS, next_steps
+from fabric_jobs.cli.commands.dev import FREE_PORTS, next_steps, without_client
 from fabric_jobs.cli.main import main
 
 EXAMPLE = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
@@ -90,3 +90,15 @@ def test_second_dev_names_the_taken_address_and_the_way_out(option: str) -> None
     assert result.stderr.count("\n") == 1
     assert address in result.stderr
     assert FREE_PORTS in result.stderr
+
+
+def test_dev_leaves_out_the_client_secret_which_is_for_entra() -> None:
+    """In each of the forms that a setting has."""
+    environ = {
+        "FABRIC_JOBS_CLIENT_SECRET": "x",
+        "FABRIC_JOBS_CLIENT_SECRET_FILE": "x",
+        "FABRIC_JOBS_CLIENT_CERTIFICATE_FILE": "x",
+        "FABRIC_JOBS_CLIENT_ID": "stays",
+    }
+
+    assert without_client(environ) == {"FABRIC_JOBS_CLIENT_ID": "stays"}
