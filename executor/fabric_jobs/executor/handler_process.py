@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from contextlib import suppress
 
 from fabric_jobs.executor.errors import PROCESS_DIED, JobFailed
@@ -55,6 +56,10 @@ class HandlerProcess:
         """False once the process has ended."""
         return self._process.returncode is None
 
+    def add_done_callback(self, callback: Callable[[], None]) -> None:
+        """Calls the callback when the process has ended."""
+        self._end.add_done_callback(lambda _: callback())
+
     def send_soon(self, message: ToProcess) -> None:
         """Sends a message. Does nothing if the process has ended."""
         assert self._process.stdin
@@ -78,26 +83,34 @@ class HandlerProcess:
             return None
 
     async def _follow_end(self) -> int:
-        assert self._process.stdin
-        try:
-            code = await self._process.wait()
-            # Processes that the handler forked would keep the channel open.
-            self.kill()
-            return code
-        finally:
-            self._process.stdin.close()
+        code = await self._process.wait()
+        # Processes that the handler forked would keep the channel open.
+        self._kill_group()
+        return code
 
     def kill(self) -> None:
         """Ends the process and all processes of its group at once."""
+        # Its id may belong to another process once it has ended.
+        if self.is_alive:
+            self._kill_group()
+
+    def _kill_group(self) -> None:
         with suppress(ProcessLookupError):
             if os.name == "posix":
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:
                 self._process.kill()
 
+    def discard(self) -> None:
+        """Ends the process at once, and closes the channel. Nobody may wait for a message."""
+        self.kill()
+        # A process leaves its pipes open while they hold unread bytes. asyncio has no other way.
+        self._process._transport.close()  # type: ignore[attr-defined]
+
     async def wait(self) -> JobFailed:
         """Waits until the process has ended. Returns the failure of the handler that it ran."""
         code = await asyncio.shield(self._end)
+        self.discard()
         return JobFailed(_describe_death(code), code=PROCESS_DIED)
 
     async def end(self) -> None:
@@ -105,7 +118,7 @@ class HandlerProcess:
         assert self._process.stdin
         self._process.stdin.close()
         await asyncio.wait({self._end}, timeout=END_S)
-        self.kill()
+        self.discard()
         await asyncio.shield(self._end)
 
 

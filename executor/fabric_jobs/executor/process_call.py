@@ -65,7 +65,7 @@ class ProcessCall:
             try:
                 has_begun, ended = await self._follow(process, call, job)
             except BaseException:
-                process.kill()
+                process.discard()
                 raise
             finally:
                 self._process = None

@@ -51,6 +51,8 @@ class ProcessPool:
         self._lifespan = lifespan
         self._lifespan_start_s = lifespan_start_s
         self._idle: list[HandlerProcess] = []
+        #: Every process that has not ended.
+        self._alive: set[HandlerProcess] = set()
 
     async def check(self, handlers: Iterable[Handler]) -> None:
         """Starts a process, if a handler needs one, imports those handlers, opens the lifespan.
@@ -90,7 +92,7 @@ class ProcessPool:
             raise LifespanError(f"In the process of a handler: {reason}")
 
     async def _start(self) -> HandlerProcess:
-        return await HandlerProcess.start(
+        process = await HandlerProcess.start(
             Start(
                 sys_path=sys.path,
                 log_level=logging.getLogger().getEffectiveLevel(),
@@ -98,6 +100,9 @@ class ProcessPool:
                 lifespan_start_s=self._lifespan_start_s,
             )
         )
+        self._alive.add(process)
+        process.add_done_callback(lambda: self._alive.discard(process))
+        return process
 
     async def acquire(self) -> tuple[HandlerProcess, bool]:
         """Returns a process, and whether it is warm.
@@ -125,9 +130,12 @@ class ProcessPool:
         job._report(progress)
 
     async def close(self) -> None:
-        """Ends the processes that wait."""
+        """Ends the processes that wait for a job, and kills those whose runs were abandoned."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(process.end() for process in idle))
+        for process in tuple(self._alive):
+            process.discard()
+            await process.wait()
 
 
 async def _ask(process: HandlerProcess, message: ToProcess) -> FromProcess | None:
