@@ -16,6 +16,7 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
+from tests.support.check_report import Report
 from tests.support.collector import run_collector
 from tests.support.programs import (
     HANDLERS,
@@ -233,6 +234,12 @@ async def test_ring_is_introduced_and_rotated_while_jobs_run(
         ]
     assert keys[0] == ""
     assert set(keys) == {"", "one"}
+    missing, complete = (Report(**environment | ring(*held)) for held in ((TWO,), (TWO, ONE)))
+    assert missing.verdicts("sealing") == ["failed"]
+    assert "Add the key one to FABRIC_JOBS_SEALING_KEYS: jobs need it until 2" in missing.text
+    assert complete.verdicts("sealing") == ["ok"]
+    assert re.search(r"one: needed until 2.* UTC, if nothing more is sealed with it", complete.text)
+    assert ONE.partition(":")[2] not in complete.text
 
 
 async def test_missing_key_stops_only_what_needs_it(
@@ -281,3 +288,17 @@ async def test_missing_key_stops_only_what_needs_it(
     ):
         await fabric.until(waiting, "Completed")
         assert (await fabric.create(waiting, payload)).status_code == 202
+
+
+def test_check_of_a_ring_says_which_keys_no_job_needs(apache: Cluster, topic: str) -> None:
+    """Also that the facade only opens, and that weak keys are refused."""
+    environment = apache.environment(topic)
+    fresh = Report("--create", **environment | ring(TWO, ONE))
+    assert fresh.verdicts("sealing") == ["ok"]
+    assert "seals; keys: two, one" in fresh.text
+    assert "one: no job needs it. Remove it, unless it will be the first key" in fresh.text
+    opens = Report(**environment | ring(ONE, **OPEN))
+    assert opens.verdicts("sealing") == ["warning"]
+    weak = Report(**environment | ring("weak:c2hvcnQ="))
+    assert weak.verdicts("settings") == ["failed"]
+    assert "The key weak has 5 bytes" in weak.text

@@ -21,6 +21,7 @@ from fabric_jobs.facade.log.preflight import (
     read_broker_time,
 )
 from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record
+from fabric_jobs.facade.log.scan import scan_topic
 from fabric_jobs.facade.log.topic import TopicSpec
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "describe_replication",
     "open_admin_client",
     "read_broker_time",
+    "scan_topic",
 ]

@@ -1,6 +1,7 @@
 """Seals and opens the secrets of an event."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from msgspec import UNSET, Raw
@@ -13,8 +14,9 @@ from fabric_jobs.contract.events import (
     Event,
     FailedData,
 )
+from fabric_jobs.facade.sealing.errors import DamagedError
 from fabric_jobs.facade.sealing.place import Place
-from fabric_jobs.facade.sealing.sealer import Purpose
+from fabric_jobs.facade.sealing.sealer import Purpose, key_id_of_hash, split_sealed
 from fabric_jobs.facade.sealing.texts import open_error, open_state, seal_error, seal_state
 
 _NULL = Raw(b"null")
@@ -84,6 +86,15 @@ def _seal_dispatch(place: Place, dispatch: Dispatch) -> Dispatch:
         sealed = place.seal(Purpose.CHECKPOINT, bytes(dispatch.checkpoint))
         changes |= {"checkpoint": UNSET, "sealed_checkpoint": sealed}
     return replace(dispatch, **changes) if changes else dispatch
+
+
+def find_key_ids(event: Event) -> set[str]:
+    """The ids of the keys that are needed to open all of the event and to know its create again."""
+    found = {key_id_of_hash(event.data.state.request_hash)} - {""}
+    for text in sealed_texts(event):
+        with suppress(DamagedError):
+            found.add(split_sealed(text)[0])
+    return found
 
 
 def sealed_texts(event: Event) -> Iterator[str]:

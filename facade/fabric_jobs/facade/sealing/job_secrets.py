@@ -22,7 +22,7 @@ from fabric_jobs.facade.lifecycle import (
 from fabric_jobs.facade.sealing.errors import SealedError, UnknownKeyError
 from fabric_jobs.facade.sealing.events import open_event, seal_event
 from fabric_jobs.facade.sealing.place import Place
-from fabric_jobs.facade.sealing.sealer import Purpose, Sealer, split_sealed
+from fabric_jobs.facade.sealing.sealer import Purpose, Sealer, key_id_of_hash, split_sealed
 from fabric_jobs.facade.sealing.texts import open_progress, open_state
 from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
@@ -125,7 +125,7 @@ class JobSecrets:
     def _with_keyed_hash(self, command: Request, job: Job | None) -> Request:
         """The request with a hash of the kind that the job has, or that a new job gets."""
         earlier = job.state.request_hash if job else None
-        is_keyed = ":" in earlier if earlier else self._seals
+        is_keyed = key_id_of_hash(earlier) != "" if earlier else self._seals
         if not is_keyed:
             return command
         try:

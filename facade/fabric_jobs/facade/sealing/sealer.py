@@ -88,7 +88,7 @@ class Sealer:
         `like` is an earlier keyed hash: its key is used, so that equal texts have equal hashes
         also after the ring's first key has changed. Raises `UnknownKeyError`.
         """
-        key_id = like.partition(":")[0] if like else self._newest
+        key_id = key_id_of_hash(like) if like else self._newest
         self.require_key(key_id)
         context = self._context("hash", tenant_id, job_id)
         key = self._derive(key_id, context)
@@ -112,6 +112,11 @@ class Sealer:
     def _derive(self, key_id: str, context: bytes) -> bytes:
         # The key is uniformly random, so HKDF's step of extraction has nothing to do.
         return HKDFExpand(SHA256(), _KEY_BYTES, context).derive(self._keys[key_id])
+
+
+def key_id_of_hash(keyed: str) -> str:
+    """The id of the key that a keyed hash names; empty for a hash without a key."""
+    return keyed.rpartition(":")[0]
 
 
 def split_sealed(sealed: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -26,6 +27,7 @@ from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.certificates import validities
 from fabric_jobs.facade.startup.on_behalf_of import confidential_client, verify_client
+from fabric_jobs.facade.startup.sealing_keys import describe_key_use, find_key_use
 from fabric_jobs.facade.startup.security import (
     authenticator,
     grpc_address,
@@ -34,6 +36,7 @@ from fabric_jobs.facade.startup.security import (
     job_secrets,
     monitor_access,
     record_codes,
+    sealer,
 )
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
 from fabric_jobs.runtime.settings import SettingsError, find_misspellings, from_env, variable
@@ -212,9 +215,26 @@ async def _check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterat
     for spec in specs:
         finding = await _check_topic(settings, replace(spec, create=create))
         yield finding
+    if settings.sealing_keys and finding.status is not CheckStatus.FAILED:
+        yield await _check_sealing(settings)
     # A write to a missing topic could create it, with whatever configuration the broker has.
     if finding.status is not CheckStatus.FAILED:
         yield await _check_append(settings)
+
+
+async def _check_sealing(settings: FacadeSettings) -> Finding:
+    keys = sealer(settings, settings.events_topic)
+    assert keys
+    try:
+        use = await find_key_use(settings)
+    except (KafkaRefusedError, LogError, KafkaError, TimeoutError) as error:
+        text = f"the events can't be read, so that the needed keys are not known: {error}"
+        return Finding(CheckStatus.FAILED, "sealing", text)
+    complete, text = describe_key_use(settings, keys.key_ids, use)
+    if not complete:
+        return Finding(CheckStatus.FAILED, "sealing", text)
+    is_fine = settings.sealing == "seal" and not use.left
+    return Finding(CheckStatus.OK if is_fine else CheckStatus.WARNING, "sealing", text)
 
 
 async def _check_topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
