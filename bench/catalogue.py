@@ -83,6 +83,7 @@ GROUPS = (
         processes.processes,
     ),
     Group({"scale_out_cost": at_most(1.15)}, lives.scale_out_cost),
+    Group({"sealed_lives": at_least(0.9)}, lives.sealed_lives),
     against(SAQ, lives_vs_saq=at_least(1.6), cpu_vs_saq=at_most(0.65)),
     against(CELERY, lives_vs_celery=at_least(5), cpu_vs_celery=None),
     against(PROCRASTINATE, lives_vs_procrastinate=at_least(5), cpu_vs_procrastinate=None),

@@ -75,10 +75,13 @@ class Ground:
         return self.folder / f"state-{uuid.uuid4()}"
 
     @asynccontextmanager
-    async def facade(self, topic: str, state_dir: Path | None = None) -> AsyncIterator[Program]:
-        """A facade replica as users run it: authentication on, state on disk."""
+    async def facade(
+        self, topic: str, state_dir: Path | None = None, **more: str
+    ) -> AsyncIterator[Program]:
+        """A facade replica as users run it: authentication on, state on disk; `more` settings."""
         state = {"FABRIC_JOBS_STATE_DIR": str(state_dir or self.state_dir())}
-        async with self._program("fabric_jobs.facade", **self._settings(topic), **state) as running:
+        settings = self._settings(topic) | state | more
+        async with self._program("fabric_jobs.facade", **settings) as running:
             yield running
 
     @asynccontextmanager

@@ -263,6 +263,11 @@ def _sessions() -> list[Row]:
             "the others come in the next round",
         ),
         Row(
+            "sealed payloads, definitions and checkpoints in one message of answers",
+            f"{_bytes(session.MAX_CONTENT_BYTES)}, or those of one job",
+            "the others come in the next message",
+        ),
+        Row(
             "a message of the Python executor",
             f"{_bytes(outbox.TARGET_MESSAGE_BYTES)}, plus the last entry",
             "the others come in the next message",

@@ -1,5 +1,7 @@
 """Whole lives of jobs per second and their CPU: ours and a peer's in turn."""
 
+import base64
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -20,11 +22,16 @@ WARM_UP_LIVES = 10_000
 
 
 @asynccontextmanager
-async def ours(ground: Ground, facades: int = 1, executors: int = 1) -> AsyncIterator[Side]:
-    """The product, ready; clients call the first facade."""
+async def ours(
+    ground: Ground, facades: int = 1, executors: int = 1, **settings: str
+) -> AsyncIterator[Side]:
+    """The product, ready; clients call the first facade. `settings` are those of the facades."""
     topic = ground.topic()
     async with AsyncExitStack() as stack:
-        replicas = [await stack.enter_async_context(ground.facade(topic)) for _ in range(facades)]
+        replicas = [
+            await stack.enter_async_context(ground.facade(topic, None, **settings))
+            for _ in range(facades)
+        ]
         # An executor uses one facade at a time, so each executor begins with another facade.
         runs = [
             await stack.enter_async_context(
@@ -75,6 +82,26 @@ async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
                 **{"ours_ms": our_cpu_s * 1e3, f"{peer.name}_ms": their_cpu_s * 1e3},
             )
     return {f"lives_vs_{peer.name}": lives, f"cpu_vs_{peer.name}": cpu}
+
+
+async def sealed_lives(ground: Ground) -> dict[str, Series]:
+    """Measure lives per second with a sealing key, compared with none."""
+    series, many = Series(), ground.effort.lives
+    ring = f"bench:{base64.b64encode(os.urandom(32)).decode()}"
+    async with ours(ground) as clear, ours(ground, FABRIC_JOBS_SEALING_KEYS=ring) as sealed:
+        for side in (clear, sealed):
+            await lived(ground, side, many // 4)
+        for _ in range(ground.effort.rounds):
+            clear_rate, clear_cpu_s = await lived(ground, clear, many)
+            sealed_rate, sealed_cpu_s = await lived(ground, sealed, many)
+            series.add(
+                sealed_rate / clear_rate,
+                clear_per_s=clear_rate,
+                sealed_per_s=sealed_rate,
+                clear_ms=clear_cpu_s * 1e3,
+                sealed_ms=sealed_cpu_s * 1e3,
+            )
+    return {"sealed_lives": series}
 
 
 async def scale_out_cost(ground: Ground) -> dict[str, Series]:
