@@ -248,3 +248,33 @@ async def test_topic_of_another_ring_or_of_none_ends_the_start(
         Fabric(here) as fabric,
     ):
         assert (await fabric.state(job_id)).status_code == 200
+
+
+async def test_check_says_which_keys_the_records_need(apache: Cluster, topic: str) -> None:
+    """A ring without the key of a facade is incomplete; a key that no record needs is named."""
+    environment = apache.environment(topic)
+    for keys in ((ONE,), (TWO, ONE)):
+        async with ringed(environment, *keys) as running, Fabric(running, "nobody-runs") as fabric:
+            assert (await fabric.create(new_id())).status_code == 202
+
+    async def check(*keys: str) -> str:
+        settings = {
+            "FABRIC_JOBS_RECORD_KEYS": ",".join(keys),
+            "FABRIC_JOBS_AUTHENTICATION": "off",
+            "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "fabric_jobs.facade", "check"),
+            env=os.environ | environment | settings,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        report = (await process.communicate())[0].decode()
+        return re.sub(r"\s+", " ", report[report.index(f"{topic}: of the oldest") :])
+
+    report = await check(ONE)
+    assert "2 records, right codes by one on 2" in report
+    report = await check(TWO, ONE)
+    assert "right codes by two on 1, one on 2" in report
+    assert "No record needs two" in report
+    report = await check(TWO)
+    assert "lacks keys: records have codes by one alone" in report

@@ -97,11 +97,19 @@ class RecordCodes:
 
     def verify(self, record: _Record) -> CodeVerdict:
         """What the record's codes show. Only the first `MAX_KEYS` are looked at."""
-        codes = [value for name, value in record.headers if name == HEADER][:MAX_KEYS]
+        codes = _codes_of(record)
         if not codes:
             return CodeVerdict.NONE
         is_right = any(self._is_right(code, record) for code in codes)
         return CodeVerdict.RIGHT if is_right else CodeVerdict.WRONG
+
+    def right_keys(self, record: _Record) -> set[str]:
+        """The ids of the keys by which the record has a right code."""
+        return {_key_id(code) for code in _codes_of(record) if self._is_right(code, record)}
+
+    def foreign_keys(self, record: _Record) -> set[str]:
+        """The ids of other keys by which the record has a code; nobody can say if it is right."""
+        return {_key_id(code) for code in _codes_of(record)} - self._keys.keys()
 
     def accepts(self, verdict: CodeVerdict) -> bool:
         """Whether a record with this verdict is taken."""
@@ -120,6 +128,15 @@ class RecordCodes:
             record.topic, record.partition, written_ms, record.key or b"", record.value or b""
         )
         return hmac.compare_digest(mac.encode(), _mac(secret, message).encode())
+
+
+def _codes_of(record: _Record) -> list[bytes]:
+    return [value for name, value in record.headers if name == HEADER][:MAX_KEYS]
+
+
+def _key_id(code: bytes | None) -> str:
+    """The id in a code, cut: whoever wrote the record chose it."""
+    return (code or b"").decode("latin-1").partition(":")[0][:32]
 
 
 def _message(topic: str, partition: int, written_ms: int, key: bytes, value: bytes) -> bytes:

@@ -21,12 +21,14 @@ from fabric_jobs.facade.log import (
     describe_replication,
     open_admin_client,
     read_broker_time,
+    read_sample,
 )
 from fabric_jobs.facade.roster import MAX_SKEW, skew
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.certificates import validities
 from fabric_jobs.facade.startup.on_behalf_of import confidential_client, verify_client
+from fabric_jobs.facade.startup.record_keys import KeyUsage
 from fabric_jobs.facade.startup.sealing_keys import describe_key_use, find_key_use
 from fabric_jobs.facade.startup.security import (
     authenticator,
@@ -215,6 +217,9 @@ async def _check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterat
     for spec in specs:
         finding = await _check_topic(settings, replace(spec, create=create))
         yield finding
+        if spec.name == settings.events_topic and finding.status is not CheckStatus.FAILED:
+            async for found in _check_record_keys(settings):
+                yield found
     if settings.sealing_keys and finding.status is not CheckStatus.FAILED:
         yield await _check_sealing(settings)
     # A write to a missing topic could create it, with whatever configuration the broker has.
@@ -235,6 +240,25 @@ async def _check_sealing(settings: FacadeSettings) -> Finding:
         return Finding(CheckStatus.FAILED, "sealing", text)
     is_fine = settings.sealing == "seal" and not use.left
     return Finding(CheckStatus.OK if is_fine else CheckStatus.WARNING, "sealing", text)
+
+
+async def _check_record_keys(settings: FacadeSettings) -> AsyncIterator[Finding]:
+    """Compares the ring with the codes of a sample of the events topic."""
+    if (codes := record_codes(settings)) is None:
+        return
+    usage = KeyUsage(codes)
+    try:
+        async with asyncio.timeout(TRY_S):
+            async for record in read_sample(
+                settings, settings.events_topic, settings.events_partitions
+            ):
+                usage.add(record)
+    except (KafkaError, KafkaRefusedError, TimeoutError) as error:
+        text = str(error) or f"{settings.events_topic} can't be read within {TRY_S:.0f} s"
+        yield Finding(CheckStatus.FAILED, "codes", text)
+        return
+    status = CheckStatus.OK if usage.is_complete else CheckStatus.WARNING
+    yield Finding(status, "codes", f"{settings.events_topic}: {usage.describe()}")
 
 
 async def _check_topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
