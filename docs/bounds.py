@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fabric_jobs.contract import checkpoints, controls, events, heartbeats, jobs, nesting
-from fabric_jobs.executor import outbox
+from fabric_jobs.executor import outbox, payloads
 from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
 from fabric_jobs.facade.http import correlation, instance, limits
@@ -210,6 +210,16 @@ def _sessions() -> list[Row]:
         Row("`executor_id`, an item type, a job type", f"1 to {_chars(jobs.MAX_NAME_CHARS)}", ends),
         Row("`pool`, `version`", _chars(jobs.MAX_NAME_CHARS), ends),
         Row("job types in a hello, and full ones in a heartbeat", types, ends),
+        Row(
+            "`run_timeout` in a hello",
+            f"{_number(FacadeSettings().longest_life_s)} s (`FABRIC_JOBS_LONGEST_LIFE_S`)",
+            "the stream ends: `FAILED_PRECONDITION`, `RUN_TIMEOUT_TOO_LONG`",
+        ),
+        Row(
+            "errors of a payload that pydantic finds",
+            f"{payloads.MAX_ERRORS}, each of {_chars(payloads.MAX_ERROR_CHARS)}",
+            "`PayloadInvalid` says how many more there are; cut",
+        ),
         Row("`slots`, `free_slots`, `hung_slots`", f"0 to {slots}", ends),
         Row("`free_slots`, `hung_slots`", "the `slots` of the hello", "counts as the bound"),
         Row("runs and claims in a heartbeat", f"{slots} each", ends),
