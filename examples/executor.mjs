@@ -130,8 +130,13 @@ function start({ key, jobId, attempt, record, payload, checkpoint }) {
 
 async function execute(run, handler, payload, checkpoint) {
   const { jobId, attempt, end: { signal } } = run;
-  const grant = (run.grant = (await run.decided).accepted);
+  const { accepted: grant, dispatch } = await run.decided;
+  run.grant = grant;
   if (!grant) return; // refused, which is final
+  if (dispatch) { // the record has it sealed
+    payload = JSON.parse(dispatch.payload) ?? {};
+    checkpoint = dispatch.checkpoint.length ? JSON.parse(dispatch.checkpoint) : undefined;
+  }
   const report = (outcome) => ask("reports", { jobId, attempt, grant, ...outcome });
   const progress = async (fraction, message) => {
     if (run.reporting) return; // one at a time, because the facade keeps at most one a second

@@ -13,6 +13,7 @@ from tests.support.brokers import SERVERS, Cluster
 from tests.support.certificates import Authority
 from tests.support.pages import find_commands
 from tests.support.programs import Fabric, Program, addresses, facade, new_id, program, status_api
+from tests.support.sealing import OLD_KEY, ring_setting
 
 ITEM_TYPE, JOB_TYPE = "Contoso.FinanceAnalytics.Forecast", "countRows"
 #: From the page's commands: the folder of npm's packages, and the script.
@@ -178,3 +179,21 @@ async def test_node_executor_completes_a_run_whose_facade_was_killed(
             job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
 
     assert (job.attempt, job.failures) == (1, 0)
+
+
+async def test_node_executor_gets_a_sealed_payload_and_checkpoint_with_its_grant(
+    environment: dict[str, str],
+) -> None:
+    """The record and the offer have neither."""
+    ring = {"FABRIC_JOBS_SEALING_KEYS": ring_setting(OLD_KEY)}
+    async with (
+        facade(**environment | ring) as one,
+        fabric_of(one) as fabric,
+        status_api(one) as status,
+    ):
+        job_id = new_id()
+        await fabric.create(job_id, {"rows": 3})
+        async with executor(one, **environment):
+            await fabric.until(job_id, "Completed")
+        job = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
+    assert job.progress.message.endswith(" of 3")

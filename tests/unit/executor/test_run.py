@@ -26,6 +26,7 @@ from tests.support.executor_runs import (
 from tests.support.fake_facade import (
     ITEM_TYPE,
     JOB_TYPE,
+    Entry,
     FakeFacade,
     accept,
     answer_nothing,
@@ -58,6 +59,37 @@ async def test_run_with_a_granted_claim_calls_the_handler_and_reports_with_the_g
     assert (report.job_id, report.attempt) == ("a", 1)
     assert report.grant.event_id == f"accepted-{facade.claims[0].entry_id}"
     assert report.HasField("completed")
+
+
+async def test_run_with_content_in_its_grant_uses_it_and_logs_no_text_of_an_error(
+    facade: FakeFacade, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A facade has sealed what the record would hold. The report has the text, the log has not."""
+    seen: list[Job[Any]] = []
+
+    def grant(entry: Entry) -> pb.Answer:
+        answer = accept(entry)
+        if isinstance(entry, pb.Claim):
+            answer.dispatch.payload = b'{"x": 2}'
+            answer.dispatch.checkpoint = b"7"
+            answer.dispatch.definition = b'{"parts": []}'
+        return answer
+
+    async def handler(job: Job[Any]) -> None:
+        seen.append(job)
+        raise ValueError("a secret")
+
+    facade.script = grant
+    async with connect_runs(facade, handler) as runs:
+        start_run(runs, "a", b"null")
+        await facade.wait_until(lambda: facade.reports)
+
+    (job,), (report,) = seen, facade.reports
+    assert (job.payload, job.checkpoint(int)) == ({"x": 2}, 7)
+    assert job.definition is not None
+    assert "a secret" in report.failed.message
+    assert "failed: HandlerError. Its text is sealed" in caplog.text
+    assert "a secret" not in caplog.text
 
 
 async def test_run_with_a_refused_claim_calls_no_handler_and_reports_nothing(

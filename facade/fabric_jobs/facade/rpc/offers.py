@@ -118,7 +118,7 @@ class OfferLoop:
             record=pb.Record(
                 event_id=job.dispatch_id, partition=stored.partition, offset=stored.offset
             ),
-            payload=_unless_sealed(job.payload),
+            payload=_unless_sealed(job.payload) or b"null",
             definition=_unless_sealed(job.definition),
             checkpoint=_unless_sealed(job.checkpoint),
         )

@@ -25,6 +25,7 @@ from tests.support.monitor import (
     browser_client,
     make_monitor,
 )
+from tests.support.sealing import NEW_KEY, sealing
 
 _LINKS = ("href", "src", "action", "formaction", "sse-connect")
 EVIL = "<script>alert(1)</script>'\"&javascript:alert(2)<img src=x onerror=alert(3)>"
@@ -565,3 +566,21 @@ async def test_jobs_page_names_the_paused_types(fold: FoldedJobs) -> None:
 
     assert "Paused types" not in before
     assert '<dt>Paused types</dt><dd><a href="/monitor/job-types" title="nightly">1</a>' in after
+
+
+async def test_job_page_without_the_key_names_it_and_with_the_key_shows_everything() -> None:
+    """A sentence stands for each sealed text; the page's other parts stay as they are."""
+    fold = FoldedJobs(sealing())
+    job_id = fold.create(payload=b'{"table": "salaries"}')
+    fold.start(job_id, max_attempts=1)
+    fold.fail(job_id, "no salaries")
+    _, app = make_monitor(fold)
+    shown = await get(app, f"/monitor/jobs/{job_id}")
+    fold.secrets = sealing(NEW_KEY)
+    _, app = make_monitor(fold)
+    sealed, listed = await get(app, f"/monitor/jobs/{job_id}"), await get(app, "/monitor")
+
+    assert shown.count("salaries") > 1
+    assert "salaries" not in sealed + listed
+    assert "The payload is sealed. It is sealed with the key old" in sealed
+    assert "The text is sealed. It is sealed with the key old" in sealed

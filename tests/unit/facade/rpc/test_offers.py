@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.contract.controls import encode, key_of
@@ -18,9 +19,11 @@ from fabric_jobs.facade.rpc.offer_order import order_offers
 from fabric_jobs.facade.rpc.offers import FAIR_JOBS, PATIENCE, OfferLoop
 from fabric_jobs.facade.rpc.session import MAX_OPEN_OFFERS, Session
 from fabric_jobs.facade.rpc.slots import SlotJob
+from fabric_jobs.facade.sealing import JobSecrets
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import pause
 from tests.support.monitor import FoldedJobs
+from tests.support.sealing import NO_SEALING, sealing
 
 LONG_ENOUGH = PATIENCE + timedelta(seconds=1)
 A_WHILE = timedelta(minutes=1)
@@ -29,8 +32,8 @@ A_WHILE = timedelta(minutes=1)
 class Facade:
     """A facade with some sessions, and its offers."""
 
-    def __init__(self) -> None:
-        self.jobs = FoldedJobs()
+    def __init__(self, secrets: JobSecrets = NO_SEALING) -> None:
+        self.jobs = FoldedJobs(secrets)
         self.jobs.age = LONG_ENOUGH
         self.sessions: list[Session] = []
         sessions: Any = self
@@ -282,3 +285,16 @@ def test_order_of_offers_is_that_of_a_ready_queue() -> None:
 def priority_of(state: JobState) -> int:
     """The priority at an executor whose handler of `a` sets one."""
     return 6 if state.job_type == "a" else default_priority(state.invoke_type)
+
+
+@pytest.mark.parametrize(("secrets", "payload"), [(NO_SEALING, b'{"x":1}'), (sealing(), b"null")])
+def test_offer_of_a_job_has_its_payload_unless_that_is_sealed(
+    secrets: JobSecrets, payload: bytes
+) -> None:
+    """Only the executor whose claim is granted gets a sealed payload."""
+    facade = Facade(secrets)
+    session = facade.connect(1)
+    facade.create(payload=b'{"x":1}')
+    facade.loop.run_round()
+    (offer,) = _take(session._next_response)
+    assert offer.payload == payload

@@ -9,7 +9,7 @@ import pytest
 from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
-from fabric_jobs.facade.rpc.session import MAX_PENDING_ENTRIES, Session
+from fabric_jobs.facade.rpc.session import MAX_CONTENT_BYTES, MAX_PENDING_ENTRIES, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import open_controls
 
@@ -260,3 +260,28 @@ async def test_session_does_not_stop_a_run_whose_end_is_being_decided() -> None:
 
     assert [answer.entry_id for response in responses for answer in response.answers] == [1]
     assert not any(response.stops for response in responses)
+
+
+async def test_session_splits_the_contents_of_granted_attempts_over_responses() -> None:
+    """A client accepts 4 MiB in a message by default, and a grant may bring almost as much."""
+    facade = FakeFacade()
+    content = pb.Dispatch(payload=b"x" * (MAX_CONTENT_BYTES // 2))
+
+    async def grant(claim: pb.Claim) -> pb.Answer:
+        return pb.Answer(entry_id=claim.entry_id, accepted=pb.Record(), dispatch=content)
+
+    facade.session._answer_claim = grant  # type: ignore[method-assign]
+    claims = [pb.Claim(entry_id=number, job_id=JOB_ID, attempt=1) for number in range(1, 8)]
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        yield pb.SessionRequest(claims=claims)
+
+    reading = asyncio.create_task(facade.session.read(pb.SessionRequest(hello=HELLO), requests()))
+    sizes, answered = list[int](), list[int]()
+    async for response in facade.session.responses():
+        sizes.append(response.ByteSize())
+        answered += [answer.entry_id for answer in response.answers]
+    await reading
+
+    assert sorted(answered) == list(range(1, 8))
+    assert max(sizes) < MAX_CONTENT_BYTES + 1024
