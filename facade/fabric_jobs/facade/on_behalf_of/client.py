@@ -37,8 +37,8 @@ from fabric_jobs.runtime.settings import Secret
 THREADS = 8
 #: Bound of the calls that run or wait for a thread. A further one is refused.
 MAX_CALLS = 200
-#: Bound of the tenants whose MSAL application is kept, each with a connection and the tenant's
-#: configuration. Beyond it, the one that was not used for longest goes.
+#: Bound of the tenants whose MSAL application is kept, with the tenant's configuration. Beyond it,
+#: the one that was not used for longest goes.
 MAX_TENANTS = 256
 #: The authority's codes that mean: the user has to do something.
 _OF_USER = {"interaction_required", "invalid_grant", "consent_required", "login_required"}
@@ -100,7 +100,7 @@ class ConfidentialClient:
         self._credential = credential
         self._authority = authority
         self._publisher_tenant_id = publisher_tenant_id
-        self._ca_file = ca_file
+        self._http_client = HttpClient(ca_file)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="on-behalf-of")
         self._calls = 0
         self._apps: OrderedDict[str, Any] = OrderedDict()
@@ -143,6 +143,7 @@ class ConfidentialClient:
     def close(self) -> None:
         """Lets the calls that run end by themselves, and starts no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._http_client.close()
 
     async def _call(
         self, flow: str, tenant_id: str, scope: str, call: Callable[[Any], dict[str, Any]]
@@ -204,7 +205,7 @@ class ConfidentialClient:
             f"{self._authority}/{tenant_id}",
             # The operator has named the authority, so nobody else needs to vouch for it.
             instance_discovery=False,
-            http_client=HttpClient(self._ca_file),
+            http_client=self._http_client,
             http_cache=HttpCache(),
             token_cache=_NoTokens(),
         )

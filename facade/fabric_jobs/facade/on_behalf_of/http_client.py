@@ -3,6 +3,7 @@
 It needs the extra `on-behalf-of`, so import this module only if on-behalf-of is configured.
 """
 
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ class HttpClient(requests.Session):
         """
         super().__init__()
         self._ca_file = str(ca_file) if ca_file else None
+        # All tenants share the session, and a cookie of one is no business of another.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """Sends a request; the library's other methods call this one."""

@@ -22,32 +22,40 @@ TENANT = "c0000000-0000-4000-8000-00000000000a"
 SCOPES = ["https://storage.azure.com/.default"]
 
 
+class Endpoint(TokenEndpoint):
+    """An endpoint with an HTTP client that trusts it."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        super().__init__(issuer)
+        self.http_client = HttpClient(self.ca_file)
+
+
 @pytest.fixture
-def endpoint() -> Iterator[TokenEndpoint]:
+def endpoint() -> Iterator[Endpoint]:
     """A running endpoint of a running issuer."""
-    with Issuer() as issuer, TokenEndpoint(issuer) as running:
+    with Issuer() as issuer, Endpoint(issuer) as running, running.http_client:
         yield running
 
 
-def app(endpoint: TokenEndpoint, tenant: str = TENANT, secret: str = "") -> Any:
+def app(endpoint: Endpoint, tenant: str = TENANT, secret: str = "") -> Any:
     """A confidential client of the tenant."""
     return msal.ConfidentialClientApplication(
         CLIENT_ID,
         secret or endpoint.client_secret,
         f"{endpoint.authority}/{tenant}",
         instance_discovery=False,
-        http_client=HttpClient(endpoint.ca_file),
+        http_client=endpoint.http_client,
         http_cache=HttpCache(),
     )
 
 
-def subject_token(endpoint: TokenEndpoint, tenant: str = TENANT) -> str:
+def subject_token(endpoint: Endpoint, tenant: str = TENANT) -> str:
     """A user's token, as Fabric sends it."""
     issuer = endpoint._issuer
     return issuer.sign(issuer.subject_claims(tenant))
 
 
-def test_subject_token_exchanged_and_refreshed_by_msal(endpoint: TokenEndpoint) -> None:
+def test_subject_token_exchanged_and_refreshed_by_msal(endpoint: Endpoint) -> None:
     """The exchange gives an access token for the resource, and a refresh token that gives more."""
     client = app(endpoint)
 
@@ -60,7 +68,7 @@ def test_subject_token_exchanged_and_refreshed_by_msal(endpoint: TokenEndpoint) 
     assert endpoint.granted == [(ON_BEHALF_OF, TENANT), ("refresh_token", TENANT)]
 
 
-def test_client_credentials_give_a_token_of_the_app(endpoint: TokenEndpoint) -> None:
+def test_client_credentials_give_a_token_of_the_app(endpoint: Endpoint) -> None:
     """The workload's own token has no user."""
     answer = app(endpoint, PUBLISHER_TENANT).acquire_token_for_client(SCOPES)
 
@@ -68,7 +76,7 @@ def test_client_credentials_give_a_token_of_the_app(endpoint: TokenEndpoint) -> 
     assert "refresh_token" not in answer
 
 
-def test_wrong_secret_refused_as_invalid_client(endpoint: TokenEndpoint) -> None:
+def test_wrong_secret_refused_as_invalid_client(endpoint: Endpoint) -> None:
     """The answer is that of Entra."""
     answer = app(endpoint, secret="wrong").acquire_token_for_client(SCOPES)
 
@@ -76,7 +84,7 @@ def test_wrong_secret_refused_as_invalid_client(endpoint: TokenEndpoint) -> None
     assert "AADSTS7000215" in answer["error_description"]
 
 
-def test_token_of_another_tenant_refused(endpoint: TokenEndpoint) -> None:
+def test_token_of_another_tenant_refused(endpoint: Endpoint) -> None:
     """A user's token is exchanged in the tenant that it names."""
     other = subject_token(endpoint, PUBLISHER_TENANT)
 
@@ -84,7 +92,7 @@ def test_token_of_another_tenant_refused(endpoint: TokenEndpoint) -> None:
 
 
 @pytest.mark.parametrize("failure", [CONSENT_NEEDED, SECOND_FACTOR_NEEDED, THROTTLED])
-def test_failure_on_demand_reaches_the_client(endpoint: TokenEndpoint, failure: Any) -> None:
+def test_failure_on_demand_reaches_the_client(endpoint: Endpoint, failure: Any) -> None:
     """A test says what the exchange gets, and what it is cured by."""
     endpoint.failures[ON_BEHALF_OF] = failure
 
@@ -97,7 +105,7 @@ def test_failure_on_demand_reaches_the_client(endpoint: TokenEndpoint, failure: 
     assert app(endpoint).acquire_token_on_behalf_of(subject_token(endpoint), SCOPES)["access_token"]
 
 
-def test_revoked_user_gets_no_further_token(endpoint: TokenEndpoint) -> None:
+def test_revoked_user_gets_no_further_token(endpoint: Endpoint) -> None:
     """The refresh tokens of a user end with the revocation."""
     client = app(endpoint)
     first = client.acquire_token_on_behalf_of(subject_token(endpoint), SCOPES)

@@ -33,26 +33,38 @@ from tests.support.grants import SCOPE
 from tests.support.user_authority import TENANT
 
 
+class Endpoint(TokenEndpoint):
+    """An endpoint, and the clients that a test has made of it."""
+
+    clients: list[ConfidentialClient]
+
+
 @pytest.fixture
-def endpoint() -> Iterator[TokenEndpoint]:
+def endpoint() -> Iterator[Endpoint]:
     """A running endpoint of a running issuer."""
-    with Issuer() as issuer, TokenEndpoint(issuer) as running:
+    with Issuer() as issuer, Endpoint(issuer) as running:
+        running.clients = []
         yield running
+        for one in running.clients:
+            one.close()
 
 
-def client(endpoint: TokenEndpoint, credential: Credential | None = None) -> ConfidentialClient:
+def client(endpoint: Endpoint, credential: Credential | None = None) -> ConfidentialClient:
     """A client of the endpoint, by its secret unless another credential is given."""
     credential = credential or Credential(secret=Secret(endpoint.client_secret))
-    authority = endpoint.authority
-    return ConfidentialClient(CLIENT_ID, credential, authority, PUBLISHER_TENANT, endpoint.ca_file)
+    made = ConfidentialClient(
+        CLIENT_ID, credential, endpoint.authority, PUBLISHER_TENANT, endpoint.ca_file
+    )
+    endpoint.clients.append(made)
+    return made
 
 
-def subject_token(endpoint: TokenEndpoint) -> str:
+def subject_token(endpoint: Endpoint) -> str:
     """A user's token, as Fabric sends it."""
     return endpoint._issuer.sign(endpoint._issuer.subject_claims(TENANT))
 
 
-async def test_exchange_refresh_and_app_token(endpoint: TokenEndpoint) -> None:
+async def test_exchange_refresh_and_app_token(endpoint: Endpoint) -> None:
     """A token shows neither of its secrets; the app's token is of the publisher's tenant."""
     ours = client(endpoint)
     first = await ours.exchange(TENANT, subject_token(endpoint), SCOPE)
@@ -68,7 +80,7 @@ async def test_exchange_refresh_and_app_token(endpoint: TokenEndpoint) -> None:
 
 
 async def test_certificate_takes_the_place_of_the_secret(
-    endpoint: TokenEndpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path
 ) -> None:
     """One PEM file holds the certificate and its key."""
     file = write_rsa_certificate(tmp_path)
@@ -93,7 +105,7 @@ async def test_certificate_takes_the_place_of_the_secret(
     ],
 )
 async def test_answer_without_a_token_says_what_it_means(
-    endpoint: TokenEndpoint, failure: Failure, raised: type[TokenError]
+    endpoint: Endpoint, failure: Failure, raised: type[TokenError]
 ) -> None:
     """The user must act, the facade is refused, or the authority is away."""
     endpoint.failures[ON_BEHALF_OF] = failure
@@ -104,7 +116,7 @@ async def test_answer_without_a_token_says_what_it_means(
 
 
 async def test_user_who_has_consented_is_not_refused_from_a_cache(
-    endpoint: TokenEndpoint,
+    endpoint: Endpoint,
 ) -> None:
     """MSAL itself would repeat the refusal for a minute."""
     ours, token = client(endpoint), subject_token(endpoint)
@@ -117,7 +129,7 @@ async def test_user_who_has_consented_is_not_refused_from_a_cache(
 
 
 async def test_authority_that_can_not_be_reached_is_away_and_its_error_holds_no_token(
-    endpoint: TokenEndpoint, caplog: pytest.LogCaptureFixture
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither the error nor a log line shows what was sent."""
     caplog.set_level(logging.DEBUG)
@@ -130,7 +142,7 @@ async def test_authority_that_can_not_be_reached_is_away_and_its_error_holds_no_
 
 
 async def test_calls_beyond_the_bound_are_refused(
-    endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would only wait. A caller that is gone frees no thread, so its call counts."""
     monkeypatch.setattr(module, "MAX_CALLS", 1)
@@ -145,7 +157,7 @@ async def test_calls_beyond_the_bound_are_refused(
 
 
 async def test_tenants_beyond_the_bound_are_forgotten(
-    endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that was not used for longest goes."""
     monkeypatch.setattr(module, "MAX_TENANTS", 1)
