@@ -12,6 +12,7 @@ from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
 from fabric_jobs.facade.http import correlation, instance, limits
 from fabric_jobs.facade.monitor import live, timeline
+from fabric_jobs.facade.on_behalf_of import client
 from fabric_jobs.facade.rpc import (
     bounds,
     offers,
@@ -175,6 +176,11 @@ def _calls() -> list[Row]:
         Row("`statuses` of `ListJobs`", _number(bounds.MAX_STATUSES), _INVALID),
         Row("`job_type`, `item_type` of `ListJobs`", _chars(jobs.MAX_NAME_CHARS), _INVALID),
         Row("`page_token` of `ListJobs`", _chars(bounds.MAX_PAGE_TOKEN_CHARS), _INVALID),
+        Row(
+            "calls of the authority for tokens, of one replica",
+            f"{client.THREADS} at a time, {client.MAX_CALLS} with those that wait",
+            "tried again within the deadline, then `UNAVAILABLE`, or 503 over HTTP",
+        ),
         Row("`scope` of `GetAccessToken`", f"1 to {_chars(bounds.MAX_SCOPE_CHARS)}", _INVALID),
         Row("`claims` of `GetAccessToken`", _bytes(bounds.MAX_CLAIMS_BYTES), _INVALID),
         Row(

@@ -143,6 +143,10 @@ for _reason in RequeueReason:
     REDISPATCHES.add(0, _reason)
 for _unopened in ("unknown_key", "damaged"):
     UNOPENED_SECRETS.add(0, _unopened)
+for _outcome in ("given", "interaction_required", "refused", "away"):
+    TOKEN_EXCHANGES.add(0, "on_behalf_of", _outcome)
+for _outcome in ("given", "not_holder"):
+    ACCESS_TOKENS.add(0, "user", _outcome)
 
 
 def record_append(

@@ -80,6 +80,13 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         {'fabric_jobs_refused_records_total{topic="heartbeats"}': "0x5 1x9"},
         6,
     ),
+    "FabricJobsExchangeRefused": (
+        {
+            'fabric_jobs_token_exchanges_total{flow="on_behalf_of",outcome="refused"}': "0x5 1x9",
+            'fabric_jobs_token_exchanges_total{flow="refresh_token",outcome="refused"}': "1+1x14",
+        },
+        6,
+    ),
     "FabricJobsUnopenedSecrets": (
         {'fabric_jobs_unopened_secrets_total{reason="unknown_key"}': "0x5 1x9"},
         6,

@@ -8,6 +8,7 @@ Rule 3: the callers check who may have a token. Here nobody is refused.
 """
 
 import asyncio
+import logging
 import time
 import uuid
 from collections import OrderedDict
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from fabric_jobs.facade import metrics
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason, map_log_errors
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.log import LogUnavailableError
@@ -29,10 +31,12 @@ from fabric_jobs.facade.on_behalf_of.errors import (
 from fabric_jobs.facade.on_behalf_of.grants import Grants
 from fabric_jobs.facade.on_behalf_of.token import Token
 from fabric_jobs.facade.replica import Change
-from fabric_jobs.facade.sealing import SealedError
+from fabric_jobs.facade.sealing import SealedError, UnknownKeyError
 
 if TYPE_CHECKING:
     from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient
+
+log = logging.getLogger("fabric_jobs.grants")
 
 #: Seconds before its expiry from which on an access token is replaced; at most this part of its
 #: lifetime.
@@ -136,6 +140,9 @@ class OnBehalfOf:
         try:
             refresh_token = await self._grants.refresh_token(job)
         except SealedError as error:
+            reason = "unknown_key" if isinstance(error, UnknownKeyError) else "damaged"
+            metrics.UNOPENED_SECRETS.add(1, reason)
+            log.error("job %s: the user's grant can't be opened. %s", job.job_id, error)
             raise UnavailableError(
                 UnavailableReason.SEALED, f"The user's grant can't be opened. {error}"
             ) from error
