@@ -20,8 +20,6 @@ MORE_KINDS = {
     "long": Kind(2, COMPLETED),
     "endless": Kind(1, frozenset({("Failed", "JobExpired")})),
 }
-#: Every kind. A handler that blocks a thread takes real time, so `threaded` is not here.
-ALL_KINDS = {kind: how for kind, how in KINDS.items() if kind != "threaded"} | MORE_KINDS
 JOURNAL: list[Line] = []
 
 executor = Executor()
@@ -158,3 +156,11 @@ async def endless(job: Job[Any]) -> None:
     """Runs until the job's longest life is over."""
     with journaled(job):
         await asyncio.Event().wait()
+
+
+#: Every kind with a handler here. Handlers in threads and in processes take real time.
+ALL_KINDS = {
+    kind: how
+    for kind, how in (KINDS | MORE_KINDS).items()
+    if (ITEM_TYPE, kind) in executor.handlers
+}

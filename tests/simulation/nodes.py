@@ -108,9 +108,9 @@ class FacadeNode(Node):
         await composition.serve(settings)
 
     def request_stop(self) -> None:
-        super().request_stop()
-        if self.task:
+        if self.task and not self._stopping:  # a second cancel would cut the stop short
             self.task.cancel()
+        super().request_stop()
 
     def delete_file(self) -> None:
         """Deletes the state."""

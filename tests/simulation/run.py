@@ -49,15 +49,19 @@ def run_world(
     script: Sequence[Fault] | None = None,
     jobs: Sequence[int] | None = None,
     coverage: Coverage | None = None,
+    logs: bool = False,
 ) -> Result:
-    """Runs the world of a seed; `script` and `jobs` replace what the seed says."""
+    """Runs the world of a seed; `script` and `jobs` replace what the seed says.
+
+    With `logs`, the product's warnings are logged.
+    """
     coverage = coverage or Coverage()
     begin = time.perf_counter()
     shape = shape or Shape.of(seed)
     if script is None:
         script = make_script(seed, shape.seconds, FAULT_RATE_PER_S)
     result = Result(seed)
-    with open_world(seed, shape, jobs) as world:
+    with open_world(seed, shape, jobs, logs=logs) as world:
         main = world.loop.create_task(_live(world, script), context=world.loop.outside)
         with coverage.observe(world.is_disturbed):
             world.loop.run_until_complete(main)

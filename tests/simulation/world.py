@@ -226,16 +226,24 @@ class World:
 
 @contextmanager
 def open_world(
-    seed: str, shape: Shape | None = None, jobs: Sequence[int] | None = None
+    seed: str,
+    shape: Shape | None = None,
+    jobs: Sequence[int] | None = None,
+    *,
+    logs: bool = False,
 ) -> Iterator[World]:
-    """A world whose product runs in it until the block ends. One world exists at a time."""
+    """A world whose product runs in it until the block ends. One world exists at a time.
+
+    With `logs`, the product's warnings are logged.
+    """
     shape = shape or Shape.of(seed)
     folder = Path(tempfile.mkdtemp(prefix="fabric-jobs-simulation-", dir=_fast_folder()))
     gc.disable()  # the collector would close generators at times that no seed decides
     random.seed(f"{seed} product")
     WriterThread.dice = Random(f"{seed} writer")
     CLOCK.dice = Random(f"{seed} ids")
-    logging.getLogger("fabric_jobs").setLevel(logging.CRITICAL + 1)
+    logger = logging.getLogger("fabric_jobs")
+    logger.setLevel(logging.WARNING if logs else logging.CRITICAL + 1)
     world = World(seed, shape, folder, range(shape.jobs) if jobs is None else jobs)
     CLOCK.loop = world.loop
     handlers.JOURNAL.clear()
@@ -253,6 +261,7 @@ def open_world(
         world.close()
         memory.MAX_PENDING, state_file.MIN_FREE_BYTES = before
         CLOCK.loop = None
+        logger.setLevel(logging.NOTSET)
         gc.enable()
         shutil.rmtree(folder, ignore_errors=True)
 
