@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from tests.simulation.coverage import Coverage
+from tests.simulation.measure import measure
 from tests.simulation.run import Result, run_world
 from tests.simulation.shrink import shrink
 
@@ -30,6 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--world", help="run only the world of this name, such as 7-12")
     parser.add_argument("--logs", action="store_true", help="with --world: print its warnings")
+    parser.add_argument(
+        "--known-bugs",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="measure which of the known bugs are found, all or those whose names contain NAME",
+    )
     options = parser.parse_args(arguments)
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of sets of texts depends on it.
@@ -42,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.logs:
             logging.basicConfig(format="%(name)s: %(message)s")
         return _report(run_world(options.world, logs=options.logs), shrinks=not options.logs)
+    if options.known_bugs is not None:
+        print("| bug | worlds | seconds | found by |\n|---|---|---|---|")
+        for finding in measure(options.seed, options.known_bugs):
+            print(finding, flush=True)
+        return 0
     print(f"simulation: seed {options.seed}, {options.seconds:.0f} s", flush=True)
     number, coverage, total = 0, Coverage(), Result("")
     # CPU time, so that a busy machine makes no run smaller.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Leaps of a script.
 MAX_LEAPS = 2
+#: Faults after which every executor keeps its runs.
+HARMLESS = {"misfortune", "lost requests", "cut"}
 MISFORTUNES = (
     "late append",
     "refused append",

@@ -1,5 +1,6 @@
 """Judges a world with the validators of the chaos suite, and with those of its own."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,9 @@ def judge(world: "World") -> dict[str, list[str]]:
         breach for breach in breaches["wrong_ends"] if not _is_excused(world, breach)
     ]
     breaches["replica_differences"] = list(_differences(world, model, records))
+    breaches["lost_checkpoints"] = list(_lost_checkpoints(records))
+    if world.is_harmless:
+        breaches["innocent"] = list(_innocent(records))
     breaches["wrong_conflicts"] = [
         f"{job}: a create with another payload was answered with {code}"
         for job, code in world.traffic.conflicts
@@ -58,6 +62,28 @@ def _is_excused(world: "World", breach: str) -> bool:
         breach.endswith(code) and world.leaped_s > 0.5 * limit.total_seconds()
         for code, limit in late
     )
+
+
+def _lost_checkpoints(records: list[Record]) -> Iterator[str]:
+    """A further attempt gets the last checkpoint that was applied before it."""
+    last: dict[str, tuple[int, object]] = {}
+    for record in records:
+        event = json.loads(record.value or b"{}")
+        job, data = event.get("subject", ""), event.get("data", {})
+        number, checkpoint = last.get(job, (0, None))
+        if data.get("sequence") != number + 1:
+            continue
+        dispatched = data.get("dispatch", {}).get("checkpoint")
+        if event["type"].endswith("requeued") and dispatched != checkpoint:
+            yield f"{job}: attempt got the checkpoint {dispatched}, but {checkpoint} was the last"
+        last[job] = number + 1, data.get("checkpoint", checkpoint)
+
+
+def _innocent(records: list[Record]) -> Iterator[str]:
+    """No run is lost where no node, stream or way to Kafka was disturbed."""
+    for record in records:
+        if b'"LeaseLost"' in (record.value or b"") or b'"ExecutorLost"' in (record.value or b""):
+            yield f"{json.loads(record.value or b'')['subject']}: lost its run without a reason"
 
 
 def _differences(world: "World", model: Model, records: list[Record]) -> Iterator[str]:

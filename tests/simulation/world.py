@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from fabric_jobs.facade.replica import memory, state_file
 from tests.simulation import handlers, http, kafka_clients, rpc
-from tests.simulation.faults import Fault
+from tests.simulation.faults import HARMLESS, Fault
 from tests.simulation.kafka import Group, KafkaCluster
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.nodes import ExecutorNode, FacadeNode, RecordedStore, WriterThread
@@ -120,6 +120,8 @@ class World:
         #: Seconds of all leaps of the script so far.
         self.leaped_s = 0.0
         self.faults = 0
+        #: Whether no fault yet can cost an innocent run its lease.
+        self.is_harmless = True
         self.disturbed_until = 0.0
 
     @property
@@ -192,6 +194,7 @@ class World:
     def note_fault(self, fault: Fault) -> None:
         """Notes that a fault begins now."""
         self.faults += 1
+        self.is_harmless &= fault.name in HARMLESS
         self.disturbed_until = max(
             self.disturbed_until, self.loop.time() + max(fault.seconds, DISTURBED_S)
         )

@@ -1,0 +1,309 @@
+"""Bugs that are put into the product again, to measure which suite finds them.
+
+Each is a small change of one function, by name, so that it survives changes elsewhere. The bugs of
+the track record name where they were found; the others were chosen.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from msgspec.structs import replace
+
+from fabric_jobs.contract.jobs import JobPhase
+from fabric_jobs.executor.latest_sender import LatestSender
+from fabric_jobs.executor.offsets import Offsets
+from fabric_jobs.executor.outbox import Outbox
+from fabric_jobs.executor.ready_queue import ReadyQueue
+from fabric_jobs.executor.run import Run
+from fabric_jobs.executor.runs import Runs
+from fabric_jobs.executor.session import Session as ExecutorSession
+from fabric_jobs.executor.status_client import Accepted
+from fabric_jobs.facade.controls import Controls
+from fabric_jobs.facade.jobs import jobs as jobs_module
+from fabric_jobs.facade.jobs.appends import Append
+from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.jobs.turns import Turns
+from fabric_jobs.facade.lifecycle import (
+    Claim,
+    Refusal,
+    Request,
+    Retry,
+    Settled,
+    Verdict,
+    decide,
+    fold,
+    next_deadline,
+)
+from fabric_jobs.facade.lifecycle.decision import Reason
+from fabric_jobs.facade.lifecycle.follow import dispatch_of
+from fabric_jobs.facade.log import Log
+from fabric_jobs.facade.log.tail import Tail
+from fabric_jobs.facade.maintenance.attention import Attention
+from fabric_jobs.facade.maintenance.leases import Leases
+from fabric_jobs.facade.maintenance.timers import Timers
+from fabric_jobs.facade.replica import Replica, Store
+from fabric_jobs.facade.roster import Roster
+from fabric_jobs.facade.rpc.offers import OfferLoop
+from fabric_jobs.facade.rpc.session import Session
+from fabric_jobs.facade.rpc.sessions import Sessions
+from fabric_jobs.runtime.kafka.partitions import partition_of
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.simulation.loop import PLACE
+from tests.simulation.substitutes import substituted
+
+Patch = Callable[[], AbstractContextManager[Any]]
+BUGS: dict[str, Patch] = {}
+
+
+def bug(name: str) -> Callable[[Patch], Patch]:
+    """Registers a bug under a name."""
+
+    def register(install: Patch) -> Patch:
+        BUGS[name] = install
+        return install
+
+    return register
+
+
+def _method(owner: Any, name: str, replacement: Any) -> AbstractContextManager[Any]:
+    return patch.object(owner, name, replacement)
+
+
+def _nothing(*_: Any, **__: Any) -> None: ...
+
+
+async def _nothing_later(*_: Any, **__: Any) -> None: ...
+
+
+def _register_simple() -> None:
+    """The bugs that leave out one call."""
+    sync = {
+        "a facade's own pause counts as silence (E1)": (
+            Attention,
+            "look",
+            lambda self: 0.0 if self._ready() else None,
+        ),
+        "a deadline fires before its report was heard (E1)": (
+            Timers,
+            "_may_report",
+            lambda *_: False,
+        ),
+        "a step of the clock is noticed late (seed 2-32)": (
+            Roster,
+            "clock_is_right",
+            property(lambda self: True),
+        ),
+        "a claim of another record is granted": (
+            jobs_module,
+            "_is_of_another_record",
+            lambda *_: False,
+        ),
+        "offsets are committed before claims are decided": (Offsets, "mark_undecided", _nothing),
+        "entries are not sent again on the next stream": (Outbox, "resend_all", _nothing),
+        "offers are not made": (OfferLoop, "run_round", _nothing),
+        "heartbeats do not list runs": (Leases, "renew", _nothing),
+        "a cancel is not pushed": (Sessions, "_on_change", _nothing),
+        "a superseded run is not stopped": (Session, "_check_run", _nothing),
+        "a hand-back is forgotten": (Run, "hand_back", _nothing),
+        "a pause is forgotten by the reader": (Controls, "apply", _nothing),
+        "a record is read again and claimed twice": (
+            Runs,
+            "wants",
+            lambda self, dispatched: dispatched.handler_key in self._handlers,
+        ),
+        "an append outlives its turn": (
+            Turns,
+            "leave_unresolved",
+            lambda self, job_id, resolving: resolving.close(),
+        ),
+        "a rebalance does not empty the ready queue": (ReadyQueue, "clear", lambda self: []),
+    }
+    for name, (owner, method, replacement) in sync.items():
+        BUGS[name] = lambda owner=owner, method=method, replacement=replacement: _method(  # type: ignore[misc]
+            owner, method, replacement
+        )
+    later = {
+        "a read is not taken at the log's end (E2)": (Jobs, "freshen"),
+        "a miss is answered before the log was read": (Log, "read_to_end"),
+        "the position that a command names is not read": (Log, "read_to"),
+        "heartbeats are not shared with other facades": (Session, "_publish_heartbeats"),
+        "the last checkpoint and progress are not sent": (LatestSender, "close"),
+        "a lease is taken without a look at the topic's end": (Leases, "_take_expired"),
+    }
+    for name, (owner, method) in later.items():
+        BUGS[name] = lambda owner=owner, method=method: _method(owner, method, _nothing_later)  # type: ignore[misc]
+
+
+_register_simple()
+
+
+@bug("a claim is granted although another executor holds the attempt")
+def _grants_twice() -> AbstractContextManager[Any]:
+    def wrong(job: Any, command: Any, stamp: Any) -> Any:
+        decision = decide(job, command, stamp)
+        if isinstance(decision, Refusal) and decision.reason is Reason.GRANTED_TO_ANOTHER:
+            return Settled(job)
+        return decision
+
+    return substituted({decide: wrong})
+
+
+@bug("a create with another payload counts as a repetition")
+def _ignores_content() -> AbstractContextManager[Any]:
+    def wrong(job: Any, command: Any, stamp: Any) -> Any:
+        if isinstance(command, Request) and job is not None:
+            return Settled(job)
+        return decide(job, command, stamp)
+
+    return substituted({decide: wrong})
+
+
+@bug("the report of a superseded attempt is applied")
+def _ignores_attempts() -> AbstractContextManager[Any]:
+    def wrong(job: Any, command: Any, stamp: Any) -> Any:
+        held = job is not None and job.state.held and not isinstance(command, Claim)
+        if held and hasattr(command, "executor_id"):
+            command = replace(command, attempt=job.state.attempt, executor_id=job.state.executor_id)
+        return decide(job, command, stamp)
+
+    return substituted({decide: wrong})
+
+
+@bug("a backoff never ends")
+def _never_retries() -> AbstractContextManager[Any]:
+    def wrong(job: Any, longest_life: timedelta) -> Any:
+        deadline = next_deadline(job, longest_life)
+        if deadline and isinstance(deadline.command, Retry):
+            return None
+        return deadline
+
+    return substituted({next_deadline: wrong})
+
+
+@bug("the loser of a race is applied")
+def _applies_losers() -> AbstractContextManager[Any]:
+    def wrong(job: Any, event: Any) -> Any:
+        if job and event.data.sequence == job.sequence and event.id != job.event_id:
+            return Verdict.APPLIED, replace(job, state=event.data.state, event_id=event.id)
+        return fold(job, event)
+
+    return substituted({fold: wrong})
+
+
+@bug("an event behind a final state is applied")
+def _applies_behind_the_end() -> AbstractContextManager[Any]:
+    def wrong(job: Any, event: Any) -> Any:
+        if job and job.final and event.data.sequence == job.sequence:
+            return Verdict.APPLIED, replace(job, state=event.data.state)
+        return fold(job, event)
+
+    return substituted({fold: wrong})
+
+
+@bug("a requeue loses the checkpoint")
+def _loses_checkpoints() -> AbstractContextManager[Any]:
+    return substituted(
+        {dispatch_of: lambda payload, definition, *_: dispatch_of(payload, definition)}
+    )
+
+
+@bug("facades disagree about a job's partition")
+def _partitions_differ() -> AbstractContextManager[Any]:
+    def wrong(job_id: str, partitions: int) -> int:
+        place = PLACE.get()
+        shift = 1 if place and place.name == "facade-1" else 0
+        return (partition_of(job_id, partitions) + shift) % partitions
+
+    return substituted({partition_of: wrong})
+
+
+@bug("an acknowledged append counts as applied, whoever won the race")
+def _answers_at_acknowledgement() -> AbstractContextManager[Any]:
+    original = Append.resolve
+
+    def wrong(self: Any, outcome: Any) -> None:
+        original(self, (Verdict.APPLIED, outcome[1]))
+
+    return _method(Append, "resolve", wrong)
+
+
+@bug("a handler runs before its claim is granted")
+def _runs_ungranted() -> AbstractContextManager[Any]:
+    original = Run._claim
+
+    async def wrong(self: Any) -> Any:
+        answer = await original(self)
+        if isinstance(answer, Accepted):
+            return answer
+        return Accepted(pb.Record(event_id="none"))
+
+    return _method(Run, "_claim", wrong)
+
+
+@bug("a run that was told to stop still reports")
+def _reports_after_revoke() -> AbstractContextManager[Any]:
+    return _method(Run, "revoke", Run.cancel)
+
+
+@bug("an undecided answer counts as a refusal")
+def _gives_up() -> AbstractContextManager[Any]:
+    async def wrong(self: Any, entry: Any, known: Any) -> Any:
+        refused = pb.Refusal(reason=pb.REFUSAL_REASON_SUPERSEDED)
+        return pb.Answer(entry_id=entry.entry_id, refused=refused)
+
+    return _method(ExecutorSession, "_ask_again", wrong)
+
+
+@bug("the checkpoint of the file is ahead of its rows")
+def _skips_records() -> AbstractContextManager[Any]:
+    original = Store._write_pending
+
+    def wrong(self: Any, max_before: int) -> None:
+        self._memory._pending = dict(list(self._memory._pending.items())[1:])
+        original(self, max_before)
+
+    return _method(Store, "_write_pending", wrong)
+
+
+@bug("after a restart the tail begins at the log's end")
+def _begins_at_the_end() -> AbstractContextManager[Any]:
+    original = Tail._resume
+
+    async def wrong(self: Any, consumer: Any) -> None:
+        await original(self, consumer)
+        if any(self.positions.values()):
+            for partition, end in (await consumer.end_offsets(self._assignment)).items():
+                consumer.seek(partition, end)
+
+    return _method(Tail, "_resume", wrong)
+
+
+@bug("a waiting job is not offered after its type was resumed")
+def _forgets_paused() -> AbstractContextManager[Any]:
+    original = Replica.queued_jobs
+
+    def wrong(self: Any, *args: Any, **options: Any) -> Any:
+        return [one for one in original(self, *args, **options) if one.job.state.attempt > 1]
+
+    return _method(Replica, "queued_jobs", wrong)
+
+
+@bug("a job in its backoff can't be cancelled")
+def _cancels_no_waiting() -> AbstractContextManager[Any]:
+    def wrong(job: Any, command: Any, stamp: Any) -> Any:
+        waits = job is not None and job.state.phase is JobPhase.WAITING
+        if waits and type(command).__name__ == "RequestCancel":
+            return Settled(job)
+        return decide(job, command, stamp)
+
+    return substituted({decide: wrong})
+
+
+@contextmanager
+def installed_bug(name: str) -> Iterator[None]:
+    """Puts a bug into the product until the block ends."""
+    with BUGS[name]():
+        yield
