@@ -11,6 +11,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 import pytest_asyncio
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec.structs import replace
 from playwright.async_api import Browser, Page, expect
 
@@ -19,6 +20,7 @@ from fabric_jobs.facade.monitor import live
 from fabric_jobs.facade.monitor.job_list import PAGE_ROWS
 from tests.support.chromium import await_live, open_page, serve
 from tests.support.monitor import OPERATOR, FoldedJobs, make_monitor
+from tests.support.openid_provider import OpenIdProvider, people_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -308,6 +310,30 @@ async def test_sign_in_leads_to_the_page_that_was_asked_for(browser: Browser) ->
         await page.wait_for_url("**/sign-in?next=*executors")
         await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         made.stop()
+
+
+async def test_person_signs_in_at_a_provider_and_is_back_on_the_page(browser: Browser) -> None:
+    """The browser keeps the cookie of the sign-in while it is at the provider."""
+    fold = FoldedJobs()
+    job_id = fold.create()
+    apps: list[ASGIApp] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps[0](scope, receive, send)
+
+    with OpenIdProvider() as provider:
+        async with serve(app) as url:
+            people = people_at(provider, f"{url}/monitor")
+            made, monitor = make_monitor(fold, tokens=True, people=people)
+            apps.append(monitor)
+            async with open_page(browser, f"{url}/monitor/jobs/{job_id}") as page:
+                await page.get_by_role("link", name="Sign in with your organization").click()
+                await page.wait_for_url(f"**/jobs/{job_id}")
+                await await_live(page)
+                await expect(page.get_by_text("Ann Smith (operator)")).to_be_visible()
+                await page.get_by_role("button", name="Sign out").click()
+                await page.wait_for_url("**/sign-in")
+            made.stop()
 
 
 #: A script that returns each text with too low a contrast, and the contrast.

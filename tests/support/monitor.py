@@ -33,7 +33,7 @@ from fabric_jobs.facade.lifecycle import (
     decide,
 )
 from fabric_jobs.facade.log import Record
-from fabric_jobs.facade.monitor import Monitor, MonitorAccess, MonitorRole
+from fabric_jobs.facade.monitor import Monitor, MonitorAccess, MonitorRole, OpenIdSignIn
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Filter, Identity, Replica, Store, StoredJob
 from fabric_jobs.facade.roster import Roster
@@ -211,7 +211,12 @@ class FixedHealth(ReplicaHealth):
 
 
 def make_monitor(
-    fold: FoldedJobs, *, tokens: bool = False, health: ReplicaHealth | None = None, **settings: Any
+    fold: FoldedJobs,
+    *,
+    tokens: bool = False,
+    health: ReplicaHealth | None = None,
+    people: OpenIdSignIn | None = None,
+    **settings: Any,
 ) -> tuple[Monitor, ASGIApp]:
     """Returns a monitor, and an application that has it mounted. `tokens` requires a sign-in."""
     secrets = (
@@ -222,7 +227,8 @@ def make_monitor(
     monitor = Monitor(
         # No broker listens at this address.
         FacadeSettings(kafka_bootstrap_servers="127.0.0.1:1", **settings),
-        MonitorAccess(secrets),
+        MonitorAccess(secrets, people),
+        people,
         cast("Any", fold),
         fold.replica,
         fold.roster,

@@ -207,6 +207,21 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: and retry jobs, and pause and resume job types. Without either token nobody signs in, every
     #: visitor is an operator, and the HTTP address must be on loopback.
     monitor_operator_token: Secret | None = None
+    #: The issuer of OpenID Connect at which people sign in to the monitor, beside the tokens.
+    monitor_openid_issuer: Annotated[
+        Url, Meta(examples=["https://login.microsoftonline.com/YOUR-TENANT-ID/v2.0"])
+    ] = ""
+    #: The client id of the monitor's app at that issuer.
+    monitor_openid_client_id: str = ""
+    #: The client secret of that app. All facades need the same, because it also encrypts sessions.
+    monitor_openid_client_secret: Secret | None = None
+    #: App roles or groups whose members are readers.
+    monitor_openid_readers: tuple[str, ...] = ()
+    #: App roles or groups whose members are operators.
+    monitor_openid_operators: tuple[str, ...] = ()
+    #: The address of the monitor in the browser. The issuer sends people back to it, at
+    #: `/sign-in/callback` below it.
+    monitor_url: Annotated[Url, Meta(examples=["https://jobs.example.com/monitor"])] = ""
     #: The address of a trace, for the monitor's links. If empty, the monitor shows trace ids only.
     monitor_trace_url: TraceUrl = ""
     #: The address of an attempt's log lines, for the monitor's links. `{job_id}`, `{attempt}`, and

@@ -8,6 +8,7 @@ from fabric_jobs.facade.monitor import (
     formatting,
     job_list,
     live,
+    openid,
     pages,
     timeline,
 )
@@ -42,5 +43,7 @@ def test_sign_in_limits_table_has_the_numbers_of_the_code() -> None:
     assert limits("docs/security.md", "The job monitor") == [
         MIN_TOKEN_CHARS,
         access.SESSION_S / 3600,
+        openid.SESSION_S / 3600,
+        openid.FLOW_S / 60,
         access.MAX_WRONG_TOKENS,
     ]

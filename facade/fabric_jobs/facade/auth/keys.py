@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import httpx
@@ -61,15 +62,21 @@ class Keys:
     """The authority's RSA keys, by key id."""
 
     def __init__(
-        self, authority: str, refresh_s: float, on_change: Callable[[], None] = lambda: None
+        self,
+        authority: str,
+        refresh_s: float,
+        on_change: Callable[[], None] = lambda: None,
+        path: str = "/common/.well-known/openid-configuration",
     ) -> None:
         """`refresh_s` is the number of seconds between two refreshes.
+
+        `path` is that of the authority's OpenID configuration.
 
         `on_change` is called when a fetch finds other keys, or another issuer, than the last one.
         """
         self._refresh_s = refresh_s
         self.v1_issuer = V1_ISSUER
-        self._url = f"{authority}/common/.well-known/openid-configuration"
+        self._url = f"{authority}{path}"
         self._on_change = on_change
         self._keys: dict[str, Key] = {}
         self._published: object = None
@@ -128,14 +135,9 @@ class Keys:
     async def fetch(self) -> int:
         """Fetches the keys once; returns their number. Raises `AuthorityError`."""
         try:
-            context = httpx.create_ssl_context()
-            require_tls_1_2(context)
-            async with (
-                asyncio.timeout(TIMEOUT_S),
-                httpx.AsyncClient(verify=context, timeout=TIMEOUT_S) as client,
-            ):
-                configuration = await _fetch_document(client, self._url)
-                found = await _fetch_document(client, configuration["jwks_uri"])
+            async with create_client() as client:
+                configuration = await fetch_document(client, self._url)
+                found = await fetch_document(client, configuration["jwks_uri"])
             v1_issuer = _v1_issuer(configuration)
             issuers = {key.get("kid"): key.get("issuer") for key in found["keys"]}
             keys = {
@@ -155,10 +157,29 @@ class Keys:
         return len(keys)
 
 
-async def _fetch_document(client: httpx.AsyncClient, url: str) -> Any:
-    """The JSON document at the URL. Raises `httpx.HTTPError` and `ValueError`."""
+@asynccontextmanager
+async def create_client() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the authority, for `TIMEOUT_S` seconds in all. Raises `TimeoutError`."""
+    context = httpx.create_ssl_context()
+    require_tls_1_2(context)
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        httpx.AsyncClient(verify=context, timeout=TIMEOUT_S) as client,
+    ):
+        yield client
+
+
+async def fetch_document(
+    client: httpx.AsyncClient, url: str, form: Mapping[str, str] | None = None
+) -> Any:
+    """The JSON document at the URL, or the answer to a form that is posted there.
+
+    Raises `httpx.HTTPError` and `ValueError`.
+    """
+    method = "POST" if form else "GET"
     # Without compression, because a compressed document may be a thousand times as large.
-    async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
+    headers = {"Accept-Encoding": "identity"}
+    async with client.stream(method, url, data=form, headers=headers) as response:
         response.raise_for_status()
         document = bytearray()
         async for part in response.aiter_raw():

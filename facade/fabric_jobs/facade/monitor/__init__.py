@@ -2,6 +2,7 @@
 
 from fabric_jobs.facade.monitor.access import MonitorAccess, MonitorRole
 from fabric_jobs.facade.monitor.app import Monitor
+from fabric_jobs.facade.monitor.openid import OpenIdSettings, OpenIdSignIn
 from fabric_jobs.facade.monitor.render import PATH
 
-__all__ = ["PATH", "Monitor", "MonitorAccess", "MonitorRole"]
+__all__ = ["PATH", "Monitor", "MonitorAccess", "MonitorRole", "OpenIdSettings", "OpenIdSignIn"]

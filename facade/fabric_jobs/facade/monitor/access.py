@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import scrypt, sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from fabric_jobs.runtime.settings import Secret
 
@@ -15,6 +15,8 @@ log = logging.getLogger("fabric_jobs.monitor")
 
 #: Seconds that a session lasts after its sign-in.
 SESSION_S = 12 * 60 * 60
+#: What marks the session of a person, in contrast to that of a token.
+SESSION_PREFIX = "person."
 #: Wrong tokens a minute that a replica treats as typing errors. From the next one on, it refuses.
 MAX_WRONG_TOKENS = 10
 _MINUTE_S = 60
@@ -35,6 +37,8 @@ class Viewer(NamedTuple):
     role: MonitorRole
     #: Whether the person signed in, and so can sign out.
     signed_in: bool
+    #: The person's name; empty after a sign-in by a token, which people share.
+    name: str = ""
 
     @property
     def is_operator(self) -> bool:
@@ -44,11 +48,25 @@ class Viewer(NamedTuple):
     @property
     def description(self) -> str:
         """Who the page says is signed in."""
-        return f"Signed in as {self.role}" if self.signed_in else "No sign-in: you are operator"
+        if not self.signed_in:
+            return "No sign-in: you are operator"
+        return f"{self.name} ({self.role})" if self.name else f"Signed in as {self.role}"
+
+    @property
+    def signature(self) -> str:
+        """Who changed something, for others to read."""
+        return f"{self.name} at the monitor" if self.name else "an operator at the monitor"
 
 
 class TooManyTriesError(Exception):
     """A token is wrong, and more than `MAX_WRONG_TOKENS` were wrong in this minute."""
+
+
+class PersonalSessions(Protocol):
+    """Verifies the sessions of people who signed in at a provider."""
+
+    def viewer(self, session: str) -> Viewer | None:
+        """Returns who has a session, or None if it is forged or expired."""
 
 
 class MonitorAccess:
@@ -58,8 +76,14 @@ class MonitorAccess:
     replica with the same token and after a restart, and it becomes invalid when the token changes.
     """
 
-    def __init__(self, tokens: Mapping[MonitorRole, Secret]) -> None:
-        """Without any token, no sign-in is needed and everybody is an operator."""
+    def __init__(
+        self, tokens: Mapping[MonitorRole, Secret], people: PersonalSessions | None = None
+    ) -> None:
+        """`people` verifies the sessions of people; None if there are none.
+
+        Without any token and without people, no sign-in is needed and everybody is an operator.
+        """
+        self._people = people
         self._tokens = {role: _digest(token.reveal()) for role, token in tokens.items()}
         # A slow key derivation, because somebody with a cookie can test tokens against it offline.
         self._keys = {
@@ -73,7 +97,12 @@ class MonitorAccess:
     @property
     def is_open(self) -> bool:
         """Whether no sign-in is needed."""
-        return not self._tokens
+        return not self._tokens and self._people is None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a token signs in."""
+        return bool(self._tokens)
 
     def sign_in(self, token: str) -> str | None:
         """Returns a new session, or None for a wrong token. Raises `TooManyTriesError`."""
@@ -89,6 +118,8 @@ class MonitorAccess:
         """Returns who has a session, or None if the session is missing, forged or expired."""
         if self.is_open:
             return Viewer(MonitorRole.OPERATOR, signed_in=False)
+        if session and self._people and session.startswith(SESSION_PREFIX):
+            return self._people.viewer(session)
         claims, _, signature = (session or "").rpartition(".")
         name, _, expires = claims.partition(".")
         role = next((role for role in self._keys if role == name), None)

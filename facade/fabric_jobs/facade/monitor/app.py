@@ -21,6 +21,7 @@ from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.headers import add_security_headers
 from fabric_jobs.facade.monitor.links import Links
 from fabric_jobs.facade.monitor.live import LiveUpdates
+from fabric_jobs.facade.monitor.openid import OpenIdSignIn
 from fabric_jobs.facade.monitor.pages import MonitorData
 from fabric_jobs.facade.monitor.render import PATH, STATIC, Renderer
 from fabric_jobs.facade.monitor.responder import Responder
@@ -44,6 +45,7 @@ class Monitor:
         self,
         settings: FacadeSettings,
         access: MonitorAccess,
+        people: OpenIdSignIn | None,
         jobs: Jobs,
         replica: Replica,
         roster: Roster,
@@ -51,7 +53,9 @@ class Monitor:
         health: ReplicaHealth,
         accepts: Callable[[ConsumerRecord], bool] = lambda _: True,
     ) -> None:
-        """`accepts` returns whether a record of the topic has the code that the facade requires."""
+        """`people` signs people in at a provider; None if only tokens sign in.
+
+        `accepts` returns whether a record of the topic has the code that the facade requires."""
         renderer = Renderer(Links(settings.monitor_trace_url, settings.monitor_log_url))
         guards = Guards(access)
         data = MonitorData(replica, roster, job_types, health, jobs.secrets)
@@ -75,7 +79,7 @@ class Monitor:
                     PATH,
                     route_handlers=[
                         Router("/", route_handlers=pages, guards=[guards.check_role]),
-                        *sign_in_routes(access, guards, renderer),
+                        *sign_in_routes(access, people, guards, renderer),
                         files,
                     ],
                     guards=[guards.check_origin],

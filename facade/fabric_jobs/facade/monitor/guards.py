@@ -33,15 +33,18 @@ class Guards:
         viewer = self.viewer(connection)
         return viewer is not None and viewer.is_operator
 
+    def signature(self, connection: Connection) -> str:
+        """Returns who is signed in, as others read it beside a change."""
+        viewer = self.viewer(connection)
+        return viewer.signature if viewer else ""
+
     def check_role(self, connection: Connection, _: BaseRouteHandler) -> None:
         """Requires a sign-in, and the operator's role for any method that changes something."""
         viewer = self.viewer(connection)
         if viewer is None:
             raise NotAuthorizedException("Sign in first.")
         if connection.scope.get("method") not in _READ_METHODS and not viewer.is_operator:
-            raise PermissionDeniedException(
-                "Only an operator may do this. Sign in with the operators' token."
-            )
+            raise PermissionDeniedException("Only an operator may do this. Sign in as one.")
 
     def check_origin(self, connection: Connection, _: BaseRouteHandler) -> None:
         """Refuses changes from another site's page and, without a sign-in, remote requests."""

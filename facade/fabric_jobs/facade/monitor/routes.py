@@ -35,9 +35,6 @@ from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.monitor")
 
-#: Who pauses or resumes a job type here: the monitor's operators share one token.
-_BY = "an operator at the monitor"
-
 
 def page_routes(
     jobs: Jobs,
@@ -150,12 +147,12 @@ def page_routes(
         if not 0 < len(reason) <= MAX_REASON_CHARS:
             message = f"A reason of 1 to {MAX_REASON_CHARS} characters is required."
             raise HTTPException(message, status_code=400)
-        return await change_job_type(data.job_types.pause(kind, reason, _BY))
+        return await change_job_type(data.job_types.pause(kind, reason, guards.signature(request)))
 
     @post("/job-types/resume")
     async def resume_job_type(request: AnyRequest) -> Redirect:
         kind = _kind_of(await request.form())
-        return await change_job_type(data.job_types.resume(kind, _BY))
+        return await change_job_type(data.job_types.resume(kind, guards.signature(request)))
 
     @get("/find")
     async def find_job(request: AnyRequest) -> Redirect:

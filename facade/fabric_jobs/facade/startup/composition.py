@@ -28,6 +28,7 @@ from fabric_jobs.facade.startup.on_behalf_of import (
     connect_on_behalf_of,
     verify_client,
 )
+from fabric_jobs.facade.startup.openid import openid_sign_in
 from fabric_jobs.facade.startup.security import (
     admission_rules,
     authenticator,
@@ -76,7 +77,8 @@ def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
     security = grpc_security(settings)
     http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
-    access = monitor_access(settings)
+    people = openid_sign_in(settings)
+    access = monitor_access(settings, people)
     codes = record_codes(settings)
     secrets = job_secrets(settings)
     authentication = authenticator(settings)
@@ -165,7 +167,15 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
             monitor = None
             if access:
                 monitor = Monitor(
-                    settings, access, jobs, replica, roster, job_types, health, event_log.accepts
+                    settings,
+                    access,
+                    people,
+                    jobs,
+                    replica,
+                    roster,
+                    job_types,
+                    health,
+                    event_log.accepts,
                 )
                 app = monitor.mount_on(app)
             copies = ReplicaService(store, identity, health.ready)

@@ -8,7 +8,7 @@ from fabric_jobs.facade.auth import Authenticator, Trust
 from fabric_jobs.facade.http import AdmissionRules, HttpLimits
 from fabric_jobs.facade.http.limits import affordable_connections
 from fabric_jobs.facade.log import RecordCodes
-from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole
+from fabric_jobs.facade.monitor import PATH, MonitorAccess, MonitorRole, OpenIdSignIn
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.sealing import JobSecrets, Sealer
 from fabric_jobs.facade.settings import FacadeSettings
@@ -166,8 +166,12 @@ def _read_ring(field: str, ring: Secret | None) -> tuple[RingKey, ...]:
         raise SettingsError(f"{variable(field)} can't be used. {error}") from error
 
 
-def monitor_access(settings: FacadeSettings) -> MonitorAccess | None:
-    """The tokens of the job monitor's users; None if the monitor is off.
+def monitor_access(
+    settings: FacadeSettings, people: OpenIdSignIn | None = None
+) -> MonitorAccess | None:
+    """Who may use the job monitor; None if the monitor is off.
+
+    `people` signs people in at a provider; None if only tokens sign in.
 
     Raises `SettingsError` if the tokens do not keep strangers out.
     """
@@ -189,10 +193,11 @@ def monitor_access(settings: FacadeSettings) -> MonitorAccess | None:
             "Choose another."
         )
     host, _ = host_port(settings.http_address)
-    if not tokens and not is_loopback(host):
+    if not tokens and people is None and not is_loopback(host):
         raise SettingsError(
             f"{variable('monitor')}=true, {settings.http_address} is not on loopback, and the "
-            f"monitor has no sign-in. Set {names}, or turn the monitor off."
+            f"monitor has no sign-in. Set {names} or {variable('monitor_openid_issuer')}, or turn "
+            "the monitor off."
         )
     for role, secret in tokens.items():
         if len(secret.reveal()) < MIN_TOKEN_CHARS:
@@ -204,7 +209,7 @@ def monitor_access(settings: FacadeSettings) -> MonitorAccess | None:
         raise SettingsError(
             f"{names.replace(' or ', ' and ')} are the same. Give each role its own token."
         )
-    return MonitorAccess(tokens)
+    return MonitorAccess(tokens, people)
 
 
 def admission_rules(settings: FacadeSettings) -> AdmissionRules:

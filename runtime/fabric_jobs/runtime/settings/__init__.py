@@ -6,6 +6,7 @@ from fabric_jobs.runtime.settings.addresses import (
     family_of,
     host_port,
     is_loopback,
+    is_secure_url,
     names_loopback,
 )
 from fabric_jobs.runtime.settings.declaration import (
@@ -59,6 +60,7 @@ __all__ = [
     "from_env",
     "host_port",
     "is_loopback",
+    "is_secure_url",
     "names_loopback",
     "read_ring",
     "variable",

@@ -46,6 +46,18 @@ def names_loopback(host_header: str) -> bool:
         return False
 
 
+def is_secure_url(url: str) -> bool:
+    """Returns whether what is sent to the URL stays secret: over https, or to this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    )
+
+
 def addresses(text: str) -> tuple[str, ...]:
     """Returns the `HOST:PORT` addresses in a comma-separated text.
 

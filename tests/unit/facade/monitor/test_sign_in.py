@@ -80,7 +80,8 @@ async def test_routes_that_need_a_session_are_all_but_the_sign_in() -> None:
     """A route that is added later must be added to the tests of this file."""
     monitor, _ = make_monitor(FoldedJobs(), tokens=True)
 
-    paths = {route.path for route in monitor.app.routes} - {"/monitor/sign-in", "/monitor/sign-out"}
+    before = {f"/monitor/sign-{name}" for name in ("in", "out", "in/openid", "in/callback")}
+    paths = {route.path for route in monitor.app.routes} - before
     shown = {path for path in paths if "/static/" not in path}
     known = {f"/monitor{page.partition('?')[0]}".rstrip("/") for page in PAGES + STREAMS}
     for name, value in (("job_id", JOB), ("run_id", JOB), ("action", "cancel")):
