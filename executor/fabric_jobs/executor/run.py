@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fabric_jobs.contract.jobs import Progress
-from fabric_jobs.contract.wire import progress_to_proto
 from fabric_jobs.executor import metrics, spans
 from fabric_jobs.executor.access_tokens import RunTokens
 from fabric_jobs.executor.deadline_beats import DeadlineBeats
@@ -22,6 +21,7 @@ from fabric_jobs.executor.latest_sender import LatestSender
 from fabric_jobs.executor.log_tail import LogTail, keep_log_lines
 from fabric_jobs.executor.process_call import ProcessCall
 from fabric_jobs.executor.processes import ProcessPool
+from fabric_jobs.executor.run_reports import RunReports
 from fabric_jobs.executor.status_client import Accepted, Refused, StatusClient
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids, warn_with_stack
@@ -106,8 +106,9 @@ class Run:
             self._dispatched = self._dispatched.with_content(answer.content)
         # Not an attribute, because it refers to the run: a cycle would keep both in memory until
         # the garbage collector runs.
-        progress = LatestSender(self._report_progress)
-        checkpoint = LatestSender(self._report_checkpoint)
+        reports = RunReports(self._client, self._dispatched, answer.record, self.revoke)
+        progress = LatestSender(reports.send_progress)
+        checkpoint = LatestSender(reports.send_checkpoint)
         begin = time.monotonic()
         deadlines = self._deadlines = DeadlineBeats(self._client)
         deadlines.add(self._handler.policy.run_timeout_s)
@@ -125,7 +126,7 @@ class Run:
             if not self.revoked and not report.HasField("completed"):
                 await checkpoint.close()
             if not self.revoked:
-                await self._report_end(report)
+                await reports.send_end(report)
             if self._has_no_thread:
                 self.revoked = True  # the heartbeats no longer list it
                 await asyncio.sleep(NO_THREAD_PAUSE_S)
@@ -190,7 +191,7 @@ class Run:
             assert self._processes is not None
             process = ProcessCall(self._processes)
         task = self._handler_task = HandlerTask(
-            self._call_in_context(tail, progress, checkpoint, process),
+            self._decode_and_call(tail, progress, checkpoint, process),
             handler=self._handler,
             process=process,
             run_name=str(self),
@@ -219,23 +220,15 @@ class Run:
                 log.warning("%s: %s", self, report.failed.message, exc_info=logged)
         return report
 
-    async def _call_in_context(
+    async def _decode_and_call(
         self,
         tail: LogTail,
         progress: LatestSender[Progress],
         checkpoint: LatestSender[bytes],
         process: ProcessCall | None,
     ) -> None:
-        # The lines of a process are logged here, so they are kept here, too.
+        # In the context of the handler. The lines of a process are logged here, too.
         keep_log_lines(tail)
-        await self._decode_and_call(progress, checkpoint, process)
-
-    async def _decode_and_call(
-        self,
-        progress: LatestSender[Progress],
-        checkpoint: LatestSender[bytes],
-        process: ProcessCall | None,
-    ) -> None:
         dispatched = self._dispatched
         payload = dispatched.payload
         with spans.handler_span(dispatched, is_sealed=self._is_sealed):
@@ -265,29 +258,3 @@ class Run:
                 await process.run(self._handler, job)
             else:
                 await self._handler.call(job)
-
-    async def _report_progress(self, progress: Progress) -> None:
-        await self._report_interim(pb.Report(progress=progress_to_proto(progress)))
-
-    async def _report_checkpoint(self, checkpoint: bytes) -> None:
-        await self._report_interim(pb.Report(checkpoint=checkpoint))
-
-    async def _report_interim(self, report: pb.Report) -> None:
-        name = report.WhichOneof("outcome")
-        answer = await self._report(report)
-        if isinstance(answer, Refused) and answer.reason != pb.REFUSAL_REASON_INVALID:
-            log.warning("%s: ended, because its %s was refused: %s", self, name, answer)
-            self.revoke()
-
-    async def _report_end(self, report: pb.Report) -> None:
-        with spans.entry_span(report):
-            answer = await self._report(report)
-        if isinstance(answer, Refused):
-            log.warning("%s: %s refused: %s", self, report.WhichOneof("outcome"), answer)
-
-    async def _report(self, report: pb.Report) -> Accepted | Refused:
-        assert self.grant is not None
-        report.job_id = self.job_id
-        report.attempt = self.attempt
-        report.grant.CopyFrom(self.grant)
-        return await self._client.report(report)
