@@ -32,13 +32,14 @@ def read_notes(path: Path) -> list[list[str]]:
 
 
 async def run_attempt(facade: FakeFacade, job_type: str, **changes: Any) -> None:
-    """Runs one attempt of a handler of `process_handlers` until its final report."""
+    """Runs one attempt of a handler of `process_handlers` until its final report is answered."""
     handler = executor.handlers[ITEM_TYPE, job_type]
     async with connect_runs(facade, handler) as runs:
+        freed = asyncio.create_task(runs.wait_for_freed_slot())
+        await asyncio.sleep(0)
         put(runs, replace(dispatched_attempt("a"), **changes))
         runs.start_ready()
-        final = {"completed", "failed", "stopped"}
-        await facade.wait_until(lambda: final & set(facade.outcomes), START_S)
+        await freed
 
 
 async def test_checkpoint_of_a_handler_in_a_process_is_reported_before_its_end(

@@ -65,10 +65,12 @@ async def running(
 
 
 async def end_of(facade: FakeFacade, job_type: str, **payload: Any) -> pb.Report:
-    """Runs one job, and returns its final report."""
+    """Runs one job until its final report is answered, and returns the report."""
     async with connect_runs(facade, handler_of(job_type)) as runs:
+        freed = asyncio.create_task(runs.wait_for_freed_slot())
+        await asyncio.sleep(0)
         start_run(runs, "a", json.dumps(payload).encode())
-        await facade.wait_until(lambda: set(facade.outcomes) - {"progress", None}, START_S)
+        await freed
         return facade.reports[-1]
 
 
