@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -161,7 +162,8 @@ class Grants:
 
     async def announce(self) -> None:
         """Appends an empty record, which every replica skips: a missing ACL ends the start."""
-        await self._log.append(0, b"facade", b"", [])
+        with suppress(LogUnavailableError):
+            await self._log.append(0, b"facade", b"", [])
 
     async def _append(self, grant: Grant) -> None:
         try:

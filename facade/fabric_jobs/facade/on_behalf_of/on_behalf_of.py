@@ -123,6 +123,8 @@ class OnBehalfOf:
             request = self._requests[key] = asyncio.create_task(
                 self._request(key, ask), name="get an access token"
             )
+            # Every caller may be gone before it fails.
+            request.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(request)
 
     async def _request(self, key: _Key, ask: Callable[[], Awaitable[Token]]) -> Token:

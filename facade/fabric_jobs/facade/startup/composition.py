@@ -26,7 +26,7 @@ from fabric_jobs.facade.startup.copies import advertised_address, open_store
 from fabric_jobs.facade.startup.on_behalf_of import (
     OnBehalfOfParts,
     connect_on_behalf_of,
-    verify_client,
+    run_on_behalf_of,
 )
 from fabric_jobs.facade.startup.openid import openid_sign_in
 from fabric_jobs.facade.startup.security import (
@@ -131,10 +131,8 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
             if tokens:
                 background += [
                     tasks.create_task(tokens.grants_log.run(tokens.grants), name="grants log"),
-                    tasks.create_task(tokens.grants.run(), name="grants"),
+                    tasks.create_task(run_on_behalf_of(tokens, settings), name="grants"),
                 ]
-                verifying = verify_client(tokens.client, settings.on_behalf_of_scope)
-                tasks.create_task(verifying, name="verify the client secret")
             await event_log.catch_up()
             if is_new and event_log.refuses_all_records:
                 replica.reset()  # a later start must read the log again

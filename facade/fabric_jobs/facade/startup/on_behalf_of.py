@@ -113,6 +113,12 @@ async def connect_on_behalf_of(
     return OnBehalfOfParts(client, grants_log, grants, on_behalf_of)
 
 
+async def run_on_behalf_of(parts: OnBehalfOfParts, settings: FacadeSettings) -> None:
+    """Says at the start if the authority refuses the client, and then deletes grants."""
+    await verify_client(parts.client, settings.on_behalf_of_scope)
+    await parts.grants.run()
+
+
 async def verify_client(client: "ConfidentialClient", scope: str) -> str:
     """Asks the authority for a token of the workload. Returns why it gives none; empty if it does.
 
