@@ -102,7 +102,7 @@ async def test_facade_whose_longest_life_differs_is_not_ready_and_names_both_val
 async def test_executor_with_a_run_timeout_beyond_the_longest_life_ends_with_one_line(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The line names both. With a longer life the same executor starts."""
+    """Its last line names both. With a longer life the same executor starts."""
     (tmp_path / "long_jobs.py").write_text(HANDLERS)
     path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     async with facade(**environment) as short:
@@ -122,11 +122,12 @@ async def test_executor_with_a_run_timeout_beyond_the_longest_life_ends_with_one
         await fabric.until(job_id, "Completed")
 
     assert ended.returncode == 2
-    errors = [line for line in ended.stderr.splitlines() if " INFO " not in line]
-    assert errors == [
+    # Lines of the log may stand before it, of the consumer that joined its group meanwhile.
+    assert ended.stderr.splitlines()[-1] == (
         "The handler of Test.Item long has run_timeout_s=172800, and the service ends every job "
         "after 86400 s. Lower run_timeout_s, or raise FABRIC_JOBS_LONGEST_LIFE_S of all facades."
-    ]
+    )
+    assert "Traceback" not in ended.stderr
 
 
 def test_topic_that_keeps_records_too_shortly_for_the_longest_life_is_refused(
