@@ -250,6 +250,9 @@ REQUESTS = [
     *(("GET", path) for path in ("/livez", "/readyz", "/metrics", "/schema/openapi.json", "/")),
     *(("GET", f"/monitor/{path}") for path in ("", "executors", "sign-in", "static/monitor.css")),
     *(("GET", f"/monitor/{path}") for path in ("find?id={w}", "jobs/{w}", "?status=Failed&page=2")),
+    *(("GET", f"/monitor/{path}") for path in ("ended?period=day&sort=ran", "executor?id={w}")),
+    *(("GET", f"/monitor/{path}") for path in ("?order=oldest", "bulk/retry?tenant={w}&id=0000")),
+    *(("POST", f"/monitor/{path}") for path in ("bulk/cancel", "jobs/{w}/retry")),
 ]
 ISSUER_REQUESTS = [
     ("GET", "/common/.well-known/openid-configuration"),

@@ -85,7 +85,7 @@ async def test_stream_of_an_expired_session_ends(
         seen = _events(answer)
         while await anext(seen) != "alive":
             pass
-        monkeypatch.setattr(MonitorAccess, "role", lambda *_: None)
+        monkeypatch.setattr(MonitorAccess, "viewer", lambda *_: None)
         async with asyncio.timeout(10):
             assert [event async for event in seen] == []
 
