@@ -27,6 +27,7 @@ from tests.support.lifecycle import (
     save_checkpoint,
     unknown_event,
 )
+from tests.support.sealing import sealing
 
 POLICY = Policy(max_attempts=2, initial_backoff_s=2, jitter=0)
 
@@ -86,6 +87,20 @@ def test_events_table_has_a_row_with_details_for_each_event(capsys: Any) -> None
         ["8", "started", "attempt 3 by executor-a"],
         ["9", "failed", "exhausted, Flaky: Flaky happened."],
         ["2", "paused"],
+    ]
+
+
+def test_events_table_says_of_a_sealed_text_that_it_is_sealed(capsys: Any) -> None:
+    """Only facades can open it."""
+    events = [*story(), *events_of((request(), claim(1, A, "e1"), save_checkpoint()))[2:]]
+    print_table(events_table([logged(sealing().seal(event)) for event in events]))
+    lines = [line.split(maxsplit=4)[0::2] for line in capsys.readouterr().out.splitlines()]
+
+    assert [line for line in lines if "(sealed)" in line[-1]] == [
+        ["3", "progressed", "50% (sealed)"],
+        ["4", "attempt-failed", "Flaky: (sealed) Next at 2026-01-01T00:00:06Z"],
+        ["9", "failed", "exhausted, Flaky: (sealed)"],
+        ["3", "checkpointed", "(sealed)"],
     ]
 
 
