@@ -249,21 +249,24 @@ async def test_missing_key_stops_only_what_needs_it(
     environment = apache.environment(topic)
     payload = {"journal": str(tmp_path / "journal")}
     waiting, other, failed = new_id(), new_id(), new_id()
+    # More than an executor has slots.
+    more = [new_id() for _ in range(30)]
     async with (
         facade(**environment | ring(ONE)) as here,
         Fabric(here, "journaled") as fabric,
         Fabric(here, "fails") as failing,
     ):
-        async with executor(HANDLERS, here, **environment):
+        async with executor(HANDLERS, here, **environment, FABRIC_JOBS_SLOTS="10"):
             await failing.create(failed)
             await failing.until(failed, "Failed")
-        await fabric.create(waiting, payload)
+        for job_id in (waiting, *more):
+            await fabric.create(job_id, payload)
     async with (
         facade(**environment | ring(TWO)) as here,
         Fabric(here, "journaled") as fabric,
         Fabric(here, "fails") as failing,
         status_api(here) as api,
-        executor(HANDLERS, here, **environment),
+        executor(HANDLERS, here, **environment, FABRIC_JOBS_SLOTS="10"),
     ):
         await fabric.create(other, payload)
         await fabric.until(other, "Completed")
@@ -284,9 +287,10 @@ async def test_missing_key_stops_only_what_needs_it(
     async with (
         facade(**environment | ring(TWO, ONE)) as here,
         Fabric(here, "journaled") as fabric,
-        executor(HANDLERS, here, **environment),
+        executor(HANDLERS, here, **environment, FABRIC_JOBS_SLOTS="10"),
     ):
-        await fabric.until(waiting, "Completed")
+        for job_id in (waiting, *more):
+            await fabric.until(job_id, "Completed")
         assert (await fabric.create(waiting, payload)).status_code == 202
 
 

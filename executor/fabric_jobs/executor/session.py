@@ -112,19 +112,20 @@ class Session:
         """Sends a claim, again if necessary, until a facade has granted or refused it.
 
         An earlier facade may be appending the grant of a claim that was sent before, while its job
-        type is paused. So the refusal of a paused type counts for it only if the grant does not
-        come within `LATE_GRANT_S`.
+        type is paused, or while this facade can't open the job. So such a refusal counts for it
+        only if the grant does not come within `LATE_GRANT_S`.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + LATE_GRANT_S
         try:
             while True:
                 answer = await self._ask(claim)
-                is_paused = (
-                    isinstance(answer, Refused) and answer.reason == pb.REFUSAL_REASON_PAUSED
+                is_put_off = isinstance(answer, Refused) and answer.reason in (
+                    pb.REFUSAL_REASON_PAUSED,
+                    pb.REFUSAL_REASON_SEALED,
                 )
                 is_uncertain = claim.entry_id in self._outbox.uncertain
-                if not (is_paused and is_uncertain and clock() < deadline):
+                if not (is_put_off and is_uncertain and clock() < deadline):
                     return answer
                 await asyncio.sleep(LATE_GRANT_INTERVAL_S)
         finally:

@@ -311,16 +311,18 @@ async def test_session_at_its_end_half_closes_and_lets_the_server_end_the_stream
     assert (facade.half_closed, facade.cancelled) == (1, 0)
 
 
+@pytest.mark.parametrize("reason", [pb.REFUSAL_REASON_PAUSED, pb.REFUSAL_REASON_SEALED])
 async def test_claim_that_was_sent_before_survives_a_pause_until_its_grant_can_be_read(
-    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, reason: pb.RefusalReason
 ) -> None:
-    """The first facade was appending the grant when its stream ended. The second sees the pause."""
+    """The first facade was appending the grant when its stream ended. The second sees the pause,
+    or lacks the key."""
     monkeypatch.setattr(session_module, "LATE_GRANT_INTERVAL_S", 0.01)
     facade.script = answer_nothing
     async with connect(facade.address) as session:
         claiming = asyncio.create_task(session.claim(pb.Claim(job_id="a", attempt=1)))
         await facade.wait_until(lambda: facade.claims)
-        facade.script = refuse(pb.REFUSAL_REASON_PAUSED)
+        facade.script = refuse(reason)
         facade.end_stream()
         await facade.wait_until(lambda: len(facade.claims) > 2)
         assert not claiming.done()

@@ -34,7 +34,7 @@ class UnavailableReason(StrEnum):
     #: This facade's state file can't be used; the facade rebuilds it or ends.
     STATE_UNUSABLE = "STATE_UNUSABLE"
     #: The job's content is sealed with a key that this facade does not have, or is damaged; for a
-    #: claim, a retry and a repeated create.
+    #: retry, a repeated create, and a claim that is granted already.
     SEALED = "SEALED"
     #: This machine's clock is known to differ from the broker's; for creates only.
     CLOCK_WRONG = "CLOCK_WRONG"

@@ -107,10 +107,11 @@ class Jobs:
                 if (
                     read_to is None
                     or isinstance(command, ReportStopped)
-                    or decision.reason is Reason.PAUSED
+                    or decision.reason in (Reason.PAUSED, Reason.SEALED)
                 ):
                     # A stopped run names its grant, and the cancel comes later on the log. A claim
-                    # names its dispatch, and a grant before the pause comes later on the log.
+                    # names its dispatch, and a grant before the pause, or by a facade that has the
+                    # key, comes later on the log.
                     await self._log.read_to_end()
                 else:
                     await self._log.read_to(partition, read_to)
@@ -152,12 +153,27 @@ class Jobs:
         try:
             prepared, job = self.secrets.prepare(command, stored.job if stored else None)
             decision = decide(job, prepared, self._stamp())
-            if stored and isinstance(command, Claim) and not isinstance(decision, Refusal):
-                # Nobody is granted an attempt whose content can't be handed over.
-                self.secrets.content(stored.job)
         except SealedError as error:
             raise _sealed_error(error) from error
+        if stored and isinstance(command, Claim):
+            decision = self._unless_sealed(decision, stored.job)
         return decision, stored
+
+    def _unless_sealed(self, decision: Decision, job: Job) -> Decision:
+        """The decision on a claim of the job, or a refusal if its content can't be handed over.
+
+        Another facade may be able to: it offers the job. A claim that is granted already is
+        undecided instead, because the executor must not drop it: raises `UnavailableError`.
+        """
+        if isinstance(decision, Refusal | Undecidable):
+            return decision
+        try:
+            self.secrets.content(job)
+        except SealedError as error:
+            if isinstance(decision, Settled):
+                raise _sealed_error(error) from error
+            return Refusal(Reason.SEALED, conclusive=False)
+        return decision
 
     def content(self, job: Job) -> Content:
         """The job's payload, definition and checkpoint. Raises `UnavailableError`."""

@@ -18,6 +18,8 @@ class Reason(StrEnum):
     SUPERSEDED = "the attempt is over, or a later one was dispatched"
     GRANTED_TO_ANOTHER = "the attempt was granted to another executor"
     PAUSED = "the job type is paused"
+    #: Given by `Jobs`, because the lifecycle opens no secret.
+    SEALED = "the job's content is sealed with a key that this facade does not have, or is damaged"
     NOT_DISPATCHED = "the job's log holds no such dispatch"
     NOT_CANCELLED = "nobody asked to cancel the job, so the run can't have stopped for a cancel"
 

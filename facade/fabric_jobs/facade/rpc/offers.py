@@ -91,6 +91,7 @@ class OfferLoop:
             stored
             for stored in waiting
             if not any(session.slots.holds(_run_of(stored)) for session in sessions)
+            and self._secrets.knows_keys(stored.job)
         ]
         turns = [
             _Turn(session, slots, MAX_ROUND_BYTES, _jobs_for(session, unclaimed, now))

@@ -106,6 +106,10 @@ class JobSecrets:
             self._note(job.job_id, error)
             raise
 
+    def knows_keys(self, job: Job) -> bool:
+        """Whether the ring has every key that the job's content names. Opens nothing."""
+        return self._find_missing_key(job) is None
+
     def prepare(self, command: Command, job: Job | None) -> tuple[Command, Job | None]:
         """Makes a command and the job comparable, so that a repeated command is recognised.
 

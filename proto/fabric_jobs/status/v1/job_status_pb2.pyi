@@ -39,6 +39,7 @@ class RefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_REASON_INVALID: _ClassVar[RefusalReason]
     REFUSAL_REASON_PAUSED: _ClassVar[RefusalReason]
     REFUSAL_REASON_NOT_CANCELLED: _ClassVar[RefusalReason]
+    REFUSAL_REASON_SEALED: _ClassVar[RefusalReason]
 
 class TokenKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -65,6 +66,7 @@ REFUSAL_REASON_NOT_DISPATCHED: RefusalReason
 REFUSAL_REASON_INVALID: RefusalReason
 REFUSAL_REASON_PAUSED: RefusalReason
 REFUSAL_REASON_NOT_CANCELLED: RefusalReason
+REFUSAL_REASON_SEALED: RefusalReason
 TOKEN_KIND_UNSPECIFIED: TokenKind
 TOKEN_KIND_USER: TokenKind
 TOKEN_KIND_APP: TokenKind
