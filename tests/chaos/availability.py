@@ -18,9 +18,12 @@ SUCCESS = {"create": 202, "poll": 200}
 
 
 class Window(Struct):
-    """One fault: its kind, and when it was injected, undone, and the cluster healthy."""
+    """One fault: its kind, what happened, and when it was injected, undone, all well again."""
 
     fault: str
+    name: str
+    #: Whether replicas may be unable to read the log's end.
+    disturbs_log: bool
     injected: float
     undone: float = 0
     healthy: float = 0

@@ -5,23 +5,32 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from fabric_jobs.runtime.kafka.brokers import APACHE
+from tests.chaos.clock import Clock
+from tests.chaos.disk import small_disk
 from tests.chaos.handlers import DRAIN_S, JOURNAL
+from tests.chaos.kafka import BETWEEN_BROKERS, ChaosKafka
 from tests.chaos.proxy import Proxy
 from tests.chaos.supervised import Supervised
-from tests.support.apache_kafka import ApacheKafka, reserve_port
+from tests.support.apache_kafka import reserve_port
 from tests.support.brokers import Cluster as Brokers
 
 TOPIC = "chaos.jobs.events"
 HANDLERS = "tests.chaos.handlers:executor"
-BROKERS = 3
+HEARTBEATS = f"{TOPIC}.heartbeats"
+PARTITIONS = 6
 FACADES = 2
 EXECUTORS = 3
 PARTITIONS = 6
 #: Seconds of a lease, short so that a fault can be longer than a lease.
 LEASE_S = 4.0
+#: Seconds of a fault that is brief, that outlasts a lease, and that outlasts two.
+SHORT_S = 1.5
+LONG_S = LEASE_S + 2
+SILENT_S = 2 * LEASE_S
 SHARED = {
     "FABRIC_JOBS_LEASE_S": str(LEASE_S),
     "FABRIC_JOBS_HEARTBEAT_S": "0.5",
@@ -40,11 +49,13 @@ class AssumptionError(Exception):
 
 
 class Facade(NamedTuple):
-    """A facade replica, its URL, and the folder of its state."""
+    """A facade replica, its URL, the folder of its state, its clock, its paths to the brokers."""
 
     program: Supervised
     url: str
     state_dir: Path
+    clock: Clock
+    paths: list[Proxy]
 
 
 class Executor(NamedTuple):
@@ -59,10 +70,10 @@ class Cluster:
     """Brokers, facades, executors and paths in one folder. A program that ends is restarted."""
 
     def __init__(self, folder: Path) -> None:
-        self.kafka = ApacheKafka(folder / "kafka", brokers=BROKERS)
+        self.kafka = ChaosKafka(folder / "kafka", [_listener(each) for each in range(FACADES)])
+        #: The path by which the others reach each broker.
+        self.between_brokers: list[Proxy] = []
         self._folder = folder
-        brokers = Brokers(self.kafka.bootstrap_servers, APACHE)
-        self._environment = brokers.environment(TOPIC) | SHARED
         self.facades: list[Facade] = []
         self.executors: list[Executor] = []
 
@@ -74,15 +85,19 @@ class Cluster:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Cluster"]:
         """The cluster, ready, until the end of the block."""
-        try:
-            await asyncio.to_thread(self.kafka.start)
-        except RuntimeError as error:
-            raise AssumptionError(str(error)) from error
         async with AsyncExitStack() as stack:
             stack.callback(self.kafka.stop)
+            self.between_brokers = await self._lay_paths(BETWEEN_BROKERS, stack)
             addresses = [stack.enter_context(_two_addresses()) for _ in range(FACADES)]
             for number, (http, grpc) in enumerate(addresses):
-                self.facades.append(self._facade(number, http, grpc))
+                paths = await self._lay_paths(_listener(number), stack)
+                facade = self._facade(number, http, grpc, paths)
+                stack.enter_context(small_disk(facade.state_dir))
+                self.facades.append(facade)
+            try:
+                await asyncio.to_thread(self.kafka.start)
+            except RuntimeError as error:
+                raise AssumptionError(str(error)) from error
             for number in range(EXECUTORS):
                 paths = [
                     await stack.enter_async_context(Proxy(grpc).running()) for _, grpc in addresses
@@ -106,10 +121,18 @@ class Cluster:
         for group in (self.executors, self.facades):
             await asyncio.gather(*(one.program.retire() for one in group))
 
-    def _facade(self, number: int, http: str, grpc: str) -> Facade:
+    async def _lay_paths(self, listener: str, stack: AsyncExitStack) -> list[Proxy]:
+        """A proxy to each broker, which the brokers then name as the listener's addresses."""
+        targets = self.kafka.addresses[listener]
+        paths = [await stack.enter_async_context(Proxy(one).running()) for one in targets]
+        self.kafka.advertised[listener] = [path.address for path in paths]
+        return paths
+
+    def _facade(self, number: int, http: str, grpc: str, paths: list[Proxy]) -> Facade:
         name = f"facade-{number}"
         state_dir = self._folder / name
         state_dir.mkdir()
+        clock = Clock(self._folder / f"{name}.clock")
         program = Supervised(
             name,
             (sys.executable, "-m", "fabric_jobs.facade"),
@@ -117,9 +140,10 @@ class Cluster:
             FABRIC_JOBS_HTTP_ADDRESS=http,
             FABRIC_JOBS_GRPC_ADDRESS=grpc,
             FABRIC_JOBS_STATE_DIR=str(state_dir),
-            **self._environment,
+            **_environment(",".join(path.address for path in paths)),
+            **clock.environment,
         )
-        return Facade(program, f"http://{http}/workload", state_dir)
+        return Facade(program, f"http://{http}/workload", state_dir, clock, paths)
 
     def _executor(self, number: int, paths: list[Proxy]) -> Executor:
         name = f"executor-{number}"
@@ -132,9 +156,23 @@ class Cluster:
             FABRIC_JOBS_FACADES=",".join(path.address for path in paths),
             FABRIC_JOBS_EXECUTOR_NAME=name,
             **{JOURNAL: str(journal)},
-            **self._environment,
+            **_environment(self.kafka.bootstrap_servers),
         )
         return Executor(program, paths, journal)
+
+
+async def a_while(dice: Random) -> None:
+    """Wait for less than a lease, or for more."""
+    await asyncio.sleep(dice.choice([SHORT_S, LONG_S]))
+
+
+def _listener(facade: int) -> str:
+    """The brokers' listener for one facade."""
+    return f"FACADE{facade}"
+
+
+def _environment(bootstrap_servers: str) -> dict[str, str]:
+    return Brokers(bootstrap_servers, APACHE).environment(TOPIC) | SHARED
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Failpoints: each breaks one thing and restores it.
+"""Failpoints: each breaks one thing and restores it; a fault is one of them, or a pair.
 
 Random numbers from the seed decide what is broken and for how long, so that a seed repeats its
 faults. A fault is short, or longer than a lease.
@@ -6,183 +6,129 @@ faults. A fault is short, or longer than a lease.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
 from itertools import count
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from tests.chaos.cluster import BROKERS, LEASE_S, Cluster, Executor
+from tests.chaos import clock, disk, faults_of_brokers, faults_of_paths, faults_of_programs
+from tests.chaos.cluster import Cluster
 
-SHORT_S = 1.5
-LONG_S = LEASE_S + 2
-SILENT_S = 2 * LEASE_S
+#: One of so many faults is a pair.
+PAIR_EVERY = 4
+#: Seconds from the first fault of a pair to the second, at most, if they come together.
+APART_S = 1.0
+
+
+def _available() -> str | None:
+    return None
 
 
 class Failpoint(NamedTuple):
     """A fault by name; `inject` returns once it is undone."""
 
     name: str
+    #: What is broken. The two faults of a pair break different things.
+    target: Literal["facade", "executor", "broker", "path"]
     #: Whether replicas may be unable to read the log's end during the fault.
     disturbs_log: bool
     inject: Callable[[Cluster, Random], Awaitable[None]]
-
-
-async def facade_killed(cluster: Cluster, dice: Random) -> None:
-    """kill -9."""
-    async with dice.choice(cluster.facades).program.down():
-        pass
-
-
-async def facade_paused(cluster: Cluster, dice: Random) -> None:
-    """SIGSTOP, SIGCONT."""
-    async with dice.choice(cluster.facades).program.paused():
-        await _a_while(dice)
-
-
-async def facade_silent(cluster: Cluster, dice: Random) -> None:
-    """SIGSTOP for two leases: its executors must leave it before the first lease is over."""
-    async with dice.choice(cluster.facades).program.paused():
-        await asyncio.sleep(SILENT_S)
-
-
-async def path_silent_for_long(cluster: Cluster, dice: Random) -> None:
-    """No executor hears one of the facades for two leases, and the facade hears none of them."""
-    number = dice.randrange(len(cluster.facades))
-    async with AsyncExitStack() as stack:
-        for executor in cluster.executors:
-            await stack.enter_async_context(executor.paths[number].silent())
-        await asyncio.sleep(SILENT_S)
-
-
-async def facades_rolled(cluster: Cluster, dice: Random) -> None:
-    """SIGTERM to each, one after the other."""
-    for facade in dice.sample(cluster.facades, len(cluster.facades)):
-        await facade.program.terminate()
-        await facade.program.ready()
-
-
-async def facade_state_lost(cluster: Cluster, dice: Random) -> None:
-    """kill -9, and a restart without the replica's state."""
-    facade = dice.choice(cluster.facades)
-    async with facade.program.down():
-        for file in facade.state_dir.iterdir():
-            file.unlink()
-
-
-async def executor_killed(cluster: Cluster, dice: Random) -> None:
-    """kill -9."""
-    async with dice.choice(cluster.executors).program.down():
-        pass
-
-
-async def handler_processes_killed(cluster: Cluster, dice: Random) -> None:
-    """kill -9 of every process in which an executor runs handlers, twice."""
-    executor = dice.choice(cluster.executors)
-    for _ in range(2):
-        await executor.program.kill_children()
-        await asyncio.sleep(SHORT_S)
-
-
-async def executor_paused(cluster: Cluster, dice: Random) -> None:
-    """SIGSTOP, SIGCONT."""
-    async with dice.choice(cluster.executors).program.paused():
-        await _a_while(dice)
-
-
-async def executors_rolled(cluster: Cluster, dice: Random) -> None:
-    """SIGTERM to each, one after the other."""
-    for executor in dice.sample(cluster.executors, len(cluster.executors)):
-        await executor.program.terminate()
-        await executor.program.ready()
-
-
-async def broker_killed(cluster: Cluster, dice: Random) -> None:
-    """kill -9, and a restart at once."""
-    await cluster.restart_brokers(dice.randrange(BROKERS))
-
-
-async def broker_paused(cluster: Cluster, dice: Random) -> None:
-    """SIGSTOP, SIGCONT."""
-    node = dice.randrange(BROKERS)
-    cluster.kafka.pause(node)
-    try:
-        await _a_while(dice)
-    finally:
-        cluster.kafka.resume(node)
-
-
-async def broker_down(cluster: Cluster, dice: Random) -> None:
-    """kill -9, and a restart after the others have worked without it for a while."""
-    node = dice.randrange(BROKERS)
-    cluster.kafka.kill(node)
-    await asyncio.sleep(LONG_S)
-    await cluster.restart_brokers(node)
-
-
-async def brokers_down(cluster: Cluster, dice: Random) -> None:
-    """kill -9 of all brokers, and a restart of all."""
-    nodes = range(BROKERS)
-    for node in nodes:
-        cluster.kafka.kill(node)
-    await asyncio.sleep(SHORT_S)
-    await cluster.restart_brokers(*nodes)
-
-
-async def path_dropped(cluster: Cluster, dice: Random) -> None:
-    """Reset old and new connections of some executors to the facades."""
-    async with AsyncExitStack() as stack:
-        for executor in _executors(cluster, dice):
-            for path in executor.paths:
-                await stack.enter_async_context(path.dropping())
-        await _a_while(dice)
-
-
-async def path_silent(cluster: Cluster, dice: Random) -> None:
-    """Hold back all bytes between some executors and the facades."""
-    async with AsyncExitStack() as stack:
-        for executor in _executors(cluster, dice):
-            for path in executor.paths:
-                await stack.enter_async_context(path.silent())
-        await _a_while(dice)
+    #: Why this machine can't inject the fault, or None.
+    why_unavailable: Callable[[], str | None] = _available
 
 
 FAILPOINTS = (
-    Failpoint("facade-killed", False, facade_killed),
-    Failpoint("facade-paused", False, facade_paused),
-    Failpoint("facade-silent", False, facade_silent),
-    Failpoint("path-silent-for-long", False, path_silent_for_long),
-    Failpoint("facades-rolled", False, facades_rolled),
-    Failpoint("facade-state-lost", False, facade_state_lost),
-    Failpoint("executor-killed", False, executor_killed),
-    Failpoint("handler-processes-killed", False, handler_processes_killed),
-    Failpoint("executor-paused", False, executor_paused),
-    Failpoint("executors-rolled", False, executors_rolled),
-    Failpoint("broker-killed", True, broker_killed),
-    Failpoint("broker-paused", True, broker_paused),
-    Failpoint("broker-down", True, broker_down),
-    Failpoint("brokers-down", True, brokers_down),
-    Failpoint("path-dropped", False, path_dropped),
-    Failpoint("path-silent", False, path_silent),
+    Failpoint("facade-killed", "facade", False, faults_of_programs.facade_killed),
+    Failpoint("facade-paused", "facade", False, faults_of_programs.facade_paused),
+    Failpoint("facade-silent", "facade", False, faults_of_programs.facade_silent),
+    Failpoint("facades-rolled", "facade", False, faults_of_programs.facades_rolled),
+    Failpoint("facade-state-lost", "facade", False, faults_of_programs.facade_state_lost),
+    Failpoint("facade-state-damaged", "facade", False, faults_of_programs.facade_state_damaged),
+    Failpoint(
+        "facade-disk-full",
+        "facade",
+        False,
+        faults_of_programs.facade_disk_full,
+        disk.why_unavailable,
+    ),
+    Failpoint(
+        "clock-stepped", "facade", False, faults_of_programs.clock_stepped, clock.why_unavailable
+    ),
+    Failpoint("executor-killed", "executor", False, faults_of_programs.executor_killed),
+    Failpoint(
+        "handler-processes-killed", "executor", False, faults_of_programs.handler_processes_killed
+    ),
+    Failpoint("executor-paused", "executor", False, faults_of_programs.executor_paused),
+    Failpoint("executors-rolled", "executor", False, faults_of_programs.executors_rolled),
+    Failpoint("broker-killed", "broker", True, faults_of_brokers.broker_killed),
+    Failpoint("broker-paused", "broker", True, faults_of_brokers.broker_paused),
+    Failpoint("broker-down", "broker", True, faults_of_brokers.broker_down),
+    Failpoint("brokers-down", "broker", True, faults_of_brokers.brokers_down),
+    Failpoint("broker-power-lost", "broker", True, faults_of_brokers.broker_power_lost),
+    Failpoint("broker-cut-off", "broker", True, faults_of_brokers.broker_cut_off),
+    Failpoint("facade-cut-off", "broker", True, faults_of_brokers.facade_cut_off),
+    Failpoint("leaders-moved", "broker", True, faults_of_brokers.leaders_moved),
+    Failpoint("path-dropped", "path", False, faults_of_paths.path_dropped),
+    Failpoint("path-silent", "path", False, faults_of_paths.path_silent),
+    Failpoint("path-silent-for-long", "path", False, faults_of_paths.path_silent_for_long),
 )
 
 
-def schedule(
-    seed: int, failpoints: Sequence[Failpoint] = FAILPOINTS
-) -> Iterator[tuple[Failpoint, Random]]:
-    """An endless sequence of a seed's faults with their random numbers.
+class Fault(NamedTuple):
+    """One failpoint, or two at once, or one within the recovery of the other."""
 
-    Each round has all kinds of faults in a random order.
+    failpoints: tuple[Failpoint, ...]
+    #: Whether both of a pair are injected at about the same time.
+    together: bool
+    dice: Random
+
+    @property
+    def kind(self) -> str:
+        """The name by which figures are collected."""
+        return self.failpoints[0].name if len(self.failpoints) == 1 else "pair"
+
+    @property
+    def name(self) -> str:
+        """What happens."""
+        return (" with " if self.together else ", then ").join(one.name for one in self.failpoints)
+
+    @property
+    def disturbs_log(self) -> bool:
+        """Whether replicas may be unable to read the log's end during the fault."""
+        return any(one.disturbs_log for one in self.failpoints)
+
+    async def inject(self, cluster: Cluster) -> None:
+        """Returns once everything is undone."""
+        if not self.together:
+            for failpoint in self.failpoints:
+                await failpoint.inject(cluster, self.dice)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for number, failpoint in enumerate(self.failpoints):
+                delay_s = number * self.dice.uniform(0, APART_S)
+                dice = Random(self.dice.getrandbits(64))
+                tasks.create_task(_after(delay_s, failpoint, cluster, dice))
+
+
+async def _after(delay_s: float, failpoint: Failpoint, cluster: Cluster, dice: Random) -> None:
+    await asyncio.sleep(delay_s)
+    await failpoint.inject(cluster, dice)
+
+
+def schedule(seed: int, failpoints: Sequence[Failpoint] = FAILPOINTS) -> Iterator[Fault]:
+    """An endless sequence of a seed's faults.
+
+    Each round has all kinds of faults in a random order. Pairs lie between them, if the kinds break
+    different things.
     """
     order = Random(f"{seed} faults")
+    pairs = [
+        (one, other) for one in failpoints for other in failpoints if one.target != other.target
+    ]
+    single = 0
     for number in count():
         for failpoint in order.sample(failpoints, len(failpoints)):
-            yield failpoint, Random(f"{seed} {failpoint.name} {number}")
-
-
-async def _a_while(dice: Random) -> None:
-    await asyncio.sleep(dice.choice([SHORT_S, LONG_S]))
-
-
-def _executors(cluster: Cluster, dice: Random) -> list[Executor]:
-    """One executor, or all of them."""
-    return dice.sample(cluster.executors, dice.choice([1, len(cluster.executors)]))
+            yield Fault((failpoint,), False, Random(f"{seed} {failpoint.name} {number}"))
+            single += 1
+            if pairs and single % (PAIR_EVERY - 1) == 0:
+                dice = Random(f"{seed} pair {single}")
+                yield Fault(order.choice(pairs), dice.random() < 0.5, dice)

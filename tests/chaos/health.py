@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from tests.chaos.cluster import TOPIC, AssumptionError, Cluster, Executor
+from tests.chaos.cluster import HEARTBEATS, TOPIC, AssumptionError, Cluster, Executor
 from tests.chaos.traffic import Traffic
 
 #: Seconds within which the cluster must be healthy after a fault.
 HEALTHY_S = 60.0
-TOPICS = [TOPIC, f"{TOPIC}.heartbeats", "__consumer_offsets"]
+TOPICS = [TOPIC, HEARTBEATS, "__consumer_offsets"]
 
 
 class NotRecoveredError(Exception):

@@ -12,7 +12,7 @@ from tests.chaos.availability import Window
 from tests.chaos.client import Client
 from tests.chaos.cluster import TOPIC, Cluster
 from tests.chaos.evidence import Evidence
-from tests.chaos.failpoints import FAILPOINTS, Failpoint, schedule
+from tests.chaos.failpoints import Failpoint, schedule
 from tests.chaos.health import NotRecoveredError, healthy
 from tests.chaos.history import History, read_journal
 from tests.chaos.model import Model
@@ -70,22 +70,22 @@ class Run:
     async def _disturb(self, traffic: Traffic) -> None:
         until = time.monotonic() + self._seconds
         try:
-            for failpoint, dice in schedule(self._seed, self._failpoints):
+            for fault in schedule(self._seed, self._failpoints):
                 await healthy(self._cluster, traffic)
                 if time.monotonic() >= until:
                     return
-                window = Window(failpoint.name, injected=time.monotonic())
+                window = Window(fault.kind, fault.name, fault.disturbs_log, time.monotonic())
                 self._windows.append(window)
-                await failpoint.inject(self._cluster, dice)
+                await fault.inject(self._cluster)
                 window.undone = time.monotonic()
                 try:
                     await healthy(self._cluster, traffic)
                 except NotRecoveredError as error:
-                    self._not_recovered.append(f"after {failpoint.name}: {error}")
+                    self._not_recovered.append(f"after {fault.name}: {error}")
                 finally:
                     window.healthy = time.monotonic()
                 seconds = window.healthy - window.injected
-                _say(f"{failpoint.name}: {seconds:.1f} s until the cluster was healthy")
+                _say(f"{fault.name}: {seconds:.1f} s until the cluster was healthy")
         except NotRecoveredError as error:
             self._not_recovered.append(f"stopped injecting faults: {error}")
 
@@ -123,8 +123,7 @@ class Run:
         return Report(self._seed, self._seconds, evidence, self._windows, breaches)
 
     def _log_away(self) -> list[tuple[float, float]]:
-        disturbing = {one.name for one in FAILPOINTS if one.disturbs_log}
-        return [(one.injected, one.healthy) for one in self._windows if one.fault in disturbing]
+        return [(one.injected, one.healthy) for one in self._windows if one.disturbs_log]
 
 
 def _say(what: str) -> None:

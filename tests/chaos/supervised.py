@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from tests.support.programs import Program, program
@@ -30,6 +30,8 @@ class Supervised:
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._asked_to_end = False
+        #: The processes that may end by themselves.
+        self._excused: set[int] = set()
 
     @asynccontextmanager
     async def supervised(self) -> AsyncIterator[None]:
@@ -75,6 +77,19 @@ class Supervised:
             with suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
 
+    @contextmanager
+    def allowed_to_end(self) -> Iterator[None]:
+        """An end by itself, or a start that fails, is no complaint until the end of the block.
+
+        A process of that time may also end later.
+        """
+        kept = len(self.complaints)
+        try:
+            yield
+        finally:
+            del self.complaints[kept:]
+            self._excused |= self.processes.keys()
+
     async def terminate(self) -> None:
         """SIGTERM, after which the program must exit with code 0, and a restart."""
         running = await self._ending()
@@ -110,7 +125,7 @@ class Supervised:
                     continue
                 finally:
                     self._ready.clear()
-                if not self._asked_to_end:
+                if not self._asked_to_end and self._running.process.pid not in self._excused:
                     self.complaints.append(f"{self.name} ended by itself, with {code}")
 
     async def _ending(self) -> Program:

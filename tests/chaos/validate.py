@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.chaos import answers, promises
+from tests.chaos import answers, linearizability, promises
 from tests.chaos.evidence import Evidence
 
 Validator = Callable[[Evidence], Iterator[str]]
@@ -17,8 +17,7 @@ VALIDATORS: dict[str, Validator] = {
     "forked": promises.forked,
     "wrong_ends": promises.wrong_ends,
     "without_run": promises.without_run,
-    "unseen": answers.unseen,
-    "backwards": answers.backwards,
+    "not_linearizable": linearizability.not_linearizable,
     "not_of_the_log": answers.not_of_the_log,
     "ran_after_cancel": answers.ran_after_cancel,
     "wrong_answers": answers.wrong_answers,

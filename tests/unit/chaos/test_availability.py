@@ -3,7 +3,7 @@
 from tests.chaos.availability import Window, recovered_s, unavailable_s
 from tests.support.chaos_story import IN_PROGRESS, operation
 
-WINDOW = Window("fault", injected=10, undone=14, healthy=20)
+WINDOW = Window("fault", "fault", False, injected=10, undone=14, healthy=20)
 
 
 def test_outage_is_the_longest_time_between_two_successes_in_the_window() -> None:
@@ -22,7 +22,7 @@ def test_outage_is_the_longest_time_between_two_successes_in_the_window() -> Non
 
 def test_outage_of_a_kind_is_that_of_its_worst_window() -> None:
     """A window without any success counts as a whole."""
-    short = Window("fault", injected=30, undone=30, healthy=31)
+    short = Window("fault", "fault", False, injected=30, undone=30, healthy=31)
 
     assert unavailable_s([WINDOW, short], []) == {
         "fault": {"create": 10.0, "poll": 10.0, "longest": 10.0}

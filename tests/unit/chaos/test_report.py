@@ -14,7 +14,7 @@ OTHERS: dict[str, list[str]] = {"replica_differences": [], "not_recovered": []}
 def report(story: Story) -> Report:
     """The report of a run that had one fault."""
     evidence = story.evidence()
-    windows = [Window("facade-killed", injected=2, undone=3, healthy=4)]
+    windows = [Window("facade-killed", "facade-killed", False, injected=2, undone=3, healthy=4)]
     return Report(7, 60, evidence, windows, validate(evidence) | OTHERS)
 
 

@@ -66,3 +66,17 @@ async def test_program_without_ready_line_is_complained_of(tmp_path: Path) -> No
             await asyncio.sleep(0.01)
 
     assert program.complaints[0].startswith("it did not become ready")
+
+
+async def test_program_that_is_allowed_to_end_is_restarted_without_complaint(
+    tmp_path: Path,
+) -> None:
+    """An end after that is a complaint again."""
+    async with supervised(tmp_path, ENDS) as program:
+        with program.allowed_to_end():
+            while len(program.complaints) < 2:
+                await asyncio.sleep(0.01)
+        assert program.complaints == []
+
+        while not program.complaints:
+            await asyncio.sleep(0.01)

@@ -182,8 +182,11 @@ BREACHES: dict[str, list[Break]] = {
     "forked": [gap, no_event],
     "wrong_ends": [ended_as_no_handler_does, cancelled_by_nobody],
     "without_run": [completed_without_a_return, completed_by_the_first_attempt],
-    "unseen": [unseen_at_once, unseen_by_a_cancel],
-    "backwards": [back_to_running],
+    "not_linearizable": [
+        unseen_at_once,
+        unseen_by_a_cancel,
+        back_to_running,
+    ],
     "not_of_the_log": [shown_what_never_was],
     "ran_after_cancel": [ran_though_cancelled],
     "wrong_answers": [conflict, fault],
@@ -225,5 +228,5 @@ def test_answer_that_may_be_old_is_counted_and_is_no_breach(excuse: str) -> None
             story.operations.append(operation("poll", 14, IN_PROGRESS, took=1.1))
     evidence = story.evidence()
 
-    assert validate(evidence)["backwards"] == []
+    assert validate(evidence)["not_linearizable"] == []
     assert stale(evidence) == 1

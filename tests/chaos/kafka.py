@@ -1,0 +1,113 @@
+"""Apache Kafka with a network path of its own for each facade, and between the brokers."""
+
+import json
+import struct
+import subprocess
+import time
+from pathlib import Path
+from random import Random
+
+from tests.support.apache_kafka import HOST, ApacheKafka, java_command, reserve_port
+
+BROKERS = 3
+NODES = range(BROKERS)
+#: The listener by which brokers fetch from each other.
+BETWEEN_BROKERS = "BROKERS"
+_REASSIGN = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+_ELECT = "org.apache.kafka.tools.LeaderElectionCommand"
+_COMMAND_S = 60
+#: A batch of records begins with its first offset, its length behind these two, and so on; its
+#: largest record time, in milliseconds, stands at this place.
+_BATCH_HEAD = struct.Struct(">qi")
+_MAX_TIMESTAMP = struct.Struct(">q")
+_MAX_TIMESTAMP_AT = 35
+
+
+class ChaosKafka(ApacheKafka):
+    """Three brokers with more listeners than the one at `bootstrap_servers`.
+
+    Whoever starts at an address of a listener is told the addresses in `advertised[listener]`, one
+    for each broker. Put proxies there before the start.
+    """
+
+    def __init__(self, folder: Path, listeners: list[str]) -> None:
+        super().__init__(folder, brokers=BROKERS)
+        self.advertised: dict[str, list[str]] = {}
+        #: The broker's own address of each listener, by broker.
+        self.addresses: dict[str, list[str]] = {}
+        for listener in [*listeners, BETWEEN_BROKERS]:
+            reserved = [reserve_port() for _ in NODES]
+            self._reservations += reserved
+            self.addresses[listener] = [f"{HOST}:{one.getsockname()[1]}" for one in reserved]
+            self.advertised[listener] = list(self.addresses[listener])
+
+    def lose_power(self, node: int, unflushed_s: float) -> None:
+        """kill -9, and the loss of the batches of the last seconds, which the disk did not get.
+
+        The metadata of the cluster stays, because the brokers flush it with each write.
+        """
+        self.kill(node)
+        since_ms = int((time.time() - unflushed_s) * 1000)
+        for segment in (self._folder / f"broker-{node}").glob("*/*.log"):
+            if not segment.parent.name.startswith("__cluster_metadata"):
+                truncate(segment, since_ms)
+
+    def reassign(self, topic: str, partitions: int, replicas: int, dice: Random) -> None:
+        """Moves each partition to so many random brokers; the first of them is to lead."""
+        wanted = {
+            "version": 1,
+            "partitions": [
+                {"topic": topic, "partition": each, "replicas": dice.sample(NODES, replicas)}
+                for each in range(partitions)
+            ],
+        }
+        file = self._folder / "reassignment.json"
+        file.write_text(json.dumps(wanted))
+        self._command(_REASSIGN, "--reassignment-json-file", str(file), "--execute", "--additional")
+
+    def elect_leaders(self) -> None:
+        """Makes the first replica of each partition its leader, where it is not."""
+        self._command(_ELECT, "--election-type", "PREFERRED", "--all-topic-partitions")
+
+    def _command(self, tool: str, *options: str) -> None:
+        """Runs one of Apache Kafka's own tools."""
+        command = [*java_command("kafka-tools"), tool, *options]
+        subprocess.run(
+            [*command, "--bootstrap-server", self.bootstrap_servers],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_COMMAND_S,
+        )
+
+    def _settings(self, node: int) -> dict[str, object]:
+        settings = super()._settings(node)
+        plain = ["PLAINTEXT", "CONTROLLER", *self.addresses]
+        own = f"PLAINTEXT://{HOST}:{self._ports[node]}"
+        return settings | {
+            "listeners": ",".join(
+                [
+                    str(settings["listeners"]),
+                    *(f"{name}://{each[node]}" for name, each in self.addresses.items()),
+                ]
+            ),
+            "advertised.listeners": ",".join(
+                [own, *(f"{name}://{each[node]}" for name, each in self.advertised.items())]
+            ),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in plain),
+            "inter.broker.listener.name": BETWEEN_BROKERS,
+        }
+
+
+def truncate(segment: Path, since_ms: int) -> None:
+    """Cuts a segment before its first batch of this time or later."""
+    data = segment.read_bytes()
+    at = 0
+    while at + _MAX_TIMESTAMP_AT + _MAX_TIMESTAMP.size <= len(data):
+        _, length = _BATCH_HEAD.unpack_from(data, at)
+        (newest_ms,) = _MAX_TIMESTAMP.unpack_from(data, at + _MAX_TIMESTAMP_AT)
+        if not length or newest_ms >= since_ms:
+            break
+        at += _BATCH_HEAD.size + length
+    with segment.open("r+b") as file:
+        file.truncate(at)
