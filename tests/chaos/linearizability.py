@@ -59,6 +59,8 @@ def find_unexplained(operations: Sequence[Operation]) -> Unexplained | None:
     for one in operations:
         if one.code not in ANSWERS and one.what != "poll":
             open_starts[one.what] = min(one.start, open_starts.get(one.what, UNKNOWN))
+    if not any(one.what == "create" for one in operations):
+        open_starts["create"] = -UNKNOWN  # Another program created the job, at any time.
     everything = (1 << len(answered)) - 1
     pending, seen, best = [(0, ABSENT)], {(0, ABSENT)}, 0
     while pending:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import Heartbeat
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Command
 from fabric_jobs.facade.peers import Peers
 from fabric_jobs.facade.replica import Filter, StoredJob
@@ -51,6 +52,7 @@ class AnyFacade(FoldedJobs):
         self.do(a_request(job_id=GUID))
         self.start(GUID)
         self.beats = 0
+        self.clock = Clock()
         self.peers = Peers("/test", int(DEFAULT_LONGEST_LIFE.total_seconds()))
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
 from fabric_jobs.facade.replica import Change, StoredJob
 from fabric_jobs.facade.rpc import RpcServer, server, service
@@ -28,6 +29,7 @@ class FakeReplica:
         self.listeners: set[Any] = set()
         self.controls = open_controls()
         self.secrets = NO_SEALING
+        self.clock = Clock()
 
     def apply(self, offset: int) -> None:
         """Tells the listeners that another job was accepted."""

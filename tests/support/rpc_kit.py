@@ -10,6 +10,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.peers import Peers
 from fabric_jobs.facade.replica import Store
@@ -44,6 +45,7 @@ class EmptyFacade:
         self.listeners: set[Any] = set()
         self.secrets = NO_SEALING
         self.peers = Peers("/test", int(DEFAULT_LONGEST_LIFE.total_seconds()))
+        self.clock = Clock()
 
     async def read(self, job_id: str) -> None:
         """Returns no job."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, Heartbeat, JobKind
+from fabric_jobs.facade.clock import Clock, utc_now
 from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, PoisonRecords, Record
 from fabric_jobs.facade.peers import HEARTBEAT_S, Peers
 
@@ -17,8 +17,6 @@ log = logging.getLogger("fabric_jobs.roster")
 
 #: Seconds that the write of a heartbeat may take; the next heartbeat repeats what was lost.
 WRITE_TIMEOUT_S = 5.0
-#: How far this machine's clock may be from the broker's; beyond that the facade is not ready.
-MAX_SKEW = timedelta(seconds=30)
 #: How long the roster remembers when a kind of job was last served. The error of a job that no
 #: executor started says it, and such a job fails before this time is over.
 LAST_SERVED_KEPT = timedelta(hours=3)
@@ -56,6 +54,8 @@ class Roster:
     ) -> None:
         """`record_time` says whether the broker writes its own time on each record."""
         self._log = heartbeat_log
+        #: The broker's time, by this facade's heartbeats.
+        self.clock = Clock()
         #: This facade among the others.
         self.peers = Peers(facade_id, longest_life_s)
         self._facade_id = facade_id
@@ -68,24 +68,13 @@ class Roster:
         #: The sum of the weights of these.
         self._executor_kinds = 0
         self._last_served: dict[JobKind, datetime] = {}
-        self._skew = timedelta()
-        #: What `_clock_offset` returned when the skew was measured.
-        self._measured_offset = _clock_offset()
+        self._clock_was_right = True
         #: Called with each executor's heartbeat; must not block or raise.
         self.listeners: set[Callable[[ExecutorHeartbeat], None]] = set()
 
-    @property
-    def clock_is_right(self) -> bool:
-        """Whether this machine's clock is at most `MAX_SKEW` from the broker's.
-
-        A clock that was set since the last measurement counts as wrong at once, because deadlines
-        would fire too early until the next heartbeat measures it.
-        """
-        return self._skew + abs(_clock_offset() - self._measured_offset) <= MAX_SKEW
-
     def executors(self) -> Sequence[LastHeartbeat]:
         """The executors whose last heartbeat is at most one lease old, by pool and id."""
-        since = datetime.now(UTC) - self._lease
+        since = self.clock.now() - self._lease
         alive = [last for last in self._executors.values() if last.time >= since]
         return sorted(alive, key=lambda last: (last.heartbeat.pool, last.heartbeat.executor_id))
 
@@ -118,12 +107,15 @@ class Roster:
         """Publishes this facade's heartbeats until cancelled."""
         while True:
             self.forget_silent()
-            await self.publish(self.peers.heartbeat())
+            self._look_at_clock()
+            heartbeat = self.peers.heartbeat()
+            self.clock.note_written(heartbeat.time)
+            await self.publish(heartbeat)
             await asyncio.sleep(HEARTBEAT_S)
 
     def forget_silent(self) -> None:
         """Forgets the executors and facades that are silent, and kinds that nobody serves."""
-        now = datetime.now(UTC)
+        now = self.clock.now()
         for executor_id, last in [*self._executors.items()]:
             if now - last.time > self._lease:
                 self._forget_executor(executor_id)
@@ -150,7 +142,10 @@ class Roster:
                 case ExecutorHeartbeat() as heartbeat:
                     self._apply_executor(heartbeat, written_at)
                 case FacadeHeartbeat(facade_id=self._facade_id, time=written):
-                    self._check_clock(written, written_at)
+                    if self._record_time:
+                        self.clock.confirm(written, written_at)
+                    else:
+                        self.clock.follow_wall_clock()
                 case FacadeHeartbeat() as heartbeat:
                     self.peers.apply(heartbeat, written_at)
 
@@ -181,33 +176,15 @@ class Roster:
 
     def _time_of(self, record: Record) -> datetime:
         if not self._record_time:
-            return datetime.now(UTC)
+            return utc_now()
         return datetime.fromtimestamp(record.time_ms / 1000, UTC)
 
-    def _check_clock(self, written: datetime, recorded: datetime) -> None:
-        read = datetime.now(UTC)
-        if abs(read - written) > MAX_SKEW:
-            return  # it was long on its way, or the clock was set meanwhile
-        was_right = self._skew <= MAX_SKEW
-        self._skew, self._measured_offset = skew(written, recorded, read), _clock_offset()
-        if was_right and not self.clock_is_right:
-            log.error(_SKEWED, self._skew.total_seconds())
+    def _look_at_clock(self) -> None:
+        was_right, self._clock_was_right = self._clock_was_right, self.clock.is_right
+        if was_right and not self._clock_was_right:
+            log.error(_SKEWED, self.clock.skew.total_seconds())
 
 
 def _weight(heartbeat: ExecutorHeartbeat) -> int:
     """What an executor counts for in `MAX_EXECUTOR_KINDS`."""
     return max(len(heartbeat.job_kinds), 1)
-
-
-def _clock_offset() -> timedelta:
-    """The wall clock minus the monotonic clock. It changes when the wall clock is set."""
-    return timedelta(seconds=time.time() - time.monotonic())
-
-
-def skew(written: datetime, recorded: datetime, read: datetime) -> timedelta:
-    """The least difference between this machine's clock and the broker's.
-
-    This machine wrote a record at `written` and read it at `read`, by its own clock. The broker
-    recorded it in between, at `recorded` by the broker's clock.
-    """
-    return max(written - recorded, recorded - read, timedelta())

@@ -41,6 +41,7 @@ EXPLAINED = {
         operation("poll", 2, code=404),
         operation("poll", 3, IN_PROGRESS),
     ],
+    "a job that no client created": [operation("poll", 1, NOT_STARTED)],
     "a cancel before the start": [create(1), operation("cancel", 2, CANCELLED)],
     "a cancel of a run": [
         create(1),

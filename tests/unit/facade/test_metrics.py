@@ -10,6 +10,7 @@ from opentelemetry.metrics import CallbackOptions
 
 from fabric_jobs.contract import events
 from fabric_jobs.facade import metrics
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.lifecycle import Command, Verdict
 from fabric_jobs.facade.log import Log, Record
@@ -153,7 +154,7 @@ def gauges(*records: events.Event | None, lost_records: int = 0) -> Gauges:
     peers = SimpleNamespace(conflict="")
     roster = SimpleNamespace(
         executors=lambda: executors,
-        clock_is_right=True,
+        clock=Clock(),
         peers=peers,
         poison=SimpleNamespace(count=3),
     )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from fabric_jobs.contract.controls import JobTypeControl
@@ -104,7 +104,9 @@ class JobTypes:
 
     async def _write(self, kind: JobKind, *, paused: bool, reason: str, by: str) -> JobTypeState:
         await self.controls.write(
-            JobTypeControl(kind=kind, paused=paused, reason=reason, by=by, time=datetime.now(UTC))
+            JobTypeControl(
+                kind=kind, paused=paused, reason=reason, by=by, time=self._roster.clock.now()
+            )
         )
         states = {state.kind: state for state in await self.list()}
         return states.get(kind) or JobTypeState(kind, 0, 0, 0, None, self.controls.paused.get(kind))

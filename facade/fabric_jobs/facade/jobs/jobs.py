@@ -9,10 +9,11 @@ one that any replica gave before.
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from fabric_jobs.contract import events
 from fabric_jobs.contract.jobs import JobPhase
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.jobs.appends import Append, append_span
 from fabric_jobs.facade.jobs.deadline import Deadline
 from fabric_jobs.facade.jobs.errors import (
@@ -62,8 +63,11 @@ class Jobs:
         deadline_s: float,
         secrets: JobSecrets,
         find_create_fault: Callable[[], UnavailableError | None] = lambda: None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`source` is this facade's name in its events. `secrets` seals what is appended.
+        """`source` is this facade's name in its events, and `now` returns their time.
+
+        `secrets` seals what is appended.
 
         `find_create_fault` returns why this facade can't create jobs now; None if it can.
         """
@@ -72,6 +76,7 @@ class Jobs:
         self._source = source
         self.secrets = secrets
         self._find_create_fault = find_create_fault
+        self._now = now
         self._deadline = Deadline(deadline_s)
         self._read_limit = Deadline(READ_TO_END_S)
         self._turns = Turns()
@@ -273,7 +278,7 @@ class Jobs:
             raise
 
     def _stamp(self) -> Stamp:
-        return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=datetime.now(UTC))
+        return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=self._now())
 
 
 def _is_of_another_record(read_to: int | None, stored: StoredJob) -> bool:

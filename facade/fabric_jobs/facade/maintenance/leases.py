@@ -12,9 +12,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import LoseLease
@@ -41,6 +42,7 @@ class Leases:
         rank: Callable[[], int],
         attention: Attention,
         lease_s: float,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         """`list_runs` returns the runs of all executors, each with its executor's id."""
         self._log = heartbeat_log
@@ -50,6 +52,7 @@ class Leases:
         self._attention = attention
         self._attentive_since: float | None = None
         self._lease_s = lease_s
+        self._now = now
         #: The monotonic time at which each run's lease last began.
         self._renewed_at: dict[Run, float] = {}
         #: When this facade last read a heartbeat that lists the run, since it has been attentive.
@@ -57,7 +60,7 @@ class Leases:
 
     def renew(self, heartbeat: ExecutorHeartbeat) -> None:
         """Begins a new lease for each run that the heartbeat lists."""
-        now, listed_at = time.monotonic(), datetime.now(UTC)
+        now, listed_at = time.monotonic(), self._now()
         for run in heartbeat.runs:
             if run in self._renewed_at:
                 self._renewed_at[run] = now

@@ -14,7 +14,7 @@ report that waited for a connection comes first. A run that is not listed is the
 import asyncio
 import logging
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -84,7 +84,7 @@ class Timers:
         since = self._attention.look()
         if since is None:
             return
-        now, longest_life = datetime.now(UTC), self._replica.lifetime.longest
+        now, longest_life = self._roster.clock.now(), self._replica.lifetime.longest
         attentive_s = time.monotonic() - since
         attentive_since = now - timedelta(seconds=attentive_s)
         until = now - self._roster.peers.rank() * RANK_DELAY

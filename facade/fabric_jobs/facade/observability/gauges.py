@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade import metrics
@@ -62,7 +61,7 @@ class Gauges:
         backlog = await self._replica.backlog()
         for status in _UNFINISHED:
             metrics.UNFINISHED_JOBS.set(backlog.by_status[status], status)
-        since, now = backlog.not_started_since, datetime.now(UTC)
+        since, now = backlog.not_started_since, self._roster.clock.now()
         age_s = (now - since).total_seconds() if since else 0.0
         metrics.OLDEST_NOT_STARTED_SECONDS.set(max(0.0, age_s))
         self._set_queued(backlog.queued)

@@ -38,7 +38,7 @@ class ReplicaHealth:
             f"The end of the log was not confirmed for {fresh_s:.0f} s. "
             f"{self._log.fault or 'Check Kafka.'}": (not self._log.is_confirmed_within(fresh_s)),
             "This machine's clock differs from the broker's: set the clock.": (
-                not self._roster.clock_is_right
+                not self._roster.clock.is_right
             ),
         }
         conflict = self._roster.peers.conflict

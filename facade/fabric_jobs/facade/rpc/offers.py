@@ -16,12 +16,13 @@ handlers and the runs that it has of each tenant.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade import metrics
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.lifecycle import Sealed
 from fabric_jobs.facade.replica import Replica, StoredJob
@@ -55,12 +56,14 @@ class OfferLoop:
         controls: Controls,
         secrets: JobSecrets,
         ready: Callable[[], bool],
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._replica = replica
         self._sessions = sessions
         self._controls = controls
         self._secrets = secrets
         self._ready = ready
+        self._now = now
 
     async def run(self) -> None:
         """Makes offers until cancelled."""
@@ -79,7 +82,7 @@ class OfferLoop:
         kinds -= self._controls.paused.keys()
         if not kinds:
             return
-        now = datetime.now(UTC)
+        now = self._now()
         waiting = self._replica.queued_jobs(
             sorted(kinds),
             now,

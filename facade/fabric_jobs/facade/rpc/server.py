@@ -71,7 +71,9 @@ class RpcServer:
         TLS file cannot be used.
         """
         sessions = Sessions(jobs, replica, roster, job_types.controls)
-        self.offers = OfferLoop(replica, sessions, job_types.controls, jobs.secrets, ready)
+        self.offers = OfferLoop(
+            replica, sessions, job_types.controls, jobs.secrets, ready, roster.clock.now
+        )
         self._service = JobStatusService(
             jobs, replica, roster, job_types, sessions, AccessTokens(jobs, roster, on_behalf_of)
         )

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from fabric_jobs.facade.auth import AuthorityError
+from fabric_jobs.facade.clock import MAX_SKEW, offset
 from fabric_jobs.facade.log import (
     Log,
     LogError,
@@ -23,7 +24,6 @@ from fabric_jobs.facade.log import (
     read_broker_time,
     read_sample,
 )
-from fabric_jobs.facade.roster import MAX_SKEW, skew
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.certificates import validities
@@ -303,7 +303,7 @@ async def _check_append(settings: FacadeSettings) -> Finding:
     except (LogError, TimeoutError):
         text = f"{topic} took no record within {TRY_S:.0f} s. Check its brokers."
         return Finding(CheckStatus.FAILED, "append", text)
-    difference = skew(written, recorded, datetime.now(UTC))
+    difference = abs(offset(written, recorded, datetime.now(UTC)))
     seconds = difference.total_seconds()
     text = f"{topic} took a record; this machine's clock is {seconds:.0f} s from the broker's"
     if difference > MAX_SKEW:

@@ -108,13 +108,16 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
         lease_s, life_s = settings.lease_s, settings.longest_life_s
         roster = Roster(heartbeat_log, name, lease_s, life_s, record_time=record_time)
         deadline_s = settings.append_deadline_s
-        jobs = Jobs(event_log, replica, name, deadline_s, secrets, lambda: _create_fault(roster))
+        now = roster.clock.now
+        jobs = Jobs(
+            event_log, replica, name, deadline_s, secrets, lambda: _create_fault(roster), now
+        )
         controls = Controls(controls_log, deadline_s)
         tokens = await connect_on_behalf_of(settings, codes, replica, roster)
         health = ReplicaHealth(event_log, roster)
         attention = Attention(heartbeat_log, health.ready)
         leases = Leases(
-            heartbeat_log, jobs, replica.held_runs, roster.peers.rank, attention, lease_s
+            heartbeat_log, jobs, replica.held_runs, roster.peers.rank, attention, lease_s, now
         )
         roster.listeners.add(leases.renew)
         async with asyncio.TaskGroup() as tasks:
@@ -236,7 +239,7 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
 
 def _create_fault(roster: Roster) -> UnavailableError | None:
     """Why a job that this facade creates would have wrong deadlines; None if it would not."""
-    if not roster.clock_is_right:
+    if not roster.clock.is_right:
         return UnavailableError(
             UnavailableReason.CLOCK_WRONG,
             "This facade's clock differs from the broker's. Ask another facade.",

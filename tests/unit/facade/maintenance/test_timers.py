@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.contract.jobs import Policy
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import (
     Command,
@@ -62,6 +63,7 @@ class FakeRoster:
 
     def __init__(self, rank: int) -> None:
         self._rank = rank
+        self.clock = Clock()
         self.peers = self
 
     def rank(self) -> int:

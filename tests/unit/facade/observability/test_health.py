@@ -18,7 +18,7 @@ def health(*, lag_s: float = 0.0, clock_is_right: bool = True, conflict: str = "
         SimpleNamespace(is_confirmed_within=lambda seconds: lag_s <= seconds, fault=""),
     )
     peers = SimpleNamespace(conflict=conflict)
-    roster = SimpleNamespace(clock_is_right=clock_is_right, peers=peers)
+    roster = SimpleNamespace(clock=SimpleNamespace(is_right=clock_is_right), peers=peers)
     return ReplicaHealth(log, cast("Roster", roster))
 
 

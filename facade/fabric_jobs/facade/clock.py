@@ -1,0 +1,76 @@
+"""The time by which jobs are decided: the broker's, carried on by this machine's monotonic clock.
+
+A wall clock may step, and a deadline that is decided by a stepped clock is wrong for good. So the
+time comes from this facade's own heartbeats, to which the broker writes its time. Between two of
+them only the monotonic clock counts.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+#: How far this machine's wall clock may be from the broker's. Beyond that the facade is not ready.
+MAX_SKEW = timedelta(seconds=30)
+
+
+class _Moment(NamedTuple):
+    """A time, and the monotonic time in seconds at which it was so late."""
+
+    time: datetime
+    monotonic: float
+
+
+def utc_now() -> datetime:
+    """The time of this machine's wall clock."""
+    return datetime.now(UTC)
+
+
+class Clock:
+    """The broker's time, as far as this machine's wall clock differs from it."""
+
+    def __init__(self) -> None:
+        self._anchor = self._written = _Moment(utc_now(), time.monotonic())
+
+    def now(self) -> datetime:
+        """The time now; a step of the wall clock does not change it."""
+        return self._anchor.time + timedelta(seconds=time.monotonic() - self._anchor.monotonic)
+
+    @property
+    def skew(self) -> timedelta:
+        """How far the wall clock is from the time now."""
+        return abs(utc_now() - self.now())
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the wall clock is at most `MAX_SKEW` from the time now."""
+        return self.skew <= MAX_SKEW
+
+    def note_written(self, written: datetime) -> None:
+        """Takes in that a heartbeat with this time is written now."""
+        self._written = _Moment(written, time.monotonic())
+
+    def confirm(self, written: datetime, recorded: datetime) -> None:
+        """Takes in that the broker recorded the heartbeat of the time `written` at `recorded`.
+
+        The time follows the wall clock as far as the broker's time allows that.
+        """
+        if written != self._written.time:
+            return  # A later heartbeat is on its way.
+        wall, now = utc_now(), time.monotonic()
+        earliest = wall - timedelta(seconds=now - self._written.monotonic)
+        self._anchor = _Moment(wall + offset(earliest, recorded, wall), now)
+
+    def follow_wall_clock(self) -> None:
+        """Takes the wall clock as right, where the broker writes no time of its own."""
+        self._anchor = _Moment(utc_now(), time.monotonic())
+
+
+def offset(written: datetime, recorded: datetime, read: datetime) -> timedelta:
+    """The least that must be added to this machine's clock to agree with the broker's.
+
+    This machine wrote a record at `written` and read it at `read`, by its own clock. The broker
+    recorded it in between, at `recorded` by the broker's clock.
+    """
+    if recorded < written:
+        return recorded - written
+    return max(recorded - read, timedelta())
