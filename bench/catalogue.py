@@ -75,6 +75,8 @@ GROUPS = (
             "million_jobs_mb": at_most(50),
             "restart_growth": at_most(1.5),
             "accept_at_million": at_least(0.95),
+            "bootstrap_vs_copy": at_most(3),
+            "bootstrap_vs_replay": at_most(0.15),
         },
         stored.stored,
     ),

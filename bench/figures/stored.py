@@ -1,5 +1,7 @@
 """The cost of many stored jobs, compared with a service that has few."""
 
+import asyncio
+import shutil
 import sqlite3
 import time
 from contextlib import AsyncExitStack, closing
@@ -12,6 +14,7 @@ from bench.load import WrongAnswerError
 from bench.report import Series
 from bench.usage import resident_mb
 from bench.work import work
+from fabric_jobs.facade.peers import HEARTBEAT_S
 
 FEW = 1000
 WARM_UP_S = 2
@@ -50,7 +53,36 @@ async def stored(ground: Ground) -> dict[str, Series]:
         memory.add(mb[1] - mb[0], few_mb=mb[0], many_mb=mb[1])
         restart.add(ready_s[1] / ready_s[0], few_s=ready_s[0], many_s=ready_s[1])
         accept.add(rates[1] / rates[0], few_per_s=rates[0], many_per_s=rates[1])
-    return dict(zip(names, (replay, memory, restart, accept), strict=True))
+    return {
+        **dict(zip(names, (replay, memory, restart, accept), strict=True)),
+        **await _bootstrap(ground, many),
+    }
+
+
+async def _bootstrap(ground: Ground, kept: Kept) -> dict[str, Series]:
+    """Measure the start of a new replica beside one with many jobs."""
+    vs_copy, vs_replay = Series(), Series()
+    async with ground.facade(kept.topic, kept.state_dir) as neighbour:
+        for _ in range(ground.effort.rounds):
+            # The neighbour names its address in its next heartbeat.
+            await asyncio.sleep(HEARTBEAT_S + 1)
+            state_dir = ground.state_dir()
+            begun = time.perf_counter()
+            async with ground.facade(kept.topic, state_dir) as facade:
+                ready_s = time.perf_counter() - begun
+                await facade.stop()
+            file, target = state_dir / "replica.sqlite", state_dir / "copy"
+            copied = await work("loopback", str(file), str(target))
+            shutil.rmtree(state_dir)
+            vs_copy.add(
+                ready_s / copied["seconds"],
+                ready_s=ready_s,
+                copy_s=copied["seconds"],
+                mb=copied["bytes"] / 1e6,
+            )
+            vs_replay.add(ready_s / kept.replay_s, ready_s=ready_s, replay_s=kept.replay_s)
+        await neighbour.stop()
+    return {"bootstrap_vs_copy": vs_copy, "bootstrap_vs_replay": vs_replay}
 
 
 async def _keep(ground: Ground, jobs: int) -> Kept:
