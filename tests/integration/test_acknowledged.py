@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from fabric_jobs.facade.log import Log, Record
+from fabric_jobs.facade.log import Checkpoint, Log, Record
 from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
 from tests.support.brokers import Cluster
@@ -142,6 +142,35 @@ async def test_restart_before_the_fetch_continues_behind_the_applied_record(
 
     assert reader.values == [b"a", b"b", b"c"]
     assert reader.resets == 0
+
+
+class ForgetfulReader(RecordingReader):
+    """A reader that keeps no position, as that of the heartbeats."""
+
+    def checkpoints(self) -> dict[int, Checkpoint]:
+        """No checkpoint."""
+        return {}
+
+
+async def test_restart_with_a_reader_that_keeps_no_position_reads_every_record_again(
+    apache: Cluster, topic: str, gate: FetchGate
+) -> None:
+    """Also those that were applied when they were acknowledged, and that no fetch has brought."""
+    reader = ForgetfulReader()
+    async with open_log(apache, topic, reader) as log:
+        await append_records(log, 0, b"a")
+        async with asyncio.timeout(5):
+            await log.read_to(0, 1)
+        await gate.close()
+        await append_records(log, 0, b"b")
+        async with asyncio.timeout(5):
+            await log.read_to(0, 2)
+        gate.open()
+        log._running_tail.restart()
+        await append_records(log, 0, b"c")
+        async with asyncio.timeout(20):
+            while reader.values[-3:] != [b"a", b"b", b"c"]:
+                await asyncio.sleep(0.01)
 
 
 async def test_topic_that_was_made_anew_before_the_fetch_is_a_fork(

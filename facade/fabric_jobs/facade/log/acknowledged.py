@@ -75,6 +75,10 @@ class Unfetched:
         kept = self._by_partition.get(partition)
         return kept[0] if kept else None
 
+    def forget(self, partition: int) -> None:
+        """Forgets the records of a partition."""
+        self._count -= len(self._by_partition.pop(partition, ()))
+
     def clear(self) -> None:
         """Forgets every record."""
         self._by_partition.clear()

@@ -211,6 +211,9 @@ class Tail:
             checkpoint = checkpoints.get(partition.partition)
             position = checkpoint.position if checkpoint else first[partition]
             self.positions[partition.partition] = position
+            if checkpoint is None:
+                # A reader that keeps no position gets all records again.
+                self._unfetched.forget(partition.partition)
             # The records that no fetch has brought yet are fetched, and compared.
             unfetched = self._unfetched.first(partition.partition)
             consumer.seek(partition, unfetched.offset if unfetched else position)
