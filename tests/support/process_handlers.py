@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pydantic
 from opentelemetry import trace
 
 from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
@@ -23,6 +24,12 @@ from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
 executor = Executor()
 ITEM_TYPE = "Test.Item"
 log = logging.getLogger("process_handlers")
+
+
+class Order(pydantic.BaseModel):
+    """A payload of pydantic's."""
+
+    rows: int = pydantic.Field(gt=0)
 
 
 class Work(msgspec.Struct):
@@ -271,3 +278,9 @@ def noting(job: Job[Work, Opened]) -> None:
 async def noting_async(job: Job[Work, Opened]) -> None:
     """Uses the resources."""
     job.resources.note("used")
+
+
+@executor.job(ITEM_TYPE, "pydantic", run_in="process")
+def take_order(job: Job[Order]) -> None:
+    """Reports the number of rows."""
+    job.progress(1, f"{type(job.payload).__name__} of {job.payload.rows}")

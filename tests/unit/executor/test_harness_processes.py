@@ -14,6 +14,17 @@ def test_run_job_of_a_handler_in_a_process_observes_all_its_progress() -> None:
     assert len(outcome.progress) == 1000
 
 
+def test_run_job_of_a_handler_in_a_process_validates_a_pydantic_payload() -> None:
+    """The process decodes it as the executor does, with the same errors."""
+    valid = run_job(executor, ITEM_TYPE, "pydantic", {"rows": 3})
+    invalid = run_job(executor, ITEM_TYPE, "pydantic", {"rows": 0})
+
+    assert valid.progress[-1].message == "Order of 3"
+    assert invalid.error is not None
+    assert invalid.error.error_code == "PayloadInvalid"
+    assert "greater than 0 - at `$.rows`" in invalid.error.message
+
+
 def test_run_job_of_a_handler_whose_process_is_killed_retries_it() -> None:
     """A killed handler is retried by its policy."""
     outcome = run_job(executor, ITEM_TYPE, "killed")
