@@ -9,6 +9,11 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 from msgspec.structs import replace
 
 from fabric_jobs.contract.events import KnownEvent
+from fabric_jobs.contract.failures import (
+    DEFAULT_LONGEST_LIFE,
+    MAX_LONGEST_LIFE,
+    MIN_LONGEST_LIFE,
+)
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, Policy, Progress
 from fabric_jobs.facade.lifecycle import (
@@ -47,6 +52,10 @@ FATES = st.sampled_from([Fate.READ, *(fate for fate in Fate if fate is not Fate.
 PROGRESS_FATES = st.sampled_from([*Fate, Fate.NEW_TYPE])
 NOTHING = frozenset[JobKind]()
 PAUSED = frozenset({JobKind(request().item_type, request().job_type)})
+
+
+#: The longest life of a job in each replica.
+LONGEST_LIVES = (MIN_LONGEST_LIFE, DEFAULT_LONGEST_LIFE, MAX_LONGEST_LIFE)
 
 
 class Machine(Service):
@@ -202,12 +211,15 @@ class Machine(Service):
     @precondition(lambda self: self.accepted)
     @rule(at=st.integers(0, 2), job=st.integers(0, 1), expires=st.booleans(), fate=FATES)
     def deadline(self, at: int, job: int, expires: bool, fate: Fate) -> None:
-        """A replica finds a deadline over: of the start, the run, the cancel or the job."""
+        """A replica finds a deadline over: of the start, the run, the cancel or the job.
+
+        Each replica has another longest life. The event carries what was decided, so they agree.
+        """
         found = self.replicas[at].jobs.get(JOBS[job])
         if found is None or found.final:
             return
         job_id, attempt = found.job_id, found.state.attempt
-        command: Command = Expire(job_id=job_id)
+        command: Command = Expire(job_id=job_id, longest_life=LONGEST_LIVES[at])
         if not expires and found.state.phase is JobPhase.QUEUED:
             command = FailUnstarted(job_id=job_id)
         elif not expires and found.state.phase is JobPhase.RUNNING:
@@ -317,7 +329,7 @@ def test_random_runs_keep_replicas_equal_and_grant_each_attempt_once() -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=200,
+            max_examples=300,
             stateful_step_count=50,
             derandomize=True,
             database=None,
