@@ -57,7 +57,7 @@ class BulkQuestion(Page):
         self.statuses: Sequence[JobInstanceStatus] = query.job_filter.statuses or action.statuses
         self.typed = query.filters
         self.jobs: Sequence[Job] = [
-            stored.job
+            data.row_job(stored)
             for job_id in target.job_ids[:MAX_SHOWN]
             if (stored := data.replica.get(job_id))
         ]

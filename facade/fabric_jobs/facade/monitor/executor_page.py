@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from fabric_jobs.contract.heartbeats import Run
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.pages import MonitorData, Page
@@ -64,12 +62,7 @@ class ExecutorPage(Page):
 
     def _view(self, run: Run, is_listed: bool, is_held: bool) -> RunView:
         stored = self._data.replica.get(run.job_id)
-        # The page shows no content, which may be large.
-        job = (
-            replace(stored.job, payload=b"", definition=b"", checkpoint=None, log_tail="")
-            if stored
-            else None
-        )
+        job = self._data.row_job(stored) if stored else None
         if not is_held:
             return RunView(run, job, "claimed, and not granted yet, or no longer its run")
         return RunView(run, job, "" if is_listed else "not in its last heartbeat")

@@ -5,8 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.pages import MonitorData, Page
 from fabric_jobs.facade.monitor.query import Query, encode_query
@@ -100,14 +98,7 @@ class JobsPage(Page):
             query.job_filter, PAGE_ROWS + 1, query.before, oldest_first=query.oldest_first
         )
         page = cut_page(found, PAGE_ROWS)
-        reveal = self._data.secrets.reveal
-        # The list shows no payloads. They may be large, so the page does not keep them.
-        jobs = [
-            reveal(
-                replace(stored.job, payload=b"", definition=b"", checkpoint=None, log_tail="")
-            ).job
-            for stored in page.jobs
-        ]
+        jobs = [self._data.row_job(stored) for stored in page.jobs]
         self._shown = frozenset(job.job_id for job in jobs)
         self._end = page.end
         return JobList(

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
+from msgspec.structs import replace
+
 from fabric_jobs.facade.controls import JobTypes, JobTypeState, start_hint
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.monitor.sorting import Sorting
 from fabric_jobs.facade.observability.health import ReplicaHealth
-from fabric_jobs.facade.replica import Change, Replica
+from fabric_jobs.facade.replica import Change, Replica, StoredJob
 from fabric_jobs.facade.replica.queries import Backlog
 from fabric_jobs.facade.roster import LastHeartbeat, Roster
 from fabric_jobs.facade.sealing import JobSecrets
@@ -98,6 +100,14 @@ class MonitorData:
             free_slots=sum(executor.free_slots for executor in executors),
             paused=sorted(kind.job_type for kind in self.job_types.controls.paused),
         )
+
+    def row_job(self, stored: StoredJob) -> Job:
+        """Returns the job for a row of a table: with its texts opened, and without its content.
+
+        The content may be large, and no table shows it.
+        """
+        job = replace(stored.job, payload=b"", definition=b"", checkpoint=None, log_tail="")
+        return self.secrets.reveal(job).job
 
     def start_hints(self, jobs: Sequence[Job]) -> Mapping[str, str]:
         """Returns by job id why no executor can start the job now; other jobs are left out."""

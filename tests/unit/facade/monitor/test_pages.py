@@ -584,3 +584,27 @@ async def test_job_page_without_the_key_names_it_and_with_the_key_shows_everythi
     assert "salaries" not in sealed + listed
     assert "The payload is sealed. It is sealed with the key old" in sealed
     assert "The text is sealed. It is sealed with the key old" in sealed
+
+
+async def test_tables_of_a_bulk_question_and_of_an_executor_show_sealed_texts_opened() -> None:
+    """Without the key, a sentence stands for each."""
+    fold = FoldedJobs(sealing())
+    failed, running = fold.create(), fold.create()
+    for job_id in (failed, running):
+        fold.start(job_id, max_attempts=1)
+    fold.fail(failed, "no salaries")
+    fold.progress(running, 0.5, "reads salaries")
+    paths = [
+        "/monitor?status=Failed",
+        "/monitor/bulk/retry?status=Failed",
+        f"/monitor/executor?id={EXECUTOR}",
+    ]
+    _, app = make_monitor(fold)
+    shown = [await get(app, path) for path in paths]
+    fold.secrets = sealing(NEW_KEY)
+    _, app = make_monitor(fold)
+    sealed = [await get(app, path) for path in paths]
+
+    assert all("salaries" in page for page in shown)
+    assert not any("salaries" in page for page in sealed)
+    assert all("The text is sealed." in page for page in sealed)
