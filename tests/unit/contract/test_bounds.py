@@ -1,6 +1,7 @@
 """The bounds of events and heartbeats: what is outside is refused, what is at the bound is not."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -174,8 +175,10 @@ def test_facade_heartbeat_with_a_time_out_of_bounds_is_not_a_heartbeat() -> None
     """A reader computes with the time."""
     inside = FacadeHeartbeat(facade_id="a", time=EPOCH)
     assert heartbeats.decode(heartbeats.encode(inside)) == inside
-    outside = FacadeHeartbeat(facade_id="a", time=END_OF_TIME)
-    assert heartbeats.decode(heartbeats.encode(outside)) is None
+    long_ago = datetime(1999, 12, 31, tzinfo=UTC)
+    for time, start_time in ((END_OF_TIME, None), (EPOCH, END_OF_TIME), (EPOCH, long_ago)):
+        outside = FacadeHeartbeat(facade_id="a", time=time, start_time=start_time)
+        assert heartbeats.decode(heartbeats.encode(outside)) is None
 
 
 def test_truncated_error_of_any_size_is_within_the_bounds_of_an_event() -> None:

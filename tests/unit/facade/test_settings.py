@@ -1,5 +1,6 @@
 """The facade's settings."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,15 @@ def test_lease_above_the_retention_of_heartbeats_raises_settings_error() -> None
     assert from_env(FacadeSettings, {"FABRIC_JOBS_LEASE_S": "3600"}).lease_s == 3600
     with pytest.raises(SettingsError, match="FABRIC_JOBS_LEASE_S"):
         from_env(FacadeSettings, {"FABRIC_JOBS_LEASE_S": "3601"})
+
+
+def test_longest_life_is_from_two_hours_to_fabric_s_own_bound() -> None:
+    """What the replica and the topic keep follows from it."""
+    for wrong in ("7199", "2073601", "24h"):
+        with pytest.raises(SettingsError, match="from 7200 to 2073600, for example 86400"):
+            from_env(FacadeSettings, {"FABRIC_JOBS_LONGEST_LIFE_S": wrong})
+    lifetime = from_env(FacadeSettings, {"FABRIC_JOBS_LONGEST_LIFE_S": "2073600"}).lifetime
+
+    assert lifetime.longest == timedelta(days=24)
+    assert lifetime.retention == timedelta(days=31)
+    assert lifetime.min_record_retention == timedelta(days=62)
