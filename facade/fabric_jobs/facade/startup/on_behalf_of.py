@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("fabric_jobs.facade")
 
 _EXTRA = (
-    "Tokens on behalf of users need Microsoft's library MSAL. Install it: "
-    "pip install 'fabric-jobs[on-behalf-of]'."
+    "Tokens on behalf of users need the extra fabric-jobs[on-behalf-of]: msal is not installed. "
+    "Install it from a checkout or a wheel: pip install 'PATH[on-behalf-of]'."
 )
 
 
