@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -238,6 +239,33 @@ async def test_copy_that_fails_leaves_no_file_and_the_log_is_read(
     assert len(lines) == 1
     assert lines[0].startswith(f"no state from {rpc.address}: {FAULTS[fault]}")
     assert not (tmp_path / "new" / "incoming.sqlite").exists()
+
+
+async def test_neighbour_that_is_killed_in_the_midst_leaves_no_file(tmp_path: Path) -> None:
+    """The call ends at once, and what was received is deleted."""
+    new = tmp_path / "new"
+    new.mkdir()
+    command = (sys.executable, "-m", "tests.support.slow_neighbour", str(tmp_path / "old.sqlite"))
+    killed = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert killed.stdout
+    try:
+        async with asyncio.timeout(30):
+            address = (await killed.stdout.readline()).decode().strip()
+            copying = asyncio.create_task(
+                copies._copy_from(address, new / "replica.sqlite", IDENTITY, None)
+            )
+            received = new / "incoming.sqlite"
+            while not (received.exists() and received.stat().st_size):
+                await asyncio.sleep(0.01)
+            killed.kill()
+            with pytest.raises(grpc.aio.AioRpcError):
+                await copying
+    finally:
+        if killed.returncode is None:
+            killed.kill()
+        await killed.wait()
+
+    assert [*new.iterdir()] == []
 
 
 async def test_neighbour_that_is_gone_is_passed_by_for_the_next(

@@ -171,8 +171,8 @@ class Tail:
             auto_offset_reset="none",  # an offset out of range must raise, not skip records
             fetch_max_wait_ms=self._broker.fetch_max_wait_ms,
         )
-        await connect_client(consumer, self._settings)
         try:
+            await connect_client(consumer, self._settings)
             consumer.assign(self._assignment)
             with map_authorization_errors(self._settings, "Read", self._topic):
                 await self._resume(consumer)
