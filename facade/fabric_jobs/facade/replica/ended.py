@@ -104,15 +104,16 @@ class PendingCounts:
 
     def count(self, state: JobState) -> None:
         """Counts a job that has just become final."""
-        end = state.end_time
-        if end is None:
+        end, place = state.end_time, _PLACES.get(state.status)
+        # No facade writes such an end, and one that is on the topic stops no replica.
+        if end is None or place is None:
             return
         end_s = int(end.timestamp())
         key = (state.item_type, state.job_type, end_s - end_s % MINUTE_S)
         counts = self._counts.get(key)
         if counts is None:
             counts = self._counts[key] = [0] * _SIZE
-        counts[_PLACES[state.status]] += 1
+        counts[place] += 1
         # A job that never started has waited until its end.
         start = state.start_time
         counts[_WAITED + _bin((start or end) - state.create_time)] += 1

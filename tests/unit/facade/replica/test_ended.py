@@ -204,3 +204,14 @@ def test_percentiles_are_those_of_the_jobs_in_order() -> None:
     assert percentile(histogram, 0.96) == BOUNDS_S[-1]
     assert percentile([0] * len(histogram), 0.5) is None
     assert percentile([], 0.5) is None
+
+
+@pytest.mark.parametrize("status", [Status.NOT_STARTED, Status.IN_PROGRESS])
+def test_final_job_without_a_final_status_is_not_counted(tmp_path: Path, status: Status) -> None:
+    """No facade writes such an event, and one on the topic must stop no replica."""
+    store = open_store(tmp_path / "rows")
+    put(store, ended_job(1, status), ended_job(2))
+    (found,) = read(store)
+    store.close()
+
+    assert found.counts.ended == 1
