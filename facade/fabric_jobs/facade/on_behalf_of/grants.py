@@ -5,6 +5,10 @@ accepted is used by nobody.
 Rule 2: a job names its grant. So of two creates with one id, the one that lost has no effect.
 Rule 3: when the job is final, each replica forgets the grant at once, and the facade of lowest rank
 writes that it is deleted. What nobody deletes ends with the topic's retention.
+Rule 4: the broker erases what was deleted, because it compacts the topic. It does not erase in the
+segment that it writes to. So the facade of lowest rank writes an empty record from time to time,
+which closes the segment. A key for each day would not help: a key that is derived from the ring is
+there as long as the ring is, and a key that is not must be shared between the facades.
 """
 
 import asyncio
@@ -38,6 +42,8 @@ TICK_S = 1.0
 RANK_DELAY_S = 5.0
 #: Seconds between two looks at all grants, for those whose jobs ended while nobody looked.
 SWEEP_S = 60.0
+#: Seconds between two empty records.
+CLOSE_S = 1800.0
 #: Grants that are looked up before the event loop does other work.
 GRANTS_PER_TURN = 250
 #: Seconds after the longest life of a job after which a grant is forgotten.
@@ -128,11 +134,15 @@ class Grants:
 
     async def run(self) -> None:
         """Deletes the grants of final jobs until cancelled."""
-        swept_at = float("-inf")
+        swept_at, closed_at = float("-inf"), time.monotonic()
         while True:
-            if time.monotonic() - swept_at > SWEEP_S:
+            now = time.monotonic()
+            if now - swept_at > SWEEP_S:
                 await self._sweep()
-                swept_at = time.monotonic()
+                swept_at = now
+            if now - closed_at > CLOSE_S and not self._rank():
+                await self.announce()
+                closed_at = now
             await self._delete_ended()
             await asyncio.sleep(TICK_S)
 

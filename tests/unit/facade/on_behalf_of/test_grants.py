@@ -145,6 +145,22 @@ async def test_grant_of_an_unknown_job_is_kept_for_the_longest_life(
     assert deletions(log) == []
 
 
+@pytest.mark.parametrize(("rank", "expected"), [(0, [b"facade"]), (1, [])])
+async def test_facade_of_lowest_rank_writes_an_empty_record_from_time_to_time(
+    monkeypatch: pytest.MonkeyPatch, rank: int, expected: list[bytes]
+) -> None:
+    """The broker erases only what is in a segment that it writes to no more."""
+    monkeypatch.setattr(module, "CLOSE_S", 0.0)
+    monkeypatch.setattr(module, "TICK_S", 0.001)
+    log = MemoryLog()
+    grants = open_grants(log, new_ring("one"), rank=rank)
+    ticks = iter(range(5))
+    await run_until(grants, lambda: next(ticks, None) is None)
+
+    assert [record.key for record in log.records][:1] == expected
+    assert grants.poison.count == 0
+
+
 def test_record_that_is_no_grant_is_poison() -> None:
     """It is counted and logged by its offset; the next one counts."""
     grants = open_grants(MemoryLog(), new_ring("one"))
