@@ -21,6 +21,7 @@ from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc import ReplicaService, RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
+from fabric_jobs.facade.startup.binding import explain_binding
 from fabric_jobs.facade.startup.certificates import CertificateWatch
 from fabric_jobs.facade.startup.copies import advertised_address, open_store
 from fabric_jobs.facade.startup.on_behalf_of import (
@@ -180,20 +181,22 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
                 )
                 app = monitor.mount_on(app)
             copies = ReplicaService(store, identity, health.ready)
-            rpc = RpcServer(
-                jobs,
-                replica,
-                roster,
-                job_types,
-                copies,
-                health.ready,
-                *grpc_host_port,
-                security,
-                tokens.on_behalf_of if tokens else None,
-            )
+            with explain_binding(settings, "grpc_address"):
+                rpc = RpcServer(
+                    jobs,
+                    replica,
+                    roster,
+                    job_types,
+                    copies,
+                    health.ready,
+                    *grpc_host_port,
+                    security,
+                    tokens.on_behalf_of if tokens else None,
+                )
             copy_address = advertised_address(settings, rpc.address, security)
             roster.peers.copy_address = lambda: copy_address if health.ready() else ""
-            http = HttpServer(app, *http_host_port, http_limits(settings))
+            with explain_binding(settings, "http_address"):
+                http = HttpServer(app, *http_host_port, http_limits(settings))
             timers = Timers(jobs, replica, roster, controls, leases, attention, lease_s)
             gauges = Gauges(
                 event_log,
