@@ -46,6 +46,11 @@ def ring(*keys: str, **more: str) -> dict[str, str]:
     return ({"FABRIC_JOBS_SEALING_KEYS": ",".join(keys)} if keys else {}) | more
 
 
+def small_pool() -> dict[str, str]:
+    """A pool of its own, which does not wait for the members of the one before, and ten slots."""
+    return {"FABRIC_JOBS_POOL": new_id(), "FABRIC_JOBS_SLOTS": "10"}
+
+
 @pytest.mark.parametrize("keys", [(ONE,), ()], ids=["sealed", "clear"])
 async def test_whole_jobs_with_a_ring_leave_no_secret_in_anything_that_is_written(
     apache: Cluster, topic: str, tmp_path: Path, keys: tuple[str, ...]
@@ -186,9 +191,7 @@ async def pair(
             for n, settings in enumerate(rings)
         ]
         clients = [await stack.enter_async_context(Fabric(each, "secretive")) for each in nodes]
-        # A pool of its own does not wait for the members of the one before.
-        pool = {"FABRIC_JOBS_POOL": new_id()}
-        await stack.enter_async_context(executor(SECRETIVE, *nodes, **environment | pool))
+        await stack.enter_async_context(executor(SECRETIVE, *nodes, **environment | small_pool()))
         yield clients, nodes
 
 
@@ -256,7 +259,7 @@ async def test_missing_key_stops_only_what_needs_it(
         Fabric(here, "journaled") as fabric,
         Fabric(here, "fails") as failing,
     ):
-        async with executor(HANDLERS, here, **environment, FABRIC_JOBS_SLOTS="10"):
+        async with executor(HANDLERS, here, **environment | small_pool()):
             await failing.create(failed)
             await failing.until(failed, "Failed")
         for job_id in (waiting, *more):
@@ -266,7 +269,7 @@ async def test_missing_key_stops_only_what_needs_it(
         Fabric(here, "journaled") as fabric,
         Fabric(here, "fails") as failing,
         status_api(here) as api,
-        executor(HANDLERS, here, **environment, FABRIC_JOBS_SLOTS="10"),
+        executor(HANDLERS, here, **environment | small_pool()),
     ):
         await fabric.create(other, payload)
         await fabric.until(other, "Completed")
@@ -287,7 +290,7 @@ async def test_missing_key_stops_only_what_needs_it(
     async with (
         facade(**environment | ring(TWO, ONE)) as here,
         Fabric(here, "journaled") as fabric,
-        executor(HANDLERS, here, **environment, FABRIC_JOBS_SLOTS="10"),
+        executor(HANDLERS, here, **environment | small_pool()),
     ):
         for job_id in (waiting, *more):
             await fabric.until(job_id, "Completed")

@@ -24,6 +24,8 @@ class Applied(NamedTuple):
     error_code: str
     error_message: str
     failed_attempt: int
+    #: Whether the texts of progress and error are sealed, so that nobody here can read them.
+    is_sealed: bool = False
 
 
 class ModelJob(Struct):
@@ -84,7 +86,7 @@ class Model:
 
 
 def _applied(kind: str, state: dict[str, Any]) -> Applied:
-    error = state.get("error") or {}
+    error, progress = state.get("error") or {}, state.get("progress") or {}
     return Applied(
         type=kind.removeprefix("fabric.jobs."),
         attempt=state["attempt"],
@@ -93,8 +95,9 @@ def _applied(kind: str, state: dict[str, Any]) -> Applied:
         executor=state.get("executorId") or "",
         start=state.get("startTime") or "",
         end=state.get("endTime") or "",
-        progress=(state.get("progress") or {}).get("message", ""),
+        progress=progress.get("message", ""),
         error_code=error.get("errorCode", ""),
         error_message=error.get("message", ""),
         failed_attempt=state.get("failedAttempt") or 0,
+        is_sealed="sealed" in error or "sealed" in progress,
     )

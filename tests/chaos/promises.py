@@ -81,6 +81,8 @@ def _superseded(before: Applied, after: Applied, grants: dict[int, str]) -> str:
         return f"{after.type} changed attempt {before.attempt} to {after.attempt}"
     if after.type in OF_A_RUN and after.executor != grants.get(after.attempt):
         return f"{after.type} of attempt {after.attempt} came from {after.executor}"
+    if after.is_sealed:
+        return ""  # its texts name no attempt
     named = f"attempt {after.attempt}"
     if after.type == "progressed" and after.progress != named:
         return f"progress of {after.progress!r} was applied to {named}"
