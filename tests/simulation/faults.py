@@ -148,12 +148,12 @@ def _change_leader(world: "World", fault: Fault) -> None:
 
 def _misfortune(world: "World", fault: Fault) -> None:
     name = MISFORTUNES[fault.number % len(MISFORTUNES)]
-    world.cluster.misfortunes[name] += 1 + fault.number % 9
+    world.cluster.misfortunes[name] += 1 + fault.number % 15
 
 
 def _step_clock(world: "World", fault: Fault) -> None:
     node = world.nodes[fault.number % len(world.nodes)]
-    seconds = [0.5, -0.5, 10.0, -10.0, 40.0, -40.0, 7200.0, -7200.0][fault.number // 7 % 8]
+    seconds = [0.5, -10.0, 40.0, -40.0, 7200.0, 7200.0, -7200.0][fault.number // 7 % 7]
     node.step_clock(seconds)
     world.call_at(world.loop.time() + fault.seconds, node.step_clock, -seconds)
 
@@ -165,7 +165,7 @@ def _lose_requests(world: "World", fault: Fault) -> None:
 
 def _leap(world: "World", fault: Fault) -> None:
     """Every node is away for minutes or hours."""
-    seconds = 60.0 * 2 ** (fault.number % 12)
+    seconds = [60.0, 600.0, 3600.0, 7200.0, 30_000.0, 100_000.0][fault.number % 6]
     world.leaped_s += seconds
     world.leap(seconds)
 

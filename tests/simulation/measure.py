@@ -8,7 +8,7 @@ from tests.simulation.known_bugs import BUGS, installed_bug
 from tests.simulation.run import run_world
 
 #: Worlds that a bug gets; one that lives through all of them is not found.
-MAX_WORLDS = 12
+MAX_WORLDS = 6
 
 
 class Finding(NamedTuple):

@@ -18,7 +18,7 @@ from tests.simulation.traffic import Traffic
 from tests.simulation.world import EVENTS, POOL, SESSION_TIMEOUT_S, Shape, World, open_world
 
 #: Faults a simulated second.
-FAULT_RATE_PER_S = 1.0
+FAULT_RATE_PER_S = 1.6
 #: Seconds without the end of a job after which the world counts as settled.
 SETTLE_S = 600.0
 DAY_S = 25 * 3600.0

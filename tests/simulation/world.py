@@ -120,6 +120,7 @@ class World:
         #: Seconds of all leaps of the script so far.
         self.leaped_s = 0.0
         self.faults = 0
+        self.fault_names: set[str] = set()
         #: Whether no fault yet can cost an innocent run its lease.
         self.is_harmless = True
         self.disturbed_until = 0.0
@@ -194,6 +195,7 @@ class World:
     def note_fault(self, fault: Fault) -> None:
         """Notes that a fault begins now."""
         self.faults += 1
+        self.fault_names.add(fault.name)
         self.is_harmless &= fault.name in HARMLESS
         self.disturbed_until = max(
             self.disturbed_until, self.loop.time() + max(fault.seconds, DISTURBED_S)
@@ -261,6 +263,7 @@ def open_world(
         with installed():
             yield world
     finally:
+        logger.setLevel(logging.CRITICAL + 1)  # the end of the world is no news
         world.close()
         memory.MAX_PENDING, state_file.MIN_FREE_BYTES = before
         CLOCK.loop = None

@@ -1,0 +1,61 @@
+"""Judges lost leases: no executor loses a run that its heartbeats on the topic still list."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from fabric_jobs.contract import heartbeats
+from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
+from fabric_jobs.facade.log import Record
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LEASE_S = 30.0
+#: Seconds between a facade's last look at the heartbeats and its decision, at most.
+DECIDING_S = 14.0
+
+
+def robbed(world: "World", records: list[Record]) -> Iterator[str]:
+    """Yields the runs that were taken although a heartbeat listed them within the lease.
+
+    A decision has the time of its facade's clock, so worlds with wrong clocks are not judged.
+    """
+    if "clock step" in world.fault_names:
+        return
+    listed = _listed_at(world)
+    for record in records:
+        value = record.value or b""
+        if b"LeaseLost" not in value and b"ExecutorLost" not in value:
+            continue
+        event = json.loads(value)
+        state, kind = event["data"]["state"], event["type"].rpartition(".")[2]
+        lost = kind == "requeued" and event["data"].get("reason") == "LeaseLost"
+        attempt = state["attempt"] - 1 if lost else state["attempt"]
+        code = (state.get("error") or {}).get("errorCode")
+        if not lost and (kind != "failed" or code != "ExecutorLost"):
+            continue
+        decided_at = datetime.fromisoformat(event["time"]).timestamp()
+        for at in listed[Run(event["subject"], attempt)]:
+            if decided_at - LEASE_S + 1.0 < at < decided_at - DECIDING_S:
+                yield (
+                    f"{event['subject']}: attempt {attempt} lost its lease {decided_at - at:.1f} s "
+                    "after a heartbeat that lists it"
+                )
+                break
+
+
+def _listed_at(world: "World") -> dict[Run, list[float]]:
+    """Returns when heartbeats that list each run were recorded, in seconds since 1970."""
+    found: defaultdict[Run, list[float]] = defaultdict(list)
+    for partition, log in world.cluster.logs.items():
+        if not partition.topic.endswith("heartbeats"):
+            continue
+        for stored in log:
+            heartbeat = heartbeats.decode(stored.value)
+            if isinstance(heartbeat, ExecutorHeartbeat):
+                for run in heartbeat.runs:
+                    found[run].append(stored.time_ms / 1000)
+    return found
