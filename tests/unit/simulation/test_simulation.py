@@ -29,7 +29,7 @@ SMALL = Shape(
     jobs=12,
 )
 #: A number that makes each fault choose what matters to a small world.
-NUMBERS = {"misfortune": 6, "clock step": 28, "change of leader": 2}
+NUMBERS = {"misfortune": 6, "change of leader": 2}
 
 
 def run(script: list[Fault], jobs: list[int] | None = None) -> Result:
