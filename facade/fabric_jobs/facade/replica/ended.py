@@ -19,7 +19,7 @@ from typing import NamedTuple
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobState
 
-MINUTE_S, HOUR_S = 60, 3600
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 #: The widths of the buckets, and for how long buckets of each width are kept, all in seconds.
 KEPT_S = {MINUTE_S: 2 * HOUR_S, HOUR_S: 8 * 24 * HOUR_S}
 #: Types that are counted apart. All further ones are counted as `OTHER_TYPES`.
@@ -137,7 +137,8 @@ def write_counts(db: sqlite3.Connection, pending: Mapping[EndedKey, list[int]]) 
     for (item_type, job_type, minute_s), counts in pending.items():
         for width_s, kept_s in KEPT_S.items():
             start_s = minute_s - minute_s % width_s
-            if start_s < now_s - kept_s:
+            # No clock is a day ahead, and such a bucket would stay for as long as its time is off.
+            if not now_s - kept_s <= start_s < now_s + DAY_S:
                 continue
             kind = item_type, job_type
             if kind not in type_ids:

@@ -21,6 +21,7 @@ from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.replica import ended as counting
 from fabric_jobs.facade.replica.ended import (
     BOUNDS_S,
+    DAY_S,
     HOUR_S,
     KEPT_S,
     MAX_TYPES,
@@ -163,6 +164,20 @@ def test_counts_stay_when_their_jobs_are_purged_and_go_when_they_are_old(
     store.close()
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM ended").fetchone() == (2,)
+
+
+def test_end_that_is_days_ahead_is_not_counted(tmp_path: Path) -> None:
+    """Its bucket would not become old for as long."""
+    path = tmp_path / "rows"
+    store = open_store(path)
+    put(store, ended_job(1, age_s=-2 * DAY_S), ended_job(2, age_s=-60))
+    flush(store)
+    store.close()
+    with closing(sqlite3.connect(path)) as db:
+        starts = [start for (start,) in db.execute("SELECT start_s FROM ended")]
+
+    assert len(starts) == 2
+    assert max(starts) < NOW + DAY_S
 
 
 def test_types_beyond_the_bound_are_counted_in_common(tmp_path: Path) -> None:
