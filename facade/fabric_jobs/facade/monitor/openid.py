@@ -8,14 +8,13 @@ import base64
 import secrets
 import time
 from collections.abc import Collection, Mapping
-from hashlib import scrypt, sha256
-from typing import Any, NamedTuple, TypeVar
+from hashlib import sha256
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx
 import jwt
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken
 from msgspec import Struct
 
 from fabric_jobs.facade.auth.keys import (
@@ -25,6 +24,7 @@ from fabric_jobs.facade.auth.keys import (
     fetch_document,
 )
 from fabric_jobs.facade.monitor.access import SESSION_PREFIX, MonitorRole, Viewer
+from fabric_jobs.facade.monitor.sealed_cookies import SealedCookies
 from fabric_jobs.runtime.settings import Secret, is_secure_url
 
 #: Seconds that a session lasts. A role that is taken away stays until then.
@@ -44,7 +44,6 @@ _CONFIGURATION = "/.well-known/openid-configuration"
 _AGAIN = "Try again in a moment."
 #: Errors of a provider that is away, or whose answer is malformed.
 _FAULTS = (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError, TimeoutError)
-_Content = TypeVar("_Content", bound=Struct)
 
 
 class SignInError(Exception):
@@ -110,12 +109,8 @@ class OpenIdSignIn:
         self._base = settings.issuer.rstrip("/")
         self._keys = Keys(self._base, settings.refresh_s, path=_CONFIGURATION)
         self._keys_fetched_at = float("-inf")
-        # A slow key derivation, because somebody with a cookie can test secrets against it offline.
-        salt = f"fabric-jobs monitor {settings.issuer} {settings.client_id}".encode()
-        key = scrypt(
-            settings.client_secret.reveal().encode(), salt=salt, n=2**14, r=8, p=1, dklen=32
-        )
-        self._cipher = Fernet(base64.urlsafe_b64encode(key))
+        name = f"{settings.issuer} {settings.client_id}"
+        self._cookies = SealedCookies(settings.client_secret, name)
 
     @property
     def is_secure(self) -> bool:
@@ -145,11 +140,11 @@ class OpenIdSignIn:
             }
         )
         mark = "&" if "?" in endpoints.authorization_endpoint else "?"
-        return Begun(f"{endpoints.authorization_endpoint}{mark}{query}", self._seal(flow))
+        return Begun(f"{endpoints.authorization_endpoint}{mark}{query}", self._cookies.seal(flow))
 
     async def finish(self, flow_cookie: str, answer: Mapping[str, str]) -> Finished:
         """Finishes the sign-in by the provider's answer in the URL. Raises `SignInError`."""
-        flow = self._open(flow_cookie, _Flow, FLOW_S)
+        flow = self._cookies.open(flow_cookie, _Flow, FLOW_S)
         if flow is None or not secrets.compare_digest(
             answer.get("state", "").encode(), flow.state.encode()
         ):
@@ -161,11 +156,11 @@ class OpenIdSignIn:
         claims = await self._claims(await self._exchange(code, flow.verifier), flow.nonce)
         name = str(claims.get("name") or claims.get("preferred_username") or claims["sub"])
         session = _Session(self._role(claims), name[:MAX_NAME_CHARS])
-        return Finished(f"{SESSION_PREFIX}{self._seal(session)}", flow.next_page)
+        return Finished(f"{SESSION_PREFIX}{self._cookies.seal(session)}", flow.next_page)
 
     def viewer(self, session: str) -> Viewer | None:
         """Returns who has a session, or None if it is forged or expired."""
-        found = self._open(session.removeprefix(SESSION_PREFIX), _Session, SESSION_S)
+        found = self._cookies.open(session.removeprefix(SESSION_PREFIX), _Session, SESSION_S)
         return Viewer(found.role, signed_in=True, name=found.name) if found else None
 
     def _role(self, claims: Mapping[str, Any]) -> MonitorRole:
@@ -257,13 +252,3 @@ class OpenIdSignIn:
             raise SignInError(message, 403 if status < 500 else 503) from None
         except _FAULTS as error:
             raise SignInError(f"The provider can't be reached now. {_AGAIN}", 503) from error
-
-    def _seal(self, content: Struct) -> str:
-        return self._cipher.encrypt(msgspec.json.encode(content)).decode()
-
-    def _open(self, text: str, kind: type[_Content], ttl_s: int) -> _Content | None:
-        """The content of a cookie; None if it is forged, or older than `ttl_s` seconds."""
-        try:
-            return msgspec.json.decode(self._cipher.decrypt(text.encode(), ttl=ttl_s), type=kind)
-        except (InvalidToken, msgspec.DecodeError):
-            return None

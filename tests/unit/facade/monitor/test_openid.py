@@ -278,7 +278,8 @@ async def test_session_is_valid_on_replicas_with_the_same_secret_only(
     assert people_at(provider, MONITOR).viewer(session) is not None
     assert people_at(provider, MONITOR, client_secret=Secret("another")).viewer(session) is None
     assert people_at(provider, MONITOR).viewer(f"person.{flow}") is None
-    assert people_at(provider, MONITOR).viewer(session[:-4] + "abcd") is None
+    for forged in (session[:-4] + "abcd", "person.", "person.é", "person.====", "person.\0"):
+        assert people_at(provider, MONITOR).viewer(forged) is None
 
 
 async def test_monitor_without_a_provider_has_no_sign_in_of_people() -> None:
