@@ -153,7 +153,7 @@ def _misfortune(world: "World", fault: Fault) -> None:
 
 def _step_clock(world: "World", fault: Fault) -> None:
     node = world.nodes[fault.number % len(world.nodes)]
-    seconds = [0.5, -10.0, 40.0, -40.0, -7200.0][fault.number // 7 % 5]
+    seconds = [0.5, -10.0, 40.0, -40.0, 7200.0, 7200.0, -7200.0][fault.number // 7 % 7]
     node.step_clock(seconds)
     world.call_at(world.loop.time() + fault.seconds, node.step_clock, -seconds)
 

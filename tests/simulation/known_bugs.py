@@ -21,6 +21,8 @@ from fabric_jobs.executor.run import Run
 from fabric_jobs.executor.runs import Runs
 from fabric_jobs.executor.session import Session as ExecutorSession
 from fabric_jobs.executor.status_client import Accepted
+from fabric_jobs.facade import clock as clock_module
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs import jobs as jobs_module
 from fabric_jobs.facade.jobs.appends import Append
@@ -28,6 +30,8 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.turns import Turns
 from fabric_jobs.facade.lifecycle import (
     Claim,
+    Expire,
+    JobDeadline,
     Refusal,
     Request,
     Retry,
@@ -45,7 +49,6 @@ from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.replica import Replica, Store
-from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
@@ -91,10 +94,10 @@ def _register_simple() -> None:
             "_may_report",
             lambda *_: False,
         ),
-        "a step of the clock is noticed late (seed 2-32)": (
-            Roster,
-            "clock_is_right",
-            property(lambda self: True),
+        "the time of events follows a step of the wall clock (E23)": (
+            Clock,
+            "now",
+            lambda self: clock_module.utc_now(),
         ),
         "a claim of another record is granted": (
             jobs_module,
@@ -177,7 +180,8 @@ def _never_retries() -> AbstractContextManager[Any]:
     def wrong(job: Any, longest_life: timedelta) -> Any:
         deadline = next_deadline(job, longest_life)
         if deadline and isinstance(deadline.command, Retry):
-            return None
+            last = job.state.create_time + longest_life
+            return JobDeadline(last, Expire(job_id=job.job_id))
         return deadline
 
     return substituted({next_deadline: wrong})

@@ -114,7 +114,7 @@ class Traffic:
             kind = dice.choice(kinds)
             pause = pb.PauseJobTypeRequest(item_type=ITEM_TYPE, job_type=kind, reason="simulated")
             await self.call(dice, "PauseJobType", pause)
-            await asyncio.sleep(dice.expovariate(1 / 4))
+            await asyncio.sleep(dice.expovariate(1 / 8))
             await self._resume(dice, kind)
 
     async def _resume(self, dice: Random, kind: str) -> None:

@@ -1,6 +1,7 @@
 """The simulator itself: worlds are deterministic, faults have effects, breaches are found."""
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from fabric_jobs.facade.replica.replica import Outcome
 from tests.simulation import faults, shrink
 from tests.simulation.coverage import Coverage, all_targets
 from tests.simulation.faults import FAULTS, Fault
+from tests.simulation.known_bugs import BUGS, installed_bug
 from tests.simulation.loop import PLACE, Place, SimulatedLoop, StuckError
 from tests.simulation.run import Result, run_world
 from tests.simulation.world import Shape
@@ -29,10 +31,11 @@ SMALL = Shape(
     jobs=12,
 )
 #: A number that makes each fault choose what matters to a small world.
-NUMBERS = {"misfortune": 6, "change of leader": 2}
+#: The step of the clock is one of two hours, which moved deadlines once.
+NUMBERS = {"misfortune": 6, "change of leader": 2, "clock step": 28}
 
 
-def run(script: list[Fault], jobs: list[int] | None = None) -> Result:
+def run(script: list[Fault], jobs: Sequence[int] | None = None) -> Result:
     """Runs the small world with this script."""
     return run_world("unit", shape=SMALL, script=script, jobs=jobs)
 
@@ -83,6 +86,19 @@ def test_run_world_of_a_facade_that_answers_before_the_log_names_the_lost_jobs(
     result = run([], jobs=[0, 1])
 
     assert result.breaches["lost"]
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_known_bug_can_be_put_into_the_product(name: str) -> None:
+    """A function that is renamed must be renamed in the list of bugs too."""
+    with installed_bug(name):
+        pass
+
+
+def test_run_world_with_a_known_bug_breaks_a_promise() -> None:
+    """The validators see what the product does wrong."""
+    with installed_bug("a backoff never ends"):
+        assert run([], jobs=range(12)).breaches["wrong_ends"]
 
 
 def test_shrink_keeps_only_what_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
