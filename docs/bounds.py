@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fabric_jobs.contract import checkpoints, controls, events, heartbeats, jobs, nesting
-from fabric_jobs.executor import outbox, payloads
+from fabric_jobs.executor import payloads
+from fabric_jobs.executor.session import outbox
 from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
 from fabric_jobs.facade.http import correlation, instance, limits

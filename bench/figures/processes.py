@@ -10,8 +10,8 @@ from bench.ground import Ground
 from bench.handlers import ITEM_TYPE, computing
 from bench.report import Series
 from fabric_jobs.executor import Job
-from fabric_jobs.executor.process_call import ProcessCall
-from fabric_jobs.executor.processes import ProcessPool
+from fabric_jobs.executor.processes.call import ProcessCall
+from fabric_jobs.executor.processes.pool import ProcessPool
 
 #: Loops of the CPU-bound handler: about a second on one core.
 LOOPS = 30_000_000

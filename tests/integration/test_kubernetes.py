@@ -8,7 +8,10 @@ import pytest
 from msgspec import Struct
 
 from deploy.kubernetes import rules
-from fabric_jobs.executor import api, handler_task, intake, probes, runs, session
+from fabric_jobs.executor import api, probes
+from fabric_jobs.executor.dispatch import intake
+from fabric_jobs.executor.runs import handler_task, runs
+from fabric_jobs.executor.session import session
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.http import server as http_server
 from fabric_jobs.facade.metrics import REGISTRY

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from fabric_jobs.executor.session import Session, StreamEndedError
+from fabric_jobs.executor.session.session import Session, StreamEndedError
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.rpc.authorization import ROLES
 from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES

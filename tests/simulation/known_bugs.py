@@ -13,14 +13,14 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from fabric_jobs.contract.jobs import JobPhase
-from fabric_jobs.executor.latest_sender import LatestSender
-from fabric_jobs.executor.offsets import Offsets
-from fabric_jobs.executor.outbox import Outbox
-from fabric_jobs.executor.ready_queue import ReadyQueue
-from fabric_jobs.executor.run import Run
-from fabric_jobs.executor.runs import Runs
-from fabric_jobs.executor.session import Session as ExecutorSession
-from fabric_jobs.executor.status_client import Accepted
+from fabric_jobs.executor.dispatch.offsets import Offsets
+from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue
+from fabric_jobs.executor.runs.run import Run
+from fabric_jobs.executor.runs.runs import Runs
+from fabric_jobs.executor.session.latest_sender import LatestSender
+from fabric_jobs.executor.session.outbox import Outbox
+from fabric_jobs.executor.session.session import Session as ExecutorSession
+from fabric_jobs.executor.session.status_client import Accepted
 from fabric_jobs.facade import clock as clock_module
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import Controls

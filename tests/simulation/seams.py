@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from fabric_jobs.executor.watchdog import watch_event_loop
+from fabric_jobs.executor.runs.watchdog import watch_event_loop
 from fabric_jobs.facade.http import HttpServer, http_app
 from fabric_jobs.facade.log.clients import open_admin_client
 from fabric_jobs.facade.log.topic import prepare_topic

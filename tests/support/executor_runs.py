@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fabric_jobs.executor import Job
-from fabric_jobs.executor.dispatches import DispatchedAttempt, attempt_from_event
+from fabric_jobs.executor.dispatch.dispatches import DispatchedAttempt, attempt_from_event
+from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue
 from fabric_jobs.executor.handlers import Handler, make_handler
-from fabric_jobs.executor.processes import ProcessPool
-from fabric_jobs.executor.ready_queue import ReadyQueue
+from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.restarts import run_with_restarts
-from fabric_jobs.executor.runs import Runs
-from fabric_jobs.executor.session import Session
+from fabric_jobs.executor.runs.runs import Runs
+from fabric_jobs.executor.session.session import Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.fake_facade import (
     ITEM_TYPE,

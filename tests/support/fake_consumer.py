@@ -9,8 +9,8 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
-from fabric_jobs.executor.dispatches import DispatchedAttempt
-from fabric_jobs.executor.ready_queue import ReadyQueue, WaitingAttempt
+from fabric_jobs.executor.dispatch.dispatches import DispatchedAttempt
+from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue, WaitingAttempt
 from tests.support.fake_facade import WAIT_TIMEOUT_S
 from tests.support.records import key_of
 

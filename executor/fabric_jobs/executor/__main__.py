@@ -18,7 +18,7 @@ from fabric_jobs.executor import (
 )
 from fabric_jobs.executor.examples import make_example
 from fabric_jobs.executor.imports import keep_listed
-from fabric_jobs.executor.tracebacks import strip_executor_frames
+from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
 from fabric_jobs.runtime.telemetry import providers

@@ -14,10 +14,10 @@ from fabric_jobs.contract.dispatch_order import (
     MIN_PRIORITY,
 )
 from fabric_jobs.contract.jobs import InvokeType, Policy
-from fabric_jobs.executor.calls import call_in_thread, warn_of_result
 from fabric_jobs.executor.errors import HandlerDefinitionError
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.payloads import PayloadType, explain_invalid, make_payload_type
+from fabric_jobs.executor.runs.calls import call_in_thread, warn_of_result
 
 DEFAULT_POLICY = Policy()
 #: The least value of `memory_limit_mb`: Python and the executor need about 100 MB.

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from fabric_jobs.executor.errors import LifespanError
-from fabric_jobs.executor.tracebacks import strip_executor_frames
+from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
 
 log = logging.getLogger("fabric_jobs.executor")
 

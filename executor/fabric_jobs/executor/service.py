@@ -9,16 +9,16 @@ from typing import Any
 from uuid import uuid4
 
 from fabric_jobs.contract.wire import policy_to_proto
+from fabric_jobs.executor.dispatch.intake import Intake
+from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue
 from fabric_jobs.executor.errors import HelloRefusedError
-from fabric_jobs.executor.intake import Intake
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
-from fabric_jobs.executor.processes import ProcessPool
-from fabric_jobs.executor.ready_queue import ReadyQueue
+from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.restarts import run_with_restarts
-from fabric_jobs.executor.runs import Handlers, Runs
-from fabric_jobs.executor.session import Session
+from fabric_jobs.executor.runs.runs import Handlers, Runs
+from fabric_jobs.executor.runs.watchdog import watch_event_loop
+from fabric_jobs.executor.session.session import Session
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.executor.watchdog import watch_event_loop
 from fabric_jobs.runtime.channels import facade_tls
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError, client_arguments
 from fabric_jobs.runtime.telemetry import tracing

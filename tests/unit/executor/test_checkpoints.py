@@ -8,7 +8,7 @@ import pytest
 
 from fabric_jobs.contract.events import decode
 from fabric_jobs.executor import CheckpointError, Executor, Job, Retry
-from fabric_jobs.executor.dispatches import attempt_from_event, attempt_from_offer
+from fabric_jobs.executor.dispatch.dispatches import attempt_from_event, attempt_from_offer
 from fabric_jobs.executor.testing import run_job
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.golden import golden

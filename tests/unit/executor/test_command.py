@@ -58,7 +58,9 @@ def handler(job: Job) -> None: ...
 
 #: The same executor, with short times to wait for a handler that ignores its cancel.
 IMPATIENT_JOBS = """
-from fabric_jobs.executor import api, handler_task, runs
+from fabric_jobs.executor import api
+from fabric_jobs.executor.runs import handler_task
+from fabric_jobs.executor.runs import runs
 from my_jobs import executor
 
 handler_task.CLEAN_UP_TIMEOUT_S = runs.CLEAN_UP_TIMEOUT_S = api.END_S = 0.2

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executor import Job, handler_task
-from fabric_jobs.executor import runs as runs_module
+from fabric_jobs.executor import Job
+from fabric_jobs.executor.runs import handler_task
+from fabric_jobs.executor.runs import runs as runs_module
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.executor_runs import (
     connect_runs,

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.executor import Executor, HandlerDefinitionError, LifespanError
-from fabric_jobs.executor.processes import ProcessPool
+from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.testing import run_job
 from tests.support.executor_runs import connect_runs, dispatched_attempt, put
 from tests.support.fake_facade import FakeFacade

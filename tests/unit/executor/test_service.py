@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.executor import Executor, ExecutorSettings, Job, NoHandlersError, intake
-from fabric_jobs.executor import runs as runs_module
+from fabric_jobs.executor import Executor, ExecutorSettings, Job, NoHandlersError
+from fabric_jobs.executor.dispatch import intake
+from fabric_jobs.executor.runs import runs as runs_module
 from fabric_jobs.runtime.kafka.brokers import BROKERS, EMBEDDED
 from fabric_jobs.runtime.settings import SettingsError
 from fabric_jobs.status.v1 import job_status_pb2 as pb

@@ -28,7 +28,7 @@ from fabric_jobs.contract.events import Event, decode, encode
 from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
-from fabric_jobs.executor.dispatches import attempt_from_event
+from fabric_jobs.executor.dispatch.dispatches import attempt_from_event
 from fabric_jobs.facade.http.answers import state_response
 from fabric_jobs.facade.lifecycle import (
     Claim,

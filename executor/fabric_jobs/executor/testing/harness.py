@@ -14,7 +14,7 @@ from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE, find_run_timeout
 from fabric_jobs.contract.jobs import InvokeType, Progress
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.checkpoints import encode_checkpoint
-from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.dispatch.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.payloads import encode_payload

@@ -17,16 +17,16 @@ from msgspec.structs import replace
 from fabric_jobs.contract import failures
 from fabric_jobs.contract.jobs import ErrorSource, JobInstanceStatus, JobPhase, JobState, Progress
 from fabric_jobs.contract.wire import error_from_proto, progress_from_proto, progress_to_proto
-from fabric_jobs.executor.dispatches import DispatchedAttempt
+from fabric_jobs.executor.dispatch.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.executor.event_loop import cancel_other_tasks
-from fabric_jobs.executor.handler_task import CLEAN_UP_TIMEOUT_S
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.lifespan import Lifespan
-from fabric_jobs.executor.processes import ProcessPool
-from fabric_jobs.executor.run import Run
-from fabric_jobs.executor.status_client import Accepted
+from fabric_jobs.executor.processes.pool import ProcessPool
+from fabric_jobs.executor.runs.handler_task import CLEAN_UP_TIMEOUT_S
+from fabric_jobs.executor.runs.run import Run
+from fabric_jobs.executor.session.status_client import Accepted
 from fabric_jobs.executor.testing.clock import SkippingLoop
 from fabric_jobs.executor.testing.outcome import Outcome
 from fabric_jobs.status.v1 import job_status_pb2 as pb

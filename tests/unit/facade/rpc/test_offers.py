@@ -12,8 +12,8 @@ from fabric_jobs.contract.controls import encode, key_of
 from fabric_jobs.contract.dispatch_order import OVERDUE_AFTER, default_priority
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import InvokeType, JobState
-from fabric_jobs.executor.dispatches import attempt_from_offer
-from fabric_jobs.executor.ready_queue import ReadyQueue, WaitingAttempt
+from fabric_jobs.executor.dispatch.dispatches import attempt_from_offer
+from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue, WaitingAttempt
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.rpc.offer_order import order_offers
 from fabric_jobs.facade.rpc.offers import FAIR_JOBS, PATIENCE, OfferLoop

@@ -1,0 +1,1 @@
+"""Which job starts next: the topic read ahead, the ready queue, and committed offsets."""

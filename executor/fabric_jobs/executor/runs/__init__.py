@@ -1,0 +1,1 @@
+"""Runs of handlers: their start, reports, cancels, limits in time and ends."""

@@ -1,0 +1,140 @@
+"""The final report of a run, by what its handler raised."""
+
+import asyncio
+import time
+
+import pytest
+
+from fabric_jobs.contract.jobs import MAX_MESSAGE_CHARS, MAX_TRACEBACK_BYTES
+from fabric_jobs.executor import ErrorSource, JobFailed, JobStopped
+from fabric_jobs.executor.runs.final_report import make_final_report
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+STOPS = [asyncio.CancelledError(), JobStopped()]
+
+
+def failure(raised: BaseException, *, cancel_requested: bool = False) -> pb.Error:
+    """Returns the error of the report, which must say that the handler failed."""
+    report = make_final_report(raised, cancel_requested=cancel_requested)
+    assert report.WhichOneof("outcome") == "failed"
+    return report.failed
+
+
+@pytest.mark.parametrize("cancel_requested", [True, False])
+def test_report_of_handler_that_returned_is_completed(cancel_requested: bool) -> None:
+    """Also after a cancel was requested, because the work is done."""
+    report = make_final_report(None, cancel_requested=cancel_requested)
+
+    assert report.WhichOneof("outcome") == "completed"
+
+
+@pytest.mark.parametrize("raised", STOPS)
+def test_report_of_handler_that_stopped_after_a_cancel_is_stopped(raised: BaseException) -> None:
+    """A handler stops by `CancelledError` or `JobStopped`."""
+    assert make_final_report(raised, cancel_requested=True).WhichOneof("outcome") == "stopped"
+
+
+@pytest.mark.parametrize("raised", STOPS)
+def test_report_of_handler_that_stopped_without_a_cancel_is_failed(raised: BaseException) -> None:
+    """A handler may get `CancelledError` from a task of its own, and the job is not cancelled."""
+    assert failure(raised).message == type(raised).__name__
+
+
+@pytest.mark.parametrize("cancel_requested", [True, False])
+def test_report_of_handler_that_raised_is_a_system_error_that_is_not_permanent(
+    cancel_requested: bool,
+) -> None:
+    """The message names the exception. An exception after a cancel is a failure too."""
+    assert failure(ValueError("text"), cancel_requested=cancel_requested) == pb.Error(
+        error_code="HandlerError", message="ValueError: text", source="System", permanent=False
+    )
+
+
+def test_report_of_job_failed_has_the_chosen_code_source_and_permanence() -> None:
+    """The error is the one that the handler's author chose."""
+    chosen = JobFailed("No.", code="RegionClosed", source=ErrorSource.EXTERNAL, permanent=True)
+
+    assert failure(chosen) == pb.Error(
+        error_code="RegionClosed", message="No.", source="External", permanent=True
+    )
+
+
+def test_report_of_job_failed_with_a_message_only_has_the_default_code_and_source() -> None:
+    """The defaults are those of any exception. The message stands without the exception's name."""
+    assert failure(JobFailed("No.")) == pb.Error(
+        error_code="HandlerError", message="No.", source="System"
+    )
+
+
+def test_report_with_an_oversized_or_invalid_text_is_cut_and_valid_utf8() -> None:
+    """This holds for the error's message and for its traceback."""
+    assert len(failure(ValueError("x" * 10_000_000)).message) == MAX_MESSAGE_CHARS
+    assert failure(ValueError("file \udcff")).message == "ValueError: file ?"
+    text = make_final_report(
+        ValueError("\udcff" + "x" * 10_000_000), cancel_requested=False
+    ).traceback
+    assert len(text.encode()) <= MAX_TRACEBACK_BYTES
+    assert text.startswith("ValueError: ?x")
+    assert text.endswith("x… (9995905 characters were cut)\n")
+
+
+def test_report_has_a_traceback_for_an_exception_and_none_for_job_failed() -> None:
+    """A `JobFailed` needs no traceback, because its author chose the text."""
+    raised: list[Exception] = []
+    for error in (ZeroDivisionError("by zero"), JobFailed("No.")):
+        try:
+            raise error
+        except Exception as caught:
+            raised.append(caught)
+    accident, chosen = (
+        make_final_report(each, cancel_requested=False).traceback for each in raised
+    )
+
+    assert accident.startswith("Traceback (most recent call last):\n")
+    assert accident.endswith("raise error\nZeroDivisionError: by zero\n")
+    assert chosen == ""
+
+
+def test_report_of_job_failed_with_a_cause_has_the_traceback_of_both() -> None:
+    """The cause, such as a refused connection, helps the author more than the text for Fabric."""
+    try:
+        try:
+            raise ConnectionError("refused")
+        except ConnectionError as error:
+            raise JobFailed("The table can't be read.") from error
+    except JobFailed as caught:
+        text = make_final_report(caught, cancel_requested=False).traceback
+
+    assert "ConnectionError: refused" in text
+    assert text.endswith("JobFailed: The table can't be read.\n")
+
+
+def test_report_of_exception_whose_text_can_t_be_read_has_its_class_name() -> None:
+    """If the error of its `__str__` escaped, the run would end without a report."""
+
+    class Mute(Exception):  # noqa: N818 - a badly written exception
+        def __str__(self) -> str:
+            raise AttributeError("reason")
+
+    assert failure(Mute()).message == "Mute: (its text can't be made)"
+
+
+def test_report_of_exception_whose_text_raises_keyboard_interrupt_is_a_failure() -> None:
+    """The executor would end, and a neighbour's run with it."""
+
+    class Rude(Exception):  # noqa: N818 - a badly written exception
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    report = make_final_report(Rude(), cancel_requested=False)
+    assert report.failed.message == "Rude: (its text can't be made)"
+    assert report.traceback.endswith("Rude: (its text can't be made)\n")
+
+
+def test_report_of_exception_with_a_text_of_200_mb_takes_no_time() -> None:
+    """The event loop of every other run would stand still meanwhile."""
+    error = ValueError("x\n" * 100_000_000)
+    began = time.perf_counter()
+    report = make_final_report(error, cancel_requested=False)
+    assert time.perf_counter() - began < 0.25
+    assert report.ByteSize() < 2 * MAX_TRACEBACK_BYTES
