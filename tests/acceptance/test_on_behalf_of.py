@@ -12,10 +12,10 @@ import httpx
 import pytest
 from msgspec import UNSET
 
-from fabric_jobs.cli.dev.token_endpoint import (
+from fabric_jobs.cli.dev.token_endpoint import ON_BEHALF_OF
+from fabric_jobs.cli.dev.token_failures import (
     AWAY,
     CONSENT_NEEDED,
-    ON_BEHALF_OF,
     SECOND_FACTOR_NEEDED,
     THROTTLED,
     Failure,

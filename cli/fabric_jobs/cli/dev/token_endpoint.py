@@ -20,57 +20,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 from cryptography import x509
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET
 
 from fabric_jobs.cli.dev.certificate import write_certificate
 from fabric_jobs.cli.dev.issuer import CLIENT_ID, Issuer
+from fabric_jobs.cli.dev.token_failures import REVOKED, WRONG_SECRET, Failure
 
 ON_BEHALF_OF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 #: The longest body of a request, in bytes.
 MAX_BODY_BYTES = 256 * 1024
 #: Seconds that a connection may be silent.
 TIMEOUT_S = 30
-
-
-class Failure(Struct, frozen=True, kw_only=True):
-    """An answer of the endpoint that is no token."""
-
-    status: int = 400
-    error: str
-    description: str
-    suberror: str | UnsetType = UNSET
-    #: The claims of a conditional access policy, as JSON.
-    claims: str | UnsetType = UNSET
-    #: Seconds after which the client may try again, as the header says.
-    retry_after_s: int | None = None
-
-
-CONSENT_NEEDED = Failure(
-    error="invalid_grant",
-    suberror="consent_required",
-    description="AADSTS65001: The user or administrator has not consented to use the application.",
-)
-SECOND_FACTOR_NEEDED = Failure(
-    error="interaction_required",
-    suberror="basic_action",
-    description="AADSTS50076: You must use multi-factor authentication to access the resource.",
-    claims='{"access_token":{"polids":{"essential":true,"values":["local-policy"]}}}',
-)
-REVOKED = Failure(
-    error="invalid_grant",
-    suberror="bad_token",
-    description="AADSTS50173: The provided grant has expired due to it being revoked.",
-)
-THROTTLED = Failure(
-    status=429,
-    error="temporarily_unavailable",
-    description="AADSTS90055: The tenant has too many requests.",
-    retry_after_s=1,
-)
-AWAY = Failure(status=503, error="service_unavailable", description="The issuer is away.")
-WRONG_SECRET = Failure(
-    status=401, error="invalid_client", description="AADSTS7000215: Invalid client secret provided."
-)
 
 
 class User(NamedTuple):

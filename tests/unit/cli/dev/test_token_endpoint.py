@@ -7,13 +7,11 @@ import msal
 import pytest
 
 from fabric_jobs.cli.dev.issuer import CLIENT_ID, PUBLISHER_TENANT, Issuer
-from fabric_jobs.cli.dev.token_endpoint import (
+from fabric_jobs.cli.dev.token_endpoint import ON_BEHALF_OF, TokenEndpoint, User
+from fabric_jobs.cli.dev.token_failures import (
     CONSENT_NEEDED,
-    ON_BEHALF_OF,
     SECOND_FACTOR_NEEDED,
     THROTTLED,
-    TokenEndpoint,
-    User,
 )
 from fabric_jobs.facade.on_behalf_of.client import HttpCache
 from fabric_jobs.facade.on_behalf_of.http_client import HttpClient

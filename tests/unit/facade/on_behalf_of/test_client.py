@@ -9,15 +9,14 @@ import pytest
 from cryptography import x509
 
 from fabric_jobs.cli.dev.issuer import CLIENT_ID, PUBLISHER_TENANT, Issuer
-from fabric_jobs.cli.dev.token_endpoint import (
+from fabric_jobs.cli.dev.token_endpoint import ON_BEHALF_OF, TokenEndpoint
+from fabric_jobs.cli.dev.token_failures import (
     AWAY,
     CONSENT_NEEDED,
-    ON_BEHALF_OF,
     REVOKED,
     SECOND_FACTOR_NEEDED,
     THROTTLED,
     Failure,
-    TokenEndpoint,
 )
 from fabric_jobs.facade.on_behalf_of import client as module
 from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient, Credential
