@@ -1,4 +1,4 @@
-"""The answers of the local token endpoint that are no tokens, in the words of Microsoft Entra ID."""
+"""Answers of the local token endpoint that are no tokens, in the words of Microsoft Entra ID."""
 
 from msgspec import UNSET, Struct, UnsetType
 
