@@ -64,8 +64,11 @@ async def serve(settings: FacadeSettings) -> None:
             state_file = settings.state_file()
             assert state_file
             damages += 1
-            log.error("%s This facade builds it again.", _first_error(damage))
+            log.error("%s It is deleted, and built again.", _first_error(damage))
             discard(state_file)
+        if (task := asyncio.current_task()) and task.cancelling():
+            # The damage was found while the replica stopped: the next start builds the file.
+            raise asyncio.CancelledError
 
 
 def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
