@@ -336,7 +336,7 @@ async def test_claim_of_a_paused_type_is_refused_at_once_unless_it_was_sent_befo
     facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, is_repeated: bool
 ) -> None:
     """A claim that was sent before is refused once its grant can no longer be expected."""
-    monkeypatch.setattr(session_module, "LATE_GRANT_S", 0.2 if is_repeated else 60.0)
+    monkeypatch.setattr(session_module, "LATE_GRANT_S", 1.0 if is_repeated else 60.0)
     monkeypatch.setattr(session_module, "LATE_GRANT_INTERVAL_S", 0.01)
     paused = refuse(pb.REFUSAL_REASON_PAUSED)
     facade.script = answer_nothing if is_repeated else paused
