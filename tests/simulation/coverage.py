@@ -16,6 +16,7 @@ from tests.simulation.substitutes import substituted
 #: What no simulated world can reach, each with its reason.
 EXCLUDED = {
     f"verdict {Verdict.FORKED.value}": "Only a log that loses records is forked.",
+    f"refusal {Reason.SEALED.name}": "The facades of the worlds have no keys.",
     f"refusal {Reason.NOT_CANCELLED.name}": "Our executor reports `stopped` only after a cancel.",
 }
 

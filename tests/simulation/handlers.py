@@ -101,7 +101,11 @@ async def saving(job: Job[Any]) -> None:
     """Saves how far it is, and goes on from there in the next attempt."""
     with journaled(job):
         for step in range(job.checkpoint(int) or 0, 4):
-            await asyncio.sleep(1.2)
+            try:
+                await asyncio.sleep(1.2)
+            except asyncio.CancelledError:
+                await job.save_checkpoint(step)
+                raise
             await job.save_checkpoint(step + 1)
             if step == 1 and job.attempt == 1:
                 raise RuntimeError(f"attempt {job.attempt}")

@@ -107,7 +107,7 @@ def _register_simple() -> None:
         "offsets are committed before claims are decided": (Offsets, "mark_undecided", _nothing),
         "entries are not sent again on the next stream": (Outbox, "resend_all", _nothing),
         "offers are not made": (OfferLoop, "run_round", _nothing),
-        "heartbeats do not list runs": (Leases, "renew", _nothing),
+        "a heartbeat renews no lease": (Leases, "renew", _nothing),
         "a cancel is not pushed": (Sessions, "_on_change", _nothing),
         "a superseded run is not stopped": (Session, "_check_run", _nothing),
         "a hand-back is forgotten": (Run, "hand_back", _nothing),
@@ -134,7 +134,7 @@ def _register_simple() -> None:
         "the position that a command names is not read": (Log, "read_to"),
         "heartbeats are not shared with other facades": (Session, "_publish_heartbeats"),
         "the last checkpoint and progress are not sent": (LatestSender, "close"),
-        "a lease is taken without a look at the topic's end": (Leases, "_take_expired"),
+        "a lease that ran out is not taken": (Leases, "_take_expired"),
     }
     for name, (owner, method) in later.items():
         BUGS[name] = lambda owner=owner, method=method: _method(owner, method, _nothing_later)  # type: ignore[misc]

@@ -98,10 +98,14 @@ class Traffic:
         if plan.cancel in ("at once", "soon"):
             await asyncio.sleep(0 if plan.cancel == "at once" else dice.uniform(0, 4))
             await self._cancel(plan.job, dice)
+        new_job = str(UUID(int=dice.getrandbits(128), version=4))
         if plan.retried:
-            await self._retry(plan, dice)
+            await self._retry(plan, new_job, dice)  # mostly too early
         await self._follow(plan.job, dice, cancel=plan.cancel == "running")
-        if plan.retried and (new_job := await self._retry(plan, dice)):
+        if plan.retried:
+            waits = _backoff(dice)
+            while not await self._retry(plan, new_job, dice):
+                await asyncio.sleep(next(waits))
             await self._follow(new_job, dice, cancel=False)
 
     async def operate(self, seconds: float) -> None:
@@ -194,14 +198,14 @@ class Traffic:
             return 0
         return answer.code
 
-    async def _retry(self, plan: Plan, dice: Random) -> str:
-        """Asks a facade to retry the job; returns the id of the new job, if there is one."""
-        new_job = str(UUID(int=dice.getrandbits(128), version=4))
+    async def _retry(self, plan: Plan, new_job: str, dice: Random) -> bool:
+        """Asks a facade to retry the job as the new job; returns whether it did."""
+        await self.may_ask.wait()
         request = pb.RetryJobRequest(job_id=plan.job, new_job_id=new_job)
         # Before the call, because a call without an answer may have created the job.
         self.history.kinds[new_job] = plan.kind
         self._tenants[new_job] = plan.tenant
-        return new_job if await self.call(dice, "RetryJob", request) else ""
+        return await self.call(dice, "RetryJob", request) is not None
 
     async def call(self, dice: Random, method: str, request: object) -> Any:
         """Calls a method of the status API on a random facade; returns `None` for an error."""
