@@ -81,7 +81,7 @@ class Roster:
     def find(self, executor_id: str) -> ExecutorHeartbeat | None:
         """The last heartbeat of an executor that is alive; None if there is none."""
         last = self._executors.get(executor_id)
-        alive = last and last.time >= datetime.now(UTC) - self._lease
+        alive = last and last.time >= self.clock.now() - self._lease
         return last.heartbeat if last and alive else None
 
     def served_kinds(self) -> frozenset[JobKind]:

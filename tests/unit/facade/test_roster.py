@@ -1,7 +1,7 @@
 """The roster: live executors and facades, rank, and the clock, by the heartbeats."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -15,6 +15,8 @@ from fabric_jobs.contract.heartbeats import (
     JobKind,
 )
 from fabric_jobs.contract.jobs import END_OF_TIME
+from fabric_jobs.facade import clock
+from fabric_jobs.facade import roster as roster_module
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.peers import MAX_FACADE_SILENCE_S
 from fabric_jobs.facade.roster import MAX_EXECUTOR_KINDS, Roster
@@ -48,6 +50,24 @@ def test_roster_executor_silent_for_a_lease_is_not_listed() -> None:
         read(mine, ExecutorHeartbeat(executor_id=name), seconds_ago)
 
     assert [last.heartbeat.executor_id for last in mine.executors()] == ["a", "b"]
+
+
+def test_roster_find_after_a_step_of_the_wall_clock_still_finds_the_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A lease is judged by the broker's time, as everywhere."""
+    mine = roster()
+    read(mine, ExecutorHeartbeat(executor_id="a"))
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Ahead":
+            return cls.fromtimestamp(time.time() + DAY_S, tz)
+
+    for module in (clock, roster_module):
+        monkeypatch.setattr(module, "datetime", Ahead)
+
+    assert mine.find("a") == ExecutorHeartbeat(executor_id="a")
 
 
 def test_roster_last_served_keeps_its_time_after_the_executor_is_gone() -> None:

@@ -21,8 +21,7 @@ from fabric_jobs.facade.log.preflight import (
     read_broker_time,
 )
 from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record
-from fabric_jobs.facade.log.sample import read_sample
-from fabric_jobs.facade.log.scan import scan_topic
+from fabric_jobs.facade.log.scan import read_sample, scan_topic
 from fabric_jobs.facade.log.topic import TopicSpec
 
 __all__ = [

@@ -1,6 +1,7 @@
-"""Reads a topic once, from a time on, for checks that look at every record."""
+"""Reads a topic once, for checks: every record from a time on, or the oldest and the newest."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +19,10 @@ from fabric_jobs.runtime.settings import KafkaSettings
 
 POLL_MS = 500
 MAX_POLL_RECORDS = 2000
+#: How many records of a sample are read from the beginnings of all partitions together, and from
+#: their ends.
+OLDEST = 100
+NEWEST = 400
 
 
 async def scan_topic(
@@ -30,18 +35,51 @@ async def scan_topic(
     """
     async with open_admin_client(settings) as admin:
         (description,) = await admin.describe_topics([topic])
-    partitions = [TopicPartition(topic, each["partition"]) for each in description["partitions"]]
-    consumer = AIOKafkaConsumer(**client_arguments(settings), auto_offset_reset="none")
+    partitions = [each["partition"] for each in description["partitions"]]
+    async with _open_consumer(settings, topic, partitions) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        await _seek(consumer, ends, since, settings)
+        while left := await _count_left(consumer, ends):
+            batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_POLL_RECORDS)
+            left = await _count_left(consumer, ends)
+            yield [record for records in batches.values() for record in records], left
+
+
+async def read_sample(
+    settings: KafkaSettings, topic: str, partitions: int
+) -> AsyncGenerator[ConsumerRecord, None]:
+    """Yields the oldest and the newest records of each of the topic's partitions, each once.
+
+    `partitions` is their number. Raises `KafkaRefusedError` if an ACL is missing, and aiokafka's
+    errors.
+    """
+    async with _open_consumer(settings, topic, range(partitions)) as consumer:
+        begins = await consumer.beginning_offsets(consumer.assignment())
+        for partition, end in (await consumer.end_offsets(consumer.assignment())).items():
+            begin = begins[partition]
+            middle = max(begin, end - max(1, NEWEST // partitions))
+            oldest_end = min(middle, begin + max(1, OLDEST // partitions))
+            for start, stop in ((begin, oldest_end), (middle, end)):
+                async for record in _read(consumer, partition, start, stop):
+                    yield record
+
+
+@asynccontextmanager
+async def _open_consumer(
+    settings: KafkaSettings, topic: str, partitions: Sequence[int]
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of these partitions. In its block, a missing ACL raises `KafkaRefusedError`."""
+    consumer = AIOKafkaConsumer(
+        **client_arguments(settings),
+        enable_auto_commit=False,
+        # A record that the topic has dropped since it was looked up is not looked for.
+        auto_offset_reset="earliest",
+    )
     try:
         with map_authorization_errors(settings, "Read", topic):
             await connect_client(consumer, settings)
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            await _seek(consumer, ends, since, settings)
-            while left := await _count_left(consumer, ends):
-                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_POLL_RECORDS)
-                left = await _count_left(consumer, ends)
-                yield [record for records in batches.values() for record in records], left
+            consumer.assign([TopicPartition(topic, number) for number in partitions])
+            yield consumer
     finally:
         await stop_within(STOP_TIMEOUT_S, consumer.stop())
 
@@ -64,3 +102,17 @@ async def _seek(
 async def _count_left(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> int:
     """The number of records between the consumer's positions and these ends."""
     return sum([max(0, end - await consumer.position(each)) for each, end in ends.items()])
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, stop: int
+) -> AsyncIterator[ConsumerRecord]:
+    """Yields the records of the partition from offset `start` to before `stop`."""
+    if start == stop:
+        return
+    consumer.seek(partition, start)
+    while await consumer.position(partition) < stop:
+        fetched = await consumer.getmany(partition, timeout_ms=POLL_MS, max_records=stop - start)
+        for record in fetched.get(partition, []):
+            if record.offset < stop:
+                yield record

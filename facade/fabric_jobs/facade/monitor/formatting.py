@@ -18,7 +18,7 @@ def today() -> date:
 def format_time(time: datetime) -> Markup:
     """Returns the date and time to the second."""
     text = time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return Markup('<time datetime="{}">{}</time>').format(_to_milliseconds(time), text)
+    return Markup('<time datetime="{}">{}</time>').format(format_iso_time(time), text)
 
 
 def format_short_time(time: datetime) -> Markup:
@@ -32,7 +32,7 @@ def format_short_time(time: datetime) -> Markup:
     else:
         text = time.astimezone(UTC).strftime("%H:%M:%S")
     return Markup('<time datetime="{}" data-short title="{} UTC">{}</time>').format(
-        _to_milliseconds(time), day.isoformat(), text
+        format_iso_time(time), day.isoformat(), text
     )
 
 
@@ -58,7 +58,7 @@ def format_elapsed(since: datetime, until: datetime | None = None) -> Markup:
         # Short durations differ by fractions of a second.
         return Markup("{}").format(f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds))
     text = format_duration((datetime.now(UTC) - since).total_seconds())
-    return Markup('<span data-since="{}">{}</span>').format(_to_milliseconds(since), text)
+    return Markup('<span data-since="{}">{}</span>').format(format_iso_time(since), text)
 
 
 def format_seconds(seconds: float | None) -> str:
@@ -84,5 +84,6 @@ def format_json(json: bytes) -> str:
     return f"{text[:MAX_JSON_CHARS]}…\n`fabric-jobs jobs get --json` shows all of it."
 
 
-def _to_milliseconds(time: datetime) -> str:
+def format_iso_time(time: datetime) -> str:
+    """Returns the time in UTC as ISO 8601, to the millisecond."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

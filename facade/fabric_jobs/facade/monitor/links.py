@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.facade.monitor.formatting import format_iso_time
 from fabric_jobs.runtime.telemetry.tracing import parse_traceparent
 
 
@@ -31,8 +32,8 @@ class Links(NamedTuple):
         values = {
             "job_id": job.job_id,
             "attempt": str(state.attempt),
-            "start": _iso(start),
-            "end": _iso(end),
+            "start": format_iso_time(start),
+            "end": format_iso_time(end),
             "start_ms": str(_milliseconds(start)),
             "end_ms": str(_milliseconds(end)),
         }
@@ -46,10 +47,6 @@ def trace_id(traceparent: str | None) -> str:
     """Returns the trace id in a W3C `traceparent`; empty if there is none or it is malformed."""
     well_formed = parse_traceparent(traceparent or "")
     return well_formed.split("-")[1] if well_formed else ""
-
-
-def _iso(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _milliseconds(time: datetime) -> int:

@@ -38,8 +38,6 @@ MAX_TOKEN_CHARS = 32 * 1024
 #: Characters of the page that the sign-in leads to.
 MAX_PAGE_CHARS = 1024
 _SCOPE = "openid profile"
-
-
 _CONFIGURATION = "/.well-known/openid-configuration"
 _AGAIN = "Try again in a moment."
 #: Errors of a provider that is away, or whose answer is malformed.

@@ -31,7 +31,7 @@ from fabric_jobs.facade.on_behalf_of.errors import (
 from fabric_jobs.facade.on_behalf_of.grants import Grants
 from fabric_jobs.facade.on_behalf_of.token import Token
 from fabric_jobs.facade.replica import Change
-from fabric_jobs.facade.sealing import SealedError, UnknownKeyError
+from fabric_jobs.facade.sealing import SealedError
 
 if TYPE_CHECKING:
     from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient
@@ -142,8 +142,7 @@ class OnBehalfOf:
         try:
             refresh_token = await self._grants.refresh_token(job)
         except SealedError as error:
-            reason = "unknown_key" if isinstance(error, UnknownKeyError) else "damaged"
-            metrics.UNOPENED_SECRETS.add(1, reason)
+            metrics.UNOPENED_SECRETS.add(1, error.reason)
             log.error("job %s: the user's grant can't be opened. %s", job.job_id, error)
             raise UnavailableError(
                 UnavailableReason.SEALED, f"The user's grant can't be opened. {error}"

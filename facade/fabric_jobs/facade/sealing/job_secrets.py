@@ -158,6 +158,5 @@ class JobSecrets:
     def _note(job_id: str, failure: SealedError | None) -> None:
         """Counts and logs a failure to open a secret."""
         if failure:
-            reason = "unknown_key" if isinstance(failure, UnknownKeyError) else "damaged"
-            metrics.UNOPENED_SECRETS.add(1, reason)
+            metrics.UNOPENED_SECRETS.add(1, failure.reason)
             _unopened.add("job %s: a secret can't be opened. %s", job_id, failure)
