@@ -84,7 +84,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Certificate names of facades: a new facade may take a copy of another one's state. Without
     #: them, where gRPC has mutual TLS, each new facade reads the whole topic.
     grpc_facades: tuple[str, ...] = ()
-    #: The address at which other facades reach this one's gRPC, if it is not `GRPC_ADDRESS`.
+    #: The address at which other facades reach this one's gRPC, to copy its state. If empty, it is
+    #: `FABRIC_JOBS_GRPC_ADDRESS`, unless that is 0.0.0.0 or [::]: then nobody copies from here.
     grpc_advertised_address: Annotated[Address | None, Meta(examples=["10.0.0.7:5001"])] = None
     #: The part of the URL before Fabric's own paths.
     base_path: UrlPath = "/workload"
@@ -115,8 +116,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Whether a record without a code is refused: `require` refuses it; `accept` takes it, for the
     #: time after the keys were introduced on a topic in use.
     record_codes: Literal["require", "accept"] = "require"
-    #: The keys that seal the secrets of jobs, the newest first, as `id:base64` entries of 32 bytes
-    #: or more, with commas or line breaks between them. The first key seals, and each opens. All
+    #: The keys that seal the secrets of jobs, as `id:base64` entries of 32 bytes or more, with
+    #: commas or line breaks between them. The first key seals, and each opens. All
     #: facades need the same keys, and no other program needs any. Without keys, nothing is sealed.
     sealing_keys: Annotated[
         Secret | None,
@@ -180,7 +181,7 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     token_authority: HttpsUrl = ""
     #: The authorities that sign the certificate of that address. Empty means the system's.
     token_authority_ca_file: PemFile = None
-    #: Fabric's own app ids.
+    #: Fabric's own app ids. Tokens of any other app are refused.
     fabric_app_ids: tuple[Guid, ...] = (
         "00000009-0000-0000-c000-000000000000",
         "d2450708-699c-41e3-8077-b0c8341509aa",
