@@ -4,11 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, cast
 
 from msgspec.structs import replace
 
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.lifecycle import Job, decide, fold
 from fabric_jobs.facade.on_behalf_of import Grants
 from fabric_jobs.facade.on_behalf_of.token import Token
@@ -48,10 +50,17 @@ def open_grants(
     ring: Sealer,
     get_job: Callable[[str], StoredJob | None] = lambda job_id: None,
     rank: int = 0,
+    now: Callable[[], datetime] = utc_now,
 ) -> Grants:
     """Grants that have read the log to its end, and read what follows."""
     grants = Grants(
-        cast("Any", log), ring, get_job, lambda: rank, longest_life_s=3600, record_time=False
+        cast("Any", log),
+        ring,
+        get_job,
+        lambda: rank,
+        longest_life_s=3600,
+        record_time=False,
+        now=now,
     )
     grants.apply(log.records, {0: len(log.records)})
     log.readers.append(grants)

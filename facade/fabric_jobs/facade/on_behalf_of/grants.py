@@ -16,12 +16,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
 from fabric_jobs.contract import grants
 from fabric_jobs.contract.grants import Consent, Grant
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.log import (
     Checkpoint,
@@ -71,8 +73,9 @@ class Grants:
         *,
         longest_life_s: float,
         record_time: bool,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`get_job` returns a job as this replica has read it.
+        """`get_job` returns a job as this replica has read it, and `now` the broker's time.
 
         `record_time` says whether the broker writes its own time on each record.
         """
@@ -82,6 +85,7 @@ class Grants:
         self._rank = rank
         self._longest_life_s = longest_life_s
         self._record_time = record_time
+        self._now = now
         self.poison = PoisonRecords("grant")
         self._grants: dict[str, _Kept] = {}
         #: Grants of final jobs, without what was sealed, and the monotonic time since when they
@@ -162,7 +166,7 @@ class Grants:
                 self._grants.pop(grant.grant_id, None)
                 self._ended.pop(grant.grant_id, None)
             elif grant.grant_id not in self._ended:
-                at = record.time_ms / 1000 if self._record_time else time.time()
+                at = record.time_ms / 1000 if self._record_time else self._now().timestamp()
                 self._grants[grant.grant_id] = _Kept(grant, at)
 
     def reset(self) -> None:
@@ -189,7 +193,7 @@ class Grants:
 
     async def _sweep(self) -> None:
         """Forgets the grants that no job can use any more."""
-        oldest = time.time() - self._longest_life_s - SPARE_S
+        oldest = self._now().timestamp() - self._longest_life_s - SPARE_S
         for number, (grant_id, kept) in enumerate([*self._grants.items()], 1):
             stored = self._get_job(kept.grant.job_id)
             if stored and (stored.job.final or stored.job.state.grant_id != grant_id):

@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.contract.grants import Grant, decode_record, encode
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.on_behalf_of import Grants
 from fabric_jobs.facade.on_behalf_of import grants as module
@@ -131,15 +133,23 @@ async def test_grant_whose_job_does_not_use_it_is_deleted(
 async def test_grant_of_an_unknown_job_is_kept_for_the_longest_life(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its job's event may still arrive. Then it is forgotten, and retention deletes it."""
-    log = MemoryLog()
-    grants = open_grants(log, new_ring("one"))
+    """Its job's event may still arrive. Then it is forgotten, and retention deletes it.
+
+    The broker's time decides, and no step of the wall clock.
+    """
+    log, now = MemoryLog(), [utc_now()]
+    grants = open_grants(log, new_ring("one"), now=lambda: now[0])
     await grants.write(GRANT, TENANT, JOB, TOKEN)
     await grants._sweep()
     assert await grants.refresh_token(job_with_grant()) == TOKEN
 
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 3600 + module.SPARE_S + 1)
+    stepped = time.time() + 3600 + module.SPARE_S + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: stepped)
+        await grants._sweep()
+    assert await grants.refresh_token(job_with_grant()) == TOKEN
+
+    now[0] += timedelta(seconds=3600 + module.SPARE_S + 1)
     await grants._sweep()
     assert await grants.refresh_token(job_with_grant()) is None
     assert deletions(log) == []
