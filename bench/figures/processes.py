@@ -31,25 +31,26 @@ async def measure(rounds: int) -> dict[str, Series]:
     speedup, start = Series(), Series()
     await asyncio.gather(*(_call(pool, "compute", b"1") for _ in range(PARALLEL)))  # warm up
     for _ in range(rounds):
-        one_s = await _timed(lambda: _call(pool, "compute", b"%d" % LOOPS))
-        four_s = await _timed(
+        one_s = await _time_call(lambda: _call(pool, "compute", b"%d" % LOOPS))
+        four_s = await _time_call(
             lambda: asyncio.gather(
                 *(_call(pool, "compute", b"%d" % LOOPS) for _ in range(PARALLEL))
             )
         )
         speedup.add(four_s / one_s, one_s=one_s, four_s=four_s)
         process_ms = 1000 * median(
-            [await _timed(lambda: _call(pool, "compute-nothing", b"0")) for _ in range(CALLS)]
+            [await _time_call(lambda: _call(pool, "compute-nothing", b"0")) for _ in range(CALLS)]
         )
         thread_ms = 1000 * median(
-            [await _timed(lambda: _call(pool, "nothing-in-thread", b"0")) for _ in range(CALLS)]
+            [await _time_call(lambda: _call(pool, "nothing-in-thread", b"0")) for _ in range(CALLS)]
         )
         start.add(process_ms - thread_ms, process_ms=process_ms, thread_ms=thread_ms)
     await pool.close()
     return {"process_speedup": speedup, "process_start_ms": start}
 
 
-async def _timed(call: Callable[[], Awaitable[object]]) -> float:
+async def _time_call(call: Callable[[], Awaitable[object]]) -> float:
+    """The seconds that the call takes."""
     begin = time.perf_counter()
     await call()
     return time.perf_counter() - begin

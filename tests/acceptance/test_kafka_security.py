@@ -36,9 +36,10 @@ from tests.support.programs import (
     new_id,
     status_api,
 )
+from tests.support.sealing import ring_key
 from tests.support.secured_kafka import PASSWORD, Acl, SecuredKafka
 from tests.support.topic import create_topics
-from tests.support.user_authority import ring_key, run_user_authority
+from tests.support.user_authority import run_user_authority
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 #: The ACLs of the table in the docs.

@@ -25,8 +25,9 @@ from tests.support import command
 from tests.support.brokers import Cluster
 from tests.support.grpc_errors import raised
 from tests.support.programs import Fabric, Program, addresses, executor, facade, new_id, status_api
+from tests.support.sealing import ring_key
 from tests.support.token_handlers import SCOPE
-from tests.support.user_authority import UserAuthority, ring_key, run_user_authority
+from tests.support.user_authority import UserAuthority, run_user_authority
 
 HANDLERS = "tests.support.token_handlers:executor"
 OTHER_TENANT = "c0000000-0000-4000-8000-00000000000b"

@@ -16,7 +16,8 @@ from tests.support.brokers import Cluster
 from tests.support.command import dev
 from tests.support.paths import ROOT
 from tests.support.programs import Fabric, executor, facade, new_id, status_api
-from tests.support.user_authority import TENANT, UserAuthority, ring_key, run_user_authority
+from tests.support.sealing import ring_key
+from tests.support.user_authority import TENANT, UserAuthority, run_user_authority
 
 ITEM_TYPE = "Contoso.FinanceAnalytics.Forecast"
 FILE = "/00000000-0000-0000-0000-000000000001/00000000-0000-0000-0000-000000000002/Files/sales.csv"

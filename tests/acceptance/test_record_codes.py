@@ -1,7 +1,6 @@
 """Facades that share a ring of keys take only each other's records, also while the ring changes."""
 
 import asyncio
-import base64
 import os
 import re
 import sys
@@ -21,17 +20,13 @@ from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.facade.lifecycle import fold
 from tests.support.brokers import SERVERS, Cluster
 from tests.support.programs import PARTITIONS, Fabric, Program, executor, facade, new_id
+from tests.support.sealing import ring_key
 from tests.support.topic import put, topic_of
 
 HANDLERS = "tests.support.handlers:executor"
 
 
-def key(name: str) -> str:
-    """A new entry of a ring."""
-    return f"{name}:{base64.b64encode(os.urandom(32)).decode()}"
-
-
-ONE, TWO = key("one"), key("two")
+ONE, TWO = ring_key("one"), ring_key("two")
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import os
 import re
 import uuid
 from collections.abc import AsyncIterator
@@ -27,17 +26,13 @@ from tests.support.programs import (
     new_id,
     status_api,
 )
+from tests.support.sealing import ring_key
 from tests.support.topic import topic_of
 
 SECRETIVE = "tests.support.secretive_handlers:executor"
 
 
-def key(name: str) -> str:
-    """A new entry of a ring."""
-    return f"{name}:{base64.b64encode(os.urandom(32)).decode()}"
-
-
-ONE, TWO = key("one"), key("two")
+ONE, TWO = ring_key("one"), ring_key("two")
 OPEN = {"FABRIC_JOBS_SEALING": "open"}
 
 

@@ -17,7 +17,8 @@ from tests.support import command
 from tests.support.brokers import SERVERS, Cluster
 from tests.support.collector import run_collector
 from tests.support.programs import PARTITIONS, Fabric, executor, facade, new_id
-from tests.support.user_authority import TENANT, ring_key, run_user_authority
+from tests.support.sealing import ring_key
+from tests.support.user_authority import TENANT, run_user_authority
 
 HANDLERS = "tests.support.token_handlers:executor"
 #: The topics of an installation, by the settings that name them.

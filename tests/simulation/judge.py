@@ -12,7 +12,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.model import Model
 from tests.chaos.validate import validate
 from tests.simulation import handlers
-from tests.simulation.leases import robbed
+from tests.simulation.leases import find_robbed_runs
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -40,7 +40,7 @@ def judge(world: "World") -> dict[str, list[str]]:
     ]
     breaches["replica_differences"] = list(_differences(world, model, records))
     breaches["lost_checkpoints"] = list(_lost_checkpoints(records))
-    breaches["robbed"] = list(robbed(world, records))
+    breaches["robbed"] = list(find_robbed_runs(world, records))
     if world.is_harmless:
         breaches["innocent"] = list(_innocent(records))
     breaches["wrong_conflicts"] = [

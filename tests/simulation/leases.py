@@ -18,7 +18,7 @@ LEASE_S = 30.0
 DECIDING_S = 14.0
 
 
-def robbed(world: "World", records: list[Record]) -> Iterator[str]:
+def find_robbed_runs(world: "World", records: list[Record]) -> Iterator[str]:
     """Yields the runs that were taken although a heartbeat listed them within the lease.
 
     A decision has the time of its facade's clock, so worlds with wrong clocks are not judged.

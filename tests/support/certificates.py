@@ -73,7 +73,7 @@ def _name(common: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -91,17 +91,7 @@ def write_rsa_certificate(folder: Path) -> Path:
     """Writes a new certificate of a client with its RSA key, both in one PEM file."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = _name("the workload")
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, SHA256())
-    )
+    certificate = _builder(name, name, key).sign(key, SHA256())
     file = folder / f"{certificate.serial_number}.pem"
     pem = certificate.public_bytes(Encoding.PEM)
     file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + pem)

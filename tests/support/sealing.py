@@ -1,6 +1,7 @@
 """Rings of keys for tests, and the sealing of facades with and without one."""
 
 import base64
+import os
 
 from fabric_jobs.facade.sealing import JobSecrets, Sealer
 from fabric_jobs.runtime.settings import RingKey
@@ -15,6 +16,11 @@ NO_SEALING = JobSecrets(Sealer((), "events"), seals=False)
 def sealing(*keys: RingKey, seals: bool = True) -> JobSecrets:
     """The sealing of a facade with this ring; by default one with a single key."""
     return JobSecrets(Sealer(keys or (OLD_KEY,), "events"), seals=seals)
+
+
+def ring_key(name: str) -> str:
+    """A new entry of a ring of keys, as in `FABRIC_JOBS_SEALING_KEYS`."""
+    return f"{name}:{base64.b64encode(os.urandom(32)).decode()}"
 
 
 def ring_setting(*keys: RingKey) -> str:

@@ -1,8 +1,6 @@
 """The local authority with its token endpoint, and the settings that make programs use it."""
 
-import base64
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,6 @@ from fabric_jobs.cli.dev.token_endpoint import TokenEndpoint, User
 TENANT = "c0000000-0000-4000-8000-00000000000a"
 #: Seconds that an access token is valid here.
 LIFETIME_S = 4
-
-
-def ring_key(name: str) -> str:
-    """A new entry of a ring of keys."""
-    return f"{name}:{base64.b64encode(os.urandom(32)).decode()}"
 
 
 def hash_of(token: str) -> str:

@@ -17,7 +17,7 @@ from fabric_jobs.executor import (
     NoHandlersError,
 )
 from fabric_jobs.executor.examples import make_example
-from fabric_jobs.executor.imports import keep_listed
+from fabric_jobs.executor.imports import start_listing
 from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
@@ -88,8 +88,8 @@ def main() -> None:
     """Runs the program.
 
     It exits with code 2 and one line for a wrong command line or setting, also if a facade or Kafka
-    refuses the executor because of one, with code 1 and one line
-    if the lifespan fails to start, and with code 1 and a traceback for any other error.
+    refuses the executor because of one. It exits with code 1 and one line if the lifespan fails to
+    start, and with code 1 and a traceback for any other error.
     """
     try:
         arguments = Arguments.parse(sys.argv[1:])
@@ -99,7 +99,7 @@ def main() -> None:
         scraped = settings.metrics_address is not None
         with providers.export_telemetry("fabric-jobs-executor", os.environ, prometheus=scraped):
             if arguments.imports:
-                keep_listed(arguments.imports, Path.cwd())
+                start_listing(arguments.imports, Path.cwd())
             executor = load(arguments.target)
             job_types = ",".join(
                 "/".join(quote(name, safe="") for name in key) for key in executor.handlers

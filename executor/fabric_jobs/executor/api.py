@@ -95,8 +95,8 @@ class Executor(Generic[R]):
         `run_in="process"` runs the function in a process of its own, which can be ended whatever
         the function does. The process imports the function, so the function must be at the top
         level of a module that is not the main program.
-        `memory_limit_mb` is the memory in MB that such a process may use, on Linux. The default,
-        `None`, is no limit.
+        `memory_limit_mb` is the memory in MB that such a process may use while the function runs,
+        at least 128. It is limited on Linux only. The default, `None`, is no limit.
 
         Raises `HandlerDefinitionError` if the function can't be a handler, if a value is out of its
         range, or if the job type has a handler already.

@@ -17,10 +17,10 @@ def imported_files(folder: Path) -> list[str]:
     return sorted(path for path in paths if Path(path).is_relative_to(folder))
 
 
-def keep_listed(file: Path, folder: Path) -> None:
-    """Writes the paths of the imported files into the file, a line each, for as long as it runs.
+def start_listing(file: Path, folder: Path) -> None:
+    """Writes the paths of the imported files under the folder into the file, one on each line.
 
-    A thread does it, which ends with the process.
+    A thread writes them again after each import. The thread ends with the process.
     """
 
     def watch() -> None:

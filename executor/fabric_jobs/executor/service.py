@@ -114,7 +114,8 @@ async def serve(
             except TimeoutError:
                 log.warning(
                     "intake: the consumer group %s was not joined for %.0f s, so jobs start by "
-                    "offers only, 5 s late. Check the broker, and the other members of the group",
+                    "offers only, half a second late. Check the broker, and the other members of "
+                    "the group",
                     settings.pool,
                     JOIN_TIMEOUT_S,
                 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fabric_jobs.executor import imports
-from fabric_jobs.executor.imports import imported_files, keep_listed
+from fabric_jobs.executor.imports import imported_files, start_listing
 
 
 def test_imported_files_are_those_under_the_folder(
@@ -30,7 +30,7 @@ def test_list_gets_a_module_that_is_imported_later(
     (tmp_path / "imports_late.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     file = tmp_path / "list"
-    keep_listed(file, tmp_path)
+    start_listing(file, tmp_path)
     importlib.import_module("imports_late")
 
     deadline = time.monotonic() + 10

@@ -215,7 +215,8 @@ class Run:
                 log.warning("%s: failed: %s. Its text is sealed: ask a facade", self, code)
             elif isinstance(raised, ProcessReportError):
                 # The exception was raised in another process. Its traceback came as a text.
-                warn_with_stack(log, report.traceback, "%s: %s", self, report.failed.message)
+                text = report.traceback.rstrip()
+                warn_with_stack(log, text, "%s: %s", self, report.failed.message)
             else:
                 logged = raised if report.traceback else None
                 log.warning("%s: %s", self, report.failed.message, exc_info=logged)

@@ -26,6 +26,7 @@ from fabric_jobs.executor.runs.runs import Runs
 from fabric_jobs.runtime.telemetry import logs
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support import process_handlers
+from tests.support.captured_logs import lines_with_stacks
 from tests.support.executor_runs import connect_runs, dispatched_attempt, first_run, put, start_run
 from tests.support.fake_facade import FakeFacade
 from tests.support.lifecycle import TENANT
@@ -162,6 +163,8 @@ async def test_handler_in_a_process_that_raises_fails_with_its_error_and_traceba
     assert report.failed.error_code == "HandlerError"
     assert 'raise ValueError("no such region")' in report.traceback
     assert report.log_tail.endswith("INFO process_handlers: the region is north\n")
+    (warning,) = [one for one in lines_with_stacks(caplog) if "no such region" in one]
+    assert warning.endswith("\nValueError: no such region")  # no empty line below it
     assert "fabric_jobs/executor" not in report.traceback
 
 

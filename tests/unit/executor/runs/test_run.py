@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -298,16 +299,26 @@ async def test_run_when_stopped_ends_its_handler_and_reports_nothing(facade: Fak
     assert facade.reports == []
 
 
-async def test_run_whose_progress_is_refused_ends_its_handler_and_reports_nothing(
-    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("report", "outcome"),
+    [
+        (lambda job: job.progress(0.5), "progress"),
+        (lambda job: job.save_checkpoint(1), "checkpoint"),
+    ],
+)
+async def test_run_whose_report_is_refused_ends_its_handler_and_reports_nothing_more(
+    facade: FakeFacade,
+    monkeypatch: pytest.MonkeyPatch,
+    report: Callable[[Job[Any]], Awaitable[None]],
+    outcome: str,
 ) -> None:
-    """The attempt is superseded, so its work is of no use."""
+    """The attempt is superseded, so its work is of no use, and its checkpoint must replace none."""
     monkeypatch.setattr(latest_sender, "MIN_INTERVAL_S", 0)
     ended = asyncio.Event()
 
     async def handler(job: Job[Any]) -> None:
         facade.script = refuse(pb.REFUSAL_REASON_SUPERSEDED)
-        await job.progress(0.5)
+        await report(job)
         try:
             await asyncio.Event().wait()
         finally:
@@ -318,29 +329,7 @@ async def test_run_whose_progress_is_refused_ends_its_handler_and_reports_nothin
         await ended.wait()
         await runs.drain(5)
 
-    assert facade.outcomes == ["progress"]
-
-
-async def test_run_whose_checkpoint_is_refused_ends_its_handler_and_reports_nothing(
-    facade: FakeFacade,
-) -> None:
-    """The attempt is superseded, and must not replace what the next one got."""
-    ended = asyncio.Event()
-
-    async def handler(job: Job[Any]) -> None:
-        facade.script = refuse(pb.REFUSAL_REASON_SUPERSEDED)
-        await job.save_checkpoint(1)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    async with connect_runs(facade, handler) as runs:
-        start_run(runs, "a")
-        await ended.wait()
-        await runs.drain(5)
-
-    assert facade.outcomes == ["checkpoint"]
+    assert facade.outcomes == [outcome]
 
 
 async def test_run_whose_final_report_is_refused_does_not_repeat_it(facade: FakeFacade) -> None:

@@ -14,7 +14,7 @@ from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.on_behalf_of import confidential_client
 from fabric_jobs.runtime.settings import SettingsError, from_env
 from tests.support.certificates import write_rsa_certificate
-from tests.support.user_authority import ring_key
+from tests.support.sealing import ring_key
 
 RIGHT = {
     "FABRIC_JOBS_PUBLISHER_TENANT_ID": "de000000-0000-4000-8000-0000000000b1",
