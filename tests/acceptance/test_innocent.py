@@ -64,29 +64,29 @@ async def close(writers: list[asyncio.StreamWriter]) -> None:
 
 
 async def many_headers(at: Target) -> None:
-    """A1: 20 MB of headers."""
+    """20 MB of headers."""
     await close([await send(at, HEAD, *[b"a: \r\n" * 10_000] * 400, b"\r\n")])
 
 
 async def large_header(at: Target) -> None:
-    """A1: one header value of 60 MB."""
+    """One header value of 60 MB."""
     await close([await send(at, HEAD, b"a: ", *[b"b" * 100_000] * 600, b"\r\n\r\n")])
 
 
 async def large_target(at: Target) -> None:
-    """A1: a URL of 60 MB."""
+    """A URL of 60 MB."""
     await close([await send(at, b"GET /", *[b"b" * 100_000] * 600, b" HTTP/1.1\r\n\r\n")])
 
 
 async def silent_connections(at: Target) -> None:
-    """A2: 1,500 silent or half-sent connections, held open for some seconds."""
+    """1,500 silent or half-sent connections, held open for some seconds."""
     held = [await send(at, *([HEAD] if place % 2 else [])) for place in range(1500)]
     await asyncio.sleep(3)
     await close(held)
 
 
 async def bodies_that_never_come(at: Target) -> None:
-    """A2: 400 bodies that are announced, and not sent."""
+    """400 bodies that are announced, and not sent."""
     head = HEAD.replace(b"/workload", JOB.encode()) + b"x-ms-client-tenant-id: " + TENANT.encode()
     request = head + b"\r\nContent-Length: 100000\r\n\r\n"
     held = [await send(at, request) for _ in range(400)]
@@ -95,7 +95,7 @@ async def bodies_that_never_come(at: Target) -> None:
 
 
 async def refused_posts_held_open(at: Target) -> None:
-    """A3: 1,500 POSTs of 100 KB without a token, whose connections stay."""
+    """1,500 POSTs of 100 KB without a token, whose connections stay."""
     head = HEAD.replace(b"/workload", JOB.encode())
     request = head + b"Authorization: " + b"t" * 10_000 + b"\r\nContent-Length: 100000\r\n\r\n"
     held = [await send(at, request, b"x" * 100_000) for _ in range(1500)]
@@ -116,12 +116,12 @@ async def trailers_without_end(at: Target) -> None:
 
 
 async def wide_payload(at: Target) -> None:
-    """A4: a payload of 258 KB with 80,000 arrays in 60 levels, on the monitor's page."""
+    """A payload of 258 KB with 80,000 arrays in 60 levels, on the monitor's page."""
     await view_payload(at, levels=60)
 
 
 async def deep_payload(at: Target) -> None:
-    """A4: the same in 950 levels, which a facade refuses."""
+    """The same in 950 levels, which a facade refuses."""
     await view_payload(at, levels=950)
 
 
@@ -168,7 +168,7 @@ def hello(number: int, kinds: int, slots: int = 10) -> pb.SessionRequest:
 
 
 async def heartbeat_of_empty_types(at: Target) -> None:
-    """A5: a heartbeat of 4 MB with 2,000,000 empty job types, and two of the largest size."""
+    """A heartbeat of 4 MB with 2,000,000 empty job types, and two of the largest size."""
     async with status_stub(at) as stub:
         for count in (2_000_000, 1_000_000, 1_000_000):
             types = [pb.JobType()] * count
@@ -181,7 +181,7 @@ async def heartbeat_of_empty_types(at: Target) -> None:
 
 
 async def watcher_that_reads_nothing(at: Target) -> None:
-    """A6: a watch that is not read, while 300 jobs of 200 KB are created."""
+    """A watch that is not read, while 300 jobs of 200 KB are created."""
     content = b'{"invokeType": "Scheduled", "creationPayload": {"a": "' + b"x" * 200_000 + b'"}}'
     async with status_stub(at) as stub, httpx.AsyncClient(base_url=at.url, timeout=60) as client:
         watches = [stub.WatchJobs(pb.WatchJobsRequest()) for _ in range(4)]
@@ -199,7 +199,7 @@ async def watcher_that_reads_nothing(at: Target) -> None:
 
 
 async def session_that_reads_nothing(at: Target) -> None:
-    """A6: 40 heartbeats that each name 10,000 runs of a final job; their answers are not read."""
+    """40 heartbeats that each name 10,000 runs of a final job; their answers are not read."""
     job_id = new_id()
     async with status_stub(at) as stub, httpx.AsyncClient(base_url=at.url, timeout=60) as client:
         headers = {"x-ms-client-tenant-id": TENANT}
@@ -215,7 +215,7 @@ async def session_that_reads_nothing(at: Target) -> None:
 
 
 async def many_hellos(at: Target) -> None:
-    """A7: 500 streams with a hello of 400 job types each, and a heartbeat; then all are gone."""
+    """500 streams with a hello of 400 job types each, and a heartbeat; then all are gone."""
     beat = pb.SessionRequest(heartbeat=pb.Heartbeat(free_slots=1))
     async with status_stub(at) as stub:
         for number in range(500):
@@ -227,7 +227,7 @@ async def many_hellos(at: Target) -> None:
 
 
 async def executor_of_any_size(at: Target) -> None:
-    """A8: 200 executors that say to have 2,147,483,647 free slots, or as many slots."""
+    """200 executors that say to have 2,147,483,647 free slots, or as many slots."""
     huge = 2**31 - 1
     beat = pb.SessionRequest(heartbeat=pb.Heartbeat(free_slots=huge))
     async with status_stub(at) as stub:

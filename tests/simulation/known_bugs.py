@@ -1,7 +1,6 @@
 """Bugs that are put into the product again, to measure which suite finds them.
 
-Each is a small change of one function, by name, so that it survives changes elsewhere. The bugs of
-the track record name where they were found; the others were chosen.
+Each is a small change of one function, by name, so that it survives changes elsewhere.
 """
 
 from collections.abc import Callable, Iterator
@@ -84,17 +83,17 @@ async def _nothing_later(*_: Any, **__: Any) -> None: ...
 def _register_simple() -> None:
     """The bugs that leave out one call."""
     sync = {
-        "a facade's own pause counts as silence (E1)": (
+        "a facade's own pause counts as silence": (
             Attention,
             "look",
             lambda self: 0.0 if self._ready() else None,
         ),
-        "a deadline fires before its report was heard (E1)": (
+        "a deadline fires before its report was heard": (
             Timers,
             "_may_report",
             lambda *_: False,
         ),
-        "the time of events follows a step of the wall clock (E23)": (
+        "the time of events follows a step of the wall clock": (
             Clock,
             "now",
             lambda self: clock_module.utc_now(),
@@ -129,7 +128,7 @@ def _register_simple() -> None:
             owner, method, replacement
         )
     later = {
-        "a read is not taken at the log's end (E2)": (Jobs, "freshen"),
+        "a read is not taken at the log's end": (Jobs, "freshen"),
         "a miss is answered before the log was read": (Log, "read_to_end"),
         "the position that a command names is not read": (Log, "read_to"),
         "heartbeats are not shared with other facades": (Session, "_publish_heartbeats"),
