@@ -39,8 +39,8 @@ A record with a field outside these bounds is no event. Every facade and every e
 counts it ([observe.md](observe.md)) and logs its partition and offset. So does every later version:
 a bound never changes, because replicas of different versions must skip the same records. A record
 is no event either if its key is not the `subject`, and facades skip a record that is not in the
-partition of its key. On the internal topics of heartbeats and controls, a record out of bounds is
-skipped, counted and logged in the same way.
+partition of its key. On the internal topics of heartbeats, controls and grants, a record out of
+bounds is skipped, counted and logged in the same way.
 [The JSON Schema](events.schema.json) has the same bounds.
 """
 _HEAD = "| what | bound | beyond it |\n|---|---|---|\n"

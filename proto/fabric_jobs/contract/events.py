@@ -61,12 +61,12 @@ class Dispatch(Struct, frozen=True, rename="camel"):
     #: The last checkpoint of the earlier attempts as JSON of at most 16 KiB; absent if there is
     #: none.
     checkpoint: Raw | UnsetType = UNSET
-    #: The payload, if it is sealed. Then `payload` is `null`, and so on for the others. The
-    #: executor gets what it needs from a facade, in the answer that grants its claim.
+    #: The payload, if it is sealed. Then `payload` is `null`. The executor gets sealed
+    #: content from a facade, in the answer that grants its claim.
     sealed_payload: SealedContent | UnsetType = UNSET
-    #: The definition, if it is sealed.
+    #: The definition, if it is sealed. Then `definition` is absent.
     sealed_definition: SealedContent | UnsetType = UNSET
-    #: The checkpoint, if it is sealed.
+    #: The checkpoint, if it is sealed. Then `checkpoint` is absent.
     sealed_checkpoint: SealedText | UnsetType = UNSET
 
     def __post_init__(self) -> None:

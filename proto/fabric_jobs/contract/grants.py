@@ -14,7 +14,7 @@ from fabric_jobs.contract.jobs import Guid
 
 GRANTS_TOPIC = "fabric.jobs.grants"
 #: The bound of a sealed refresh token, in characters. Entra's refresh tokens have about 2,000.
-MAX_SEALED_CHARS = 64 * 1024
+MAX_SEALED_CONSENT_CHARS = 64 * 1024
 
 
 class Grant(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -26,7 +26,7 @@ class Grant(Struct, frozen=True, kw_only=True, rename="camel"):
     #: The customer's tenant.
     tenant_id: Guid
     #: The sealed `Consent`. Empty: the grant is deleted.
-    sealed: Annotated[str, Meta(max_length=MAX_SEALED_CHARS)] = ""
+    sealed: Annotated[str, Meta(max_length=MAX_SEALED_CONSENT_CHARS)] = ""
 
 
 class Consent(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -55,7 +55,8 @@ class Monitor:
     ) -> None:
         """`people` signs people in at a provider; None if only tokens sign in.
 
-        `accepts` returns whether a record of the topic has the code that the facade requires."""
+        `accepts` returns whether a record of the topic has the code that the facade requires.
+        """
         renderer = Renderer(Links(settings.monitor_trace_url, settings.monitor_log_url))
         guards = Guards(access)
         data = MonitorData(replica, roster, job_types, health, jobs.secrets)

@@ -64,5 +64,7 @@ class ExecutorPage(Page):
         stored = self._data.replica.get(run.job_id)
         job = self._data.row_job(stored) if stored else None
         if not is_held:
-            return RunView(run, job, "claimed, and not granted yet, or no longer its run")
+            return RunView(
+                run, job, "claimed, and not granted yet, or no longer this executor's run"
+            )
         return RunView(run, job, "" if is_listed else "not in its last heartbeat")

@@ -4,7 +4,7 @@ from datetime import timedelta
 from math import ceil
 
 from fabric_jobs.contract.checkpoints import MAX_CHECKPOINT_BYTES
-from fabric_jobs.contract.grants import MAX_SEALED_CHARS
+from fabric_jobs.contract.grants import MAX_SEALED_CONSENT_CHARS
 from fabric_jobs.facade.log import TopicSpec
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import variable
@@ -20,7 +20,7 @@ MAX_HEARTBEAT_BYTES = 512 * 1024
 GRANTS_SPARE = timedelta(hours=1)
 #: How long a broker may keep a grant that was replaced or deleted.
 GRANTS_ERASURE_MS = 60 * 60 * 1000
-MAX_GRANT_BYTES = MAX_SEALED_CHARS + 4096
+MAX_GRANT_BYTES = MAX_SEALED_CONSENT_CHARS + 4096
 #: The largest control: the names of a job type, the reason and the operator.
 MAX_CONTROL_BYTES = 64 * 1024
 #: The largest event without payload and definition: the state, two errors of maximal size, the
