@@ -51,7 +51,7 @@ class Payload(pydantic.BaseModel):
 async def test_command_that_dev_proposes_completes_as_it_is_printed(
     name: str, tmp_path: Path
 ) -> None:
-    """It has a value for each required field."""
+    """The payload in the command has a value for each required field."""
     (tmp_path / "my_jobs.py").write_text(IMPORTS + TYPES[name] + HANDLER)
     async with dev("my_jobs:executor", cwd=tmp_path) as running:
         await running.command.wait_for_log("Press Ctrl-C")

@@ -18,7 +18,7 @@ POISON = re.compile(r'^fabric_jobs_poison_records_total\{topic="(\w+)"\} (\d+)',
 async def test_junk_on_each_topic_is_counted_by_topic_and_stops_nothing(
     apache: Cluster, topic: str
 ) -> None:
-    """Also a whole event that lies under another job's key, or in another partition."""
+    """A whole event under another job's key or in another partition is junk, too."""
     environment = apache.environment(topic)
     job_id, other_id = new_id(), new_id()
     far = (partition_of(job_id, PARTITIONS) + 1) % PARTITIONS

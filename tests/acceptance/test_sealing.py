@@ -293,7 +293,7 @@ async def test_missing_key_stops_only_what_needs_it(
 
 
 def test_check_of_a_ring_says_which_keys_no_job_needs(apache: Cluster, topic: str) -> None:
-    """Also that the facade only opens, and that weak keys are refused."""
+    """`check` also says that the facade only opens, and refuses weak keys."""
     environment = apache.environment(topic)
     fresh = Report("--create", **environment | ring(TWO, ONE))
     assert fresh.verdicts("sealing") == ["ok"]

@@ -16,7 +16,7 @@ NAMES = ("FABRIC_JOBS_HTTP_ADDRESS", "FABRIC_JOBS_GRPC_ADDRESS")
 async def test_facade_whose_address_is_taken_ends_with_one_line_that_names_the_setting(
     embedded: Cluster, topic: str, name: str
 ) -> None:
-    """Also for gRPC, whose own error says nothing."""
+    """gRPC has such a line too, although its own error says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         process = await asyncio.create_subprocess_exec(

@@ -78,7 +78,7 @@ async def test_operator_pauses_a_job_type_with_a_reason_and_resumes_it(
 
 
 async def test_reader_sees_the_pause_and_no_button(browser: Browser, here: Here) -> None:
-    """Also after an update of the page, when an operator elsewhere resumes the type."""
+    """The live page still has no button after an operator elsewhere has resumed the type."""
     async with open_page(browser, f"{here.url}/job-types") as operator:
         await sign_in(operator, OPERATOR)
         row = row_of(operator, "run")

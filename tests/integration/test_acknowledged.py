@@ -155,7 +155,7 @@ class ForgetfulReader(RecordingReader):
 async def test_restart_with_a_reader_that_keeps_no_position_reads_every_record_again(
     apache: Cluster, topic: str, gate: FetchGate
 ) -> None:
-    """Also those that were applied when they were acknowledged, and that no fetch has brought."""
+    """The reader also gets the records that were applied before a fetch brought them."""
     reader = ForgetfulReader()
     async with open_log(apache, topic, reader) as log:
         await append_records(log, 0, b"a")

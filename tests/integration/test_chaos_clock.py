@@ -48,7 +48,7 @@ def test_stepped_clock_moves_the_wall_clock_alone(clock: Clock) -> None:
 
 
 async def test_program_that_runs_sees_the_step(clock: Clock) -> None:
-    """Within two seconds, without a restart."""
+    """The program needs no restart, and sees the step within two seconds."""
     # An event is awaited, because libfaketime breaks a sleep during which the clock goes ahead.
     source = (
         "import threading, time\n"

@@ -127,7 +127,7 @@ async def test_executor_whose_heartbeat_was_not_read_yet_is_asked_to_wait(
 async def test_session_with_the_id_of_another_certificates_executor_is_refused(
     authority: Authority,
 ) -> None:
-    """So nobody can take over an executor's runs, and with them its tokens."""
+    """Nobody can take over an executor's runs, and with them its tokens."""
     busy = BusyFacade(("one",))
     hello = pb.SessionRequest(hello=pb.Hello(executor_id=EXECUTOR))
     async with (

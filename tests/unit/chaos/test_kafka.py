@@ -24,7 +24,7 @@ def test_segment_is_cut_before_its_first_batch_of_the_lost_time(tmp_path: Path) 
 
 
 def test_segment_of_older_batches_stays_as_it_is(tmp_path: Path) -> None:
-    """Also the zeros behind them, which Apache Kafka writes ahead."""
+    """The zeros behind the batches stay too; Apache Kafka writes them ahead."""
     segment = tmp_path / "0.log"
     segment.write_bytes(batch(0, 1000))
 

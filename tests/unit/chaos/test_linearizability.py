@@ -98,7 +98,7 @@ def test_answers_that_some_order_explains_are_no_breach(operations: list[Operati
 
 @pytest.mark.parametrize("operations", UNEXPLAINED.values(), ids=UNEXPLAINED)
 def test_answers_that_no_order_explains_are_a_breach(operations: list[Operation]) -> None:
-    """The answers that stay over are named."""
+    """The breach names the first answers that the best order does not explain."""
     found = find_unexplained(operations)
 
     assert found

@@ -79,7 +79,7 @@ async def test_token_is_cached_for_each_kind_and_scope() -> None:
 
 
 async def test_token_near_its_expiry_is_replaced() -> None:
-    """So a handler never holds one that ends in the next moment."""
+    """A handler never gets a token that expires in the next moment."""
     facade = Facade(lifetime_s=0.0)
     ours = job(facade)
 
@@ -115,7 +115,7 @@ async def test_thread_waits_for_the_result() -> None:
 
 
 async def test_call_that_would_block_the_event_loop_is_refused() -> None:
-    """It would never end, because the loop fetches the token."""
+    """The call would never end, because the blocked loop fetches the token."""
     ours = job(Facade())
     with pytest.raises(RuntimeError, match=r"job\.async_credential"):
         ours.credential().get_token(SCOPE)

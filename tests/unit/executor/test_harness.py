@@ -369,7 +369,7 @@ def test_run_job_gives_the_tokens_of_the_test() -> None:
 
 
 def test_run_job_gives_tokens_to_a_handler_in_a_process() -> None:
-    """They cross to it as they do in an executor."""
+    """The tokens cross to the process as they do in an executor."""
     outcome = run("tokens-in-a-process", access_token=lambda scope: f"<{scope}>")
 
     assert [one.message for one in outcome.progress] == ["<user>"]

@@ -45,7 +45,7 @@ def test_run_job_with_a_cancel_shows_it_at_the_next_check_of_a_handler_in_a_proc
 
 @pytest.mark.parametrize("job_type", ["deaf", "holding-gil"])
 def test_run_job_of_a_handler_in_a_process_that_ignores_its_cancel_ends_it(job_type: str) -> None:
-    """Its cancel grace is a second."""
+    """The handler has a cancel grace of one second; then its process is killed."""
     outcome = run_job(executor, ITEM_TYPE, job_type, cancel_after_s=1)
 
     assert outcome.status == "Cancelled"

@@ -137,7 +137,7 @@ class OuterLimits:
 
 @pytest.mark.parametrize("payload_type", [Outer, OuterLimits, list[Report]])
 def test_pydantic_type_inside_another_type_is_refused_at_decoration(payload_type: Any) -> None:
-    """It would not be validated. The error says what to do."""
+    """pydantic would not validate such a type. The error says what to do."""
 
     def handler(job: Job[Any]) -> None: ...
 
@@ -153,6 +153,6 @@ class Tree(msgspec.Struct):
 
 
 def test_type_that_contains_itself_has_each_class_once() -> None:
-    """The search for types of pydantic's ends."""
+    """The search for pydantic's types ends for such a type."""
     assert [*_inner_classes(inspect.type_info(Tree))] == [Tree]
     assert make_payload_type(Tree).decode(b'{"children": [{}]}') == Tree([Tree()])

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 async def test_process_of_a_handler_ends_when_the_executor_is_killed(
     folder: Path, embedded: Cluster, topic: str
 ) -> None:
-    """Also while a C call holds the interpreter's lock, so that no thread notices the end."""
+    """The process ends even while a C call holds the interpreter's lock."""
     facade = FakeFacade()
     async with (
         serve(facade),

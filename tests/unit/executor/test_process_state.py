@@ -56,7 +56,7 @@ async def test_checkpoint_of_a_handler_in_a_process_is_reported_before_its_end(
 async def test_checkpoint_of_a_handler_whose_process_is_killed_is_reported(
     facade: FakeFacade,
 ) -> None:
-    """It was sent before the kill."""
+    """The process had sent the checkpoint before it was killed."""
     await run_attempt(facade, "dying")
 
     assert facade.outcomes == ["checkpoint", "failed"]
@@ -67,7 +67,7 @@ async def test_checkpoint_of_a_handler_whose_process_is_killed_is_reported(
 async def test_handler_in_a_process_gets_the_checkpoint_of_an_earlier_attempt(
     facade: FakeFacade, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It comes with the dispatch."""
+    """The checkpoint comes with the dispatch, and crosses to the process."""
     caplog.set_level(logging.INFO)
     await run_attempt(facade, "dying", checkpoint=b'{"row": 9}')
 
@@ -78,7 +78,7 @@ async def test_handler_in_a_process_gets_the_checkpoint_of_an_earlier_attempt(
 async def test_too_large_checkpoint_of_a_handler_in_a_process_raises_with_the_size(
     facade: FakeFacade,
 ) -> None:
-    """As it does elsewhere."""
+    """The error is the same as in a handler without a process."""
     await run_attempt(facade, "too-large")
 
     assert facade.outcomes == ["failed"]

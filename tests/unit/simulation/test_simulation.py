@@ -118,7 +118,7 @@ def test_shrink_keeps_only_what_breaks_the_promise(monkeypatch: pytest.MonkeyPat
 
 
 def test_make_script_of_a_seed_is_always_the_same() -> None:
-    """So a script can be shrunk step by step."""
+    """The shrinker needs this, because it makes the script of a seed again."""
     assert faults.make_script("7", 60.0, 1.0) == faults.make_script("7", 60.0, 1.0)
     assert faults.make_script("7", 60.0, 1.0) != faults.make_script("8", 60.0, 1.0)
 

@@ -93,7 +93,7 @@ def test_second_dev_names_the_taken_address_and_the_way_out(option: str) -> None
 
 
 def test_dev_leaves_out_the_client_secret_which_is_for_entra() -> None:
-    """In each of the forms that a setting has."""
+    """The secret and the certificate are left out as values and as files."""
     environ = {
         "FABRIC_JOBS_CLIENT_SECRET": "x",
         "FABRIC_JOBS_CLIENT_SECRET_FILE": "x",

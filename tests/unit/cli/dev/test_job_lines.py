@@ -54,13 +54,13 @@ def test_job_that_is_retried_has_a_line_with_the_error_and_the_wait() -> None:
 def test_job_that_ends_has_a_line_with_its_status_and_how_long_it_took(
     name: str, fields: dict[str, Any], text: str
 ) -> None:
-    """From its first start to its end."""
+    """The time is that from the first start of the job to its end."""
     end = NOW + timedelta(seconds=62.5)
     assert event(name, start_time=NOW, end_time=end, **fields) == f"refresh 0f9d2c3e {text}"
 
 
 def test_job_that_ends_before_its_start_says_so() -> None:
-    """It took no time."""
+    """The line has no duration."""
     line = event("cancelled", status=pb.JOB_INSTANCE_STATUS_CANCELLED, end_time=NOW)
     assert line == "refresh 0f9d2c3e Cancelled before it started"
 

@@ -74,7 +74,7 @@ async def end_of(facade: FakeFacade, job_type: str, **payload: Any) -> pb.Report
 async def test_handler_in_a_process_gets_its_job_and_reports_progress_and_logs(
     facade: FakeFacade, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Also a line that a thread of the handler logs. A print goes to standard error."""
+    """A line from a handler's own thread has the ids, too. A print goes to standard error."""
     caplog.set_level(logging.INFO)
     lines: list[dict[str, str]] = []
 
@@ -114,7 +114,7 @@ def test_call_of_a_process_has_every_attribute_of_a_job() -> None:
 async def test_handler_in_a_process_gets_the_definition_of_the_item(
     facade: FakeFacade, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As another handler does."""
+    """The definition crosses to the process with the call."""
     caplog.set_level(logging.INFO)
     part = b'{"path": "model.json", "payload": "e30=", "payloadType": "InlineBase64"}'
     async with connect_runs(facade, handler_of("reporting")) as runs:

@@ -95,7 +95,7 @@ async def test_cancel_that_was_received_is_not_repeated_while_the_coroutine_clea
 async def test_run_whose_handler_loops_over_wait_for_when_cancelled_reports_stopped(
     facade: FakeFacade,
 ) -> None:
-    """It does not wait for its cancel grace."""
+    """The handler gets the cancel at once, and not only when its cancel grace is over."""
 
     async def handler(job: Job[Any]) -> None:
         await wait_often()

@@ -77,7 +77,7 @@ async def connect(
 async def test_session_whose_hello_is_refused_ends_with_the_facade_s_message(
     facade: FakeFacade, reason: str
 ) -> None:
-    """It connects to no other facade: each would refuse the same hello."""
+    """The session connects to no other facade, because each would refuse the same hello."""
     facade.hello_refusal = reason
     session = Session(HELLO, [facade.address], 60)
     async with asyncio.timeout(WAIT_TIMEOUT_S):

@@ -76,7 +76,7 @@ async def test_call_without_a_facade_waits_for_the_next_one() -> None:
 
 
 async def test_call_of_a_cancelled_handler_ends() -> None:
-    """It is not taken for a closed channel."""
+    """The call is not repeated, as it is after the `CancelledError` of a closed channel."""
     calls = TokenCalls()
     waiting = asyncio.create_task(calls.call(REQUEST))
     await asyncio.sleep(0.01)
@@ -107,7 +107,7 @@ async def test_facades_that_stay_away_end_the_call(monkeypatch: pytest.MonkeyPat
     ],
 )
 async def test_refusal_becomes_the_handlers_error(reason: str, code: str, permanent: bool) -> None:
-    """With the facade's text."""
+    """The error has the facade's text."""
     with pytest.raises(AccessTokenError, match="the details") as error:
         await call(failure(grpc.StatusCode.FAILED_PRECONDITION, reason))
 
@@ -116,7 +116,7 @@ async def test_refusal_becomes_the_handlers_error(reason: str, code: str, perman
 
 
 async def test_consent_that_is_needed_has_fabrics_details() -> None:
-    """They are those that a create would have got."""
+    """A create that needs consent gets the same details."""
     metadata: dict[str, Any] = {
         "error": "interaction_required",
         "additionalScopesToConsent": "scope",

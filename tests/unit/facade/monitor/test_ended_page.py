@@ -83,7 +83,7 @@ async def test_ended_page_without_an_ended_job_says_so() -> None:
 async def test_ended_jobs_are_counted_once_for_all_viewers_in_an_interval(
     fold: FoldedJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each period on its own."""
+    """Each period is counted on its own."""
     counted = []
     read = fold.replica.ended
 

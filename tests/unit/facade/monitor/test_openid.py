@@ -158,7 +158,7 @@ async def test_id_token_that_is_not_signed_by_the_providers_key_is_refused(
 
 
 async def test_answer_of_another_sign_in_is_refused(provider: OpenIdProvider) -> None:
-    """So nobody can sign a browser in as somebody else."""
+    """Nobody can sign a browser in as somebody else."""
     app = app_of(provider)
     async with browser_client(app, HERE) as attacker, browser_client(app, HERE) as client:
         stolen = await go_to_provider(attacker)

@@ -98,7 +98,7 @@ def test_job_counts_in_the_minute_and_in_the_hour_of_its_end(tmp_path: Path) -> 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_counts_are_those_of_the_jobs_however_they_were_batched(data: st.DataObject) -> None:
-    """Also after a restart in between, and after a rebuild."""
+    """The counts are the same after a restart in between, and after a rebuild."""
     drawn = data.draw(
         st.lists(
             st.tuples(
@@ -148,7 +148,7 @@ def test_counts_are_those_of_the_jobs_however_they_were_batched(data: st.DataObj
 def test_counts_stay_when_their_jobs_are_purged_and_go_when_they_are_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the file has a bounded number of buckets."""
+    """The file therefore has a bounded number of buckets."""
     path = tmp_path / "rows"
     store = open_store(path)
     put(store, ended_job(1), ended_job(2, age_s=KEPT_S[HOUR_S] + HOUR_S))
