@@ -28,6 +28,7 @@ from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
 from fabric_jobs.facade.startup.certificates import validities
 from fabric_jobs.facade.startup.on_behalf_of import confidential_client, verify_client
+from fabric_jobs.facade.startup.openid import openid_sign_in
 from fabric_jobs.facade.startup.record_keys import KeyUsage
 from fabric_jobs.facade.startup.sealing_keys import describe_key_use, find_key_use
 from fabric_jobs.facade.startup.security import (
@@ -101,7 +102,7 @@ async def check(environ: Mapping[str, str], *, create: bool) -> AsyncIterator[Fi
         settings = from_env(FacadeSettings, environ)
         http_address(settings)
         grpc_address(settings, grpc_security(settings))
-        monitor_access(settings)
+        monitor_access(settings, openid_sign_in(settings))
         record_codes(settings)
         job_secrets(settings)
         client = confidential_client(settings)
