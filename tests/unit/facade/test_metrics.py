@@ -16,6 +16,7 @@ from fabric_jobs.facade.lifecycle import Command, Verdict
 from fabric_jobs.facade.log import Log, Record
 from fabric_jobs.facade.observability.gauges import Gauges
 from fabric_jobs.facade.observability.health import ReplicaHealth
+from fabric_jobs.facade.on_behalf_of import Grants
 from fabric_jobs.facade.replica import Identity, Replica, Store
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.runtime.telemetry.histograms import HistogramValues
@@ -140,7 +141,9 @@ def test_record_append_further_attempt_is_counted_by_its_reason(
     assert read(metrics.LEASES_LOST) == leases
 
 
-def gauges(*records: events.Event | None, lost_records: int = 0) -> Gauges:
+def gauges(
+    *records: events.Event | None, lost_records: int = 0, grants: Grants | None = None
+) -> Gauges:
     """The gauges of a replica that read these records; None stands for a malformed one."""
     store = Store(None)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
@@ -174,6 +177,7 @@ def gauges(*records: events.Event | None, lost_records: int = 0) -> Gauges:
         cast("Controls", controls),
         ReplicaHealth(cast("Log", log), cast("Roster", roster)),
         lambda: {"grpc": True, "kafka": False},
+        grants,
     )
 
 
@@ -203,6 +207,15 @@ async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
     assert (read(metrics.EXECUTORS), read(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
     assert read(metrics.READY) == {(): 1}
     assert read(metrics.CERTIFICATES_UNUSABLE) == {("grpc",): 1, ("kafka",): 0}
+
+
+async def test_gauges_with_grants_show_their_skipped_records_too() -> None:
+    """A forged grant fires the same alerts as a forged event."""
+    grants = SimpleNamespace(poison=SimpleNamespace(count=5), refused_records=6)
+    await gauges(grants=cast("Grants", grants)).tick()
+
+    assert read(metrics.POISON_RECORDS)["grants",] == 5
+    assert read(metrics.REFUSED_RECORDS)["grants",] == 6
 
 
 async def test_gauges_acknowledged_record_that_was_lost_is_forked() -> None:

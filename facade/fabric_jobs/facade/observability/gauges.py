@@ -36,7 +36,6 @@ class Gauges:
     ) -> None:
         """`find_unusable` says whose certificate files can't be used; it may block."""
         self._log = log
-        self._beats = beats
         self._replica = replica
         self._roster = roster
         self._poison = {
@@ -44,8 +43,11 @@ class Gauges:
             "heartbeats": roster.poison,
             "controls": controls.poison,
         }
+        #: The readers of the topics whose records have codes.
+        self._verified: dict[str, Log | Grants] = {"events": log, "heartbeats": beats}
         if grants:
             self._poison["grants"] = grants.poison
+            self._verified["grants"] = grants
         self._health = health
         self._find_unusable = find_unusable
         self._queued: Counter[str] = Counter()
@@ -69,7 +71,7 @@ class Gauges:
         counts = self._replica.counts + Counter(forked=self._log.lost_records)
         for verdict in _VERDICTS:
             metrics.RECORDS.set(counts[verdict], verdict)
-        for topic, log in (("events", self._log), ("heartbeats", self._beats)):
+        for topic, log in self._verified.items():
             metrics.REFUSED_RECORDS.set(log.refused_records, topic)
         for topic, poison in self._poison.items():
             metrics.POISON_RECORDS.set(poison.count, topic)

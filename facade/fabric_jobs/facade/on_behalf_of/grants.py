@@ -92,6 +92,11 @@ class Grants:
         #: wait to be deleted.
         self._ended: dict[str, tuple[Grant, float]] = {}
 
+    @property
+    def refused_records(self) -> int:
+        """The number of records read so far that were refused because of their codes."""
+        return self._log.refused_records
+
     async def write(
         self, grant_id: str, tenant_id: str, job_id: str, refresh_token: Secret
     ) -> None:
