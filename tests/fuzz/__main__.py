@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz.run import Finding, fuzz, replay
+from tests.fuzz.run import DOORS, Finding, fuzz, replay
 from tests.support.apache_kafka import why_unavailable
 
 
@@ -19,7 +19,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of inputs")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    parser.add_argument("--door", action="append", help="only this door; may be repeated")
+    parser.add_argument(
+        "--door", action="append", choices=DOORS, help="only this door; may be repeated"
+    )
     parser.add_argument("--replay", type=Path, help="send the inputs of this folder instead")
     options = parser.parse_args()
     if reason := why_unavailable():

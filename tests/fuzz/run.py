@@ -21,6 +21,8 @@ from tests.fuzz.watch import STALL, Watch
 from tests.support.brokers import SERVERS
 from tests.support.programs import new_id
 
+#: The names of all doors.
+DOORS = ("http", "issuer", "frames", "messages", "events", "heartbeats", "command")
 #: Seconds between two jobs of another client, and between two inputs of the command line.
 JOB_INTERVAL_S = 2.0
 COMMAND_INTERVAL_S = 3.0
@@ -99,6 +101,7 @@ async def session(folder: Path) -> AsyncIterator[Session]:
         watch = Watch(system, await system.headers())
         await watch.begin()
         doors = [*await open_doors(system, producer), CommandLine(system)]
+        assert tuple(door.name for door in doors) == DOORS
         yield Session({door.name: door for door in doors}, watch)
 
 
