@@ -19,6 +19,7 @@ from fabric_jobs.facade.rpc import server as rpc_server
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import FILE_SUFFIX, from_env, variables
 from tests.support.kustomize import render, why_unavailable
+from tests.support.pages import section
 from tests.support.requirements import missing
 
 OVERLAYS = ("laptop", "production")
@@ -126,6 +127,19 @@ def test_each_file_of_the_settings_is_in_a_mounted_secret() -> None:
         assert [one for one in files if one.rpartition("/")[0] not in mounts] == []
         assert "FABRIC_JOBS_KAFKA_SASL_PASSWORD" not in environment("production", container)
         assert pod["securityContext"]["fsGroup"] == 10001
+
+
+def test_roles_are_given_to_the_names_of_the_certificates_that_the_page_asks_for() -> None:
+    """A facade that names no facade's certificate gives no copy of its state."""
+    secrets = section("docs/deploy.md", "Kubernetes")
+    asked = dict(
+        re.findall(r"^\| `(\w+)-tls` \| `tls.crt` with the name `([\w-]+)`", secrets, re.M)
+    )
+    ((_, facade),) = (each for each in containers("production") if each[1]["name"] == "facade")
+    given = environment("production", facade)
+
+    assert given["FABRIC_JOBS_GRPC_FACADES"] == asked["facade"]
+    assert given["FABRIC_JOBS_GRPC_EXECUTORS"] == asked["executor"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
