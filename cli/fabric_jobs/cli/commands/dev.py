@@ -124,12 +124,15 @@ async def _run_programs(stack: Stack, target: str, http: str, grpc: str, issuer:
         steps = next_steps(url, grpc, issuer.authority, handled, payload, stack.monitor)
         click.echo(steps, err=True)
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(print_job_lines(grpc), name="print job lines")
+    # No group of tasks, which would hide the reason why the executor did not start.
+    printing = asyncio.create_task(print_job_lines(grpc), name="print job lines")
+    try:
         if target == EXAMPLE:
             announce(await stack.start_executor(target))
             await asyncio.Event().wait()
         await run_reloading(stack, target, announce)
+    finally:
+        printing.cancel()
 
 
 def read_environ(target: str) -> dict[str, str]:
