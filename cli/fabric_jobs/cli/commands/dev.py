@@ -72,14 +72,13 @@ def dev_command(target: str, http: str, grpc: str, issuer: str, on_behalf_of: bo
     """
     if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
         raise InputError(f"{target!r} is not MODULE:EXECUTOR, such as {EXAMPLE}.")
-    with _explain_taken("The token issuer", issuer):
-        token_issuer = Issuer(*host_port(issuer))
     for user, address in (("The facade's HTTP API", http), ("The facade's gRPC API", grpc)):
         with _explain_taken(user, address):
             host, port = host_port(address)
             socket.create_server((host, port), family=family_of(host)).close()
     with ExitStack() as servers:
-        servers.enter_context(token_issuer)
+        with _explain_taken("The token issuer", issuer):
+            token_issuer = servers.enter_context(Issuer(*host_port(issuer)))
         environ = without_client(read_environ(target))
         if on_behalf_of:
             endpoint = servers.enter_context(TokenEndpoint(token_issuer))
