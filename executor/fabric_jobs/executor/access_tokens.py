@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol, Self
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
-#: Seconds before its expiry from which on a token is replaced; at most this part of the time that
-#: it had left when it came.
+#: Seconds before its expiry at which a token is replaced.
 MARGIN_S = 300.0
+#: The margin is at most this fraction of the time for which a new token is valid.
 MARGIN_PART = 0.25
 #: The scope of Fabric's own API.
 FABRIC_SCOPE = "https://analysis.windows.net/powerbi/api/.default"
@@ -42,8 +42,8 @@ class AccessToken(NamedTuple):
         return f"AccessToken(token=***, expires_on={self.expires_on})"
 
 
-#: Asks for a token of a kind, for a scope, with a claims challenge or an empty text. It may be
-#: called from any thread.
+#: Asks for a token. The arguments are its kind, its scope, and a claims challenge, which may be
+#: empty. Any thread may call it.
 RequestToken = Callable[[TokenKind, str, str], "Future[AccessToken]"]
 
 
@@ -74,7 +74,7 @@ class PendingText:
 class Credential:
     """A token credential of the Azure SDK: `azure.core.credentials.TokenCredential`.
 
-    It works in any thread but that of the event loop.
+    It works in every thread except the thread of the event loop.
     """
 
     def __init__(self, request: RequestToken) -> None:

@@ -202,12 +202,12 @@ class Executor(Generic[R]):
         # Not the loop's own: a handler that blocks the loop would hold up the second one, too.
         with handle_stop_signals(on_signal):
             await self.serve(settings, stop=stop, on_ready=on_ready)
-            # What handlers have left running; with what does not end, the process does.
+            # Handlers may have left tasks running.
             has_ended = await cancel_other_tasks(END_S)
             end_forked_children()
             if not has_ended:
                 sys.stdout.flush()
-                # The runner would wait for it for ever.
+                # The runner would wait for ever for a task that does not end.
                 os._exit(0)
 
 

@@ -143,5 +143,5 @@ class AccessTokenError(JobFailed):
 
     @property
     def details(self) -> tuple[ErrorExtendedInformation, ...]:
-        """What the user must consent to, if it is that."""
+        """What the user must consent to. Empty for every other error."""
         return self.response.more_details

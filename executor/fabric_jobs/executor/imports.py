@@ -28,7 +28,7 @@ def start_listing(file: Path, folder: Path) -> None:
         while True:
             if len(sys.modules) != count:
                 count = len(sys.modules)
-                # In one step, so that a reader never finds a part.
+                # The file is replaced in one step, so that a reader never finds half a list.
                 part = file.with_suffix(".part")
                 part.write_text("\n".join(imported_files(folder)), encoding="utf-8")
                 part.replace(file)

@@ -28,7 +28,6 @@ V = TypeVar("V")
 R_co = TypeVar("R_co", covariant=True, default=object)
 log = logging.getLogger("fabric_jobs.executor")
 
-
 _WORKLOAD_HEADER = 'SubjectAndAppToken1.0 subjectToken="{subject}", appToken="{app}"'
 
 
@@ -166,7 +165,8 @@ class Job(Generic[T, R_co]):
         """Reports how far the run is.
 
         `fraction` is a number from 0 to 1. A number outside this range becomes the nearer limit.
-        What is no number is logged as a warning and not reported: progress never fails a job.
+        A value that is no number is not reported, and a warning is logged, because progress never
+        fails a job.
         `message` is a text for people, cut to 1,024 characters. The job monitor and `fabric-jobs`
         show both; Fabric does not.
 

@@ -35,13 +35,14 @@ def make_payload_type(payload_type: Any) -> PayloadType:
     if hasattr(payload_type, _PYDANTIC_MARK):
         return _PydanticType(payload_type)
     decoder = msgspec.json.Decoder(payload_type)
-    for inner in _inner_classes(inspect.type_info(payload_type)):
+    info = inspect.type_info(payload_type)
+    for inner in _inner_classes(info):
         if hasattr(inner, _PYDANTIC_MARK):
             raise TypeError(
                 f"the pydantic type {inner.__name__} is inside a type that pydantic does not "
                 "validate. Make the whole payload a pydantic model"
             )
-    if isinstance(inspect.type_info(payload_type), inspect.CustomType):
+    if isinstance(info, inspect.CustomType):
         raise TypeError(
             f"JSON can't be decoded to {payload_type!r}. Use a msgspec.Struct, a pydantic model "
             "(of pydantic 2), a dataclass, a TypedDict or a built-in type"

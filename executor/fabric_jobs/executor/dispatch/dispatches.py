@@ -38,6 +38,9 @@ class DispatchedAttempt(Struct, frozen=True, kw_only=True):
     partition: int
     offset: int
 
+    def __str__(self) -> str:
+        return f"job {self.job_id} attempt {self.attempt}"
+
     @property
     def handler_key(self) -> tuple[str, str]:
         """The key of the attempt's handler: item type and job type."""
@@ -86,7 +89,7 @@ def attempt_from_event(event: Event, partition: int, offset: int) -> DispatchedA
         job_type=state.job_type,
         invoke_type=InvokeType.parse(state.invoke_type),
         # A copy, because `Raw` would keep the whole record in memory until the run ends.
-        payload=bytes(event.data.dispatch.payload),
+        payload=bytes(dispatch.payload),
         definition=b"" if definition is UNSET else bytes(definition),
         checkpoint=None if checkpoint is UNSET else bytes(checkpoint),
         activity_id=state.activity_id,

@@ -102,10 +102,9 @@ class ChildCall:
         self._checkpoint.put(CheckpointSaved(checkpoint=checkpoint))
 
     def _report(self, progress: Progress) -> None:
-        waits = self._call.waits_for_progress
         self.progress_seen.clear()
         self._progress.put(Reported(fraction=progress.fraction, message=progress.message))
-        if waits:
+        if self._call.waits_for_progress:
             self.progress_seen.wait()
 
     async def _call_handler(self, handler: Handler, job: Job[Any]) -> BaseException | None:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 
 from fabric_jobs.executor.access_tokens import AccessToken, RequestToken, TokenKind
-from fabric_jobs.executor.errors import AccessTokenError
+from fabric_jobs.executor.errors import HANDLER_ERROR, AccessTokenError
 from fabric_jobs.executor.processes.child_channel import Channel
 from fabric_jobs.executor.processes.messages import TokenAnswer, TokenWanted
 
@@ -62,7 +62,7 @@ def answer_token(
             case AccessTokenError(response=response):
                 send(TokenAnswer(number=wanted.number, error=response))
             case error:
-                failure = AccessTokenError(f"The executor failed: {error!r}", code="HandlerError")
+                failure = AccessTokenError(f"The executor failed: {error!r}", code=HANDLER_ERROR)
                 send(TokenAnswer(number=wanted.number, error=failure.response))
 
     request(TokenKind(wanted.kind), wanted.scope, wanted.claims).add_done_callback(pass_on)

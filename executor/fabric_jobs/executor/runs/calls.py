@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from typing import Any
 from fabric_jobs.executor.errors import NoThreadError
 from fabric_jobs.executor.jobs import Job
 
-#: How the names of the threads begin in which handlers run.
-HANDLER_THREADS = "job "
+#: The beginning of the name of each thread in which a handler runs.
+_HANDLER_THREADS = "job "
 
 Function = Callable[[Job[Any]], object]
 
@@ -50,7 +51,17 @@ def call_def(function: Function, job: Job[Any]) -> None:
     warn_of_result(function, result)
 
 
-def format_handler_stack(frame: FrameType) -> str:
+def handler_stacks() -> dict[str, str]:
+    """Returns where each handler in a thread is now, by the name of the thread."""
+    frames = sys._current_frames()
+    return {
+        thread.name: _format_handler_stack(frames[thread.ident])
+        for thread in threading.enumerate()
+        if thread.name.startswith(_HANDLER_THREADS) and thread.ident in frames
+    }
+
+
+def _format_handler_stack(frame: FrameType) -> str:
     """Returns where a handler's thread is, as a traceback does, from the handler's function on."""
     stack = traceback.extract_stack(frame)
     for number, line in enumerate(stack, 1):
@@ -97,7 +108,7 @@ def call_in_thread(function: Function, job: Job[Any]) -> asyncio.Future[BaseExce
         with suppress(RuntimeError):  # the executor has ended, and its loop is closed
             loop.call_soon_threadsafe(settle, error)
 
-    name = f"{HANDLER_THREADS}{job.job_id} attempt {job.attempt}"
+    name = f"{_HANDLER_THREADS}{job.job_id} attempt {job.attempt}"
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
     except (RuntimeError, MemoryError) as error:

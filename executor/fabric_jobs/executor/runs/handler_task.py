@@ -7,8 +7,6 @@ stops waiting for a handler that does not end; this is called abandoning it.
 
 import asyncio
 import logging
-import sys
-import threading
 import traceback
 from collections.abc import Coroutine
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 from fabric_jobs.executor import metrics
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.processes.call import ProcessCall
-from fabric_jobs.executor.runs.calls import format_handler_stack
+from fabric_jobs.executor.runs.calls import handler_stacks
 from fabric_jobs.executor.runs.cancel_delivery import CancelDelivery
 from fabric_jobs.runtime.telemetry.logs import warn_with_stack
 
@@ -149,8 +147,4 @@ class HandlerTask:
         if self._is_async:
             stack = traceback.StackSummary.extract(iter(self._delivery.stack()))
             return "".join(stack.format()).rstrip()
-        frames = sys._current_frames()
-        for thread in threading.enumerate():
-            if thread.name == self._run_name and thread.ident in frames:
-                return format_handler_stack(frames[thread.ident])
-        return "unknown"
+        return handler_stacks().get(self._run_name, "unknown")

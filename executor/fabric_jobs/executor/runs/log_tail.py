@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from fabric_jobs.contract.jobs import MAX_LOG_TAIL_BYTES, truncate_to_end
 from fabric_jobs.contract.wire import utf8_text
 
-#: The loggers of the executor itself, whose lines are not the handler's.
-_OWN_LOGGERS = ("fabric_jobs.",)
+#: The beginning of the names of fabric-jobs' own loggers, whose lines are not the handler's.
+_OWN_LOGGERS = "fabric_jobs."
 
 
 class LogTail:
@@ -37,9 +37,9 @@ _current: ContextVar[LogTail | None] = ContextVar("log_tail", default=None)
 
 
 def keep_log_lines(tail: LogTail) -> None:
-    """Adds to the tail what is logged from now on in the current context, which a task has.
+    """Adds each line to the tail that is logged from now on in the current context.
 
-    Tasks and threads that are started in it, by asyncio, have copies of the context.
+    Each task has a context. Tasks and threads that asyncio starts in it get copies of the context.
     """
     root = logging.getLogger()
     if _HANDLER not in root.handlers:

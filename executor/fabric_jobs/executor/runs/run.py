@@ -74,7 +74,7 @@ class Run:
         self.revoked = False
 
     def __str__(self) -> str:
-        return f"job {self.job_id} attempt {self.attempt}"
+        return str(self._dispatched)
 
     async def run(self) -> None:
         """Claims the attempt, calls the handler, and reports the result.

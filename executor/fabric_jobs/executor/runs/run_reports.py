@@ -25,13 +25,9 @@ class RunReports:
     ) -> None:
         """`on_lost` is called when a refusal says that the run is no longer this executor's."""
         self._client = client
-        self._job_id = dispatched.job_id
-        self._attempt = dispatched.attempt
+        self._dispatched = dispatched
         self._grant = grant
         self._on_lost = on_lost
-
-    def __str__(self) -> str:
-        return f"job {self._job_id} attempt {self._attempt}"
 
     async def send_progress(self, progress: Progress) -> None:
         """Reports progress of the handler."""
@@ -46,17 +42,18 @@ class RunReports:
         with spans.entry_span(report):
             answer = await self._send(report)
         if isinstance(answer, Refused):
-            log.warning("%s: %s refused: %s", self, report.WhichOneof("outcome"), answer)
+            name = report.WhichOneof("outcome")
+            log.warning("%s: %s refused: %s", self._dispatched, name, answer)
 
     async def _send_interim(self, report: pb.Report) -> None:
         name = report.WhichOneof("outcome")
         answer = await self._send(report)
         if isinstance(answer, Refused) and answer.reason != pb.REFUSAL_REASON_INVALID:
-            log.warning("%s: ended, because its %s was refused: %s", self, name, answer)
+            log.warning("%s: ended, because its %s was refused: %s", self._dispatched, name, answer)
             self._on_lost()
 
     async def _send(self, report: pb.Report) -> Accepted | Refused:
-        report.job_id = self._job_id
-        report.attempt = self._attempt
+        report.job_id = self._dispatched.job_id
+        report.attempt = self._dispatched.attempt
         report.grant.CopyFrom(self._grant)
         return await self._client.report(report)

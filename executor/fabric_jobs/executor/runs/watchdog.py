@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
 
-from fabric_jobs.executor.runs.calls import HANDLER_THREADS, format_handler_stack
+from fabric_jobs.executor.runs.calls import handler_stacks
 from fabric_jobs.runtime.telemetry.logs import warn_with_stack
 
 log = logging.getLogger("fabric_jobs.executor")
@@ -78,12 +78,7 @@ def _count_switches() -> int:
 
 
 def _warn_of_standstill(seconds: float) -> None:
-    frames = sys._current_frames()
-    stacks = [
-        f"{thread.name}:\n{format_handler_stack(frames[thread.ident])}\n"
-        for thread in threading.enumerate()
-        if thread.name.startswith(HANDLER_THREADS) and thread.ident in frames
-    ]
+    stacks = [f"{name}:\n{stack}\n" for name, stack in handler_stacks().items()]
     warn_with_stack(
         log,
         "".join(stacks).rstrip(),

@@ -15,7 +15,7 @@ from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 
 #: Seconds that one call may take.
 CALL_TIMEOUT_S = 15.0
-#: Seconds for which facades are asked again while they are away or the authority is.
+#: Seconds for which a call is repeated while the facades or the authority can't be reached.
 TOKEN_TIMEOUT_S = 60.0
 #: The error's code, source and permanence for each reason of a facade.
 _ERRORS = {
@@ -35,7 +35,7 @@ class _AgainError(Exception):
 
 
 class TokenCalls:
-    """Repeats a call while the facade, or the way to it, is away."""
+    """Repeats a call while the facade can't be reached, or can't answer."""
 
     def __init__(self) -> None:
         self._stub: asyncio.Future[JobStatusServiceStub] | None = None
@@ -100,7 +100,7 @@ class TokenCalls:
 
 
 def _error_of(error: grpc.aio.AioRpcError) -> AccessTokenError:
-    """The handler's error for that of a facade."""
+    """Returns the error that the handler gets for a facade's error."""
     info = error_info(error)
     code, source, permanent = _ERRORS.get(info.reason, _OTHER)
     message = error.details() or error.code().name
