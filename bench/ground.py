@@ -70,6 +70,11 @@ class Ground:
         """The name of a topic that does not exist yet."""
         return f"bench.{uuid.uuid4()}"
 
+    async def make_topic(self) -> str:
+        """The name of a new topic. A replica creates it, because it creates a missing topic."""
+        async with self.facade(topic := self.topic()):
+            return topic
+
     def state_dir(self) -> Path:
         """The path of a folder that does not exist yet."""
         return self.folder / f"state-{uuid.uuid4()}"

@@ -60,20 +60,15 @@ class Seen:
 @asynccontextmanager
 async def _running(ground: Ground) -> AsyncIterator[tuple[Program, str]]:
     """A facade, an executor, and a topic with as many partitions for the hops."""
-    topic = ground.topic()
-    # A replica creates the topic that it does not find.
-    async with ground.facade(hops := ground.topic()):
-        pass
+    topic, hops = ground.topic(), await ground.make_topic()
     async with ground.facade(topic) as facade, ground.executor(topic, facade):
         yield facade, hops
 
 
 async def accept_p50_hops(ground: Ground) -> dict[str, Series]:
     """Measure POST to the 202 on an idle service, one create at a time: the median in hops."""
-    series, topic = Series(), ground.topic()
-    async with ground.facade(hops_topic := ground.topic()):
-        pass
-    async with ground.facade(topic) as facade:
+    series, hops_topic = Series(), await ground.make_topic()
+    async with ground.facade(ground.topic()) as facade:
         url = instances(facade, "nothing")
         await load.creates(url, ground.headers, WARM_UP_S)
         for _ in range(ground.effort.rounds):

@@ -1,7 +1,5 @@
 """Whole lives of jobs per second and their CPU: ours and a peer's in turn."""
 
-import base64
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,6 +12,7 @@ from bench.peers.peer import Peer, Side
 from bench.report import Series
 from bench.usage import cpu_s
 from bench.work import work
+from tests.support.sealing import ring_key
 
 #: Rounds to warm up: a broker uses 0.36 ms of CPU per life in the first round, 0.15 in the fourth,
 #: and 0.12 from here on.
@@ -62,18 +61,28 @@ async def warm_up(ground: Ground) -> None:
             await lived(ground, us, WARM_UP_LIVES)
 
 
+async def _rounds(
+    ground: Ground, sides: tuple[Side, Side], lives: int
+) -> AsyncIterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """Warm up both sides, then yield for each round what `lived` returns for each side."""
+    for side in sides:
+        await lived(ground, side, lives // 4)
+    for side in sides:
+        if side.settle:
+            await side.settle()
+    one, other = sides
+    for _ in range(ground.effort.rounds):
+        yield await lived(ground, one, lives), await lived(ground, other, lives)
+
+
 async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
     """Measure `lives_vs_PEER` and `cpu_vs_PEER`."""
     lives, cpu = Series(), Series()
     many = min(ground.effort.lives, peer.most_lives)
     async with ours(ground) as us, peer.running(ground.folder) as them:
-        for side in (us, them):
-            await lived(ground, side, many // 4)
-        if them.settle:
-            await them.settle()
-        for _ in range(ground.effort.rounds):
-            our_rate, our_cpu_s = await lived(ground, us, many)
-            their_rate, their_cpu_s = await lived(ground, them, many)
+        async for (our_rate, our_cpu_s), (their_rate, their_cpu_s) in _rounds(
+            ground, (us, them), many
+        ):
             lives.add(
                 our_rate / their_rate, **{"ours_per_s": our_rate, f"{peer.name}_per_s": their_rate}
             )
@@ -87,13 +96,11 @@ async def versus(ground: Ground, peer: Peer) -> dict[str, Series]:
 async def sealed_lives(ground: Ground) -> dict[str, Series]:
     """Measure lives per second with a sealing key, compared with none."""
     series, many = Series(), ground.effort.lives
-    ring = f"bench:{base64.b64encode(os.urandom(32)).decode()}"
+    ring = ring_key("bench")
     async with ours(ground) as clear, ours(ground, FABRIC_JOBS_SEALING_KEYS=ring) as sealed:
-        for side in (clear, sealed):
-            await lived(ground, side, many // 4)
-        for _ in range(ground.effort.rounds):
-            clear_rate, clear_cpu_s = await lived(ground, clear, many)
-            sealed_rate, sealed_cpu_s = await lived(ground, sealed, many)
+        async for (clear_rate, clear_cpu_s), (sealed_rate, sealed_cpu_s) in _rounds(
+            ground, (clear, sealed), many
+        ):
             series.add(
                 sealed_rate / clear_rate,
                 clear_per_s=clear_rate,
@@ -108,11 +115,7 @@ async def scale_out_cost(ground: Ground) -> dict[str, Series]:
     """Measure CPU per life of two facades and two executors, compared with one of each."""
     series, many = Series(), ground.effort.lives
     async with ours(ground) as one, ours(ground, facades=2, executors=2) as two:
-        for side in (one, two):
-            await lived(ground, side, many // 4)
-        for _ in range(ground.effort.rounds):
-            one_rate, one_cpu_s = await lived(ground, one, many)
-            two_rate, two_cpu_s = await lived(ground, two, many)
+        async for (one_rate, one_cpu_s), (two_rate, two_cpu_s) in _rounds(ground, (one, two), many):
             series.add(
                 two_cpu_s / one_cpu_s,
                 one_ms=one_cpu_s * 1e3,

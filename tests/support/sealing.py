@@ -20,7 +20,7 @@ def sealing(*keys: RingKey, seals: bool = True) -> JobSecrets:
 
 def ring_key(name: str) -> str:
     """A new entry of a ring of keys, as in `FABRIC_JOBS_SEALING_KEYS`."""
-    return f"{name}:{base64.b64encode(os.urandom(32)).decode()}"
+    return ring_setting(RingKey(name, os.urandom(32)))
 
 
 def ring_setting(*keys: RingKey) -> str:
