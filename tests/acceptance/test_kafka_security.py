@@ -34,6 +34,7 @@ from tests.support.programs import (
     executor,
     facade,
     new_id,
+    read_page,
     status_api,
 )
 from tests.support.sealing import ring_key
@@ -396,10 +397,9 @@ async def test_damaged_ca_file_while_kafka_restarts_ends_no_facade(
     async with facade(**environment) as replica, Fabric(replica, "nobody-runs") as fabric:
         assert (await fabric.create(new_id())).status_code == 202
         ca.write_bytes(b"garbage")
-        metrics = replica.ready["http"].removesuffix("/workload") + "/metrics"
         series = 'fabric_jobs_certificates_unusable{use="kafka"} 1'
-        async with asyncio.timeout(60), httpx.AsyncClient() as client:
-            while series not in (await client.get(metrics)).text:
+        async with asyncio.timeout(60):
+            while series not in await read_page(replica, "/metrics"):
                 await asyncio.sleep(0.2)
             await asyncio.to_thread(secured.restart, 0)
             while (await fabric.create(new_id())).status_code != 202:

@@ -14,20 +14,17 @@ from tests.support.brokers import Cluster
 from tests.support.check_report import Report
 from tests.support.paths import ROOT
 from tests.support.programs import (
-    PARTITIONS,
     Fabric,
     Program,
     addresses,
     executor,
     facade,
     new_id,
-    program,
     status_api,
 )
 from tests.support.rpc_kit import error_info
 
 DAY_S = 86_400
-COMMAND = (sys.executable, "-m", "fabric_jobs.facade")
 HANDLERS = """
 from fabric_jobs.executor import Executor, Job
 executor = Executor()
@@ -39,9 +36,9 @@ async def long(job: Job) -> None: ...
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic and a pool of the test's own, and a topic of heartbeats."""
-    names = {"FABRIC_JOBS_POOL": topic, "FABRIC_JOBS_HEARTBEATS_TOPIC": f"{topic}.heartbeats"}
-    return apache.environment(topic) | names | {"FABRIC_JOBS_AUTHENTICATION": "off"}
+    """A topic and a pool of the test's own."""
+    own = {"FABRIC_JOBS_POOL": topic, "FABRIC_JOBS_AUTHENTICATION": "off"}
+    return apache.environment(topic) | own
 
 
 async def unready_reasons(replica: Program, *, until: int) -> list[str]:
@@ -67,29 +64,23 @@ async def test_facade_whose_longest_life_differs_is_not_ready_and_names_both_val
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """It creates no job. Once the eldest facade has ended, it is ready."""
-    shorter = environment | {
-        "FABRIC_JOBS_LONGEST_LIFE_S": str(DAY_S // 2),
-        "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
-        "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
-        "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
-    }
-    with (tmp_path / "log").open("w+b") as log:
-        async with (
-            facade(**environment) as eldest,
-            program(*COMMAND, environment=shorter, stderr=log) as other,
-            Fabric(eldest) as fabric,
-            Fabric(other) as other_fabric,
-        ):
-            (reason,) = await unready_reasons(other, until=503)
-            refused = await other_fabric.create(new_id())
-            session = await refused_session(other)
-            accepted = await fabric.create(new_id())
-            assert await unready_reasons(eldest, until=200) == []
-            await eldest.stop()
-            await unready_reasons(other, until=200)
-            created = await other_fabric.create(new_id())
-        log.seek(0)
-        text = log.read().decode()
+    shorter = environment | {"FABRIC_JOBS_LONGEST_LIFE_S": str(DAY_S // 2)}
+    log = tmp_path / "log"
+    async with (
+        facade(**environment) as eldest,
+        facade(log_file=str(log), **shorter) as other,
+        Fabric(eldest) as fabric,
+        Fabric(other) as other_fabric,
+    ):
+        (reason,) = await unready_reasons(other, until=503)
+        refused = await other_fabric.create(new_id())
+        session = await refused_session(other)
+        accepted = await fabric.create(new_id())
+        assert await unready_reasons(eldest, until=200) == []
+        await eldest.stop()
+        await unready_reasons(other, until=200)
+        created = await other_fabric.create(new_id())
+    text = log.read_text()
 
     assert "FABRIC_JOBS_LONGEST_LIFE_S is 43200 here and 86400 in the eldest facade" in reason
     assert (refused.status_code, accepted.status_code, created.status_code) == (503, 202, 202)

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from fabric_jobs.runtime.kafka.partitions import partition_of
@@ -20,6 +19,7 @@ from tests.support.programs import (
     executor,
     facade,
     new_id,
+    read_page,
     status_api,
 )
 
@@ -67,8 +67,7 @@ async def test_jobs_behind_a_full_executor_are_run_by_the_others(
 
 async def count_offers(replica: Program) -> float:
     """The offers that the facade has made, by its metrics."""
-    async with httpx.AsyncClient() as client:
-        page = (await client.get(f"http://{replica.ready['http'].split('/')[2]}/metrics")).text
+    page = await read_page(replica, "/metrics")
     found = re.search(r"^fabric_jobs_offers_total (\S+)$", page, re.M)
     assert found
     return float(found[1])

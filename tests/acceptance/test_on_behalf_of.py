@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 from msgspec import UNSET
 
@@ -24,7 +23,16 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support import command
 from tests.support.brokers import Cluster
 from tests.support.grpc_errors import raised
-from tests.support.programs import Fabric, Program, addresses, executor, facade, new_id, status_api
+from tests.support.programs import (
+    Fabric,
+    Program,
+    addresses,
+    executor,
+    facade,
+    new_id,
+    read_page,
+    status_api,
+)
 from tests.support.sealing import ring_key
 from tests.support.token_handlers import SCOPE
 from tests.support.user_authority import UserAuthority, run_user_authority
@@ -69,9 +77,7 @@ async def until_tokens(journal: Path, number: int) -> None:
 
 async def metric(program: Program, name: str) -> dict[str, float]:
     """The values of a metric, by its labels as Prometheus spells them."""
-    url = program.ready["http"].removesuffix("/workload") + "/metrics"
-    async with httpx.AsyncClient() as client:
-        text = (await client.get(url)).text
+    text = await read_page(program, "/metrics")
     found = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE)
     return {labels: float(value) for labels, value in found}
 

@@ -3,13 +3,12 @@
 import asyncio
 import re
 
-import httpx
 from aiokafka import AIOKafkaProducer
 
 from fabric_jobs.contract import events
 from fabric_jobs.runtime.kafka.partitions import partition_of
 from tests.support.brokers import SERVERS, Cluster
-from tests.support.programs import PARTITIONS, Fabric, facade, new_id
+from tests.support.programs import PARTITIONS, Fabric, facade, new_id, read_page
 from tests.support.topic import topic_of
 
 POISON = re.compile(r'^fabric_jobs_poison_records_total\{topic="(\w+)"\} (\d+)', re.MULTILINE)
@@ -40,11 +39,10 @@ async def test_junk_on_each_topic_is_counted_by_topic_and_stops_nothing(
             for name, key, junk, partition in records:
                 target = environment[f"FABRIC_JOBS_{name}_TOPIC"]
                 await producer.send_and_wait(target, junk, key=key.encode(), partition=partition)
-        url = running.ready["http"].removesuffix("/workload") + "/metrics"
         counted: dict[str, str] = {}
-        async with asyncio.timeout(30), httpx.AsyncClient() as client:
+        async with asyncio.timeout(30):
             while counted != {"events": "3", "heartbeats": "1", "controls": "1"}:
-                counted = dict(POISON.findall((await client.get(url)).text))
+                counted = dict(POISON.findall(await read_page(running, "/metrics")))
                 await asyncio.sleep(0.1)
 
         assert (await fabric.state(job_id)).json()["status"] == "NotStarted"

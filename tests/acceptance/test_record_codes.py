@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import httpx
 from aiokafka import AIOKafkaProducer
 from msgspec import Raw
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from fabric_jobs.contract.events import Dispatch
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.facade.lifecycle import fold
 from tests.support.brokers import SERVERS, Cluster
-from tests.support.programs import PARTITIONS, Fabric, Program, executor, facade, new_id
+from tests.support.programs import PARTITIONS, Fabric, Program, executor, facade, new_id, read_page
 from tests.support.sealing import ring_key
 from tests.support.topic import put, topic_of
 
@@ -39,10 +38,9 @@ async def ringed(environment: dict[str, str], *keys: str, **more: str) -> AsyncI
 
 async def metric(program: Program, series: str) -> float:
     """The value of a series, once the facade shows it."""
-    url = program.ready["http"].removesuffix("/workload") + "/metrics"
-    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+    async with asyncio.timeout(20):
         while True:
-            text = (await client.get(url)).text
+            text = await read_page(program, "/metrics")
             if found := re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE):
                 return float(found[1])
             await asyncio.sleep(0.2)

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import httpx
 import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -24,14 +23,13 @@ from tests.support.programs import (
     executor,
     facade,
     new_id,
+    read_page,
     status_api,
 )
 from tests.support.sealing import ring_key
 from tests.support.topic import topic_of
 
 SECRETIVE = "tests.support.secretive_handlers:executor"
-
-
 ONE, TWO = ring_key("one"), ring_key("two")
 OPEN = {"FABRIC_JOBS_SEALING": "open"}
 
@@ -102,8 +100,8 @@ async def test_whole_jobs_with_a_ring_leave_no_secret_in_anything_that_is_writte
             assert logged in got.log_tail
             assert secret in str(listed)
             assert secret in str(seen)
-            page = await read(nodes[0], f"/monitor/jobs/{failing}")
-            events = await read(nodes[0], f"/monitor/jobs/{failing}/events")
+            page = await read_page(nodes[0], f"/monitor/jobs/{failing}")
+            events = await read_page(nodes[0], f"/monitor/jobs/{failing}/events")
             assert page.count(secret) > 1
             assert secret in events
             assert "RuntimeError" in events
@@ -118,7 +116,7 @@ async def test_whole_jobs_with_a_ring_leave_no_secret_in_anything_that_is_writte
             written = {
                 "topic": [value for r in records for value in (r.key, r.value) if value],
                 "state": [f.read_bytes() for n in range(2) for f in files(tmp_path / f"state{n}")],
-                "metrics": [(await read(node, "/metrics")).encode() for node in nodes],
+                "metrics": [(await read_page(node, "/metrics")).encode() for node in nodes],
             }
         written |= {
             "facade log": [(tmp_path / f"facade{n}.log").read_bytes() for n in range(2)],
@@ -151,14 +149,6 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file()]
 
 
-async def read(program: Program, path: str) -> str:
-    """A page of a facade's HTTP server."""
-    async with httpx.AsyncClient() as client:
-        response = await client.get(program.ready["http"].removesuffix("/workload") + path)
-    assert response.status_code == 200
-    return response.text
-
-
 async def watch(program: Program, seen: list[pb.WatchJobsResponse]) -> None:
     """Adds every applied event to the list, until the task is cancelled."""
     async with status_api(program) as api:
@@ -168,7 +158,7 @@ async def watch(program: Program, seen: list[pb.WatchJobsResponse]) -> None:
 
 async def metric(program: Program, series: str) -> float:
     """The value of a series."""
-    found = re.search(rf"^{re.escape(series)} (\S+)$", await read(program, "/metrics"), re.M)
+    found = re.search(rf"^{re.escape(series)} (\S+)$", await read_page(program, "/metrics"), re.M)
     assert found
     return float(found[1])
 

@@ -79,6 +79,15 @@ def start_run(runs: Runs, job_id: str, payload: bytes = b"{}") -> asyncio.Event:
     return decided
 
 
+async def run_to_end(runs: Runs, dispatched: DispatchedAttempt) -> None:
+    """Runs an attempt until its slot is free again, or until another run has ended."""
+    freed = asyncio.create_task(runs.wait_for_freed_slot())
+    await asyncio.sleep(0)
+    put(runs, dispatched)
+    runs.start_ready()
+    await freed
+
+
 def offer(job_id: str, item_type: str = ITEM_TYPE) -> pb.Offer:
     """Returns the offer of a job's first attempt."""
     job = pb.Job(job_id=job_id, attempt=1, item_type=item_type, job_type=JOB_TYPE)

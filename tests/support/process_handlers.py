@@ -190,7 +190,7 @@ def checking(job: Job[Any]) -> None:
 
 @executor.job(ITEM_TYPE, "counting", run_in="process", retry=Retry(max_attempts=9, initial_s=0.1))
 def counting(job: Job[Work]) -> None:
-    """Counts to a hundred with a checkpoint at each step. Every attempt is killed 40 steps on."""
+    """Counts to a hundred with a checkpoint at each step. Every attempt fails after 41 steps."""
     first = job.checkpoint(int) or 0
     for step in range(first, 100):
         job.save_checkpoint(step + 1)

@@ -102,6 +102,14 @@ def _open_log(path: str) -> AbstractContextManager[IO[bytes] | None]:
     return Path(path).open("wb") if path else nullcontext()
 
 
+async def read_page(program: Program, path: str) -> str:
+    """A page of a facade's HTTP server, which must be there."""
+    async with httpx.AsyncClient() as client:
+        response = await client.get(program.ready["http"].removesuffix("/workload") + path)
+    assert response.status_code == 200
+    return response.text
+
+
 def addresses(program: Program) -> dict[str, str]:
     """The settings that give a facade's successor the same ports; empty for an executor."""
     if "http" not in program.ready:

@@ -10,7 +10,7 @@ executor = Executor()
 log = logging.getLogger(__name__)
 
 
-class Told(msgspec.Struct):
+class Payload(msgspec.Struct):
     """The payload."""
 
     #: A text that is in the payload, the progress, the checkpoint and the errors.
@@ -22,15 +22,15 @@ class Told(msgspec.Struct):
 
 
 @executor.job("Test.Item", "secretive", retry=Retry(max_attempts=2, initial_s=0.1))
-async def secretive(job: Job[Told]) -> None:
+async def secretive(job: Job[Payload]) -> None:
     """Reports the secret in every way. A second attempt must find it in the checkpoint."""
-    told = job.payload
-    if job.attempt == 2 and job.checkpoint(str) != told.secret:
+    payload = job.payload
+    if job.attempt == 2 and job.checkpoint(str) != payload.secret:
         raise AssertionError("The checkpoint is another one.")
-    if job.definition and job.definition.parts[0].path != told.secret:
+    if job.definition and job.definition.parts[0].path != payload.secret:
         raise AssertionError("The definition is another one.")
-    await job.progress(0.5, told.secret)
-    await job.save_checkpoint(told.secret)
-    log.warning("%s", told.logged)
-    if job.attempt <= told.failures:
-        raise RuntimeError(told.secret)
+    await job.progress(0.5, payload.secret)
+    await job.save_checkpoint(payload.secret)
+    log.warning("%s", payload.logged)
+    if job.attempt <= payload.failures:
+        raise RuntimeError(payload.secret)

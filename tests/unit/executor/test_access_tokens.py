@@ -16,6 +16,7 @@ from fabric_jobs.executor.access_tokens import (
 from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.jobs import make_job
 
 SCOPE = "https://storage.azure.com/.default"
 
@@ -43,17 +44,7 @@ class Facade:
 def job(facade: Facade) -> Job[Any]:
     """A job whose tokens come from the facade."""
     tokens = RunTokens("the job", 3, facade)
-    return Job(
-        payload=None,
-        job_id="the job",
-        attempt=3,
-        item_type="Item",
-        job_type="job",
-        workspace_id="w",
-        item_id="i",
-        tenant_id="t",
-        _request_token=tokens.request,
-    )
+    return make_job(_request_token=tokens.request)
 
 
 async def test_token_is_cached_for_each_kind_and_scope() -> None:
@@ -171,23 +162,13 @@ async def test_refusal_reaches_the_handler_and_the_next_call_asks_again() -> Non
     assert await ours.access_token(SCOPE) == "token-2"
 
 
-def test_text_of_a_token_or_a_job_shows_no_token() -> None:
-    """A handler may log its job."""
+def test_repr_of_an_access_token_does_not_show_the_token() -> None:
+    """A handler may log the object."""
     assert repr(AccessToken("secret", 1)) == "AccessToken(token=***, expires_on=1)"
 
 
 def test_job_of_a_tests_own_refuses_tokens() -> None:
     """The error names the kit."""
-    own = Job(
-        payload=None,
-        job_id="j",
-        attempt=1,
-        item_type="I",
-        job_type="t",
-        workspace_id="w",
-        item_id="i",
-        tenant_id="t",
-    )
     with pytest.raises(AccessTokenError, match=r"fabric_jobs\.executor\.testing"):
-        own.credential().get_token(SCOPE)
+        make_job().credential().get_token(SCOPE)
     assert TokenKind.USER.value == pb.TOKEN_KIND_USER

@@ -12,6 +12,7 @@ from fabric_jobs.executor.dispatch.dispatches import attempt_from_event, attempt
 from fabric_jobs.executor.testing import run_job
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.golden import golden
+from tests.support.jobs import make_job
 
 
 class Place(msgspec.Struct):
@@ -28,7 +29,6 @@ def resume(job: Job[list[int]]) -> None:
     """Begins at the saved row, and fails in its first two attempts."""
     begun = job.checkpoint(Place)
     rows = begun.row if begun else 0
-    job.payload  # noqa: B018 - a payload is there
     seen.append(rows)
     job.save_checkpoint(Place(rows + 3))
     if job.attempt < 3:
@@ -73,7 +73,7 @@ def test_save_checkpoint_of_a_value_that_is_too_large_raises_with_the_size() -> 
     """The handler may catch the error; the saved checkpoint stays."""
     saved: list[bytes] = []
     with pytest.raises(CheckpointError, match=r"16,385 bytes of JSON; at most 16,384"):
-        make_job(saved).save_checkpoint("x" * 16_383)
+        make_job(_save_checkpoint=saved.append).save_checkpoint("x" * 16_383)
     assert saved == []
 
 
@@ -81,13 +81,13 @@ def test_save_checkpoint_of_a_value_that_is_too_large_raises_with_the_size() -> 
 def test_save_checkpoint_of_a_value_that_is_no_json_raises(value: object) -> None:
     """Also for a text that UTF-8 can't encode."""
     with pytest.raises(CheckpointError, match="can't be saved"):
-        make_job([]).save_checkpoint(value)
+        make_job().save_checkpoint(value)
 
 
 def test_checkpoint_that_is_not_of_the_type_raises_with_the_place() -> None:
     """An older version of the handler may have saved another type."""
     with pytest.raises(CheckpointError, match=r"Expected `int`, got `str` - at `\$.row`"):
-        make_job([], b'{"row":"7"}').checkpoint(Place)
+        make_job(_checkpoint=b'{"row":"7"}').checkpoint(Place)
 
 
 def test_attempt_from_event_and_from_offer_has_the_checkpoint_of_the_dispatch() -> None:
@@ -99,19 +99,3 @@ def test_attempt_from_event_and_from_offer_has_the_checkpoint_of_the_dispatch() 
     assert (with_one.checkpoint, without_one.checkpoint) == (b'{"row":7}', None)
     assert attempt_from_offer(pb.Offer(checkpoint=b"7")).checkpoint == b"7"
     assert attempt_from_offer(pb.Offer()).checkpoint is None
-
-
-def make_job(saved: list[bytes], checkpoint: bytes | None = None) -> Job[None]:
-    """Returns a job whose saved checkpoints are added to the list."""
-    return Job(
-        payload=None,
-        job_id="job",
-        attempt=1,
-        item_type="Item",
-        job_type="job",
-        workspace_id="workspace",
-        item_id="item",
-        tenant_id="tenant",
-        _checkpoint=checkpoint,
-        _save_checkpoint=saved.append,
-    )

@@ -13,6 +13,7 @@ from fabric_jobs.contract.jobs import ErrorSource, InvokeType
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
 from fabric_jobs.executor.handlers import make_handler
 from fabric_jobs.executor.testing import run_job
+from tests.support.jobs import make_job
 
 
 class Forecast(msgspec.Struct):
@@ -24,20 +25,6 @@ class Forecast(msgspec.Struct):
 
 class Other(msgspec.Struct):
     """A payload type whose JSON can't be distinguished from a `Forecast`."""
-
-
-def make_job(payload: object) -> Job[Any]:
-    """Returns a job that no executor runs."""
-    return Job(
-        payload=payload,
-        job_id="id",
-        attempt=1,
-        item_type="Item",
-        job_type="job",
-        workspace_id="w",
-        item_id="i",
-        tenant_id="t",
-    )
 
 
 async def on_forecast(job: Job[Forecast]) -> None:

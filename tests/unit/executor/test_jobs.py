@@ -1,28 +1,12 @@
 """The job as its handler sees it."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fabric_jobs.contract.jobs import Progress
-from fabric_jobs.executor import Job
-
-
-def make_job(report: Callable[[Progress], None]) -> Job[Any]:
-    """Returns a job whose progress is passed to this function."""
-    return Job(
-        payload=None,
-        job_id="id",
-        attempt=1,
-        item_type="Item",
-        job_type="job",
-        workspace_id="w",
-        item_id="i",
-        tenant_id="t",
-        _report=report,
-    )
+from tests.support.jobs import make_job
 
 
 class Unprintable:
@@ -41,7 +25,7 @@ def test_progress_that_is_no_number_is_logged_and_not_reported(
 ) -> None:
     """Progress never fails a job."""
     reports: list[Progress] = []
-    make_job(reports.append).progress(fraction, message)
+    make_job(_report=reports.append).progress(fraction, message)
 
     assert reports == []
     assert "progress is not reported, because its arguments are wrong" in caplog.text
@@ -56,7 +40,7 @@ def test_progress_outside_0_to_1_is_reported_as_the_nearer_limit(
 ) -> None:
     """A wrong fraction does not fail the job. NaN counts as 0."""
     reports: list[Progress] = []
-    make_job(reports.append).progress(fraction, "text")
+    make_job(_report=reports.append).progress(fraction, "text")
 
     assert reports == [Progress(reported, "text")]
 
@@ -65,6 +49,6 @@ async def test_progress_awaited_lets_other_tasks_run() -> None:
     """An `async def` handler that only computes lets heartbeats through where it reports."""
     calls: list[str] = []
     asyncio.get_running_loop().call_soon(calls.append, "other")
-    await make_job(lambda progress: None).progress(0.5)
+    await make_job(_report=lambda progress: None).progress(0.5)
 
     assert calls == ["other"]

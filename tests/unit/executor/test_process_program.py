@@ -11,6 +11,7 @@ import pytest
 from tests.support.brokers import Cluster
 from tests.support.executor_program import make_offer, read_line, run_program
 from tests.support.fake_facade import FakeFacade, serve
+from tests.support.processes import await_gone
 
 MY_JOBS = """
 import ctypes, os, sys
@@ -53,15 +54,7 @@ async def test_process_of_a_handler_ends_when_the_executor_is_killed(
             line = (await program.stderr.readline()).decode()
         program.kill()
         await program.wait()
-        while Path(f"/proc/{int(line)}").exists() and "Z" not in _state(int(line)):
-            await asyncio.sleep(0.01)
-
-
-def _state(process_id: int) -> str:
-    try:
-        return Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return "Z"
+        await await_gone(int(line))
 
 
 def test_executor_program_with_a_handler_that_no_process_can_import_exits_2_with_one_line(

@@ -1,6 +1,5 @@
 """What a handler in a process shares with others: checkpoints, and the resources of its process."""
 
-import asyncio
 import logging
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 from fabric_jobs.executor import Executor, HandlerDefinitionError, LifespanError
 from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.testing import run_job
-from tests.support.executor_runs import connect_runs, dispatched_attempt, put
+from tests.support.executor_runs import connect_runs, dispatched_attempt, put, run_to_end
 from tests.support.fake_facade import FakeFacade
 from tests.support.process_handlers import ITEM_TYPE, Opened, executor, open_notes, with_notes
 from tests.support.processes import START_S
@@ -35,11 +34,7 @@ async def run_attempt(facade: FakeFacade, job_type: str, **changes: Any) -> None
     """Runs one attempt of a handler of `process_handlers` until its final report is answered."""
     handler = executor.handlers[ITEM_TYPE, job_type]
     async with connect_runs(facade, handler) as runs:
-        freed = asyncio.create_task(runs.wait_for_freed_slot())
-        await asyncio.sleep(0)
-        put(runs, replace(dispatched_attempt("a"), **changes))
-        runs.start_ready()
-        await freed
+        await run_to_end(runs, replace(dispatched_attempt("a"), **changes))
 
 
 async def test_checkpoint_of_a_handler_in_a_process_is_reported_before_its_end(
@@ -105,11 +100,7 @@ async def test_lifespan_is_opened_once_for_each_process(
     await pool.check([handler])
     async with connect_runs(facade, handler, slots=1, processes=pool) as runs:
         for job_id in ("a", "b"):
-            freed = asyncio.create_task(runs.wait_for_freed_slot())
-            await asyncio.sleep(0)
-            put(runs, dispatched_attempt(job_id))
-            runs.start_ready()
-            await freed
+            await run_to_end(runs, dispatched_attempt(job_id))
 
     assert facade.outcomes == ["completed"] * 2
     found = read_notes(notes)

@@ -27,7 +27,14 @@ from fabric_jobs.runtime.telemetry import logs
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support import process_handlers
 from tests.support.captured_logs import lines_with_stacks
-from tests.support.executor_runs import connect_runs, dispatched_attempt, first_run, put, start_run
+from tests.support.executor_runs import (
+    connect_runs,
+    dispatched_attempt,
+    first_run,
+    put,
+    run_to_end,
+    start_run,
+)
 from tests.support.fake_facade import FakeFacade
 from tests.support.lifecycle import TENANT
 from tests.support.process_handlers import ITEM_TYPE, executor
@@ -64,10 +71,7 @@ async def running(
 async def end_of(facade: FakeFacade, job_type: str, **payload: Any) -> pb.Report:
     """Runs one job until its final report is answered, and returns the report."""
     async with connect_runs(facade, handler_of(job_type)) as runs:
-        freed = asyncio.create_task(runs.wait_for_freed_slot())
-        await asyncio.sleep(0)
-        start_run(runs, "a", json.dumps(payload).encode())
-        await freed
+        await run_to_end(runs, dispatched_attempt("a", json.dumps(payload).encode()))
         return facade.reports[-1]
 
 
@@ -310,11 +314,9 @@ async def test_process_of_an_ended_handler_runs_the_next_one(
     async with connect_runs(facade, handler_of("quick"), slots=1) as runs:
         for number in range(3):
             path = tmp_path / str(number)
-            freed = asyncio.create_task(runs.wait_for_freed_slot())
-            await asyncio.sleep(0)
-            start_run(runs, str(number), json.dumps({"pid": str(path)}).encode())
-            process_ids.append(await await_pid(path))
-            await freed
+            payload = json.dumps({"pid": str(path)}).encode()
+            await run_to_end(runs, dispatched_attempt(str(number), payload))
+            process_ids.append(int(path.read_text()))
             if number == 1:
                 os.kill(process_ids[-1], signal.SIGKILL)
 
