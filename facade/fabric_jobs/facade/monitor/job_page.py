@@ -28,7 +28,6 @@ class ContentView(NamedTuple):
     definition: bytes = b""
     #: Why payload and definition can't be shown; empty if they can.
     sealed: str = ""
-    checkpoint_bytes: int | None = None
 
 
 class ActionsView(NamedTuple):
@@ -77,8 +76,7 @@ class JobPage(Page):
             content = self._data.secrets.content(self.job)
         except SealedError as error:
             return ContentView(sealed=f"The payload is sealed. {error}")
-        size = None if content.checkpoint is None else len(content.checkpoint)
-        return ContentView(content.payload, content.definition, checkpoint_bytes=size)
+        return ContentView(content.payload, content.definition)
 
     async def load_parts(self) -> Mapping[str, object]:
         """Returns the warnings, the job's state, the actions and the timeline."""
@@ -103,7 +101,7 @@ class JobPage(Page):
                 self._data.secrets.reveal(self.job).job,
                 hint,
                 replaced_by,
-                self.content().checkpoint_bytes,
+                self._checkpoint_bytes(),
             ),
             "actions": actions,
             "timeline": TimelineView(timeline.rows, timeline.note, self.job.job_id),
@@ -129,6 +127,13 @@ class JobPage(Page):
         await self._history.read(self._stored, self._timeline, notify)
         self._history_read = True
         notify()
+
+    def _checkpoint_bytes(self) -> int | None:
+        try:
+            checkpoint = self._data.secrets.checkpoint(self.job)
+        except SealedError:
+            return None
+        return None if checkpoint is None else len(checkpoint)
 
     def _refresh_job(self) -> None:
         """Looks the job up again. A job that the replica has dropped stays as it was."""

@@ -91,20 +91,17 @@ class JobSecrets:
 
     def content(self, job: Job) -> Content:
         """Opens what the handler gets. Raises `SealedError`."""
-        place = self._place(job)
+        return Content(
+            self._open(job, Purpose.PAYLOAD, job.payload),
+            self._open(job, Purpose.DEFINITION, job.definition),
+            self.checkpoint(job),
+        )
 
-        def plain(purpose: Purpose, value: bytes | Sealed) -> bytes:
-            return place.open(purpose, value.text) if isinstance(value, Sealed) else value
-
-        try:
-            return Content(
-                plain(Purpose.PAYLOAD, job.payload),
-                plain(Purpose.DEFINITION, job.definition),
-                None if job.checkpoint is None else plain(Purpose.CHECKPOINT, job.checkpoint),
-            )
-        except SealedError as error:
-            self._note(job.job_id, error)
-            raise
+    def checkpoint(self, job: Job) -> bytes | None:
+        """Opens the last checkpoint; None if there is none. Raises `SealedError`."""
+        if job.checkpoint is None:
+            return None
+        return self._open(job, Purpose.CHECKPOINT, job.checkpoint)
 
     def knows_keys(self, job: Job) -> bool:
         """Whether the ring has every key that the job's content names. Opens nothing."""
@@ -150,6 +147,15 @@ class JobSecrets:
                 except SealedError as error:
                     return error
         return None
+
+    def _open(self, job: Job, purpose: Purpose, value: bytes | Sealed) -> bytes:
+        if not isinstance(value, Sealed):
+            return value
+        try:
+            return self._place(job).open(purpose, value.text)
+        except SealedError as error:
+            self._note(job.job_id, error)
+            raise
 
     def _place(self, job: Job) -> Place:
         return Place(self._sealer, job.state.tenant_id, job.job_id)
