@@ -1,6 +1,5 @@
 """Request paths: valid UTF-8, and the letter case of Fabric's fixed segments."""
 
-import re
 from urllib.parse import unquote_to_bytes
 
 from litestar.enums import ScopeType
@@ -20,11 +19,6 @@ _FIXED = {
 #: The places of the fixed segments in a path of either family of routes, without the base path.
 _PLACES = (1, 3, 6, 8, 10)
 _REMOTE_PLACES = (1, 3, 6, 7)
-_USUAL = re.compile(
-    "/workspaces/[^/]+/items/[^/]+/[^/]+/"
-    "(?:jobTypes/[^/]+/instances/[^/]+(?:/cancel)?|jobs/on(?:Create|Cancel)JobInstance"
-    "|jobs/onGetJobInstanceStatus)"
-)
 
 
 def normalize_paths(app: ASGIApp, base_path: str) -> ASGIApp:
@@ -39,9 +33,7 @@ def normalize_paths(app: ASGIApp, base_path: str) -> ASGIApp:
                 await refusal(scope, receive, send)
                 return
             if scope["path"].startswith(f"{prefix}/"):
-                rest = scope["path"][len(prefix) :]
-                if not _USUAL.fullmatch(rest):
-                    scope["path"] = prefix + _respell(rest)
+                scope["path"] = prefix + _respell(scope["path"][len(prefix) :])
         await app(scope, receive, send)
 
     return call
