@@ -33,11 +33,11 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 V1_ISSUER = "https://sts.windows.net/{tenantid}/"
 #: Seconds that a start waits for the authority.
 START_S = 60.0
-#: Errors of a fetch from an authority that is away, or whose answer is malformed.
-_FAULTS = (
+#: Errors of `fetch_document` and of the use of its result: the authority is away, or its answer is
+#: malformed.
+FETCH_ERRORS = (
     httpx.HTTPError,
     httpx.InvalidURL,
-    PyJWTError,
     ValueError,
     LookupError,
     TypeError,
@@ -145,7 +145,7 @@ class Keys:
                 for key in PyJWKSet.from_dict(found).keys
                 if key.key_id and key.key_type == "RSA"
             }
-        except _FAULTS as error:
+        except (*FETCH_ERRORS, PyJWTError) as error:
             raise AuthorityError(
                 f"The authority's keys can't be fetched from {self._url}: {error!r}."
             ) from error
@@ -174,7 +174,7 @@ async def fetch_document(
 ) -> Any:
     """The JSON document at the URL, or the answer to a form that is posted there.
 
-    Raises `httpx.HTTPError` and `ValueError`.
+    Raises the errors in `FETCH_ERRORS`.
     """
     method = "POST" if form else "GET"
     # Without compression, because a compressed document may be a thousand times as large.

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from fabric_jobs.facade.auth.keys import (
+    FETCH_ERRORS,
     AuthorityError,
     Keys,
     create_client,
@@ -40,8 +41,6 @@ MAX_PAGE_CHARS = 1024
 _SCOPE = "openid profile"
 _CONFIGURATION = "/.well-known/openid-configuration"
 _AGAIN = "Try again in a moment."
-#: Errors of a provider that is away, or whose answer is malformed.
-_FAULTS = (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError, TimeoutError)
 
 
 class SignInError(Exception):
@@ -223,7 +222,7 @@ class OpenIdSignIn:
             endpoints = msgspec.convert(found, _Endpoints)
             if not all(map(is_secure_url, msgspec.structs.astuple(endpoints))):
                 raise ValueError("an endpoint is not https")
-        except _FAULTS as error:
+        except FETCH_ERRORS as error:
             raise SignInError(
                 f"The provider's configuration can't be fetched from {url}. {_AGAIN}", 503
             ) from error
@@ -248,5 +247,5 @@ class OpenIdSignIn:
             status = error.response.status_code
             message = f"The provider refused the sign-in with status {status}. {_AGAIN}"
             raise SignInError(message, 403 if status < 500 else 503) from None
-        except _FAULTS as error:
+        except FETCH_ERRORS as error:
             raise SignInError(f"The provider can't be reached now. {_AGAIN}", 503) from error
