@@ -11,7 +11,7 @@ from litestar.response import Redirect, ServerSentEvent
 
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.monitor.bulk import BulkAction, BulkBusyError, BulkRuns
-from fabric_jobs.facade.monitor.bulk_pages import BulkQuestion, BulkRunPage, find_target
+from fabric_jobs.facade.monitor.bulk_pages import BulkQuestion, BulkRunPage, BulkTarget, find_target
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.pages import MonitorData
 from fabric_jobs.facade.monitor.query import Query
@@ -37,29 +37,27 @@ def bulk_routes(
             )
         return BulkRunPage(data, run)
 
+    async def find(bulk: BulkAction, params: MultiDict[str]) -> tuple[Query, BulkTarget]:
+        with map_query_errors():
+            query = Query.parse(params)
+        _require_filter(query)
+        await jobs.freshen()
+        return query, await find_target(data, bulk, query.job_filter)
+
     @get("/bulk/{action:str}")
     async def ask(request: AnyRequest, action: FromPath[str]) -> Response[str]:
         if not guards.is_operator(request):
             raise PermissionDeniedException("Only an operator may do this.")
         bulk = _parse_action(action)
-        with map_query_errors():
-            query = Query.parse(request.query_params)
-        _require_filter(query)
-        await jobs.freshen()
-        target = await find_target(data, bulk, query.job_filter)
+        query, target = await find(bulk, request.query_params)
         return await respond.render(request, BulkQuestion(data, bulk, query, target), "")
 
     @post("/bulk/{action:str}")
     async def start(request: AnyRequest, action: FromPath[str]) -> Redirect:
         bulk = _parse_action(action)
         sent = await request.form()
-        with map_query_errors():
-            query = Query.parse(
-                MultiDict([(name, str(value)) for name, value in sent.multi_items()])
-            )
-        _require_filter(query)
-        await jobs.freshen()
-        target = await find_target(data, bulk, query.job_filter)
+        params = MultiDict([(name, str(value)) for name, value in sent.multi_items()])
+        query, target = await find(bulk, params)
         confirmed = str(sent.get("count", ""))
         if not confirmed.isdecimal() or len(target.job_ids) > int(confirmed):
             raise HTTPException(

@@ -8,6 +8,7 @@ from markupsafe import Markup
 #: Characters of a payload or a definition on a page.
 MAX_JSON_CHARS = 32 * 1024
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
+_DAY_AND_TIME, _TIME = "%Y-%m-%d %H:%M:%S", "%H:%M:%S"
 
 
 def today() -> date:
@@ -17,7 +18,7 @@ def today() -> date:
 
 def format_time(time: datetime) -> Markup:
     """Returns the date and time to the second."""
-    text = time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    text = time.astimezone(UTC).strftime(_DAY_AND_TIME)
     return Markup('<time datetime="{}">{}</time>').format(format_iso_time(time), text)
 
 
@@ -26,11 +27,9 @@ def format_short_time(time: datetime) -> Markup:
 
     The browser applies the same rule to its own day.
     """
-    day = time.astimezone(UTC).date()
-    if day != today():
-        text = time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    else:
-        text = time.astimezone(UTC).strftime("%H:%M:%S")
+    utc = time.astimezone(UTC)
+    day = utc.date()
+    text = utc.strftime(_TIME if day == today() else _DAY_AND_TIME)
     return Markup('<time datetime="{}" data-short title="{} UTC">{}</time>').format(
         format_iso_time(time), day.isoformat(), text
     )

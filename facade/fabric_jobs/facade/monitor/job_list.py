@@ -1,6 +1,7 @@
 """The page with the list of jobs."""
 
 import math
+import operator
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -86,10 +87,10 @@ class JobsPage(Page):
         if self._shown is None or {job.job_id, job.state.retry_of} & self._shown:
             return True
         place, start, end = cursor_of(job), self._query.before, self._end
-        if self._query.oldest_first:
-            is_on_page = (start is None or place > start) and (end is None or place < end)
-        else:
-            is_on_page = (start is None or place < start) and (end is None or place > end)
+        follows = operator.gt if self._query.oldest_first else operator.lt
+        is_on_page = (start is None or follows(place, start)) and (
+            end is None or follows(end, place)
+        )
         return is_on_page and self._query.job_filter.fits(job)
 
     async def _query_list(self) -> JobList:

@@ -13,6 +13,7 @@ class Plot(NamedTuple):
     """The paths of a bar chart with a bar for each bucket, and what it shows, in words."""
 
     width: int
+    height: int
     #: By status, from the bottom of the bars to their top: the name of its style, and the path.
     paths: Sequence[tuple[str, str]]
     description: str
@@ -37,4 +38,4 @@ def make_plot(one: EndedType, title: str) -> Plot:
         f"{counts.cancelled:,} cancelled."
     )
     width = len(one.series) * STEP
-    return Plot(width, [pair for pair in paths.items() if pair[1]], description)
+    return Plot(width, HEIGHT, [pair for pair in paths.items() if pair[1]], description)

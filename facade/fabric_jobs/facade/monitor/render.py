@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fabric_jobs.contract.controls import MAX_REASON_CHARS
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.monitor import formatting
 from fabric_jobs.facade.monitor.access import Viewer
@@ -44,6 +45,7 @@ class Renderer:
             "split_traceback": split_traceback,
             "statuses": tuple(JobInstanceStatus),
             "links": links,
+            "max_reason_chars": MAX_REASON_CHARS,
             "trace_id": trace_id,
             # Part of the static files' URLs, so that browsers may keep the files.
             "version": _static_digest(),
