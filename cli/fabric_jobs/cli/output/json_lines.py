@@ -24,16 +24,15 @@ def message_json(message: Message) -> str:
 
 
 def job_json(got: pb.GetJobResponse) -> str:
-    """Returns the job on one line, with its payload and definition as Fabric sent them,
-    its checkpoint and its last log lines.
+    """Returns the job on one line, with payload, definition, checkpoint and last log lines.
+
+    A part that is empty is left out, such as a payload that is sealed with a key that the facade
+    lacks.
     """
     job = msgspec.json.decode(message_json(got.job), type=dict[str, Raw])
-    if got.payload:  # empty if it is sealed with a key that the facade lacks
-        job["payload"] = Raw(msgspec.json.format(got.payload, indent=-1))
-    if got.definition:
-        job["definition"] = Raw(msgspec.json.format(got.definition, indent=-1))
-    if got.checkpoint:
-        job["checkpoint"] = Raw(msgspec.json.format(got.checkpoint, indent=-1))
+    for name in ("payload", "definition", "checkpoint"):
+        if json := getattr(got, name):
+            job[name] = Raw(msgspec.json.format(json, indent=-1))
     if got.log_tail:
         job["logTail"] = Raw(msgspec.json.encode(got.log_tail))
     return escape_json(msgspec.json.encode(job).decode())

@@ -1,6 +1,5 @@
 """Progress bars on the terminal: of one job, and of a number of items."""
 
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -8,6 +7,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskProgressColumn,
     TextColumn,
@@ -19,36 +19,40 @@ from fabric_jobs.runtime.text import one_line
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 
-class ProgressBar:
-    """A progress bar on stderr inside the `with` block. Without a terminal nothing is shown."""
+class _Bar:
+    """A bar on stderr inside the `with` block. Without a terminal nothing is shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, *columns: ProgressColumn) -> None:
         console = Console(stderr=True)
         self.visible = console.is_terminal
         self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[message]}", markup=False),
+            *columns,
             TimeElapsedColumn(),
             console=console,
             transient=True,
             disable=not self.visible,
         )
-        self._task = self._bar.add_task("", total=None, message="")
 
     def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+class ProgressBar(_Bar):
+    """A bar that shows the status and the progress of one job."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[message]}", markup=False),
+        )
+        self._task = self._bar.add_task("", total=None, message="")
 
     def note(self, text: str) -> None:
         """Prints a line on stderr, above the bar."""
@@ -65,28 +69,14 @@ class ProgressBar:
             self._bar.update(self._task, total=1, completed=job.progress.fraction, message=message)
 
 
-class CountBar:
-    """A bar on stderr that counts the items that are done. Without a terminal nothing is shown."""
+class CountBar(_Bar):
+    """A bar that counts the items that are done."""
 
     def __init__(self, description: str, total: int) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
+        super().__init__(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
         )
         self._task = self._bar.add_task(description, total=total)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def advance(self) -> None:
         """Counts one more item."""

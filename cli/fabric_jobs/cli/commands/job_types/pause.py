@@ -8,11 +8,16 @@ from fabric_jobs.cli.options import job_type_arguments, status_api_options
 from fabric_jobs.cli.output.json_lines import message_json
 from fabric_jobs.cli.output.tables import print_note
 from fabric_jobs.cli.output.times import format_time
+from fabric_jobs.contract.controls import MAX_REASON_CHARS
 
 
 @click.command("pause")
 @job_type_arguments
-@click.option("--reason", required=True, help="Why, for other operators; at most 512 characters.")
+@click.option(
+    "--reason",
+    required=True,
+    help=f"Why, for other operators; at most {MAX_REASON_CHARS} characters.",
+)
 @status_api_options
 def pause_command(item_type: str, job_type: str, reason: str, json: bool, grpc: str) -> None:
     """Pause a job type: no further job of it starts, on any facade, until it is resumed.

@@ -8,13 +8,18 @@ from collections.abc import Awaitable, Callable, Sequence
 import click
 from msgspec import Struct
 
-from fabric_jobs.cli.clients.status_api import StatusApi, StatusApiError, UnavailableError
+from fabric_jobs.cli.clients.status_api import (
+    StatusApi,
+    StatusApiError,
+    UnavailableError,
+    call_status_api,
+)
 from fabric_jobs.cli.errors import InputError
 from fabric_jobs.cli.options import F, format_filters, job_filter_options
 from fabric_jobs.cli.output.jobs import jobs_table
 from fabric_jobs.cli.output.progress_bar import CountBar
 from fabric_jobs.cli.output.tables import print_note, print_table
-from fabric_jobs.cli.run import INTERRUPTED, run, run_or_exit
+from fabric_jobs.cli.run import INTERRUPTED, run
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Jobs that a bulk command finds at most; repeating the command finds the others.
@@ -33,10 +38,6 @@ class BulkOptions(Struct, frozen=True):
     yes: bool
     #: Jobs per second at most.
     rate: float
-
-    def __bool__(self) -> bool:
-        """Whether any of them was typed that makes sense only with filters."""
-        return self.dry_run or self.yes
 
 
 class Bulk(Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ def bulk_options(command: F) -> F:
 def check_target(job_id: object, filters: pb.ListJobsRequest, options: BulkOptions) -> None:
     """Raises `InputError` unless the user named either one job or at least one filter."""
     has_filters = bool(filters.ByteSize())
-    if job_id and (has_filters or options):
+    if job_id and (has_filters or options.dry_run or options.yes):
         raise InputError("Name either a job's id or filters, not both.")
     if not job_id and not has_filters:
         raise InputError(
@@ -88,7 +89,7 @@ def run_bulk(
     """
     if not filters.statuses:
         filters.statuses.extend(bulk.statuses)
-    jobs, more = run_or_exit(_find(grpc, filters))
+    jobs, more = call_status_api(grpc, lambda api: api.list(filters, MAX_JOBS))
     typed = format_filters(context)
     print_note(f"{len(jobs)} jobs match {typed}." + (" More jobs match." if more else ""))
     if options.dry_run and jobs:
@@ -100,21 +101,15 @@ def run_bulk(
     if not options.yes:
         _confirm(f"{bulk.verb.capitalize()} {len(jobs)} jobs?")
     results = Counter[str]()
-    failed = set[str]()
-    finished = run(_change_all(grpc, bulk, jobs, options.rate, results, failed)) is not None
+    all_changed = run(_change_all(grpc, bulk, jobs, options.rate, results))
     for result, count in sorted(results.items()):
         click.echo(f"{count} {result}")
-    if not finished:
+    if all_changed is None:  # a signal stopped the work
         print_note(
             f"Stopped after {results.total()} of {len(jobs)} jobs. Repeating the command is safe."
         )
         sys.exit(INTERRUPTED)
-    sys.exit(1 if failed else 0)
-
-
-async def _find(grpc: str, filters: pb.ListJobsRequest) -> tuple[list[pb.Job], bool]:
-    async with StatusApi(grpc) as api:
-        return await api.list(filters, MAX_JOBS)
+    sys.exit(0 if all_changed else 1)
 
 
 def _confirm(question: str) -> None:
@@ -125,14 +120,13 @@ def _confirm(question: str) -> None:
 
 
 async def _change_all(
-    grpc: str,
-    bulk: Bulk,
-    jobs: Sequence[pb.Job],
-    rate: float,
-    results: Counter[str],
-    failed: set[str],
+    grpc: str, bulk: Bulk, jobs: Sequence[pb.Job], rate: float, results: Counter[str]
 ) -> bool:
-    """Changes the jobs one after the other, the oldest first, at most `rate` a second."""
+    """Changes the jobs one after the other, the oldest first, at most `rate` a second.
+
+    Counts the jobs in `results` by what became of them. Returns whether each job was changed.
+    """
+    all_changed = True
     clock = asyncio.get_running_loop().time
     async with StatusApi(grpc) as api:
         with CountBar(bulk.verb, len(jobs)) as bar:
@@ -144,10 +138,10 @@ async def _change_all(
                     result = await _change(api, bulk, job)
                 except StatusApiError as error:
                     result = f"failed: {error.message}"
-                    failed.add(job.job_id)
+                    all_changed = False
                 results[result] += 1
                 bar.advance()
-    return True
+    return all_changed
 
 
 async def _change(api: StatusApi, bulk: Bulk, job: pb.Job) -> str:
