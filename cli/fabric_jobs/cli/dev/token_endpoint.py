@@ -34,7 +34,7 @@ TIMEOUT_S = 30
 
 
 class User(NamedTuple):
-    """Whose tokens are refreshed."""
+    """A user of one tenant, whose tokens can be refreshed."""
 
     tenant_id: str
     object_id: str
@@ -156,7 +156,7 @@ class TokenEndpoint:
                 if user is None or user.tenant_id != tenant_id or user in self.revoked:
                     return REVOKED
                 return self._user_token(user, scope)
-            case str() if grant_type == ON_BEHALF_OF:
+            case _ if grant_type == ON_BEHALF_OF:
                 return self._exchange(tenant_id, form.get("assertion", ""), scope)
         return Failure(error="unsupported_grant_type", description=f"AADSTS70003: {grant_type}.")
 

@@ -152,7 +152,7 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def _invoke_type(sent: str | int) -> InvokeType:
-    """The invoke type, also in other letter case, or with its integer as a text."""
+    """The invoke type of any letter case, and of an integer that is sent as a text."""
     if isinstance(sent, str) and sent not in _INVOKE_TYPES:
         sent = sent.strip().lower()
         with suppress(ValueError):
@@ -161,7 +161,7 @@ def _invoke_type(sent: str | int) -> InvokeType:
 
 
 def _check_single_invoke_type(body: bytes) -> None:
-    """Raises `HttpError` if the object has two invoke types: which one counts is nobody's guess."""
+    """Raises `HttpError` if the object has two invoke types, because it is unclear which counts."""
     pairs = json.loads(body, object_pairs_hook=list)
     if [name for name, _ in pairs].count("invokeType") > 1:
         raise HttpError(Code.INVALID_REQUEST, "The body has more than one invokeType.")

@@ -6,7 +6,7 @@ from fabric_jobs.facade.http.limits import PROBE_CONNECTIONS, HttpLimits
 
 
 class Connection(Protocol):
-    """What is needed of a connection here."""
+    """The methods of a connection that `Connections` calls."""
 
     def expire(self, now: float) -> None:
         """Ends the connection if one of its time limits is over at this time of the loop."""

@@ -33,7 +33,7 @@ log = logging.getLogger("fabric_jobs.http")
 
 #: The `Retry-After` of 429 and 503, in seconds.
 RETRY_AFTER_S = 5
-#: What a quoted text of a header must not have.
+#: A character that is removed from a quoted text in a header.
 _UNQUOTABLE = re.compile(r"[^\w.-]", re.ASCII)
 
 

@@ -7,23 +7,24 @@ from msgspec import Struct
 
 log = logging.getLogger("fabric_jobs.http")
 
-#: The request line and the headers of a request. Fabric's two tokens may have 16 KiB each.
+#: Bytes of the request line and the headers of a request. Fabric's two tokens may have 16 KiB each.
 MAX_HEAD_BYTES = 64 * 1024
 #: Headers of a request. Fabric and the proxies before a facade send fewer than 50.
 MAX_HEADERS = 128
-#: From a new connection, or from the first byte of a further request, to the end of its headers.
+#: Seconds in which the headers of a request must arrive. They begin with a new connection, or with
+#: the first byte of a further request.
 HEAD_S = 10.0
-#: From the end of the headers to the end of the body.
+#: Seconds in which a body must arrive. They begin at the end of the headers.
 BODY_S = 30.0
-#: For which a client may leave the sent part of an answer unread.
+#: Seconds for which a client may leave the sent part of an answer unread.
 UNREAD_S = 30.0
-#: For which a connection that is to be closed is still read, so that its client sees the answer.
+#: Seconds for which a closing connection is still read, so that its client sees the answer.
 LINGER_S = 1.0
 #: Requests that a client may send on a connection before it has the answer to the first one.
 MAX_PIPELINED = 16
 #: Connections beyond the limit on which only `/livez`, `/readyz` and `/metrics` are answered.
 PROBE_CONNECTIONS = 16
-#: A request's body as it is sent, in multiples of the largest body: chunks have heads of their own.
+#: Bytes on the connection for each byte of the largest body, because each chunk has its own head.
 _FRAMING = 8
 
 

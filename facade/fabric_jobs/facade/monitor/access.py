@@ -15,7 +15,7 @@ log = logging.getLogger("fabric_jobs.monitor")
 
 #: Seconds that a session lasts after its sign-in.
 SESSION_S = 12 * 60 * 60
-#: What marks the session of a person, in contrast to that of a token.
+#: The beginning of a session of a person who signed in at a provider. A token's session has none.
 SESSION_PREFIX = "person."
 #: Wrong tokens a minute that a replica treats as typing errors. From the next one on, it refuses.
 MAX_WRONG_TOKENS = 10
@@ -47,14 +47,14 @@ class Viewer(NamedTuple):
 
     @property
     def description(self) -> str:
-        """Who the page says is signed in."""
+        """The text of a page about who is signed in."""
         if not self.signed_in:
             return "No sign-in: you are operator"
         return f"{self.name} ({self.role})" if self.name else f"Signed in as {self.role}"
 
     @property
     def signature(self) -> str:
-        """Who changed something, for others to read."""
+        """The name of the person beside a change, for others to read."""
         return f"{self.name} at the monitor" if self.name else "an operator at the monitor"
 
 

@@ -51,7 +51,7 @@ for _name in ("msal", "urllib3"):
 
 
 class Credential(Struct, frozen=True, kw_only=True):
-    """By what the workload proves to the authority who it is: a secret, or a certificate's key."""
+    """The workload's proof of its identity to the authority: a secret, or a certificate's key."""
 
     secret: Secret | None = None
     #: The PEM file of a certificate and its key.

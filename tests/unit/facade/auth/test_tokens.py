@@ -181,7 +181,7 @@ async def test_authenticate_empty_subject_token_has_no_subject(
 async def test_authenticate_absent_subject_token_has_no_subject(
     authority: Authority, shared: Authenticator
 ) -> None:
-    """Absent means empty."""
+    """An absent subject token is an empty one."""
     absent = Row(authorization=lambda app, _: [f'SubjectAndAppToken1.0 appToken="{app}"'])
     assert await shared.authenticate(*absent.sent(authority)) == NO_USER
 

@@ -97,7 +97,7 @@ async def test_caller_without_authentication_malformed_tenant_header_is_refused(
 async def test_caller_without_authentication_under_a_name_of_this_machine_is_served(
     host: str,
 ) -> None:
-    """With or without a port."""
+    """The Host header may have a port."""
     assert (await admission().caller(request(TENANT, host=host))).tenant_id == TENANT
 
 

@@ -74,7 +74,7 @@ async def test_read_body_connection_ended_within_it_is_400() -> None:
 
 @pytest.mark.parametrize(("encoding", "status"), [("identity", 200), ("gzip", 415), ("Br", 415)])
 async def test_read_body_compressed_is_415(encoding: str, status: int) -> None:
-    """The header says it."""
+    """The header `Content-Encoding` says how the body is compressed."""
     assert (await answer(part(b"x", more=False), encoding=encoding))[0] == status
 
 
@@ -106,7 +106,7 @@ def refusal(body: bytes) -> str:
     ],
 )
 def test_decode_create_refuses_with_what_is_wrong(body: bytes, words: str) -> None:
-    """The words are those of whoever looks for the cause."""
+    """The message names the cause."""
     assert words in refusal(body)
 
 
@@ -202,5 +202,5 @@ def test_decode_remote_create_definition_of_another_form_is_refused(
 
 
 def test_decode_remote_ignores_what_a_state_or_a_cancel_has_no_use_for() -> None:
-    """Whatever it is."""
+    """These fields may have any value."""
     assert decode_remote(remote(executionData="x", definition=7)) == ("quick", "x")

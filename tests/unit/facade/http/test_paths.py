@@ -57,5 +57,5 @@ async def test_path_that_is_not_utf8_is_400(raw: bytes) -> None:
 
 
 async def test_replacement_character_itself_is_a_name() -> None:
-    """It is valid UTF-8."""
+    """The replacement character is valid UTF-8."""
     assert await routed("/base/\ufffd", b"/base/%EF%BF%BD") == ("/base/\ufffd", 200)

@@ -114,7 +114,7 @@ async def test_head_over_a_limit_is_431_and_ends_the_connection(head: bytes) -> 
 
 
 async def test_target_over_the_limit_of_the_head_is_431() -> None:
-    """The request line counts."""
+    """The request line counts towards the limit of the headers."""
     async with serving() as connect:
         client = await connect()
         await client.send(b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\n\r\n")
@@ -197,7 +197,7 @@ async def test_trailers_without_end_are_refused() -> None:
 
 
 async def test_requests_without_end_in_one_segment_end_the_connection() -> None:
-    """A client waits for answers."""
+    """A client may send few requests before it has the first answer."""
     async with serving() as connect:
         client = await connect()
         await client.send(GET * 10_000)
@@ -241,7 +241,7 @@ async def test_upgrade_with_the_body_in_the_same_segment_is_ignored() -> None:
     ],
 )
 async def test_request_that_is_not_http_is_400_in_fabrics_form(request_bytes: bytes) -> None:
-    """Also for a method that no server of this kind takes."""
+    """The same holds for CONNECT, which only proxies serve."""
     async with serving() as connect:
         client = await connect()
         await client.send(request_bytes)

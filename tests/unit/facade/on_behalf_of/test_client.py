@@ -143,7 +143,7 @@ async def test_authority_that_can_not_be_reached_is_away_and_its_error_holds_no_
 async def test_calls_beyond_the_bound_are_refused(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would only wait. A caller that is gone frees no thread, so its call counts."""
+    """A further call would only wait. A caller that is gone frees no thread, so its call counts."""
     monkeypatch.setattr(module, "MAX_CALLS", 1)
     ours = client(endpoint)
     first = asyncio.create_task(ours.app_token(SCOPE))

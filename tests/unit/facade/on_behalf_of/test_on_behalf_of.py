@@ -45,7 +45,7 @@ class Parts:
 
 
 async def test_accepted_job_gets_the_first_token_without_another_exchange() -> None:
-    """The exchange gave it. Other scopes are refreshed, each once."""
+    """The exchange gave this token. Other scopes are refreshed, each once."""
     parts = Parts()
     job = await parts.accept()
     tokens = [await parts.service.user_token(job, scope) for scope in (SCOPE, OTHER_SCOPE) * 2]
@@ -70,7 +70,7 @@ async def test_token_near_its_expiry_is_replaced_and_the_refresh_token_written_b
 
 
 async def test_simultaneous_requests_share_one_exchange() -> None:
-    """Of one job and scope; and a caller that is cancelled ends nobody else's request."""
+    """They are for one job and scope. A caller that is cancelled ends nobody else's request."""
     parts = Parts()
     job = await parts.accept()
     parts.client.may_end.clear()
@@ -118,7 +118,7 @@ async def test_authority_that_is_away_is_asked_again_within_the_deadline() -> No
     ],
 )
 async def test_refused_exchange_keeps_nothing(error: Exception, raised: type[Exception]) -> None:
-    """It is not tried again."""
+    """A refused exchange is not tried again."""
     parts = Parts()
     parts.client.errors = [error]
     with pytest.raises(raised):
@@ -128,7 +128,7 @@ async def test_refused_exchange_keeps_nothing(error: Exception, raised: type[Exc
 
 
 async def test_final_job_has_no_tokens_left() -> None:
-    """Neither in the cache nor among the grants."""
+    """The cache and the grants have none."""
     parts = Parts()
     job = await parts.accept()
     for listener in (parts.service.on_change, parts.grants.on_change):
@@ -172,7 +172,7 @@ async def test_grant_sealed_with_an_unknown_key_is_unavailable_and_names_the_key
 
 
 async def test_app_token_is_shared_by_all_jobs() -> None:
-    """It is the workload's."""
+    """The token is the workload's own."""
     parts = Parts()
     first, second = [await parts.service.app_token(SCOPE) for _ in range(2)]
 

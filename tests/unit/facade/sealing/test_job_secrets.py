@@ -191,8 +191,10 @@ def test_repeated_create_after_a_rotation_is_the_same_and_another_content_confli
     ],
 )
 def test_repeated_report_appends_nothing_unless_its_key_is_missing(report: Command) -> None:
-    """The earlier value is opened for the comparison. Without the key, one more event is written,
-    whose value is the same."""
+    """The earlier value is opened for the comparison.
+
+    Without the key, one more event is written, whose value is the same.
+    """
     life = Life()
     life.do(REQUEST)
     life.do(claim(1, A, "e1"))
@@ -242,7 +244,7 @@ def test_secret_of_another_job_is_damaged_and_not_shown() -> None:
 
 
 def test_facade_that_only_opens_seals_nothing() -> None:
-    """For the time until every facade has the keys."""
+    """Such facades run until every facade has the keys."""
     life = Life(sealing(seals=False))
     life.do(REQUEST)
     assert life.job
@@ -251,7 +253,7 @@ def test_facade_that_only_opens_seals_nothing() -> None:
 
 
 def test_largest_error_sealed_is_within_the_bounds_of_an_event() -> None:
-    """Characters of four bytes, in every text and list."""
+    """Each text and list has its largest size, in characters of four bytes."""
     wide = "\N{GRINNING FACE}" * 3000
     details = tuple(
         ErrorExtendedInformation(error_code="x" * 128, message=wide, message_parameters=(wide,))
