@@ -219,6 +219,24 @@ async def test_configuration_that_is_wrong_is_refused(
     assert "configuration can&#39;t be fetched" in answer.text
 
 
+async def test_configuration_that_is_nested_too_deeply_is_refused(
+    provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder's error is that of a malformed answer."""
+
+    def nest(request: Any) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b"[" * 100_000)
+
+    monkeypatch.setattr(provider, "answer", nest)
+    async with browser_client(app_of(provider), HERE) as client:
+        answer = await client.get("/monitor/sign-in/openid")
+
+    assert answer.status_code == 503
+    assert "configuration can&#39;t be fetched" in answer.text
+
+
 async def test_sign_in_while_the_provider_is_away_says_so() -> None:
     """The tokens still sign in."""
     with OpenIdProvider() as gone:

@@ -25,7 +25,7 @@ from tests.support.monitor import (
     browser_client,
     make_monitor,
 )
-from tests.support.sealing import NEW_KEY, sealing
+from tests.support.sealing import NEW_KEY, OLD_KEY, sealing
 
 _LINKS = ("href", "src", "action", "formaction", "sse-connect")
 EVIL = "<script>alert(1)</script>'\"&javascript:alert(2)<img src=x onerror=alert(3)>"
@@ -584,6 +584,21 @@ async def test_job_page_without_the_key_names_it_and_with_the_key_shows_everythi
     assert "salaries" not in sealed + listed
     assert "The payload is sealed. It is sealed with the key old" in sealed
     assert "The text is sealed. It is sealed with the key old" in sealed
+
+
+async def test_job_page_without_the_payloads_key_shows_the_size_of_the_checkpoint() -> None:
+    """The checkpoint was sealed with a later key, which the facade has."""
+    fold = FoldedJobs(sealing())
+    job_id = fold.create(payload=b'{"table": "salaries"}')
+    fold.start(job_id)
+    fold.secrets = sealing(NEW_KEY, OLD_KEY)
+    fold.save_checkpoint(job_id, b'{"row":7}')
+    fold.secrets = sealing(NEW_KEY)
+    _, app = make_monitor(fold)
+    shown = text_of(await get(app, f"/monitor/jobs/{job_id}"))
+
+    assert "The payload is sealed." in shown
+    assert "Checkpoint 9 bytes" in shown
 
 
 async def test_tables_of_a_bulk_question_and_of_an_executor_show_sealed_texts_opened() -> None:
