@@ -1,6 +1,6 @@
 """The heartbeats on their topic: by them, facades share which facades and executors are alive."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -42,11 +42,25 @@ class Run(Struct, frozen=True, array_like=True):
     attempt: AttemptNumber
 
 
+class _HasJobKind(Protocol):
+    """A job's state, or a message of the status API that names a kind of jobs."""
+
+    @property
+    def item_type(self) -> str: ...
+    @property
+    def job_type(self) -> str: ...
+
+
 class JobKind(Struct, frozen=True, array_like=True, order=True):
     """The item type and job type that a handler serves."""
 
     item_type: Name
     job_type: Name
+
+    @classmethod
+    def of(cls, source: _HasJobKind) -> "JobKind":
+        """Returns the kind that a job's state or a message names."""
+        return cls(source.item_type, source.job_type)
 
 
 class ExecutorHeartbeat(Struct, frozen=True, kw_only=True, rename="camel", tag="executor"):

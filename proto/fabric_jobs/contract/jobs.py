@@ -341,6 +341,11 @@ class JobState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     grant_id: Guid | None = None
 
     @property
+    def dispatched_at(self) -> datetime:
+        """When the current attempt was dispatched."""
+        return self.dispatch_time or self.create_time
+
+    @property
     def held(self) -> bool:
         """Whether an executor holds the current attempt: the phase is Running or Stopping."""
         return self.phase in _HELD

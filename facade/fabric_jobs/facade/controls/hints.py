@@ -1,4 +1,4 @@
-"""Says what keeps a waiting job from its start, while it can still be helped."""
+"""Says why no executor can start a waiting job now, while an operator can still help."""
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -24,7 +24,7 @@ def start_hint(
     state = job.state
     if state.phase is not JobPhase.QUEUED:
         return ""
-    kind = JobKind(state.item_type, state.job_type)
+    kind = JobKind.of(state)
     if control := paused.get(kind):
         why = f"{name(kind)} is paused{describe(control)}."
     elif kind not in served:

@@ -98,7 +98,7 @@ def _decide_claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
     if command.attempt < state.attempt or state.phase is not JobPhase.QUEUED:
         return Refusal(Reason.SUPERSEDED, conclusive=True)
-    if JobKind(state.item_type, state.job_type) in command.paused:
+    if JobKind.of(state) in command.paused:
         # Not conclusive: the executor may repeat a claim whose grant is not read here yet.
         return Refusal(Reason.PAUSED, conclusive=False)
     return follow(

@@ -126,7 +126,7 @@ class Timers:
         """Adds to `FailUnstarted` when an executor for the job was last alive, and the pause."""
         if not isinstance(command, FailUnstarted):
             return command
-        kind = JobKind(job.state.item_type, job.state.job_type)
+        kind = JobKind.of(job.state)
         last_served, pause = self._roster.last_served(kind), self._controls.paused.get(kind)
         return replace(command, last_served=last_served, pause=pause)
 

@@ -64,7 +64,7 @@ def queued_since(job: Job) -> datetime | None:
     state = job.state
     # A job that is undecidable here can't be claimed here, so it is not offered either.
     is_queued = state.phase is JobPhase.QUEUED and job.decidable
-    return state.dispatch_time or state.create_time if is_queued else None
+    return state.dispatched_at if is_queued else None
 
 
 def holder(job: Job) -> str | None:

@@ -53,8 +53,7 @@ class UnfinishedJobs:
             queued = rows.queued_since(stored.job)
             if queued and queued <= before:
                 state = stored.job.state
-                kind = JobKind(state.item_type, state.job_type)
-                unwritten[kind, default_priority(state.invoke_type)].append(stored)
+                unwritten[JobKind.of(state), default_priority(state.invoke_type)].append(stored)
         return [
             stored
             for kind in kinds
@@ -65,7 +64,7 @@ class UnfinishedJobs:
                     islice(self._queued_rows(kind, priority, before), limit),
                     unwritten[kind, priority],
                 ),
-                key=_queued_since,
+                key=lambda stored: stored.job.state.dispatched_at,
             )
         ]
 
@@ -121,8 +120,3 @@ class UnfinishedJobs:
             for row in self._reader.execute(query, values):
                 if row[0] not in unwritten:
                     yield row
-
-
-def _queued_since(stored: StoredJob) -> datetime:
-    """Since when the job waits for a claim."""
-    return stored.job.state.dispatch_time or stored.job.state.create_time

@@ -27,7 +27,7 @@ def order_offers(
     def key_of(stored: StoredJob, runs: int) -> OrderKey:
         state = stored.job.state
         return order_key(
-            dispatched_at=state.dispatch_time or state.create_time,
+            dispatched_at=state.dispatched_at,
             priority=priority_of(state),
             tenant_runs=runs,
             now=now,

@@ -30,7 +30,6 @@ from fabric_jobs.facade.rpc.convert import job_to_proto
 from fabric_jobs.facade.rpc.offer_order import order_offers
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
-from fabric_jobs.facade.rpc.slots import RunKey
 from fabric_jobs.facade.sealing import JobSecrets
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -93,8 +92,7 @@ class OfferLoop:
         unclaimed = [
             stored
             for stored in waiting
-            if not any(session.slots.holds(_run_of(stored)) for session in sessions)
-            and self._secrets.knows_keys(stored.job)
+            if not _is_held(stored, sessions) and self._secrets.knows_keys(stored.job)
         ]
         turns = [
             _Turn(session, slots, MAX_ROUND_BYTES, _jobs_for(session, unclaimed, now))
@@ -143,26 +141,21 @@ class _Turn(Struct, eq=False):
         if self.idle <= 0 or self.room <= 0:
             return None
         for stored in self.jobs:
-            state = stored.job.state
-            if self.session.slots.has_room(JobKind(state.item_type, state.job_type)) and not any(
-                session.slots.holds(_run_of(stored)) for session in sessions
-            ):
+            has_room = self.session.slots.has_room(JobKind.of(stored.job.state))
+            if has_room and not _is_held(stored, sessions):
                 return stored
         return None
 
 
 def _jobs_for(session: Session, waiting: Iterable[StoredJob], now: datetime) -> Iterator[StoredJob]:
     kinds = frozenset(session.kinds)
-    able = [
-        stored
-        for stored in waiting
-        if JobKind(stored.job.state.item_type, stored.job.state.job_type) in kinds
-    ]
+    able = [stored for stored in waiting if JobKind.of(stored.job.state) in kinds]
     return iter(order_offers(able, session.priority_of, session.slots.tenant_runs(), now))
 
 
-def _run_of(stored: StoredJob) -> RunKey:
-    return stored.job.job_id, stored.job.state.attempt
+def _is_held(stored: StoredJob, sessions: Iterable[Session]) -> bool:
+    run = stored.job.job_id, stored.job.state.attempt
+    return any(session.slots.holds(run) for session in sessions)
 
 
 def _unless_sealed(value: bytes | Sealed | None) -> bytes:

@@ -154,7 +154,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         if not 0 < len(request.reason.strip()) <= MAX_REASON_CHARS:
             message = f"reason must have 1 to {MAX_REASON_CHARS} characters."
             await abort_invalid(context, "INVALID_REASON", message)
-        kind = JobKind(request.item_type, request.job_type)
+        kind = JobKind.of(request)
         by = caller_name(context, request.requested_by)
         async with map_errors(context):
             state = await self._job_types.pause(kind, request.reason.strip(), by)
@@ -163,7 +163,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     async def ResumeJobType(
         self, request: pb.ResumeJobTypeRequest, context: Context
     ) -> pb.ResumeJobTypeResponse:
-        kind = JobKind(request.item_type, request.job_type)
+        kind = JobKind.of(request)
         by = caller_name(context, request.requested_by)
         async with map_errors(context):
             state = await self._job_types.resume(kind, by)

@@ -20,7 +20,7 @@ from fabric_jobs.facade.rpc.entries import (
     command_of_report,
     refuse_invalid,
 )
-from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, SlotJob, kind_of, kinds_of
+from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, SlotJob
 from fabric_jobs.facade.rpc.throttle import ReportThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -55,10 +55,12 @@ class Session:
         """`names` are those of the executor's certificate, within the bounds of a heartbeat."""
         self.executor_id = hello.executor_id
         #: The kinds of jobs that the executor has handlers for.
-        self.kinds = kinds_of(hello.job_types)
+        self.kinds = tuple(map(JobKind.of, hello.job_types))
         self.slots = FreeSlots(hello)
         #: The priority of each kind whose handler sets one.
-        self._priorities = {kind_of(one): one.priority for one in hello.job_types if one.priority}
+        self._priorities = {
+            JobKind.of(one): one.priority for one in hello.job_types if one.priority
+        }
         #: What of the stream was out of bounds; empty if nothing was. It ends the stream.
         self.fault = ""
         #: How many more jobs the executor could run, by its last heartbeat.
@@ -106,7 +108,7 @@ class Session:
 
     def priority_of(self, state: JobState) -> int:
         """Returns the priority of a job at this executor."""
-        own = self._priorities.get(JobKind(state.item_type, state.job_type))
+        own = self._priorities.get(JobKind.of(state))
         return own or default_priority(state.invoke_type)
 
     def offer_room(self) -> int:
@@ -118,7 +120,7 @@ class Session:
     def offer(self, offer: pb.Offer) -> None:
         """Offers the executor a waiting attempt."""
         job = offer.job
-        slot_job = SlotJob(JobKind(job.item_type, job.job_type), job.tenant_id)
+        slot_job = SlotJob(JobKind.of(job), job.tenant_id)
         self.slots.offer((job.job_id, job.attempt), slot_job)
         self._next_response.offers.append(offer)
         self._wake.set()
@@ -190,7 +192,7 @@ class Session:
         self.slots.beat(
             heartbeat,
             {run: self._job_of(run) for run in held},
-            kinds_of(heartbeat.full_job_types),
+            map(JobKind.of, heartbeat.full_job_types),
         )
         self._beat_free_slots = min(heartbeat.free_slots, self._hello.slots)
         self._beat_hung_slots = min(heartbeat.hung_slots, self._hello.slots)
@@ -299,7 +301,7 @@ class Session:
         """What is known of the run's job; None if this replica has not read the job yet."""
         if stored := self._replica.get(run[0]):
             state = stored.job.state
-            return SlotJob(JobKind(state.item_type, state.job_type), state.tenant_id)
+            return SlotJob(JobKind.of(state), state.tenant_id)
         return None
 
     def _check_run(self, run: Run) -> None:

@@ -30,11 +30,11 @@ class FreeSlots:
     """The free slots of one executor, in all and for each kind of job."""
 
     def __init__(self, hello: pb.Hello, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` returns the time in seconds, from any begin."""
+        """`clock` returns the time in seconds, from any starting point."""
         self._slots = hello.slots
         self._clock = clock
         #: The bound of the runs of each kind; a kind without one has no entry.
-        self._limits = {kind_of(one): one.slots for one in hello.job_types if one.slots}
+        self._limits = {JobKind.of(one): one.slots for one in hello.job_types if one.slots}
         #: How many runs the executor can hold; nothing is known before its first heartbeat.
         self._capacity = 0
         #: The runs that take a slot, each with its job; None for a job that is not known here.
@@ -145,13 +145,3 @@ class FreeSlots:
 
     def _note(self) -> None:
         self._lowest = min(self._lowest, self.count)
-
-
-def kind_of(job_type: pb.JobType) -> JobKind:
-    """The kind of jobs that a handler serves."""
-    return JobKind(job_type.item_type, job_type.job_type)
-
-
-def kinds_of(job_types: Iterable[pb.JobType]) -> tuple[JobKind, ...]:
-    """The kinds of jobs that handlers serve."""
-    return tuple(map(kind_of, job_types))
