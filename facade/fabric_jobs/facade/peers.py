@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import FacadeHeartbeat
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.runtime.settings import variable
 
 log = logging.getLogger("fabric_jobs.roster")
@@ -40,7 +41,7 @@ class Peers:
         """`longest_life_s` is the value of this facade's setting."""
         self._own = FacadeHeartbeat(
             facade_id=facade_id,
-            time=(now := datetime.now(UTC)),
+            time=(now := utc_now()),
             start_time=now,
             longest_life_s=longest_life_s,
         )
@@ -54,10 +55,10 @@ class Peers:
 
     def heartbeat(self) -> FacadeHeartbeat:
         """This facade's next heartbeat."""
-        return replace(self._own, time=datetime.now(UTC), copy_address=self.copy_address())
+        return replace(self._own, time=utc_now(), copy_address=self.copy_address())
 
     def copy_addresses(self) -> Sequence[str]:
-        """The addresses of the live facades that give copies, those heard of last coming first."""
+        """The addresses of the live facades that give copies, the last heard of first."""
         living = reversed(self._living())
         return [peer.copy_address for peer in living if peer.copy_address]
 
@@ -90,7 +91,7 @@ class Peers:
             del self._peers[next(iter(self._peers))]
 
     def note_time(self, written: datetime) -> None:
-        """Takes in that a record was written at this time: who was silent before then is gone."""
+        """Takes in that a record was written at this time; the age of heartbeats counts from it."""
         self._latest = max(self._latest, written)
 
     def forget_silent(self) -> None:
@@ -117,10 +118,8 @@ class Peers:
         The first heartbeats that a facade reads after its start may be old, so what counts is also
         how old they are in comparison with the last record.
         """
-        since, silence = (
-            time.monotonic() - MAX_FACADE_SILENCE_S,
-            timedelta(seconds=MAX_FACADE_SILENCE_S),
-        )
+        since = time.monotonic() - MAX_FACADE_SILENCE_S
+        silence = timedelta(seconds=MAX_FACADE_SILENCE_S)
         return [
             peer.heartbeat
             for peer in self._peers.values()

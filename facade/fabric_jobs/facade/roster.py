@@ -74,15 +74,14 @@ class Roster:
 
     def executors(self) -> Sequence[LastHeartbeat]:
         """The executors whose last heartbeat is at most one lease old, by pool and id."""
-        since = self.clock.now() - self._lease
-        alive = [last for last in self._executors.values() if last.time >= since]
+        now = self.clock.now()
+        alive = [last for last in self._executors.values() if self._is_alive(last, now)]
         return sorted(alive, key=lambda last: (last.heartbeat.pool, last.heartbeat.executor_id))
 
     def find(self, executor_id: str) -> ExecutorHeartbeat | None:
         """The last heartbeat of an executor that is alive; None if there is none."""
         last = self._executors.get(executor_id)
-        alive = last and last.time >= self.clock.now() - self._lease
-        return last.heartbeat if last and alive else None
+        return last.heartbeat if last and self._is_alive(last, self.clock.now()) else None
 
     def served_kinds(self) -> frozenset[JobKind]:
         """The kinds of jobs that those executors have handlers for."""
@@ -117,7 +116,7 @@ class Roster:
         """Forgets the executors and facades that are silent, and kinds that nobody serves."""
         now = self.clock.now()
         for executor_id, last in [*self._executors.items()]:
-            if now - last.time > self._lease:
+            if not self._is_alive(last, now):
                 self._forget_executor(executor_id)
         self._last_served = {
             kind: at for kind, at in self._last_served.items() if now - at < LAST_SERVED_KEPT
@@ -154,6 +153,9 @@ class Roster:
         self._executors.clear()
         self._executor_kinds = 0
         self.peers.clear()
+
+    def _is_alive(self, last: LastHeartbeat, now: datetime) -> bool:
+        return now - last.time <= self._lease
 
     def _apply_executor(self, heartbeat: ExecutorHeartbeat, at: datetime) -> None:
         self._forget_executor(heartbeat.executor_id)

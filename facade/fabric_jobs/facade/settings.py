@@ -55,6 +55,13 @@ LogUrl = Annotated[
         examples=["https://logs.example.com/?q={job_id}&attempt={attempt}&from={start}&to={end}"],
     ),
 ]
+KeyRing = Annotated[
+    Secret | None,
+    Meta(
+        title="id:base64, or several separated by commas",
+        examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
+    ),
+]
 UrlPath = Annotated[str, Meta(title="a path that begins with /", pattern=r"^/\S*$")]
 
 
@@ -106,26 +113,14 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: The keys of record codes, as `id:base64` entries of 32 bytes or more, with commas or line
     #: breaks between them. All facades need the same keys, and no other program needs any. Without
     #: keys, a facade takes every record.
-    record_keys: Annotated[
-        Secret | None,
-        Meta(
-            title="id:base64, or several separated by commas",
-            examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
-        ),
-    ] = None
+    record_keys: KeyRing = None
     #: Whether a record without a code is refused: `require` refuses it; `accept` takes it, for the
     #: time after the keys were introduced on a topic in use.
     record_codes: Literal["require", "accept"] = "require"
     #: The keys that seal the secrets of jobs, as `id:base64` entries of 32 bytes or more, with
     #: commas or line breaks between them. The first key seals, and each opens. All
     #: facades need the same keys, and no other program needs any. Without keys, nothing is sealed.
-    sealing_keys: Annotated[
-        Secret | None,
-        Meta(
-            title="id:base64, or several separated by commas",
-            examples=["2026-11:BASE64-OF-32-RANDOM-BYTES"],
-        ),
-    ] = None
+    sealing_keys: KeyRing = None
     #: Whether this facade seals with these keys: `seal` does; `open` only opens what is sealed, for
     #: the time until every facade has the keys.
     sealing: Literal["seal", "open"] = "seal"
@@ -234,6 +229,11 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     log_format: LogFormat = "console"
     #: The least severe level that is logged. `debug` includes the steps of the libraries.
     log_level: LogLevel = "info"
+
+    @property
+    def gets_user_tokens(self) -> bool:
+        """Whether the facade gets tokens on behalf of users, and so has a topic of grants."""
+        return bool(self.client_secret or self.client_certificate_file)
 
     @property
     def lifetime(self) -> JobLifetime:

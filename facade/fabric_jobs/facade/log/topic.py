@@ -89,19 +89,22 @@ async def _count_partitions(
 
 
 def _new_topic_config(spec: TopicSpec) -> dict[str, str]:
-    cleanup = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(spec.retention_ms),
-        "retention.bytes": "-1",
-    }
-    if spec.erasure_ms is not None:
-        cleanup |= {
-            "cleanup.policy": "compact,delete",
-            "max.compaction.lag.ms": str(spec.erasure_ms),
-            "segment.ms": str(spec.erasure_ms),
+    if spec.retention_ms is None:
+        cleanup = {"cleanup.policy": "compact"}
+    else:
+        cleanup = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(spec.retention_ms),
+            "retention.bytes": "-1",
         }
+        if spec.erasure_ms is not None:
+            cleanup |= {
+                "cleanup.policy": "compact,delete",
+                "max.compaction.lag.ms": str(spec.erasure_ms),
+                "segment.ms": str(spec.erasure_ms),
+            }
     return {
-        **({"cleanup.policy": "compact"} if spec.retention_ms is None else cleanup),
+        **cleanup,
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(max(NEW_TOPIC_ROOM * spec.max_record_bytes, 1_048_588)),
         "unclean.leader.election.enable": "false",

@@ -33,6 +33,7 @@ class ReplicaHealth:
 
         `fresh_s` is how long ago the log's end may have been confirmed, in seconds.
         """
+        conflict = self._roster.peers.conflict
         reasons = {
             "This facade is stopping: use another one.": self._draining,
             f"The end of the log was not confirmed for {fresh_s:.0f} s. "
@@ -40,12 +41,9 @@ class ReplicaHealth:
             "This machine's clock differs from the broker's: set the clock.": (
                 not self._roster.clock.is_right
             ),
+            conflict: bool(conflict),
         }
-        conflict = self._roster.peers.conflict
-        return [
-            *(reason for reason, applies in reasons.items() if applies),
-            *filter(None, [conflict]),
-        ]
+        return [reason for reason, applies in reasons.items() if applies]
 
     def failures(self) -> Sequence[str]:
         """Why the replica must be restarted; empty while it works."""

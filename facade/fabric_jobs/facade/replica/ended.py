@@ -145,12 +145,12 @@ def write_counts(db: sqlite3.Connection, pending: Mapping[EndedKey, list[int]]) 
                 type_ids[kind] = _type_id(db, *kind)
             place = width_s, start_s, type_ids[kind]
             before = buckets.get(place)
-            buckets[place] = [*map(add, before, counts)] if before else counts
+            buckets[place] = _sum(before, counts) if before else counts
     for place, counts in buckets.items():
         found = db.execute(
             "SELECT counts FROM ended WHERE width_s = ? AND start_s = ? AND type_id = ?", place
         ).fetchone()
-        total = [*map(add, _unpack(found[0]), counts)] if found else counts
+        total = _sum(_unpack(found[0]), counts) if found else counts
         db.execute(
             "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?)",
             (*place, array("I", total).tobytes()),
@@ -170,7 +170,7 @@ def read_counts(
     ):
         kind, counts = JobKind(item_type, job_type), _unpack(blob)
         before = totals.get(kind)
-        totals[kind] = [*map(add, before, counts)] if before else counts
+        totals[kind] = _sum(before, counts) if before else counts
         completed, failed, cancelled = counts[:_WAITED]
         series.setdefault(kind, [(0, 0, 0)] * buckets)[(start_s - first_s) // width_s] = (
             completed,
@@ -216,6 +216,10 @@ def _drop_old_buckets(db: sqlite3.Connection, now_s: float) -> None:
 
 def _bin(duration: timedelta) -> int:
     return bisect_left(BOUNDS_S, duration.total_seconds())
+
+
+def _sum(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    return [*map(add, one, other)]
 
 
 def _unpack(blob: bytes) -> Sequence[int]:

@@ -117,7 +117,7 @@ def count_backlog(db: sqlite3.Connection) -> Backlog:
     (oldest_us,) = db.execute(
         "SELECT min(created_us) FROM jobs WHERE status = 'NotStarted' AND status <> 'Completed'"
     ).fetchone()
-    since = None if oldest_us is None else datetime.fromtimestamp(oldest_us / 1e6, UTC)
+    since = None if oldest_us is None else _time_of(oldest_us)
     return Backlog(Counter(dict(by_status)), queued, since)
 
 
@@ -133,7 +133,11 @@ def count_unfinished_types(db: sqlite3.Connection) -> Sequence[UnfinishedType]:
             JobKind(item_type, job_type),
             JobInstanceStatus(status),
             count,
-            datetime.fromtimestamp(oldest_us / 1e6, UTC),
+            _time_of(oldest_us),
         )
         for item_type, job_type, status, count, oldest_us in found
     ]
+
+
+def _time_of(time_us: int) -> datetime:
+    return datetime.fromtimestamp(time_us / 1e6, UTC)

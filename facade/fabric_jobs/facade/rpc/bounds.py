@@ -80,6 +80,18 @@ def parse_runs(name: str, runs: Iterable[pb.Run]) -> list[Run]:
         raise OutOfBoundsError(f"heartbeat.{name} holds a run that is none: {error}") from None
 
 
+def check_token_request(request: pb.GetAccessTokenRequest) -> tuple[str, int]:
+    """Returns the canonical job id and the attempt of a request. Raises `OutOfBoundsError`."""
+    _check_name("executor_id", request.executor_id)
+    _check_name("scope", request.scope, most=MAX_SCOPE_CHARS)
+    if len(request.claims.encode()) > MAX_CLAIMS_BYTES:
+        raise OutOfBoundsError(f"claims may have {MAX_CLAIMS_BYTES} bytes at most")
+    try:
+        return canonical_job_id(request.job_id), _attempt(request.attempt)
+    except ValueError as error:
+        raise OutOfBoundsError(str(error)) from None
+
+
 def parse_attempt(entry: pb.Claim | pb.Report) -> tuple[str, int]:
     """Returns the canonical job id and the attempt of a claim or report. Raises `ValueError`."""
     record = entry.record if isinstance(entry, pb.Claim) else entry.grant
@@ -110,15 +122,3 @@ def _check_name(name: str, text: str, least: int = 1, most: int = MAX_NAME_CHARS
     # Names go into log lines, metrics and tables.
     if not text.isprintable():
         raise OutOfBoundsError(f"{name} must not have control characters")
-
-
-def check_token_request(request: pb.GetAccessTokenRequest) -> tuple[str, int]:
-    """Returns the canonical job id and the attempt of a request. Raises `OutOfBoundsError`."""
-    _check_name("executor_id", request.executor_id)
-    _check_name("scope", request.scope, most=MAX_SCOPE_CHARS)
-    if len(request.claims.encode()) > MAX_CLAIMS_BYTES:
-        raise OutOfBoundsError(f"claims may have {MAX_CLAIMS_BYTES} bytes at most")
-    try:
-        return canonical_job_id(request.job_id), _attempt(request.attempt)
-    except ValueError as error:
-        raise OutOfBoundsError(str(error)) from None

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from fabric_jobs.facade.rpc.errors import Context, abort_invalid
-from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES, Handler
+from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES, Handler, split_method
 from fabric_jobs.facade.rpc.parts import MAX_PARTS, SMALL_BYTES, PartCounter
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -36,7 +36,7 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Returns the handler of the called method, wrapped; gRPC calls this."""
         handler = await continuation(handler_call_details)
-        service, _, _ = handler_call_details.method.removeprefix("/").partition("/")
+        service, _ = split_method(handler_call_details)
         if handler is None or service not in OWN_SERVICES:
             return handler
         codecs = (_decoder(handler.request_deserializer), handler.response_serializer)

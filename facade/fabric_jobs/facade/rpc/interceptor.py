@@ -18,6 +18,12 @@ OWN_SERVICES = frozenset({SERVICE, REPLICA_SERVICE})
 Handler = Any  # gRPC's types describe the handlers of the blocking server only
 
 
+def split_method(details: grpc.HandlerCallDetails) -> tuple[str, str]:
+    """Returns the full name of the called service, and the name of its method."""
+    service, _, method = details.method.removeprefix("/").partition("/")
+    return service, method
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
     """Runs `around` around each call. Calls of the standard services pass unchanged."""
 
@@ -35,7 +41,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
     ) -> Handler:
         """Returns the handler of the called method, wrapped; gRPC calls this."""
         handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.removeprefix("/").partition("/")
+        service, method = split_method(handler_call_details)
         if handler is None or service not in OWN_SERVICES:
             return handler
         if not handler.response_streaming:

@@ -49,10 +49,11 @@ class PartCounter:
             if not is_repeated:
                 values = [values] if values else []
             count += len(values)
-            for value in values if counter else ():
+            if counter is None:
+                continue
+            for value in values:
                 if count > most:
                     return count
-                assert counter
                 count += counter._count(value, most - count)
         return count
 

@@ -73,11 +73,12 @@ class Sessions:
         peers = self._roster.peers
         if peers.conflict:
             # If this facade's setting is wrong, no executor must end because of it.
-            unavailable, reason = (
+            await abort(
+                context,
                 grpc.StatusCode.UNAVAILABLE,
                 UnavailableReason.LONGEST_LIFE_DIFFERS,
+                f"Ask another replica. {peers.conflict}",
             )
-            await abort(context, unavailable, reason, f"Ask another replica. {peers.conflict}")
         try:
             check_run_timeouts(first.hello, peers.longest_life_s)
         except RunTimeoutError as error:
@@ -119,12 +120,13 @@ class Sessions:
         """
         job = change.stored.job
         run = Run(job.job_id, job.state.attempt)
+        sessions = self._by_executor.get(job.state.executor_id or "", ())
         match change.event:
             case events.CancelRequested():
-                for session in self._by_executor.get(job.state.executor_id or "", ()):
+                for session in sessions:
                     session.cancel(run)
             case events.AttemptFailed() | events.Failed() | events.Cancelled():
-                for session in self._by_executor.get(job.state.executor_id or "", ()):
+                for session in sessions:
                     session.stop(run)
             case events.Requeued():
                 # The job no longer names the executor of its earlier attempt.

@@ -213,14 +213,14 @@ async def _check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterat
         return
     # The topic of the append comes last.
     specs = [topics.events(settings), topics.controls(settings), topics.heartbeats(settings)]
-    if settings.client_secret or settings.client_certificate_file:
+    if settings.gets_user_tokens:
         specs.insert(0, topics.grants(settings))
     for spec in specs:
         finding = await _check_topic(settings, replace(spec, create=create))
         yield finding
-        if spec.name == settings.events_topic and finding.status is not CheckStatus.FAILED:
-            async for found in _check_record_keys(settings):
-                yield found
+        has_events = spec.name == settings.events_topic and finding.status is not CheckStatus.FAILED
+        if has_events and (codes := await _check_record_keys(settings)):
+            yield codes
     if settings.sealing_keys and finding.status is not CheckStatus.FAILED:
         yield await _check_sealing(settings)
     # A write to a missing topic could create it, with whatever configuration the broker has.
@@ -243,10 +243,10 @@ async def _check_sealing(settings: FacadeSettings) -> Finding:
     return Finding(CheckStatus.OK if is_fine else CheckStatus.WARNING, "sealing", text)
 
 
-async def _check_record_keys(settings: FacadeSettings) -> AsyncIterator[Finding]:
-    """Compares the ring with the codes of a sample of the events topic."""
+async def _check_record_keys(settings: FacadeSettings) -> Finding | None:
+    """Compares the ring with the codes of a sample of the events topic; None without a ring."""
     if (codes := record_codes(settings)) is None:
-        return
+        return None
     usage = KeyUsage(codes)
     try:
         async with asyncio.timeout(TRY_S):
@@ -256,10 +256,9 @@ async def _check_record_keys(settings: FacadeSettings) -> AsyncIterator[Finding]
                 usage.add(record)
     except (KafkaError, KafkaRefusedError, TimeoutError) as error:
         text = str(error) or f"{settings.events_topic} can't be read within {TRY_S:.0f} s"
-        yield Finding(CheckStatus.FAILED, "codes", text)
-        return
+        return Finding(CheckStatus.FAILED, "codes", text)
     status = CheckStatus.OK if usage.is_complete else CheckStatus.WARNING
-    yield Finding(status, "codes", f"{settings.events_topic}: {usage.describe()}")
+    return Finding(status, "codes", f"{settings.events_topic}: {usage.describe()}")
 
 
 async def _check_topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:

@@ -43,24 +43,27 @@ async def find_key_use(settings: FacadeSettings) -> KeyUse:
     """
     use = KeyUse({})
     await _scan(settings, settings.events_topic, _keys_of_event, use)
-    if settings.client_secret or settings.client_certificate_file:
+    if settings.gets_user_tokens:
         await _scan(settings, settings.grants_topic, _keys_of_grant, use)
     return use
 
 
 def describe_key_use(settings: FacadeSettings, key_ids: list[str], use: KeyUse) -> tuple[bool, str]:
     """Whether every key is there that is needed; and what each key is needed for, as text."""
-    memory = settings.lifetime.retention
-    missing = sorted(use.last_used.keys() - set(key_ids))
+    retention = settings.lifetime.retention
+    until = {
+        key_id: f"{used + retention:%Y-%m-%d %H:%M} UTC" for key_id, used in use.last_used.items()
+    }
+    missing = sorted(until.keys() - set(key_ids))
     lines = [
-        f"Add the key {key_id} to {variable('sealing_keys')}: jobs need it until "
-        f"{use.last_used[key_id] + memory:%Y-%m-%d %H:%M} UTC."
+        f"Add the key {key_id} to {variable('sealing_keys')}: jobs need it until {until[key_id]}."
         for key_id in missing
     ]
     for number, key_id in enumerate(key_ids):
-        if key_id in use.last_used:
-            until = f"{use.last_used[key_id] + memory:%Y-%m-%d %H:%M} UTC"
-            lines.append(f"{key_id}: needed until {until}, if nothing more is sealed with it")
+        if key_id in until:
+            lines.append(
+                f"{key_id}: needed until {until[key_id]}, if nothing more is sealed with it"
+            )
         elif number and not use.left:
             lines.append(f"{key_id}: no job needs it. Remove it, unless it will be the first key")
     if use.left:
