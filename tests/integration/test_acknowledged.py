@@ -204,7 +204,7 @@ async def test_topic_that_was_made_anew_before_the_fetch_is_a_fork(
 async def test_leader_change_between_acknowledgement_and_fetch_loses_nothing(
     brokers: ApacheKafka, topic: str, gate: FetchGate
 ) -> None:
-    """The new leader has the record, and the tail passes it by."""
+    """The new leader has the record, and the tail skips it."""
     cluster = Cluster(brokers.bootstrap_servers, APACHE)
     await create_topic(cluster, topic, [0, 1, 2], {"min.insync.replicas": "2"})
     here = RecordingReader()

@@ -14,7 +14,7 @@ MAX_SKEW = timedelta(seconds=30)
 
 
 class _Moment(NamedTuple):
-    """A time, and the monotonic time in seconds at which it was so late."""
+    """A time, and the reading of the monotonic clock at that time, in seconds."""
 
     time: datetime
     monotonic: float
@@ -26,7 +26,7 @@ def utc_now() -> datetime:
 
 
 class Clock:
-    """The broker's time, as far as this machine's wall clock differs from it."""
+    """The wall clock's time, corrected by the broker's times of this facade's heartbeats."""
 
     def __init__(self) -> None:
         self._anchor = self._written = _Moment(utc_now(), time.monotonic())
@@ -46,11 +46,11 @@ class Clock:
         return self.skew <= MAX_SKEW
 
     def note_written(self, written: datetime) -> None:
-        """Takes in that a heartbeat with this time is written now."""
+        """Notes that a heartbeat with this time is written now."""
         self._written = _Moment(written, time.monotonic())
 
     def confirm(self, written: datetime, recorded: datetime) -> None:
-        """Takes in that the broker recorded the heartbeat of the time `written` at `recorded`.
+        """Sets the clock after the broker has recorded the heartbeat of `written` at `recorded`.
 
         The time follows the wall clock as far as the broker's time allows that.
         """
@@ -61,7 +61,7 @@ class Clock:
         self._anchor = _Moment(wall + offset(earliest, recorded, wall), now)
 
     def follow_wall_clock(self) -> None:
-        """Takes the wall clock as right, where the broker writes no time of its own."""
+        """Sets the clock to the wall clock, for a broker that writes no time of its own."""
         self._anchor = _Moment(utc_now(), time.monotonic())
 
 

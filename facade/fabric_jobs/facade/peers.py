@@ -91,7 +91,7 @@ class Peers:
             del self._peers[next(iter(self._peers))]
 
     def note_time(self, written: datetime) -> None:
-        """Takes in that a record was written at this time; the age of heartbeats counts from it."""
+        """Notes the time at which a record was written; a heartbeat's age is measured from it."""
         self._latest = max(self._latest, written)
 
     def forget_silent(self) -> None:
@@ -115,8 +115,8 @@ class Peers:
     def _living(self) -> list[FacadeHeartbeat]:
         """The last heartbeats of the other facades that are alive.
 
-        The first heartbeats that a facade reads after its start may be old, so what counts is also
-        how old they are in comparison with the last record.
+        The first heartbeats that a facade reads after its start may be old. So a heartbeat counts
+        only if the latest record is not much younger.
         """
         since = time.monotonic() - MAX_FACADE_SILENCE_S
         silence = timedelta(seconds=MAX_FACADE_SILENCE_S)
@@ -128,5 +128,5 @@ class Peers:
 
 
 def _age_order(heartbeat: FacadeHeartbeat) -> tuple[datetime, str]:
-    """The eldest facade has the least value; an earlier version's heartbeats name no start."""
+    """The least for the eldest facade. Heartbeats of an earlier version have no start time."""
     return heartbeat.start_time or _LONG_AGO, heartbeat.facade_id

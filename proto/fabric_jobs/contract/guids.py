@@ -14,7 +14,7 @@ _CANONICAL_GUIDS = re.compile(f"{CANONICAL_GUID}( {CANONICAL_GUID})*")
 def are_canonical_guids(texts: Iterable[str]) -> bool:
     """Returns whether each text of at most `GUID_CHARS` characters is a GUID in lower case.
 
-    There must be one text at least. One look at all of them is quicker than one at each.
+    There must be at least one text. One match of all texts is faster than a match of each.
     """
     return _CANONICAL_GUIDS.fullmatch(" ".join(texts)) is not None
 
@@ -35,8 +35,8 @@ def parse_guid(text: str) -> UUID:
 
 
 def retry_id(job_id: str) -> str:
-    """Returns the id of the new job by which operators retry a job, wherever they do it.
+    """Returns the id of the new job that retries a job, for the command and the monitor alike.
 
-    It follows from the job's id, so a retry that is sent twice starts one job.
+    The id follows from the old job's id, so a retry that is sent twice starts one job.
     """
     return str(uuid5(parse_guid(job_id), "retry"))

@@ -1,7 +1,8 @@
 """Makes texts of others safe to show: in a log line, on a terminal, in a line of JSON.
 
 A control character can forge a line or colour it, and a bidirectional control can reverse what a
-reader sees. A long text can fill a disk. The author of an exception writes the code of its text.
+reader sees. A long text can fill a disk. The author of an exception wrote the code that makes its
+text, and that code may raise.
 """
 
 import re
@@ -45,13 +46,13 @@ def one_line(text: str) -> str:
 
 
 def truncate(text: str, most: int = MAX_LINE_CHARS) -> str:
-    """Returns at most so many characters of the text, and then how many were cut."""
+    """Returns the text, cut to its first `most` characters, and how many were cut."""
     cut = len(text) - most
     return text if cut <= 0 else f"{text[:most]}… ({cut} characters were cut)"
 
 
 def truncate_start(text: str, most: int = MAX_TRACEBACK_CHARS) -> str:
-    """Returns at most the last so many characters of a traceback, whose end says most."""
+    """Returns a traceback, cut to its last `most` characters, which say what happened."""
     cut = len(text) - most
     return text if cut <= 0 else f"({cut} characters were cut) …{text[cut:]}"
 
@@ -77,7 +78,7 @@ def describe_exception(raised: BaseException) -> str:
 def format_exception(raised: BaseException) -> str:
     """Returns the traceback as Python prints it, with its causes and members; each text is cut.
 
-    `traceback.format_exception` takes a minute for a text of 200 MB, and stands for so long.
+    `traceback.format_exception` blocks the process for a minute if a text has 200 MB.
     """
     return "\n".join(_lines(raised, depth=0))
 
@@ -100,7 +101,7 @@ def _lines(raised: BaseException, depth: int) -> Iterator[str]:
 
 
 def _chain(raised: BaseException) -> Iterator[tuple[BaseException, str]]:
-    """The exception and its causes, each with how the one before came of it."""
+    """The exception and its causes, each with the sentence that links it to the one before."""
     seen = set[int]()
     error: BaseException | None = raised
     reason = ""

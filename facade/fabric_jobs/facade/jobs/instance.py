@@ -50,7 +50,7 @@ class Instance(NamedTuple):
 def content_hash(payload: object, definition: object = None) -> str:
     """The SHA-256 of a decoded payload and definition, in hex.
 
-    The order of keys and spaces do not change it. Without a definition it is the payload's own.
+    The order of keys and spaces do not change it. Without a definition it is the payload's hash.
     """
     found = hashlib.sha256(_canonical.encode(payload)).hexdigest()
     if definition is None:

@@ -2,7 +2,7 @@
 
 With acks=all, the answer to an append says the record's offset and the broker's time. A tail that
 stands exactly at this offset gives the record to its reader at once. The fetch brings the same
-offset later, and the tail passes it by. Another record at the offset means that the brokers lost an
+offset later, and the tail skips it. Another record at the offset means that the brokers lost an
 acknowledged one, as an unclean leader election does.
 """
 

@@ -108,7 +108,7 @@ class RecordCodes:
         return {_key_id(code) for code in _codes_of(record) if self._is_right(code, record)}
 
     def foreign_keys(self, record: _Record) -> set[str]:
-        """The ids of other keys by which the record has a code; nobody can say if it is right."""
+        """The ids of the keys of the record's codes that are not in the ring, so not verifiable."""
         return {_key_id(code) for code in _codes_of(record)} - self._keys.keys()
 
     def accepts(self, verdict: CodeVerdict) -> bool:

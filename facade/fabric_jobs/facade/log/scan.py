@@ -72,7 +72,7 @@ async def _open_consumer(
     consumer = AIOKafkaConsumer(
         **client_arguments(settings),
         enable_auto_commit=False,
-        # A record that the topic has dropped since it was looked up is not looked for.
+        # If the topic has dropped the next record meanwhile, reading goes on at its oldest record.
         auto_offset_reset="earliest",
     )
     try:

@@ -137,7 +137,7 @@ def write_counts(db: sqlite3.Connection, pending: Mapping[EndedKey, list[int]]) 
     for (item_type, job_type, minute_s), counts in pending.items():
         for width_s, kept_s in KEPT_S.items():
             start_s = minute_s - minute_s % width_s
-            # No clock is a day ahead, and such a bucket would stay for as long as its time is off.
+            # A bucket far in the future would be kept until its time has come and gone.
             if not now_s - kept_s <= start_s < now_s + DAY_S:
                 continue
             kind = item_type, job_type

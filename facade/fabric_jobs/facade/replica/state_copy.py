@@ -1,8 +1,8 @@
 """Copies of a replica's state file: one replica sends its own, and a new one takes it.
 
 A file is the fold of a prefix of the log, with its positions, the checksums of its last records and
-its identity. So a copy is as good as a replay, and is verified like a file of one's own: its
-identity before it is used, and its last records against the log when the log is read on.
+its identity. So a copy is as good as a replay, and is verified like the replica's own file: its
+identity before it is used, and its last records when the log is read on.
 """
 
 import os
@@ -42,7 +42,7 @@ class PinnedFile:
         self.size = os.fstat(file.fileno()).st_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """At most so many bytes of the file, from this offset on. Raises `OSError`."""
+        """At most `size` bytes of the file, from this offset on. Raises `OSError`."""
         content = os.pread(self._file.fileno(), size, offset)
         if not content:
             raise OSError("The state file has become shorter.")

@@ -1,7 +1,7 @@
 """`GetAccessToken`: only the executor that holds the attempt gets a token.
 
-It holds the attempt if the fold says so, read to the log's end, and if its certificate has a name
-that it had on its session.
+An executor holds the attempt if the fold of the whole log says so, and if its certificate has a
+name that the certificate of its session had.
 """
 
 from typing import NoReturn

@@ -90,7 +90,7 @@ class AuthorizationInterceptor(CallInterceptor):
 
 
 def caller_name(context: Context, given: str) -> str:
-    """The name of the caller for the record: what it says of itself, and its certificate's name."""
+    """The caller's name for people: the one that it gives, and the one in its certificate."""
     given = " ".join(given.split())
     names = sorted(names_of(context))
     certificate = f"certificate {names[0]}" if names else ""

@@ -9,7 +9,7 @@ from fabric_jobs.runtime.settings import variable
 
 
 class KeyUsage:
-    """The keys by which the looked-at records have codes."""
+    """Counts, for each key, the records of a sample that have a code of it."""
 
     def __init__(self, codes: RecordCodes) -> None:
         self._codes = codes

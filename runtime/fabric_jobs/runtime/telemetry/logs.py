@@ -122,14 +122,14 @@ class _SafeFormatter(logging.Formatter):
     """Bounds what a record's author and an exception's author can put into a line."""
 
     def message_of(self, record: logging.LogRecord) -> str:
-        """Returns the record's message, cut; a message that can't be made is said to be so."""
+        """Returns the record's message, cut; if it can't be formatted, a text that says so."""
         try:
             return truncate(record.getMessage())
         except Exception as error:
             return f"{record.msg!r:.200} can't be formatted: {describe_exception(error)}"
 
     def exception_of(self, record: logging.LogRecord) -> str:
-        """Returns the record's traceback, cut. That of another process is a text already."""
+        """Returns the record's traceback, cut. A traceback of another process is a text already."""
         if record.exc_info:
             return self.formatException(record.exc_info)
         return truncate_start(record.exc_text or "")
@@ -189,7 +189,7 @@ class _JsonFormatter(_SafeFormatter):
 
 
 def _console_value(value: str) -> str:
-    """Returns the value of an id; one that could be taken for several ids is quoted."""
+    """Returns the value of an id, in quotes if it could be read as several ids."""
     value = escape(value)
     return json.dumps(value, ensure_ascii=False) if re.search(r'[\s="]', value) else value
 

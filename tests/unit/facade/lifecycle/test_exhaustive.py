@@ -87,7 +87,11 @@ SEARCHES: dict[str, tuple[dict[str, Any], int]] = {
         {
             "late": True,
             "left_out": (
-                *(*DEADLINES, RequestCancel, ReportCompleted, ReportFailed, SaveCheckpoint),
+                *DEADLINES,
+                RequestCancel,
+                ReportCompleted,
+                ReportFailed,
+                SaveCheckpoint,
             ),
         },
         61_257,
