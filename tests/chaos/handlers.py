@@ -7,8 +7,9 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,14 +55,20 @@ def journaled(job: Job[Any], pid: int | None = None) -> Iterator[None]:
     `pid` is the executor's process id, by default that of this process. Each line is one append to
     the file, so kill -9 can't remove it.
     """
-    pid = pid or os.getpid()
-    _write(job, pid, "started")
+    with journal_run(partial(_write, job, pid or os.getpid())):
+        yield
+
+
+@contextmanager
+def journal_run(write: Callable[[str], None]) -> Iterator[None]:
+    """Call `write` with what the run does: at its start and at its end."""
+    write("started")
     try:
         yield
     except BaseException as error:
-        _write(job, pid, type(error).__name__)
+        write(type(error).__name__)
         raise
-    _write(job, pid, "returned")
+    write("returned")
 
 
 def _write(job: Job[Any], pid: int, what: str) -> None:

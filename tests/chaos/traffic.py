@@ -143,7 +143,7 @@ class Traffic:
         if plan.doubled:
             other = (first + 1) % self._replicas
             tries.append(self._client.create(plan.job, plan.kind, other, PATIENCE_S))
-        answers, waits = await asyncio.gather(*tries), _backoff(plan.dice)
+        answers, waits = await asyncio.gather(*tries), backoff(plan.dice)
         while all(answer.code in UNDECIDED for answer in answers):
             await asyncio.sleep(next(waits))
             answers = [
@@ -152,7 +152,7 @@ class Traffic:
         return any(answer.accepted for answer in answers)
 
     async def _cancel(self, plan: Plan) -> None:
-        for wait_s in _backoff(plan.dice):
+        for wait_s in backoff(plan.dice):
             answer = await self._client.cancel(plan.job, self._replica(plan), PATIENCE_S)
             if answer.code not in UNDECIDED:
                 return
@@ -165,12 +165,12 @@ class Traffic:
         return plan.dice.randrange(self._replicas)
 
 
-def _backoff(dice: Random) -> Iterator[float]:
+def backoff(dice: Random, max_s: float = 5.0) -> Iterator[float]:
     """Seconds before each repetition: short at first, then up to the `Retry-After` of a 503."""
     longest_s = 1.0
     while True:
         yield dice.uniform(0.2, longest_s)
-        longest_s = min(5.0, longest_s * 1.5)
+        longest_s = min(max_s, longest_s * 1.5)
 
 
 def _is_final(shown: Shown | None) -> bool:

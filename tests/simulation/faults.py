@@ -1,16 +1,19 @@
 """The faults of a world: each is a step of a script that the seed decides and the shrinker cuts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from aiokafka import TopicPartition
 from msgspec import Struct
 
-from tests.simulation.rpc import DOWN, KEEPALIVE_S, RESET, UP
+from tests.simulation import kafka, rpc
+from tests.simulation.nodes import ExecutorNode, FacadeNode
+from tests.simulation.rpc import DOWN, KEEPALIVE_S, UP
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+T = TypeVar("T")
 
 #: Leaps of a script.
 MAX_LEAPS = 2
@@ -33,6 +36,10 @@ class Fault(Struct, frozen=True):
     name: str
     seconds: float
     number: int
+
+    def choose(self, among: Sequence[T], divisor: int = 1) -> T:
+        """Returns one of these. A second choice of one fault takes another divisor."""
+        return among[self.number // divisor % len(among)]
 
     def __str__(self) -> str:
         return f"{self.at:8.3f} s: {self.name} {self.number} for {self.seconds:.3f} s"
@@ -62,110 +69,111 @@ def inject(world: "World", fault: Fault) -> None:
 
 
 def _crash_facade(world: "World", fault: Fault) -> None:
-    facade = world.facades[fault.number % len(world.facades)]
-    world.crash(facade, silently=fault.number % 3 == 0)
+    facade = fault.choose(world.facades)
+    _crash(world, fault, facade, silently=fault.number % 3 == 0)
     if fault.number % 7 == 0:
         facade.delete_file()
-    world.call_at(world.loop.time() + fault.seconds, world.start, facade)
 
 
 def _crash_executor(world: "World", fault: Fault) -> None:
-    executor = world.executors[fault.number % len(world.executors)]
-    world.crash(executor, silently=fault.number % 3 == 0)
-    world.call_at(world.loop.time() + fault.seconds, world.start, executor)
+    _crash(world, fault, fault.choose(world.executors), silently=fault.number % 3 == 0)
 
 
 def _crash_all_facades(world: "World", fault: Fault) -> None:
     for facade in world.facades:
-        world.crash(facade)
-        world.call_at(world.loop.time() + fault.seconds, world.start, facade)
+        _crash(world, fault, facade, silently=False)
+
+
+def _crash(
+    world: "World", fault: Fault, node: FacadeNode | ExecutorNode, *, silently: bool
+) -> None:
+    world.crash(node, silently=silently)
+    world.call_later(fault.seconds, world.start, node)
 
 
 def _stop(world: "World", fault: Fault) -> None:
-    node = world.nodes[fault.number % len(world.nodes)]
+    node = fault.choose(world.nodes)
     if node.is_running:
         if node.place:
             world.loop.resume(node.place)
         node.request_stop()
-        world.call_at(world.loop.time() + fault.seconds + 12.0, world.start, node)
+        world.call_later(fault.seconds + 12.0, world.start, node)
 
 
 def _pause(world: "World", fault: Fault) -> None:
-    node = world.nodes[fault.number % len(world.nodes)]
+    node = fault.choose(world.nodes)
     world.pause(node, fault.seconds)
 
 
 def _silence(world: "World", fault: Fault) -> None:
-    executor = world.executors[fault.number % len(world.executors)]
-    facade = world.facades[fault.number // 7 % len(world.facades)]
+    executor = fault.choose(world.executors)
+    facade = fault.choose(world.facades, 7)
     wire = world.network.wire(executor.name, facade.name)
     until = world.loop.time() + fault.seconds
-    for direction in [(UP,), (DOWN,), (UP, DOWN)][fault.number % 3]:
+    for direction in fault.choose([(UP,), (DOWN,), (UP, DOWN)]):
         wire.silent_until[direction] = max(wire.silent_until[direction], until)
     if fault.seconds > KEEPALIVE_S:
-        for call in list(wire.calls):
-            world.call_at(world.loop.time() + KEEPALIVE_S, call.fail, *RESET)
+        for call in wire.calls:
+            world.network.reset(call, KEEPALIVE_S)
 
 
 def _cut(world: "World", fault: Fault) -> None:
-    executor = world.executors[fault.number % len(world.executors)]
+    executor = fault.choose(world.executors)
     for facade in world.facades:
         world.network.cut(executor.name, facade.name)
 
 
 def _slow(world: "World", fault: Fault) -> None:
-    executor = world.executors[fault.number % len(world.executors)]
-    facade = world.facades[fault.number // 7 % len(world.facades)]
-    wire, delay_s = world.network.wire(executor.name, facade.name), (0.05, 2.0)
-    before, wire.delay_s = (0.0002, 0.002), delay_s
-    world.call_at(world.loop.time() + fault.seconds, setattr, wire, "delay_s", before)
+    executor = fault.choose(world.executors)
+    facade = fault.choose(world.facades, 7)
+    wire = world.network.wire(executor.name, facade.name)
+    wire.delay_s = (0.05, 2.0)
+    world.call_later(fault.seconds, setattr, wire, "delay_s", rpc.DELAY_S)
 
 
 def _cut_from_kafka(world: "World", fault: Fault) -> None:
-    node = world.nodes[fault.number % len(world.nodes)]
-    until = world.loop.time() + fault.seconds
+    node = fault.choose(world.nodes)
     link = world.cluster.links[node.name]
-    link.cut_until = max(link.cut_until, until)
-    world.log_away.append((world.loop.time(), until + 2.0))
+    link.cut_until = max(link.cut_until, world.loop.time() + fault.seconds)
+    world.note_log_away(fault.seconds + 2.0)
 
 
 def _slow_kafka(world: "World", fault: Fault) -> None:
-    node = world.nodes[fault.number % len(world.nodes)]
+    node = fault.choose(world.nodes)
     link = world.cluster.links[node.name]
     link.delay_s = (0.05, 1.5)
-    until = world.loop.time() + fault.seconds
-    world.call_at(until, setattr, link, "delay_s", (0.0005, 0.003))
-    world.log_away.append((world.loop.time(), until + 4.0))
+    world.call_later(fault.seconds, setattr, link, "delay_s", kafka.DELAY_S)
+    world.note_log_away(fault.seconds + 4.0)
 
 
 def _change_leader(world: "World", fault: Fault) -> None:
     partitions = sorted(world.cluster.logs)
-    partition: TopicPartition = partitions[fault.number % len(partitions)]
-    until = world.loop.time() + min(fault.seconds, 20.0)
-    world.cluster.leaderless_until[partition] = until
-    world.log_away.append((world.loop.time(), until + 2.0))
+    partition = fault.choose(partitions)
+    seconds = min(fault.seconds, 20.0)
+    world.cluster.leaderless_until[partition] = world.loop.time() + seconds
+    world.note_log_away(seconds + 2.0)
 
 
 def _misfortune(world: "World", fault: Fault) -> None:
-    name = MISFORTUNES[fault.number % len(MISFORTUNES)]
+    name = fault.choose(MISFORTUNES)
     world.cluster.misfortunes[name] += 1 + fault.number % 15
 
 
 def _step_clock(world: "World", fault: Fault) -> None:
-    node = world.nodes[fault.number % len(world.nodes)]
-    seconds = [0.5, -10.0, 40.0, -40.0, 7200.0, 7200.0, -7200.0][fault.number // 7 % 7]
+    node = fault.choose(world.nodes)
+    seconds = fault.choose([0.5, -10.0, 40.0, -40.0, 7200.0, 7200.0, -7200.0], 7)
     node.step_clock(seconds)
-    world.call_at(world.loop.time() + fault.seconds, node.step_clock, -seconds)
+    world.call_later(fault.seconds, node.step_clock, -seconds)
 
 
 def _lose_requests(world: "World", fault: Fault) -> None:
-    facade = world.facades[fault.number % len(world.facades)]
+    facade = fault.choose(world.facades)
     world.http_lost[facade.name] = world.loop.time() + min(fault.seconds, 10.0)
 
 
 def _leap(world: "World", fault: Fault) -> None:
     """Every node is away for minutes or hours."""
-    seconds = [60.0, 600.0, 3600.0, 7200.0, 30_000.0, 100_000.0][fault.number % 6]
+    seconds = fault.choose([60.0, 600.0, 3600.0, 7200.0, 30_000.0, 100_000.0])
     world.leaped_s += seconds
     world.leap(seconds)
 

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
-from tests.chaos.handlers import COMPLETED, ITEM_TYPE, KINDS, PATIENT, Kind
+from tests.chaos.handlers import COMPLETED, ITEM_TYPE, KINDS, PATIENT, Kind, journal_run
 from tests.chaos.history import Line
-from tests.simulation.loop import PLACE
+from tests.simulation.loop import current_place
 
 #: The kinds of jobs that the simulation adds to those of the chaos suite.
 MORE_KINDS = {
@@ -28,18 +29,12 @@ executor = Executor()
 @contextmanager
 def journaled(job: Job[Any]) -> Iterator[None]:
     """Writes a line at the run's start, and a line about its end."""
-    _write(job, "started")
-    try:
+    with journal_run(partial(_write, job)):
         yield
-    except BaseException as error:
-        _write(job, type(error).__name__)
-        raise
-    _write(job, "returned")
 
 
 def _write(job: Job[Any], what: str) -> None:
-    place = PLACE.get()
-    assert place is not None
+    place = current_place()
     if place.alive:
         now = asyncio.get_running_loop().time()
         JOURNAL.append(Line(job.job_id, job.attempt, place.number, now, what))

@@ -7,7 +7,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from tests.simulation.loop import PLACE, Place, SimulatedLoop
+from tests.simulation.loop import SimulatedLoop, current_place
 
 
 class Answer(NamedTuple):
@@ -21,10 +21,8 @@ class SimulatedHttpServer:
     """Stands for `HttpServer`."""
 
     def __init__(self, app: Any, host: str, port: int, limits: object = None) -> None:
-        place = PLACE.get()
-        assert place is not None
         self.app = app
-        self.place: Place = place
+        self.place = current_place()
         self.address = f"{host}:{port}"
         self.context = copy_context()
         self._stopping = asyncio.Event()

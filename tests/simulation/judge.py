@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE, START_DEADLINE
 from fabric_jobs.facade.log import Record
@@ -13,19 +11,14 @@ from tests.chaos.model import Model
 from tests.chaos.validate import validate
 from tests.simulation import handlers
 from tests.simulation.leases import find_robbed_runs
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
+from tests.simulation.world import World
 
 
-def judge(world: "World") -> dict[str, list[str]]:
+def judge(world: World) -> dict[str, list[str]]:
     """Returns the breaches that each validator found in a world that has ended."""
-    from tests.simulation.run import records_of
-
-    records, model = records_of(world), Model()
+    records, model = world.records(), Model()
     for record in records:
         model.read(record.partition, record.offset, record.value)
-    assert world.traffic is not None
     evidence = Evidence(
         world.traffic.history,
         handlers.JOURNAL,
@@ -53,7 +46,7 @@ def judge(world: "World") -> dict[str, list[str]]:
     return {name: found for name, found in breaches.items() if found}
 
 
-def _is_excused(world: "World", breach: str) -> bool:
+def _is_excused(world: World, breach: str) -> bool:
     """Returns whether leaps of hours explain that a job was not started or finished in time."""
     late = (
         ("JobNotStarted", START_DEADLINE),
@@ -88,8 +81,8 @@ def _innocent(records: list[Record]) -> Iterator[str]:
             yield f"{json.loads(record.value or b'')['subject']}: lost its run without a reason"
 
 
-def _differences(world: "World", model: Model, records: list[Record]) -> Iterator[str]:
-    scratch, partitions = Path(world.folder) / "fold.sqlite", world.shape.partitions
+def _differences(world: World, model: Model, records: list[Record]) -> Iterator[str]:
+    scratch, partitions = world.folder / "fold.sqlite", world.shape.partitions
     for facade in world.facades:
         if facade.state_dir and (facade.state_dir / replicas.FILE).exists():
             yield from replicas.differences(facade.state_dir, records, scratch, partitions)

@@ -7,18 +7,19 @@ is up to the faults: delay, refuse, lose an acknowledgement, or append after eve
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-from tests.simulation.loop import Place, SimulatedLoop
+from tests.simulation.loop import Place, SimulatedLoop, fail, resolve
 from tests.simulation.substitutes import CLOCK
 
 #: Seconds after which a producer gives up a request.
 REQUEST_TIMEOUT_S = 40.0
+#: The range of delays of a message, in seconds.
+DELAY_S = (0.0005, 0.003)
 
 
 class Stored(NamedTuple):
@@ -36,8 +37,7 @@ class Link:
     def __init__(self) -> None:
         #: The time until which nothing passes.
         self.cut_until = 0.0
-        #: The range of delays, in seconds.
-        self.delay_s = (0.0005, 0.003)
+        self.delay_s = DELAY_S
 
 
 class KafkaCluster:
@@ -60,7 +60,6 @@ class KafkaCluster:
         self.misfortunes: Counter[str] = Counter()
         #: How often each misfortune happened.
         self.happened: Counter[str] = Counter()
-        self.committed: dict[tuple[str, TopicPartition], int] = {}
         self.consumers: set[Any] = set()
         self._append_at: dict[tuple[int, TopicPartition], float] = {}
 
@@ -83,7 +82,7 @@ class KafkaCluster:
     ) -> None:
         """Sends a record to its partition; the future gets the acknowledgement or an error."""
         misfortune = self._take_misfortune(partition)
-        at = max(self.open_at(place, partition), self.loop.time()) + self.delay_s(place)
+        at = self.open_at(place, partition) + self.delay_s(place)
         if misfortune == "late append":
             at += self.dice.uniform(3.5, 15.0)
         key = producer.number, partition
@@ -112,7 +111,7 @@ class KafkaCluster:
             if misfortune == "lost acknowledgement":
                 error = KafkaTimeoutError()
                 self.loop.call_later(
-                    REQUEST_TIMEOUT_S, _end, acknowledged, error, context=self._outside
+                    REQUEST_TIMEOUT_S, fail, acknowledged, error, context=self._outside
                 )
             elif misfortune == "failed after append":
                 self._answer(place, producer, acknowledged, NotLeaderForPartitionError())
@@ -166,8 +165,10 @@ class KafkaCluster:
         def arrive() -> None:
             if (open_at := self.open_at(place)) > self.loop.time():
                 self.loop.call_at(open_at + 0.01, arrive, context=self._outside)
+            elif not producer.is_closed and isinstance(result, Exception):
+                fail(acknowledged, result)
             elif not producer.is_closed:
-                _end(acknowledged, result)
+                resolve(acknowledged, result)
 
         self.loop.call_later(self.delay_s(place) + late_s, arrive, context=self._outside)
 
@@ -179,17 +180,24 @@ class Group:
     for a session timeout is removed, and reads on as a zombie until it notices.
     """
 
-    def __init__(self, cluster: KafkaCluster, name: str, session_timeout_s: float) -> None:
+    def __init__(self, cluster: KafkaCluster, session_timeout_s: float) -> None:
         self.cluster = cluster
-        self.name = name
         self.session_timeout_s = session_timeout_s
         self.members: list[Any] = []
+        #: The committed position of each partition.
+        self.committed: dict[TopicPartition, int] = {}
         self._wanted = asyncio.Event()
 
-    def change(self, changing: Callable[[], None] = lambda: None) -> None:
-        """Changes the members, and begins a rebalance."""
-        changing()
+    def join(self, member: Any) -> None:
+        """Adds a member, and begins a rebalance."""
+        self.members.append(member)
         self._wanted.set()
+
+    def leave(self, member: Any) -> None:
+        """Removes a member, if it still is one, and begins a rebalance."""
+        if member in self.members:
+            self.members.remove(member)
+            self._wanted.set()
 
     async def run(self) -> None:
         """Rebalances whenever members change."""
@@ -215,12 +223,3 @@ class Group:
                     shares[members[index % len(members)]].append(partition)
             for member, share in shares.items():
                 member.assign_share(share)
-
-
-def _end(future: asyncio.Future[Any], result: Any) -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)

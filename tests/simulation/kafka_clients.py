@@ -18,7 +18,7 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
 from tests.simulation.kafka import REQUEST_TIMEOUT_S, Group, KafkaCluster
-from tests.simulation.loop import PLACE, Place
+from tests.simulation.loop import current_place, resolve
 
 
 class _World(SimpleNamespace):
@@ -32,9 +32,7 @@ WORLD = _World()
 
 class _Client:
     def __init__(self) -> None:
-        place = PLACE.get()
-        assert place is not None
-        self.place: Place = place
+        self.place = current_place()
         self.cluster = WORLD.cluster
         self.loop = self.cluster.loop
         self.number = self.loop.next_number()
@@ -114,7 +112,7 @@ class SimulatedConsumer(_Client):
         super().__init__()
         self._context = copy_context()
         self._resets = options.get("auto_offset_reset") != "none"
-        self._group = group_id
+        self.group = WORLD.groups[group_id] if group_id else None
         self._assignment: list[TopicPartition] = []
         self._positions: dict[TopicPartition, int] = {}
         #: The offset up to which records have arrived here.
@@ -125,7 +123,6 @@ class SimulatedConsumer(_Client):
         self._listener: Any = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._coordinator = SimpleNamespace(member_id=f"member {self.number}")
-        self._is_member = False
 
     # Reading.
 
@@ -148,8 +145,8 @@ class SimulatedConsumer(_Client):
         end = len(self.cluster.logs[partition])
         if end != self._arrived.get(partition):
             self._arrived[partition] = end
-            if self._waiter and not self._waiter.done():
-                self._waiter.set_result(None)
+            if self._waiter:
+                resolve(self._waiter, None)
 
     async def getmany(
         self, *_: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
@@ -157,7 +154,7 @@ class SimulatedConsumer(_Client):
         found = self._take(max_records or 500)
         if not found and timeout_ms:
             self._waiter = self.loop.create_future()
-            timer = self.loop.call_later(timeout_ms / 1000, _wake, self._waiter)
+            timer = self.loop.call_later(timeout_ms / 1000, resolve, self._waiter, None)
             try:
                 await self._waiter
             finally:
@@ -252,19 +249,13 @@ class SimulatedConsumer(_Client):
 
     async def start(self) -> None:
         await super().start()
-        if self._group:
-            self._join()
+        if self.group:
+            self.group.join(self)
 
-    def _join(self) -> None:
-        group = WORLD.groups[self._group or ""]
-        self._is_member = True
-        group.change(lambda: group.members.append(self))
-
-    def leave(self) -> None:
-        """Leaves the group, as the broker does for a member that is silent."""
-        group = WORLD.groups[self._group or ""]
-        if self in group.members:
-            group.change(lambda: group.members.remove(self))
+    @property
+    def _own_group(self) -> Group:
+        assert self.group is not None
+        return self.group
 
     def revoke(self) -> asyncio.Task[Any]:
         """Makes the member give up its partitions."""
@@ -275,15 +266,12 @@ class SimulatedConsumer(_Client):
             await asyncio.sleep(self.cluster.open_at(self.place) - self.loop.time() + 0.1)
         if self.is_closed:
             return
-        group = WORLD.groups[self._group or ""]
-        if self not in group.members:
-            # The group has removed this member meanwhile, which it notices now.
-            await self._listener.on_partitions_revoked(self._assignment)
-            self.assign(())
-            self._join()
-            return
+        # If the group has removed this member meanwhile, the member notices it now.
+        was_removed = self not in self._own_group.members
         await self._listener.on_partitions_revoked(self._assignment)
         self.assign(())
+        if was_removed:
+            self._own_group.join(self)
 
     def assign_share(self, partitions: list[TopicPartition]) -> None:
         """Gives the member its partitions."""
@@ -295,28 +283,25 @@ class SimulatedConsumer(_Client):
             return
         self.assign(partitions)
         for partition in partitions:
-            self._positions[partition] = self.cluster.committed.get(
-                (self._group or "", partition), 0
-            )
+            self._positions[partition] = self._own_group.committed.get(partition, 0)
         self._paused.clear()
         await self._listener.on_partitions_assigned(partitions)
 
     async def committed(self, partition: TopicPartition) -> int | None:
         await self._request()
-        return self.cluster.committed.get((self._group or "", partition))
+        return self._own_group.committed.get(partition)
 
     async def commit(self, positions: dict[TopicPartition, int]) -> None:
         await self._request()
-        group = WORLD.groups[self._group or ""]
+        group = self._own_group
         if self not in group.members or not set(positions) <= set(self._assignment):
             raise CommitFailedError
-        for partition, position in positions.items():
-            self.cluster.committed[self._group or "", partition] = position
+        group.committed.update(positions)
 
     async def stop(self) -> None:
         if not self._closed:
-            if self._group:
-                self.leave()
+            if self.group:
+                self.group.leave(self)
             self._closed = True
             self.cluster.consumers.discard(self)
             await asyncio.sleep(self.cluster.delay_s(self.place))
@@ -336,8 +321,3 @@ def _record(partition: TopicPartition, offset: int, stored: Any) -> ConsumerReco
         serialized_value_size=len(stored.value or b""),
         headers=stored.headers,
     )
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -3,9 +3,10 @@
 Each is a small change of one function, by name, so that it survives changes elsewhere.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -70,76 +71,65 @@ def bug(name: str) -> Callable[[Patch], Patch]:
     return register
 
 
-def _method(owner: Any, name: str, replacement: Any) -> AbstractContextManager[Any]:
-    return patch.object(owner, name, replacement)
-
-
 def _nothing(*_: Any, **__: Any) -> None: ...
 
 
-async def _nothing_later(*_: Any, **__: Any) -> None: ...
+async def _nothing_async(*_: Any, **__: Any) -> None: ...
 
 
-def _register_simple() -> None:
-    """The bugs that leave out one call."""
-    sync = {
-        "a facade's own pause counts as silence": (
-            Attention,
-            "look",
-            lambda self: 0.0 if self._ready() else None,
-        ),
-        "a deadline fires before its report was heard": (
-            Timers,
-            "_may_report",
-            lambda *_: False,
-        ),
-        "the time of events follows a step of the wall clock": (
-            Clock,
-            "now",
-            lambda self: clock_module.utc_now(),
-        ),
-        "a claim of another record is granted": (
-            jobs_module,
-            "_is_of_another_record",
-            lambda *_: False,
-        ),
-        "offsets are committed before claims are decided": (Offsets, "mark_undecided", _nothing),
-        "entries are not sent again on the next stream": (Outbox, "resend_all", _nothing),
-        "offers are not made": (OfferLoop, "run_round", _nothing),
-        "a heartbeat renews no lease": (Leases, "renew", _nothing),
-        "a cancel is not pushed": (Sessions, "_on_change", _nothing),
-        "a superseded run is not stopped": (Session, "_check_run", _nothing),
-        "a hand-back is forgotten": (Run, "hand_back", _nothing),
-        "a pause is forgotten by the reader": (Controls, "apply", _nothing),
-        "a record is read again and claimed twice": (
-            Runs,
-            "wants",
-            lambda self, dispatched: dispatched.handler_key in self._handlers,
-        ),
-        "an append outlives its turn": (
-            Turns,
-            "leave_unresolved",
-            lambda self, job_id, resolving: resolving.close(),
-        ),
-        "a rebalance does not empty the ready queue": (ReadyQueue, "clear", lambda self: []),
-    }
-    for name, (owner, method, replacement) in sync.items():
-        BUGS[name] = lambda owner=owner, method=method, replacement=replacement: _method(  # type: ignore[misc]
-            owner, method, replacement
-        )
-    later = {
-        "a read is not taken at the log's end": (Jobs, "freshen"),
-        "a miss is answered before the log was read": (Log, "read_to_end"),
-        "the position that a command names is not read": (Log, "read_to"),
-        "heartbeats are not shared with other facades": (Session, "_publish_heartbeats"),
-        "the last checkpoint and progress are not sent": (LatestSender, "close"),
-        "a lease that ran out is not taken": (Leases, "_take_expired"),
-    }
-    for name, (owner, method) in later.items():
-        BUGS[name] = lambda owner=owner, method=method: _method(owner, method, _nothing_later)  # type: ignore[misc]
-
-
-_register_simple()
+#: The bugs that replace one function: its owner, its name and the replacement.
+_REPLACED: dict[str, tuple[Any, str, Any]] = {
+    "a facade's own pause counts as silence": (
+        Attention,
+        "look",
+        lambda self: 0.0 if self._ready() else None,
+    ),
+    "a deadline fires before its report was heard": (
+        Timers,
+        "_may_report",
+        lambda *_: False,
+    ),
+    "the time of events follows a step of the wall clock": (
+        Clock,
+        "now",
+        lambda self: clock_module.utc_now(),
+    ),
+    "a claim of another record is granted": (
+        jobs_module,
+        "_is_of_another_record",
+        lambda *_: False,
+    ),
+    "offsets are committed before claims are decided": (Offsets, "mark_undecided", _nothing),
+    "entries are not sent again on the next stream": (Outbox, "resend_all", _nothing),
+    "offers are not made": (OfferLoop, "run_round", _nothing),
+    "a heartbeat renews no lease": (Leases, "renew", _nothing),
+    "a cancel is not pushed": (Sessions, "_on_change", _nothing),
+    "a superseded run is not stopped": (Session, "_check_run", _nothing),
+    "a hand-back is forgotten": (Run, "hand_back", _nothing),
+    "a pause is forgotten by the reader": (Controls, "apply", _nothing),
+    "a record is read again and claimed twice": (
+        Runs,
+        "wants",
+        lambda self, dispatched: dispatched.handler_key in self._handlers,
+    ),
+    "an append outlives its turn": (
+        Turns,
+        "leave_unresolved",
+        lambda self, job_id, resolving: resolving.close(),
+    ),
+    "a rebalance does not empty the ready queue": (ReadyQueue, "clear", lambda self: []),
+    "a read is not taken at the log's end": (Jobs, "freshen", _nothing_async),
+    "a miss is answered before the log was read": (Log, "read_to_end", _nothing_async),
+    "the position that a command names is not read": (Log, "read_to", _nothing_async),
+    "heartbeats are not shared with other facades": (
+        Session,
+        "_publish_heartbeats",
+        _nothing_async,
+    ),
+    "the last checkpoint and progress are not sent": (LatestSender, "close", _nothing_async),
+    "a lease that ran out is not taken": (Leases, "_take_expired", _nothing_async),
+}
+BUGS |= {name: partial(patch.object, *replaced) for name, replaced in _REPLACED.items()}
 
 
 @bug("a claim is granted although another executor holds the attempt")
@@ -230,7 +220,7 @@ def _answers_at_acknowledgement() -> AbstractContextManager[Any]:
     def wrong(self: Any, outcome: Any) -> None:
         original(self, (Verdict.APPLIED, outcome[1]))
 
-    return _method(Append, "resolve", wrong)
+    return patch.object(Append, "resolve", wrong)
 
 
 @bug("a handler runs before its claim is granted")
@@ -243,12 +233,12 @@ def _runs_ungranted() -> AbstractContextManager[Any]:
             return answer
         return Accepted(pb.Record(event_id="none"))
 
-    return _method(Run, "_claim", wrong)
+    return patch.object(Run, "_claim", wrong)
 
 
 @bug("a run that was told to stop still reports")
 def _reports_after_revoke() -> AbstractContextManager[Any]:
-    return _method(Run, "revoke", Run.cancel)
+    return patch.object(Run, "revoke", Run.cancel)
 
 
 @bug("an undecided answer counts as a refusal")
@@ -257,7 +247,7 @@ def _gives_up() -> AbstractContextManager[Any]:
         refused = pb.Refusal(reason=pb.REFUSAL_REASON_SUPERSEDED)
         return pb.Answer(entry_id=entry.entry_id, refused=refused)
 
-    return _method(ExecutorSession, "_ask_again", wrong)
+    return patch.object(ExecutorSession, "_ask_again", wrong)
 
 
 @bug("the checkpoint of the file is ahead of its rows")
@@ -268,7 +258,7 @@ def _skips_records() -> AbstractContextManager[Any]:
         self._memory._pending = dict(list(self._memory._pending.items())[1:])
         original(self, max_before)
 
-    return _method(Store, "_write_pending", wrong)
+    return patch.object(Store, "_write_pending", wrong)
 
 
 @bug("after a restart the tail begins at the log's end")
@@ -281,7 +271,7 @@ def _begins_at_the_end() -> AbstractContextManager[Any]:
             for partition, end in (await consumer.end_offsets(self._assignment)).items():
                 consumer.seek(partition, end)
 
-    return _method(Tail, "_resume", wrong)
+    return patch.object(Tail, "_resume", wrong)
 
 
 @bug("a waiting job is not offered after its type was resumed")
@@ -291,7 +281,7 @@ def _forgets_paused() -> AbstractContextManager[Any]:
     def wrong(self: Any, *args: Any, **options: Any) -> Any:
         return [one for one in original(self, *args, **options) if one.job.state.attempt > 1]
 
-    return _method(Replica, "queued_jobs", wrong)
+    return patch.object(Replica, "queued_jobs", wrong)
 
 
 @bug("a job in its backoff can't be cancelled")
@@ -305,8 +295,6 @@ def _cancels_no_waiting() -> AbstractContextManager[Any]:
     return substituted({decide: wrong})
 
 
-@contextmanager
-def installed_bug(name: str) -> Iterator[None]:
+def installed_bug(name: str) -> AbstractContextManager[Any]:
     """Puts a bug into the product until the block ends."""
-    with BUGS[name]():
-        yield
+    return BUGS[name]()

@@ -4,21 +4,18 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.facade.log import Record
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
+from tests.simulation.world import HEARTBEATS, World
 
 LEASE_S = 30.0
 #: Seconds between a facade's last look at the heartbeats and its decision, at most.
 DECIDING_S = 14.0
 
 
-def find_robbed_runs(world: "World", records: list[Record]) -> Iterator[str]:
+def find_robbed_runs(world: World, records: list[Record]) -> Iterator[str]:
     """Yields the runs that were taken although a heartbeat listed them within the lease.
 
     A decision has the time of its facade's clock, so worlds with wrong clocks are not judged.
@@ -47,11 +44,11 @@ def find_robbed_runs(world: "World", records: list[Record]) -> Iterator[str]:
                 break
 
 
-def _listed_at(world: "World") -> dict[Run, list[float]]:
+def _listed_at(world: World) -> dict[Run, list[float]]:
     """Returns when heartbeats that list each run were recorded, in seconds since 1970."""
     found: defaultdict[Run, list[float]] = defaultdict(list)
     for partition, log in world.cluster.logs.items():
-        if not partition.topic.endswith("heartbeats"):
+        if partition.topic != HEARTBEATS:
             continue
         for stored in log:
             heartbeat = heartbeats.decode(stored.value)

@@ -40,6 +40,13 @@ class Place:
 PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
 
 
+def current_place() -> Place:
+    """Returns the place of the running callback, which belongs to a node or a client."""
+    place = PLACE.get()
+    assert place is not None
+    return place
+
+
 class StuckError(Exception):
     """Nothing is ready and no timer is set, so time can't go on."""
 
@@ -151,9 +158,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         try:
             result = func(*args)
         except Exception as error:
-            self.call_later(0.001, _fail, future, error)
+            self.call_later(0.001, fail, future, error)
         else:
-            self.call_later(0.001, _resolve, future, result)
+            self.call_later(0.001, resolve, future, result)
         return future
 
     def resume(self, place: Place) -> None:
@@ -258,12 +265,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _process_events(self, event_list: Any) -> None: ...
 
 
-def _resolve(future: asyncio.Future[Any], result: object) -> None:
+def resolve(future: asyncio.Future[Any], result: object) -> None:
+    """Sets the result, unless the future is done."""
     if not future.done():
         future.set_result(result)
 
 
-def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+def fail(future: asyncio.Future[Any], error: Exception) -> None:
+    """Sets the error, unless the future is done."""
     if not future.done():
         future.set_exception(error)
 

@@ -14,7 +14,7 @@ from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.replica import Store
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import composition
-from tests.simulation.loop import PLACE, Place, SimulatedLoop
+from tests.simulation.loop import PLACE, Place, SimulatedLoop, current_place
 
 
 class Node:
@@ -135,8 +135,7 @@ class ExecutorNode(Node):
     async def run(self) -> None:
         """Runs the executor until `request_stop`."""
         self._stop = asyncio.Event()
-        place = PLACE.get()
-        assert place is not None
+        place = current_place()
         settings = ExecutorSettings(facades=",".join(self._facades), **self._settings)
 
         def on_ready(executor_id: str) -> None:
@@ -212,9 +211,7 @@ class RecordedStore(Store):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        place = PLACE.get()
-        assert place is not None
-        self.by_place.setdefault(place.number, []).append(self)
+        self.by_place.setdefault(current_place().number, []).append(self)
 
     def crash(self) -> None:
         """Releases the file; what was not written is lost."""

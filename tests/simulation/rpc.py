@@ -16,11 +16,13 @@ from typing import Any
 import grpc
 
 from fabric_jobs.runtime.channels import PING_INTERVAL_S, PING_TIMEOUT_S
-from tests.simulation.loop import PLACE, Place, SimulatedLoop
+from tests.simulation.loop import Place, SimulatedLoop, current_place, resolve
 
 #: Seconds after which a side notices that the other is silent.
 KEEPALIVE_S = PING_INTERVAL_S + PING_TIMEOUT_S
 UP, DOWN = "up", "down"
+#: The range of delays of a message, in seconds.
+DELAY_S = (0.0002, 0.002)
 RESET = grpc.StatusCode.UNAVAILABLE, "simulated: connection reset"
 
 
@@ -28,7 +30,7 @@ class Wire:
     """The way between an executor and a facade."""
 
     def __init__(self) -> None:
-        self.delay_s = (0.0002, 0.002)
+        self.delay_s = DELAY_S
         #: The time until which nothing passes, by direction.
         self.silent_until = {UP: 0.0, DOWN: 0.0}
         self.calls: list[Call] = []
@@ -57,11 +59,21 @@ class Network:
         for address, server in list(self.servers.items()):
             if server.place is place:
                 del self.servers[address]
-        for wire in list(self.wires.values()):
-            for call in list(wire.calls):
-                if place in (call.client_place, call.server_place):
-                    delay_s = KEEPALIVE_S if silently else self.dice.uniform(0.0, 0.01)
-                    self.loop.call_later(delay_s, call.fail, *RESET, context=self.loop.outside)
+        for call in self.calls_of(place):
+            self.reset(call, KEEPALIVE_S if silently else self.dice.uniform(0.0, 0.01))
+
+    def calls_of(self, place: Place) -> "list[Call]":
+        """Returns the calls that a node makes or serves."""
+        return [
+            call
+            for wire in self.wires.values()
+            for call in wire.calls
+            if place in (call.client_place, call.server_place)
+        ]
+
+    def reset(self, call: "Call", delay_s: float) -> None:
+        """Ends a call after a delay; both sides see it."""
+        self.loop.call_later(delay_s, call.fail, *RESET, context=self.loop.outside)
 
 
 class _World(SimpleNamespace):
@@ -75,9 +87,7 @@ class SimulatedServer:
     """Stands for `grpc.aio.Server`."""
 
     def __init__(self, interceptors: Any = ()) -> None:
-        place = PLACE.get()
-        assert place is not None
-        self.place: Place = place
+        self.place = current_place()
         self.context = copy_context()
         self._handlers: list[Any] = []
         self._interceptors = list(interceptors)
@@ -161,8 +171,8 @@ class _Direction:
         self.wake()
 
     def wake(self) -> None:
-        if self._waiter and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter:
+            resolve(self._waiter, None)
 
     async def receive(self) -> Any:
         """Returns the next message; `None` once the direction or the call has ended."""
@@ -178,10 +188,8 @@ class Call:
     """One call, from both sides."""
 
     def __init__(self, network: Network, address: str, method: str, codecs: Any) -> None:
-        place = PLACE.get()
-        assert place is not None
         self.network = network
-        self.client_place: Place = place
+        self.client_place = current_place()
         self.server_place: Place | None = None
         self.server_task: asyncio.Task[Any] | None = None
         self._address = address

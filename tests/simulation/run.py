@@ -1,21 +1,16 @@
 """Runs one world: from a seed, through its script, to a verdict."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextvars import copy_context
 
 from msgspec import Struct, field
 
-from fabric_jobs.facade.log import Record
-from tests.simulation import kafka_clients
 from tests.simulation.coverage import Coverage
 from tests.simulation.faults import Fault, inject, make_script
 from tests.simulation.judge import judge
-from tests.simulation.kafka import Group
 from tests.simulation.loop import PLACE, Place
-from tests.simulation.traffic import Traffic
-from tests.simulation.world import EVENTS, POOL, SESSION_TIMEOUT_S, Shape, World, open_world
+from tests.simulation.world import Shape, World, open_world
 
 #: Faults a simulated second.
 FAULT_RATE_PER_S = 1.6
@@ -32,7 +27,6 @@ class Result(Struct):
     trace: int = 0
     steps: int = 0
     simulated_s: float = 0.0
-    wall_s: float = 0.0
     jobs: int = 0
     faults: int = 0
 
@@ -56,7 +50,6 @@ def run_world(
     With `logs`, the product's warnings are logged.
     """
     coverage = coverage or Coverage()
-    begin = time.perf_counter()
     shape = shape or Shape.of(seed)
     if script is None:
         script = make_script(seed, shape.seconds, FAULT_RATE_PER_S)
@@ -69,16 +62,12 @@ def run_world(
         result.simulated_s, result.jobs = world.loop.time(), len(world.plans)
         result.faults = world.faults + sum(world.cluster.happened.values())
         result.breaches = judge(world)
-    result.wall_s = time.perf_counter() - begin
     return result
 
 
 async def _live(world: World, script: Sequence[Fault]) -> None:
     loop = world.loop
-    world.group = Group(world.cluster, POOL, SESSION_TIMEOUT_S)
-    kafka_clients.WORLD.groups[POOL] = world.group
     loop.create_task(world.group.run())
-    world.traffic = Traffic(world.seed, world.facades)
     for node in world.nodes:
         node.start()
     context = copy_context()
@@ -87,6 +76,25 @@ async def _live(world: World, script: Sequence[Fault]) -> None:
         loop.create_task(world.traffic.run(plan), context=context.copy()) for plan in world.plans
     ]
     operator = loop.create_task(world.traffic.operate(world.shape.seconds), context=context.copy())
+    await _disturb(world, script)
+    await asyncio.wait([operator], timeout=SETTLE_S)
+    resuming = loop.create_task(world.traffic.resume_all(), context=context.copy())
+    await asyncio.wait([resuming], timeout=SETTLE_S)
+    if clients:
+        await _end_jobs(world, clients)
+    world.traffic.may_ask.set()
+    last = loop.create_task(world.traffic.poll_all(), context=context.copy())
+    await asyncio.wait([last], timeout=600.0)
+    for node in reversed(world.nodes):
+        stopping = loop.create_task(node.stop())
+        await asyncio.wait([stopping], timeout=60.0)
+        if not stopping.done():
+            node.complaints.append(f"{node.name} did not stop within a minute")
+
+
+async def _disturb(world: World, script: Sequence[Fault]) -> None:
+    """Injects the faults; returns when they are over and every node runs again."""
+    loop = world.loop
     for fault in script:
         # What comes after a leap is later by its seconds.
         await asyncio.sleep(fault.at + world.leaped_s - loop.time())
@@ -98,27 +106,19 @@ async def _live(world: World, script: Sequence[Fault]) -> None:
     await asyncio.sleep(120.0)
     for node in world.nodes:
         world.start(node)
-    await asyncio.wait([operator], timeout=SETTLE_S)
-    resuming = loop.create_task(world.traffic.resume_all(), context=context.copy())
-    await asyncio.wait([resuming], timeout=SETTLE_S)
-    if clients:
+
+
+async def _end_jobs(world: World, clients: Sequence[asyncio.Task[None]]) -> None:
+    """Waits until the clients have seen the ends of their jobs, and notes the clients' errors."""
+    await _settle(clients)
+    # Only jobs that are meant to run for ever may need this last leap.
+    if not all(client.done() for client in clients):
+        world.leap(DAY_S)
+        await world.leap_ended.wait()
         await _settle(clients)
-        # Only jobs that are meant to run for ever may need this last leap.
-        if not all(client.done() for client in clients):
-            world.leap(DAY_S)
-            await world.leap_ended.wait()
-            await _settle(clients)
-        for client in clients:
-            if client.done() and not client.cancelled() and (error := client.exception()):
-                loop.defects.append(f"client: {error!r}")
-    world.traffic.may_ask.set()
-    last = loop.create_task(world.traffic.poll_all(), context=context.copy())
-    await asyncio.wait([last], timeout=600.0)
-    for node in reversed(world.nodes):
-        stopping = loop.create_task(node.stop())
-        await asyncio.wait([stopping], timeout=60.0)
-        if not stopping.done():
-            node.complaints.append(f"{node.name} did not stop within a minute")
+    for client in clients:
+        if client.done() and not client.cancelled() and (error := client.exception()):
+            world.loop.defects.append(f"client: {error!r}")
 
 
 async def _settle(clients: Sequence[asyncio.Task[None]]) -> None:
@@ -128,13 +128,3 @@ async def _settle(clients: Sequence[asyncio.Task[None]]) -> None:
         seen, left = await asyncio.wait(left, timeout=SETTLE_S)
         if not seen:
             return
-
-
-def records_of(world: World) -> list[Record]:
-    """Returns the records of the events topic."""
-    return [
-        Record(partition.partition, offset, stored.time_ms, stored.value, stored.key)
-        for partition, log in sorted(world.cluster.logs.items())
-        if partition.topic == EVENTS
-        for offset, stored in enumerate(log)
-    ]

@@ -19,7 +19,7 @@ from fabric_jobs.facade.startup import composition
 from fabric_jobs.runtime.channels import open_channel
 from fabric_jobs.runtime.kafka.refusals import explain_refusal
 from tests.simulation import http, kafka_clients, rpc
-from tests.simulation.loop import PLACE
+from tests.simulation.loop import current_place
 from tests.simulation.nodes import RecordedStore, WriterThread
 from tests.simulation.substitutes import CLOCKS, substituted
 
@@ -76,14 +76,10 @@ class _Parts:
         self._by_place: dict[int, Any] = {}
 
     def put(self, part: object) -> None:
-        place = PLACE.get()
-        assert place is not None
-        self._by_place[place.number] = part
+        self._by_place[current_place().number] = part
 
     def __getattr__(self, name: str) -> Any:
-        place = PLACE.get()
-        assert place is not None
-        return getattr(self._by_place[place.number], name)
+        return getattr(self._by_place[current_place().number], name)
 
 
 _operations, _health = _Parts(), _Parts()

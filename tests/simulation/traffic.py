@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
 from random import Random
 from typing import Any, Literal
 from uuid import UUID
@@ -14,15 +13,15 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.chaos.handlers import ITEM_TYPE
 from tests.chaos.history import FINAL, UNKNOWN, History, Operation
+from tests.chaos.traffic import PATIENCE_S, UNDECIDED, backoff
 from tests.simulation import http
 from tests.simulation.handlers import ALL_KINDS
 from tests.simulation.nodes import FacadeNode
 from tests.simulation.rpc import SimulatedChannel
 
 TENANTS = [str(uuid.UUID(int=number)) for number in (11, 12, 13)]
-#: Seconds that a client waits for an answer.
-PATIENCE_S = 5.0
-UNDECIDED = {0, 503}
+#: The longest wait between two repetitions of a request, in seconds.
+MAX_WAIT_S = 15.0
 #: The longest wait between two polls of a client, in seconds.
 MAX_POLL_WAIT_S = 60.0
 
@@ -93,8 +92,7 @@ class Traffic:
         if not await self._accepted(plan, dice):
             return
         if plan.conflicting:
-            answer = await self._create(plan.job, dice, PATIENCE_S, manual=plan.manual)
-            self.conflicts.append((plan.job, answer))
+            self.conflicts.append((plan.job, await self._conflict(plan, dice)))
         if plan.cancel in ("at once", "soon"):
             await asyncio.sleep(0 if plan.cancel == "at once" else dice.uniform(0, 4))
             await self._cancel(plan.job, dice)
@@ -103,7 +101,7 @@ class Traffic:
             await self._retry(plan, new_job, dice)  # mostly too early
         await self._follow(plan.job, dice, cancel=plan.cancel == "running")
         if plan.retried:
-            waits = _backoff(dice)
+            waits = backoff(dice, MAX_WAIT_S)
             while not await self._retry(plan, new_job, dice):
                 await asyncio.sleep(next(waits))
             await self._follow(new_job, dice, cancel=False)
@@ -124,7 +122,7 @@ class Traffic:
     async def _resume(self, dice: Random, kind: str) -> None:
         """Repeats the call until a facade says that the type is not paused."""
         request = pb.ResumeJobTypeRequest(item_type=ITEM_TYPE, job_type=kind)
-        for wait_s in _backoff(dice):
+        for wait_s in backoff(dice, MAX_WAIT_S):
             await self.may_ask.wait()
             await self.call(dice, "ResumeJobType", request)
             if kind not in await self._paused(dice):
@@ -138,7 +136,7 @@ class Traffic:
             await self._resume(dice, kind)
 
     async def _paused(self, dice: Random) -> list[str]:
-        for wait_s in _backoff(dice):
+        for wait_s in backoff(dice, MAX_WAIT_S):
             if found := await self.call(dice, "ListJobTypes", pb.ListJobTypesRequest()):
                 return [one.job_type for one in found.job_types if one.HasField("pause")]
             await asyncio.sleep(wait_s)
@@ -169,34 +167,23 @@ class Traffic:
         tries = [self._ask("create", plan.job, dice, patience_s, manual=plan.manual)]
         if plan.doubled:
             tries.append(self._ask("create", plan.job, dice, PATIENCE_S, manual=plan.manual))
-        answers, waits = await asyncio.gather(*tries), _backoff(dice)
+        answers, waits = await asyncio.gather(*tries), backoff(dice, MAX_WAIT_S)
         while all(answer.code in UNDECIDED for answer in answers):
             await asyncio.sleep(next(waits))
             answers = [await self._ask("create", plan.job, dice, PATIENCE_S, manual=plan.manual)]
         return any(answer.accepted for answer in answers)
 
     async def _cancel(self, job: str, dice: Random) -> None:
-        for wait_s in _backoff(dice):
+        for wait_s in backoff(dice, MAX_WAIT_S):
             answer = await self._ask("cancel", job, dice, PATIENCE_S)
             if answer.code not in UNDECIDED:
                 return
             await asyncio.sleep(wait_s)
 
-    async def _create(self, job: str, dice: Random, within_s: float, *, manual: bool) -> int:
-        """Creates a job without a line in the history; returns the code."""
-        facade = dice.choice(self._facades)
-        try:
-            async with asyncio.timeout(within_s):
-                answer = await http.ask(
-                    "POST",
-                    facade.http_address,
-                    self._path(job),
-                    _body(manual, other=True),
-                    self._headers(job),
-                )
-        except TimeoutError:
-            return 0
-        return answer.code
+    async def _conflict(self, plan: Plan, dice: Random) -> int:
+        """Creates a job with another payload; returns the code. The history has no line of it."""
+        facade, body = dice.choice(self._facades), _body(plan.manual, other=True)
+        return (await self._send("POST", facade, plan.job, "", body, PATIENCE_S)).code
 
     async def _retry(self, plan: Plan, new_job: str, dice: Random) -> bool:
         """Asks a facade to retry the job as the new job; returns whether it did."""
@@ -227,46 +214,44 @@ class Traffic:
     ) -> Operation:
         await self.may_ask.wait()
         number = dice.randrange(len(self._facades))
-        address, path = self._facades[number].http_address, self._path(job)
         method = "GET" if what == "poll" else "POST"
         suffix = "/cancel" if what == "cancel" else ""
         body = _body(manual) if what == "create" else b""
         clock = asyncio.get_running_loop().time
-        start, end, code, text = clock(), UNKNOWN, 0, ""
-        try:
-            async with asyncio.timeout(within_s):
-                answer = await http.ask(method, address, path + suffix, body, self._headers(job))
-            if answer.code:
-                end, code, text = clock(), answer.code, answer.body
-        except TimeoutError:
-            pass
+        start = clock()
+        answer = await self._send(method, self._facades[number], job, suffix, body, within_s)
         operation = Operation(
-            job=job, what=what, replica=number, start=start, end=end, code=code, body=text
+            job=job,
+            what=what,
+            replica=number,
+            start=start,
+            end=clock() if answer.code else UNKNOWN,
+            code=answer.code,
+            body=answer.body,
         )
         self.history.operations.append(operation)
         return operation
 
-    def _path(self, job: str) -> str:
-        return (
+    async def _send(
+        self, method: str, facade: FacadeNode, job: str, suffix: str, body: bytes, within_s: float
+    ) -> http.Answer:
+        """Sends a request about a job; returns its answer, with code 0 if none came in time."""
+        path = (
             f"/workload/workspaces/{UUID(int=1)}/items/{ITEM_TYPE}/{UUID(int=2)}"
-            f"/jobTypes/{self.history.kinds[job]}/instances/{job}"
+            f"/jobTypes/{self.history.kinds[job]}/instances/{job}{suffix}"
         )
-
-    def _headers(self, job: str) -> list[tuple[bytes, bytes]]:
-        return [
+        headers = [
             (b"x-ms-client-tenant-id", self._tenants[job].encode()),
             (b"content-type", b"application/json"),
         ]
+        try:
+            async with asyncio.timeout(within_s):
+                return await http.ask(method, facade.http_address, path, body, headers)
+        except TimeoutError:
+            return http.Answer(0, "")
 
 
 def _body(manual: bool, *, other: bool = False) -> bytes:
     invoke_type = b"Manual" if manual else b"Scheduled"
     payload = b"2" if other else b"1"
     return b'{"invokeType":"%s","creationPayload":{"simulated":%s}}' % (invoke_type, payload)
-
-
-def _backoff(dice: Random) -> Iterator[float]:
-    longest_s = 1.0
-    while True:
-        yield dice.uniform(0.2, longest_s)
-        longest_s = min(15.0, longest_s * 1.5)

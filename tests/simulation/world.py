@@ -16,11 +16,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import memory, state_file
 from tests.simulation import handlers, http, kafka_clients, rpc
 from tests.simulation.faults import HARMLESS, Fault
 from tests.simulation.kafka import Group, KafkaCluster
-from tests.simulation.loop import SimulatedLoop
+from tests.simulation.loop import Place, SimulatedLoop
 from tests.simulation.nodes import ExecutorNode, FacadeNode, RecordedStore, WriterThread
 from tests.simulation.seams import installed
 from tests.simulation.substitutes import CLOCK
@@ -110,8 +111,8 @@ class World:
             )
             for number in range(shape.executors)
         ]
-        self.traffic: Traffic | None = None
-        self.group: Group | None = None
+        self.traffic = Traffic(seed, self.facades)
+        self.group = Group(self.cluster, SESSION_TIMEOUT_S)
         #: The start and end of each time in which facades may not reach the log.
         self.log_away: list[tuple[float, float]] = []
         self.http_lost: dict[str, float] = {}
@@ -143,11 +144,14 @@ class World:
         for address, server in list(http.WORLD.servers.items()):
             if server.place is place:
                 del http.WORLD.servers[address]
-        for consumer in sorted(self.cluster.consumers, key=lambda one: one.number):
-            if consumer.place is place:
-                self.cluster.consumers.discard(consumer)
-                if consumer._group:
-                    self.call_at(self.loop.time() + SESSION_TIMEOUT_S, consumer.leave)
+        for consumer in self._consumers_of(place):
+            self.cluster.consumers.discard(consumer)
+            if consumer.group:
+                self.call_later(SESSION_TIMEOUT_S, consumer.group.leave, consumer)
+
+    def _consumers_of(self, place: Place) -> list[Any]:
+        found = (one for one in self.cluster.consumers if one.place is place)
+        return sorted(found, key=lambda one: one.number)
 
     def start(self, node: "FacadeNode | ExecutorNode") -> None:
         """Starts a node, unless it runs."""
@@ -160,16 +164,15 @@ class World:
         if place is None or not node.is_running or place.paused:
             return
         self.loop.pause(place)
-        now = self.loop.time()
-        self.log_away.append((now, now + seconds + 2.0))
-        self.call_at(now + seconds, self.loop.resume, place)
-        for wire in list(self.network.wires.values()) if seconds > rpc.KEEPALIVE_S else []:
-            for call in list(wire.calls):
-                if place in (call.client_place, call.server_place):
-                    self.call_at(now + rpc.KEEPALIVE_S, call.fail, *rpc.RESET)
-        for consumer in sorted(self.cluster.consumers, key=lambda one: one.number):
-            if consumer.place is place and consumer._group and seconds > SESSION_TIMEOUT_S:
-                self.call_at(now + SESSION_TIMEOUT_S, consumer.leave)
+        self.note_log_away(seconds + 2.0)
+        self.call_later(seconds, self.loop.resume, place)
+        if seconds > rpc.KEEPALIVE_S:
+            for call in self.network.calls_of(place):
+                self.network.reset(call, rpc.KEEPALIVE_S)
+        if seconds > SESSION_TIMEOUT_S:
+            for consumer in self._consumers_of(place):
+                if consumer.group:
+                    self.call_later(SESSION_TIMEOUT_S, consumer.group.leave, consumer)
 
     def leap(self, seconds: float) -> None:
         """Crashes every node, and starts them again after so many seconds.
@@ -181,16 +184,19 @@ class World:
         for node in self.nodes:
             self.crash(node)
         self.leap_ended.clear()
-        if self.traffic:
-            self.traffic.may_ask.clear()
-        self.call_at(self.loop.time() + seconds, self._end_leap)
+        self.traffic.may_ask.clear()
+        self.call_later(seconds, self._end_leap)
 
     def _end_leap(self) -> None:
         self.leap_ended.set()
-        if self.traffic:
-            self.traffic.may_ask.set()
+        self.traffic.may_ask.set()
         for node in self.nodes:
             self.start(node)
+
+    def note_log_away(self, seconds: float) -> None:
+        """Notes that facades may not reach the log for so many seconds from now."""
+        now = self.loop.time()
+        self.log_away.append((now, now + seconds))
 
     def note_fault(self, fault: Fault) -> None:
         """Notes that a fault begins now."""
@@ -205,9 +211,18 @@ class World:
         """Returns whether a fault is active, or was a moment ago."""
         return self.loop.time() < self.disturbed_until
 
-    def call_at(self, at: float, callback: Callable[..., Any], *args: Any) -> None:
-        """Calls back at a simulated time, outside of the nodes."""
-        self.loop.call_at(at, callback, *args, context=self.loop.outside)
+    def call_later(self, delay_s: float, callback: Callable[..., Any], *args: Any) -> None:
+        """Calls back after some simulated seconds, outside of the nodes."""
+        self.loop.call_later(delay_s, callback, *args, context=self.loop.outside)
+
+    def records(self) -> list[Record]:
+        """Returns the records of the events topic."""
+        return [
+            Record(partition.partition, offset, stored.time_ms, stored.value, stored.key)
+            for partition, log in sorted(self.cluster.logs.items())
+            if partition.topic == EVENTS
+            for offset, stored in enumerate(log)
+        ]
 
     def close(self) -> None:
         """Ends what is left of the world."""
@@ -231,17 +246,12 @@ class World:
 
 @contextmanager
 def open_world(
-    seed: str,
-    shape: Shape | None = None,
-    jobs: Sequence[int] | None = None,
-    *,
-    logs: bool = False,
+    seed: str, shape: Shape, jobs: Sequence[int] | None, *, logs: bool
 ) -> Iterator[World]:
     """A world whose product runs in it until the block ends. One world exists at a time.
 
     With `logs`, the product's warnings are logged.
     """
-    shape = shape or Shape.of(seed)
     folder = Path(tempfile.mkdtemp(prefix="fabric-jobs-simulation-", dir=_fast_folder()))
     gc.disable()  # the collector would close generators at times that no seed decides
     random.seed(f"{seed} product")
@@ -252,7 +262,8 @@ def open_world(
     world = World(seed, shape, folder, range(shape.jobs) if jobs is None else jobs)
     CLOCK.loop = world.loop
     handlers.JOURNAL.clear()
-    kafka_clients.WORLD.cluster, kafka_clients.WORLD.groups = world.cluster, {}
+    kafka_clients.WORLD.cluster = world.cluster
+    kafka_clients.WORLD.groups = {POOL: world.group}
     rpc.WORLD.network = world.network
     http.WORLD.loop, http.WORLD.dice = world.loop, Random(f"{seed} http")
     http.WORLD.servers = {}
