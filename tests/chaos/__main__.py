@@ -61,11 +61,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="fabric-jobs-chaos-"))
     print(f"chaos: seed {options.seed}, {options.seconds:.0f} s, in {folder}", flush=True)
     failpoints = [names[name] for name in options.failpoint or names]
-    for failpoint in [one for one in failpoints if one.why_unavailable()]:
-        print(f"chaos: no {failpoint.name}: {failpoint.why_unavailable()}", file=sys.stderr)
-        failpoints.remove(failpoint)
-        if "CI" in os.environ:
-            return 2
+    for failpoint in list(failpoints):
+        if reason := failpoint.why_unavailable():
+            print(f"chaos: no {failpoint.name}: {reason}", file=sys.stderr)
+            failpoints.remove(failpoint)
+            if "CI" in os.environ:
+                return 2
     run = Run(folder, options.seed, options.seconds, failpoints)
     try:
         report = asyncio.run(_run(run))

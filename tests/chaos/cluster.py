@@ -24,7 +24,6 @@ HEARTBEATS = f"{TOPIC}.heartbeats"
 PARTITIONS = 6
 FACADES = 2
 EXECUTORS = 3
-PARTITIONS = 6
 #: Seconds of a lease, short so that a fault can be longer than a lease.
 LEASE_S = 4.0
 #: Seconds of a fault that is brief, that outlasts a lease, and that outlasts two.

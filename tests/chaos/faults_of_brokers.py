@@ -1,7 +1,6 @@
 """Faults of the brokers, of their disks, and of the paths to them and between them."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from random import Random
 
 from tests.chaos.cluster import (
@@ -15,6 +14,7 @@ from tests.chaos.cluster import (
     a_while,
 )
 from tests.chaos.kafka import BROKERS, NODES
+from tests.chaos.proxy import all_of
 
 #: Seconds of writes that a broker's disk has not got yet when the power goes.
 UNFLUSHED_S = 1.5
@@ -67,9 +67,7 @@ async def broker_cut_off(cluster: Cluster, dice: Random) -> None:
 
 async def facade_cut_off(cluster: Cluster, dice: Random) -> None:
     """A facade hears no broker, and no broker hears the facade; its callers reach it."""
-    async with AsyncExitStack() as stack:
-        for path in dice.choice(cluster.facades).paths:
-            await stack.enter_async_context(path.silent())
+    async with all_of(path.silent() for path in dice.choice(cluster.facades).paths):
         await asyncio.sleep(dice.choice([SHORT_S, LONG_S, SILENT_S]))
 
 

@@ -6,6 +6,7 @@ from random import Random
 
 from tests.chaos import disk
 from tests.chaos.cluster import SHORT_S, SILENT_S, Cluster, a_while
+from tests.chaos.supervised import Supervised
 
 #: Seconds of a step that a facade bears, and of one with which it must not work.
 SMALL_STEP_S = 10
@@ -34,9 +35,7 @@ async def facade_silent(cluster: Cluster, dice: Random) -> None:
 
 async def facades_rolled(cluster: Cluster, dice: Random) -> None:
     """SIGTERM to each, one after the other."""
-    for facade in dice.sample(cluster.facades, len(cluster.facades)):
-        await facade.program.terminate()
-        await facade.program.ready()
+    await _roll([facade.program for facade in cluster.facades], dice)
 
 
 async def facade_state_lost(cluster: Cluster, dice: Random) -> None:
@@ -69,9 +68,7 @@ async def executor_paused(cluster: Cluster, dice: Random) -> None:
 
 async def executors_rolled(cluster: Cluster, dice: Random) -> None:
     """SIGTERM to each, one after the other."""
-    for executor in dice.sample(cluster.executors, len(cluster.executors)):
-        await executor.program.terminate()
-        await executor.program.ready()
+    await _roll([executor.program for executor in cluster.executors], dice)
 
 
 async def facade_state_damaged(cluster: Cluster, dice: Random) -> None:
@@ -97,3 +94,9 @@ async def clock_stepped(cluster: Cluster, dice: Random) -> None:
     seconds = dice.choice([SMALL_STEP_S, LARGE_STEP_S]) * dice.choice([1, -1])
     with facade.clock.stepped(seconds):
         await asyncio.sleep(SILENT_S)
+
+
+async def _roll(programs: list[Supervised], dice: Random) -> None:
+    for program in dice.sample(programs, len(programs)):
+        await program.terminate()
+        await program.ready()

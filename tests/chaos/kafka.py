@@ -16,9 +16,9 @@ BETWEEN_BROKERS = "BROKERS"
 _REASSIGN = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
 _ELECT = "org.apache.kafka.tools.LeaderElectionCommand"
 _COMMAND_S = 60
-#: A batch of records begins with its first offset, its length behind these two, and so on; its
-#: largest record time, in milliseconds, stands at this place.
+#: A batch of records begins with its first offset and the length of the rest of the batch.
 _BATCH_HEAD = struct.Struct(">qi")
+#: The latest record time of a batch, in milliseconds, and its place in the batch.
 _MAX_TIMESTAMP = struct.Struct(">q")
 _MAX_TIMESTAMP_AT = 35
 
@@ -26,8 +26,8 @@ _MAX_TIMESTAMP_AT = 35
 class ChaosKafka(ApacheKafka):
     """Three brokers with more listeners than the one at `bootstrap_servers`.
 
-    Whoever starts at an address of a listener is told the addresses in `advertised[listener]`, one
-    for each broker. Put proxies there before the start.
+    A client that connects to an address of a listener is sent to the addresses in
+    `advertised[listener]`, one for each broker. Put the proxies' addresses there before the start.
     """
 
     def __init__(self, folder: Path, listeners: list[str]) -> None:

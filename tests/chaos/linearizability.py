@@ -53,7 +53,7 @@ def not_linearizable(evidence: Evidence) -> Iterator[str]:
 
 def find_unexplained(operations: Sequence[Operation]) -> Unexplained | None:
     """None if some order of moments explains all answers. Otherwise, how far the best one came."""
-    answered = sorted((one for one in operations if one.code in ANSWERS), key=_start)
+    answered = sorted((one for one in operations if one.code in ANSWERS), key=lambda one: one.start)
     # A request without an answer may take effect at any time after its start, or never.
     open_starts: dict[str, float] = {}
     for one in operations:
@@ -138,10 +138,6 @@ def _cancel(state: State) -> Iterator[State]:
         yield CANCELLED
         if state.status == "InProgress":
             yield State("InProgress", cancel_requested=True)
-
-
-def _start(one: Operation) -> float:
-    return one.start
 
 
 def _may_be_old(evidence: Evidence, one: Operation) -> bool:

@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
 _CHUNK = 64 * 1024
 
@@ -95,6 +95,15 @@ class Proxy:
                 sink.write(data)
                 await sink.drain()
             await self._flowing.wait()  # a silent path holds back the end of a stream, too
+
+
+@asynccontextmanager
+async def all_of(disturbances: Iterable[AbstractAsyncContextManager[None]]) -> AsyncIterator[None]:
+    """Disturb several paths until the end of the block."""
+    async with AsyncExitStack() as stack:
+        for disturbance in disturbances:
+            await stack.enter_async_context(disturbance)
+        yield
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
