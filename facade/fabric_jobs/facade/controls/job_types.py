@@ -11,6 +11,7 @@ from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.controls.controls import Controls
 from fabric_jobs.facade.controls.hints import list_names, name
+from fabric_jobs.facade.jobs.errors import map_log_errors
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Filter, Replica
 from fabric_jobs.facade.roster import Roster
@@ -50,9 +51,10 @@ class JobTypes:
         self.controls = controls
 
     async def list(self) -> Sequence[JobTypeState]:
-        """Returns the job types, sorted by item type and job type."""
-        await self._jobs.freshen()
-        counts = {(one.kind, one.status): one for one in await self._replica.unfinished_types()}
+        """Returns the job types, sorted by item type and job type. Raises `UnavailableError`."""
+        with map_log_errors():
+            await self._jobs.freshen()
+            counts = {(one.kind, one.status): one for one in await self._replica.unfinished_types()}
         executors = Counter(
             kind for last in self._roster.executors() for kind in last.heartbeat.job_kinds
         )

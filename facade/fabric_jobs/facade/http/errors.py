@@ -21,7 +21,7 @@ from fabric_jobs.contract.jobs import (
 )
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.auth import AuthError, AuthorityError
-from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason, as_unavailable
 from fabric_jobs.facade.on_behalf_of.errors import Interaction, InteractionRequiredError
 from fabric_jobs.facade.on_behalf_of.interaction import (
     INTERACTION_MESSAGE,
@@ -136,6 +136,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
     """The answer to any error: of routing, of a request, of the log, or of this program."""
     headers: dict[str, str] = {}
     details = _request_ids()
+    error = as_unavailable(error) or error
     match error:
         case HttpError(code=code):
             message = str(error)

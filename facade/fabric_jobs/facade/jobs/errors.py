@@ -59,22 +59,39 @@ class UnavailableError(Exception):
     def __init__(self, reason: UnavailableReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+        #: Whether the metric has counted this error.
+        self.is_counted = False
+
+
+def as_unavailable(error: Exception) -> UnavailableError | None:
+    """The `UnavailableError` of an error of the log or the state file; None for any other error.
+
+    Each error is counted by its reason once, however often it is passed on.
+    """
+    match error:
+        case UnavailableError():
+            unavailable = error
+        case LogUnavailableError():
+            unavailable = UnavailableError(UnavailableReason.LOG_UNREACHABLE, str(error))
+        case StateError():
+            unavailable = UnavailableError(
+                UnavailableReason.STATE_UNUSABLE, "This facade's state file can't be used now."
+            )
+        case _:
+            return None
+    if not unavailable.is_counted:
+        unavailable.is_counted = True
+        metrics.UNAVAILABLE.add(1, unavailable.reason)
+    return unavailable
 
 
 @contextmanager
 def map_log_errors() -> Iterator[None]:
-    """Raises `UnavailableError` for an error of the log or the state file, and counts each one by
-    its reason."""
+    """Raises the `UnavailableError` of an error of the log or the state file."""
     try:
         yield
-    except LogUnavailableError as error:
-        reason = UnavailableReason.LOG_UNREACHABLE
-        metrics.UNAVAILABLE.add(1, reason)
-        raise UnavailableError(reason, str(error)) from error
-    except StateError as error:
-        reason = UnavailableReason.STATE_UNUSABLE
-        metrics.UNAVAILABLE.add(1, reason)
-        raise UnavailableError(reason, "This facade's state file can't be used now.") from error
-    except UnavailableError as error:
-        metrics.UNAVAILABLE.add(1, error.reason)
-        raise
+    except Exception as error:
+        unavailable = as_unavailable(error)
+        if unavailable is None or unavailable is error:
+            raise
+        raise unavailable from error

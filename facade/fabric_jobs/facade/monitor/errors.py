@@ -10,7 +10,7 @@ from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
-from fabric_jobs.facade.jobs.errors import UnavailableError
+from fabric_jobs.facade.jobs.errors import UnavailableError, as_unavailable
 from fabric_jobs.facade.monitor.guards import Guards
 from fabric_jobs.facade.monitor.render import PATH, Renderer
 
@@ -34,6 +34,7 @@ class ErrorPages:
         """Returns the error page of an exception, or a redirect to the sign-in if it is missing."""
         # Not `request.url`, which fails for some Host headers and queries.
         path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+        error = as_unavailable(error) or error
         match error:
             case HTTPException(status_code=401) if not path.endswith("/live"):
                 page_url = f"{path}?{query}" if query else path
@@ -45,8 +46,10 @@ class ErrorPages:
                 # An error of the framework itself repeats the status only.
                 if message in (HTTPStatus(status).phrase, ""):
                     message = _MESSAGES.get(status, HTTPStatus(status).description)
-            case HTTPException(status_code=503) | UnavailableError():
-                status, message = 503, str(getattr(error, "detail", error))
+            case HTTPException(status_code=503):
+                status, message = 503, error.detail
+            case UnavailableError():
+                status, message = 503, str(error)
             case _:
                 log.error("%s %s failed", request.method, path, exc_info=error)
                 status, message = 500, "The service has a fault. Its log has the details."

@@ -1,6 +1,7 @@
 """The stream of server-sent events that keeps a page in the browser up to date."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -8,9 +9,12 @@ from typing import NamedTuple
 
 from litestar.response import ServerSentEventMessage
 
+from fabric_jobs.facade.jobs.errors import UnavailableError, map_log_errors
 from fabric_jobs.facade.monitor.formatting import today
 from fabric_jobs.facade.monitor.pages import Page
 from fabric_jobs.facade.replica import Change, Replica
+
+log = logging.getLogger("fabric_jobs.monitor")
 
 #: Bound of the streams of a replica. Rendering for them shares the replica's only event loop.
 MAX_VIEWERS = 32
@@ -55,7 +59,8 @@ class LiveUpdates:
     ) -> AsyncGenerator[ServerSentEventMessage, None]:
         """Yields every part of the page once, then each part that has changed.
 
-        The stream ends when `may_read` returns False, or when the facade stops.
+        The stream ends when `may_read` returns False, when the facade stops, or when the log or
+        the state file can't be read. The browser connects again after `_RETRY_MS`.
         """
         # Other viewers may have connected since the caller checked.
         if not self.has_room:
@@ -70,7 +75,8 @@ class LiveUpdates:
             while may_read() and not self._stopping:
                 viewer.changed.clear()
                 async with self._rendering:
-                    messages = await self._render_changes(page, sent)
+                    with map_log_errors():
+                        messages = await self._render_changes(page, sent)
                     # Other work of the event loop runs between two renderings.
                     await asyncio.sleep(0)
                 for message in messages:
@@ -80,6 +86,8 @@ class LiveUpdates:
                 await asyncio.sleep(UPDATE_INTERVAL_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(viewer.changed.wait(), CHECK_INTERVAL_S)
+        except UnavailableError as error:
+            log.info("a page of the monitor is not updated now: %s", error)
         finally:
             self._viewers.discard(viewer)
             background.cancel()

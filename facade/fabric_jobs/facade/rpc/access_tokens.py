@@ -9,7 +9,7 @@ from typing import NoReturn
 import grpc
 
 from fabric_jobs.facade import metrics
-from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason, map_log_errors
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.on_behalf_of import InteractionRequiredError, OnBehalfOf, TokenError
@@ -19,7 +19,7 @@ from fabric_jobs.facade.on_behalf_of.token import Token
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.authorization import is_of_executor, names_of
 from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_token_request
-from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid, map_errors
+from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 _KINDS = {pb.TOKEN_KIND_UNSPECIFIED: "user", pb.TOKEN_KIND_USER: "user", pb.TOKEN_KIND_APP: "app"}
@@ -46,29 +46,28 @@ class AccessTokens:
         if kind is None:
             await abort_invalid(context, "UNKNOWN_KIND", f"There is no kind {request.kind}.")
         try:
-            async with map_errors(context):
-                job = await self._held_job(job_id, attempt, request.executor_id, context)
-                if job is None:
-                    metrics.ACCESS_TOKENS.add(1, kind, "not_holder")
-                    await abort(
-                        context,
-                        grpc.StatusCode.PERMISSION_DENIED,
-                        "NOT_HOLDER",
-                        f"The executor {request.executor_id} does not hold attempt {attempt} of "
-                        f"the job {job_id}.",
-                    )
-                if self._on_behalf_of is None:
-                    await self._refuse(
-                        context,
-                        "ON_BEHALF_OF_OFF",
-                        "This facade gets no tokens. Set FABRIC_JOBS_CLIENT_SECRET, or "
-                        "FABRIC_JOBS_CLIENT_CERTIFICATE_FILE, for every facade.",
-                        kind,
-                    )
-                if kind == "app":
-                    token = await self._on_behalf_of.app_token(request.scope)
-                else:
-                    token = await self._on_behalf_of.user_token(job, request.scope, request.claims)
+            job = await self._held_job(job_id, attempt, request.executor_id, context)
+            if job is None:
+                metrics.ACCESS_TOKENS.add(1, kind, "not_holder")
+                await abort(
+                    context,
+                    grpc.StatusCode.PERMISSION_DENIED,
+                    "NOT_HOLDER",
+                    f"The executor {request.executor_id} does not hold attempt {attempt} of "
+                    f"the job {job_id}.",
+                )
+            if self._on_behalf_of is None:
+                await self._refuse(
+                    context,
+                    "ON_BEHALF_OF_OFF",
+                    "This facade gets no tokens. Set FABRIC_JOBS_CLIENT_SECRET, or "
+                    "FABRIC_JOBS_CLIENT_CERTIFICATE_FILE, for every facade.",
+                    kind,
+                )
+            if kind == "app":
+                token = await self._on_behalf_of.app_token(request.scope)
+            else:
+                token = await self._on_behalf_of.user_token(job, request.scope, request.claims)
         except InteractionRequiredError as error:
             values = dict(interaction_values(error.interaction))
             values["error"] = error.interaction.error
@@ -95,11 +94,10 @@ class AccessTokens:
         if names := names_of(context):
             heartbeat = self._roster.find(executor_id)
             if heartbeat is None:
-                with map_log_errors():
-                    raise UnavailableError(
-                        UnavailableReason.LOG_UNREACHABLE,
-                        "This facade has not read the executor's heartbeat yet. Ask again.",
-                    )
+                raise UnavailableError(
+                    UnavailableReason.LOG_UNREACHABLE,
+                    "This facade has not read the executor's heartbeat yet. Ask again.",
+                )
             if not is_of_executor(names, heartbeat):
                 return None
         return stored.job

@@ -10,7 +10,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from fabric_jobs.facade.controls import UnknownJobTypeError
-from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError
+from fabric_jobs.facade.jobs.errors import RefusedError, as_unavailable
 from fabric_jobs.facade.lifecycle import Reason
 
 DOMAIN = "fabric-jobs"
@@ -58,12 +58,16 @@ async def abort_invalid(context: Context, reason: str, message: str) -> NoReturn
 
 @asynccontextmanager
 async def map_errors(context: Context) -> AsyncIterator[None]:
-    """Ends the call with the gRPC error of what `Jobs` raises inside the block."""
+    """Ends the call with the gRPC error of what the log, the replica or `Jobs` raises inside."""
     try:
         yield
     except RefusedError as refused:
         await abort_refused(context, refused.reason)
     except UnknownJobTypeError as error:
         await abort(context, grpc.StatusCode.NOT_FOUND, "JOB_TYPE_NOT_FOUND", str(error))
-    except UnavailableError as error:
-        await abort(context, grpc.StatusCode.UNAVAILABLE, error.reason, str(error))
+    except Exception as error:
+        unavailable = as_unavailable(error)
+        if unavailable is None:
+            raise
+        reason = unavailable.reason
+        await abort(context, grpc.StatusCode.UNAVAILABLE, reason, str(unavailable))

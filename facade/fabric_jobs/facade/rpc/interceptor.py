@@ -1,4 +1,7 @@
-"""The base of the server's interceptors: it runs code around each call of the facade's services."""
+"""The base of the server's interceptors: it runs code around each call of the facade's services.
+
+One of them maps the errors of every method.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,7 +10,7 @@ from typing import Any, ClassVar
 
 import grpc
 
-from fabric_jobs.facade.rpc.errors import Context
+from fabric_jobs.facade.rpc.errors import Context, map_errors
 from fabric_jobs.status.v1 import job_status_pb2, replica_pb2
 
 SERVICE = job_status_pb2.DESCRIPTOR.services_by_name["JobStatusService"].full_name
@@ -68,3 +71,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(stream, *codecs)
         return grpc.unary_stream_rpc_method_handler(stream, *codecs)
+
+
+class ErrorInterceptor(CallInterceptor):
+    """Ends a call of any method with the gRPC error of what the method raises."""
+
+    wraps_streams = True
+
+    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+        """Returns the block that maps the errors."""
+        return map_errors(context)

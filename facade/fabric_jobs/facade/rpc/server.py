@@ -17,7 +17,7 @@ from fabric_jobs.facade.rpc.authorization import AuthorizationInterceptor, RpcRo
 from fabric_jobs.facade.rpc.decoding import DecodingInterceptor
 from fabric_jobs.facade.rpc.health import HealthService
 from fabric_jobs.facade.rpc.instrumentation import InstrumentationInterceptor
-from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES
+from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES, ErrorInterceptor
 from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.replica_service import ReplicaService
 from fabric_jobs.facade.rpc.service import JobStatusService
@@ -80,7 +80,12 @@ class RpcServer:
         authorization = [AuthorizationInterceptor(security.names)] if security else []
         self._server = grpc.aio.server(
             options=OPTIONS,
-            interceptors=[InstrumentationInterceptor(), *authorization, DecodingInterceptor()],
+            interceptors=[
+                InstrumentationInterceptor(),
+                *authorization,
+                ErrorInterceptor(),
+                DecodingInterceptor(),
+            ],
         )
         # The generated code has no annotations.
         job_status_pb2_grpc.add_JobStatusServiceServicer_to_server(  # type: ignore[no-untyped-call]

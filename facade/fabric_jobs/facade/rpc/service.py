@@ -24,7 +24,7 @@ from fabric_jobs.facade.rpc.convert import (
     job_to_proto,
     job_type_to_proto,
 )
-from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid, abort_refused, map_errors
+from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid, abort_refused
 from fabric_jobs.facade.rpc.filters import filter_of
 from fabric_jobs.facade.rpc.page_tokens import decode_page_token, encode_page_token
 from fabric_jobs.facade.rpc.sessions import Sessions
@@ -43,7 +43,10 @@ MAX_WATCHES = 200
 
 
 class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
-    """`fabric_jobs.status.v1.JobStatusService` on one replica."""
+    """`fabric_jobs.status.v1.JobStatusService` on one replica.
+
+    `ErrorInterceptor` ends a call with the gRPC error of what a method raises.
+    """
 
     def __init__(
         self,
@@ -78,8 +81,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         job_id = await _job_id(request.job_id, context)
-        async with map_errors(context):
-            stored = await self._jobs.read(job_id)
+        stored = await self._jobs.read(job_id)
         if stored is None:
             await abort_refused(context, Reason.NOT_FOUND)
         revealed = self._reveal(stored.job)
@@ -107,8 +109,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             message = f"page_token is invalid: {error}. Ask for the first page."
             await abort_invalid(context, "INVALID_PAGE_TOKEN", message)
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        async with map_errors(context):
-            found, positions = await self._jobs.list(job_filter, size + 1, before)
+        found, positions = await self._jobs.list(job_filter, size + 1, before)
         page = cut_page(found, size)
         return pb.ListJobsResponse(
             jobs=await self._to_protos([self._reveal(stored.job) for stored in page.jobs]),
@@ -122,8 +123,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self, request: pb.CancelJobRequest, context: Context
     ) -> pb.CancelJobResponse:
         job_id = await _job_id(request.job_id, context)
-        async with map_errors(context):
-            stored = await self._jobs.execute(RequestCancel(job_id=job_id))
+        stored = await self._jobs.execute(RequestCancel(job_id=job_id))
         job = job_to_proto(self._reveal(stored.job))
         return pb.CancelJobResponse(job=job, position=self._position(job_id))
 
@@ -132,8 +132,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         new_job_id = await _job_id(request.new_job_id, context, "new_job_id")
         if new_job_id == job_id:
             await abort_invalid(context, "INVALID_JOB_ID", "new_job_id must differ from job_id.")
-        async with map_errors(context):
-            new = await retry_job(self._jobs, job_id, new_job_id)
+        new = await retry_job(self._jobs, job_id, new_job_id)
         job = job_to_proto(self._reveal(new.job))
         return pb.RetryJobResponse(job=job, position=self._position(new_job_id))
 
@@ -156,8 +155,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             await abort_invalid(context, "INVALID_REASON", message)
         kind = JobKind.of(request)
         by = caller_name(context, request.requested_by)
-        async with map_errors(context):
-            state = await self._job_types.pause(kind, request.reason.strip(), by)
+        state = await self._job_types.pause(kind, request.reason.strip(), by)
         return pb.PauseJobTypeResponse(job_type=job_type_to_proto(state))
 
     async def ResumeJobType(
@@ -165,8 +163,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     ) -> pb.ResumeJobTypeResponse:
         kind = JobKind.of(request)
         by = caller_name(context, request.requested_by)
-        async with map_errors(context):
-            state = await self._job_types.resume(kind, by)
+        state = await self._job_types.resume(kind, by)
         return pb.ResumeJobTypeResponse(job_type=job_type_to_proto(state))
 
     async def WatchJobs(

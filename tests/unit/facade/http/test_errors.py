@@ -10,7 +10,9 @@ from opentelemetry.metrics import CallbackOptions
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.auth import AuthorityError
 from fabric_jobs.facade.http.errors import to_response
-from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason, map_log_errors
+from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.facade.replica import StateDamagedError
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 from fabric_jobs.runtime.telemetry.metrics import MetricValues
 
@@ -75,3 +77,26 @@ def test_to_response_unavailable_keeps_the_request_s_ids_beside_the_reason() -> 
         {"name": "ActivityId", "value": "one"},
         {"name": "RequestId", "value": "two"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (LogUnavailableError("The log is away."), "LOG_UNREACHABLE"),
+        (StateDamagedError("The file is damaged."), "STATE_UNUSABLE"),
+    ],
+)
+def test_to_response_error_of_the_log_or_the_state_file_is_503_and_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    """The error may have passed through `map_log_errors` before."""
+    values = MetricValues(("reason",))
+    monkeypatch.setattr(metrics, "UNAVAILABLE", values)
+    with pytest.raises(UnavailableError) as raised, map_log_errors(), map_log_errors():
+        raise error
+    status, _, body = answer(raised.value)
+    (counted,) = values.observe(CallbackOptions())
+
+    assert (status, body["moreDetails"]) == (503, [reason_detail(reason)])
+    assert (counted.attributes, counted.value) == ({"reason": reason}, 1)
+    assert answer(error)[0] == 503

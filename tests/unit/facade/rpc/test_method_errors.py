@@ -1,0 +1,149 @@
+"""The gRPC error of what a method raises, for every method of every service, on a socket."""
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2
+from google.protobuf.descriptor import MethodDescriptor
+
+from fabric_jobs.facade.controls import JobTypes, UnknownJobTypeError
+from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
+from fabric_jobs.facade.lifecycle import Reason, Refusal
+from fabric_jobs.facade.log import LogUnavailableError
+from fabric_jobs.facade.replica import StateDamagedError
+from fabric_jobs.facade.rpc import ReplicaService
+from fabric_jobs.facade.rpc.service import JobStatusService
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.status.v1 import replica_pb2
+from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
+from tests.support.monitor import FoldedJobs
+from tests.support.rpc_kit import EmptyFacade, error_info, serve
+
+SERVICERS: dict[str, type] = {
+    "JobStatusService": JobStatusService,
+    "ReplicaService": ReplicaService,
+}
+SERVICES = [
+    *pb.DESCRIPTOR.services_by_name.values(),
+    *replica_pb2.DESCRIPTOR.services_by_name.values(),
+]
+METHODS = [method for service in SERVICES for method in service.methods]
+#: What a method may raise, with the code and the reason of the call.
+ERRORS = [
+    (LogUnavailableError("The log is being read."), "UNAVAILABLE", "LOG_UNREACHABLE"),
+    (StateDamagedError("The file is damaged."), "UNAVAILABLE", "STATE_UNUSABLE"),
+    (UnavailableError(UnavailableReason.SEALED, "Sealed."), "UNAVAILABLE", "SEALED"),
+    (RefusedError(Refusal(Reason.NOT_FOUND, conclusive=True)), "NOT_FOUND", "JOB_NOT_FOUND"),
+    (UnknownJobTypeError("No such type."), "NOT_FOUND", "JOB_TYPE_NOT_FOUND"),
+]
+
+
+def raise_in(monkeypatch: pytest.MonkeyPatch, method: MethodDescriptor, error: Exception) -> None:
+    """Makes the method of the facade's service raise the error."""
+
+    async def fail(self: object, request: object, context: object) -> None:
+        raise error
+
+    async def fail_in_stream(self: object, request: object, context: object) -> AsyncIterator[Any]:
+        raise error
+        yield
+
+    failing = fail_in_stream if method.server_streaming else fail
+    monkeypatch.setattr(SERVICERS[method.containing_service.name], method.name, failing)
+
+
+async def call(address: str, method: MethodDescriptor) -> grpc.aio.AioRpcError:
+    """Calls the method with an empty message. Returns the error of the call."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    request = empty_pb2.Empty()
+    async with grpc.aio.insecure_channel(address) as channel:
+        codecs: Any = (lambda message: message.SerializeToString(), lambda data: data)
+        answer: Awaitable[object]
+        if method.client_streaming:
+            answer = channel.stream_stream(path, *codecs)(iter([request])).read()
+        elif method.server_streaming:
+            answer = channel.unary_stream(path, *codecs)(request).read()
+        else:
+            answer = channel.unary_unary(path, *codecs)(request)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await answer
+    return raised.value
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize(("error", "code", "reason"), ERRORS, ids=lambda one: type(one).__name__)
+async def test_error_that_any_method_raises_is_a_canonical_code_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+    method: MethodDescriptor,
+    error: Exception,
+    code: str,
+    reason: str,
+) -> None:
+    """The methods come from the descriptors of the services, so that none is forgotten."""
+    raise_in(monkeypatch, method, error)
+    async with serve(None) as rpc:
+        raised = await call(rpc.address, method)
+
+    assert (raised.code().name, error_info(raised).reason) == (code, reason)
+
+
+async def test_list_job_types_while_the_log_is_read_from_its_beginning_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The facade's jobs are incomplete then."""
+
+    async def raise_unavailable(self: object) -> None:
+        raise UnavailableError(UnavailableReason.LOG_UNREACHABLE, "Ask another one.")
+
+    monkeypatch.setattr(EmptyFacade, "freshen", raise_unavailable)
+    async with serve(None) as rpc, grpc.aio.insecure_channel(rpc.address) as channel:
+        stub: Any = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.ListJobTypes(pb.ListJobTypesRequest())
+
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert error_info(raised.value).reason == "LOG_UNREACHABLE"
+
+
+async def test_get_job_whose_replacement_can_t_be_read_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The job is in memory, and its replacement is in the state file."""
+    fold = FoldedJobs()
+    job_id = fold.create()
+    fold.cancel(job_id)
+
+    async def read(self: object, job_id: str) -> object:
+        return fold.replica.get(job_id)
+
+    async def raise_state_error(self: object, job_ids: object) -> None:
+        raise StateDamagedError("The file is damaged.")
+
+    monkeypatch.setattr(EmptyFacade, "read", read)
+    monkeypatch.setattr(EmptyFacade, "replacements", raise_state_error)
+    async with serve(None) as rpc, grpc.aio.insecure_channel(rpc.address) as channel:
+        stub: Any = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.GetJob(pb.GetJobRequest(job_id=job_id))
+
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert error_info(raised.value).reason == "STATE_UNUSABLE"
+
+
+async def test_job_types_list_raises_unavailable_for_an_error_of_the_log_or_the_state_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The monitor's pages rely on it as gRPC does."""
+    fold = FoldedJobs()
+    job_types: JobTypes = fold.job_types
+
+    async def raise_state_error() -> None:
+        raise StateDamagedError("The file is damaged.")
+
+    monkeypatch.setattr(fold.replica, "unfinished_types", raise_state_error)
+    with pytest.raises(UnavailableError) as raised:
+        await job_types.list()
+
+    assert raised.value.reason is UnavailableReason.STATE_UNUSABLE
