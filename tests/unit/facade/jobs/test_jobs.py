@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from msgspec.structs import replace
@@ -11,15 +12,15 @@ from opentelemetry.metrics import CallbackOptions
 
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.jobs import turns
-from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
+from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import MAX_ROUNDS, Jobs
 from fabric_jobs.facade.jobs.turns import MAX_COMMANDS_OF_A_JOB
-from fabric_jobs.facade.lifecycle import Command, Job, RequestCancel, Verdict
+from fabric_jobs.facade.lifecycle import Command, Job, Reason, RequestCancel, Verdict
 from fabric_jobs.facade.log import Log, LogUnavailableError
 from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.runtime.telemetry.metrics import MetricValues
-from tests.support.lifecycle import JOB, WAYS, drive, request
+from tests.support.lifecycle import JOB, WAYS, A, claim, drive, request
 from tests.support.sealing import NO_SEALING
 
 FAR_S = 60.0
@@ -251,3 +252,38 @@ async def test_create_while_the_clock_is_wrong_is_unavailable_and_a_cancel_is_no
     world.replica.job = drive(WAYS["cancelled"])
 
     assert (await jobs.execute(RequestCancel(job_id=JOB))).job == world.replica.job
+
+
+async def test_read_of_an_unfinished_job_returns_the_job_as_of_the_logs_end(world: World) -> None:
+    """Another facade may have answered with a newer state before."""
+    world.replica.job = drive(WAYS["running"])
+    ended = drive(WAYS["completed"])
+    reached = asyncio.Event()
+
+    async def read_to_end() -> None:
+        await reached.wait()
+        world.replica.job = ended
+
+    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+    reading = asyncio.create_task(world.jobs.read(JOB))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    reached.set()
+
+    stored = await reading
+    assert stored == StoredJob(ended, partition=0, offset=0, first_ms=0)
+
+
+async def test_claim_of_a_record_that_did_not_dispatch_the_job_is_refused() -> None:
+    """A record that copies the dispatching event's id may have another payload."""
+    world = World(SOON_S)
+    world.replica.job = drive(WAYS["queued"])
+    read_to = world.log.read_to = AsyncMock()  # type: ignore[attr-defined]
+    with pytest.raises(RefusedError) as raised:
+        await world.jobs.execute(claim(1, A, "e1"), read_to=8)
+    assert raised.value.reason is Reason.NOT_DISPATCHED
+    read_to.assert_awaited_once()
+
+    with pytest.raises(UnavailableError):  # the grant is appended, and never read back
+        await world.jobs.execute(claim(1, A, "e1"), read_to=1)
+    assert world.log.appends == 1

@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
+from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.rpc.session import MAX_CONTENT_BYTES, MAX_PENDING_ENTRIES, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import open_controls
+from tests.support.lifecycle import WAYS, drive
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 OTHER_ID = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
@@ -229,6 +232,32 @@ async def test_session_shares_only_the_latest_heartbeat_while_kafka_is_slow() ->
     assert [one.ByteSize() async for one in facade.session.responses()] in ([], [0])
 
     assert [heartbeat.free_slots for heartbeat in facade.heartbeats] == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("phase", "executor", "pushed"),
+    [
+        ("running", "executor", ""),
+        ("running", "another", "stops"),
+        ("waiting", "executor", "stops"),
+        ("stopping", "executor", "cancels"),
+        ("completed", "executor", "stops"),
+    ],
+)
+async def test_session_whose_heartbeat_lists_a_run_cancels_or_stops_it_by_the_jobs_state(
+    phase: str, executor: str, pushed: str
+) -> None:
+    """A push at the time of the change may have been lost with an earlier stream."""
+    facade = FakeFacade()
+    job = drive(WAYS[phase])
+    if job.state.executor_id:
+        job = replace(job, state=replace(job.state, executor_id=executor))
+    facade.get = lambda job_id: StoredJob(job, 0, 0, 0)  # type: ignore[method-assign, assignment]
+    await facade.session.read(hello_with(runs=[pb.Run(job_id=JOB_ID, attempt=1)]), no_requests())
+    responses = [response async for response in facade.session.responses()]
+    named = {name for name in ("cancels", "stops") if any(getattr(one, name) for one in responses)}
+
+    assert named == ({pushed} if pushed else set())
 
 
 async def test_session_stops_only_runs_that_the_executor_holds() -> None:

@@ -1,0 +1,24 @@
+"""The log without a broker: what its readers wait for."""
+
+import asyncio
+from typing import Any
+
+from fabric_jobs.facade.log import Log, Record
+from fabric_jobs.facade.log.tail import Tail
+from fabric_jobs.runtime.settings import KafkaSettings
+from tests.support.log_kit import RecordingReader, topic_spec
+
+
+async def test_read_to_a_position_waits_for_the_records_of_its_partition_before_it() -> None:
+    """A claim names a record that this facade may not have read yet."""
+    log: Any = Log(KafkaSettings(), topic_spec("t"))
+    log._tail = tail = Tail(KafkaSettings(), "t", 2, RecordingReader())
+    reading = asyncio.create_task(log.read_to(1, 2))
+    for positions in ({0: 9, 1: 0}, {0: 9, 1: 1}):
+        tail._apply([Record(1, positions[1], 0, b"{}")], positions)
+        await asyncio.sleep(0)
+        assert not reading.done()
+    tail._apply([Record(1, 1, 0, b"{}")], {0: 9, 1: 2})
+
+    await asyncio.wait_for(reading, 1)
+    await asyncio.wait_for(log.read_to(1, 2), 1)
