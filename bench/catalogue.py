@@ -1,11 +1,11 @@
 """All figures with their goals and their requirements of the machine."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from bench import load
-from bench.figures import http, latency, lives, mixed, processes, stored
+from bench.figures import bootstrap, curve, http, latency, lives, mixed, processes, stored
 from bench.ground import Ground
 from bench.peers.peer import (
     CELERY,
@@ -32,6 +32,13 @@ class Group(NamedTuple):
     goals: dict[str, Goal | None]
     run: Callable[[Ground], Coroutine[Any, Any, dict[str, Series]]]
     #: Functions that return what the machine lacks, or None.
+    needs: tuple[Need, ...] = NEEDS
+
+
+class Points(NamedTuple):
+    """The points of a plot in docs/performance.md."""
+
+    run: Callable[[Ground], Coroutine[Any, Any, Sequence[tuple[float, ...]]]]
     needs: tuple[Need, ...] = NEEDS
 
 
@@ -95,3 +102,9 @@ GROUPS = (
     # This peer stores nothing, so that the ratio is the price of storing.
     against(IN_PROCESS, lives_vs_in_process=None, cpu_vs_in_process=None),
 )
+
+#: The points of the plots, by their key in the bench's JSON.
+POINTS = {
+    "load_latency": Points(curve.load_latency),
+    "bootstrap_by_jobs": Points(bootstrap.by_jobs),
+}

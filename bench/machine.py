@@ -5,10 +5,11 @@ import platform
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.ground import JVM
+from bench.ground import JVM, Effort
 from tests.support.apache_kafka import VERSION
 
 LIBRARIES = ("aiokafka", "grpcio", "litestar", "msgspec", "uvicorn", "uvloop")
@@ -16,9 +17,14 @@ PEERS = Path(".venv-bench")
 PEER_LIBRARIES = ("celery", "dbos", "fastapi", "procrastinate", "saq", "temporalio")
 
 
-def described() -> dict[str, str]:
-    """The machine's cores and load, and the versions of the programs."""
+def described(effort: Effort) -> dict[str, str]:
+    """The time, the effort, the machine's cores and load, and the versions of the programs."""
     ground = {
+        "begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "effort": (
+            f"{effort.rounds} rounds of {effort.seconds:g} s or {effort.lives:,} lives, "
+            f"{effort.stored:,} stored jobs"
+        ),
         "cores": str(os.cpu_count()),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "python": platform.python_version(),

@@ -1,6 +1,6 @@
 """Figures: the ratios of each figure's rounds, with their median and spread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from statistics import median
 
@@ -82,29 +82,30 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def as_json(
     figures: Sequence[Figure],
-    ground: dict[str, str],
-    load_latency: Sequence[tuple[float, float, float]] | None = None,
+    ground: Mapping[str, str],
+    points: Mapping[str, Sequence[tuple[float, ...]]] | None = None,
 ) -> str:
-    """The figures, the machine, and the latency by load if it was measured, as one JSON object."""
-    said = {"figures": figures, "ground": ground, "load_latency": load_latency}
-    text = msgspec.json.encode(said)
+    """The figures, the machine, and the points of each plot that were measured, as JSON."""
+    text = msgspec.json.encode({"figures": figures, "ground": ground, **(points or {})})
     return msgspec.json.format(text, indent=2).decode()
+
+
+def as_row(figure: Figure) -> str:
+    """The figure as a row of a Markdown table."""
+    begin = f"| `{figure.name}` | {figure.goal or ''} |"
+    if figure.value is None or figure.spread is None:
+        return f"{begin} not measured | | {figure.skipped} |"
+    verdict = " (missed)" if figure.met is False else ""
+    spread = f"{figure.spread[0]:.3g} to {figure.spread[1]:.3g}"
+    parts = ", ".join(f"{name} {_number(median(m))}" for name, m in figure.measured.items())
+    return f"{begin} {figure.value:.3g}{verdict} | {spread} | {parts} |"
 
 
 def as_table(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table."""
-    lines = [
-        "| figure | goal | value | lowest to highest | measured (medians) |",
-        "|---|---|---|---|---|",
-    ]
-    for one in figures:
-        if one.value is None or one.spread is None:
-            lines.append(f"| `{one.name}` | {one.goal or ''} | not measured | | {one.skipped} |")
-            continue
-        parts = ", ".join(f"{name} {median(values):,.4g}" for name, values in one.measured.items())
-        verdict = " (missed)" if one.met is False else ""
-        spread = f"{one.spread[0]:.3g} to {one.spread[1]:.3g}"
-        lines.append(
-            f"| `{one.name}` | {one.goal or ''} | {one.value:.3g}{verdict} | {spread} | {parts} |"
-        )
-    return "\n".join(lines)
+    head = "| figure | goal | value | lowest to highest | measured (medians) |"
+    return "\n".join([head, "|---|---|---|---|---|", *map(as_row, figures)])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.report import Goal, Series, as_json, as_table, figure, percentile, skipped
+from bench.report import Goal, Series, as_json, as_row, as_table, figure, percentile, skipped
 
 LEAST = Goal(0.7, at_least=True)
 MOST = Goal(3, at_least=False)
@@ -52,7 +52,7 @@ def test_json_has_each_figure_and_the_reason_of_a_missing_one() -> None:
         skipped("b", MOST, "no wrk"),
         figure("c", None, series(2)),
     ]
-    said = json.loads(as_json(made, {"cores": "2"}))
+    said = json.loads(as_json(made, {"cores": "2"}, {"load_latency": [(1.0, 2.0)]}))
 
     assert [(one["name"], one["value"], one["goal"]) for one in said["figures"]] == [
         ("a", 1.0, "≥ 0.7"),
@@ -61,6 +61,17 @@ def test_json_has_each_figure_and_the_reason_of_a_missing_one() -> None:
     ]
     assert said["figures"][1]["skipped"] == "no wrk"
     assert said["ground"] == {"cores": "2"}
+    assert said["load_latency"] == [[1.0, 2.0]]
+
+
+def test_row_has_large_numbers_with_all_their_digits() -> None:
+    """A rate of some thousands is not in scientific notation, and a ratio has four digits."""
+    made = Series()
+    made.add(0.81234, polls_per_s=11_812.4, p99_ms=7.05213)
+
+    assert as_row(figure("a", LEAST, made)) == (
+        "| `a` | ≥ 0.7 | 0.812 | 0.812 to 0.812 | polls_per_s 11,812, p99_ms 7.052 |"
+    )
 
 
 def test_table_marks_the_goals_that_were_missed() -> None:
