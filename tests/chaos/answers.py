@@ -49,9 +49,7 @@ def _rank(operation: Operation) -> int:
 def may_be_stale(evidence: Evidence, one: Operation) -> bool:
     """Whether the replica could not read the log's end while it made the answer."""
     waited_in_vain = one.end - one.start >= READ_TO_END_S
-    return waited_in_vain or any(
-        start <= one.end and one.start <= end for start, end in evidence.log_away
-    )
+    return waited_in_vain or evidence.is_log_away(one.start, one.end)
 
 
 def not_of_the_log(evidence: Evidence) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """How long a fault interrupted the service. These figures are measured and not promised.
 
-A window is the time from a fault's injection until the cluster is healthy. The unavailability of an
-operation in a window is the longest time between two consecutive successes of any client on any
-replica. Both ends of the window count as successes.
+A window is the time from a fault's injection until the cluster is healthy. An interruption of an
+operation is the longest time between two consecutive successes of any client on any replica. Both
+ends of the measured time count as successes.
 """
 
 from bisect import bisect_left, bisect_right
@@ -29,36 +29,33 @@ class Window(Struct):
     healthy: float = 0
 
 
-def unavailable_s(
-    windows: Sequence[Window], operations: Iterable[Operation]
+def figures_of_kinds(
+    windows: Iterable[Window], operations: Sequence[Operation]
 ) -> dict[str, dict[str, float]]:
-    """By kind of fault, the longest unavailability in seconds of create, of poll and of both."""
-    successes: dict[str, list[float]] = {
+    """By kind of fault, how many there were, and the longest times of its windows in seconds.
+
+    `no_create_s` and `no_poll_s` are interruptions of the whole window; `no_create_after_s` and
+    `no_poll_after_s` are those after the fault's end. `recovered_s` is the time from the fault's
+    end until the cluster was healthy.
+    """
+    successes = {
         what: sorted(one.end for one in operations if (one.what, one.code) == (what, code))
         for what, code in SUCCESS.items()
     }
-    found: defaultdict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(SUCCESS, 0.0))
+    found: defaultdict[str, list[dict[str, float]]] = defaultdict(list)
     for window in windows:
-        worst = found[window.fault]
+        figures = {"recovered_s": window.healthy - window.undone}
         for what, ends in successes.items():
-            worst[what] = max(worst[what], _longest_gap(window, ends))
+            figures[f"no_{what}_s"] = _longest_gap(ends, window.injected, window.healthy)
+            figures[f"no_{what}_after_s"] = _longest_gap(ends, window.undone, window.healthy)
+        found[window.fault].append(figures)
     return {
-        fault: {
-            what: round(gap, 2) for what, gap in (worst | {"longest": max(worst.values())}).items()
-        }
-        for fault, worst in sorted(found.items())
+        fault: {"times": len(all_figures)}
+        | {name: round(max(one[name] for one in all_figures), 2) for name in all_figures[0]}
+        for fault, all_figures in sorted(found.items())
     }
 
 
-def recovered_s(windows: Sequence[Window]) -> dict[str, float]:
-    """By kind of fault, the longest time in seconds from its undoing to a healthy cluster."""
-    found: defaultdict[str, float] = defaultdict(float)
-    for window in windows:
-        found[window.fault] = max(found[window.fault], window.healthy - window.undone)
-    return {fault: round(longest, 2) for fault, longest in sorted(found.items())}
-
-
-def _longest_gap(window: Window, ends: Sequence[float]) -> float:
-    inside = ends[bisect_left(ends, window.injected) : bisect_right(ends, window.healthy)]
-    moments = [window.injected, *inside, window.healthy]
-    return max(after - before for before, after in pairwise(moments))
+def _longest_gap(ends: Sequence[float], start: float, end: float) -> float:
+    inside = ends[bisect_left(ends, start) : bisect_right(ends, end)]
+    return max(after - before for before, after in pairwise([start, *inside, end]))

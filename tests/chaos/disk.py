@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-_SIZE = "256m"
+#: Room for the state of the 108,000 jobs of an hour, about 180 MB, and for a copy of it.
+_SIZE = "640m"
 _PAGE = 4096
 _CHUNK = 1024 * 1024
 

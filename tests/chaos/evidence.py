@@ -1,8 +1,10 @@
 """What a run left behind, as input of the validators."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import accumulate
 
 from tests.chaos.handlers import KINDS, Kind
 from tests.chaos.history import History, Line
@@ -27,8 +29,16 @@ class Evidence:
         self.journal = list(journal)
         self.model = model
         self.executors = executors
-        self.log_away = list(log_away)
+        disturbances = sorted(log_away)
+        self._disturbed_from = [start for start, _ in disturbances]
+        #: The latest end of each disturbance and all earlier ones.
+        self._disturbed_until = list(accumulate((end for _, end in disturbances), max))
         self.kinds = kinds
+
+    def is_log_away(self, start: float, end: float) -> bool:
+        """Whether the brokers were disturbed at any moment from start to end."""
+        begun = bisect_right(self._disturbed_from, end)
+        return begun > 0 and self._disturbed_until[begun - 1] >= start
 
     @cached_property
     def runs(self) -> dict[tuple[str, int], list[Line]]:

@@ -12,9 +12,10 @@ from typing import Literal, NamedTuple
 
 from tests.chaos import clock, disk, faults_of_brokers, faults_of_paths, faults_of_programs
 from tests.chaos.cluster import Cluster
+from tests.chaos.goals import ALL_BROKERS, NO_WRONG_EXPIRY, ONE_BROKER, ONE_PROGRAM, Goal
 
 #: One of so many faults is a pair.
-PAIR_EVERY = 4
+PAIR_EVERY = 8
 #: Seconds from the first fault of a pair to the second, at most, if they come together.
 APART_S = 1.0
 
@@ -34,10 +35,12 @@ class Failpoint(NamedTuple):
     inject: Callable[[Cluster, Random], Awaitable[None]]
     #: Why this machine can't inject the fault, or None.
     why_unavailable: Callable[[], str | None] = _available
+    #: What the fault shall cost at most.
+    goal: Goal | None = None
 
 
 FAILPOINTS = (
-    Failpoint("facade-killed", "facade", False, faults_of_programs.facade_killed),
+    Failpoint("facade-killed", "facade", False, faults_of_programs.facade_killed, goal=ONE_PROGRAM),
     Failpoint("facade-paused", "facade", False, faults_of_programs.facade_paused),
     Failpoint("facade-silent", "facade", False, faults_of_programs.facade_silent),
     Failpoint("facades-rolled", "facade", False, faults_of_programs.facades_rolled),
@@ -51,26 +54,37 @@ FAILPOINTS = (
         disk.why_unavailable,
     ),
     Failpoint(
-        "clock-stepped", "facade", False, faults_of_programs.clock_stepped, clock.why_unavailable
+        "clock-stepped",
+        "facade",
+        False,
+        faults_of_programs.clock_stepped,
+        clock.why_unavailable,
+        NO_WRONG_EXPIRY,
     ),
-    Failpoint("executor-killed", "executor", False, faults_of_programs.executor_killed),
+    Failpoint(
+        "executor-killed", "executor", False, faults_of_programs.executor_killed, goal=ONE_PROGRAM
+    ),
     Failpoint(
         "handler-processes-killed", "executor", False, faults_of_programs.handler_processes_killed
     ),
     Failpoint("executor-paused", "executor", False, faults_of_programs.executor_paused),
     Failpoint("executors-rolled", "executor", False, faults_of_programs.executors_rolled),
-    Failpoint("broker-killed", "broker", True, faults_of_brokers.broker_killed),
-    Failpoint("broker-paused", "broker", True, faults_of_brokers.broker_paused),
-    Failpoint("broker-down", "broker", True, faults_of_brokers.broker_down),
-    Failpoint("brokers-down", "broker", True, faults_of_brokers.brokers_down),
-    Failpoint("broker-power-lost", "broker", True, faults_of_brokers.broker_power_lost),
-    Failpoint("broker-cut-off", "broker", True, faults_of_brokers.broker_cut_off),
+    Failpoint("broker-killed", "broker", True, faults_of_brokers.broker_killed, goal=ONE_BROKER),
+    Failpoint("broker-paused", "broker", True, faults_of_brokers.broker_paused, goal=ONE_BROKER),
+    Failpoint("broker-down", "broker", True, faults_of_brokers.broker_down, goal=ONE_BROKER),
+    Failpoint("brokers-down", "broker", True, faults_of_brokers.brokers_down, goal=ALL_BROKERS),
+    Failpoint(
+        "broker-power-lost", "broker", True, faults_of_brokers.broker_power_lost, goal=ONE_BROKER
+    ),
+    Failpoint("broker-cut-off", "broker", True, faults_of_brokers.broker_cut_off, goal=ONE_BROKER),
     Failpoint("facade-cut-off", "broker", True, faults_of_brokers.facade_cut_off),
     Failpoint("leaders-moved", "broker", True, faults_of_brokers.leaders_moved),
     Failpoint("path-dropped", "path", False, faults_of_paths.path_dropped),
     Failpoint("path-silent", "path", False, faults_of_paths.path_silent),
     Failpoint("path-silent-for-long", "path", False, faults_of_paths.path_silent_for_long),
 )
+
+GOALS = {one.name: one.goal for one in FAILPOINTS if one.goal}
 
 
 class Fault(NamedTuple):

@@ -74,7 +74,7 @@ async def facade_cut_off(cluster: Cluster, dice: Random) -> None:
 async def leaders_moved(cluster: Cluster, dice: Random) -> None:
     """Partitions leave a broker each and come back, and the leaders change, while records flow."""
     for replicas in (BROKERS - 1, BROKERS):
-        for topic, partitions in ((TOPIC, PARTITIONS), (HEARTBEATS, 1)):
-            await asyncio.to_thread(cluster.kafka.reassign, topic, partitions, replicas, dice)
+        topics = {TOPIC: PARTITIONS, HEARTBEATS: 1}
+        await asyncio.to_thread(cluster.kafka.reassign, topics, replicas, dice)
         await asyncio.to_thread(cluster.kafka.elect_leaders)
         await asyncio.sleep(SHORT_S)

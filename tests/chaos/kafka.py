@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -52,12 +53,16 @@ class ChaosKafka(ApacheKafka):
             if not segment.parent.name.startswith("__cluster_metadata"):
                 truncate(segment, since_ms)
 
-    def reassign(self, topic: str, partitions: int, replicas: int, dice: Random) -> None:
-        """Moves each partition to so many random brokers; the first of them is to lead."""
+    def reassign(self, topics: Mapping[str, int], replicas: int, dice: Random) -> None:
+        """Moves each partition to so many random brokers; the first of them is to lead.
+
+        `topics` has the number of partitions of each topic.
+        """
         wanted = {
             "version": 1,
             "partitions": [
                 {"topic": topic, "partition": each, "replicas": dice.sample(NODES, replicas)}
+                for topic, partitions in topics.items()
                 for each in range(partitions)
             ],
         }

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from fabric_jobs.facade.log import Record
+from tests.chaos import table
 from tests.chaos.answers import stale
-from tests.chaos.availability import Window, recovered_s, unavailable_s
+from tests.chaos.availability import Window, figures_of_kinds
 from tests.chaos.evidence import Evidence
+from tests.chaos.failpoints import GOALS
 from tests.chaos.history import UNKNOWN
 from tests.chaos.topic import write_topic
 
@@ -53,9 +55,7 @@ class Report:
             "jobs": len(history.kinds),
             "accepted": len(history.accepted),
             **{name: len(found) for name, found in self._breaches.items()},
-            "faults": dict(sorted(Counter(window.fault for window in self._windows).items())),
-            "unavailable_s": unavailable_s(self._windows, history.operations),
-            "recovered_s": recovered_s(self._windows),
+            "faults": self._faults(),
             "ends": dict(Counter(job.applied[-1].status for job in jobs)),
             "events": model.events,
             "lost_races": sum(job.lost for job in jobs),
@@ -72,6 +72,24 @@ class Report:
                 name: found[:MAX_QUOTED] for name, found in self._breaches.items() if found
             },
         }
+
+    def _faults(self) -> dict[str, dict[str, Any]]:
+        """The figures of each kind of fault, and what became of its goal."""
+        found: dict[str, dict[str, Any]] = {}
+        breaches = {name: len(of_name) for name, of_name in self._breaches.items()}
+        for fault, figures in figures_of_kinds(
+            self._windows, self._evidence.history.operations
+        ).items():
+            found[fault] = dict(figures)
+            if goal := GOALS.get(fault):
+                worst = goal.worst(figures | breaches)
+                found[fault]["goal"] = {
+                    "text": goal.text,
+                    "at_most": goal.at_most,
+                    "worst": worst,
+                    "met": worst <= goal.at_most,
+                }
+        return found
 
     def keep(self, folder: Path, records: Sequence[Record]) -> None:
         """Write history, faults and topic beside the logs and journals.
@@ -90,14 +108,9 @@ class Report:
 
 def summary(figures: dict[str, Any]) -> str:
     """The figures as text, with the verdict as the last line."""
+    times = sum(of_fault["times"] for of_fault in figures["faults"].values())
     lines = [
-        f"{'fault':<18} {'times':>5} {'no create':>10} {'no poll':>9} {'healthy':>9}   (worst, s)",
-        *(
-            f"{fault:<18} {times:>5} {figures['unavailable_s'][fault]['create']:>10.1f}"
-            f" {figures['unavailable_s'][fault]['poll']:>9.1f}"
-            f" {figures['recovered_s'][fault]:>9.1f}"
-            for fault, times in figures["faults"].items()
-        ),
+        *table.plain(figures),
         f"{figures['accepted']} jobs accepted: {figures['ends']}; {figures['events']} events, "
         f"{figures['lost_races']} of them lost races; {figures['runs']} runs, "
         f"{figures['superseded_runs']} of them superseded",
@@ -106,7 +119,7 @@ def summary(figures: dict[str, Any]) -> str:
     for name, found in figures["breaches"].items():
         lines += [f"{name}: {figures[name]}", *(f"  {one[:300]}" for one in found[:3])]
     lines.append(
-        f"seed {figures['seed']}, {sum(figures['faults'].values())} faults: "
+        f"seed {figures['seed']}, {times} faults: "
         f"lost {figures['lost']}, doubly final {figures['doubly_final']}, "
         f"double grants {figures['double_grants']}, never final {figures['never_final']}, "
         f"replica differences {figures['replica_differences']}"

@@ -12,7 +12,7 @@ from tests.chaos.availability import Window
 from tests.chaos.client import Client
 from tests.chaos.cluster import TOPIC, Cluster
 from tests.chaos.evidence import Evidence
-from tests.chaos.failpoints import Failpoint, schedule
+from tests.chaos.failpoints import Failpoint, Fault, schedule
 from tests.chaos.health import NotRecoveredError, healthy
 from tests.chaos.history import History, read_journal
 from tests.chaos.model import Model
@@ -70,24 +70,33 @@ class Run:
     async def _disturb(self, traffic: Traffic) -> None:
         until = time.monotonic() + self._seconds
         try:
+            await healthy(self._cluster, traffic)
             for fault in schedule(self._seed, self._failpoints):
-                await healthy(self._cluster, traffic)
                 if time.monotonic() >= until:
                     return
-                window = Window(fault.kind, fault.name, fault.disturbs_log, time.monotonic())
-                self._windows.append(window)
-                await fault.inject(self._cluster)
-                window.undone = time.monotonic()
-                try:
-                    await healthy(self._cluster, traffic)
-                except NotRecoveredError as error:
-                    self._not_recovered.append(f"after {fault.name}: {error}")
-                finally:
-                    window.healthy = time.monotonic()
-                seconds = window.healthy - window.injected
-                _say(f"{fault.name}: {seconds:.1f} s until the cluster was healthy")
+                await self._inject(fault, traffic)
         except NotRecoveredError as error:
             self._not_recovered.append(f"stopped injecting faults: {error}")
+
+    async def _inject(self, fault: Fault, traffic: Traffic) -> None:
+        """Injects a fault, and waits for the cluster to be healthy.
+
+        A cluster that does not recover in time gets as much time again. Raises `NotRecoveredError`
+        if that is not enough.
+        """
+        window = Window(fault.kind, fault.name, fault.disturbs_log, time.monotonic())
+        self._windows.append(window)
+        await fault.inject(self._cluster)
+        window.undone = time.monotonic()
+        try:
+            await healthy(self._cluster, traffic)
+        except NotRecoveredError as error:
+            self._not_recovered.append(f"after {fault.name}: {error}")
+            await healthy(self._cluster, traffic)
+        finally:
+            window.healthy = time.monotonic()
+        seconds = window.healthy - window.injected
+        _say(f"{fault.name}: {seconds:.1f} s until the cluster was healthy")
 
     def _judge(self) -> Report:
         _say("validating")

@@ -1,6 +1,6 @@
 """How an unavailability is measured."""
 
-from tests.chaos.availability import Window, recovered_s, unavailable_s
+from tests.chaos.availability import Window, figures_of_kinds
 from tests.support.chaos_story import IN_PROGRESS, operation
 
 WINDOW = Window("fault", "fault", False, injected=10, undone=14, healthy=20)
@@ -15,8 +15,15 @@ def test_outage_is_the_longest_time_between_two_successes_in_the_window() -> Non
         operation("poll", 12.5, code=404, took=0),
     ]
 
-    assert unavailable_s([WINDOW], operations) == {
-        "fault": {"create": 5.5, "poll": 1.0, "longest": 5.5}
+    assert figures_of_kinds([WINDOW], operations) == {
+        "fault": {
+            "times": 1,
+            "no_create_s": 5.5,
+            "no_create_after_s": 3.0,
+            "no_poll_s": 1.0,
+            "no_poll_after_s": 1.0,
+            "recovered_s": 6.0,
+        }
     }
 
 
@@ -24,7 +31,8 @@ def test_outage_of_a_kind_is_that_of_its_worst_window() -> None:
     """A window without any success counts as a whole."""
     short = Window("fault", "fault", False, injected=30, undone=30, healthy=31)
 
-    assert unavailable_s([WINDOW, short], []) == {
-        "fault": {"create": 10.0, "poll": 10.0, "longest": 10.0}
-    }
-    assert recovered_s([short, WINDOW]) == {"fault": 6.0}
+    (figures,) = figures_of_kinds([short, WINDOW], []).values()
+
+    assert figures["times"] == 2
+    assert (figures["no_create_s"], figures["no_poll_s"]) == (10.0, 10.0)
+    assert (figures["no_create_after_s"], figures["recovered_s"]) == (6.0, 6.0)

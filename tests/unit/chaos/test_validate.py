@@ -230,3 +230,17 @@ def test_answer_that_may_be_old_is_counted_and_is_no_breach(excuse: str) -> None
 
     assert validate(evidence)["not_linearizable"] == []
     assert stale(evidence) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(0, 9, False), (0, 10, True), (11, 12, True), (24, 26, True), (30, 31, True), (31, 39, False)],
+)
+def test_log_is_away_during_any_of_its_disturbances(
+    start: float, end: float, expected: bool
+) -> None:
+    """Disturbances may overlap, and one may lie within another."""
+    story = Story()
+    story.log_away = [(20, 30), (10, 15), (22, 23), (40, 41)]
+
+    assert story.evidence().is_log_away(start, end) is expected
