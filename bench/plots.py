@@ -49,7 +49,10 @@ def bootstrap(points: list[list[float]], path: Path) -> None:
     axes.plot(jobs, ready_s, "o-", label="ready, with the file of another replica")
     axes.plot(jobs, copy_s, "o-", label="a plain copy of the same file over loopback")
     axes.set(xlabel="jobs", ylabel="seconds", xscale="log", yscale="log")
-    axes.legend()
+    # The legend is above the lines.
+    axes.set_ylim(top=10 * max(replay_s))
+    axes.legend(loc="upper left")
+    figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
 
