@@ -19,6 +19,7 @@ from fabric_jobs.cli.clients.fabric import Fabric, JobInstance
 from fabric_jobs.cli.clients.identity import DEVELOPMENT_TENANT, LocalIdentity
 from tests.support.brokers import Cluster
 from tests.support.command import ANY_PORTS, TIMEOUT_S, Dev, Result, children, dev, run, start
+from tests.support.processes import await_gone
 
 FORECAST = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
 IMPORT = ("Contoso.FinanceAnalytics.Forecast", "importActuals")
@@ -31,20 +32,6 @@ async def running() -> AsyncIterator[Dev]:
     """A `fabric-jobs dev` that the tests share."""
     async with dev() as one:
         yield one
-
-
-async def wait_until_gone(*pids: int) -> None:
-    """Waits until none of the processes runs."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while any(Path(f"/proc/{pid}/cmdline").exists() and _command(pid) for pid in pids):
-            await asyncio.sleep(0.02)
-
-
-def _command(pid: int) -> str:
-    # The command of a zombie is empty.
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    return ""
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -215,7 +202,7 @@ async def test_dev_after_ctrl_c_stops_all_programs_with_exit_code_0() -> None:
     assert result.exit_code == 0
     assert result.stdout == []
     assert "Traceback" not in result.stderr
-    await wait_until_gone(*pids)
+    await await_gone(*pids)
 
 
 @on_linux
@@ -231,7 +218,7 @@ async def test_dev_whose_program_is_killed_stops_the_other_and_fails(name: str) 
     assert result.stderr.splitlines()[-1] == (
         f"Error: The {name} was ended by SIGKILL; everything is stopped."
     )
-    await wait_until_gone(*pids)
+    await await_gone(*pids)
 
 
 @on_linux
@@ -241,7 +228,7 @@ async def test_dev_that_is_killed_leaves_no_program() -> None:
         pids = [pid for pid, _ in children(one.process.pid)]
         one.process.kill()
         await one.process.wait()
-        await wait_until_gone(*pids)
+        await await_gone(*pids)
 
 
 async def test_dev_runs_handlers_from_a_module_named_executor(tmp_path: Path) -> None:

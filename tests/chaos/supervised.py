@@ -72,10 +72,12 @@ class Supervised:
     async def kill_children(self) -> None:
         """kill -9 of the processes that the program has started."""
         process_id = (await self._process()).process.pid
-        children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
-        for child in children.split():
-            with suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
+        # The program, or a child, may end meanwhile.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+            for child in children.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
 
     @contextmanager
     def allowed_to_end(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ import pytest
 
 from fabric_jobs.cli.dev.programs import Program, parse_ready_line
 from fabric_jobs.cli.errors import CommandError
+from tests.support.processes import await_gone, is_running
 
 READY = "print('stand_in ready port=1 url=http://x/?a=b')"
 WAIT = "import time; time.sleep(60)"
@@ -58,15 +59,6 @@ async def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> No
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is not a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_ready_line_is_parsed_into_its_values() -> None:
@@ -185,4 +177,4 @@ async def test_program_whose_parent_is_killed_dies(stand_in: StandIn, tmp_path: 
         assert is_running(child)
         process.kill()
 
-    await wait_until(lambda: not is_running(child))
+    await await_gone(child)
