@@ -198,14 +198,14 @@ class Jobs:
         with map_log_errors():
             return self._replica.get(job_id) is not None
 
-    async def read(self, job_id: str) -> StoredJob | None:
-        """The job as it is now, or None if the log does not hold it.
+    async def find(self, job_id: str) -> StoredJob | None:
+        """The job as this replica has read it, or None if the log does not hold it.
 
-        Raises `UnavailableError` if the job is unknown here and the log's end can't be read.
+        Another replica may have changed the job since, but never its identity. Raises
+        `UnavailableError` if the job is unknown here and the log's end can't be read.
         """
         with map_log_errors():
-            stored = self._replica.get(job_id)
-            if stored is None:
+            if self._replica.get(job_id) is None:
                 try:
                     with self._deadline.limit():
                         await self._log.read_to_end()
@@ -214,11 +214,21 @@ class Jobs:
                         UnavailableReason.LOG_UNREACHABLE,
                         "The log's end was not read in time. Ask again after a moment.",
                     ) from error
-            elif not stored.job.final:
-                await self.freshen()
-            else:
-                return stored
             return self._replica.get(job_id)
+
+    async def read(self, job_id: str) -> StoredJob | None:
+        """The job as it is now, or None if the log does not hold it.
+
+        Raises `UnavailableError` if the job is unknown here and the log's end can't be read.
+        """
+        with map_log_errors():
+            stored = self._replica.get(job_id)
+            if stored is None:
+                return await self.find(job_id)
+            if not stored.job.final:
+                await self.freshen()
+                return self._replica.get(job_id)
+            return stored
 
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None

@@ -49,6 +49,9 @@ class AwayJobs:
     async def read(self, job_id: str) -> None:
         """No job is found."""
 
+    async def find(self, job_id: str) -> None:
+        """No job is found."""
+
     async def execute(self, command: Any) -> None:
         """Keeps the command."""
         self.commands.append(command)

@@ -274,6 +274,15 @@ async def test_read_of_an_unfinished_job_returns_the_job_as_of_the_logs_end(worl
     assert stored == StoredJob(ended, partition=0, offset=0, first_ms=0)
 
 
+async def test_find_of_a_known_job_does_not_wait_for_the_logs_end(world: World) -> None:
+    """Its identity is the same in every replica and for ever."""
+    world.replica.job = drive(WAYS["running"])
+    async with asyncio.timeout(FAR_S):
+        found = await world.jobs.find(JOB)
+    assert found is not None
+    assert found.job == world.replica.job
+
+
 async def test_claim_of_a_record_that_did_not_dispatch_the_job_is_refused() -> None:
     """A record that copies the dispatching event's id may have another payload."""
     world = World(SOON_S)
