@@ -110,7 +110,6 @@ class Ground:
         settings = self._settings(topic) | {
             "FABRIC_JOBS_FACADES": ",".join(one.ready["grpc"] for one in facades),
             "FABRIC_JOBS_SLOTS": str(slots),
-            "FABRIC_JOBS_POOL": topic,
             SEEN: str(self.seen),
         }
         async with self._program(

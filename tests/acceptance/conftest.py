@@ -13,8 +13,7 @@ from tests.support.programs import HANDLERS, Program, executor, facade
 @pytest.fixture(scope="module")
 def environment(apache: Cluster) -> dict[str, str]:
     """The settings of the broker, with a topic and a pool for this file."""
-    name = f"test.{uuid.uuid4()}"
-    return apache.environment(name) | {"FABRIC_JOBS_POOL": name}
+    return apache.environment(f"test.{uuid.uuid4()}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

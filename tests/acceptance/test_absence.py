@@ -24,7 +24,7 @@ async def test_run_that_ends_in_time_while_all_facades_are_away_is_completed(
 ) -> None:
     """The restarted facade finds the run timeout over, and hears the report first. The job's end
     time is the handler's and not the report's."""
-    environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    environment = apache.environment(topic)
     journal, go = tmp_path / "journal", tmp_path / "go"
     async with (
         facade(**environment) as one,

@@ -27,7 +27,7 @@ SOON = {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
     """The settings of a new topic and a new pool."""
-    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    return apache.environment(topic)
 
 
 def until_cancelled(folder: Path, then: str) -> dict[str, str]:

@@ -275,7 +275,7 @@ async def test_demo_on_the_embedded_broker_shows_the_three_states() -> None:
 
 async def test_demo_on_apache_kafka_shows_the_three_states(apache: Cluster, topic: str) -> None:
     """The environment names the Kafka, which replaces the embedded broker."""
-    result = await run("demo", environment={**apache.environment(topic), "FABRIC_JOBS_POOL": topic})
+    result = await run("demo", environment=apache.environment(topic))
 
     assert_three_states(result)
     assert apache.bootstrap_servers in result.stdout[0]

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.brokers import SERVERS, Cluster
 from tests.support.certificates import Authority
 from tests.support.pages import find_commands
@@ -26,7 +27,7 @@ ENDLESS = {"rows": 1_000_000}
 @pytest.fixture
 def environment(apache: Cluster, topic: str, examples: Path) -> dict[str, str]:
     """The settings of a new topic and a new pool."""
-    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    return apache.environment(topic)
 
 
 @asynccontextmanager
@@ -53,6 +54,16 @@ async def committed(environment: dict[str, str]) -> dict[int, int]:
     return {partition.partition: at.offset for partition, at in found.items()}
 
 
+async def await_progress(status: JobStatusServiceStub, job_id: str) -> pb.GetJobResponse:
+    """Return the job once its handler has reported progress: so the executor has its grant."""
+    answer = pb.GetJobResponse()
+    async with asyncio.timeout(30):
+        while not answer.job.progress.fraction:
+            answer = await status.GetJob(pb.GetJobRequest(job_id=job_id))
+            await asyncio.sleep(0.05)
+    return answer
+
+
 async def test_node_executor_commits_the_offset_of_a_job_that_still_runs(
     environment: dict[str, str],
 ) -> None:
@@ -65,11 +76,8 @@ async def test_node_executor_commits_the_offset_of_a_job_that_still_runs(
     ):
         endless, quick = new_id(), new_id()
         await fabric.create(endless, ENDLESS)
-        answer = pb.GetJobResponse()
+        answer = await await_progress(status, endless)
         async with asyncio.timeout(30):
-            while not answer.job.progress.fraction:
-                answer = await status.GetJob(pb.GetJobRequest(job_id=endless))
-                await asyncio.sleep(0.05)
             # The partition's first record dispatches it.
             while (await committed(environment)).get(answer.position.partition, 0) < 1:
                 await asyncio.sleep(0.2)
@@ -151,7 +159,7 @@ async def test_node_executor_at_sigterm_hands_back_a_job_that_does_not_end(
         job_id = new_id()
         async with executor(one, **environment, FABRIC_JOBS_DRAIN_S="0.1") as running:
             await fabric.create(job_id, ENDLESS)
-            await fabric.until(job_id, "InProgress")
+            await await_progress(status, job_id)
             code = await running.stop()
         back = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
 
@@ -165,10 +173,10 @@ async def test_node_executor_completes_a_run_whose_facade_was_killed(
     """The report waits after kill -9 of the only facade and goes to the facade's successor."""
     environment |= {"FABRIC_JOBS_STATE_DIR": str(tmp_path)}
     async with facade(**environment) as first, executor(first, **environment):
-        async with fabric_of(first) as fabric:
+        async with fabric_of(first) as fabric, status_api(first) as status:
             job_id = new_id()
             await fabric.create(job_id, {"rows": 10})
-            await fabric.until(job_id, "InProgress")
+            await await_progress(status, job_id)
             await first.kill()
         async with (
             facade(**environment, **addresses(first)) as second,

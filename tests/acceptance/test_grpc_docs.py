@@ -69,7 +69,6 @@ async def test_grpcurl_prints_what_docs_grpc_shows(
     """Each call prints the page's lines, in which … stands for anything."""
     monkeypatch.chdir(folder)
     environment = embedded.environment(topic) | {
-        "FABRIC_JOBS_POOL": topic,
         "FABRIC_JOBS_GRPC_ADDRESS": "localhost:0",
         "PYTHONPATH": str(ROOT),
     }

@@ -16,7 +16,7 @@ async def test_two_prefixes_on_one_kafka_are_two_installations(
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:
     """With the same names of topics and pool, neither reads a record of the other."""
-    shared = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    shared = apache.environment(topic)
     anna, ben = (shared | {PREFIX: name} for name in ("anna.", "ben."))
     async with (
         facade(**anna) as first,

@@ -23,8 +23,8 @@ from tests.support.programs import (
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """A topic and a pool of the test's own."""
-    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    """A topic of the test's own, and a name with which an executor takes the place of another."""
+    return apache.environment(topic) | {"FABRIC_JOBS_EXECUTOR_NAME": "one"}
 
 
 async def job_types(replica: Program, *arguments: str) -> Result:

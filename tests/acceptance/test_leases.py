@@ -15,6 +15,7 @@ from tests.support.programs import (
     executor,
     facade,
     new_id,
+    new_pool,
     status_api,
 )
 
@@ -28,20 +29,19 @@ def environment(apache: Cluster, topic: str) -> dict[str, str]:
 
 
 async def test_job_of_a_killed_executor_is_run_by_another(
-    environment: dict[str, str], topic: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """After kill -9 and a lease the attempt counts as failed, and the next one completes."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     async with facade(**environment) as one, Fabric(one, "retried") as fabric:
         job_id = new_id()
-        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
+        async with executor(HANDLERS, one, **environment) as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
             started = await fabric.until(job_id, "InProgress")
             await await_content(journal)
             await first.kill()
         go.touch()
-        # A new pool takes the job at once; the old group would wait for its dead member.
-        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
+        async with executor(HANDLERS, one, **environment | new_pool()):
             ended = await fabric.until(job_id, "Completed")
 
     assert ended["startTimeUtc"] == started["startTimeUtc"]
@@ -49,15 +49,16 @@ async def test_job_of_a_killed_executor_is_run_by_another(
 
 
 async def test_job_of_a_killed_executor_without_retries_fails(
-    environment: dict[str, str], topic: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The job does not stay InProgress: it fails, and the error says what happened."""
-    payload = {"journal": str(tmp_path / "journal"), "until": str(tmp_path / "never")}
+    journal = tmp_path / "journal"
+    payload = {"journal": str(journal), "until": str(tmp_path / "never")}
     async with facade(**environment) as one, Fabric(one, "journaled") as fabric:
         job_id = new_id()
-        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=topic) as runner:
+        async with executor(HANDLERS, one, **environment) as runner:
             await fabric.create(job_id, payload)
-            await fabric.until(job_id, "InProgress")
+            await await_content(journal)
             await runner.kill()
         error = (await fabric.until(job_id, "Failed"))["errorDetails"]
 
@@ -65,10 +66,10 @@ async def test_job_of_a_killed_executor_without_retries_fails(
 
 
 async def test_facade_silent_for_longer_than_a_lease_costs_no_run(
-    environment: dict[str, str], topic: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """SIGSTOP: its connections stay open. The executor leaves it for the other facade in time."""
-    environment = environment | {"FABRIC_JOBS_LEASE_S": "4", "FABRIC_JOBS_POOL": topic}
+    environment = environment | {"FABRIC_JOBS_LEASE_S": "4"}
     journal, go = tmp_path / "journal", tmp_path / "go"
     async with (
         facade(**environment) as silent,
@@ -95,12 +96,12 @@ async def test_facade_silent_for_longer_than_a_lease_costs_no_run(
 
 
 async def test_run_whose_executor_sends_heartbeats_outlasts_its_lease(
-    environment: dict[str, str], topic: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The run also stays when the facade that heard its heartbeats was killed."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     payload = {"journal": str(journal), "until": str(go)}
-    full = environment | {"FABRIC_JOBS_POOL": f"{topic}.1", "FABRIC_JOBS_SLOTS": "1"}
+    full = environment | {"FABRIC_JOBS_SLOTS": "1"}
     async with (
         facade(**environment) as one,
         facade(**environment) as two,
@@ -110,10 +111,10 @@ async def test_run_whose_executor_sends_heartbeats_outlasts_its_lease(
     ):
         job_id, measure = new_id(), new_id()
         await fabric.create(job_id, payload)
-        await fabric.until(job_id, "InProgress")
+        await await_content(journal)  # the executor has the grant that the killed facade sent
         await one.kill()
         # The end of another executor's lease shows that a lease has passed.
-        async with executor(HANDLERS, two, **environment, FABRIC_JOBS_POOL=f"{topic}.2") as lost:
+        async with executor(HANDLERS, two, **environment | new_pool()) as lost:
             await fabric.create(measure, payload)
             await fabric.until(measure, "InProgress")
             await lost.kill()
@@ -129,17 +130,17 @@ async def test_run_whose_executor_sends_heartbeats_outlasts_its_lease(
 
 
 async def test_executor_that_was_stopped_for_a_lease_changes_nothing_when_it_returns(
-    environment: dict[str, str], topic: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Its run was given to another executor, and its report is refused."""
     journal, go = tmp_path / "journal", tmp_path / "go"
     async with facade(**environment) as one, Fabric(one, "retried") as fabric:
         job_id = new_id()
-        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
+        async with executor(HANDLERS, one, **environment) as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
             await await_content(journal)
             first.process.send_signal(signal.SIGSTOP)
-            async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
+            async with executor(HANDLERS, one, **environment | new_pool()):
                 go.touch()
                 ended = await fabric.until(job_id, "Completed")
             first.process.send_signal(signal.SIGCONT)
@@ -151,7 +152,7 @@ async def test_executor_that_was_stopped_for_a_lease_changes_nothing_when_it_ret
 
 
 async def test_stopping_executor_hands_back_a_job_that_does_not_end(
-    environment: dict[str, str], topic: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """At SIGTERM the next attempt is dispatched at once, and no failure is counted."""
     journal, go = tmp_path / "journal", tmp_path / "go"
@@ -162,13 +163,13 @@ async def test_stopping_executor_hands_back_a_job_that_does_not_end(
         status_api(one) as status,
     ):
         job_id = new_id()
-        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.1") as first:
+        async with executor(HANDLERS, one, **environment) as first:
             await fabric.create(job_id, {"journal": str(journal), "until": str(go)})
             await await_content(journal)
             assert await first.stop() == 0
         back = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
         go.touch()
-        async with executor(HANDLERS, one, **environment, FABRIC_JOBS_POOL=f"{topic}.2"):
+        async with executor(HANDLERS, one, **environment | new_pool()):
             await fabric.until(job_id, "Completed")
 
     assert (back.attempt, back.failures, back.phase) == (2, 0, pb.JOB_PHASE_QUEUED)

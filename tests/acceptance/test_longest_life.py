@@ -37,8 +37,7 @@ async def long(job: Job) -> None: ...
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
     """A topic and a pool of the test's own."""
-    own = {"FABRIC_JOBS_POOL": topic, "FABRIC_JOBS_AUTHENTICATION": "off"}
-    return apache.environment(topic) | own
+    return apache.environment(topic) | {"FABRIC_JOBS_AUTHENTICATION": "off"}
 
 
 async def unready_reasons(replica: Program, *, until: int) -> list[str]:

@@ -27,7 +27,7 @@ from tests.support.programs import (
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
     """The settings of a new topic and a new pool."""
-    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    return apache.environment(topic)
 
 
 def new_id_on(partition: int) -> str:

@@ -30,6 +30,7 @@ from tests.support.programs import (
     executor,
     facade,
     new_id,
+    new_pool,
     read_page,
     status_api,
 )
@@ -53,7 +54,7 @@ def authority(apache: Cluster, topic: str) -> Iterator[Authority]:
     """A running authority, whose tokens live for seconds."""
     with run_user_authority() as users:
         environment = apache.environment(topic) | users.settings
-        environment |= {"FABRIC_JOBS_SEALING_KEYS": ring_key("one"), "FABRIC_JOBS_POOL": topic}
+        environment |= {"FABRIC_JOBS_SEALING_KEYS": ring_key("one")}
         yield Authority(users, environment)
 
 
@@ -374,7 +375,7 @@ async def test_superseded_attempt_gets_no_token(authority: Authority, tmp_path: 
             await until_tokens(journal, 1)
             before = (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job
             await first.kill()
-        async with executor(HANDLERS, one, **environment), asyncio.timeout(40):
+        async with executor(HANDLERS, one, **environment | new_pool()), asyncio.timeout(40):
             while (await status.GetJob(pb.GetJobRequest(job_id=job_id))).job.attempt < 2:
                 await asyncio.sleep(0.1)
         request = pb.GetAccessTokenRequest(

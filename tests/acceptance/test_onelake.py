@@ -103,7 +103,7 @@ async def test_handler_of_the_docs_reads_a_file_of_onelake_as_the_user(
         module = example.replace("https://onelake.dfs.fabric.microsoft.com", address)
         (tmp_path / "onelake_example.py").write_text(module)
         environment = apache.environment(topic) | users.settings
-        environment |= {"FABRIC_JOBS_SEALING_KEYS": ring_key("one"), "FABRIC_JOBS_POOL": topic}
+        environment |= {"FABRIC_JOBS_SEALING_KEYS": ring_key("one")}
         runner = environment | {
             "PYTHONPATH": str(tmp_path),
             "REQUESTS_CA_BUNDLE": str(certificate),

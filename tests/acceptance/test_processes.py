@@ -1,5 +1,6 @@
 """Handlers in processes of their own, seen from outside."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
 from tests.support.processes import await_gone, await_pid
-from tests.support.programs import Fabric, executor, facade, new_id, status_api
+from tests.support.programs import Fabric, executor, facade, new_id, new_pool, status_api
 
 HANDLERS = "tests.support.process_handlers:executor"
 #: Heartbeats are too rare to carry a cancel or a stop, and leases too long to end without them.
@@ -21,8 +22,8 @@ SLACK_S = 1.0
 
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
-    """The settings of a new topic and a new pool."""
-    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    """The settings of a new topic."""
+    return apache.environment(topic)
 
 
 async def test_run_timeout_ends_the_process_of_a_handler_at_once(
@@ -106,7 +107,7 @@ async def test_executor_keeps_its_runs_and_starts_others_while_a_process_holds_t
 
 
 async def test_job_of_a_killed_executor_resumes_from_its_checkpoint(
-    environment: dict[str, str], topic: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     """After kill -9 the executor's process is gone, too. Another executor runs attempt 2."""
     environment |= {"FABRIC_JOBS_LEASE_S": "2", "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
@@ -122,11 +123,10 @@ async def test_job_of_a_killed_executor_resumes_from_its_checkpoint(
             process_id = await await_pid(tmp_path / "pid")
             request = pb.GetJobRequest(job_id=job_id)
             while (await status.GetJob(request)).checkpoint != b"7":
-                pass
+                await asyncio.sleep(0.02)
             await first.kill()
             await await_gone(process_id)
-        # A new pool takes the job at once; the old group would wait for its dead member.
-        async with executor(HANDLERS, one, **environment | {"FABRIC_JOBS_POOL": f"{topic}.2"}):
+        async with executor(HANDLERS, one, **environment | new_pool()):
             await fabric.until(job_id, "Completed")
         job = (await status.GetJob(request)).job
 

@@ -28,7 +28,6 @@ async def test_rolling_restart_loses_no_job_and_repeats_only_runs_longer_than_th
     brief = {"journal": str(journal)}
     long = brief | {"until": str(go)}
     environment = apache.environment(topic) | {
-        "FABRIC_JOBS_POOL": topic,
         "FABRIC_JOBS_DRAIN_S": str(DRAIN_S),
         "FABRIC_JOBS_UNREADY_S": str(UNREADY_S),
     }

@@ -11,8 +11,7 @@ from tests.support.programs import HANDLERS, Fabric, await_content, executor, fa
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
     """The settings of a new topic, a new pool and frequent heartbeats."""
-    pool = {"FABRIC_JOBS_POOL": topic, "FABRIC_JOBS_HEARTBEAT_S": "0.3"}
-    return apache.environment(topic) | pool
+    return apache.environment(topic) | {"FABRIC_JOBS_HEARTBEAT_S": "0.3"}
 
 
 async def test_job_type_with_its_own_slots_leaves_the_other_slots_free(

@@ -56,7 +56,6 @@ async def test_damaged_state_file_is_built_again_and_every_job_is_known(
     with reserve_port() as http, reserve_port() as grpc:
         environment = apache.environment(topic) | {
             "FABRIC_JOBS_STATE_DIR": str(tmp_path),
-            "FABRIC_JOBS_UNREADY_S": "0",
             "FABRIC_JOBS_HTTP_ADDRESS": f"127.0.0.1:{http.getsockname()[1]}",
             "FABRIC_JOBS_GRPC_ADDRESS": f"127.0.0.1:{grpc.getsockname()[1]}",
         }

@@ -65,7 +65,6 @@ async def test_no_token_in_anything_that_a_whole_run_writes(
             | collector.environment
             | {
                 "FABRIC_JOBS_SEALING_KEYS": ring_key("one"),
-                "FABRIC_JOBS_POOL": topic,
                 "FABRIC_JOBS_LOG_LEVEL": "debug",
                 "FABRIC_JOBS_MONITOR": "true",
                 "FABRIC_JOBS_STATE_DIR": str(tmp_path / "state"),

@@ -34,7 +34,7 @@ async def test_request_ids_of_a_create_are_in_the_executors_log(
 ) -> None:
     """`ActivityId` and `RequestId` are in the executor's line about the failure."""
     ids = {"ActivityId": "activity-of-a-user", "RequestId": "request-of-Fabric"}
-    environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    environment = apache.environment(topic)
     async with (
         facade(**environment) as one,
         executor(HANDLERS, one, **environment),
@@ -53,7 +53,7 @@ async def test_replica_lost_with_its_disk_loses_no_job(
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:
     """After kill -9 and the loss of its folder, the other replica and the successor agree."""
-    environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    environment = apache.environment(topic)
     lost, kept = tmp_path / "lost", tmp_path / "kept"
     journal, never = str(tmp_path / "journal"), str(tmp_path / "never")
     payloads = {new_id(): {"journal": journal} for _ in range(20)}

@@ -23,7 +23,7 @@ CANCELLED = 4
 @pytest.fixture
 def environment(apache: Cluster, topic: str) -> dict[str, str]:
     """The settings of a new topic and a new pool."""
-    return apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    return apache.environment(topic)
 
 
 @pytest.mark.timeout(300)

@@ -290,7 +290,7 @@ async def test_base_install_runs_an_executor(
     """The executor runs a job of a facade from the checkout, on the embedded broker."""
     (tmp_path / "handlers.py").write_text(GREETER)
     monkeypatch.chdir(tmp_path)
-    environment = embedded.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    environment = embedded.environment(topic)
     async with facade(**environment) as replica:
         settings = environment | {"FABRIC_JOBS_FACADES": replica.ready["grpc"]}
         command = (base.python, "-m", "fabric_jobs.executor", "handlers:executor")

@@ -13,7 +13,7 @@ async def test_facade_with_a_wrong_clock_accepts_no_job_until_the_clock_is_right
     apache: Cluster, topic: str, tmp_path: Path
 ) -> None:
     """A job that it accepted would fail at once as not started in time. The other facade works."""
-    environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic}
+    environment = apache.environment(topic)
     right = tmp_path / "right"
     wrong = environment | {"SKEWED_FACADE_RIGHT": str(right)}
     async with (

@@ -14,7 +14,16 @@ from playwright.async_api import Browser, Page, expect
 from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE
 from tests.support.brokers import Cluster
 from tests.support.chromium import await_live, open_page
-from tests.support.programs import HANDLERS, Fabric, Program, addresses, executor, facade, new_id
+from tests.support.programs import (
+    HANDLERS,
+    Fabric,
+    Program,
+    addresses,
+    await_content,
+    executor,
+    facade,
+    new_id,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,7 +51,6 @@ async def stack(embedded: Cluster) -> AsyncIterator[Stack]:
     """A stack on the embedded broker, which keeps running without the facade."""
     name = f"test.{uuid.uuid4()}"
     environment = embedded.environment(name) | {
-        "FABRIC_JOBS_POOL": name,
         "FABRIC_JOBS_MONITOR": "true",
     }
     async with AsyncExitStack() as running:
@@ -142,6 +150,7 @@ async def test_page_without_its_facade_is_not_live_and_catches_up_later(
         await expect(row).to_contain_text("InProgress")
         await await_live(page)
         await mark_page(page)
+        await await_content(tmp_path / "journal")  # the executor has its grant
         await stack.replica.kill()
         told = page.get_by_role("status")
         await expect(told).to_have_text(re.compile(r"Not live since \d\d:\d\d:\d\d:"))
@@ -154,6 +163,7 @@ async def test_page_without_its_facade_is_not_live_and_catches_up_later(
         async with Fabric(stack.replica) as fabric:
             await fabric.create(new := new_id())
         await expect(told).to_have_text("Live")
-        await expect(row).to_contain_text("Completed")
+        # The executor is back some seconds after the page.
+        await expect(row).to_contain_text("Completed", timeout=30_000)
         await expect(page.locator(f"#job-{new}")).to_be_visible()
         assert await page.evaluate("window.marked")

@@ -15,7 +15,10 @@ class Cluster(Struct, frozen=True):
     broker: Broker
 
     def environment(self, topic: str) -> dict[str, str]:
-        """The settings that point a program at this cluster and topic."""
+        """The settings that point a program at this cluster and topic, with a pool of their own.
+
+        In a pool of earlier tests, an executor would wait for the members that those have killed.
+        """
         return {
             SERVERS: self.bootstrap_servers,
             "FABRIC_JOBS_KAFKA_BROKER": self.broker.name,
@@ -23,4 +26,5 @@ class Cluster(Struct, frozen=True):
             "FABRIC_JOBS_HEARTBEATS_TOPIC": f"{topic}.heartbeats",
             "FABRIC_JOBS_CONTROLS_TOPIC": f"{topic}.controls",
             "FABRIC_JOBS_GRANTS_TOPIC": f"{topic}.grants",
+            "FABRIC_JOBS_POOL": topic,
         }

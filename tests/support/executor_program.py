@@ -30,7 +30,6 @@ async def run_program(
             **os.environ,
             **embedded.environment(topic),
             "FABRIC_JOBS_FACADES": facade.address,
-            "FABRIC_JOBS_POOL": topic,
             **environment,
         },
         stdout=PIPE,

@@ -70,17 +70,18 @@ async def program(
 async def facade(
     module: str = "fabric_jobs.facade", *, log_file: str = "", **environment: str
 ) -> AsyncIterator[Program]:
-    """Run a facade replica, on free ports unless the environment names them."""
-    ports = {
+    """Run a facade replica; by default on free ports, and it stops without an unready time."""
+    defaults = {
         "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
         "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
         "FABRIC_JOBS_AUTHENTICATION": "off",
         "FABRIC_JOBS_CREATE_TOPICS": "true",
         "FABRIC_JOBS_EVENTS_PARTITIONS": str(PARTITIONS),
+        "FABRIC_JOBS_UNREADY_S": "0",
     }
     command = (sys.executable, "-m", module)
     with _open_log(log_file) as stderr:
-        async with program(*command, environment=ports | environment, stderr=stderr) as running:
+        async with program(*command, environment=defaults | environment, stderr=stderr) as running:
             yield running
 
 
@@ -187,6 +188,11 @@ async def await_content(path: Path) -> None:
     async with asyncio.timeout(30):
         while not (path.exists() and path.stat().st_size):
             await asyncio.sleep(0.02)
+
+
+def new_pool() -> dict[str, str]:
+    """The setting of a new pool, which takes over at once, while an older one has dead members."""
+    return {"FABRIC_JOBS_POOL": new_id()}
 
 
 def new_id() -> str:
