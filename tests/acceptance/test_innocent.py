@@ -286,28 +286,29 @@ async def test_innocent_client_is_answered_while_a_facade_is_attacked(
 ) -> None:
     """Every poll succeeds, memory grows by less than `MOST_MIB`, and no poll takes `MOST_S`.
 
-    On a busy machine, polls are slow without any attack. So the slowest poll of a control, which
-    is the same client a moment later without the attack, is added to `MOST_S`. It adds some
-    milliseconds on an idle machine. An attack that holds up the event loop for seconds fails in
-    each case, because the control comes after it.
+    On a busy machine, polls are slow without any attack. So if a poll took `MOST_S`, the slowest
+    poll of a control is added to it: the control is the same client a moment later without the
+    attack. An attack that holds up the event loop for seconds fails in each case, because the
+    control comes after it.
     """
     host, _, port = replica.ready["http"].split("/")[2].rpartition(":")
     at = Target(host, int(port), replica.ready["grpc"])
     for _ in range(TRIES):
         async with watching(replica, JOB) as seen:
             await attack(at)
-        async with watching(replica, JOB) as control:
-            await asyncio.sleep(CONTROL_S)
-        most_s = MOST_S + control.slowest_s
         print(
             f"\n{attack.__name__}: slowest poll {seen.slowest_s * 1000:.0f} ms of {seen.polls}, "
-            f"{control.slowest_s * 1000:.0f} ms without it, "
             f"{seen.stalls} over 100 ms, {seen.failures} failed; "
             f"memory {seen.peak_mib:+.0f} MiB at its peak, {seen.kept_mib:+.0f} MiB after"
         )
         assert seen.polls > WARM_UP_POLLS
         assert seen.failures == 0
         assert seen.peak_mib < MOST_MIB
-        if seen.slowest_s < most_s:
+        if seen.slowest_s < MOST_S:
+            return
+        async with watching(replica, JOB) as control:
+            await asyncio.sleep(CONTROL_S)
+        print(f"slowest poll without it {control.slowest_s * 1000:.0f} ms")
+        if seen.slowest_s < MOST_S + control.slowest_s:
             return
     raise AssertionError(f"a poll took {seen.slowest_s:.2f} s in each of {TRIES} tries")
