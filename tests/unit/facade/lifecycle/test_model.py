@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -42,6 +43,7 @@ from tests.unit.facade.lifecycle.model_service import (
     EXECUTORS,
     JOBS,
     Fate,
+    Run,
     Service,
     without_version,
 )
@@ -73,9 +75,14 @@ class Machine(Service):
         job=st.integers(0, 1),
         executor=st.sampled_from(EXECUTORS),
         policy=st.sampled_from(POLICIES),
+        turn=st.sampled_from(("lost", "saved and lost", "saved and lost", "failed", "failed")),
     )
-    def work(self, at: int, job: int, executor: str, policy: Policy) -> None:
-        """Without any fault, a replica that is up to date takes the job one step further."""
+    def work(self, at: int, job: int, executor: str, policy: Policy, turn: str) -> None:
+        """Without any fault, a replica that is up to date takes the job one step further.
+
+        The other rules alone reach a resumed or an exhausted job too rarely: a few calls of this
+        one do. `turn` says what becomes of a run that was granted.
+        """
         replica = self.replicas[at]
         self.read_to(replica, len(self.log))
         found = replica.jobs.get(JOBS[job])
@@ -85,6 +92,14 @@ class Machine(Service):
             attempt, record = found.state.attempt, found.dispatch_id
             self.ask(at, claim(attempt, executor, record, JOBS[job], policy), Fate.READ)
         else:
+            attempt = found.state.attempt
+            granted = self.grants.get((JOBS[job], attempt))
+            if granted and found.state.phase is JobPhase.RUNNING and turn != "lost":
+                run = JOBS[job], attempt, granted
+                if turn == "failed":
+                    self.report_end(at, run, ReportFailed, time_at(self.ids - 2), Fate.READ)
+                    return
+                self.save(at, run, 0, Fate.READ)
             self.timer(at, job, Fate.READ)
 
     @rule(
@@ -145,8 +160,22 @@ class Machine(Service):
         self.refuse_stop_without_cancel(job_id, attempt, executor)
         if end is ReportStopped and (job_id, attempt) not in self.cancels:
             end = ReportFailed
-        error = {"error": failure(permanent=permanent)} if end is ReportFailed else {}
         ended = (None, time_at(-9e6), time_at(self.ids - 2), time_at(9e6))[run % 4]
+        self.report_end(at, (job_id, attempt, executor), end, ended, fate, permanent=permanent)
+
+    def report_end(
+        self,
+        at: int,
+        run: Run,
+        end: Callable[..., Command],
+        ended: datetime | None,
+        fate: Fate,
+        *,
+        permanent: bool = False,
+    ) -> None:
+        """Reports the run's end: the same one each time, whatever is given later."""
+        job_id, attempt, executor = run
+        error = {"error": failure(permanent=permanent)} if end is ReportFailed else {}
         first = end(
             job_id=job_id,
             attempt=attempt,
@@ -154,7 +183,7 @@ class Machine(Service):
             handler_end_time=ended,
             **error,
         )
-        self.ask(at, self.ends.setdefault((job_id, attempt, executor), first), fate)
+        self.ask(at, self.ends.setdefault(run, first), fate)
 
     def refuse_stop_without_cancel(self, job_id: str, attempt: int, executor: str) -> None:
         """At the log's end, a run that nobody asked to stop can't be reported as stopped."""
@@ -185,7 +214,11 @@ class Machine(Service):
     @rule(at=st.integers(0, 2), run=st.integers(0, 9), row=st.integers(0, 3), fate=FATES)
     def checkpoint(self, at: int, run: int, row: int, fate: Fate) -> None:
         """A granted run saves a checkpoint that names its attempt."""
-        job_id, attempt, executor = self.run(run)
+        self.save(at, self.run(run), row, fate)
+
+    def save(self, at: int, run: Run, row: int, fate: Fate) -> None:
+        """The run saves the checkpoint."""
+        job_id, attempt, executor = run
         value = b"[%d,%d]" % (attempt, row)
         self.ask(
             at,
