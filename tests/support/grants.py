@@ -4,13 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from msgspec.structs import replace
 
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
-from fabric_jobs.facade.clock import utc_now
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Job, decide, fold
 from fabric_jobs.facade.on_behalf_of import Grants
 from fabric_jobs.facade.on_behalf_of.token import Token
@@ -45,12 +45,27 @@ def final(job: Job) -> Change:
     return Change(cast("Any", None), StoredJob(replace(job, state=state), 0, 0, 0))
 
 
+class SetClock(Clock):
+    """A confirmed clock. A test sets how far it is ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = timedelta()
+        self.follow_wall_clock()
+
+    def now(self) -> datetime:
+        """The time now, plus what the test has set."""
+        return super().now() + self.ahead
+
+
 def open_grants(
     log: MemoryLog,
     ring: Sealer,
     get_job: Callable[[str], StoredJob | None] = lambda job_id: None,
     rank: int = 0,
-    now: Callable[[], datetime] = utc_now,
+    clock: Clock | None = None,
+    *,
+    record_time: bool = False,
 ) -> Grants:
     """Grants that have read the log to its end, and read what follows."""
     grants = Grants(
@@ -59,8 +74,8 @@ def open_grants(
         get_job,
         lambda: rank,
         longest_life_s=3600,
-        record_time=False,
-        now=now,
+        record_time=record_time,
+        clock=clock or SetClock(),
     )
     grants.apply(log.records, {0: len(log.records)})
     log.readers.append(grants)

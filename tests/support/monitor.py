@@ -14,6 +14,7 @@ from fabric_jobs.contract import controls, events, heartbeats
 from fabric_jobs.contract.controls import JobTypeControl
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import (
@@ -58,7 +59,9 @@ class FoldedJobs:
         store = Store(None)
         store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
         self.replica = Replica(store, 1)
-        self.roster = Roster(cast("Any", None), "/facade/m", lease_s, 86_400, record_time=False)
+        self.roster = Roster(
+            cast("Any", None), Clock(), "/facade/m", lease_s, 86_400, record_time=False
+        )
         self.controls = open_controls()
         jobs: Any = self
         self.job_types = JobTypes(jobs, self.replica, self.roster, self.controls)

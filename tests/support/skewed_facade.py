@@ -1,4 +1,4 @@
-"""`python -m tests.support.skewed_facade`: a facade whose clock is two hours behind.
+"""`python -m tests.support.skewed_facade`: a facade whose clock is SKEWED_FACADE_HOURS ahead.
 
 The clock is right again once the file exists that SKEWED_FACADE_RIGHT names. Only the facade's own
 modules have the wrong clock: libraries, such as those for Kafka, have no part in what is tested.
@@ -13,7 +13,7 @@ from typing import Any
 from fabric_jobs.facade.__main__ import main
 
 RIGHT = Path(os.environ["SKEWED_FACADE_RIGHT"])
-BEHIND = timedelta(hours=2)
+AHEAD = timedelta(hours=float(os.environ["SKEWED_FACADE_HOURS"]))
 
 
 class SkewedDatetime(datetime):
@@ -22,7 +22,7 @@ class SkewedDatetime(datetime):
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Any:
         """Returns the time on the wrong clock."""
-        return datetime.now(tz) - (timedelta() if RIGHT.exists() else BEHIND)
+        return datetime.now(tz) + (timedelta() if RIGHT.exists() else AHEAD)
 
 
 def skew() -> None:

@@ -1,10 +1,12 @@
 """The time by which jobs are decided: the broker's, carried on by this machine's monotonic clock.
 
 A wall clock may step, and a deadline that is decided by a stepped clock is wrong for good. So the
-time comes from this facade's own heartbeats, to which the broker writes its time. Between two of
-them only the monotonic clock counts.
+time comes from this facade's own heartbeats: the broker's acknowledgement of each has the broker's
+time. It needs no record code, so it arrives however wrong this machine's clock is. Between two
+heartbeats only the monotonic clock counts.
 """
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -30,6 +32,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._anchor = self._written = _Moment(utc_now(), time.monotonic())
+        self._confirmed = asyncio.Event()
 
     def now(self) -> datetime:
         """The time now; a step of the wall clock does not change it."""
@@ -45,6 +48,15 @@ class Clock:
         """Whether the wall clock is at most `MAX_SKEW` from the time now."""
         return self.skew <= MAX_SKEW
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the clock was compared with the broker's; until then it is the wall clock."""
+        return self._confirmed.is_set()
+
+    async def wait_until_confirmed(self) -> None:
+        """Returns once the clock was compared with the broker's."""
+        await self._confirmed.wait()
+
     def note_written(self, written: datetime) -> None:
         """Notes that a heartbeat with this time is written now."""
         self._written = _Moment(written, time.monotonic())
@@ -59,10 +71,12 @@ class Clock:
         wall, now = utc_now(), time.monotonic()
         earliest = wall - timedelta(seconds=now - self._written.monotonic)
         self._anchor = _Moment(wall + offset(earliest, recorded, wall), now)
+        self._confirmed.set()
 
     def follow_wall_clock(self) -> None:
         """Sets the clock to the wall clock, for a broker that writes no time of its own."""
         self._anchor = _Moment(utc_now(), time.monotonic())
+        self._confirmed.set()
 
 
 def offset(written: datetime, recorded: datetime, read: datetime) -> timedelta:

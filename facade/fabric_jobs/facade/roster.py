@@ -5,12 +5,22 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from functools import partial as bind
+from typing import Any, NamedTuple
+
+from aiokafka.structs import RecordMetadata
 
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, Heartbeat, JobKind
 from fabric_jobs.facade.clock import Clock, utc_now
-from fabric_jobs.facade.log import Checkpoint, Log, LogUnavailableError, PoisonRecords, Record
+from fabric_jobs.facade.log import (
+    Checkpoint,
+    Log,
+    LogUnavailableError,
+    PoisonRecords,
+    Record,
+    has_broker_time,
+)
 from fabric_jobs.facade.peers import HEARTBEAT_S, Peers
 
 log = logging.getLogger("fabric_jobs.roster")
@@ -46,6 +56,7 @@ class Roster:
     def __init__(
         self,
         heartbeat_log: Log,
+        clock: Clock,
         facade_id: str,
         lease_s: float,
         longest_life_s: int,
@@ -54,8 +65,8 @@ class Roster:
     ) -> None:
         """`record_time` says whether the broker writes its own time on each record."""
         self._log = heartbeat_log
-        #: The broker's time, by this facade's heartbeats.
-        self.clock = Clock()
+        #: The broker's time, by the acknowledgements of this facade's heartbeats.
+        self.clock = clock
         #: This facade among the others.
         self.peers = Peers(facade_id, longest_life_s)
         self._facade_id = facade_id
@@ -93,6 +104,10 @@ class Roster:
 
     async def publish(self, heartbeat: Heartbeat) -> None:
         """Writes a heartbeat to the topic for all replicas; drops it if Kafka is away."""
+        await self._append(heartbeat)
+
+    async def _append(self, heartbeat: Heartbeat) -> asyncio.Future[Any] | None:
+        """Appends a heartbeat. Returns its acknowledgement; None if Kafka is away."""
         key = (
             heartbeat.executor_id
             if isinstance(heartbeat, ExecutorHeartbeat)
@@ -100,7 +115,8 @@ class Roster:
         )
         with suppress(LogUnavailableError, TimeoutError):
             async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await self._log.append(0, key.encode(), heartbeats.encode(heartbeat), [])
+                return await self._log.append(0, key.encode(), heartbeats.encode(heartbeat), [])
+        return None
 
     async def run(self) -> None:
         """Publishes this facade's heartbeats until cancelled."""
@@ -109,7 +125,8 @@ class Roster:
             self._look_at_clock()
             heartbeat = self.peers.heartbeat()
             self.clock.note_written(heartbeat.time)
-            await self.publish(heartbeat)
+            if acknowledgement := await self._append(heartbeat):
+                acknowledgement.add_done_callback(bind(self._confirm_clock, heartbeat.time))
             await asyncio.sleep(HEARTBEAT_S)
 
     def forget_silent(self) -> None:
@@ -140,12 +157,7 @@ class Roster:
                     self.poison.add(record)
                 case ExecutorHeartbeat() as heartbeat:
                     self._apply_executor(heartbeat, written_at)
-                case FacadeHeartbeat(facade_id=self._facade_id, time=written):
-                    if self._record_time:
-                        self.clock.confirm(written, written_at)
-                    else:
-                        self.clock.follow_wall_clock()
-                case FacadeHeartbeat() as heartbeat:
+                case FacadeHeartbeat() as heartbeat if heartbeat.facade_id != self._facade_id:
                     self.peers.apply(heartbeat, written_at)
 
     def reset(self) -> None:
@@ -180,6 +192,22 @@ class Roster:
         if not self._record_time:
             return utc_now()
         return datetime.fromtimestamp(record.time_ms / 1000, UTC)
+
+    def _confirm_clock(
+        self, written: datetime, acknowledgement: asyncio.Future[RecordMetadata]
+    ) -> None:
+        """Sets the clock by the broker's time in the acknowledgement of this facade's heartbeat.
+
+        The acknowledgement comes from the broker itself. So the clock is set also while the record
+        is refused, because its code has the time of a wrong clock.
+        """
+        if acknowledgement.cancelled() or acknowledgement.exception():
+            return
+        metadata = acknowledgement.result()
+        if not self._record_time:
+            self.clock.follow_wall_clock()
+        elif has_broker_time(metadata):
+            self.clock.confirm(written, datetime.fromtimestamp(metadata.timestamp / 1000, UTC))
 
     def _look_at_clock(self) -> None:
         was_right, self._clock_was_right = self._clock_was_right, self.clock.is_right

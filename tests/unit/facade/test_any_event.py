@@ -29,6 +29,7 @@ from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind
 from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
 from fabric_jobs.executor.dispatch.dispatches import attempt_from_event
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.http.answers import state_response
 from fabric_jobs.facade.lifecycle import (
     Claim,
@@ -234,7 +235,7 @@ def print_all(*tables: Any) -> None:
 @examples(60)
 def test_any_heartbeat_is_read_and_shown(executor: Any, facade: Any) -> None:
     """By the roster, gRPC and the command."""
-    roster = Roster(None, "me", 30.0, 86_400, record_time=False)  # type: ignore[arg-type]
+    roster = Roster(None, Clock(), "me", 30.0, 86_400, record_time=False)  # type: ignore[arg-type]
     values = [json.dumps(one).encode() for one in (executor, facade)]
     assert all(map(heartbeats.decode, values))
     roster.apply([Record(0, offset, 0, value) for offset, value in enumerate(values)], {})

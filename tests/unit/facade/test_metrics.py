@@ -155,9 +155,11 @@ def gauges(
     replica.apply(written, {0: len(written)})
     executors = [SimpleNamespace(heartbeat=SimpleNamespace(free_slots=free)) for free in (3, 4)]
     peers = SimpleNamespace(conflict="")
+    clock = Clock()
+    clock.follow_wall_clock()
     roster = SimpleNamespace(
         executors=lambda: executors,
-        clock=Clock(),
+        clock=clock,
         peers=peers,
         poison=SimpleNamespace(count=3),
     )

@@ -1,10 +1,13 @@
 """The roster: live executors and facades, rank, and the clock, by the heartbeats."""
 
+import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
+from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
 
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.heartbeats import (
@@ -17,9 +20,11 @@ from fabric_jobs.contract.heartbeats import (
 from fabric_jobs.contract.jobs import END_OF_TIME
 from fabric_jobs.facade import clock
 from fabric_jobs.facade import roster as roster_module
-from fabric_jobs.facade.log import Record
+from fabric_jobs.facade.clock import Clock
+from fabric_jobs.facade.log import CodeVerdict, Record, RecordCodes
 from fabric_jobs.facade.peers import MAX_FACADE_SILENCE_S
 from fabric_jobs.facade.roster import MAX_EXECUTOR_KINDS, Roster
+from fabric_jobs.runtime.settings import RingKey
 
 ME = "/facade/m"
 DAY_S = 86_400
@@ -34,7 +39,7 @@ class NoLog:
 def roster(*, record_time: bool = True, longest_life_s: int = DAY_S) -> Roster:
     """The roster of facade `ME`, with leases of 30 s."""
     no_log: Any = NoLog()
-    return Roster(no_log, ME, 30.0, longest_life_s, record_time=record_time)
+    return Roster(no_log, Clock(), ME, 30.0, longest_life_s, record_time=record_time)
 
 
 def read(to: Roster, heartbeat: Heartbeat, seconds_ago: float = 0) -> None:
@@ -96,19 +101,88 @@ def test_roster_rank_counts_live_facades_before_this_one(
     assert mine.peers.rank() == 0
 
 
+class BrokerLog:
+    """A heartbeats log whose broker's clock differs from this machine's by `ahead`.
+
+    It acknowledges each record, and nothing is read from it.
+    """
+
+    def __init__(self, ahead: timedelta) -> None:
+        self.ahead = ahead
+        self.codes: RecordCodes | None = None
+        #: The verdict on the code of each record.
+        self.verdicts: list[CodeVerdict] = []
+
+    async def append(
+        self, partition: int, key: bytes, value: bytes, headers: Sequence[object]
+    ) -> asyncio.Future[RecordMetadata]:
+        """Acknowledges the record with the broker's time."""
+        at = int((datetime.now(UTC) + self.ahead).timestamp() * 1000)
+        if self.codes:
+            codes = self.codes.write("t", 0, key, value)
+            record: Any = ConsumerRecord("t", 0, 0, at, 1, key, value, None, 0, 0, codes)
+            self.verdicts.append(self.codes.verify(record))
+        acknowledgement = asyncio.get_running_loop().create_future()
+        topic = TopicPartition("t", 0)
+        acknowledgement.set_result(RecordMetadata("t", 0, topic, 0, at, 1, 0))
+        return acknowledgement
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+async def test_roster_clock_days_from_the_broker_s_is_confirmed_and_then_its_codes_are_right(
+    monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Every reader refuses the code of the first heartbeat; its acknowledgement sets the clock."""
+    monkeypatch.setattr(roster_module, "HEARTBEAT_S", 0.01)
+    log: Any = BrokerLog(timedelta(days=days))
+    own = Clock()
+    mine = Roster(log, own, ME, 30.0, DAY_S, record_time=True)
+    log.codes = RecordCodes(
+        [RingKey("one", bytes(32))], required=True, record_time=True, now=own.now
+    )
+    running = asyncio.create_task(mine.run())
+    async with asyncio.timeout(10):
+        while len(log.verdicts) < 3:
+            await asyncio.sleep(0.01)
+    running.cancel()
+
+    assert log.verdicts[:3] == [CodeVerdict.WRONG, CodeVerdict.RIGHT, CodeVerdict.RIGHT]
+    assert own.is_confirmed
+    assert not own.is_right
+    assert abs(own.now() - (datetime.now(UTC) + log.ahead)) < timedelta(seconds=5)
+
+
+async def test_roster_clock_is_not_confirmed_by_a_heartbeat_that_is_only_read() -> None:
+    """Whoever can write to the topic can copy this facade's heartbeat."""
+    mine = roster()
+    heartbeat = mine.peers.heartbeat()
+    mine.clock.note_written(heartbeat.time)
+    read(mine, heartbeat, DAY_S)
+
+    assert not mine.clock.is_confirmed
+    assert mine.clock.is_right
+
+
 @pytest.mark.parametrize("seconds", [-40, 40])
-def test_roster_clock_far_from_the_broker_s_is_wrong_until_it_is_set(seconds: int) -> None:
+async def test_roster_clock_far_from_the_broker_s_is_wrong_until_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
     """It may be ahead or behind. A broker without record time says nothing about the clock."""
-    wrong = FacadeHeartbeat(facade_id=ME, time=datetime.now(UTC))
-    mine, timeless = roster(), roster(record_time=False)
-    for one in (mine, timeless):
-        one.clock.note_written(wrong.time)
-        read(one, wrong, seconds)
+    monkeypatch.setattr(roster_module, "HEARTBEAT_S", 0.01)
+    log: Any = BrokerLog(timedelta(seconds=seconds))
+    mine = Roster(log, Clock(), ME, 30.0, DAY_S, record_time=True)
+    timeless = Roster(log, Clock(), ME, 30.0, DAY_S, record_time=False)
+    running = [asyncio.create_task(one.run()) for one in (mine, timeless)]
+    await mine.clock.wait_until_confirmed()
+    await timeless.clock.wait_until_confirmed()
     assert timeless.clock.is_right
     assert not mine.clock.is_right
-    read(mine, wrong)
-
-    assert mine.clock.is_right
+    log.ahead = timedelta()
+    async with asyncio.timeout(10):
+        while not mine.clock.is_right:
+            await asyncio.sleep(0.01)
+    for task in running:
+        task.cancel()
 
 
 def test_roster_malformed_record_is_skipped(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from fabric_jobs.facade.log.preflight import (
     describe_replication,
     read_broker_time,
 )
+from fabric_jobs.facade.log.producer import has_broker_time
 from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record
 from fabric_jobs.facade.log.scan import read_sample, scan_topic
 from fabric_jobs.facade.log.topic import TopicSpec
@@ -39,6 +40,7 @@ __all__ = [
     "TopicError",
     "TopicSpec",
     "describe_replication",
+    "has_broker_time",
     "open_admin_client",
     "read_broker_time",
     "read_sample",

@@ -7,17 +7,19 @@ restart without any agreement on when.
 
 A code covers the topic, the partition, the key, the value and the writer's time. The time bounds
 replays: the broker's time of a record may differ from it by `MAX_DELAY`, which is shorter than the
-time for which replicas know a job, so that a copied event is always a duplicate or refused.
+time for which replicas know a job, so that a copied event is always a duplicate or refused. A
+facade writes the time of its confirmed clock, so that its records are taken although its machine's
+clock is wrong.
 """
 
 import hmac
 import re
-import time
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.runtime.settings import MAX_KEYS, RingKey
 
 #: The name of the header. A record has one such header for each key of its writer's ring.
@@ -58,14 +60,23 @@ class _Record(Protocol):
 class RecordCodes:
     """Writes codes by all keys of a ring, and verifies the codes of records."""
 
-    def __init__(self, keys: Sequence[RingKey], *, required: bool, record_time: bool) -> None:
+    def __init__(
+        self,
+        keys: Sequence[RingKey],
+        *,
+        required: bool,
+        record_time: bool,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         """`required` means that a record without a code is refused, as one with a wrong code is.
 
-        `record_time` says whether the broker writes its own time on each record.
+        `record_time` says whether the broker writes its own time on each record, and `now` returns
+        the time that is written into a code.
         """
         self._keys = {key.id: key.secret for key in keys}
         self._required = required
         self._record_time = record_time
+        self._now = now
 
     @property
     def key_ids(self) -> list[str]:
@@ -88,7 +99,7 @@ class RecordCodes:
         self, topic: str, partition: int, key: bytes, value: bytes
     ) -> list[tuple[str, bytes]]:
         """The headers of a record that is appended now."""
-        written_ms = int(time.time() * 1000)
+        written_ms = int(self._now().timestamp() * 1000)
         message = _message(topic, partition, written_ms, key, value)
         return [
             (HEADER, f"{key_id}:{written_ms}:{_mac(secret, message)}".encode())

@@ -132,7 +132,7 @@ class Appender:
             self._fail(error)
             return
         metadata = acknowledged.result()
-        if metadata.timestamp is not None and metadata.timestamp_type == _LOG_APPEND_TIME:
+        if has_broker_time(metadata):
             self._on_acknowledged(
                 AppendedRecord(
                     self._topic,
@@ -149,6 +149,11 @@ class Appender:
         if isinstance(error, TopicAuthorizationFailedError):
             self._denied = True
         self._failed.set()
+
+
+def has_broker_time(metadata: RecordMetadata) -> bool:
+    """Whether the time in an acknowledgement is the broker's, and not this program's."""
+    return metadata.timestamp is not None and metadata.timestamp_type == _LOG_APPEND_TIME
 
 
 async def _stop_producer(producer: AIOKafkaProducer) -> None:

@@ -38,6 +38,9 @@ class ReplicaHealth:
             "This facade is stopping: use another one.": self._draining,
             f"The end of the log was not confirmed for {fresh_s:.0f} s. "
             f"{self._log.fault or 'Check Kafka.'}": (not self._log.is_confirmed_within(fresh_s)),
+            "The clock was not compared with the broker's yet: Kafka takes no heartbeat.": (
+                not self._roster.clock.is_confirmed
+            ),
             "This machine's clock differs from the broker's: set the clock.": (
                 not self._roster.clock.is_right
             ),

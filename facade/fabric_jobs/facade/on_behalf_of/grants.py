@@ -16,14 +16,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
 from fabric_jobs.contract import grants
 from fabric_jobs.contract.grants import Consent, Grant
-from fabric_jobs.facade.clock import utc_now
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.log import (
     Checkpoint,
@@ -73,9 +72,9 @@ class Grants:
         *,
         longest_life_s: float,
         record_time: bool,
-        now: Callable[[], datetime] = utc_now,
+        clock: Clock,
     ) -> None:
-        """`get_job` returns a job as this replica has read it, and `now` the broker's time.
+        """`get_job` returns a job as this replica has read it.
 
         `record_time` says whether the broker writes its own time on each record.
         """
@@ -85,7 +84,7 @@ class Grants:
         self._rank = rank
         self._longest_life_s = longest_life_s
         self._record_time = record_time
-        self._now = now
+        self._clock = clock
         self.poison = PoisonRecords("grant")
         self._grants: dict[str, _Kept] = {}
         #: Grants of final jobs, without what was sealed, and the monotonic time since when they
@@ -142,7 +141,11 @@ class Grants:
             self.forget(job.state.grant_id)
 
     async def run(self) -> None:
-        """Deletes the grants of final jobs until cancelled."""
+        """Deletes the grants of final jobs until cancelled.
+
+        It begins when the clock is confirmed: by a wrong clock, every grant may seem too old.
+        """
+        await self._clock.wait_until_confirmed()
         swept_at, closed_at = float("-inf"), time.monotonic()
         while True:
             now = time.monotonic()
@@ -171,7 +174,7 @@ class Grants:
                 self._grants.pop(grant.grant_id, None)
                 self._ended.pop(grant.grant_id, None)
             elif grant.grant_id not in self._ended:
-                at = record.time_ms / 1000 if self._record_time else self._now().timestamp()
+                at = record.time_ms / 1000 if self._record_time else self._clock.now().timestamp()
                 self._grants[grant.grant_id] = _Kept(grant, at)
 
     def reset(self) -> None:
@@ -198,7 +201,7 @@ class Grants:
 
     async def _sweep(self) -> None:
         """Forgets the grants that no job can use any more."""
-        oldest = self._now().timestamp() - self._longest_life_s - SPARE_S
+        oldest = self._clock.now().timestamp() - self._longest_life_s - SPARE_S
         for number, (grant_id, kept) in enumerate([*self._grants.items()], 1):
             stored = self._get_job(kept.grant.job_id)
             if stored and (stored.job.final or stored.job.state.grant_id != grant_id):

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import uuid
+from contextlib import suppress
 
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import Controls, JobTypes
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
@@ -17,7 +19,7 @@ from fabric_jobs.facade.observability.gauges import Gauges
 from fabric_jobs.facade.observability.health import ReplicaHealth
 from fabric_jobs.facade.replica import Identity, Replica, StateDamagedError
 from fabric_jobs.facade.replica.state_file import StateFailure, discard
-from fabric_jobs.facade.roster import Roster
+from fabric_jobs.facade.roster import WRITE_TIMEOUT_S, Roster
 from fabric_jobs.facade.rpc import ReplicaService, RpcServer
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
@@ -83,7 +85,8 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
     http_host_port, grpc_host_port = http_address(settings), grpc_address(settings, security)
     people = openid_sign_in(settings)
     access = monitor_access(settings, people)
-    codes = record_codes(settings)
+    clock = Clock()
+    codes = record_codes(settings, clock.now)
     secrets = job_secrets(settings)
     authentication = authenticator(settings)
     if authentication:
@@ -110,18 +113,17 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
         name = f"/fabric-jobs/facade/{uuid.uuid4()}"
         record_time = settings.broker.record_time
         lease_s, life_s = settings.lease_s, settings.longest_life_s
-        roster = Roster(heartbeat_log, name, lease_s, life_s, record_time=record_time)
+        roster = Roster(heartbeat_log, clock, name, lease_s, life_s, record_time=record_time)
         deadline_s = settings.append_deadline_s
-        now = roster.clock.now
         jobs = Jobs(
-            event_log, replica, name, deadline_s, secrets, lambda: _create_fault(roster), now
+            event_log, replica, name, deadline_s, secrets, lambda: _create_fault(roster), clock.now
         )
         controls = Controls(controls_log, deadline_s)
         tokens = await connect_on_behalf_of(settings, codes, replica, roster)
         health = ReplicaHealth(event_log, roster)
         attention = Attention(heartbeat_log, health.ready)
         leases = Leases(
-            heartbeat_log, jobs, replica.held_runs, roster.peers.rank, attention, lease_s, now
+            heartbeat_log, jobs, replica.held_runs, roster.peers.rank, attention, lease_s, clock.now
         )
         roster.listeners.add(leases.renew)
         async with asyncio.TaskGroup() as tasks:
@@ -153,6 +155,9 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
             # The replica is attentive before it answers, so that the deadlines of the jobs that it
             # accepts fire in time.
             await heartbeat_log.catch_up()
+            with suppress(TimeoutError):  # without the broker's time, the replica is not ready
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    await clock.wait_until_confirmed()
             attention.look()
             await replica.index_for_lists()
             rules = admission_rules(settings)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.log import Log, LogError, RecordCodes
 from fabric_jobs.facade.replica import Identity, Store
 from fabric_jobs.facade.replica.state_copy import INCOMING, CopyError, IncomingFile
@@ -117,7 +118,7 @@ async def _find_neighbours(settings: FacadeSettings, codes: RecordCodes | None) 
     """The addresses of the facades that give copies now."""
     heartbeat_log = Log(settings, topics.heartbeats(settings), codes)
     record_time, life_s = settings.broker.record_time, settings.longest_life_s
-    roster = Roster(heartbeat_log, "", settings.lease_s, life_s, record_time=record_time)
+    roster = Roster(heartbeat_log, Clock(), "", settings.lease_s, life_s, record_time=record_time)
     async with asyncio.timeout(HEARTBEATS_TIMEOUT_S):
         await heartbeat_log.connect()
         reading = asyncio.create_task(heartbeat_log.run(roster), name="read heartbeats")

@@ -105,7 +105,7 @@ async def connect_on_behalf_of(
         roster.peers.rank,
         longest_life_s=settings.longest_life_s,
         record_time=settings.broker.record_time,
-        now=roster.clock.now,
+        clock=roster.clock,
     )
     on_behalf_of = OnBehalfOf(
         client, grants, settings.on_behalf_of_scope, settings.append_deadline_s

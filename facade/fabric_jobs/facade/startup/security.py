@@ -2,9 +2,12 @@
 
 import logging
 import ssl
+from collections.abc import Callable
+from datetime import datetime
 
 from fabric_jobs.contract.guids import canonical_guid, parse_guid
 from fabric_jobs.facade.auth import Authenticator, Trust
+from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.http import AdmissionRules, HttpLimits
 from fabric_jobs.facade.http.limits import affordable_connections
 from fabric_jobs.facade.log import RecordCodes
@@ -109,8 +112,13 @@ def authenticator(settings: FacadeSettings) -> Authenticator | None:
     )
 
 
-def record_codes(settings: FacadeSettings) -> RecordCodes | None:
-    """The codes of the records; None if there are no keys. Raises `SettingsError`."""
+def record_codes(
+    settings: FacadeSettings, now: Callable[[], datetime] = utc_now
+) -> RecordCodes | None:
+    """The codes of the records; None if there are no keys. Raises `SettingsError`.
+
+    `now` returns the time that is written into a code.
+    """
     required = settings.record_codes == "require"
     if settings.record_keys is None:
         if not required:
@@ -120,7 +128,8 @@ def record_codes(settings: FacadeSettings) -> RecordCodes | None:
             )
         return None
     keys = _read_ring("record_keys", settings.record_keys)
-    return RecordCodes(keys, required=required, record_time=settings.broker.record_time)
+    record_time = settings.broker.record_time
+    return RecordCodes(keys, required=required, record_time=record_time, now=now)
 
 
 def sealer(settings: FacadeSettings, topic: str) -> Sealer | None:

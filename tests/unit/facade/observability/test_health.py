@@ -11,14 +11,21 @@ from fabric_jobs.facade.observability.health import READY_S, ReplicaHealth
 from fabric_jobs.facade.roster import Roster
 
 
-def health(*, lag_s: float = 0.0, clock_is_right: bool = True, conflict: str = "") -> ReplicaHealth:
+def health(
+    *,
+    lag_s: float = 0.0,
+    clock_is_right: bool = True,
+    clock_is_confirmed: bool = True,
+    conflict: str = "",
+) -> ReplicaHealth:
     """The health of a replica with this lag and clock, and this conflict with the other facades."""
     log = cast(
         "Log",
         SimpleNamespace(is_confirmed_within=lambda seconds: lag_s <= seconds, fault=""),
     )
     peers = SimpleNamespace(conflict=conflict)
-    roster = SimpleNamespace(clock=SimpleNamespace(is_right=clock_is_right), peers=peers)
+    clock = SimpleNamespace(is_right=clock_is_right, is_confirmed=clock_is_confirmed)
+    roster = SimpleNamespace(clock=clock, peers=peers)
     return ReplicaHealth(log, cast("Roster", roster))
 
 
@@ -34,6 +41,7 @@ def test_health_nothing_wrong_is_ready() -> None:
         (health(lag_s=READY_S + 1), "Kafka"),
         (health(lag_s=float("inf")), "Kafka"),
         (health(clock_is_right=False), "clock"),
+        (health(clock_is_confirmed=False), "not compared"),
         (health(conflict="the longest life differs"), "the longest life differs"),
     ],
 )

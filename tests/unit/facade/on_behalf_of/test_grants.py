@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.contract.grants import Grant, decode_record, encode
-from fabric_jobs.facade.clock import utc_now
+from fabric_jobs.facade import clock as clock_module
+from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.on_behalf_of import Grants
 from fabric_jobs.facade.on_behalf_of import grants as module
@@ -21,6 +22,7 @@ from tests.support.controls import MemoryLog
 from tests.support.grants import (
     GRANT,
     OTHER_GRANT,
+    SetClock,
     final,
     job_with_grant,
     new_ring,
@@ -137,8 +139,8 @@ async def test_grant_of_an_unknown_job_is_kept_for_the_longest_life(
 
     The broker's time decides, and no step of the wall clock.
     """
-    log, now = MemoryLog(), [utc_now()]
-    grants = open_grants(log, new_ring("one"), now=lambda: now[0])
+    log, clock = MemoryLog(), SetClock()
+    grants = open_grants(log, new_ring("one"), clock=clock)
     await grants.write(GRANT, TENANT, JOB, TOKEN)
     await grants._sweep()
     assert await grants.refresh_token(job_with_grant()) == TOKEN
@@ -149,10 +151,43 @@ async def test_grant_of_an_unknown_job_is_kept_for_the_longest_life(
         await grants._sweep()
     assert await grants.refresh_token(job_with_grant()) == TOKEN
 
-    now[0] += timedelta(seconds=3600 + module.SPARE_S + 1)
+    clock.ahead += timedelta(seconds=3600 + module.SPARE_S + 1)
     await grants._sweep()
     assert await grants.refresh_token(job_with_grant()) is None
     assert deletions(log) == []
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+async def test_grants_are_swept_only_when_the_clock_is_confirmed(
+    monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """By a clock that is two days ahead, each grant would seem too old."""
+    wrong = datetime.now(UTC) + timedelta(days=days)
+    log = MemoryLog()
+    with monkeypatch.context() as patch:
+        patch.setattr(clock_module, "utc_now", lambda: wrong)
+        clock = Clock()
+    grants = open_grants(log, new_ring("one"), clock=clock, record_time=True)
+    await grants.write(GRANT, TENANT, JOB, TOKEN)
+    grants.apply([replace(log.records[0], time_ms=int(time.time() * 1000))], {0: 1})
+    swept = asyncio.Event()
+    sweep = grants._sweep
+
+    async def note_sweep() -> None:
+        await sweep()
+        swept.set()
+
+    monkeypatch.setattr(grants, "_sweep", note_sweep)
+    running = asyncio.create_task(grants.run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not swept.is_set()
+
+    clock.follow_wall_clock()
+    async with asyncio.timeout(10):
+        await swept.wait()
+    running.cancel()
+    assert await grants.refresh_token(job_with_grant()) == TOKEN
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(0, [b"facade"]), (1, [])])
