@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -27,7 +27,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WIDTHS = (360, 768, 1600)
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 #: Set by `make pictures`: the tests write the pictures of the documentation.
 WRITES_PICTURES = "FABRIC_JOBS_TEST_PICTURES" in os.environ
 
@@ -96,19 +96,21 @@ async def sign_in(page: Page) -> None:
 
 
 async def check(page: Page, name: str) -> None:
-    """Fails if the page overflows its width, or if axe-core finds a violation."""
+    """Fails if the page overflows its width, or if axe-core finds a violation, light or dark."""
     assert page.viewport_size
     width = page.viewport_size["width"]
-    found = await page.evaluate("document.documentElement.scrollWidth")
-    assert found <= width, f"{name} is {found} px wide at {width} px"
-    results = await Axe().run(page)
-    assert results.violations_count == 0, f"{name} at {width} px: {results.generate_report()}"
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        where = f"{name} at {width} px, {scheme},"
+        found = await page.evaluate("document.documentElement.scrollWidth")
+        assert found <= width, f"{where} is {found} px wide"
+        results = await Axe().run(page)
+        assert results.violations_count == 0, f"{where} has {results.generate_report()}"
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_page_at_a_width_neither_overflows_nor_violates_accessibility(
-    browser: Browser, example: Example, width: int, scheme: str
+    browser: Browser, example: Example, width: int
 ) -> None:
     """The pages have names of 125 characters without a blank, and texts as long as they may be."""
     others = {
@@ -116,7 +118,7 @@ async def test_page_at_a_width_neither_overflows_nor_violates_accessibility(
         "not found": "/nowhere",
         "question": "/bulk/retry?status=Failed",
     }
-    options: Any = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+    options: Any = {"viewport": {"width": width, "height": 900}}
     async with open_page(browser, example.url, **options) as page:
         await check(page, "sign-in")
         await sign_in(page)
