@@ -21,12 +21,12 @@ def described(effort: Effort) -> dict[str, str]:
     """The time, the effort, the machine's cores and load, and the versions of the programs."""
     ground = {
         "begun": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "effort": (
-            f"{effort.rounds} rounds of {effort.seconds:g} s or {effort.lives:,} lives, "
-            f"{effort.stored:,} stored jobs"
-        ),
+        "rounds": str(effort.rounds),
+        "seconds of load per round": f"{effort.seconds:g}",
+        "lives per round": f"{effort.lives:,}",
+        "stored jobs": f"{effort.stored:,}",
         "cores": str(os.cpu_count()),
-        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "load before the run": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "python": platform.python_version(),
         "kafka": f"Apache Kafka {VERSION}, one broker, java {' '.join(JVM)}",
         **{name: version(name) for name in LIBRARIES},

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import msgspec
 from msgspec import Struct
@@ -42,12 +43,16 @@ def written(page: str, runs: Sequence[Run]) -> str:
         raise ValueError(f"the page has no {BEGIN.strip()} and {END.strip()}")
     block = [_described(run) for run in runs]
     if older := [name for name in _ROW.findall(page) if name not in rows]:
-        block.append(f"- Rows of earlier runs: {', '.join(f'`{name}`' for name in older)}.")
+        block.append(_bullet(f"Rows of earlier runs: {', '.join(f'`{name}`' for name in older)}."))
     return begin + BEGIN + "\n".join(block) + "\n" + END + rest
 
 
 def _described(run: Run) -> str:
-    return "- " + "; ".join(f"{name}: {value}" for name, value in run.ground.items()) + "."
+    return _bullet("; ".join(f"{name}: {value}" for name, value in run.ground.items()) + ".")
+
+
+def _bullet(text: str) -> str:
+    return fill(text, 128, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 if __name__ == "__main__":
