@@ -1,6 +1,7 @@
 """Faults of the brokers, of their disks, and of the paths to them and between them."""
 
 import asyncio
+import time
 from random import Random
 
 from tests.chaos.cluster import (
@@ -54,7 +55,7 @@ async def brokers_down(cluster: Cluster, dice: Random) -> None:
 async def broker_power_lost(cluster: Cluster, dice: Random) -> None:
     """kill -9 of one broker, whose disk lacks the last writes, and a restart."""
     node = dice.randrange(BROKERS)
-    await asyncio.to_thread(cluster.kafka.lose_power, node, UNFLUSHED_S)
+    await asyncio.to_thread(cluster.kafka.lose_power, [node], time.time() - UNFLUSHED_S)
     await cluster.restart_brokers(node)
 
 

@@ -3,8 +3,7 @@
 import json
 import struct
 import subprocess
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -42,16 +41,16 @@ class ChaosKafka(ApacheKafka):
             self.addresses[listener] = [f"{HOST}:{one.getsockname()[1]}" for one in reserved]
             self.advertised[listener] = list(self.addresses[listener])
 
-    def lose_power(self, node: int, unflushed_s: float) -> None:
-        """kill -9, and the loss of the batches of the last seconds, which the disk did not get.
+    def lose_power(self, nodes: Iterable[int], since: float) -> None:
+        """kill -9, and the loss of the batches since this time, which no disk has got yet.
 
         The metadata of the cluster stays, because the brokers flush it with each write.
         """
-        self.kill(node)
-        since_ms = int((time.time() - unflushed_s) * 1000)
-        for segment in (self._folder / f"broker-{node}").glob("*/*.log"):
-            if not segment.parent.name.startswith("__cluster_metadata"):
-                truncate(segment, since_ms)
+        nodes = list(nodes)
+        for node in nodes:
+            self.kill(node)
+        for node in nodes:
+            self._truncate(node, int(since * 1000))
 
     def reassign(self, topics: Mapping[str, int], replicas: int, dice: Random) -> None:
         """Moves each partition to so many random brokers; the first of them is to lead.
@@ -73,6 +72,11 @@ class ChaosKafka(ApacheKafka):
     def elect_leaders(self) -> None:
         """Makes the first replica of each partition its leader, where it is not."""
         self._command(_ELECT, "--election-type", "PREFERRED", "--all-topic-partitions")
+
+    def _truncate(self, node: int, since_ms: int) -> None:
+        for segment in (self._folder / f"broker-{node}").glob("*/*.log"):
+            if not segment.parent.name.startswith("__cluster_metadata"):
+                truncate(segment, since_ms)
 
     def _command(self, tool: str, *options: str) -> None:
         """Runs one of Apache Kafka's own tools."""

@@ -104,14 +104,18 @@ async def test_read_to_waits_for_a_position_beyond_the_end(cluster: Cluster, top
 async def test_reader_of_a_recreated_topic_is_reset(
     apache: Cluster, topic: str, checkpoint: Checkpoint
 ) -> None:
-    """Kafka raises no error for a topic that was created again; its last record shows it."""
+    """Kafka raises no error for a topic that was created again; its last record shows it.
+
+    A lost record raises the alert.
+    """
     reader = RecordingReader()
     async with open_log(apache, topic, RecordingReader()) as log:
         await append_records(log, 0, b"a", b"b")
     reader._checkpoints[0] = checkpoint
-    async with open_log(apache, topic, reader):
+    async with open_log(apache, topic, reader) as log:
         assert reader.values == [b"a", b"b"]
         assert reader.resets == 1
+        assert log.lost_records == 1
 
 
 async def test_log_ends_when_the_embedded_broker_dropped_records(

@@ -203,7 +203,7 @@ class Log:
 
     @property
     def lost_records(self) -> int:
-        """The number of records that Kafka has acknowledged and lost, as far as this log saw it."""
+        """How often this log missed records that Kafka had acknowledged or that it had read."""
         return self._tail.lost_records if self._tail else 0
 
     def _apply_acknowledged(self, record: AppendedRecord) -> None:

@@ -16,7 +16,7 @@ from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.facade.log.inspection import Inspection
 from fabric_jobs.facade.log.reader import Reader, Record
-from fabric_jobs.facade.log.verification import is_same_log
+from fabric_jobs.facade.log.verification import Comparison, compare
 from fabric_jobs.runtime.kafka.clients import (
     STOP_TIMEOUT_S,
     KafkaRefusedError,
@@ -66,7 +66,7 @@ class Tail:
         #: The records that Kafka has acknowledged since the last look at them.
         self._acknowledged: list[AppendedRecord] = []
         self._unfetched = Unfetched()
-        #: The number of acknowledged records in whose place the topic had another one.
+        #: How often records were missed that Kafka had acknowledged or that were read before.
         self.lost_records = 0
         #: Rises each time the log is read from its beginning again.
         self.generation = 0
@@ -180,7 +180,9 @@ class Tail:
                 while True:
                     await self._poll(consumer)
         except OffsetOutOfRangeError as error:
-            self._handle_out_of_range(error)
+            if not self._broker.keeps_log:
+                raise LogDataLossError(_DATA_LOSS) from error
+            self._must_begin_again = True
             raise
         finally:
             self._is_reading = False
@@ -189,19 +191,14 @@ class Tail:
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to the reader's checkpoints, or to the beginning if the log is another one."""
         checkpoints = self._reader.checkpoints()
-        if self._must_begin_again:
-            self._begin_again()
-            checkpoints = {}
-        elif not await is_same_log(consumer, self._assignment, checkpoints):
-            if not self._broker.keeps_log:
-                raise LogDataLossError(_DATA_LOSS)
-            log.warning(
-                "the topic %s is not the one that was read before: all of it is read again",
-                self._topic,
-            )
-            for partition in self._assignment:
-                if lost := self._unfetched.first(partition.partition):
-                    self._report_lost(partition.partition, lost)
+        found = await compare(consumer, self._assignment, checkpoints)
+        if found is not Comparison.SAME and not self._broker.keeps_log:
+            raise LogDataLossError(_DATA_LOSS)
+        if found is Comparison.LOST:
+            self._report_all_lost()
+        elif found is Comparison.DROPPED:
+            log.warning("the topic %s has dropped records: all of it is read again", self._topic)
+        if found is not Comparison.SAME or self._must_begin_again:
             self._begin_again()
             checkpoints = {}
         self._must_verify = False
@@ -274,18 +271,27 @@ class Tail:
             lost.key.decode("utf-8", "replace"),
         )
 
+    def _report_all_lost(self) -> None:
+        """Reports that the topic lacks records that the reader has read."""
+        lost = {each.partition: self._unfetched.first(each.partition) for each in self._assignment}
+        for partition, record in lost.items():
+            if record:
+                self._report_lost(partition, record)
+        if not any(lost.values()):
+            self.lost_records += 1
+            log.error(
+                "the log is forked: the topic %s lacks records that were read before. The brokers "
+                "have lost them, or the topic was deleted and created again: all of it is read "
+                "again",
+                self._topic,
+            )
+
     def _apply(self, records: list[Record], positions: dict[int, int]) -> None:
         """Gives the records to the reader, and wakes those who wait for their positions."""
         self._inspection.log_refused(records)
         self._reader.apply(records, positions)
         self.positions = positions
         self._wake()
-
-    def _handle_out_of_range(self, error: OffsetOutOfRangeError) -> None:
-        if not self._broker.keeps_log:
-            raise LogDataLossError(_DATA_LOSS) from error
-        log.warning("the topic has dropped the next record to read, and is read again: %r", error)
-        self._begin_again()
 
     def _begin_again(self) -> None:
         self._reader.reset()

@@ -1,36 +1,55 @@
-"""Verifies that a topic is the one that was read: it may have been deleted and created again."""
+"""Compares a topic with what was read of it, because records may be lost or the topic replaced."""
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from fabric_jobs.facade.log.reader import Checkpoint, checksum
 
 
-async def is_same_log(
+class Comparison(Enum):
+    """What became of the records that were read."""
+
+    #: Each partition still has the record that was read last.
+    SAME = "same"
+    #: A partition no longer has the record that was read last, because it was deleted by age or by
+    #: compaction.
+    DROPPED = "dropped"
+    #: A partition ends before the record that was read last, or has another one in its place. The
+    #: brokers lost records, or the topic was deleted and created again.
+    LOST = "lost"
+
+
+async def compare(
     consumer: AIOKafkaConsumer,
     assignment: Sequence[TopicPartition],
     checkpoints: Mapping[int, Checkpoint],
-) -> bool:
-    """Whether the topic still has, in each partition, the record that was read last.
+) -> Comparison:
+    """Compares the last record that was read of each partition with the topic.
 
     It moves the consumer's positions.
     """
     read = [partition for partition in assignment if partition.partition in checkpoints]
     if len(read) < len(checkpoints):
-        return False
+        return Comparison.LOST
     first = await consumer.beginning_offsets(read)
     end = await consumer.end_offsets(read)
+    kept, dropped = [], False
     for partition in read:
         checkpoint = checkpoints[partition.partition]
-        has_record = first[partition] <= checkpoint.last_offset
-        if not (has_record and checkpoint.position <= end[partition]):
-            return False
-        consumer.seek(partition, checkpoint.last_offset)
-    for partition in read:
+        if checkpoint.position > end[partition]:
+            return Comparison.LOST
+        if first[partition] <= checkpoint.last_offset:
+            consumer.seek(partition, checkpoint.last_offset)
+            kept.append(partition)
+        else:
+            dropped = True
+    for partition in kept:
         checkpoint = checkpoints[partition.partition]
         last = await consumer.getone(partition)
-        found = (last.offset, checksum(last.value))
-        if found != (checkpoint.last_offset, checkpoint.last_checksum):
-            return False
-    return True
+        if last.offset != checkpoint.last_offset:
+            dropped = True
+        elif checksum(last.value) != checkpoint.last_checksum:
+            return Comparison.LOST
+    return Comparison.DROPPED if dropped else Comparison.SAME
