@@ -9,11 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from fabric_jobs.runtime.kafka.clients import (
-    STOP_TIMEOUT_S,
     KafkaRefusedError,
     client_arguments,
     connect_client,
-    stop_within,
+    stop_client,
 )
 from fabric_jobs.runtime.settings import KafkaSettings, Secret
 from tests.support.apache_kafka import HOST, reserve_port
@@ -28,7 +27,7 @@ async def connect(**settings: Any) -> None:
     try:
         await connect_client(client, kafka)
     finally:
-        await stop_within(STOP_TIMEOUT_S, client.close())
+        await stop_client(client)
         # Clients do not wait for the end of TLS, but the test's loop must end without transports.
         loop: Any = asyncio.get_running_loop()
         async with asyncio.timeout(40):

@@ -37,8 +37,8 @@ class _Client:
         self.loop = self.cluster.loop
         self.number = self.loop.next_number()
         self._closed = False
-        #: What `connect_client` looks for in aiokafka's clients.
-        self._client = SimpleNamespace(_metadata_update=None)
+        #: What `connect_client` and `abandon_client` look for in aiokafka's clients.
+        self._client = SimpleNamespace(_metadata_update=None, _conns={})
 
     @property
     def is_closed(self) -> bool:

@@ -89,7 +89,7 @@ class FakeConsumer:
         self.before_poll: Callable[[], None] = lambda: None
         self._polled = asyncio.Condition()
         # The two parts of aiokafka's consumer that the product uses: metadata and membership.
-        self._client = SimpleNamespace(_metadata_update=None)
+        self._client = SimpleNamespace(_metadata_update=None, _conns={})
         self._coordinator = SimpleNamespace(member_id="")
 
     def subscribe(self, topics: list[str], listener: Any) -> None:

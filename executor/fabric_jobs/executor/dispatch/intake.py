@@ -28,7 +28,11 @@ from fabric_jobs.executor.dispatch.offsets import Offsets
 from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue
 from fabric_jobs.executor.runs.runs import Runs
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.runtime.kafka.clients import connect_client, map_authorization_errors
+from fabric_jobs.runtime.kafka.clients import (
+    abandon_client,
+    connect_client,
+    map_authorization_errors,
+)
 from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.executor")
@@ -95,6 +99,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
             # Not raised: if it replaced a cancel, the intake would be restarted.
             except Exception as error:
                 log.warning("intake: it could not leave the consumer group: %r", error)
+            finally:
+                abandon_client(self._consumer)
             self._forget_partitions()
             self.assigned.clear()
 

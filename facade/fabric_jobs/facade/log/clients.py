@@ -15,10 +15,9 @@ from tenacity import (
 
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.runtime.kafka.clients import (
-    STOP_TIMEOUT_S,
     client_arguments,
     connect_client,
-    stop_within,
+    stop_client,
 )
 from fabric_jobs.runtime.settings import KafkaSettings
 
@@ -43,7 +42,7 @@ async def start_client(settings: KafkaSettings, make: Callable[..., C], **argume
         try:
             await connect_client(client, settings)
         except BaseException:
-            await stop_within(STOP_TIMEOUT_S, client.stop())
+            await stop_client(client)
             raise
         return client
 
@@ -72,4 +71,4 @@ async def open_admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAd
             "set FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
         ) from error
     finally:
-        await stop_within(STOP_TIMEOUT_S, admin.close())
+        await stop_client(admin)

@@ -27,7 +27,7 @@ from fabric_jobs.facade.log.producer import Appender
 from fabric_jobs.facade.log.reader import Reader
 from fabric_jobs.facade.log.tail import GAP_S, Tail
 from fabric_jobs.facade.log.topic import TopicSpec, prepare_topic
-from fabric_jobs.runtime.kafka.clients import STOP_TIMEOUT_S, stop_within
+from fabric_jobs.runtime.kafka.clients import stop_client
 from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
@@ -222,7 +222,7 @@ class Log:
         try:
             await self._confirm(probe)
         finally:
-            await stop_within(STOP_TIMEOUT_S, probe.stop())
+            await stop_client(probe)
 
     async def _confirm(self, probe: AIOKafkaConsumer) -> None:
         """Waits for the tail to reach the log's end, when a caller asks for it and at intervals."""

@@ -14,10 +14,9 @@ from fabric_jobs.facade.log.clients import start_client
 from fabric_jobs.facade.log.codes import RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.runtime.kafka.clients import (
-    STOP_TIMEOUT_S,
     map_authorization_errors,
     missing_acl_error,
-    stop_within,
+    stop_client,
 )
 from fabric_jobs.runtime.settings import KafkaSettings
 
@@ -70,7 +69,7 @@ class Appender:
             finally:
                 self._producer = asyncio.get_running_loop().create_future()
                 # The old producer ends before the new one starts, so that records keep their order.
-                await _stop_producer(producer)
+                await stop_client(producer)
                 # The outcome of these appends stays unknown; their callers must not wait for ever.
                 for acknowledged in self._outstanding.copy():
                     acknowledged.cancel()
@@ -154,11 +153,3 @@ class Appender:
 def has_broker_time(metadata: RecordMetadata) -> bool:
     """Whether the time in an acknowledgement is the broker's, and not this program's."""
     return metadata.timestamp is not None and metadata.timestamp_type == _LOG_APPEND_TIME
-
-
-async def _stop_producer(producer: AIOKafkaProducer) -> None:
-    """Flushes and stops the producer; if that takes too long, drops the records it holds."""
-    if not await stop_within(STOP_TIMEOUT_S, producer.stop()):
-        # `stop` waits for brokers that are away, and aiokafka has no public way to skip the wait.
-        await stop_within(STOP_TIMEOUT_S, producer._sender.close())
-        await stop_within(STOP_TIMEOUT_S, producer.client.close())

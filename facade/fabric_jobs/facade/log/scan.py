@@ -9,11 +9,10 @@ from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.facade.log.clients import open_admin_client
 from fabric_jobs.runtime.kafka.clients import (
-    STOP_TIMEOUT_S,
     client_arguments,
     connect_client,
     map_authorization_errors,
-    stop_within,
+    stop_client,
 )
 from fabric_jobs.runtime.settings import KafkaSettings
 
@@ -81,7 +80,7 @@ async def _open_consumer(
             consumer.assign([TopicPartition(topic, number) for number in partitions])
             yield consumer
     finally:
-        await stop_within(STOP_TIMEOUT_S, consumer.stop())
+        await stop_client(consumer)
 
 
 async def _seek(

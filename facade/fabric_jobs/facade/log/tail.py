@@ -18,12 +18,11 @@ from fabric_jobs.facade.log.inspection import Inspection
 from fabric_jobs.facade.log.reader import Reader, Record
 from fabric_jobs.facade.log.verification import Comparison, compare
 from fabric_jobs.runtime.kafka.clients import (
-    STOP_TIMEOUT_S,
     KafkaRefusedError,
     client_arguments,
     connect_client,
     map_authorization_errors,
-    stop_within,
+    stop_client,
 )
 from fabric_jobs.runtime.settings import KafkaSettings
 
@@ -186,7 +185,7 @@ class Tail:
             raise
         finally:
             self._is_reading = False
-            await stop_within(STOP_TIMEOUT_S, consumer.stop())
+            await stop_client(consumer)
 
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to the reader's checkpoints, or to the beginning if the log is another one."""

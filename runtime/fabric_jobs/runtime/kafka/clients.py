@@ -3,10 +3,12 @@
 import asyncio
 import time
 from asyncio import timeout
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from traceback import walk_tb
 from typing import Any, Protocol
 
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -69,10 +71,25 @@ async def connect_client(client: Client, settings: KafkaSettings) -> None:
     _space_metadata_requests(client)
     try:
         await client.start()
-    except KafkaConnectionError as error:
-        if reason := await explain_refusal(settings, client_arguments(settings)):
+    except BaseException as error:
+        _close_first_connection(error)
+        if isinstance(error, KafkaConnectionError) and (
+            reason := await explain_refusal(settings, client_arguments(settings))
+        ):
             raise KafkaRefusedError(reason) from error
         raise
+
+
+def _close_first_connection(error: BaseException) -> None:
+    """Closes the connection by which a client asked for the first metadata.
+
+    If that question is cancelled, aiokafka 0.14 leaves the connection open, and only the frame of
+    its `AIOKafkaClient.bootstrap` refers to it.
+    """
+    for frame, _ in walk_tb(error.__traceback__):
+        connection = frame.f_locals.get("bootstrap_conn")
+        if isinstance(connection, AIOKafkaConnection):
+            connection.close()
 
 
 def _space_metadata_requests(client: Any) -> None:
@@ -81,7 +98,7 @@ def _space_metadata_requests(client: Any) -> None:
     While a broker or a topic is away, aiokafka's loops ask for metadata without any wait, hundreds
     of times a second, and log each failure. It has no option against that.
     """
-    inner = client._client if hasattr(client, "_client") else client.client
+    inner = _inner(client)
     update = inner._metadata_update
     last_at = float("-inf")
 
@@ -95,16 +112,43 @@ def _space_metadata_requests(client: Any) -> None:
     inner._metadata_update = update_later
 
 
-async def stop_within(seconds: float, stopping: Awaitable[None]) -> bool:
-    """Awaits the end of a client for a limited time. Returns whether the client ended in time.
+async def stop_client(client: Any) -> None:
+    """Stops a client. After `STOP_TIMEOUT_S`, or if this is cancelled, abandons the client.
 
     Without a limit, a client waits for unreachable brokers and for the other side of TLS.
     """
-    with suppress(TimeoutError, KafkaError):
-        async with timeout(seconds):
-            await stopping
-            return True
-    return False
+    try:
+        with suppress(TimeoutError, KafkaError):
+            async with timeout(STOP_TIMEOUT_S):
+                await (client.stop() if hasattr(client, "stop") else client.close())
+    finally:
+        abandon_client(client)
+
+
+def abandon_client(client: Any) -> None:
+    """Ends the tasks and the connections that a client still has. After a full stop it has none.
+
+    A stop of aiokafka's that is cut short leaves both, and can't be repeated.
+    """
+
+    async def refuse(*_: object, **__: object) -> None:
+        """Stands for `AIOKafkaClient._get_conn`, so that no task that is ending connects again."""
+
+    inner = _inner(client)
+    inner._get_conn = refuse
+    parts = [getattr(client, name, None) for name in ("_fetcher", "_coordinator", "_sender")]
+    for part in (inner, *filter(None, parts)):
+        for value in vars(part).values():
+            for one in value if isinstance(value, set) else (value,):
+                if isinstance(one, asyncio.Task):
+                    one.cancel()
+    for connection in inner._conns.values():
+        connection.close()
+
+
+def _inner(client: Any) -> Any:
+    """The `AIOKafkaClient` inside a consumer, a producer or an admin client."""
+    return client._client if hasattr(client, "_client") else client.client
 
 
 def missing_acl_error(

@@ -12,11 +12,10 @@ from aiokafka.structs import ConsumerRecord
 from fabric_jobs.contract.events import Event, NotAnEventError, decode_record
 from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.runtime.kafka.clients import (
-    STOP_TIMEOUT_S,
     client_arguments,
     connect_client,
     map_authorization_errors,
-    stop_within,
+    stop_client,
 )
 from fabric_jobs.runtime.settings import KafkaSettings
 
@@ -103,7 +102,7 @@ async def _open_consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsu
             await asyncio.wait_for(connect_client(consumer, settings), ANSWER_TIMEOUT_S)
             yield consumer
     finally:
-        await stop_within(STOP_TIMEOUT_S, consumer.stop())
+        await stop_client(consumer)
 
 
 async def _seek_to_first_event(

@@ -18,7 +18,7 @@ async def test_tail_cancelled_while_its_consumer_connects_closes_the_consumer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """aiokafka's consumer has connections and tasks before `start` returns."""
-    consumer = SimpleNamespace(stop=AsyncMock())
+    consumer = SimpleNamespace(stop=AsyncMock(), _client=SimpleNamespace(_conns={}))
     connecting = asyncio.Event()
 
     async def connect(*_: Any) -> None:
