@@ -25,7 +25,7 @@ PARTITIONS = 6
 FACADES = 2
 EXECUTORS = 3
 #: Seconds of a lease, short so that a fault can be longer than a lease.
-LEASE_S = 4.0
+LEASE_S = 3.0
 #: Seconds of a fault that is brief, that outlasts a lease, and that outlasts two.
 SHORT_S = 1.5
 LONG_S = LEASE_S + 2

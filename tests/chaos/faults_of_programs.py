@@ -11,6 +11,8 @@ from tests.chaos.supervised import Supervised
 #: Seconds of a step that a facade bears, and of one with which it must not work.
 SMALL_STEP_S = 10
 LARGE_STEP_S = 2 * 60 * 60
+#: Seconds of a step: a facade notices it at its next heartbeat, after five seconds at most.
+STEPPED_S = 8.0
 #: Seconds in which a facade is ready again once its disk has room.
 READY_S = 30
 
@@ -93,7 +95,7 @@ async def clock_stepped(cluster: Cluster, dice: Random) -> None:
     facade = dice.choice(cluster.facades)
     seconds = dice.choice([SMALL_STEP_S, LARGE_STEP_S]) * dice.choice([1, -1])
     with facade.clock.stepped(seconds):
-        await asyncio.sleep(SILENT_S)
+        await asyncio.sleep(STEPPED_S)
 
 
 async def _roll(programs: list[Supervised], dice: Random) -> None:

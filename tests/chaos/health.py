@@ -9,8 +9,10 @@ from aiokafka.errors import KafkaError
 from tests.chaos.cluster import HEARTBEATS, TOPIC, AssumptionError, Cluster, Executor
 from tests.chaos.traffic import Traffic
 
-#: Seconds within which the cluster must be healthy after a fault.
+#: Seconds within which the programs must be healthy after a fault, once the brokers are in sync.
 HEALTHY_S = 60.0
+#: Seconds within which the brokers must be in sync. They are not what is judged, so it is long.
+IN_SYNC_S = 180.0
 TOPICS = [TOPIC, HEARTBEATS, "__consumer_offsets"]
 
 
@@ -24,7 +26,7 @@ async def healthy(cluster: Cluster, traffic: Traffic) -> None:
     Raises `AssumptionError` about brokers, and `NotRecoveredError` about programs.
     """
     try:
-        async with asyncio.timeout(HEALTHY_S):
+        async with asyncio.timeout(IN_SYNC_S):
             while not await _in_sync(cluster):
                 await asyncio.sleep(0.2)
     except TimeoutError as error:

@@ -25,6 +25,9 @@ from tests.chaos.validate import validate
 #: a lost one has a lease.
 SETTLE_S = 120.0
 
+#: What a facade logs when it raises the alert of a fork. No fault of a run loses records for good.
+FORK_ALERT = "the log is forked"
+
 
 class Run:
     """One run in a folder."""
@@ -127,6 +130,11 @@ class Run:
             "not_recovered": self._not_recovered,
             "ended_by_itself": [
                 complaint for one in self._cluster.programs for complaint in one.complaints
+            ],
+            "false_alerts": [
+                f"{one.program.name}: {line}"
+                for one in self._cluster.facades
+                for line in one.program.logged(FORK_ALERT)
             ],
         }
         return Report(self._seed, self._seconds, evidence, self._windows, breaches)

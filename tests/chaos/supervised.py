@@ -109,6 +109,11 @@ class Supervised:
         self._wanted.clear()
         await self.terminate()
 
+    def logged(self, text: str) -> list[str]:
+        """The lines of the program's log that have this text."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [line for line in lines if text in line]
+
     async def _keep(self) -> None:
         with self._log.open("ab") as log:
             while True:

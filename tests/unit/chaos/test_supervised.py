@@ -80,3 +80,16 @@ async def test_program_that_is_allowed_to_end_is_restarted_without_complaint(
 
         while not program.complaints:
             await asyncio.sleep(0.01)
+
+
+async def test_lines_of_a_programs_log_are_found_by_their_text(tmp_path: Path) -> None:
+    """The log has the lines of all of its processes."""
+    source = f"import sys; print('the log is forked', file=sys.stderr, flush=True); {WELL}"
+    async with supervised(tmp_path, source) as program:
+        await program.ready()
+        async with program.down():
+            pass
+        await program.ready()
+
+        assert program.logged("is forked") == ["the log is forked"] * 2
+        assert program.logged("is well") == []
