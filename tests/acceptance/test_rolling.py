@@ -9,7 +9,7 @@ import pytest
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
-from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id
+from tests.support.programs import HANDLERS, Fabric, await_lines, executor, facade, new_id
 from tests.support.rolling import PATIENCE_S, Load, Place, await_equal_jobs
 
 DRAIN_S = 2
@@ -54,7 +54,7 @@ async def test_rolling_restart_loses_no_job_and_repeats_only_runs_longer_than_th
         users = [await stack.enter_async_context(Fabric(replica, "brief")) for replica in replicas]
         for job_id in long_runs:
             await fabric.create(job_id, long)
-            await fabric.until(job_id, "InProgress")
+        await await_lines(journal, LONG_RUNS)
         load = Load(users, brief)
         async with load.going_on():
             for place in (*facades, *executors):

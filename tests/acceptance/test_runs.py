@@ -20,6 +20,7 @@ from tests.support.programs import (
     Program,
     addresses,
     await_content,
+    await_lines,
     executor,
     facade,
     new_id,
@@ -103,9 +104,7 @@ async def test_running_jobs_of_a_killed_facade_complete(
             for job_id in job_ids:
                 await fabric.create(job_id, payload)
             # Fabric may see InProgress before the executor has its grant.
-            async with asyncio.timeout(30):
-                while not journal.exists() or len(journal.read_text().splitlines()) < len(job_ids):
-                    await asyncio.sleep(0.02)
+            await await_lines(journal, len(job_ids))
             await first.kill()
         go.touch()
         async with (

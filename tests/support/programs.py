@@ -190,6 +190,13 @@ async def await_content(path: Path) -> None:
             await asyncio.sleep(0.02)
 
 
+async def await_lines(path: Path, count: int) -> None:
+    """Return once the file has so many lines."""
+    async with asyncio.timeout(30):
+        while not path.exists() or len(path.read_text().splitlines()) < count:
+            await asyncio.sleep(0.02)
+
+
 def new_pool() -> dict[str, str]:
     """The setting of a new pool, which takes over at once, while an older one has dead members."""
     return {"FABRIC_JOBS_POOL": new_id()}
