@@ -77,7 +77,7 @@ def run_onelake(users: UserAuthority, folder: Path) -> Iterator[tuple[OneLake, s
     context.load_cert_chain(cert, key)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield onelake, f"https://127.0.0.1:{server.server_address[1]}", cert
     finally:

@@ -49,7 +49,7 @@ class OpenIdProvider:
         self.issuer = f"http://127.0.0.1:{self._server.server_address[1]}/tenant/v2.0"
 
     def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

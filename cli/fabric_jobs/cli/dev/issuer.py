@@ -25,6 +25,9 @@ CLIENT_ID = "de000000-0000-4000-8000-0000000000c1"
 FABRIC_APP_ID = "00000009-0000-0000-c000-000000000000"
 #: Seconds that a token is valid.
 LIFETIME_S = 3600
+#: Seconds that a server may take to notice that it should stop. It is 0.5 s by default, for which
+#: Ctrl-C would wait.
+STOP_POLL_S = 0.05
 
 Version = Literal["1.0", "2.0"]
 
@@ -69,7 +72,8 @@ class Issuer:
         self.authority = f"http://{host}:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, name="local issuer", daemon=True).start()
+        serve = self._server.serve_forever
+        Thread(target=serve, args=(STOP_POLL_S,), name="local issuer", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

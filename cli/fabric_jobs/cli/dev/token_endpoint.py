@@ -23,7 +23,7 @@ from cryptography import x509
 from msgspec import UNSET
 
 from fabric_jobs.cli.dev.certificate import write_certificate
-from fabric_jobs.cli.dev.issuer import CLIENT_ID, Issuer
+from fabric_jobs.cli.dev.issuer import CLIENT_ID, STOP_POLL_S, Issuer
 from fabric_jobs.cli.dev.token_failures import REVOKED, WRONG_SECRET, Failure
 
 ON_BEHALF_OF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -98,7 +98,8 @@ class TokenEndpoint:
         self._refresh_tokens: dict[str, User] = {}
 
     def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, name="token endpoint", daemon=True).start()
+        serve = self._server.serve_forever
+        Thread(target=serve, args=(STOP_POLL_S,), name="token endpoint", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
