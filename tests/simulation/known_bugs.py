@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from msgspec.structs import replace
@@ -58,14 +58,23 @@ from tests.simulation.loop import PLACE
 from tests.simulation.substitutes import substituted
 
 Patch = Callable[[], AbstractContextManager[Any]]
-BUGS: dict[str, Patch] = {}
 
 
-def bug(name: str) -> Callable[[Patch], Patch]:
-    """Registers a bug under a name."""
+class Bug(NamedTuple):
+    """A bug: what puts it into the product, and the module whose code it changes."""
+
+    install: Patch
+    module: str
+
+
+BUGS: dict[str, Bug] = {}
+
+
+def bug(name: str, changed: Any) -> Callable[[Patch], Patch]:
+    """Registers a bug in a function or class under a name."""
 
     def register(install: Patch) -> Patch:
-        BUGS[name] = install
+        BUGS[name] = Bug(install, changed.__module__)
         return install
 
     return register
@@ -76,6 +85,11 @@ def _nothing(*_: Any, **__: Any) -> None: ...
 
 async def _nothing_async(*_: Any, **__: Any) -> None: ...
 
+
+#: Unit tests call some functions themselves, so they must see the bug as the product does.
+_replaced_in_tests_too = partial(
+    substituted, packages=("fabric_jobs.", "tests.unit.", "tests.support.")
+)
 
 #: The bugs that replace one function: its owner, its name and the replacement.
 _REPLACED: dict[str, tuple[Any, str, Any]] = {
@@ -129,10 +143,12 @@ _REPLACED: dict[str, tuple[Any, str, Any]] = {
     "the last checkpoint and progress are not sent": (LatestSender, "close", _nothing_async),
     "a lease that ran out is not taken": (Leases, "_take_expired", _nothing_async),
 }
-BUGS |= {name: partial(patch.object, *replaced) for name, replaced in _REPLACED.items()}
+for _name, _replaced in _REPLACED.items():
+    _module = getattr(_replaced[0], "__module__", None) or _replaced[0].__name__
+    BUGS[_name] = Bug(partial(patch.object, *_replaced), _module)
 
 
-@bug("a claim is granted although another executor holds the attempt")
+@bug("a claim is granted although another executor holds the attempt", decide)
 def _grants_twice() -> AbstractContextManager[Any]:
     def wrong(job: Any, command: Any, stamp: Any) -> Any:
         decision = decide(job, command, stamp)
@@ -140,20 +156,20 @@ def _grants_twice() -> AbstractContextManager[Any]:
             return Settled(job)
         return decision
 
-    return substituted({decide: wrong})
+    return _replaced_in_tests_too({decide: wrong})
 
 
-@bug("a create with another payload counts as a repetition")
+@bug("a create with another payload counts as a repetition", decide)
 def _ignores_content() -> AbstractContextManager[Any]:
     def wrong(job: Any, command: Any, stamp: Any) -> Any:
         if isinstance(command, Request) and job is not None:
             return Settled(job)
         return decide(job, command, stamp)
 
-    return substituted({decide: wrong})
+    return _replaced_in_tests_too({decide: wrong})
 
 
-@bug("the report of a superseded attempt is applied")
+@bug("the report of a superseded attempt is applied", decide)
 def _ignores_attempts() -> AbstractContextManager[Any]:
     def wrong(job: Any, command: Any, stamp: Any) -> Any:
         held = job is not None and job.state.held and not isinstance(command, Claim)
@@ -161,10 +177,10 @@ def _ignores_attempts() -> AbstractContextManager[Any]:
             command = replace(command, attempt=job.state.attempt, executor_id=job.state.executor_id)
         return decide(job, command, stamp)
 
-    return substituted({decide: wrong})
+    return _replaced_in_tests_too({decide: wrong})
 
 
-@bug("a backoff never ends")
+@bug("a backoff never ends", next_deadline)
 def _never_retries() -> AbstractContextManager[Any]:
     def wrong(job: Any, longest_life: timedelta) -> Any:
         deadline = next_deadline(job, longest_life)
@@ -173,57 +189,57 @@ def _never_retries() -> AbstractContextManager[Any]:
             return JobDeadline(last, Expire(job_id=job.job_id))
         return deadline
 
-    return substituted({next_deadline: wrong})
+    return _replaced_in_tests_too({next_deadline: wrong})
 
 
-@bug("the loser of a race is applied")
+@bug("the loser of a race is applied", fold)
 def _applies_losers() -> AbstractContextManager[Any]:
     def wrong(job: Any, event: Any) -> Any:
         if job and event.data.sequence == job.sequence and event.id != job.event_id:
             return Verdict.APPLIED, replace(job, state=event.data.state, event_id=event.id)
         return fold(job, event)
 
-    return substituted({fold: wrong})
+    return _replaced_in_tests_too({fold: wrong})
 
 
-@bug("an event behind a final state is applied")
+@bug("an event behind a final state is applied", fold)
 def _applies_behind_the_end() -> AbstractContextManager[Any]:
     def wrong(job: Any, event: Any) -> Any:
         if job and job.final and event.data.sequence == job.sequence:
             return Verdict.APPLIED, replace(job, state=event.data.state)
         return fold(job, event)
 
-    return substituted({fold: wrong})
+    return _replaced_in_tests_too({fold: wrong})
 
 
-@bug("a requeue loses the checkpoint")
+@bug("a requeue loses the checkpoint", dispatch_of)
 def _loses_checkpoints() -> AbstractContextManager[Any]:
-    return substituted(
+    return _replaced_in_tests_too(
         {dispatch_of: lambda payload, definition, *_: dispatch_of(payload, definition)}
     )
 
 
-@bug("facades disagree about a job's partition")
+@bug("facades disagree about a job's partition", partition_of)
 def _partitions_differ() -> AbstractContextManager[Any]:
     def wrong(job_id: str, partitions: int) -> int:
         place = PLACE.get()
         shift = 1 if place and place.name == "facade-1" else 0
         return (partition_of(job_id, partitions) + shift) % partitions
 
-    return substituted({partition_of: wrong})
+    return _replaced_in_tests_too({partition_of: wrong})
 
 
-@bug("an acknowledged append counts as applied, whoever won the race")
+@bug("an acknowledged append counts as applied, whoever won the race", Append)
 def _answers_at_acknowledgement() -> AbstractContextManager[Any]:
     original = Append.resolve
 
     def wrong(self: Any, outcome: Any) -> None:
-        original(self, (Verdict.APPLIED, outcome[1]))
+        original(self, (Verdict.APPLIED, *outcome[1:]))
 
     return patch.object(Append, "resolve", wrong)
 
 
-@bug("a handler runs before its claim is granted")
+@bug("a handler runs before its claim is granted", Run)
 def _runs_ungranted() -> AbstractContextManager[Any]:
     original = Run._claim
 
@@ -236,12 +252,12 @@ def _runs_ungranted() -> AbstractContextManager[Any]:
     return patch.object(Run, "_claim", wrong)
 
 
-@bug("a run that was told to stop still reports")
+@bug("a run that was told to stop still reports", Run)
 def _reports_after_revoke() -> AbstractContextManager[Any]:
     return patch.object(Run, "revoke", Run.cancel)
 
 
-@bug("an undecided answer counts as a refusal")
+@bug("an undecided answer counts as a refusal", ExecutorSession)
 def _gives_up() -> AbstractContextManager[Any]:
     async def wrong(self: Any, entry: Any, known: Any) -> Any:
         refused = pb.Refusal(reason=pb.REFUSAL_REASON_SUPERSEDED)
@@ -250,7 +266,7 @@ def _gives_up() -> AbstractContextManager[Any]:
     return patch.object(ExecutorSession, "_ask_again", wrong)
 
 
-@bug("the checkpoint of the file is ahead of its rows")
+@bug("the checkpoint of the file is ahead of its rows", Store)
 def _skips_records() -> AbstractContextManager[Any]:
     original = Store._write_pending
 
@@ -261,7 +277,7 @@ def _skips_records() -> AbstractContextManager[Any]:
     return patch.object(Store, "_write_pending", wrong)
 
 
-@bug("after a restart the tail begins at the log's end")
+@bug("after a restart the tail begins at the log's end", Tail)
 def _begins_at_the_end() -> AbstractContextManager[Any]:
     original = Tail._resume
 
@@ -274,7 +290,7 @@ def _begins_at_the_end() -> AbstractContextManager[Any]:
     return patch.object(Tail, "_resume", wrong)
 
 
-@bug("a waiting job is not offered after its type was resumed")
+@bug("a waiting job is not offered after its type was resumed", Replica)
 def _forgets_paused() -> AbstractContextManager[Any]:
     original = Replica.queued_jobs
 
@@ -284,7 +300,7 @@ def _forgets_paused() -> AbstractContextManager[Any]:
     return patch.object(Replica, "queued_jobs", wrong)
 
 
-@bug("a job in its backoff can't be cancelled")
+@bug("a job in its backoff can't be cancelled", decide)
 def _cancels_no_waiting() -> AbstractContextManager[Any]:
     def wrong(job: Any, command: Any, stamp: Any) -> Any:
         waits = job is not None and job.state.phase is JobPhase.WAITING
@@ -292,9 +308,9 @@ def _cancels_no_waiting() -> AbstractContextManager[Any]:
             return Settled(job)
         return decide(job, command, stamp)
 
-    return substituted({decide: wrong})
+    return _replaced_in_tests_too({decide: wrong})
 
 
 def installed_bug(name: str) -> AbstractContextManager[Any]:
     """Puts a bug into the product until the block ends."""
-    return BUGS[name]()
+    return BUGS[name].install()

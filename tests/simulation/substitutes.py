@@ -106,12 +106,14 @@ CLOCKS: dict[object, object] = {
 
 
 @contextmanager
-def substituted(substitutes: Mapping[Any, Any]) -> Iterator[None]:
-    """Replaces these objects, wherever a module of the product names them, until the block ends."""
+def substituted(
+    substitutes: Mapping[Any, Any], packages: tuple[str, ...] = ("fabric_jobs.",)
+) -> Iterator[None]:
+    """Replaces these objects, wherever a module of these packages names them, for a block."""
     undo: list[Callable[[], None]] = []
     by_id = {id(original): (original, new) for original, new in substitutes.items()}
     for name, module in sorted(sys.modules.items()):
-        if not name.startswith("fabric_jobs.") or name.startswith("fabric_jobs.status"):
+        if not name.startswith(packages) or name.startswith("fabric_jobs.status"):
             continue
         for key, value in list(vars(module).items()):
             if found := by_id.get(id(value)):
