@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from tests.simulation import kafka, rpc
+from tests.simulation.kafka import EVENTS
 from tests.simulation.nodes import ExecutorNode, FacadeNode
 from tests.simulation.rpc import DOWN, KEEPALIVE_S, UP
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 MAX_LEAPS = 2
 #: Faults after which every executor keeps its runs.
 HARMLESS = {"misfortune", "lost requests", "cut"}
+UNCLEAN = "unclean election"
 MISFORTUNES = (
     "late append",
     "refused append",
@@ -65,7 +67,7 @@ def inject(world: "World", fault: Fault) -> None:
     """Makes a fault begin, and end by itself."""
     world.loop.mark("fault", fault.name, fault.number)
     world.note_fault(fault)
-    FAULTS[fault.name](world, fault)
+    (FAULTS | LOSSES)[fault.name](world, fault)
 
 
 def _crash_facade(world: "World", fault: Fault) -> None:
@@ -178,6 +180,12 @@ def _leap(world: "World", fault: Fault) -> None:
     world.leap(seconds)
 
 
+def _lose_records(world: "World", fault: Fault) -> None:
+    """The brokers lose the last records of a partition, whether they were acknowledged or not."""
+    partitions = [one for one in sorted(world.cluster.logs) if one.topic == EVENTS]
+    world.lost_records += world.cluster.lose(fault.choose(partitions), 1 + fault.number // 7 % 3)
+
+
 FAULTS: dict[str, Callable[["World", Fault], None]] = {
     "crash of facade": _crash_facade,
     "crash of executor": _crash_executor,
@@ -195,3 +203,5 @@ FAULTS: dict[str, Callable[["World", Fault], None]] = {
     "lost requests": _lose_requests,
     "leap": _leap,
 }
+#: The faults after which the log is not what it was. Only worlds of `unclean.py` have them.
+LOSSES: dict[str, Callable[["World", Fault], None]] = {UNCLEAN: _lose_records}

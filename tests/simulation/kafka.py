@@ -16,6 +16,11 @@ from aiokafka.structs import RecordMetadata, TopicPartition
 from tests.simulation.loop import Place, SimulatedLoop, fail, resolve
 from tests.simulation.substitutes import CLOCK
 
+EVENTS, HEARTBEATS, CONTROLS = (
+    "fabric.jobs.events",
+    "fabric.jobs.heartbeats",
+    "fabric.jobs.controls",
+)
 #: Seconds after which a producer gives up a request.
 REQUEST_TIMEOUT_S = 40.0
 #: The range of delays of a message, in seconds.
@@ -139,6 +144,18 @@ class KafkaCluster:
         for consumer in sorted(self.consumers, key=lambda one: one.number):
             consumer.hear(partition)
         return len(log) - 1, time_ms
+
+    def lose(self, partition: TopicPartition, count: int) -> list[Stored]:
+        """Removes the last records of a partition, as an unclean leader election does.
+
+        Returns them. A consumer notices nothing before it asks for records beyond the new end.
+        """
+        log = self.logs[partition]
+        lost = log[max(0, len(log) - count) :]
+        del log[len(log) - len(lost) :]
+        for consumer in self.consumers:
+            consumer.forget(partition)
+        return lost
 
     @property
     def _outside(self) -> Any:

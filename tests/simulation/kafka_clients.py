@@ -131,6 +131,12 @@ class SimulatedConsumer(_Client):
         if partition in self._positions and not self.is_closed:
             self._fetch(partition)
 
+    def forget(self, partition: TopicPartition) -> None:
+        """Forgets the fetched records that the partition has lost."""
+        if partition in self._arrived:
+            end = len(self.cluster.logs[partition])
+            self._arrived[partition] = min(self._arrived[partition], end)
+
     def _fetch(self, partition: TopicPartition) -> None:
         open_at = self.cluster.open_at(self.place, partition)
         at = open_at + self.cluster.delay_s(self.place)

@@ -8,7 +8,8 @@ from datetime import datetime
 from fabric_jobs.contract import heartbeats
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.facade.log import Record
-from tests.simulation.world import HEARTBEATS, World
+from tests.simulation.kafka import HEARTBEATS
+from tests.simulation.world import World
 
 LEASE_S = 30.0
 #: Seconds between a facade's last look at the heartbeats and its decision, at most.

@@ -70,8 +70,8 @@ def measure(seed: int, only: str = "") -> Iterator[Row]:
             searches = [path for path, of in SEARCHES.items() if (program, room) == ("facade", of)]
             yield Row(
                 name,
-                _run_tests(name, searches) if searches else None,
-                _run_tests(name, [MODEL]) if room == "lifecycle" else None,
+                run_tests(name, searches) if searches else None,
+                run_tests(name, [MODEL]) if room == "lifecycle" else None,
                 _run_unit_tests(name, program, room),
                 _run_worlds(name, seed),
             )
@@ -82,14 +82,14 @@ def _run_unit_tests(name: str, program: str, room: str) -> Finding:
     folder = f"tests/unit/{program}"
     own = f"{folder}/{room}" if Path(folder, room).is_dir() else f"{folder}/test_{room}.py"
     without = [f"--ignore={path}" for path in (*SEARCHES, MODEL)]
-    first = _run_tests(name, [own, *without])
+    first = run_tests(name, [own, *without])
     if first.found:
         return first
-    second = _run_tests(name, [folder, *without])
+    second = run_tests(name, [folder, *without])
     return Finding(second.found, first.seconds + second.seconds)
 
 
-def _run_tests(name: str, arguments: Sequence[str]) -> Finding:
+def run_tests(name: str, arguments: Sequence[str]) -> Finding:
     """Runs tests with the bug until one fails."""
     options = "-x -q --tb=no -n 0 -p no:cacheprovider -p tests.simulation.bug_plugin --known-bug"
     command = [sys.executable, "-m", "pytest", *options.split(), name, *arguments]

@@ -1,7 +1,7 @@
 """Runs one world: from a seed, through its script, to a verdict."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 
 from msgspec import Struct, field
@@ -17,6 +17,7 @@ FAULT_RATE_PER_S = 1.6
 #: Seconds without the end of a job after which the world counts as settled.
 SETTLE_S = 600.0
 DAY_S = 25 * 3600.0
+Judge = Callable[[World], dict[str, list[str]]]
 
 
 class Result(Struct):
@@ -44,10 +45,11 @@ def run_world(
     jobs: Sequence[int] | None = None,
     coverage: Coverage | None = None,
     logs: bool = False,
+    judge: Judge = judge,
 ) -> Result:
     """Runs the world of a seed; `script` and `jobs` replace what the seed says.
 
-    With `logs`, the product's warnings are logged.
+    With `logs`, the product's warnings are logged. `judge` returns the breaches by their names.
     """
     coverage = coverage or Coverage()
     shape = shape or Shape.of(seed)

@@ -20,7 +20,7 @@ from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import memory, state_file
 from tests.simulation import handlers, http, kafka_clients, rpc
 from tests.simulation.faults import HARMLESS, Fault
-from tests.simulation.kafka import Group, KafkaCluster
+from tests.simulation.kafka import CONTROLS, EVENTS, HEARTBEATS, Group, KafkaCluster, Stored
 from tests.simulation.loop import Place, SimulatedLoop
 from tests.simulation.nodes import ExecutorNode, FacadeNode, RecordedStore, WriterThread
 from tests.simulation.seams import installed
@@ -32,11 +32,6 @@ POOL = "default"
 SESSION_TIMEOUT_S = 30.0
 #: Seconds for which a fault counts as active at least.
 DISTURBED_S = 10.0
-EVENTS, HEARTBEATS, CONTROLS = (
-    "fabric.jobs.events",
-    "fabric.jobs.heartbeats",
-    "fabric.jobs.controls",
-)
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -115,6 +110,8 @@ class World:
         self.group = Group(self.cluster, SESSION_TIMEOUT_S)
         #: The start and end of each time in which facades may not reach the log.
         self.log_away: list[tuple[float, float]] = []
+        #: The records of the events topic that an unclean election has lost.
+        self.lost_records: list[Stored] = []
         self.http_lost: dict[str, float] = {}
         self.leap_ended = asyncio.Event()
         self.leap_ended.set()

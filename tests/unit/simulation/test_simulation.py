@@ -11,12 +11,13 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import fold
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
-from tests.simulation import faults, shrink
+from tests.simulation import faults, measure, shrink
 from tests.simulation.coverage import Coverage, all_targets
 from tests.simulation.faults import FAULTS, Fault
 from tests.simulation.known_bugs import BUGS, installed_bug
 from tests.simulation.loop import PLACE, Place, SimulatedLoop, StuckError
 from tests.simulation.run import Result, run_world
+from tests.simulation.unclean import Notices, run_unclean_world
 from tests.simulation.world import Shape
 
 SMALL = Shape(
@@ -72,6 +73,31 @@ def test_fault_changes_the_world_and_breaks_no_promise(name: str, quiet: Result)
     assert result.trace != quiet.trace
 
 
+def test_unclean_world_loses_records_that_replicas_applied_and_they_notice_it(
+    quiet: Result,
+) -> None:
+    """The promises to all other jobs hold."""
+    notices = Notices()
+    script = [Fault(4.0, "unclean election", 0.0, 15)]
+    result = run_unclean_world("unit", shape=SMALL, script=script, notices=notices)
+
+    assert result.held, result.breaches
+    assert result.trace != quiet.trace
+    assert notices.named or notices.rereads
+
+
+def test_unclean_world_whose_replicas_notice_no_loss_breaks_a_promise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The verdict can fail."""
+    notices = Notices()
+    monkeypatch.setattr(Notices, "rereads", property(lambda _: 0, lambda *_: None), raising=False)
+    script = [Fault(4.0, "unclean election", 0.0, 15)]
+    result = run_unclean_world("unit", shape=SMALL, script=script, notices=notices)
+
+    assert "unnoticed" in result.breaches
+
+
 def test_run_world_of_a_facade_that_answers_before_the_log_names_the_lost_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,6 +119,26 @@ def test_known_bug_can_be_put_into_the_product(name: str) -> None:
     """A function that is renamed must be renamed in the list of bugs too."""
     with installed_bug(name):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a backoff never ends", "`test_deadlines.py`"), ("offers are not made", "")],
+)
+def test_measure_names_the_tests_that_find_a_known_bug(name: str, found: str) -> None:
+    """The tests run in a process of their own, with the bug in the product."""
+    path = "tests/unit/facade/lifecycle/test_deadlines.py"
+
+    assert measure.run_tests(name, [path]).found == found
+
+
+@pytest.mark.parametrize(("found", "is_found"), [("`test_fold.py`", True), ("", False)])
+def test_row_without_a_suite_that_finds_the_bug_is_not_found(found: str, is_found: bool) -> None:
+    """Such a bug makes the command fail."""
+    row = measure.Row("a bug", None, None, measure.Finding(found, 2.0), measure.Finding("", 9.0))
+
+    assert row.is_found is is_found
+    assert str(row) == f"| a bug | not run | not run | {found or 'no'}, 2 s | no, 9 s |"
 
 
 def test_run_world_with_a_known_bug_breaks_a_promise() -> None:
