@@ -8,7 +8,7 @@ from tests.support.paths import ROOT
 
 PAGE = "tests/chaos/README.md"
 #: Counts that the run itself adds to those of the validators.
-OF_THE_RUN = {"replica_differences", "not_recovered", "ended_by_itself"}
+OF_THE_RUN = {"replica_differences", "not_recovered", "ended_by_itself", "false_alerts"}
 
 
 def test_count_table_lists_every_kind_of_breach() -> None:
