@@ -70,20 +70,24 @@ class ChaosKafka(ApacheKafka):
         self._command(_REASSIGN, "--reassignment-json-file", str(file), "--execute", "--additional")
 
     def elect_leaders(self) -> None:
-        """Makes the first replica of each partition its leader, where it is not."""
-        self._command(_ELECT, "--election-type", "PREFERRED", "--all-topic-partitions")
+        """Makes the first replica of each partition its leader, where it is not and is in sync.
+
+        The command fails if one of them is not in sync yet. This is no failure here.
+        """
+        options = ["--election-type", "PREFERRED", "--all-topic-partitions"]
+        self._command(_ELECT, *options, check=False)
 
     def _truncate(self, node: int, since_ms: int) -> None:
         for segment in (self._folder / f"broker-{node}").glob("*/*.log"):
             if not segment.parent.name.startswith("__cluster_metadata"):
                 truncate(segment, since_ms)
 
-    def _command(self, tool: str, *options: str) -> None:
+    def _command(self, tool: str, *options: str, check: bool = True) -> None:
         """Runs one of Apache Kafka's own tools."""
         command = [*java_command("kafka-tools"), tool, *options]
         subprocess.run(
             [*command, "--bootstrap-server", self.bootstrap_servers],
-            check=True,
+            check=check,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=_COMMAND_S,
