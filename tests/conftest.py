@@ -20,6 +20,11 @@ from tests.support.requirements import missing, no_apache_kafka
 from tests.support.secured_kafka import SecuredKafka
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the simulated worlds first: their file computes the longest, and would end alone."""
+    items.sort(key=lambda item: "simulation" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One broker of Apache Kafka, or the cluster that the environment names."""
