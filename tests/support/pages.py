@@ -60,13 +60,18 @@ class ShownCommand(NamedTuple):
 
     @property
     def parts(self) -> list[list[str]]:
-        """The words of each part of the first line; pipes and `&&` separate the parts."""
+        """The words of each part of the first line; pipes and `&&` separate the parts.
+
+        The file that `>` writes is no word of its part.
+        """
         lexer = shlex.shlex(self.command.partition("\n")[0], posix=True, punctuation_chars="|&")
         lexer.whitespace_split = True
         found: list[list[str]] = [[]]
         for word in lexer:
             if word in ("|", "&&"):
                 found.append([])
+            elif word == ">":
+                next(lexer)
             elif found[-1] or not re.match(r"\w+=", word):
                 found[-1].append(word)
         return [part for part in found if part]
