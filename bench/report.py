@@ -98,7 +98,8 @@ def as_row(figure: Figure) -> str:
     verdict = " (missed)" if figure.met is False else ""
     spread = f"{figure.spread[0]:.3g} to {figure.spread[1]:.3g}"
     parts = ", ".join(f"{name} {_number(median(m))}" for name, m in figure.measured.items())
-    return f"{begin} {figure.value:.3g}{verdict} | {spread} | {parts} |"
+    # Four digits, so that a value just beside its goal does not look like the goal.
+    return f"{begin} {figure.value:.4g}{verdict} | {spread} | {parts} |"
 
 
 def as_table(figures: Sequence[Figure]) -> str:

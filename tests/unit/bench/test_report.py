@@ -70,7 +70,14 @@ def test_row_has_large_numbers_with_all_their_digits() -> None:
     made.add(0.81234, polls_per_s=11_812.4, p99_ms=7.05213)
 
     assert as_row(figure("a", LEAST, made)) == (
-        "| `a` | ≥ 0.7 | 0.812 | 0.812 to 0.812 | polls_per_s 11,812, p99_ms 7.052 |"
+        "| `a` | ≥ 0.7 | 0.8123 | 0.812 to 0.812 | polls_per_s 11,812, p99_ms 7.052 |"
+    )
+
+
+def test_value_just_beside_its_goal_does_not_look_like_the_goal() -> None:
+    """A median of 0.15047 misses a goal of 0.15."""
+    assert " | 0.1505 (missed) | " in as_row(
+        figure("a", Goal(0.15, at_least=False), series(0.15047))
     )
 
 
