@@ -257,6 +257,41 @@ async def test_acknowledged_record_that_an_unclean_election_loses_is_a_fork(
         assert "partition 0 offset 1, with the key job, was acknowledged" in caplog.text
 
 
+async def test_fetched_record_whose_place_another_one_took_unseen_is_a_fork(
+    brokers: ApacheKafka, topic: str, gate: FetchGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new leader has grown beyond the tail's position, so its fetch meets no error."""
+    # No gap makes the tail verify the topic: only the new leader does.
+    monkeypatch.setattr("fabric_jobs.facade.log.tail.Tail.verify", lambda _: None)
+    monkeypatch.setattr("fabric_jobs.facade.log.tail.GAP_S", 1e9)
+    await asyncio.to_thread(brokers.restart, 0)  # another test may have killed it
+    cluster = Cluster(brokers.bootstrap_servers, APACHE)
+    unclean = {"min.insync.replicas": "1", "unclean.leader.election.enable": "true"}
+    await create_topic(cluster, topic, [2, 1], unclean)
+    here = RecordingReader()
+    async with open_log(cluster, topic, here, partitions=1) as log:
+        await append_records(log, 0, b"a")
+        await asyncio.to_thread(brokers.kill, 1)  # the leader alone has what follows
+        async with write_elsewhere(cluster.bootstrap_servers) as producer, asyncio.timeout(30):
+            await producer.send_and_wait(topic, b"lost", partition=0)
+            await log.read_to(0, 2)
+        assert here.values == [b"a", b"lost"]
+        await gate.close()
+        brokers.kill(2)
+        await asyncio.to_thread(brokers.restart, 1)
+        async with write_elsewhere(cluster.bootstrap_servers) as producer, asyncio.timeout(60):
+            for value in (b"b", b"c"):
+                await producer.send_and_wait(topic, value, partition=0)
+        gate.open()
+        async with asyncio.timeout(60):
+            while here.values != [b"a", b"b", b"c"]:
+                await asyncio.sleep(0.01)
+            await log.catch_up()
+
+        assert log.lost_records == 1
+        assert here.resets == 1
+
+
 async def create_topic(
     cluster: Cluster, topic: str, replicas: list[int], configs: dict[str, str]
 ) -> None:

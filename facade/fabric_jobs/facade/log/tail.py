@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -15,8 +16,8 @@ from fabric_jobs.facade.log.acknowledged import AppendedRecord, Unfetched, Unfet
 from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.facade.log.inspection import Inspection
-from fabric_jobs.facade.log.reader import Reader, Record
-from fabric_jobs.facade.log.verification import Comparison, compare
+from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record, checksum
+from fabric_jobs.facade.log.verification import Comparison, compare, leader_connection
 from fabric_jobs.runtime.kafka.clients import (
     KafkaRefusedError,
     client_arguments,
@@ -65,6 +66,11 @@ class Tail:
         #: The records that Kafka has acknowledged since the last look at them.
         self._acknowledged: list[AppendedRecord] = []
         self._unfetched = Unfetched()
+        #: The last record that was fetched of each partition. The reader's own checkpoint may be
+        #: ahead of it, at a record that was applied when Kafka acknowledged it.
+        self._fetched: dict[int, Checkpoint] = {}
+        #: The connection to each partition's leader when the partition was verified last.
+        self._leaders: dict[TopicPartition, AIOKafkaConnection | None] = {}
         #: How often records were missed that Kafka had acknowledged or that were read before.
         self.lost_records = 0
         #: Rises each time the log is read from its beginning again.
@@ -190,7 +196,10 @@ class Tail:
     async def _resume(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to the reader's checkpoints, or to the beginning if the log is another one."""
         checkpoints = self._reader.checkpoints()
-        found = await compare(consumer, self._assignment, checkpoints)
+        # This request goes to every leader, so it also opens the connections that fetches use.
+        first = await consumer.beginning_offsets(self._assignment)
+        self._leaders = {each: leader_connection(consumer, each) for each in self._assignment}
+        found = await compare(consumer, self._assignment, self._last_fetched())
         if found is not Comparison.SAME and not self._broker.keeps_log:
             raise LogDataLossError(_DATA_LOSS)
         if found is Comparison.LOST:
@@ -202,7 +211,6 @@ class Tail:
             checkpoints = {}
         self._must_verify = False
         self._polled_at = time.monotonic()
-        first = await consumer.beginning_offsets(self._assignment)
         for partition in self._assignment:
             checkpoint = checkpoints.get(partition.partition)
             position = checkpoint.position if checkpoint else first[partition]
@@ -210,21 +218,58 @@ class Tail:
             if checkpoint is None:
                 # A reader that keeps no position gets all records again.
                 self._unfetched.forget(partition.partition)
-            # The records that no fetch has brought yet are fetched, and compared.
-            unfetched = self._unfetched.first(partition.partition)
-            consumer.seek(partition, unfetched.offset if unfetched else position)
+            self._seek(consumer, partition)
         self._wake()
+
+    def _seek(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        """Seeks to the first record of the partition that no fetch has brought yet.
+
+        The tail compares it if it was applied when Kafka acknowledged it.
+        """
+        unfetched = self._unfetched.first(partition.partition)
+        position = self.positions[partition.partition]
+        consumer.seek(partition, unfetched.offset if unfetched else position)
+
+    def _last_fetched(self) -> dict[int, Checkpoint]:
+        """The last fetched record of each partition that the reader has read."""
+        read = self._reader.checkpoints()
+        return {number: self._fetched.get(number, each) for number, each in read.items()}
+
+    async def _verify_leaders(
+        self, consumer: AIOKafkaConsumer, fetched: dict[TopicPartition, list[ConsumerRecord]]
+    ) -> None:
+        """Verifies the partitions that have another leader or another connection to it.
+
+        Takes their records out of what was fetched, to be fetched again: others before them may
+        have taken the place of records that were read, and were lost.
+        """
+        leaders = {each: leader_connection(consumer, each) for each in self._assignment}
+        changed = {each: one for each, one in leaders.items() if one != self._leaders[each]}
+        # Without a connection nothing can be verified yet, and nothing new comes.
+        connected = [partition for partition, leader in changed.items() if leader is not None]
+        if connected:
+            last = self._last_fetched()
+            numbers = last.keys() & {partition.partition for partition in connected}
+            found = await compare(consumer, connected, {number: last[number] for number in numbers})
+            if found is not Comparison.SAME:
+                raise _RestartedError  # `_resume` compares again, and reports what it finds
+        for partition, leader in changed.items():
+            if leader is not None:
+                self._leaders[partition] = leader
+            fetched.pop(partition, None)
+            self._seek(consumer, partition)
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         """Gives the next records to the reader, and wakes those who wait for their positions."""
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH_RECORDS)
-        positions = {tp.partition: batch[-1].offset + 1 for tp, batch in fetched.items()}
         now = time.monotonic()
         if now - self._polled_at > GAP_S:
             self._must_verify = True
         self._polled_at = now
         if fetched and self._must_verify:
             raise _RestartedError
+        await self._verify_leaders(consumer, fetched)
+        positions = {tp.partition: batch[-1].offset + 1 for tp, batch in fetched.items()}
         if not fetched or now - self._positions_at > POLL_MS / 1000:
             # Some offsets hold no record for a consumer, such as a transaction's end. Only the
             # consumer's own position passes them.
@@ -236,6 +281,11 @@ class Tail:
             for record in batch
             if not self._was_applied(record)
         ]
+        for tp, batch in fetched.items():
+            last = batch[-1]
+            self._fetched[tp.partition] = Checkpoint(
+                last.offset + 1, last.offset, checksum(last.value)
+            )
         # A partition's position is ahead of the consumer's by the records that were applied when
         # Kafka acknowledged them.
         positions = self.positions | {
@@ -295,6 +345,7 @@ class Tail:
     def _begin_again(self) -> None:
         self._reader.reset()
         self._unfetched.clear()
+        self._fetched.clear()
         self._must_begin_again = False
         self.generation += 1
         self.positions = dict.fromkeys(self.positions, 0)

@@ -4,8 +4,26 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
 
 from fabric_jobs.facade.log.reader import Checkpoint, checksum
+
+
+def leader_connection(
+    consumer: AIOKafkaConsumer, partition: TopicPartition
+) -> AIOKafkaConnection | None:
+    """Returns the consumer's connection to the partition's leader; None if it has none.
+
+    Brokers lose records of a partition only when its leader changes or restarts, and both change
+    the connection. The consumer may notice nothing else of the loss: if it was ahead of the new
+    end, and the partition grows beyond its position before the next fetch, it never gets the
+    records that took the place of the lost ones. aiokafka sends no leader epoch, by which the
+    broker would notice.
+    """
+    client = consumer._client
+    leader = client.cluster.leader_for_partition(partition)
+    return client._conns.get((leader, ConnectionGroup.DEFAULT))
 
 
 class Comparison(Enum):
