@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.world:
         if options.logs:
             logging.basicConfig(format="%(name)s: %(message)s")
-        return _report(run_world(options.world, logs=options.logs), shrinks=not options.logs)
+        run = run_unclean_world if options.unclean else run_world
+        shrinks = not (options.logs or options.unclean)
+        return _report(run(options.world, logs=options.logs), shrinks=shrinks)
     if options.known_bugs is not None:
         return _measure(options.seed, options.known_bugs)
     print(f"simulation: seed {options.seed}, {options.seconds:.0f} s", flush=True)

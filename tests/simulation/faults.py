@@ -152,6 +152,7 @@ def _change_leader(world: "World", fault: Fault) -> None:
     partitions = sorted(world.cluster.logs)
     partition = fault.choose(partitions)
     seconds = min(fault.seconds, 20.0)
+    world.cluster.elections[partition] += 1
     world.cluster.leaderless_until[partition] = world.loop.time() + seconds
     world.note_log_away(seconds + 2.0)
 

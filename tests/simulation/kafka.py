@@ -61,6 +61,8 @@ class KafkaCluster:
         self.links: defaultdict[str, Link] = defaultdict(Link)
         #: The time until which a partition has no leader.
         self.leaderless_until: dict[TopicPartition, float] = {}
+        #: How often each partition got a new leader.
+        self.elections: Counter[TopicPartition] = Counter()
         #: How many of the next appends meet each misfortune.
         self.misfortunes: Counter[str] = Counter()
         #: How often each misfortune happened.
@@ -71,6 +73,10 @@ class KafkaCluster:
     def delay_s(self, place: Place) -> float:
         """Returns the seconds that a message between the node and a broker takes."""
         return self.dice.uniform(*self.links[place.name].delay_s)
+
+    def leader(self, partition: TopicPartition) -> int:
+        """Returns the number of the partition's leader: each election is of a new one."""
+        return 1 + self.elections[partition]
 
     def open_at(self, place: Place, partition: TopicPartition | None = None) -> float:
         """Returns when a message of the node can reach the partition's leader."""
@@ -153,6 +159,7 @@ class KafkaCluster:
         log = self.logs[partition]
         lost = log[max(0, len(log) - count) :]
         del log[len(log) - len(lost) :]
+        self.elections[partition] += 1
         for consumer in self.consumers:
             consumer.forget(partition)
         return lost

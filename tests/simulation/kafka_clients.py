@@ -30,6 +30,13 @@ class _World(SimpleNamespace):
 WORLD = _World()
 
 
+class _Connections(dict[Any, Any]):
+    """aiokafka's connections by the broker's number; the number stands for its connection."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return key[0]
+
+
 class _Client:
     def __init__(self) -> None:
         self.place = current_place()
@@ -38,7 +45,7 @@ class _Client:
         self.number = self.loop.next_number()
         self._closed = False
         #: What `connect_client` and `abandon_client` look for in aiokafka's clients.
-        self._client = SimpleNamespace(_metadata_update=None, _conns={})
+        self._client = SimpleNamespace(_metadata_update=None, _conns=_Connections(), cluster=self)
 
     @property
     def is_closed(self) -> bool:
@@ -115,8 +122,12 @@ class SimulatedConsumer(_Client):
         self.group = WORLD.groups[group_id] if group_id else None
         self._assignment: list[TopicPartition] = []
         self._positions: dict[TopicPartition, int] = {}
+        #: The leader of each partition, as the last answer of a broker has shown it.
+        self._leaders: dict[TopicPartition, int] = {}
         #: The offset up to which records have arrived here.
         self._arrived: dict[TopicPartition, int] = {}
+        #: The partitions that an answer of a broker has shown to end before the position.
+        self._out_of_range: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._waiter: asyncio.Future[None] | None = None
         self.subscribed: list[str] = []
@@ -132,10 +143,16 @@ class SimulatedConsumer(_Client):
             self._fetch(partition)
 
     def forget(self, partition: TopicPartition) -> None:
-        """Forgets the fetched records that the partition has lost."""
+        """Forgets the fetched records that the partition has lost, and fetches again.
+
+        The position stays. If the partition has grown beyond it before the fetch reaches the
+        broker, the consumer never sees the records that replace the lost ones, as with Kafka.
+        """
         if partition in self._arrived:
             end = len(self.cluster.logs[partition])
             self._arrived[partition] = min(self._arrived[partition], end)
+        if partition in self._positions and not self.is_closed:
+            self._fetch(partition)
 
     def _fetch(self, partition: TopicPartition) -> None:
         open_at = self.cluster.open_at(self.place, partition)
@@ -149,6 +166,9 @@ class SimulatedConsumer(_Client):
             self._fetch(partition)
             return
         end = len(self.cluster.logs[partition])
+        self._leaders[partition] = self.cluster.leader(partition)
+        if self._positions[partition] > end:
+            self._out_of_range.add(partition)
         if end != self._arrived.get(partition):
             self._arrived[partition] = end
             if self._waiter:
@@ -176,9 +196,10 @@ class SimulatedConsumer(_Client):
             begin = self._positions[partition]
             end = min(self._arrived.get(partition, 0), begin + limit)
             log = self.cluster.logs[partition]
-            if begin > len(log):
+            if partition in self._out_of_range:
                 if not self._resets:
                     raise OffsetOutOfRangeError({partition: begin})
+                self._out_of_range.discard(partition)
                 self._positions[partition] = 0
                 continue
             if end > begin:
@@ -188,6 +209,10 @@ class SimulatedConsumer(_Client):
             if limit <= 0:
                 break
         return found
+
+    def leader_for_partition(self, partition: TopicPartition) -> int | None:
+        """The number of the partition's leader, if it is known."""
+        return self._leaders.get(partition)
 
     async def getone(self, partition: TopicPartition) -> ConsumerRecord:
         await self._request(partition)
@@ -201,6 +226,7 @@ class SimulatedConsumer(_Client):
         self._assignment = list(partitions)
         self._positions = dict.fromkeys(self._assignment, 0)
         self._arrived = {}
+        self._out_of_range.clear()
         self.cluster.consumers.add(self)
         for partition in self._assignment:
             self._fetch(partition)
@@ -216,6 +242,7 @@ class SimulatedConsumer(_Client):
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._positions[partition] = offset
+        self._out_of_range.discard(partition)
 
     async def position(self, partition: TopicPartition) -> int:
         return self._positions[partition]
@@ -224,7 +251,9 @@ class SimulatedConsumer(_Client):
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, int]:
         await self._request()
-        return dict.fromkeys(partitions, 0)
+        wanted = list(partitions)
+        self._leaders.update({one: self.cluster.leader(one) for one in wanted})
+        return dict.fromkeys(wanted, 0)
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         wanted = list(partitions)
