@@ -22,6 +22,9 @@ from tests.support.log_kit import (
 )
 from tests.support.requirements import no_apache_kafka
 
+# Brokers are killed and started again, and the limits inside one test add up to 150 s.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> FetchGate:

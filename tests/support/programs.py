@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 
+#: Seconds that a program may take to be ready, and a handler to begin, on a busy machine.
 READY_S = 60
 TENANT = "11111111-1111-1111-1111-111111111111"
 PARTITIONS = 4
@@ -70,7 +71,7 @@ async def program(
 async def facade(
     module: str = "fabric_jobs.facade", *, log_file: str = "", **environment: str
 ) -> AsyncIterator[Program]:
-    """Run a facade replica; by default on free ports, and it stops without an unready time."""
+    """Run a facade replica: by default on free ports, and without an unready time at its stop."""
     defaults = {
         "FABRIC_JOBS_HTTP_ADDRESS": "127.0.0.1:0",
         "FABRIC_JOBS_GRPC_ADDRESS": "127.0.0.1:0",
@@ -104,7 +105,7 @@ def _open_log(path: str) -> AbstractContextManager[IO[bytes] | None]:
 
 
 async def read_page(program: Program, path: str) -> str:
-    """A page of a facade's HTTP server, which must be there."""
+    """A page of a facade's HTTP server. Fails unless the answer is 200."""
     async with httpx.AsyncClient() as client:
         response = await client.get(program.ready["http"].removesuffix("/workload") + path)
     assert response.status_code == 200
@@ -185,20 +186,20 @@ async def status_api(replica: Program) -> AsyncIterator[job_status_pb2_grpc.JobS
 
 async def await_content(path: Path) -> None:
     """Return once the file has content."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(READY_S):
         while not (path.exists() and path.stat().st_size):
             await asyncio.sleep(0.02)
 
 
 async def await_lines(path: Path, count: int) -> None:
-    """Return once the file has so many lines."""
-    async with asyncio.timeout(30):
+    """Return once the file has at least `count` lines."""
+    async with asyncio.timeout(READY_S):
         while not path.exists() or len(path.read_text().splitlines()) < count:
             await asyncio.sleep(0.02)
 
 
 def new_pool() -> dict[str, str]:
-    """The setting of a new pool, which takes over at once, while an older one has dead members."""
+    """The setting of a new pool, in which an executor waits for no dead members of an old one."""
     return {"FABRIC_JOBS_POOL": new_id()}
 
 

@@ -20,5 +20,6 @@ async def test_read_to_a_position_waits_for_the_records_of_its_partition_before_
         assert not reading.done()
     tail._apply([Record(1, 1, 0, b"{}")], {0: 9, 1: 2})
 
-    await asyncio.wait_for(reading, 1)
-    await asyncio.wait_for(log.read_to(1, 2), 1)
+    async with asyncio.timeout(10):
+        await reading
+        await log.read_to(1, 2)
