@@ -27,7 +27,7 @@ class Run(Struct):
     ground: dict[str, str]
 
 
-def written(page: str, runs: Sequence[Run]) -> str:
+def write_rows(page: str, runs: Sequence[Run]) -> str:
     """The page with the rows and the description of the runs.
 
     Raises `ValueError` where the page has no row for a figure, or no block for the description.
@@ -41,13 +41,13 @@ def written(page: str, runs: Sequence[Run]) -> str:
     _, end, rest = rest.partition(END)
     if not end:
         raise ValueError(f"the page has no {BEGIN.strip()} and {END.strip()}")
-    block = [_described(run) for run in runs]
+    block = [_describe(run) for run in runs]
     if older := [name for name in _ROW.findall(page) if name not in rows]:
         block.append(_bullet(f"Rows of earlier runs: {', '.join(f'`{name}`' for name in older)}."))
     return begin + BEGIN + "\n".join(block) + "\n" + END + rest
 
 
-def _described(run: Run) -> str:
+def _describe(run: Run) -> str:
     return _bullet("; ".join(f"{name}: {value}" for name, value in run.ground.items()) + ".")
 
 
@@ -58,4 +58,4 @@ def _bullet(text: str) -> str:
 if __name__ == "__main__":
     *files, target = map(Path, sys.argv[1:])
     made = [msgspec.json.decode(file.read_bytes(), type=Run) for file in files]
-    target.write_text(written(target.read_text(), made))
+    target.write_text(write_rows(target.read_text(), made))
