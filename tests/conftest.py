@@ -21,7 +21,7 @@ from tests.support.secured_kafka import SecuredKafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the simulated worlds first: their file computes the longest, and would end alone."""
+    """Puts the simulated worlds first, because no other file takes so long on one core."""
     items.sort(key=lambda item: "simulation" not in item.path.parts)
 
 

@@ -198,7 +198,7 @@ async def pair(
             for n, (ring, more) in enumerate(rings)
         ]
         clients = [await stack.enter_async_context(Fabric(each, "quick")) for each in nodes]
-        # Under the same name it takes the place of the one before at once.
+        # An executor of the same name takes the earlier one's place in the pool at once.
         named = environment | {"FABRIC_JOBS_EXECUTOR_NAME": "one"}
         await stack.enter_async_context(executor(HANDLERS, *nodes, **named))
         yield clients, nodes

@@ -15,9 +15,9 @@ class Cluster(Struct, frozen=True):
     broker: Broker
 
     def environment(self, topic: str) -> dict[str, str]:
-        """The settings that point a program at this cluster and topic, with a pool of their own.
+        """The settings of a program for this cluster and topic, with a pool of the topic's own.
 
-        In a pool of earlier tests, an executor would wait for the members that those have killed.
+        In a shared pool, an executor would wait for members that earlier tests have killed.
         """
         return {
             SERVERS: self.bootstrap_servers,

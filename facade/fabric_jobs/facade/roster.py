@@ -198,8 +198,8 @@ class Roster:
     ) -> None:
         """Sets the clock by the broker's time in the acknowledgement of this facade's heartbeat.
 
-        The acknowledgement comes from the broker itself. So the clock is set also while the record
-        is refused, because its code has the time of a wrong clock.
+        Readers refuse the record if its code has the time of a wrong clock. The acknowledgement
+        comes from the broker itself, so it sets the clock all the same.
         """
         if acknowledgement.cancelled() or acknowledgement.exception():
             return

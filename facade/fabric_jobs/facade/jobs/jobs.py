@@ -219,7 +219,8 @@ class Jobs:
     async def read(self, job_id: str) -> StoredJob | None:
         """The job as it is now, or None if the log does not hold it.
 
-        Raises `UnavailableError` if the job is unknown here and the log's end can't be read.
+        Raises `UnavailableError` if the log's end can't be read, and the job is unknown here or the
+        log is being read from its beginning.
         """
         with map_log_errors():
             stored = self._replica.get(job_id)

@@ -240,8 +240,9 @@ class Tail:
     ) -> None:
         """Verifies the partitions that have another leader or another connection to it.
 
-        Takes their records out of what was fetched, to be fetched again: others before them may
-        have taken the place of records that were read, and were lost.
+        Removes the records of these partitions from `fetched`, so that they are fetched again. The
+        brokers may have lost records that this tail has read, and the fetch may have skipped the
+        records in their place.
         """
         leaders = {each: leader_connection(consumer, each) for each in self._assignment}
         changed = {each: one for each, one in leaders.items() if one != self._leaders[each]}

@@ -83,8 +83,8 @@ async def connect_client(client: Client, settings: KafkaSettings) -> None:
 def _close_first_connection(error: BaseException) -> None:
     """Closes the connection by which a client asked for the first metadata.
 
-    If that question is cancelled, aiokafka 0.14 leaves the connection open, and only the frame of
-    its `AIOKafkaClient.bootstrap` refers to it.
+    If this request is cancelled, aiokafka 0.14 leaves the connection open. Only the frame of
+    `AIOKafkaClient.bootstrap` in the error's traceback refers to the connection.
     """
     for frame, _ in walk_tb(error.__traceback__):
         connection = frame.f_locals.get("bootstrap_conn")
@@ -126,13 +126,13 @@ async def stop_client(client: Any) -> None:
 
 
 def abandon_client(client: Any) -> None:
-    """Ends the tasks and the connections that a client still has. After a full stop it has none.
+    """Ends the tasks and the connections that a client still has; after a complete stop, none.
 
-    A stop of aiokafka's that is cut short leaves both, and can't be repeated.
+    If a client's own stop is cut short, it leaves both, and a second call does nothing.
     """
 
     async def refuse(*_: object, **__: object) -> None:
-        """Stands for `AIOKafkaClient._get_conn`, so that no task that is ending connects again."""
+        """Replaces `AIOKafkaClient._get_conn`, so that no task connects again while it ends."""
 
     inner = _inner(client)
     inner._get_conn = refuse
