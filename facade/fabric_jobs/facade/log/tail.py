@@ -231,9 +231,15 @@ class Tail:
         consumer.seek(partition, unfetched.offset if unfetched else position)
 
     def _last_fetched(self) -> dict[int, Checkpoint]:
-        """The last fetched record of each partition that the reader has read."""
-        read = self._reader.checkpoints()
-        return {number: self._fetched.get(number, each) for number, each in read.items()}
+        """The last fetched record of each partition, with the reader's position.
+
+        The position also counts the records that were applied when Kafka acknowledged them, so a
+        partition that ends before it has lost one of these.
+        """
+        return {
+            number: self._fetched.get(number, read)._replace(position=read.position)
+            for number, read in self._reader.checkpoints().items()
+        }
 
     async def _verify_leaders(
         self, consumer: AIOKafkaConsumer, fetched: dict[TopicPartition, list[ConsumerRecord]]

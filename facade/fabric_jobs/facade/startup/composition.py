@@ -116,7 +116,7 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
         roster = Roster(heartbeat_log, clock, name, lease_s, life_s, record_time=record_time)
         deadline_s = settings.append_deadline_s
         jobs = Jobs(
-            event_log, replica, name, deadline_s, secrets, lambda: _create_fault(roster), clock.now
+            event_log, replica, name, deadline_s, secrets, lambda: create_fault(roster), clock.now
         )
         controls = Controls(controls_log, deadline_s)
         tokens = await connect_on_behalf_of(settings, codes, replica, roster)
@@ -248,12 +248,13 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
             tokens.client.close()
 
 
-def _create_fault(roster: Roster) -> UnavailableError | None:
+def create_fault(roster: Roster) -> UnavailableError | None:
     """Why a job that this facade creates would have wrong deadlines; None if it would not."""
-    if not roster.clock.is_right:
+    if not (roster.clock.is_confirmed and roster.clock.is_right):
         return UnavailableError(
             UnavailableReason.CLOCK_WRONG,
-            "This facade's clock differs from the broker's. Ask another facade.",
+            "This facade's clock differs from the broker's, or was not compared with it yet. Ask "
+            "another facade.",
         )
     if roster.peers.conflict:
         return UnavailableError(

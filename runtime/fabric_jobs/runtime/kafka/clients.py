@@ -144,6 +144,19 @@ def abandon_client(client: Any) -> None:
                     one.cancel()
     for connection in inner._conns.values():
         connection.close()
+    inner._conns = _ClosedConnections(inner._conns)
+
+
+class _ClosedConnections(dict[Any, Any]):
+    """The connections of an abandoned client.
+
+    A connection that is still being made when the client is abandoned is closed once it is made.
+    Otherwise a producer's batch would go out on it, after the records of the next producer.
+    """
+
+    def __setitem__(self, key: Any, connection: Any) -> None:
+        connection.close()
+        super().__setitem__(key, connection)
 
 
 def _inner(client: Any) -> Any:

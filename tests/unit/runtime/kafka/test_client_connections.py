@@ -23,8 +23,11 @@ class OneBroker:
     def __init__(self, *, tells_brokers: bool) -> None:
         self._tells_brokers = tells_brokers
         self.port = 0
-        #: Set by a request that gets no answer.
+        #: Set by a request that gets no answer, or none yet.
         self.unanswered = asyncio.Event()
+        #: No request is answered while it is not set.
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.open_connections = 0
         self.connections = 0
         self._changed = asyncio.Condition()
@@ -37,6 +40,9 @@ class OneBroker:
             while True:
                 (size,) = struct.unpack(">i", await reader.readexactly(4))
                 key, _, number = struct.unpack(">hhi", (await reader.readexactly(size))[:8])
+                if not self.answers.is_set():
+                    self.unanswered.set()
+                    await self.answers.wait()
                 if key == API_VERSIONS:
                     body = struct.pack(">hi", 0, 2)
                     body += struct.pack(">hhhhhh", METADATA, 0, 0, API_VERSIONS, 0, 0)
@@ -126,6 +132,22 @@ async def test_stop_client_cut_short_leaves_no_task_and_no_connection(
         await asyncio.wait(tasks)
         await stop()
     assert broker.open_connections == 0
+
+
+async def test_connection_that_is_made_after_its_client_was_abandoned_is_closed() -> None:
+    """A producer's last batch would go out on it, after the records of the next producer."""
+    async with run_broker(tells_brokers=True) as broker:
+        consumer: Any = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{broker.port}")
+        await connect_client(consumer, settings_of(broker))
+        broker.answers.clear()
+        connecting = asyncio.create_task(consumer._client.ready(0))
+        await broker.unanswered.wait()
+        await stop_client(consumer)
+        broker.answers.set()
+        await connecting
+        await broker.wait_until_closed()
+
+    assert broker.connections == 2
 
 
 async def test_stop_client_closes_a_client_that_stops() -> None:
