@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 
 import httpx
-from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
-from tests.support.brokers import Cluster
+from tests.support.brokers import Cluster, delete_topic
 from tests.support.programs import HANDLERS, Fabric, executor, facade, new_id, program
 from tests.support.requirements import no_apache_kafka
 
@@ -80,12 +79,7 @@ async def test_facade_without_its_topic_logs_few_lines_that_name_the_topic(
     }
     with log.open("wb") as stderr:
         async with program(*command, environment=settings, stderr=stderr) as replica:
-            admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
-            await admin.start()
-            try:
-                await admin.delete_topics([topic])
-            finally:
-                await admin.close()
+            await delete_topic(apache, topic)
             async with asyncio.timeout(60):
                 while f"The topic {topic} does not exist" not in log.read_text():
                     await asyncio.sleep(0.1)

@@ -2,18 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.chaos.kafka import NODES, ChaosKafka
 from tests.support import command
 from tests.support.apache_kafka import why_unavailable
-from tests.support.brokers import SERVERS, Cluster
+from tests.support.brokers import Cluster, delete_topic
 from tests.support.programs import (
     HANDLERS,
     PARTITIONS,
@@ -49,11 +49,7 @@ async def test_power_loss_of_all_brokers_costs_only_the_latest_records_and_raise
         environment |= SHORT_LEASES
         kept, lost, running = [new_id() for _ in range(5)], [new_id() for _ in range(5)], new_id()
         async with (
-            facade(**environment) as one,
-            facade(**environment) as two,
-            executor(HANDLERS, one, two, **environment),
-            Fabric(one) as first,
-            Fabric(two) as second,
+            two_facades(environment) as ((one, first), (two, second)),
             Fabric(one, "journaled") as long,
         ):
             await complete(first, kept)
@@ -79,18 +75,12 @@ async def test_topic_made_anew_while_everything_runs_begins_without_jobs_and_rai
     apache: Cluster, topic: str, soon: bool
 ) -> None:
     """A facade without its topic says how to create it, and then serves without a restart."""
-    environment = apache.environment(topic) | {"FABRIC_JOBS_POOL": topic} | SHORT_LEASES
+    environment = apache.environment(topic) | SHORT_LEASES
     old = [new_id() for _ in range(5)]
-    async with (
-        facade(**environment) as one,
-        facade(**environment) as two,
-        executor(HANDLERS, one, two, **environment),
-        Fabric(one) as first,
-        Fabric(two) as second,
-    ):
+    async with two_facades(environment) as ((one, first), (two, second)):
         await complete(first, old)
         assert [await status(second, job_id) for job_id in old] == ["Completed"] * 5
-        await delete_topic(environment[SERVERS], topic)
+        await delete_topic(apache, topic)
         if not soon:
             await until_refused(first)
             for replica in (one, two):
@@ -102,6 +92,21 @@ async def test_topic_made_anew_while_everything_runs_begins_without_jobs_and_rai
             assert [await status(fabric, job_id) for job_id in old] == [""] * 5
 
     assert created.exit_code == 0
+
+
+@asynccontextmanager
+async def two_facades(
+    environment: dict[str, str],
+) -> AsyncIterator[tuple[tuple[Program, Fabric], tuple[Program, Fabric]]]:
+    """Two facades with an executor. Each comes with a client that plays Fabric."""
+    async with (
+        facade(**environment) as one,
+        facade(**environment) as two,
+        executor(HANDLERS, one, two, **environment),
+        Fabric(one) as first,
+        Fabric(two) as second,
+    ):
+        yield (one, first), (two, second)
 
 
 async def complete(fabric: Fabric, job_ids: Sequence[str]) -> None:
@@ -155,13 +160,3 @@ async def status(fabric: Fabric, job_id: str) -> str:
     answer = await fabric.state(job_id)
     assert answer.status_code in {200, 404}
     return str(answer.json()["status"]) if answer.status_code == 200 else ""
-
-
-async def delete_topic(servers: str, topic: str) -> None:
-    """Deletes the topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
-        await admin.delete_topics([topic])
-    finally:
-        await admin.close()

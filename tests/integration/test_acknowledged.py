@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fabric_jobs.facade.log import Checkpoint, Log, Record
 from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
-from tests.support.brokers import Cluster
+from tests.support.brokers import Cluster, delete_topic
 from tests.support.fetch_gate import FetchGate
 from tests.support.log_kit import (
     RecordingReader,
@@ -186,10 +186,7 @@ async def test_topic_that_was_made_anew_before_the_fetch_is_a_fork(
         await append_records(log, 0, b"lost")
         async with asyncio.timeout(5):
             await log.read_to(0, 1)
-        admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
-        await admin.start()
-        await admin.delete_topics([topic])
-        await admin.close()
+        await delete_topic(apache, topic)
         await Log(kafka_settings(apache, topic), topic_spec(topic)).connect(within_s=20)
         async with write_elsewhere(apache.bootstrap_servers) as producer:
             await producer.send_and_wait(topic, b"kept", partition=0)

@@ -1,5 +1,6 @@
 """The address of a running Kafka, as programs and tests take it."""
 
+from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 
 from fabric_jobs.runtime.kafka.brokers import Broker
@@ -28,3 +29,13 @@ class Cluster(Struct, frozen=True):
             "FABRIC_JOBS_GRANTS_TOPIC": f"{topic}.grants",
             "FABRIC_JOBS_POOL": topic,
         }
+
+
+async def delete_topic(cluster: Cluster, topic: str) -> None:
+    """Deletes the topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()

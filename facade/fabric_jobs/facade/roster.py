@@ -102,12 +102,11 @@ class Roster:
         """The time of the last heartbeat of an executor with a handler for this kind of job."""
         return self._last_served.get(kind)
 
-    async def publish(self, heartbeat: Heartbeat) -> None:
-        """Writes a heartbeat to the topic for all replicas; drops it if Kafka is away."""
-        await self._append(heartbeat)
+    async def publish(self, heartbeat: Heartbeat) -> asyncio.Future[Any] | None:
+        """Writes a heartbeat to the topic for all replicas. Returns its acknowledgement.
 
-    async def _append(self, heartbeat: Heartbeat) -> asyncio.Future[Any] | None:
-        """Appends a heartbeat. Returns its acknowledgement; None if Kafka is away."""
+        Drops the heartbeat if Kafka is away, and returns None.
+        """
         key = (
             heartbeat.executor_id
             if isinstance(heartbeat, ExecutorHeartbeat)
@@ -125,7 +124,7 @@ class Roster:
             self._look_at_clock()
             heartbeat = self.peers.heartbeat()
             self.clock.note_written(heartbeat.time)
-            if acknowledgement := await self._append(heartbeat):
+            if acknowledgement := await self.publish(heartbeat):
                 acknowledgement.add_done_callback(bind(self._confirm_clock, heartbeat.time))
             await asyncio.sleep(HEARTBEAT_S)
 

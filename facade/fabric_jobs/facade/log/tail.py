@@ -372,7 +372,7 @@ class Tail:
 
 
 class _RestartedError(Exception):
-    """`restart` ended the reading."""
+    """The reading ended, and continues with a new consumer that compares the topic first."""
 
 
 _DATA_LOSS = (

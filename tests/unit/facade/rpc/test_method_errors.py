@@ -7,6 +7,7 @@ import grpc
 import pytest
 from google.protobuf import empty_pb2
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 
 from fabric_jobs.facade.controls import JobTypes, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
@@ -17,7 +18,6 @@ from fabric_jobs.facade.rpc import ReplicaService
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import replica_pb2
-from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.monitor import FoldedJobs
 from tests.support.rpc_kit import EmptyFacade, error_info, serve
 
@@ -25,10 +25,12 @@ SERVICERS: dict[str, type] = {
     "JobStatusService": JobStatusService,
     "ReplicaService": ReplicaService,
 }
+SERVICE = pb.DESCRIPTOR.services_by_name["JobStatusService"]
 SERVICES = [
     *pb.DESCRIPTOR.services_by_name.values(),
     *replica_pb2.DESCRIPTOR.services_by_name.values(),
 ]
+EMPTY = empty_pb2.Empty()
 METHODS = [method for service in SERVICES for method in service.methods]
 #: What a method may raise, with the code and the reason of the call.
 ERRORS = [
@@ -54,10 +56,11 @@ def raise_in(monkeypatch: pytest.MonkeyPatch, method: MethodDescriptor, error: E
     monkeypatch.setattr(SERVICERS[method.containing_service.name], method.name, failing)
 
 
-async def call(address: str, method: MethodDescriptor) -> grpc.aio.AioRpcError:
-    """Calls the method with an empty message. Returns the error of the call."""
+async def call(
+    address: str, method: MethodDescriptor, request: Message = EMPTY
+) -> grpc.aio.AioRpcError:
+    """Calls the method. Returns the error of the call."""
     path = f"/{method.containing_service.full_name}/{method.name}"
-    request = empty_pb2.Empty()
     async with grpc.aio.insecure_channel(address) as channel:
         codecs: Any = (lambda message: message.SerializeToString(), lambda data: data)
         answer: Awaitable[object]
@@ -98,13 +101,11 @@ async def test_list_job_types_while_the_log_is_read_from_its_beginning_is_unavai
         raise UnavailableError(UnavailableReason.LOG_UNREACHABLE, "Ask another one.")
 
     monkeypatch.setattr(EmptyFacade, "freshen", raise_unavailable)
-    async with serve(None) as rpc, grpc.aio.insecure_channel(rpc.address) as channel:
-        stub: Any = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await stub.ListJobTypes(pb.ListJobTypesRequest())
+    async with serve(None) as rpc:
+        raised = await call(rpc.address, SERVICE.methods_by_name["ListJobTypes"])
 
-    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert error_info(raised.value).reason == "LOG_UNREACHABLE"
+    assert raised.code() is grpc.StatusCode.UNAVAILABLE
+    assert error_info(raised).reason == "LOG_UNREACHABLE"
 
 
 async def test_get_job_whose_replacement_can_t_be_read_is_unavailable(
@@ -123,13 +124,13 @@ async def test_get_job_whose_replacement_can_t_be_read_is_unavailable(
 
     monkeypatch.setattr(EmptyFacade, "read", read)
     monkeypatch.setattr(EmptyFacade, "replacements", raise_state_error)
-    async with serve(None) as rpc, grpc.aio.insecure_channel(rpc.address) as channel:
-        stub: Any = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await stub.GetJob(pb.GetJobRequest(job_id=job_id))
+    async with serve(None) as rpc:
+        raised = await call(
+            rpc.address, SERVICE.methods_by_name["GetJob"], pb.GetJobRequest(job_id=job_id)
+        )
 
-    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert error_info(raised.value).reason == "STATE_UNUSABLE"
+    assert raised.code() is grpc.StatusCode.UNAVAILABLE
+    assert error_info(raised).reason == "STATE_UNUSABLE"
 
 
 async def test_job_types_list_raises_unavailable_for_an_error_of_the_log_or_the_state_file(
