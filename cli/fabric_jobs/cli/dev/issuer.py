@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.runtime.settings import is_loopback, names_loopback
 
 PUBLISHER_TENANT = "de000000-0000-4000-8000-0000000000b1"
@@ -144,12 +145,13 @@ class Issuer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answers a GET request for the configuration, the keys, or the headers of a tenant.
 
+        Another path gets 404, and a tenant that is not a GUID gets 400.
         On loopback, a request under another name than this machine's gets 404, because it may come
         from a page of the internet in a browser here.
         """
         url = urlsplit(request.path)
         is_local = not self._is_loopback or names_loopback(request.headers.get("Host", ""))
-        body: dict[str, Any] | None = None
+        status, body = 200, dict[str, Any]()
         match url.path if is_local else "":
             case "/common/.well-known/openid-configuration":
                 body = {"jwks_uri": f"{self.authority}/common/discovery/keys"}
@@ -157,12 +159,16 @@ class Issuer:
                 body = {"keys": [key.public() for key in self.keys]}
             case "/headers":
                 query = dict(parse_qsl(url.query))
-                body = self.headers(
-                    query.get("tenant", ""),
-                    "1.0" if query.get("version") == "1.0" else "2.0",
-                    query.get("subject") != "no",
-                )
-        request.send_response(200 if body else 404)
+                version: Version = "1.0" if query.get("version") == "1.0" else "2.0"
+                try:
+                    tenant_id = canonical_guid(query.get("tenant", ""))
+                except ValueError as error:
+                    status, body = 400, {"error": f"The query's tenant is {error}."}
+                else:
+                    body = self.headers(tenant_id, version, query.get("subject") != "no")
+            case _:
+                status, body = 404, {"error": "The issuer has no such path."}
+        request.send_response(status)
         request.send_header("Content-Type", "application/json")
         request.end_headers()
         request.wfile.write(json.dumps(body).encode())

@@ -24,7 +24,7 @@ from msgspec import UNSET
 
 from fabric_jobs.cli.dev.certificate import write_certificate
 from fabric_jobs.cli.dev.issuer import CLIENT_ID, STOP_POLL_S, Issuer
-from fabric_jobs.cli.dev.token_failures import REVOKED, WRONG_SECRET, Failure
+from fabric_jobs.cli.dev.token_failures import REVOKED, UNREADABLE, WRONG_SECRET, Failure
 
 ON_BEHALF_OF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 #: The longest body of a request, in bytes.
@@ -130,9 +130,12 @@ class TokenEndpoint:
         return _send(request, 200, configuration)
 
     def answer_token(self, request: BaseHTTPRequestHandler) -> None:
-        """Answers a request for a token."""
-        length = min(int(request.headers.get("Content-Length", 0)), MAX_BODY_BYTES)
-        form = dict(parse_qsl(request.rfile.read(length).decode()))
+        """Answers a request for a token; one that can't be read gets `invalid_request`."""
+        try:
+            length = min(int(request.headers.get("Content-Length", 0)), MAX_BODY_BYTES)
+            form = dict(parse_qsl(request.rfile.read(max(length, 0)).decode()))
+        except ValueError:
+            return _send_failure(request, UNREADABLE)
         tenant_id, _, rest = urlsplit(request.path).path.removeprefix("/").partition("/")
         if rest != "oauth2/v2.0/token":
             return _send(request, 404, {"error": "not_found"})

@@ -42,3 +42,7 @@ AWAY = Failure(status=503, error="service_unavailable", description="The issuer 
 WRONG_SECRET = Failure(
     status=401, error="invalid_client", description="AADSTS7000215: Invalid client secret provided."
 )
+UNREADABLE = Failure(
+    error="invalid_request",
+    description="AADSTS900144: The request must have a length and a form in UTF-8.",
+)

@@ -187,7 +187,10 @@ class Tail:
         except OffsetOutOfRangeError as error:
             if not self._broker.keeps_log:
                 raise LogDataLossError(_DATA_LOSS) from error
-            self._must_begin_again = True
+            # A broker that lost its power may answer so before it knows that another one leads the
+            # partition. `_resume` compares the topic with what was read. A reader that keeps no
+            # positions can't be compared, so it is reset.
+            self._must_begin_again = not self._reader.checkpoints()
             raise
         finally:
             self._is_reading = False
@@ -218,17 +221,18 @@ class Tail:
             if checkpoint is None:
                 # A reader that keeps no position gets all records again.
                 self._unfetched.forget(partition.partition)
-            self._seek(consumer, partition)
+            self._seek(consumer, partition, first[partition])
         self._wake()
 
-    def _seek(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+    def _seek(self, consumer: AIOKafkaConsumer, partition: TopicPartition, first: int = 0) -> None:
         """Seeks to the first record of the partition that no fetch has brought yet.
 
-        The tail compares it if it was applied when Kafka acknowledged it.
+        The tail compares it if it was applied when Kafka acknowledged it. `first` is the offset
+        before which the topic has no records.
         """
         unfetched = self._unfetched.first(partition.partition)
         position = self.positions[partition.partition]
-        consumer.seek(partition, unfetched.offset if unfetched else position)
+        consumer.seek(partition, max(first, unfetched.offset if unfetched else position))
 
     def _last_fetched(self) -> dict[int, Checkpoint]:
         """The last fetched record of each partition, with the reader's position.
@@ -350,11 +354,12 @@ class Tail:
         self._wake()
 
     def _begin_again(self) -> None:
+        # The reader may fail in the middle, and is incomplete from here on.
+        self.generation += 1
         self._reader.reset()
         self._unfetched.clear()
         self._fetched.clear()
         self._must_begin_again = False
-        self.generation += 1
         self.positions = dict.fromkeys(self.positions, 0)
 
     def _has_reached(self, positions: dict[int, int]) -> bool:

@@ -48,7 +48,12 @@ class StateFailure:
 
     @contextmanager
     def catch(self) -> Iterator[None]:
-        """Raises `StateError` for an error of SQLite's, or of a row that can't be decoded."""
+        """Raises `StateError` for an error of SQLite's, or of a row that can't be decoded.
+
+        Raises the first failure, if there was one: the rows may be older than what was answered
+        before it, because the jobs that were to be written are missing.
+        """
+        self.raise_if_failed()
         try:
             yield
         except (sqlite3.ProgrammingError, sqlite3.InterfaceError):

@@ -59,8 +59,8 @@ Answer = TypeVar("Answer")
 class Store:
     """The jobs and checkpoints. One process uses a file, and one thread calls all methods.
 
-    All methods are quick, except that `put` waits while the writer is behind. All of them raise
-    `StateError` if the file can't be used; then only `close` helps.
+    All methods are quick, except that `put` waits while the writer is behind. Each of them raises
+    `StateError` when it needs the file and the file can't be used; then only `close` helps.
     """
 
     def __init__(self, path: Path | None, lifetime: JobLifetime = DEFAULT_LIFETIME) -> None:

@@ -64,7 +64,6 @@ class Writer:
         self._thread.shutdown()
 
     def _run_in_turn(self, function: Callable[..., Answer], argument: object) -> Answer:
-        self._failure.raise_if_failed()
         with self._failure.catch():
             return function(argument)
 

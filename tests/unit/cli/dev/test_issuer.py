@@ -3,6 +3,7 @@
 import socket
 import struct
 
+import httpx
 import pytest
 
 from fabric_jobs.cli.dev.issuer import Issuer
@@ -21,4 +22,24 @@ def test_client_that_resets_its_connection_is_not_logged(
         with socket.create_connection((address[0], int(address[1]))) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/headers?tenant=507aaaef01-444f-4c05-b8b0-4e9e7e193c37", 400, "not a GUID"),
+        ("/headers", 400, "not a GUID"),
+        ("/other", 404, "no such path"),
+    ],
+)
+def test_request_that_the_issuer_can_not_serve_gets_an_error(
+    path: str, status: int, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The answer says what is wrong, and no traceback is logged."""
+    with Issuer() as issuer:
+        answer = httpx.get(f"{issuer.authority}{path}", trust_env=False)
+
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
     assert capfd.readouterr().err == ""

@@ -1,5 +1,7 @@
 """The local token endpoint, as Microsoft's library sees it."""
 
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -74,6 +76,28 @@ def test_client_credentials_give_a_token_of_the_app(endpoint: Endpoint) -> None:
 
     assert answer["access_token"]
     assert "refresh_token" not in answer
+
+
+@pytest.mark.parametrize(
+    ("length", "body"), [("many", b""), ("2", b"\xff\xff")], ids=["length", "body"]
+)
+def test_unreadable_request_is_refused_as_invalid(
+    endpoint: Endpoint, length: str, body: bytes
+) -> None:
+    """The client gets an answer, where the connection was closed without one."""
+    host, port = endpoint.authority.removeprefix("https://").split(":")
+    context = ssl.create_default_context(cafile=endpoint.ca_file)
+    head = f"POST /{TENANT}/oauth2/v2.0/token HTTP/1.0\r\nContent-Length: {length}\r\n\r\n"
+
+    with (
+        socket.create_connection((host, int(port))) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secured,
+    ):
+        secured.sendall(head.encode() + body)
+        answer = secured.makefile("rb").read()
+
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert b'"error": "invalid_request"' in answer
 
 
 def test_wrong_secret_refused_as_invalid_client(endpoint: Endpoint) -> None:

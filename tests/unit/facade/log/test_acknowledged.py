@@ -14,89 +14,20 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
-from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.facade.log import tail as tail_module
 from fabric_jobs.facade.log.acknowledged import AppendedRecord, Unfetched
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.runtime.settings import KafkaSettings
 from tests.support.log_kit import RecordingReader
+from tests.support.partition_kit import TOPIC, Broker, Consumer
 
-TOPIC = TopicPartition("t", 0)
 #: How many records are appended in all, without a loss and with one.
 MAX_APPENDS, MAX_APPENDS_AND_LOSS = 4, 3
 #: A step, and the number of the process that makes it; the broker's own step has no process.
 Step = tuple[str, int]
 LOSE: Step = ("lose", -1)
-
-
-class Broker:
-    """A partition of one replica: the records, each with the broker's time."""
-
-    def __init__(self) -> None:
-        self.records: list[AppendedRecord] = []
-        self.appends = 0
-        #: The number of the leader.
-        self.leader = 1
-        self.lost: AppendedRecord | None = None
-
-    def append(self) -> AppendedRecord:
-        """Appends a record that has no equal."""
-        self.appends += 1
-        offset, value = len(self.records), b"%d" % self.appends
-        record = AppendedRecord("t", 0, offset, 1000 + self.appends, b"key", value, ())
-        self.records.append(record)
-        return record
-
-    def lose(self) -> None:
-        """Elects a leader that lacks the last record."""
-        self.lost = self.records.pop()
-        self.leader += 1
-
-
-class Consumer:
-    """aiokafka's consumer of this partition; each poll brings one record."""
-
-    def __init__(self, broker: Broker) -> None:
-        self.broker = broker
-        self.at = 0
-        self._client = SimpleNamespace(cluster=self, _conns=self)
-
-    def leader_for_partition(self, _: TopicPartition) -> int:
-        return self.broker.leader
-
-    def get(self, key: tuple[int, int]) -> int:
-        """The connection to a broker, for which its number stands."""
-        return key[0]
-
-    async def getmany(self, **_: int) -> dict[TopicPartition, list[ConsumerRecord]]:
-        if self.at > len(self.broker.records):
-            raise OffsetOutOfRangeError({TOPIC: self.at})
-        if self.at == len(self.broker.records):
-            return {}
-        return {TOPIC: [await self.getone(TOPIC)]}
-
-    async def getone(self, _: TopicPartition) -> ConsumerRecord:
-        found = self.broker.records[self.at]
-        self.at += 1
-        value = found.value
-        return ConsumerRecord(
-            "t", 0, found.offset, found.timestamp, 1, found.key, value, None, 3, len(value), ()
-        )
-
-    async def position(self, _: TopicPartition) -> int:
-        return self.at
-
-    async def beginning_offsets(self, read: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(read, 0)
-
-    async def end_offsets(self, read: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(read, len(self.broker.records))
-
-    def seek(self, _: TopicPartition, offset: int) -> None:
-        self.at = offset
 
 
 class Process:
@@ -129,10 +60,7 @@ class Process:
         """Fetches one record; a tail that must be restarted is."""
         try:
             await self.tail._poll(self.consumer)
-        except tail_module._RestartedError:
-            await self.start()
-        except OffsetOutOfRangeError:
-            self.tail._must_begin_again = True
+        except (tail_module._RestartedError, OffsetOutOfRangeError):
             await self.start()
 
 

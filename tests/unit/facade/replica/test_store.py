@@ -1,5 +1,6 @@
 """Jobs may wait in memory, and the file is still always the fold of a prefix of the log."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
@@ -113,6 +114,33 @@ def test_failed_write_fails_all_later_writes_and_queries(tmp_path: Path) -> None
         store.close()
     assert isinstance(store.failure.future.exception(), StateError)
     assert read_file(path) == ({"job-1"}, [(HERE, 2)])
+
+
+def test_clear_that_fails_leaves_no_query_that_answers_from_the_file(tmp_path: Path) -> None:
+    """The file lacks what was only in memory: a job would be unknown, or run again."""
+    path = tmp_path / "rows"
+    store = open_store(path)
+    put(store, old := stored_job(1))
+    flush(store)
+    store._db.writer.execute(
+        "CREATE TRIGGER refuse BEFORE DELETE ON jobs BEGIN SELECT abs(-1 << 63); END"
+    )
+    put(store, after_command(old, RequestCancel(job_id="job-1"), offset=2), stored_job(3))
+
+    with pytest.raises(StateError):
+        store.clear()
+
+    for query in (
+        lambda: store.get("job-1"),
+        lambda: store.get("job-3"),
+        lambda: store.get_many(["job-1", "job-3"]),
+        lambda: store.list(Filter(), 10).result(),
+        lambda: store.unfinished.held_runs(),
+        lambda: store.unfinished.has_room("tenant", 1),
+        lambda: store.unfinished.due_job_ids(datetime.max.replace(tzinfo=UTC), 10),
+    ):
+        with pytest.raises(StateError):
+            query()
 
 
 def test_get_returns_the_newest_version_of_a_cached_job(tmp_path: Path) -> None:
