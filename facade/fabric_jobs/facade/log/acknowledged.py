@@ -70,10 +70,10 @@ class Unfetched:
                 return applied
         return None
 
-    def first(self, partition: int) -> UnfetchedRecord | None:
-        """The first record of the partition that was applied and not fetched yet."""
-        kept = self._by_partition.get(partition)
-        return kept[0] if kept else None
+    def first(self, partition: int, offset: int = 0) -> UnfetchedRecord | None:
+        """The partition's first record from this offset on that was applied and not fetched yet."""
+        kept = self._by_partition.get(partition, ())
+        return next((record for record in kept if record.offset >= offset), None)
 
     def forget(self, partition: int) -> None:
         """Forgets the records of a partition."""

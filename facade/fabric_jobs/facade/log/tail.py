@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,7 +18,7 @@ from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.facade.log.inspection import Inspection
 from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record, checksum
-from fabric_jobs.facade.log.verification import Comparison, compare, leader_connection
+from fabric_jobs.facade.log.verification import compare, leader_connection
 from fabric_jobs.runtime.kafka.clients import (
     KafkaRefusedError,
     client_arguments,
@@ -203,13 +204,13 @@ class Tail:
         first = await consumer.beginning_offsets(self._assignment)
         self._leaders = {each: leader_connection(consumer, each) for each in self._assignment}
         found = await compare(consumer, self._assignment, self._last_fetched())
-        if found is not Comparison.SAME and not self._broker.keeps_log:
+        if not found.is_same and not self._broker.keeps_log:
             raise LogDataLossError(_DATA_LOSS)
-        if found is Comparison.LOST:
-            self._report_all_lost()
-        elif found is Comparison.DROPPED:
+        if found.lost:
+            self._report_all_lost(found.lost)
+        elif found.dropped:
             log.warning("the topic %s has dropped records: all of it is read again", self._topic)
-        if found is not Comparison.SAME or self._must_begin_again:
+        if not found.is_same or self._must_begin_again:
             self._begin_again()
             checkpoints = {}
         self._must_verify = False
@@ -262,7 +263,7 @@ class Tail:
             last = self._last_fetched()
             numbers = last.keys() & {partition.partition for partition in connected}
             found = await compare(consumer, connected, {number: last[number] for number in numbers})
-            if found is not Comparison.SAME:
+            if not found.is_same:
                 raise _RestartedError  # `_resume` compares again, and reports what it finds
         for partition, leader in changed.items():
             if leader is not None:
@@ -331,19 +332,22 @@ class Tail:
             lost.key.decode("utf-8", "replace"),
         )
 
-    def _report_all_lost(self) -> None:
-        """Reports that the topic lacks records that the reader has read."""
-        lost = {each.partition: self._unfetched.first(each.partition) for each in self._assignment}
-        for partition, record in lost.items():
-            if record:
+    def _report_all_lost(self, lost: Mapping[int, int]) -> None:
+        """Reports that these partitions lack records that were read, each from its offset on."""
+        unnamed = []
+        for partition, offset in sorted(lost.items()):
+            if record := self._unfetched.first(partition, offset):
                 self._report_lost(partition, record)
-        if not any(lost.values()):
+            else:
+                unnamed.append(f"partition {partition} offset {offset}")
+        if unnamed:
             self.lost_records += 1
             log.error(
-                "the log is forked: the topic %s lacks records that were read before. The brokers "
-                "have lost them, or the topic was deleted and created again: all of it is read "
-                "again",
+                "the log is forked: the topic %s lacks records that were read before, from %s on. "
+                "The brokers have lost them, or the topic was deleted and created again: all of it "
+                "is read again",
                 self._topic,
+                ", ".join(unnamed),
             )
 
     def _apply(self, records: list[Record], positions: dict[int, int]) -> None:

@@ -1,7 +1,7 @@
 """Compares a topic with what was read of it, because records may be lost or the topic replaced."""
 
-from collections.abc import Mapping, Sequence
-from enum import Enum
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import ConnectionGroup
@@ -26,17 +26,20 @@ def leader_connection(
     return client._conns.get((leader, ConnectionGroup.DEFAULT))
 
 
-class Comparison(Enum):
-    """What became of the records that were read."""
+class Comparison(NamedTuple):
+    """The partitions that no longer have the record that was read last; both empty if all have."""
 
-    #: Each partition still has the record that was read last.
-    SAME = "same"
-    #: A partition no longer has the record that was read last, because it was deleted by age or by
-    #: compaction.
-    DROPPED = "dropped"
-    #: A partition ends before the record that was read last, or has another one in its place. The
-    #: brokers lost records, or the topic was deleted and created again.
-    LOST = "lost"
+    #: By partition, the first offset from which records that were read are lost for certain: the
+    #: partition ends there, or has another record there. The brokers lost records, or the topic was
+    #: deleted and created again.
+    lost: Mapping[int, int]
+    #: The partitions whose record was deleted by age or by compaction.
+    dropped: Collection[int]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether each partition still has the record that was read last."""
+        return not self.lost and not self.dropped
 
 
 async def compare(
@@ -49,25 +52,26 @@ async def compare(
     It moves the consumer's positions.
     """
     read = [partition for partition in assignment if partition.partition in checkpoints]
-    if len(read) < len(checkpoints):
-        return Comparison.LOST
+    # The topic may have fewer partitions than were read.
+    lost = dict.fromkeys(checkpoints.keys() - {partition.partition for partition in read}, 0)
+    dropped = set[int]()
     first = await consumer.beginning_offsets(read)
     end = await consumer.end_offsets(read)
-    kept, dropped = [], False
+    kept = []
     for partition in read:
         checkpoint = checkpoints[partition.partition]
         if checkpoint.position > end[partition]:
-            return Comparison.LOST
-        if first[partition] <= checkpoint.last_offset:
+            lost[partition.partition] = end[partition]
+        elif first[partition] <= checkpoint.last_offset:
             consumer.seek(partition, checkpoint.last_offset)
             kept.append(partition)
         else:
-            dropped = True
+            dropped.add(partition.partition)
     for partition in kept:
         checkpoint = checkpoints[partition.partition]
         last = await consumer.getone(partition)
         if last.offset != checkpoint.last_offset:
-            dropped = True
+            dropped.add(partition.partition)
         elif checksum(last.value) != checkpoint.last_checksum:
-            return Comparison.LOST
-    return Comparison.DROPPED if dropped else Comparison.SAME
+            lost[partition.partition] = checkpoint.last_offset
+    return Comparison(lost, dropped)

@@ -1,55 +1,43 @@
 """The comparison of a topic with what was read of it."""
 
-from collections.abc import Collection, Mapping
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from fabric_jobs.facade.log.reader import Checkpoint, checksum
 from fabric_jobs.facade.log.verification import Comparison, compare
+from tests.support.topic_kit import Partition, TopicConsumer
 
-ASSIGNMENT = [TopicPartition("topic", number) for number in (0, 1)]
-#: What was read of partition 0: the records up to offset 2.
-READ = {0: Checkpoint(position=3, last_offset=2, last_checksum=checksum(b"c"))}
+#: What was read of a partition: the records up to offset 2.
+READ = Checkpoint(position=3, last_offset=2, last_checksum=checksum(b"c"))
+UNCHANGED = Partition({0: b"a", 1: b"b", 2: b"c"}, 3)
+CUT = Partition({0: b"a", 1: b"b"}, 2)
+CHANGED = Partition({0: b"a", 1: b"b", 2: b"x", 3: b"y"}, 4)
+DELETED = Partition({3: b"d"}, 4)
 
 
-class Topic:
-    """A consumer of a topic whose partition 0 has these values by offset."""
-
-    def __init__(self, values: Mapping[int, bytes], end: int) -> None:
-        self._values = values
-        self._end = end
-        self._position = 0
-
-    async def beginning_offsets(self, partitions: Collection[TopicPartition]) -> dict[Any, int]:
-        return {each: min(self._values, default=self._end) for each in partitions}
-
-    async def end_offsets(self, partitions: Collection[TopicPartition]) -> dict[Any, int]:
-        return dict.fromkeys(partitions, self._end)
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        assert partition == ASSIGNMENT[0]
-        self._position = offset
-
-    async def getone(self, partition: TopicPartition) -> SimpleNamespace:
-        assert partition == ASSIGNMENT[0]
-        offset = min(each for each in self._values if each >= self._position)
-        return SimpleNamespace(offset=offset, value=self._values[offset])
+async def compare_partitions(
+    partitions: Mapping[int, Partition], checkpoints: Mapping[int, Checkpoint]
+) -> Comparison:
+    """Compares what was read with a topic of these partitions."""
+    assignment = [TopicPartition("topic", number) for number in partitions]
+    consumer = cast(AIOKafkaConsumer, TopicConsumer(partitions))
+    return await compare(consumer, assignment, checkpoints)
 
 
 @pytest.mark.parametrize(
-    ("values", "end", "expected"),
+    ("partition", "expected"),
     [
-        ({0: b"a", 1: b"b", 2: b"c"}, 3, Comparison.SAME),
-        ({2: b"c", 3: b"d"}, 4, Comparison.SAME),
-        ({3: b"d"}, 4, Comparison.DROPPED),
-        ({}, 3, Comparison.DROPPED),
-        ({0: b"a", 3: b"d"}, 4, Comparison.DROPPED),
-        ({0: b"a", 1: b"b"}, 2, Comparison.LOST),
-        ({}, 0, Comparison.LOST),
-        ({0: b"a", 1: b"b", 2: b"x", 3: b"y"}, 4, Comparison.LOST),
+        (UNCHANGED, Comparison({}, set())),
+        (Partition({2: b"c", 3: b"d"}, 4), Comparison({}, set())),
+        (DELETED, Comparison({}, {0})),
+        (Partition({}, 3), Comparison({}, {0})),
+        (Partition({0: b"a", 3: b"d"}, 4), Comparison({}, {0})),
+        (CUT, Comparison({0: 2}, set())),
+        (Partition({}, 0), Comparison({0: 0}, set())),
+        (CHANGED, Comparison({0: 2}, set())),
     ],
     ids=[
         "unchanged",
@@ -63,16 +51,23 @@ class Topic:
     ],
 )
 async def test_compare_tells_lost_records_from_deleted_ones(
-    values: Mapping[int, bytes], end: int, expected: Comparison
+    partition: Partition, expected: Comparison
 ) -> None:
     """Kafka itself raises the same error for both, or none."""
-    consumer = cast(AIOKafkaConsumer, Topic(values, end))
+    assert await compare_partitions({0: partition}, {0: READ}) == expected
 
-    assert await compare(consumer, ASSIGNMENT, READ) is expected
+
+async def test_compare_of_several_partitions_names_each_that_lacks_its_last_record() -> None:
+    """A partition that lost records does not end the comparison of the others."""
+    partitions = dict(enumerate((CUT, UNCHANGED, CHANGED, DELETED, UNCHANGED)))
+
+    found = await compare_partitions(partitions, dict.fromkeys(range(4), READ))
+
+    assert found == Comparison({0: 2, 2: 2}, {3})
 
 
 async def test_compare_of_a_topic_with_fewer_partitions_than_were_read_is_a_loss() -> None:
     """The topic was made anew with another number of partitions."""
-    consumer = cast(AIOKafkaConsumer, Topic({0: b"a"}, 1))
+    found = await compare_partitions({0: UNCHANGED}, {0: READ, 2: READ})
 
-    assert await compare(consumer, ASSIGNMENT, READ | {2: READ[0]}) is Comparison.LOST
+    assert found == Comparison({2: 0}, set())
