@@ -64,6 +64,8 @@ class Tail:
         self._must_begin_again = False
         #: Whether the consumer continues at the reader's positions, so that records may be applied.
         self._is_reading = False
+        #: Whether a poll has succeeded since the last restart.
+        self._has_polled = False
         #: The records that Kafka has acknowledged since the last look at them.
         self._acknowledged: list[AppendedRecord] = []
         self._unfetched = Unfetched()
@@ -87,6 +89,8 @@ class Tail:
     async def run(self) -> None:
         """Reads until it is cancelled, and begins again after errors of Kafka's.
 
+        The wait before a restart grows only while no poll succeeds between two restarts.
+
         Raises `LogDataLossError` if the embedded broker dropped records, and `KafkaRefusedError` if
         Kafka refuses.
         """
@@ -99,7 +103,12 @@ class Tail:
         )
         async for attempt in retrying:
             with attempt:
-                await self._read_until_restarted()
+                self._has_polled = False
+                try:
+                    await self._read_until_restarted()
+                finally:
+                    if self._has_polled:
+                        attempt.retry_state.attempt_number = 1
 
     def restart(self) -> None:
         """Makes the tail continue at its positions with a new consumer."""
@@ -185,6 +194,7 @@ class Tail:
                 self._is_reading = True
                 while True:
                     await self._poll(consumer)
+                    self._has_polled = True
         except OffsetOutOfRangeError as error:
             if not self._broker.keeps_log:
                 raise LogDataLossError(_DATA_LOSS) from error

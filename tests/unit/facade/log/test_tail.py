@@ -1,13 +1,15 @@
 """The tail without a broker: how it ends, and how it begins again."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from aiokafka.errors import KafkaError
+from tenacity import RetryCallState, wait_exponential
 
 from fabric_jobs.facade.log import Checkpoint, Record, tail
 from fabric_jobs.facade.log.acknowledged import AppendedRecord
@@ -16,6 +18,20 @@ from fabric_jobs.runtime.settings import KafkaSettings
 from tests.support.log_kit import RecordingReader
 from tests.support.partition_kit import Broker, Consumer
 from tests.support.topic_kit import Partition, TopicConsumer
+
+
+class FailingConsumer(Consumer):
+    """A consumer whose polls fail after so many of them."""
+
+    def __init__(self, broker: Broker, polls: int) -> None:
+        super().__init__(broker)
+        self._polls = polls
+
+    async def getmany(self, **options: int) -> Any:
+        if not self._polls:
+            raise KafkaError
+        self._polls -= 1
+        return await super().getmany(**options)
 
 
 def consumer_of(ends: Mapping[int, int]) -> Any:
@@ -122,3 +138,37 @@ async def test_partition_that_lost_a_fetched_record_is_named_without_a_key(
     assert ["read before, from partition 1 offset 2 on" in line for line in caplog.messages] == [
         True
     ]
+
+
+async def test_wait_before_a_restart_is_short_again_once_a_poll_has_succeeded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only restarts without a successful poll between them make the wait longer."""
+    broker = Broker()
+    for _ in range(2):
+        broker.append()
+    # The polls of each consumer that succeed before one fails; each of them reads one record.
+    consumers = iter([FailingConsumer(broker, polls) for polls in (0, 0, 0, 1, 0, 100)])
+    bounds = list[float]()
+
+    def record_bound(multiplier: float, **options: float) -> Callable[[RetryCallState], float]:
+        bound = wait_exponential(multiplier, **options)
+
+        def wait(state: RetryCallState) -> float:
+            bounds.append(bound(state))
+            return 0.0
+
+        return wait
+
+    monkeypatch.setattr(tail, "AIOKafkaConsumer", lambda **_: next(consumers))
+    monkeypatch.setattr(tail, "connect_client", AsyncMock())
+    monkeypatch.setattr(tail, "stop_client", AsyncMock())
+    monkeypatch.setattr(tail, "wait_random_exponential", record_bound)
+    running_tail = Tail(KafkaSettings(), "t", 1, RecordingReader())
+    running = asyncio.create_task(running_tail.run())
+    try:
+        await running_tail.wait_for({0: 2})
+    finally:
+        running.cancel()
+
+    assert bounds == [0.1, 0.2, 0.4, 0.1, 0.2]
