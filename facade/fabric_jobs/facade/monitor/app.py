@@ -1,14 +1,17 @@
 """The monitor as an application beside Fabric's HTTP API, with its own errors and headers."""
 
 from collections.abc import Callable
+from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 from litestar import Litestar, Router
 from litestar.datastructures import CacheControlHeader
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.file_system import BaseLocalFileSystem
 from litestar.static_files import create_static_files_router
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, PathType, Receive, Scope, Send
+from litestar.types.file_types import FileInfo
 
 from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.jobs import Jobs
@@ -36,6 +39,17 @@ from fabric_jobs.facade.settings import FacadeSettings
 #: Bound of a request's body, in bytes. The largest body is the form of a sign-in.
 _MAX_BODY_BYTES = 4096
 _YEAR_S = 365 * 24 * 60 * 60
+
+
+class _StaticFiles(BaseLocalFileSystem):
+    """The file system, in which a name that no file can have is a name that no file has."""
+
+    async def info(self, path: PathType, **_: Any) -> FileInfo:
+        """What is known of the file. Raises `FileNotFoundError`."""
+        try:
+            return await super().info(path)
+        except (OSError, ValueError) as error:
+            raise FileNotFoundError(path) from error
 
 
 class Monitor:
@@ -73,6 +87,7 @@ class Monitor:
             "/static",
             [STATIC],
             cache_control=CacheControlHeader(max_age=_YEAR_S, immutable=True),
+            file_system=_StaticFiles(),
         )
         self.app = Litestar(
             [
@@ -98,10 +113,7 @@ class Monitor:
 
         async def call(scope: Scope, receive: Receive, send: Send) -> None:
             is_http = scope["type"] == ScopeType.HTTP
-            # No file's name has a NUL, and a path with one is nobody's: Fabric's API answers 404.
-            for_monitor = (
-                is_http and f"{scope['path']}/".startswith(f"{PATH}/") and "\0" not in scope["path"]
-            )
+            for_monitor = is_http and f"{scope['path']}/".startswith(f"{PATH}/")
             await (self._secured if for_monitor else app)(scope, receive, send)
 
         return call
