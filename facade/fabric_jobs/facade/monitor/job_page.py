@@ -124,9 +124,11 @@ class JobPage(Page):
     async def run_background(self, notify: Callable[[], None]) -> None:
         """Reads the job's events from the log; later events come by `note_change`."""
         self._refresh_job()
-        await self._history.read(self._stored, self._timeline, notify)
-        self._history_read = True
-        notify()
+        try:
+            await self._history.read(self._stored, self._timeline, notify)
+        finally:
+            self._history_read = True
+            notify()
 
     def _checkpoint_bytes(self) -> int | None:
         try:

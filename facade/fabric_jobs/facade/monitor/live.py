@@ -67,9 +67,7 @@ class LiveUpdates:
             return
         viewer = _Viewer(page, asyncio.Event())
         self._viewers.add(viewer)
-        background = asyncio.create_task(
-            page.run_background(viewer.changed.set), name="work of a monitor page"
-        )
+        background = asyncio.create_task(_run_background(viewer), name="work of a monitor page")
         sent = dict[str, object]()
         try:
             while may_read() and not self._stopping:
@@ -87,7 +85,7 @@ class LiveUpdates:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(viewer.changed.wait(), CHECK_INTERVAL_S)
         except UnavailableError as error:
-            log.info("a page of the monitor is not updated now: %s", error)
+            _log_unavailable(error)
         finally:
             self._viewers.discard(viewer)
             background.cancel()
@@ -112,3 +110,18 @@ class LiveUpdates:
         for viewer in self._viewers:
             if viewer.page.note_change(change):
                 viewer.changed.set()
+
+
+async def _run_background(viewer: _Viewer) -> None:
+    """Does the background work of the viewer's page, and logs why it failed if it does."""
+    try:
+        with map_log_errors():
+            await viewer.page.run_background(viewer.changed.set)
+    except UnavailableError as error:
+        _log_unavailable(error)
+    except Exception:
+        log.exception("the background work of a monitor page failed")
+
+
+def _log_unavailable(error: UnavailableError) -> None:
+    log.info("a page of the monitor is not updated now: %s", error)

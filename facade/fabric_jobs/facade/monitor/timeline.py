@@ -130,7 +130,7 @@ class HistoryReader:
     ) -> None:
         """Fills the timeline up to the last event of `stored`, or sets a note that says why not.
 
-        Calls `notify` whenever the timeline has changed.
+        Calls `notify` whenever the timeline has changed. An unexpected error is raised too.
         """
         timeline.note = WAITING_NOTE if self._lock.locked() else "Reading the log."
         notify()
@@ -148,6 +148,9 @@ class HistoryReader:
                 timeline.note = (
                     f"Kafka did not answer ({type(error).__name__}). Reload the page to try again."
                 )
+            except Exception:
+                timeline.note = "Reading failed. The service's log has the details."
+                raise
         notify()
 
     async def _read(self, stored: StoredJob, timeline: Timeline, notify: Callable[[], None]) -> str:

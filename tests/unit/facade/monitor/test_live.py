@@ -1,8 +1,10 @@
 """When a page is updated: by which changes, and how often."""
 
+import logging
 import time
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -10,9 +12,9 @@ from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.monitor import formatting, live
 from fabric_jobs.facade.monitor.job_list import MAX_LIST_SHARE, JobList, JobsPage
 from fabric_jobs.facade.monitor.live import LiveUpdates
-from fabric_jobs.facade.monitor.pages import MonitorData, Page
+from fabric_jobs.facade.monitor.pages import ExecutorsPage, MonitorData, Page
 from fabric_jobs.facade.monitor.query import Query
-from fabric_jobs.facade.replica import Filter
+from fabric_jobs.facade.replica import Filter, StateDamagedError
 from tests.support.monitor import FixedHealth, FoldedJobs
 from tests.support.sealing import NO_SEALING
 
@@ -149,3 +151,51 @@ async def test_live_updates_with_room_for_one_viewer_refuse_the_second_of_two_at
 
     assert [message async for message in second] == []
     await first.aclose()
+
+
+class FailingPage(ExecutorsPage):
+    """A page whose background work fails."""
+
+    error: ClassVar[Exception]
+
+    async def run_background(self, notify: Callable[[], None]) -> None:
+        """Raises the error, and has the page rendered first."""
+        notify()
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("A fault."), (logging.ERROR, "the background work of a monitor page failed")),
+        (
+            StateDamagedError("Damaged."),
+            (
+                logging.INFO,
+                "a page of the monitor is not updated now: This facade's state file can't be used "
+                "now.",
+            ),
+        ),
+    ],
+)
+async def test_live_updates_of_a_page_whose_background_work_fails_log_the_error_and_go_on(
+    error: Exception,
+    expected: tuple[int, str],
+    fold: FoldedJobs,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The parts that need no background work stay up to date."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(live, "UPDATE_INTERVAL_S", 0)
+    monkeypatch.setattr(live, "CHECK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(FailingPage, "error", error, raising=False)
+    data = MonitorData(fold.replica, fold.roster, fold.job_types, FixedHealth(), NO_SEALING)
+    updates = LiveUpdates(fold.replica, lambda name, _: name)
+    stream = updates.stream(FailingPage(data, ""), lambda: True)
+    names = ["warnings", "summary", "executors", "alive", "alive", "alive"]
+
+    assert [(await anext(stream)).event for _ in names] == names
+    await stream.aclose()
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [expected]
+    assert bool(caplog.records[0].exc_info) == (expected[0] == logging.ERROR)

@@ -14,10 +14,12 @@ from fabric_jobs.facade.monitor.timeline import (
     MAX_ROWS,
     MAX_TRACEBACKS_CHARS,
     WAITING_NOTE,
+    HistoryReader,
     Timeline,
     row_of,
 )
 from fabric_jobs.runtime.kafka.history import EventBatch
+from fabric_jobs.runtime.settings import KafkaSettings
 from tests.support.lifecycle import (
     A,
     apply_event,
@@ -198,3 +200,23 @@ async def test_history_reading_during_another_one_is_refused_with_a_note(
         assert WAITING_NOTE in (await client.get(path)).text
         stalled.finish.set()
         assert WAITING_NOTE not in (await first).text
+
+
+async def test_history_reading_that_fails_unexpectedly_leaves_a_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A live page goes on, and would say for ever that the log is being read."""
+
+    async def fail(*_: Any) -> AsyncIterator[EventBatch]:
+        raise RuntimeError
+        yield
+
+    monkeypatch.setattr(timeline_module, "read_history", fail)
+    fold, timeline = FoldedJobs(), Timeline()
+    stored = fold.replica.get(fold.create())
+    assert stored
+    reader = HistoryReader(KafkaSettings(), lambda event: event)
+    with pytest.raises(RuntimeError):
+        await reader.read(stored, timeline)
+
+    assert timeline.note == "Reading failed. The service's log has the details."
