@@ -64,16 +64,17 @@ async def test_jobs_page_shows_each_job_and_the_summary(fold: FoldedJobs) -> Non
     rows = {row[:36]: text_of(row) for row in re.findall(r'<tr id="job-(.*?)</tr>', html, re.S)}
     assert rows.keys() == {waits, runs, failed}
     assert re.search(
-        r"NotStarted can't start refresh Report 00000000 1 \S+ 0 s No executor has", rows[waits]
+        r"NotStarted can't start refresh Report 00000000 1 \S+ \d+ s No executor has", rows[waits]
     )
-    assert re.search(r"InProgress refresh .* 0 s 5e1f0c7a 25 % a quarter", rows[runs])
+    assert re.search(r"InProgress refresh .* \d+ s 5e1f0c7a 25 % a quarter", rows[runs])
     assert re.search(
-        r"Failed all attempts failed refresh .* 0\.0 s 0\.0 s 5e1f0c7a HandlerError no",
+        r"Failed all attempts failed refresh .* \d\.\d s \d\.\d s 5e1f0c7a HandlerError no",
         rows[failed],
     )
     assert '<progress max="1" value="0.25"' in html
-    assert "NotStarted 1 InProgress 1 Oldest waiting 0 s Executors 1 Free slots 3 of 4" in (
-        text_of(html)
+    assert re.search(
+        r"NotStarted 1 InProgress 1 Oldest waiting \d+ s Executors 1 Free slots 3 of 4",
+        text_of(html),
     )
 
 
@@ -513,7 +514,7 @@ async def test_executor_page_shows_its_heartbeat_its_runs_and_what_differs(
 
     assert "Pool blue Version fabric-jobs 0.1.0 Free slots 1 of 4 Hung handlers 1" in text_of(html)
     assert "1 of 4 slots are held by handlers that do not end" in text_of(html)
-    assert re.search(r"InProgress a 1 \S+ 0 s 50 % half way", rows[runs])
+    assert re.search(r"InProgress a 1 \S+ \d+ s 50 % half way", rows[runs])
     assert rows[unlisted].endswith("not in its last heartbeat")
     assert "NotStarted c 1 claimed, and not granted yet" in rows[claimed]
     assert f'href="/monitor?executor={EXECUTOR}"' in html
