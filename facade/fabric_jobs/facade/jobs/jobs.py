@@ -205,15 +205,16 @@ class Jobs:
         `UnavailableError` if the job is unknown here and the log's end can't be read.
         """
         with map_log_errors():
-            if self._replica.get(job_id) is None:
-                try:
-                    with self._deadline.limit():
-                        await self._log.read_to_end()
-                except TimeoutError as error:
-                    raise UnavailableError(
-                        UnavailableReason.LOG_UNREACHABLE,
-                        "The log's end was not read in time. Ask again after a moment.",
-                    ) from error
+            if stored := self._replica.get(job_id):
+                return stored
+            try:
+                with self._deadline.limit():
+                    await self._log.read_to_end()
+            except TimeoutError as error:
+                raise UnavailableError(
+                    UnavailableReason.LOG_UNREACHABLE,
+                    "The log's end was not read in time. Ask again after a moment.",
+                ) from error
             return self._replica.get(job_id)
 
     async def read(self, job_id: str) -> StoredJob | None:
@@ -222,14 +223,12 @@ class Jobs:
         Raises `UnavailableError` if the log's end can't be read, and the job is unknown here or the
         log is being read from its beginning.
         """
-        with map_log_errors():
-            stored = self._replica.get(job_id)
-            if stored is None:
-                return await self.find(job_id)
-            if not stored.job.final:
-                await self.freshen()
-                return self._replica.get(job_id)
+        stored = await self.find(job_id)
+        if stored is None or stored.job.final:
             return stored
+        with map_log_errors():
+            await self.freshen()
+            return self._replica.get(job_id)
 
     async def list(
         self, which: Filter, limit: int, before: tuple[int, str] | None

@@ -74,6 +74,8 @@ class BulkRun:
                 next_at = max(next_at, clock() - 1) + 1 / RATE_PER_S
                 with bind_ids(job=job_id):
                     self.results[await self._change(jobs, job_id)] += 1
+        except Exception:
+            log.exception("bulk %s from the monitor failed", self.action)
         finally:
             self.running = False
             log.info("bulk %s from the monitor ended: %s", self.action, dict(self.results))

@@ -283,6 +283,25 @@ async def test_find_of_a_known_job_does_not_wait_for_the_logs_end(world: World) 
     assert found.job == world.replica.job
 
 
+async def test_read_of_an_unknown_job_looks_it_up_before_and_after_the_logs_end(
+    world: World,
+) -> None:
+    """Each look-up of an unknown job is a query of the state file."""
+    steps: list[str] = []
+
+    def get(job_id: str) -> None:
+        steps.append("look up")
+
+    async def read_to_end() -> None:
+        steps.append("read to the end")
+
+    world.replica.get = get  # type: ignore[method-assign]
+    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+
+    assert await world.jobs.read(JOB) is None
+    assert steps == ["look up", "read to the end", "look up"]
+
+
 async def test_claim_of_a_record_that_did_not_dispatch_the_job_is_refused() -> None:
     """A record that copies the dispatching event's id may have another payload."""
     world = World(SOON_S)

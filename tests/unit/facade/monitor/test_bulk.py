@@ -5,6 +5,7 @@ import html
 import re
 import uuid
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from fabric_jobs.contract.jobs import JobInstanceStatus as Status
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import RequestCancel
 from fabric_jobs.facade.monitor import bulk
-from fabric_jobs.facade.monitor.bulk import BulkAction, BulkBusyError, BulkRuns
+from fabric_jobs.facade.monitor.bulk import BulkAction, BulkBusyError, BulkRun, BulkRuns
 from tests.support.monitor import READER, FoldedJobs, browser_client, make_monitor, sign_in
 
 HERE = "http://monitor.test"
@@ -252,4 +253,18 @@ async def test_bulk_run_keeps_its_rate_and_stops_between_two_jobs(
         Status.CANCELLED,
         Status.NOT_STARTED,
         Status.NOT_STARTED,
+    ]
+
+
+async def test_bulk_run_that_fails_unexpectedly_ends_and_logs_the_error(
+    fold: FoldedJobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody awaits the run, so its error would be lost."""
+    monkeypatch.setattr(fold, "execute", AsyncMock(side_effect=RuntimeError("a fault")))
+    run = BulkRun(BulkAction.CANCEL, [fold.create()])
+    await run.execute(fold)  # type: ignore[arg-type]
+
+    assert not run.running
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "bulk cancel from the monitor failed"
     ]
