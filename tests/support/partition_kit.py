@@ -56,7 +56,6 @@ class Consumer:
         return key[0]
 
     async def getmany(self, **_: int) -> dict[TopicPartition, list[ConsumerRecord]]:
-        await asyncio.sleep(0)
         if self.broker.is_behind:
             self.broker.is_behind = False
             self.broker.told.set()

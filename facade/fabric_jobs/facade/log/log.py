@@ -142,10 +142,14 @@ class Log:
         because the look under way may have missed the caller's records. Raises
         `LogUnavailableError` if the end can't be reached.
         """
-        look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._next_look.append(look)
-        self._look_requested.set()
-        await look
+        while True:
+            look: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._next_look.append(look)
+            self._look_requested.set()
+            await look
+            # The tail may have begun again since the look: the reader lacks records then.
+            if self.caught_up:
+                return
 
     def is_confirmed_within(self, seconds: float) -> bool:
         """Whether all records were read that the log held this many seconds ago."""

@@ -155,16 +155,16 @@ class Tail:
 
     async def wait_for(self, positions: dict[int, int]) -> None:
         """Returns once the reader has read everything before these positions (offsets)."""
-        if self._has_reached(positions):
-            return
-        future = asyncio.get_running_loop().create_future()
-        waiter = (positions, future)
-        self._waiters.append(waiter)
-        try:
-            await future
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+        # The tail may begin again between the moment that it wakes the caller and this one.
+        while not self._has_reached(positions):
+            future = asyncio.get_running_loop().create_future()
+            waiter = (positions, future)
+            self._waiters.append(waiter)
+            try:
+                await future
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
 
     async def _read_until_restarted(self) -> None:
         self._reading = asyncio.create_task(self._read(), name="read the log")
@@ -195,13 +195,15 @@ class Tail:
                 while True:
                     await self._poll(consumer)
                     self._has_polled = True
+                    # A poll does not wait if the consumer has fetched records ahead.
+                    await asyncio.sleep(0)
         except OffsetOutOfRangeError as error:
             if not self._broker.keeps_log:
                 raise LogDataLossError(_DATA_LOSS) from error
             # A broker that lost its power may answer so before it knows that another one leads the
             # partition. `_resume` compares the topic with what was read. A reader that keeps no
             # positions can't be compared, so it is reset.
-            self._must_begin_again = not self._reader.checkpoints()
+            self._must_begin_again |= not self._reader.checkpoints()
             raise
         finally:
             self._is_reading = False

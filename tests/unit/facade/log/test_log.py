@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from aiokafka import TopicPartition
+
 from fabric_jobs.facade.log import Log, Record
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.runtime.settings import KafkaSettings
@@ -23,3 +25,30 @@ async def test_read_to_a_position_waits_for_the_records_of_its_partition_before_
     async with asyncio.timeout(10):
         await reading
         await log.read_to(1, 2)
+
+
+async def test_read_to_the_end_looks_again_if_the_tail_has_begun_again_since_the_look() -> None:
+    """The reader lacks records then, and a job that it lacks would be answered as unknown."""
+    log: Any = Log(KafkaSettings(), topic_spec("t"))
+    log.partitions = 1
+    log._tail = tail = Tail(KafkaSettings(), "t", 1, RecordingReader())
+
+    class Probe:
+        async def end_offsets(self, _: object) -> dict[TopicPartition, int]:
+            return {TopicPartition("t", 0): 1}
+
+    confirming = asyncio.create_task(log._confirm(Probe()))
+    reading = asyncio.create_task(log.read_to_end())
+    while not tail._waiters:
+        await asyncio.sleep(0)
+    tail._apply([Record(0, 0, 0, b"{}")], {0: 1})
+    while not log.caught_up:
+        await asyncio.sleep(0)
+    tail._begin_again()
+    while not (reading.done() or tail._waiters):
+        await asyncio.sleep(0)
+    assert not reading.done()
+
+    tail._apply([Record(0, 0, 0, b"{}")], {0: 1})
+    await asyncio.wait_for(reading, 10)
+    confirming.cancel()

@@ -1,8 +1,8 @@
 """The tail without a broker: how it ends, and how it begins again."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -73,6 +73,23 @@ async def test_tail_cancelled_while_its_consumer_connects_closes_the_consumer(
     consumer.stop.assert_awaited_once()
 
 
+@asynccontextmanager
+async def running(
+    started: Tail, consumer: Consumer, patch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """The tail reads with this consumer until the end of the block."""
+    patch.setattr(tail, "AIOKafkaConsumer", lambda **_: consumer)
+    patch.setattr(tail, "connect_client", AsyncMock())
+    patch.setattr(tail, "stop_client", AsyncMock())
+    task = asyncio.create_task(started.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 @pytest.mark.parametrize("keeps_position", [True, False])
 async def test_offset_out_of_range_resets_only_a_reader_that_keeps_no_position(
     keeps_position: bool, monkeypatch: pytest.MonkeyPatch
@@ -81,22 +98,49 @@ async def test_offset_out_of_range_resets_only_a_reader_that_keeps_no_position(
     broker = Broker()
     broker.append()
     reader = RecordingReader() if keeps_position else ForgetfulReader()
-    monkeypatch.setattr(tail, "AIOKafkaConsumer", lambda **_: Consumer(broker))
-    monkeypatch.setattr(tail, "connect_client", AsyncMock())
-    monkeypatch.setattr(tail, "stop_client", AsyncMock())
-    running_tail = Tail(KafkaSettings(), "t", 1, reader)
-    running = asyncio.create_task(running_tail.run())
-    try:
-        await running_tail.wait_for({0: 1})
+    started = Tail(KafkaSettings(), "t", 1, reader)
+    async with running(started, Consumer(broker), monkeypatch):
+        await started.wait_for({0: 1})
         broker.is_behind = True
         await broker.told.wait()
         broker.append()
-        await running_tail.wait_for({0: 2})
-    finally:
-        running.cancel()
+        await started.wait_for({0: 2})
 
     assert reader.resets == (not keeps_position)
     assert reader.values == [record.value for record in broker.records]
+
+
+async def test_records_that_were_fetched_ahead_leave_time_to_others_between_two_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A poll does not suspend while the consumer has records, so the tail must."""
+    broker = Broker()
+    reader = RecordingReader()
+    for _ in range(3):
+        broker.append()
+    started = Tail(KafkaSettings(), "t", 1, reader)
+    seen = set[int]()
+    async with running(started, Consumer(broker), monkeypatch):
+        while len(reader.records) < 3:
+            seen.add(len(reader.records))
+            await asyncio.sleep(0)
+
+    assert seen == {0, 1, 2}
+
+
+async def test_wait_for_positions_that_are_lost_again_at_once_goes_on() -> None:
+    """The tail may begin again before the caller that it has woken runs."""
+    started = Tail(KafkaSettings(), "t", 1, RecordingReader())
+    waiting = asyncio.create_task(started.wait_for({0: 1}))
+    await asyncio.sleep(0)
+
+    started._apply([Record(0, 0, 0, b"{}")], {0: 1})
+    started._begin_again()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    started._apply([Record(0, 0, 0, b"{}")], {0: 1})
+    await asyncio.wait_for(waiting, 10)
 
 
 async def test_partition_that_lost_a_record_is_the_only_one_that_the_log_names(
