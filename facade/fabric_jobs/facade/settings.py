@@ -88,8 +88,9 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
     #: Certificate names of operators: they may do what readers may, cancel and retry jobs, and
     #: pause and resume job types.
     grpc_operators: tuple[str, ...] = ()
-    #: Certificate names of facades: a new facade may take a copy of another one's state. Without
-    #: them, where gRPC has mutual TLS, each new facade reads the whole topic.
+    #: Certificate names of facades: a new facade may take a copy of another one's state. A DNS
+    #: name of each facade's certificate must be among them. Without them, where gRPC has mutual
+    #: TLS, each new facade reads the whole topic.
     grpc_facades: tuple[str, ...] = ()
     #: The address at which other facades reach this one's gRPC, to copy its state. If empty, it is
     #: `FABRIC_JOBS_GRPC_ADDRESS`, unless that is 0.0.0.0 or [::]: then nobody copies from here.

@@ -35,12 +35,14 @@ SERVER_KEEPALIVE_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_S * 1000),
 )
 
+#: A phrase of gRPC's error for a server whose certificate lacks the name that the client expects.
+_NAME_MISMATCH = "Hostname Verification"
 _FILES = {part: f"facades_tls_{part}_file" for part in ("ca", "cert", "key")}
 #: What to change, by a phrase that gRPC's error has when a connection fails.
 _ADVICE = {
     "CERTIFICATE_VERIFY_FAILED": "The facade's certificate is not trusted: set "
     f"{variable(_FILES['ca'])} to the authority that signed it.",
-    "Hostname Verification": "Connect by a host name that the facade's certificate contains.",
+    _NAME_MISMATCH: "Connect by a host name that the facade's certificate contains.",
     "WRONG_VERSION_NUMBER": f"The facade does not use TLS: leave {variable(_FILES['cert'])} empty.",
     "Socket closed": "This may be no facade's gRPC address, but Kafka's, for example. Or the "
     "facade requires a certificate from an authority that it trusts: set "
@@ -84,6 +86,11 @@ def error_info(error: grpc.aio.AioRpcError) -> ErrorInfo:
         status.ParseFromString(metadata["grpc-status-details-bin"])
         status.details[0].Unpack(info)
     return info
+
+
+def is_name_mismatch(error: grpc.aio.AioRpcError) -> bool:
+    """Returns whether the server's certificate lacks the name that this client expects."""
+    return _NAME_MISMATCH in (error.details() or "")
 
 
 def connection_advice(details: str) -> str:

@@ -20,8 +20,14 @@ from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc import RpcRole, RpcSecurity
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import topics
-from fabric_jobs.runtime.channels import open_channel
-from fabric_jobs.runtime.settings import SettingsError, address_of, host_port, is_loopback
+from fabric_jobs.runtime.channels import is_name_mismatch, open_channel
+from fabric_jobs.runtime.settings import (
+    SettingsError,
+    address_of,
+    host_port,
+    is_loopback,
+    variable,
+)
 from fabric_jobs.status.v1 import replica_pb2 as pb
 from fabric_jobs.status.v1.replica_pb2_grpc import ReplicaServiceStub
 
@@ -139,15 +145,34 @@ async def _copy_from(
 ) -> int:
     """Takes the neighbour's file, verifies it and installs it; returns its size in bytes."""
     host, port = host_port(address)
-    if security is None and not is_loopback(host):
-        raise CopyError("Without mutual TLS, a neighbour must be on loopback.")
-    options: list[tuple[str, str]] = []
-    if security:
-        # A pod's address is in no certificate. Its name is that of a facade.
-        names = [name for name in security.names[RpcRole.FACADES] if "://" not in name]
-        options = [("grpc.ssl_target_name_override", min(names))] if names else []
-    files = security.files if security else None
-    async with open_channel(address_of(host, port), files, options) as channel:
+    target = address_of(host, port)
+    if security is None:
+        if not is_loopback(host):
+            raise CopyError("Without mutual TLS, a neighbour must be on loopback.")
+        return await _copy_over(open_channel(target, None, ()), path, identity)
+    for options in _expected_names(security):
+        try:
+            channel = open_channel(target, security.files, options)
+            return await _copy_over(channel, path, identity)
+        except grpc.aio.AioRpcError as error:
+            if not is_name_mismatch(error):
+                raise
+    raise CopyError(f"Its certificate has no DNS name of {variable('grpc_facades')}.")
+
+
+def _expected_names(security: RpcSecurity) -> Sequence[Sequence[tuple[str, str]]]:
+    """The options of the channels to try: each expects one DNS name of a facade.
+
+    A pod's address is in no certificate, and gRPC can expect one name at a time. If facades have
+    no DNS names, the only channel expects the host of the neighbour's address.
+    """
+    names = sorted(name for name in security.names[RpcRole.FACADES] if "://" not in name)
+    return [[("grpc.ssl_target_name_override", name)] for name in names] or [[]]
+
+
+async def _copy_over(channel: grpc.aio.Channel, path: Path, identity: Identity) -> int:
+    """Takes the copy over this channel, which is then closed; returns its size in bytes."""
+    async with channel:
         stub = ReplicaServiceStub(channel)  # type: ignore[no-untyped-call]
         request = pb.CopyReplicaRequest(identity=identity.digest())
         parts = aiter(stub.CopyReplica(request, timeout=COPY_TIMEOUT_S))
