@@ -40,14 +40,38 @@ SEALING_KEYS = "FABRIC_JOBS_SEALING_KEYS"
 FREE_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 --issuer 127.0.0.1:0"
 
 
+def _read_project(context: click.Context, _: click.Parameter, target: str) -> str:
+    """Reads the environment and the settings of the target's project into `context.obj`.
+
+    They are the defaults of the options that have an environment variable. Raises `InputError` for
+    a wrong target or a wrong file.
+    """
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
+        raise InputError(f"{target!r} is not MODULE:EXECUTOR, such as {EXAMPLE}.")
+    context.obj = environ = read_environ(target)
+    context.default_map = {
+        str(option.name): environ[option.envvar]
+        for option in context.command.params
+        if isinstance(option.envvar, str) and environ.get(option.envvar)
+    }
+    return target
+
+
 @click.command("dev")
-@click.argument("target", metavar="[MODULE:EXECUTOR]", default=EXAMPLE)
+@click.argument(
+    "target",
+    metavar="[MODULE:EXECUTOR]",
+    default=EXAMPLE,
+    is_eager=True,  # so that the project's settings are read before the other options
+    callback=_read_project,
+)
 @click.option(
     "--http",
     type=Address(),
     default=HTTP_ADDRESS,
     envvar="FABRIC_JOBS_HTTP_ADDRESS",
     show_default=True,
+    show_envvar=True,
     help="The address of the facade's HTTP API. Port 0 picks a free port.",
 )
 @grpc_option("The address of the facade's gRPC API.")
@@ -63,15 +87,16 @@ FREE_PORTS = "--http 127.0.0.1:0 --grpc 127.0.0.1:0 --issuer 127.0.0.1:0"
     is_flag=True,
     help="Give handlers tokens of the user who started the job, from the local issuer.",
 )
-def dev_command(target: str, http: str, grpc: str, issuer: str, on_behalf_of: bool) -> None:
+@click.pass_obj
+def dev_command(
+    project: dict[str, str], target: str, http: str, grpc: str, issuer: str, on_behalf_of: bool
+) -> None:
     """Run a broker, a facade and an executor until Ctrl-C.
 
     MODULE:EXECUTOR names your handlers: my_jobs:executor is `executor` in my_jobs.py. Without it,
     the examples run. FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS names an Apache Kafka to use in place of
     the embedded broker.
     """
-    if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
-        raise InputError(f"{target!r} is not MODULE:EXECUTOR, such as {EXAMPLE}.")
     for user, address in (("The facade's HTTP API", http), ("The facade's gRPC API", grpc)):
         with _explain_taken(user, address):
             host, port = host_port(address)
@@ -79,7 +104,7 @@ def dev_command(target: str, http: str, grpc: str, issuer: str, on_behalf_of: bo
     with ExitStack() as servers:
         with _explain_taken("The token issuer", issuer):
             token_issuer = servers.enter_context(Issuer(*host_port(issuer)))
-        environ = without_client(read_environ(target))
+        environ = without_client(project)
         if on_behalf_of:
             endpoint = servers.enter_context(TokenEndpoint(token_issuer))
             environ |= endpoint.settings

@@ -6,14 +6,16 @@ from pathlib import Path
 from fabric_jobs.cli.errors import InputError
 
 FILE_NAME = "settings.env"
+_LINE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>(?![\s\"'])(?:(?!\s#)[^$])*)")
 
 
 def read_settings(folder: Path) -> dict[str, str]:
     """Returns the variables of the folder's `settings.env`, or none if there is no such file.
 
     A line is `NAME=VALUE`, or a comment that begins with `#`. Raises `InputError` if the file can't
-    be read, or if a line has another form. A quoted value is refused, because the shell, Docker and
-    Compose disagree about quotes.
+    be read, or if a line has another form. Some values are refused, because the shell, Docker and
+    Compose disagree about them: a value with quotes around it, with a `$`, with a space before it,
+    or with a comment behind it.
     """
     file = folder / FILE_NAME
     try:
@@ -26,8 +28,11 @@ def read_settings(folder: Path) -> dict[str, str]:
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith("#"):
             continue
-        found = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)=([^\"'].*|)", line)
+        found = _LINE.fullmatch(line)
         if not found:
-            raise InputError(f"{file}, line {number}, is not NAME=VALUE without quotes.")
-        settings[found[1]] = found[2]
+            raise InputError(
+                f"{file}, line {number}, is not NAME=VALUE. The value begins after the =, without "
+                "quotes and without $. A comment needs its own line."
+            )
+        settings[found["name"]] = found["value"]
     return settings

@@ -2,11 +2,12 @@
 
 import shlex
 import socket
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from fabric_jobs.cli.commands.dev import FREE_PORTS, next_steps, without_client
+from fabric_jobs.cli.commands.dev import FREE_PORTS, dev_command, next_steps, without_client
 from fabric_jobs.cli.main import main
 
 EXAMPLE = ("Contoso.FinanceAnalytics.Forecast", "calculateForecast")
@@ -102,3 +103,75 @@ def test_dev_leaves_out_the_client_secret_which_is_for_entra() -> None:
     }
 
     assert without_client(environ) == {"FABRIC_JOBS_CLIENT_ID": "stays"}
+
+
+VARIABLES = {"http": "FABRIC_JOBS_HTTP_ADDRESS", "grpc": "FABRIC_JOBS_GRPC_ADDRESS"}
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize(
+    ("arguments", "environ", "file", "expected"),
+    [
+        (["127.0.0.1:1"], "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:1"),
+        ([], "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:2"),
+        ([], None, "127.0.0.1:3", "127.0.0.1:3"),
+        ([], None, "", "default"),
+        ([], "", "127.0.0.1:3", "default"),
+    ],
+    ids=["option", "environment", "file", "empty in the file", "empty in the environment"],
+)
+def test_address_of_dev_comes_from_option_environment_file_or_default_in_this_order(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    arguments: list[str],
+    environ: str | None,
+    file: str,
+    expected: str,
+) -> None:
+    """An empty variable means the default, as for every setting."""
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    if environ is not None:
+        monkeypatch.setenv(VARIABLES[name], environ)
+    (tmp_path / "settings.env").write_text(f"{VARIABLES[name]}={file}\n")
+    monkeypatch.chdir(tmp_path)
+    options = [word for address in arguments for word in (f"--{name}", address)]
+    defaults = {"http": "127.0.0.1:5000", "grpc": "127.0.0.1:5001"}
+
+    params = dev_command.make_context("dev", [*options, "my_jobs:executor"]).params
+    assert {each: params[each] for each in VARIABLES} == defaults | (
+        {} if expected == "default" else {name: expected}
+    )
+
+
+@pytest.mark.parametrize("variable", VARIABLES.values())
+def test_dev_uses_the_addresses_of_the_settings_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """The address of the file is taken here, so `dev` refuses to start."""
+    for each in VARIABLES.values():
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = dict.fromkeys(VARIABLES.values(), "127.0.0.1:0") | {variable: address}
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        (tmp_path / "settings.env").write_text(lines)
+        result = CliRunner().invoke(main, ["dev", "my_jobs:executor", "--issuer", "127.0.0.1:0"])
+
+    assert result.exit_code == 1
+    assert f"can't use the address {address}" in result.stderr
+
+
+def test_address_in_the_settings_file_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that of the option."""
+    monkeypatch.delenv(VARIABLES["grpc"], raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.env").write_text(f"{VARIABLES['grpc']}=5001\n")
+    result = CliRunner().invoke(main, ["dev", "my_jobs:executor"])
+
+    assert result.exit_code == 2
+    assert "Invalid value for '--grpc'" in result.stderr

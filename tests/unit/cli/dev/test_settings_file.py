@@ -27,11 +27,33 @@ def test_folder_without_a_settings_file_has_no_settings(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == {}
 
 
-@pytest.mark.parametrize("line", ["FABRIC_JOBS_SLOTS", "export A=1", 'A="1"', "A='1'", "=1"])
+def test_value_with_signs_that_every_reader_keeps_is_read_as_it_is(tmp_path: Path) -> None:
+    """A `#` begins a comment only after white space, and a quote counts only at the beginning."""
+    (tmp_path / "settings.env").write_text('A=\nB=it\'s#1 = \\ "x"\nC=#\n')
+
+    assert read_settings(tmp_path) == {"A": "", "B": 'it\'s#1 = \\ "x"', "C": "#"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FABRIC_JOBS_SLOTS",
+        "export A=1",
+        'A="1"',
+        "A='1'",
+        "=1",
+        "A= 1",
+        "A=3 # three",
+        "A=3\t#three",
+        "A= # none",
+        "A=a$B",
+        "A=${B}",
+    ],
+)
 def test_line_of_another_form_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
     """The line's content is not shown, because it can be a secret."""
     (tmp_path / "settings.env").write_text(f"# comment\n{line}\n")
-    with pytest.raises(InputError, match=r"settings\.env, line 2, is not NAME=VALUE"):
+    with pytest.raises(InputError, match=r"settings\.env, line 2, is not NAME=VALUE\. The value"):
         read_settings(tmp_path)
 
 
