@@ -21,6 +21,7 @@ from tests.chaos.cluster import AssumptionError
 from tests.chaos.failpoints import FAILPOINTS
 from tests.chaos.report import Report, summary
 from tests.chaos.run import Run
+from tests.simulation.known_bugs import BUGS
 from tests.support.apache_kafka import why_unavailable
 
 
@@ -54,7 +55,16 @@ def main() -> int:
         choices=names,
         help="inject only this fault; may be repeated",
     )
+    parser.add_argument(
+        "--known-bug",
+        default="",
+        choices=["", *BUGS],
+        metavar="NAME",
+        help="run the programs with this bug of tests/simulation/known_bugs.py",
+    )
     options = parser.parse_args()
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json: {options.json.parent} is no folder")
     if reason := why_unavailable():
         print(f"chaos: no Apache Kafka can run here: {reason}", file=sys.stderr)
         return 2
@@ -67,7 +77,7 @@ def main() -> int:
             failpoints.remove(failpoint)
             if "CI" in os.environ:
                 return 2
-    run = Run(folder, options.seed, options.seconds, failpoints)
+    run = Run(folder, options.seed, options.seconds, failpoints, options.known_bug)
     try:
         report = asyncio.run(_run(run))
         figures = report.figures()

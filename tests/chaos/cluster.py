@@ -68,11 +68,12 @@ class Executor(NamedTuple):
 class Cluster:
     """Brokers, facades, executors and paths in one folder. A program that ends is restarted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known_bug: str = "") -> None:
         self.kafka = ChaosKafka(folder / "kafka", [_listener(each) for each in range(FACADES)])
         #: The path by which the others reach each broker.
         self.between_brokers: list[Proxy] = []
         self._folder = folder
+        self._known_bug = known_bug
         self.facades: list[Facade] = []
         self.executors: list[Executor] = []
 
@@ -134,7 +135,7 @@ class Cluster:
         clock = Clock(self._folder / f"{name}.clock")
         program = Supervised(
             name,
-            (sys.executable, "-m", "fabric_jobs.facade"),
+            program_command(self._known_bug, name, "fabric_jobs.facade"),
             self._folder / f"{name}.log",
             FABRIC_JOBS_HTTP_ADDRESS=http,
             FABRIC_JOBS_GRPC_ADDRESS=grpc,
@@ -150,7 +151,7 @@ class Cluster:
         journal.touch()
         program = Supervised(
             name,
-            (sys.executable, "-m", "fabric_jobs.executor", HANDLERS),
+            program_command(self._known_bug, name, "fabric_jobs.executor", HANDLERS),
             self._folder / f"{name}.log",
             FABRIC_JOBS_FACADES=",".join(path.address for path in paths),
             FABRIC_JOBS_EXECUTOR_NAME=name,
@@ -158,6 +159,13 @@ class Cluster:
             **_environment(self.kafka.bootstrap_servers),
         )
         return Executor(program, paths, journal)
+
+
+def program_command(known_bug: str, name: str, *program: str) -> tuple[str, ...]:
+    """The command of a program, which puts the known bug into the program if there is one."""
+    if known_bug:
+        program = ("tests.simulation.bug_program", known_bug, name, *program)
+    return (sys.executable, "-m", *program)
 
 
 async def a_while(dice: Random) -> None:

@@ -33,13 +33,18 @@ class Run:
     """One run in a folder."""
 
     def __init__(
-        self, folder: Path, seed: int, seconds: float, failpoints: list[Failpoint]
+        self,
+        folder: Path,
+        seed: int,
+        seconds: float,
+        failpoints: list[Failpoint],
+        known_bug: str = "",
     ) -> None:
         self._folder = folder
         self._seed = seed
         self._seconds = seconds
         self._failpoints = failpoints
-        self._cluster = Cluster(folder)
+        self._cluster = Cluster(folder, known_bug)
         self._history = History()
         self._windows: list[Window] = []
         self._not_recovered: list[str] = []

@@ -1,7 +1,7 @@
 """`python -m tests.simulation`: simulated worlds from a seed, each judged, for a while.
 
 Exit code 0: every promise held and everything was reached. 1: a promise was broken, or something
-was never reached, or a known bug is found by no suite.
+was never reached, or a known bug is found by no suite. 2: the known bugs could not be measured.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import time
 from collections.abc import Sequence
 
 from tests.simulation.coverage import Coverage
-from tests.simulation.measure import Row, measure
+from tests.simulation.finding import MeasureError
+from tests.simulation.measure import DEFAULT_SUITES, RUNS, measure
 from tests.simulation.run import Result, run_world
 from tests.simulation.shrink import shrink
 from tests.simulation.unclean import run_unclean_world
@@ -42,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="measure which suite finds the known bugs, all or those whose names contain NAME",
     )
+    parser.add_argument(
+        "--suite",
+        action="append",
+        choices=RUNS,
+        help=f"with --known-bugs: measure only this suite, may be repeated; "
+        f"by default {', '.join(DEFAULT_SUITES)}",
+    )
     options = parser.parse_args(arguments)
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of sets of texts depends on it.
@@ -57,7 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shrinks = not (options.logs or options.unclean)
         return _report(run(options.world, logs=options.logs), shrinks=shrinks)
     if options.known_bugs is not None:
-        return _measure(options.seed, options.known_bugs)
+        try:
+            return _measure(options.seed, options.suite or DEFAULT_SUITES, options.known_bugs)
+        except MeasureError as error:
+            print(f"simulation: {error}", file=sys.stderr)
+            return 2
     print(f"simulation: seed {options.seed}, {options.seconds:.0f} s", flush=True)
     number, coverage, total = 0, Coverage(), Result("")
     # CPU time, so that a busy machine makes no run smaller.
@@ -83,10 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(missing) and options.seconds >= COVERING_S)
 
 
-def _measure(seed: int, only: str) -> int:
-    print(f"| {' | '.join(Row._fields)} |\n{'|---' * len(Row._fields)}|", flush=True)
+def _measure(seed: int, suites: Sequence[str], only: str) -> int:
+    columns = ["bug", *RUNS]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     missed = 0
-    for row in measure(seed, only):
+    for row in measure(seed, suites, only):
         print(row, flush=True)
         missed += not row.is_found
     return min(missed, 1)

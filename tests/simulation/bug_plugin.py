@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import Phase, settings
@@ -13,7 +14,12 @@ from tests.simulation.known_bugs import BUGS, installed_bug
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the option that names the bug."""
-    parser.addoption("--known-bug", required=True, choices=sorted(BUGS), help="the bug's name")
+    parser.addoption(
+        "--known-bug",
+        required=True,
+        choices=["", *sorted(BUGS)],
+        help="the bug's name, or nothing: the same conditions without a bug",
+    )
 
 
 def pytest_configure() -> None:
@@ -27,5 +33,6 @@ def pytest_configure() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     """Puts the bug into the product after every test module was imported."""
-    with installed_bug(session.config.getoption("known_bug")):
+    name = session.config.getoption("known_bug")
+    with installed_bug(name) if name else nullcontext():
         return (yield)

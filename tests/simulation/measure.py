@@ -1,130 +1,161 @@
 """Measures the suites: which of them finds a known bug that was put into the product, and how fast.
 
-Each suite runs in a process of its own with a limit of CPU time, so that a bug that makes something
-run for ever is found, too.
+Each suite runs in a process of its own with a limit, so that a bug that makes something run for
+ever is found, too.
 """
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from resource import RLIMIT_CPU, RUSAGE_CHILDREN, getrusage, setrlimit
 from typing import NamedTuple
 
+from tests.simulation.finding import (
+    ENDLESS,
+    OVER_LIMIT,
+    Finding,
+    MeasureError,
+    cpu_time,
+    limit_cpu_time,
+)
 from tests.simulation.known_bugs import BUGS, installed_bug
+from tests.simulation.measure_chaos import run_chaos
 from tests.simulation.run import run_world
 
 #: Worlds that a bug gets; the simulation does not find a bug that lives through all of them.
 MAX_WORLDS = 4
-#: Seconds of CPU time that one suite gets for one bug.
-LIMIT_S = 120
 #: The suites that search, and the rooms of the facade whose code they run.
 SEARCHES = {
     "tests/unit/facade/lifecycle/test_exhaustive.py": "lifecycle",
     "tests/unit/facade/log/test_acknowledged.py": "log",
 }
 MODEL = "tests/unit/facade/lifecycle/test_model.py"
-ENDLESS = "does not end"
-
-
-class Finding(NamedTuple):
-    """How one suite met a bug."""
-
-    #: The first test or the promises that failed; empty if everything held.
-    found: str
-    #: Seconds of CPU time.
-    seconds: float
-
-    def __str__(self) -> str:
-        """The cell of the table."""
-        return f"{self.found or 'no'}, {self.seconds:.0f} s"
+#: The exit code of pytest if it was given no tests.
+NO_TESTS = 5
 
 
 class Row(NamedTuple):
-    """How each suite met a bug; `None` stands for a suite that does not run the bug's code."""
+    """How each suite met a bug; `None` stands for a suite that was not run."""
 
     bug: str
-    search: Finding | None
-    model: Finding | None
-    unit: Finding | None
-    simulation: Finding | None
+    findings: Sequence[Finding | None]
 
     @property
     def is_found(self) -> bool:
         """Whether a suite has found the bug."""
-        return any(one and one.found for one in self[1:])
+        return any(one and one.found for one in self.findings)
 
     def __str__(self) -> str:
         """The row of the table in the README."""
-        return f"| {' | '.join([self.bug, *(str(one or 'not run') for one in self[1:])])} |"
+        return f"| {' | '.join([self.bug, *(str(one or 'not run') for one in self.findings)])} |"
 
 
-def measure(seed: int, only: str = "") -> Iterator[Row]:
-    """Yields a row for each bug whose name contains `only`."""
+def measure(seed: int, suites: Collection[str], only: str = "") -> Iterator[Row]:
+    """Yields a row for each bug whose name contains `only`.
+
+    Raises `MeasureError` if a suite failed for another reason than the bug.
+    """
     for name in BUGS:
         if only in name:
-            _, program, room, *_ = BUGS[name].module.split(".")
-            searches = [path for path, of in SEARCHES.items() if (program, room) == ("facade", of)]
-            yield Row(
-                name,
-                run_tests(name, searches) if searches else None,
-                run_tests(name, [MODEL]) if room == "lifecycle" else None,
-                _run_unit_tests(name, program, room),
-                _run_worlds(name, seed),
-            )
+            yield Row(name, [run(name, seed) if it in suites else None for it, run in RUNS.items()])
 
 
-def _run_unit_tests(name: str, program: str, room: str) -> Finding:
+def _room_of(name: str) -> tuple[str, str]:
+    """Returns the program and the room of the code that a bug changes."""
+    _, program, room, *_ = BUGS[name].module.split(".")
+    return program, room
+
+
+def _run_searches(name: str, _: int) -> Finding | None:
+    searches = [path for path, room in SEARCHES.items() if ("facade", room) == _room_of(name)]
+    return run_tests(name, searches) if searches else None
+
+
+def _run_model(name: str, _: int) -> Finding | None:
+    return run_tests(name, [MODEL]) if _room_of(name) == ("facade", "lifecycle") else None
+
+
+def _run_unit_tests(name: str, _: int) -> Finding:
     """Runs the tests of the bug's room, and those of the whole program if they found nothing."""
+    program, room = _room_of(name)
     folder = f"tests/unit/{program}"
     own = f"{folder}/{room}" if Path(folder, room).is_dir() else f"{folder}/test_{room}.py"
     without = [f"--ignore={path}" for path in (*SEARCHES, MODEL)]
     first = run_tests(name, [own, *without])
     if first.found:
         return first
-    second = run_tests(name, [folder, *without])
-    return Finding(second.found, first.seconds + second.seconds)
+    second = run_tests(name, [folder, *without, *(f"--deselect={one}" for one in first.unstable)])
+    return Finding(
+        second.found, first.seconds + second.seconds, (*first.unstable, *second.unstable)
+    )
 
 
 def run_tests(name: str, arguments: Sequence[str]) -> Finding:
-    """Runs tests with the bug until one fails."""
+    """Runs tests with the bug until a file fails because of it.
+
+    A file fails because of the bug if it fails again when it runs alone with the bug, and passes
+    without the bug. Any other file that fails is unstable, and the tests go on without it. The
+    seconds are those of the runs with the bug, without the repetitions.
+    """
+    seconds, unstable = 0.0, list[str]()
+    while True:
+        deselected = [f"--deselect={path}" for path in unstable]
+        failed, taken = _run_pytest(name, [*arguments, *deselected])
+        seconds += taken
+        if not failed:
+            return Finding("", seconds, tuple(unstable))
+        repeated = [*arguments, *deselected] if failed == ENDLESS else [failed]
+        if _run_pytest(name, repeated)[0] and not _run_pytest("", repeated)[0]:
+            found = ENDLESS if failed == ENDLESS else f"`{Path(failed).name}`"
+            return Finding(found, seconds, tuple(unstable))
+        if failed == ENDLESS or failed in unstable:
+            raise MeasureError(f"without the bug {name!r}, {failed} fails too: {repeated}")
+        unstable.append(failed)
+
+
+def _run_pytest(name: str, arguments: Sequence[str]) -> tuple[str, float]:
+    """Returns the first file that failed, or `ENDLESS`, or nothing; and the seconds."""
     options = "-x -q --tb=no -n 0 -p no:cacheprovider -p tests.simulation.bug_plugin --known-bug"
     command = [sys.executable, "-m", "pytest", *options.split(), name, *arguments]
-    begin = _cpu_time()
+    begin = cpu_time()
     done = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=_limit_cpu_time, check=False
+        command, capture_output=True, text=True, preexec_fn=limit_cpu_time, check=False
     )
-    seconds = _cpu_time() - begin
-    failed = [
-        line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))
-    ]
-    if failed:
-        return Finding(f"`{Path(failed[0].partition('::')[0]).name}`", seconds)
-    if done.returncode < 0:
-        return Finding(ENDLESS, seconds)
-    if done.returncode:
-        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return Finding("", seconds)
+    seconds = cpu_time() - begin
+    for line in done.stdout.splitlines():
+        if line.startswith(("FAILED ", "ERROR ")):
+            return line.split()[1].partition("::")[0], seconds
+    if done.returncode in OVER_LIMIT:
+        return ENDLESS, seconds
+    if done.returncode not in (0, NO_TESTS):
+        raise MeasureError(f"pytest ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return "", seconds
 
 
 def _run_worlds(name: str, seed: int) -> Finding:
     """Runs worlds with the bug until one breaks a promise."""
     context = get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
-    begin = _cpu_time()
+    begin = cpu_time()
     process = context.Process(target=_find_breach, args=(name, seed, sending))
     process.start()
     sending.close()
     process.join()
-    found = receiving.recv() if receiving.poll() and process.exitcode == 0 else ENDLESS
-    return Finding(found, _cpu_time() - begin)
+    seconds = cpu_time() - begin
+    if process.exitcode in OVER_LIMIT:
+        return Finding(ENDLESS, seconds)
+    if process.exitcode:
+        # The process has printed its traceback.
+        raise MeasureError(
+            f"the simulation of seed {seed} with the bug {name!r} ended with {process.exitcode}"
+        )
+    return Finding(receiving.recv(), seconds)
 
 
 def _find_breach(name: str, seed: int, sending: Connection) -> None:
-    _limit_cpu_time()
+    limit_cpu_time()
     with installed_bug(name):
         for number in range(MAX_WORLDS):
             result = run_world(f"{seed}-{number}")
@@ -136,10 +167,14 @@ def _find_breach(name: str, seed: int, sending: Connection) -> None:
     sending.send("")
 
 
-_limit_cpu_time: Callable[[], None] = partial(setrlimit, RLIMIT_CPU, (LIMIT_S, LIMIT_S + 5))
-
-
-def _cpu_time() -> float:
-    """Returns the seconds of CPU time of all processes that this one has waited for."""
-    usage = getrusage(RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+#: The suites by name, in the order of the table's columns. Each run is given a bug and a seed, and
+#: returns `None` if the suite does not run the code that the bug changes.
+RUNS: dict[str, Callable[[str, int], Finding | None]] = {
+    "search": _run_searches,
+    "model": _run_model,
+    "unit": _run_unit_tests,
+    "simulation": _run_worlds,
+    "chaos": run_chaos,
+}
+#: The suites that need nothing but Python.
+DEFAULT_SUITES = ("search", "model", "unit", "simulation")

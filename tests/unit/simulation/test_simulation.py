@@ -14,7 +14,7 @@ from fabric_jobs.facade.lifecycle import fold
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
-from tests.simulation import faults, measure, shrink
+from tests.simulation import faults, shrink
 from tests.simulation.coverage import Coverage, all_targets
 from tests.simulation.faults import FAULTS, UNCLEAN, Fault
 from tests.simulation.known_bugs import BUGS, installed_bug
@@ -126,26 +126,6 @@ def test_known_bug_can_be_put_into_the_product(name: str) -> None:
     """A function that is renamed must be renamed in the list of bugs too."""
     with installed_bug(name):
         pass
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [("a backoff never ends", "`test_deadlines.py`"), ("offers are not made", "")],
-)
-def test_measure_names_the_tests_that_find_a_known_bug(name: str, found: str) -> None:
-    """The tests run in a process of their own, with the bug in the product."""
-    path = "tests/unit/facade/lifecycle/test_deadlines.py"
-
-    assert measure.run_tests(name, [path]).found == found
-
-
-@pytest.mark.parametrize(("found", "is_found"), [("`test_fold.py`", True), ("", False)])
-def test_row_without_a_suite_that_finds_the_bug_is_not_found(found: str, is_found: bool) -> None:
-    """Such a bug makes the command fail."""
-    row = measure.Row("a bug", None, None, measure.Finding(found, 2.0), measure.Finding("", 9.0))
-
-    assert row.is_found is is_found
-    assert str(row) == f"| a bug | not run | not run | {found or 'no'}, 2 s | no, 9 s |"
 
 
 def test_run_world_with_a_known_bug_breaks_a_promise() -> None:
