@@ -66,6 +66,8 @@ class Tail:
         self._is_reading = False
         #: Whether a poll has succeeded since the last restart.
         self._has_polled = False
+        #: The error of the reader at acknowledged records; `run` raises it.
+        self._reader_error: Exception | None = None
         #: The records that Kafka has acknowledged since the last look at them.
         self._acknowledged: list[AppendedRecord] = []
         self._unfetched = Unfetched()
@@ -91,8 +93,8 @@ class Tail:
 
         The wait before a restart grows only while no poll succeeds between two restarts.
 
-        Raises `LogDataLossError` if the embedded broker dropped records, and `KafkaRefusedError` if
-        Kafka refuses.
+        Raises `LogDataLossError` if the embedded broker dropped records, `KafkaRefusedError` if
+        Kafka refuses, and what the reader raises.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((KafkaError, _RestartedError)),
@@ -151,7 +153,12 @@ class Tail:
                 self._unfetched.add(record)
                 records.append(self._inspection.inspect(record))
         if records:
-            self._apply(records, positions)
+            try:
+                self._apply(records, positions)
+            except Exception as error:
+                # The event loop would only log it, because this is a callback.
+                self._reader_error = error
+                self.restart()
 
     async def wait_for(self, positions: dict[int, int]) -> None:
         """Returns once the reader has read everything before these positions (offsets)."""
@@ -173,7 +180,7 @@ class Tail:
         except asyncio.CancelledError:
             if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 raise
-            raise _RestartedError from None
+            raise self._reader_error or _RestartedError from None
         finally:
             self._reading.cancel()
             with suppress(asyncio.CancelledError, KafkaError, KafkaRefusedError, LogDataLossError):

@@ -1,7 +1,7 @@
 """The tail without a broker: how it ends, and how it begins again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +51,14 @@ class ForgetfulReader(RecordingReader):
         return {}
 
 
+class FailingReader(RecordingReader):
+    """A reader that can take no record."""
+
+    def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
+        if records:
+            raise RuntimeError("The reader fails.")
+
+
 async def test_tail_cancelled_while_its_consumer_connects_closes_the_consumer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -76,14 +84,14 @@ async def test_tail_cancelled_while_its_consumer_connects_closes_the_consumer(
 @asynccontextmanager
 async def running(
     started: Tail, consumer: Consumer, patch: pytest.MonkeyPatch
-) -> AsyncIterator[None]:
-    """The tail reads with this consumer until the end of the block."""
+) -> AsyncIterator[asyncio.Task[None]]:
+    """The tail reads with this consumer, in this task, until the end of the block."""
     patch.setattr(tail, "AIOKafkaConsumer", lambda **_: consumer)
     patch.setattr(tail, "connect_client", AsyncMock())
     patch.setattr(tail, "stop_client", AsyncMock())
     task = asyncio.create_task(started.run())
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -216,3 +224,31 @@ async def test_wait_before_a_restart_is_short_again_once_a_poll_has_succeeded(
         running.cancel()
 
     assert bounds == [0.1, 0.2, 0.4, 0.1, 0.2]
+
+
+@pytest.mark.parametrize("is_acknowledged", [True, False])
+async def test_tail_whose_reader_fails_at_a_record_raises_its_error(
+    is_acknowledged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This holds for a record of a fetch, and for one that is applied when Kafka acknowledges it.
+
+    The event loop only logs what a callback raises.
+    """
+    unhandled = list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    broker = Broker()
+    started = Tail(KafkaSettings(), "t", 1, FailingReader())
+
+    async def read_one() -> None:
+        async with running(started, Consumer(broker), monkeypatch) as task:
+            while not started._is_reading:
+                await asyncio.sleep(0)
+            record = broker.append()
+            if is_acknowledged:
+                broker.records.clear()  # no fetch brings it before
+                started.acknowledge(record)
+            await asyncio.wait_for(task, 10)
+
+    with pytest.raises(RuntimeError, match="The reader fails"):
+        await read_one()
+    assert unhandled == []
