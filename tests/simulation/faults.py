@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from tests.simulation import kafka, rpc
+from tests.simulation import kafka, rpc, state_files
 from tests.simulation.kafka import EVENTS
 from tests.simulation.nodes import ExecutorNode, FacadeNode
 from tests.simulation.rpc import DOWN, KEEPALIVE_S, UP
@@ -181,6 +181,30 @@ def _leap(world: "World", fault: Fault) -> None:
     world.leap(seconds)
 
 
+def _fail_state_file(world: "World", fault: Fault) -> None:
+    """The state file of a facade fails. Brokers may deny the facade's offsets meanwhile."""
+    facade = fault.choose(world.facades)
+    if facade.state_file:
+        way = fault.choose(sorted(state_files.WAYS), 3)
+        period = fault.choose([1, 4, 30], 9)
+        state_files.begin(facade.state_file, way, period, min(fault.seconds, 10.0))
+    if fault.number % 2:
+        _deny(world, fault, facade)
+
+
+def _deny_offsets(world: "World", fault: Fault) -> None:
+    _deny(world, fault, fault.choose(world.nodes))
+
+
+def _deny(world: "World", fault: Fault, node: FacadeNode | ExecutorNode) -> None:
+    """Brokers that lost their power say for a moment that a node's offsets are out of range."""
+    every = sorted(world.cluster.logs)
+    partitions = set(every) if fault.number % 5 == 0 else {fault.choose(every, 5)}
+    seconds = min(fault.seconds, 3.0)
+    world.cluster.deny(node.name, partitions, seconds)
+    world.note_log_away(seconds + 6.0)
+
+
 def _lose_records(world: "World", fault: Fault) -> None:
     """The brokers lose the last records of a partition, whether they were acknowledged or not."""
     partitions = [one for one in sorted(world.cluster.logs) if one.topic == EVENTS]
@@ -203,6 +227,8 @@ FAULTS: dict[str, Callable[["World", Fault], None]] = {
     "clock step": _step_clock,
     "lost requests": _lose_requests,
     "leap": _leap,
+    "failed state file": _fail_state_file,
+    "offset out of range": _deny_offsets,
 }
 #: The faults after which the log is not what it was. Only worlds of `unclean.py` have them.
 LOSSES: dict[str, Callable[["World", Fault], None]] = {UNCLEAN: _lose_records}

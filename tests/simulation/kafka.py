@@ -68,6 +68,9 @@ class KafkaCluster:
         #: How often each misfortune happened.
         self.happened: Counter[str] = Counter()
         self.consumers: set[Any] = set()
+        #: Per node, the time until which brokers tell it that its offsets are out of range, and
+        #: the partitions for which they do.
+        self._denied: dict[str, tuple[float, set[TopicPartition]]] = {}
         self._append_at: dict[tuple[int, TopicPartition], float] = {}
 
     def delay_s(self, place: Place) -> float:
@@ -77,6 +80,19 @@ class KafkaCluster:
     def leader(self, partition: TopicPartition) -> int:
         """Returns the number of the partition's leader: each election is of a new one."""
         return 1 + self.elections[partition]
+
+    def deny(self, node: str, partitions: set[TopicPartition], seconds: float) -> None:
+        """Makes brokers tell a node for some seconds that its offsets are out of range."""
+        self._denied[node] = self.loop.time() + seconds, partitions
+        for consumer in sorted(self.consumers, key=lambda one: one.number):
+            if consumer.place.name == node:
+                for partition in sorted(partitions):
+                    consumer.hear(partition)
+
+    def denies(self, place: Place, partition: TopicPartition, offset: int) -> bool:
+        """Returns whether a broker tells the node now that this offset is out of range."""
+        until, partitions = self._denied.get(place.name, (0.0, ()))
+        return self.loop.time() < until and partition in partitions and offset > 0
 
     def open_at(self, place: Place, partition: TopicPartition | None = None) -> float:
         """Returns when a message of the node can reach the partition's leader."""

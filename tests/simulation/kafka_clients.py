@@ -126,7 +126,7 @@ class SimulatedConsumer(_Client):
         self._leaders: dict[TopicPartition, int] = {}
         #: The offset up to which records have arrived here.
         self._arrived: dict[TopicPartition, int] = {}
-        #: The partitions that an answer of a broker has shown to end before the position.
+        #: The partitions whose position is out of range, as an answer of a broker has said.
         self._out_of_range: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._waiter: asyncio.Future[None] | None = None
@@ -167,8 +167,11 @@ class SimulatedConsumer(_Client):
             return
         end = len(self.cluster.logs[partition])
         self._leaders[partition] = self.cluster.leader(partition)
-        if self._positions[partition] > end:
+        position = self._positions[partition]
+        if position > end or self.cluster.denies(self.place, partition, position):
             self._out_of_range.add(partition)
+            if self._waiter:
+                resolve(self._waiter, None)
         if end != self._arrived.get(partition):
             self._arrived[partition] = end
             if self._waiter:
@@ -217,6 +220,8 @@ class SimulatedConsumer(_Client):
     async def getone(self, partition: TopicPartition) -> ConsumerRecord:
         await self._request(partition)
         at = self._positions[partition]
+        if self.cluster.denies(self.place, partition, at):
+            raise OffsetOutOfRangeError({partition: at})
         while at >= len(self.cluster.logs[partition]):
             await asyncio.sleep(0.1)
         self._positions[partition] = at + 1

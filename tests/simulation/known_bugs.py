@@ -4,12 +4,13 @@ Each is a small change of one function, by name, so that it survives changes els
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from aiokafka.errors import OffsetOutOfRangeError
 from msgspec.structs import replace
 
 from fabric_jobs.contract.jobs import JobPhase
@@ -49,6 +50,7 @@ from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.replica import Replica, Store
+from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
@@ -309,6 +311,33 @@ def _cancels_no_waiting() -> AbstractContextManager[Any]:
         return decide(job, command, stamp)
 
     return _replaced_in_tests_too({decide: wrong})
+
+
+@bug("a failed state file still answers", StateFailure)
+def _uses_failed_files() -> AbstractContextManager[Any]:
+    return patch.object(StateFailure, "raise_if_failed", _nothing)
+
+
+@bug("an offset out of range makes the facade forget its jobs", Tail)
+def _forgets_jobs() -> AbstractContextManager[Any]:
+    original = Tail._read
+
+    async def wrong(self: Any) -> None:
+        try:
+            await original(self)
+        except OffsetOutOfRangeError:
+            self._must_begin_again = True
+            raise
+
+    return patch.object(Tail, "_read", wrong)
+
+
+@bug("a state file that fails while the facade forgets its jobs still answers", StateFailure)
+def _answers_half_cleared() -> AbstractContextManager[Any]:
+    bugs = ExitStack()
+    bugs.enter_context(_uses_failed_files())
+    bugs.enter_context(_forgets_jobs())
+    return bugs
 
 
 def installed_bug(name: str) -> AbstractContextManager[Any]:

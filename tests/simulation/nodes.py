@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 
 from fabric_jobs.executor import service
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.facade.replica import Store
+from fabric_jobs.facade.replica import StateDamagedError, StateError, Store
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup import composition
+from tests.chaos.replicas import FILE
+from tests.simulation import state_files
 from tests.simulation.loop import PLACE, Place, SimulatedLoop, current_place
 
 
@@ -70,6 +72,9 @@ class Node:
         if self._stopping:
             return
         error = None if task.cancelled() else task.exception()
+        self.loop.call_later(1.0, self._restart, task, context=self.loop.outside)
+        if self.is_expected(error):
+            return
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         where = traceback.extract_tb(error.__traceback__)[-3:] if error else ()
@@ -77,7 +82,10 @@ class Node:
             f"{self.name} ended by itself at {self.loop.time():.3f} s: {error!r} "
             f"{[f'{frame.name}:{frame.lineno}' for frame in where]}"
         )
-        self.loop.call_later(1.0, self._restart, task, context=self.loop.outside)
+
+    def is_expected(self, error: BaseException | None) -> bool:
+        """Returns whether a fault explains that the program ended by itself with this error."""
+        return False
 
     def _restart(self, task: asyncio.Task[Any]) -> None:
         if self.task is task:
@@ -112,8 +120,22 @@ class FacadeNode(Node):
             self.task.cancel()
         super().request_stop()
 
+    @property
+    def state_file(self) -> Path | None:
+        """The path of the state file; None if the state is kept in memory."""
+        return self.state_dir / FILE if self.state_dir else None
+
+    def is_expected(self, error: BaseException | None) -> bool:
+        """Returns whether the facade ended because its disk was full."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(self.is_expected(one) for one in error.exceptions)
+        is_of_disk = isinstance(error, StateError) and not isinstance(error, StateDamagedError)
+        return is_of_disk and self.state_file in state_files.WORLD.full
+
     def delete_file(self) -> None:
         """Deletes the state."""
+        if self.state_file:
+            state_files.end_damage(self.state_file)
         for file in self.state_dir.glob("*") if self.state_dir else ():
             file.unlink()
 

@@ -18,7 +18,7 @@ from fabric_jobs.facade.replica import Store
 from fabric_jobs.facade.startup import composition
 from fabric_jobs.runtime.channels import open_channel
 from fabric_jobs.runtime.kafka.refusals import explain_refusal
-from tests.simulation import http, kafka_clients, rpc
+from tests.simulation import http, kafka_clients, rpc, state_files
 from tests.simulation.loop import current_place
 from tests.simulation.nodes import RecordedStore, WriterThread
 from tests.simulation.substitutes import CLOCKS, substituted
@@ -31,7 +31,7 @@ def installed() -> Iterator[None]:
     grpc.aio.server = _make_server  # type: ignore[assignment]
     composition.print = lambda *_, **__: None  # type: ignore[attr-defined] # hides the builtin
     try:
-        with substituted(CLOCKS | SEAMS):
+        with substituted(CLOCKS | SEAMS | state_files.SEAMS):
             yield
     finally:
         grpc.aio.server = server

@@ -30,25 +30,26 @@ ABOUT_ALL = {"replica_differences", "ended_by_itself", "defects"}
 class Notices(Coverage):
     """Observes which replicas applied records that are lost later, and which report the loss.
 
-    A replica is told by the number of its place, so it is another one after each start.
+    A replica is another one after each start, also of a facade that builds a damaged state again.
     """
 
     def __init__(self) -> None:
         super().__init__()
         #: The events that each replica has applied.
-        self._applied: defaultdict[int, set[bytes | None]] = defaultdict(set)
+        self._applied: defaultdict[Replica, set[bytes | None]] = defaultdict(set)
         self._partition = -1
         #: The replicas that had applied a lost record.
-        self.holders: set[int] = set()
-        #: Those of them that applied further records of the partition.
-        self.continued: set[int] = set()
+        self.holders: set[Replica] = set()
+        #: Those of them that applied further records of the partition, with the names of their
+        #: facades.
+        self.continued: dict[Replica, str] = {}
         #: The replicas whose alert of a fork was raised because of missing records.
-        self.alerted: set[int] = set()
+        self.alerted: set[Replica] = set()
 
     @property
-    def unnoticed(self) -> set[int]:
-        """The replicas that read on with a lost record, and raised no alert."""
-        return self.continued - self.alerted
+    def unnoticed(self) -> list[str]:
+        """The facades whose replica read on with a lost record, and raised no alert."""
+        return [name for replica, name in self.continued.items() if replica not in self.alerted]
 
     @contextmanager
     def observe(self, is_disturbed: Callable[[], bool]) -> Iterator[None]:
@@ -56,24 +57,25 @@ class Notices(Coverage):
         apply, lose = Replica.apply, KafkaCluster.lose
 
         def observed_apply(replica: Replica, records: Any, positions: Any) -> None:
-            place = current_place().number
-            self._applied[place].update(one.value for one in records)
-            if place in self.holders and any(one.partition == self._partition for one in records):
-                self.continued.add(place)
+            self._applied[replica].update(one.value for one in records)
+            is_holder = replica in self.holders
+            if is_holder and any(one.partition == self._partition for one in records):
+                self.continued[replica] = current_place().name
             apply(replica, records, positions)
 
         def observed_lose(cluster: KafkaCluster, partition: Any, count: int) -> list[Stored]:
             lost = lose(cluster, partition, count)
             self._partition = partition.partition
-            for place, applied in self._applied.items():
+            for replica, applied in self._applied.items():
                 if any(one.value in applied for one in lost):
-                    self.holders.add(place)
+                    self.holders.add(replica)
             return lost
 
         def observed_report(original: Callable[..., None]) -> Callable[..., None]:
-            def report(*arguments: Any) -> None:
-                self.alerted.add(current_place().number)
-                original(*arguments)
+            def report(tail: Tail, *arguments: Any) -> None:
+                if isinstance(tail._reader, Replica):
+                    self.alerted.add(tail._reader)
+                original(tail, *arguments)
 
             return report
 
@@ -120,8 +122,8 @@ def _judge(world: World, notices: Notices) -> dict[str, list[str]]:
         for name, found in judge(world).items()
     }
     breaches["unnoticed"] = [
-        f"the replica of place {place} had applied a record that was lost, and read on"
-        for place in sorted(notices.unnoticed)
+        f"the replica of {name} had applied a record that was lost, and read on"
+        for name in notices.unnoticed
     ]
     return {name: found for name, found in breaches.items() if found}
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import memory, state_file
-from tests.simulation import handlers, http, kafka_clients, rpc
+from tests.simulation import handlers, http, kafka_clients, rpc, state_files
 from tests.simulation.faults import HARMLESS, Fault
 from tests.simulation.kafka import CONTROLS, EVENTS, HEARTBEATS, Group, KafkaCluster, Stored
 from tests.simulation.loop import Place, SimulatedLoop
@@ -265,6 +265,8 @@ def open_world(
     http.WORLD.loop, http.WORLD.dice = world.loop, Random(f"{seed} http")
     http.WORLD.servers = {}
     http.WORLD.is_lost = lambda name: world.http_lost.get(name, 0.0) > world.loop.time()
+    state_files.WORLD.now = world.loop.time
+    state_files.WORLD.troubles, state_files.WORLD.full = {}, set()
     before = memory.MAX_PENDING, state_file.MIN_FREE_BYTES
     memory.MAX_PENDING, state_file.MIN_FREE_BYTES = shape.max_pending, 4096
     try:
