@@ -162,9 +162,13 @@ async def _run_programs(stack: Stack, target: str, http: str, grpc: str, issuer:
 def read_environ(target: str) -> dict[str, str]:
     """Returns the environment with the settings of the project in this folder, if it has a file.
 
-    The environment wins. The examples are no project. Raises `InputError` for a wrong file.
+    The environment wins, also if only one of the two names a file that holds the value. The
+    examples are no project. Raises `InputError` for a wrong file.
     """
     settings = {} if target == EXAMPLE else read_settings(Path.cwd())
+    for name in os.environ:
+        settings.pop(name + FILE_SUFFIX, None)
+        settings.pop(name.removesuffix(FILE_SUFFIX), None)
     return settings | dict(os.environ)
 
 

@@ -67,3 +67,19 @@ def test_environment_of_dev_wins_over_the_settings_file(
     environ = dev.read_environ("my_jobs:executor")
 
     assert (environ["FABRIC_JOBS_SLOTS"], environ["FABRIC_JOBS_POOL"]) == ("3", "mine")
+
+
+def test_environment_of_dev_wins_where_one_of_the_two_names_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program refuses a setting that is given as a value and as a file."""
+    (tmp_path / "settings.env").write_text("A_FILE=/run/a\nB=2\nC_FILE=/run/c\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("A", "1")
+    monkeypatch.setenv("B_FILE", "/run/b")
+    environ = dev.read_environ("my_jobs:executor")
+
+    found = {
+        name: environ[name] for name in ("A", "A_FILE", "B", "B_FILE", "C_FILE") if name in environ
+    }
+    assert found == {"A": "1", "B_FILE": "/run/b", "C_FILE": "/run/c"}
