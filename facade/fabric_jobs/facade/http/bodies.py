@@ -161,8 +161,17 @@ def _invoke_type(sent: str | int) -> InvokeType:
 
 
 def _check_single_invoke_type(body: bytes) -> None:
-    """Raises `HttpError` if the object has two invoke types, because it is unclear which counts."""
-    pairs = json.loads(body, object_pairs_hook=list)
+    """Raises `HttpError` if the object has two invoke types, because it is unclear which counts.
+
+    Also raises `HttpError` if the body is nested too deeply for Python's decoder.
+    """
+    # msgspec passes over unknown fields. Python's decoder would refuse bytes in them that are not
+    # UTF-8, and integers of more than 4,300 digits, which therefore stay texts.
+    text = body.decode(errors="replace")
+    try:
+        pairs = json.loads(text, object_pairs_hook=list, parse_int=str)
+    except RecursionError as error:
+        raise explain(body, error) from None
     if [name for name, _ in pairs].count("invokeType") > 1:
         raise HttpError(Code.INVALID_REQUEST, "The body has more than one invokeType.")
 

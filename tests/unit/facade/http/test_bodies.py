@@ -1,6 +1,7 @@
 """Reads and decodes the bodies of Fabric's requests."""
 
 import json
+from bisect import bisect_left
 from typing import Any
 
 import pytest
@@ -108,6 +109,39 @@ def refusal(body: bytes) -> str:
 def test_decode_create_refuses_with_what_is_wrong(body: bytes, words: str) -> None:
     """The message names the cause."""
     assert words in refusal(body)
+
+
+def test_decode_create_refuses_any_depth_that_it_can_t_read() -> None:
+    """Two decoders read a body with the name `invokeType` in its payload. Their limits differ."""
+    start = b'{"invokeType": 2, "creationPayload": {"invokeType": 1}, "x": '
+    messages = set[str]()
+
+    def is_refused(depth: int) -> bool:
+        try:
+            decode_create(start + b"[" * depth + b"]" * depth + b"}")
+        except HttpError as error:
+            messages.add(str(error))
+            return True
+        return False
+
+    # The search ends between the largest depth that is accepted and the next one.
+    first = bisect_left(range(100_000), True, key=is_refused)
+
+    assert 64 < first < 100_000
+    assert messages == {"The body is nested too deeply."}
+
+
+@pytest.mark.parametrize(
+    "value", [b"9" * 5000, b"-" + b"9" * 5000, b'"\xff"'], ids=["digits", "negative", "not UTF-8"]
+)
+@pytest.mark.parametrize("payload", [b"null", b'{"invokeType": 1}'])
+def test_decode_create_passes_over_an_unknown_field_that_python_can_t_read(
+    value: bytes, payload: bytes
+) -> None:
+    """So it does if the payload has the name `invokeType`, for which a second decoder looks."""
+    body = b'{"invokeType": 2, "creationPayload": %s, "x": %s}' % (payload, value)
+
+    assert decode_create(body).content.payload == payload
 
 
 @pytest.mark.parametrize(
