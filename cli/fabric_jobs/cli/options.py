@@ -1,5 +1,6 @@
 """Options that several commands share, and the types of their values."""
 
+import math
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -47,6 +48,18 @@ class Time(click.ParamType[datetime]):
             return parse_time(value, datetime.now(UTC))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Rate(click.FloatRange):
+    """A finite number in a range. `FloatRange` alone lets `nan` pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 class Status(click.Choice[str]):

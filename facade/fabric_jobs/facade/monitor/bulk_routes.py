@@ -17,6 +17,7 @@ from fabric_jobs.facade.monitor.pages import MonitorData
 from fabric_jobs.facade.monitor.query import Query
 from fabric_jobs.facade.monitor.render import PATH
 from fabric_jobs.facade.monitor.responder import AnyRequest, Responder, map_query_errors
+from fabric_jobs.runtime.numbers import parse_whole_number
 
 log = logging.getLogger("fabric_jobs.monitor")
 
@@ -58,8 +59,8 @@ def bulk_routes(
         sent = await request.form()
         params = MultiDict([(name, str(value)) for name, value in sent.multi_items()])
         query, target = await find(bulk, params)
-        confirmed = str(sent.get("count", ""))
-        if not confirmed.isdecimal() or len(target.job_ids) > int(confirmed):
+        confirmed = parse_whole_number(str(sent.get("count", "")))
+        if confirmed is None or len(target.job_ids) > confirmed:
             raise HTTPException(
                 f"{len(target.job_ids)} jobs match now, which are more than you confirmed. Nothing "
                 "was changed. Go back to the list, and start again.",

@@ -12,6 +12,7 @@ from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.contract.jobs import MAX_NAME_CHARS, JobInstanceStatus
 from fabric_jobs.facade.replica import Filter
 from fabric_jobs.facade.replica.paging import Cursor
+from fabric_jobs.runtime.numbers import parse_whole_number
 from fabric_jobs.runtime.times import parse_time
 
 #: The names of the filters in the URL.
@@ -30,8 +31,6 @@ FILTER_NAMES = (
 )
 #: The name of the order in the URL, and its value for the oldest jobs first.
 _ORDER, _OLDEST = "order", "oldest"
-#: A time in microseconds with more digits might not fit SQLite's integers.
-_MAX_DIGITS = 18
 #: The beginning of a GUID, in lower case.
 _ID_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
@@ -144,8 +143,9 @@ def _cursor(text: str) -> Cursor | None:
         return None
     created, _, job_id = text.partition(".")
     try:
-        if not created.isascii() or not created.isdigit() or len(created) > _MAX_DIGITS:
+        created_us = parse_whole_number(created)
+        if created_us is None:
             raise ValueError
-        return int(created), canonical_guid(job_id)
+        return created_us, canonical_guid(job_id)
     except ValueError:
         raise QueryError("This page does not exist. Start with the newest jobs.") from None

@@ -4,6 +4,7 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+from fabric_jobs.runtime.numbers import parse_whole_number
 from fabric_jobs.runtime.settings.errors import SettingsError
 
 
@@ -11,7 +12,7 @@ def host_port(address: str) -> tuple[str, int]:
     """Returns the host, without brackets, and the port of `HOST:PORT`. Raises `SettingsError`."""
     host, colon, port = address.rpartition(":")
     host = host.strip("[]")
-    number = int(port) if port.isascii() and port.isdigit() else None
+    number = parse_whole_number(port)
     if not colon or not host or number is None or number > 65535:
         raise SettingsError(f"{address!r} is not HOST:PORT, such as 127.0.0.1:5000.")
     return host, number

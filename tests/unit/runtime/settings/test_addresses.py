@@ -27,6 +27,7 @@ def test_host_port_of_an_address_is_the_inverse_of_address_of(
     [
         *("", "localhost", ":5000", "localhost:", "localhost:http", "localhost:65536"),
         *("localhost:-1", "localhost:²", "localhost:①", "[]:5000"),
+        f"localhost:{'9' * 5000}",
     ],
 )
 def test_host_port_of_a_malformed_address_raises_settings_error(address: str) -> None:
