@@ -12,7 +12,7 @@ from fabric_jobs.executor.session import outbox
 from fabric_jobs.facade import roster
 from fabric_jobs.facade.auth import authenticator
 from fabric_jobs.facade.http import correlation, instance, limits
-from fabric_jobs.facade.monitor import live, timeline
+from fabric_jobs.facade.monitor import access, app, bulk, live, timeline
 from fabric_jobs.facade.on_behalf_of import client
 from fabric_jobs.facade.rpc import (
     bounds,
@@ -154,6 +154,19 @@ def _monitor() -> list[Row]:
     """The bounds of the job monitor."""
     return [
         Row("pages that follow changes at a time", _number(live.MAX_VIEWERS), "503"),
+        Row(
+            "wrong tokens of one replica",
+            f"{access.MAX_WRONG_TOKENS} a minute",
+            "429 for further wrong ones; the right token still signs in",
+        ),
+        Row("a form", _bytes(app.MAX_BODY_BYTES), "413"),
+        Row(
+            "jobs of a bulk run",
+            f"{_number(bulk.MAX_JOBS)}, the oldest ones",
+            "a further run with the same filters changes the others",
+        ),
+        Row("jobs that a bulk run changes", f"{bulk.RATE_PER_S} a second", "the others wait"),
+        Row("bulk runs of one replica at a time", "1", "409"),
         Row("rows of a job's timeline", _number(timeline.MAX_ROWS), "the first ones are left out"),
         Row(
             "records that a timeline reads",

@@ -33,6 +33,7 @@ FULL_LIST_REQUEST = pb.ListJobsRequest(
     workspace_id=GUID,
     item_id=GUID,
     exhausted=True,
+    unreplaced=True,
     start_create_time=START,
     end_create_time=END,
 )

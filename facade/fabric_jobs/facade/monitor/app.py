@@ -37,7 +37,7 @@ from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.settings import FacadeSettings
 
 #: Bound of a request's body, in bytes. The largest body is the form of a sign-in.
-_MAX_BODY_BYTES = 4096
+MAX_BODY_BYTES = 4096
 _YEAR_S = 365 * 24 * 60 * 60
 
 
@@ -102,7 +102,7 @@ class Monitor:
                 )
             ],
             exception_handlers={Exception: errors.respond, HTTPException: errors.respond},
-            request_max_body_size=_MAX_BODY_BYTES,
+            request_max_body_size=MAX_BODY_BYTES,
             openapi_config=None,
             logging_config=None,
         )

@@ -17,7 +17,7 @@ from fabric_jobs.runtime.telemetry.logs import bind_ids
 
 log = logging.getLogger("fabric_jobs.monitor")
 
-#: Jobs of one run at most; the same filters find the others afterwards.
+#: Jobs of one run at most; a further run with the same filters finds the others.
 MAX_JOBS = 10_000
 #: Jobs that a run changes per second at most.
 RATE_PER_S = 50

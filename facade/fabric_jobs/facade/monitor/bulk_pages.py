@@ -31,14 +31,13 @@ async def find_target(data: MonitorData, action: BulkAction, which: Filter) -> B
     Without a status in the filter, these are the jobs of the action's statuses. A retry leaves out
     jobs whose place another job has taken.
     """
-    if not which.statuses:
-        which = replace(which, statuses=action.statuses)
+    which = replace(
+        which,
+        statuses=which.statuses or action.statuses,
+        unreplaced=action is BulkAction.RETRY,
+    )
     found = await data.replica.list_ids(which, MAX_JOBS + 1)
-    job_ids = found[:MAX_JOBS]
-    if action is BulkAction.RETRY:
-        replaced = await data.replica.replacements(job_ids)
-        job_ids = [job_id for job_id in job_ids if job_id not in replaced]
-    return BulkTarget(job_ids, len(found) > MAX_JOBS)
+    return BulkTarget(found[:MAX_JOBS], len(found) > MAX_JOBS)
 
 
 class BulkQuestion(Page):

@@ -31,6 +31,8 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Whether to select only jobs that failed because their policy allows no further attempt, and
     #: whose place no other job has taken.
     exhausted: bool = False
+    #: Whether to select only jobs whose place no other job has taken.
+    unreplaced: bool = False
     #: Selects jobs that were accepted at this time or later.
     start_create_time: Timestamp | None = None
     #: Selects jobs that were accepted before this time.
@@ -67,7 +69,7 @@ class Filter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             # finds them as fast, and already in order.
             terms.append(f"+{_one_of('status', self.statuses)}")
             values += self.statuses
-        if self.exhausted:
+        if self.exhausted or self.unreplaced:
             terms.append(
                 "NOT EXISTS (SELECT 1 FROM jobs AS later WHERE later.retry_of = jobs.job_id)"
             )

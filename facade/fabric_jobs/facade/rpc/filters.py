@@ -32,6 +32,7 @@ def filter_of(request: pb.ListJobsRequest) -> Filter:
         workspace_id=_guid(request, "workspace_id"),
         item_id=_guid(request, "item_id"),
         exhausted=request.exhausted,
+        unreplaced=request.unreplaced,
         start_create_time=start,
         end_create_time=end,
     )

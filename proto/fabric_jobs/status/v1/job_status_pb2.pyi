@@ -419,7 +419,7 @@ class GetJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., payload: _Optional[bytes] = ..., definition: _Optional[bytes] = ..., checkpoint: _Optional[bytes] = ..., log_tail: _Optional[str] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
-    __slots__ = ("statuses", "job_type", "page_size", "page_token", "item_type", "workspace_id", "item_id", "exhausted", "start_create_time", "end_create_time")
+    __slots__ = ("statuses", "job_type", "page_size", "page_token", "item_type", "workspace_id", "item_id", "exhausted", "start_create_time", "end_create_time", "unreplaced")
     STATUSES_FIELD_NUMBER: _ClassVar[int]
     JOB_TYPE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -430,6 +430,7 @@ class ListJobsRequest(_message.Message):
     EXHAUSTED_FIELD_NUMBER: _ClassVar[int]
     START_CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNREPLACED_FIELD_NUMBER: _ClassVar[int]
     statuses: _containers.RepeatedScalarFieldContainer[JobInstanceStatus]
     job_type: str
     page_size: int
@@ -440,7 +441,8 @@ class ListJobsRequest(_message.Message):
     exhausted: bool
     start_create_time: _timestamp_pb2.Timestamp
     end_create_time: _timestamp_pb2.Timestamp
-    def __init__(self, statuses: _Optional[_Iterable[_Union[JobInstanceStatus, str]]] = ..., job_type: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., item_type: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., start_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    unreplaced: bool
+    def __init__(self, statuses: _Optional[_Iterable[_Union[JobInstanceStatus, str]]] = ..., job_type: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., item_type: _Optional[str] = ..., workspace_id: _Optional[str] = ..., item_id: _Optional[str] = ..., exhausted: _Optional[bool] = ..., start_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unreplaced: _Optional[bool] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
     __slots__ = ("jobs", "next_page_token", "positions")

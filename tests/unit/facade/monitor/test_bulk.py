@@ -14,7 +14,7 @@ from fabric_jobs.contract.guids import retry_id
 from fabric_jobs.contract.jobs import JobInstanceStatus as Status
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import RequestCancel
-from fabric_jobs.facade.monitor import bulk
+from fabric_jobs.facade.monitor import bulk, bulk_pages
 from fabric_jobs.facade.monitor.bulk import BulkAction, BulkBusyError, BulkRun, BulkRuns
 from tests.support.monitor import READER, FoldedJobs, browser_client, make_monitor, sign_in
 
@@ -109,6 +109,34 @@ async def test_bulk_retry_starts_each_failed_job_once(fold: FoldedJobs) -> None:
     assert "No job matches." in again
 
 
+@pytest.mark.parametrize("action", BulkAction)
+async def test_bulk_run_goes_on_where_the_run_before_ended(
+    fold: FoldedJobs, monkeypatch: pytest.MonkeyPatch, action: BulkAction
+) -> None:
+    """A run changes no more than its bound, the oldest first; the same filters find the others."""
+    monkeypatch.setattr(bulk_pages, "MAX_JOBS", 2)
+    create = failed_job if action is BulkAction.RETRY else FoldedJobs.create
+    jobs = [create(fold, job_type="a") for _ in range(5)]
+    path = f"/monitor/bulk/{action}"
+    changed, more = list[int](), list[bool]()
+    _, app = make_monitor(fold)
+    async with browser_client(app) as client:
+        for _ in range(3):
+            question = (await client.get(f"{path}?job_type=a&until=0s")).text
+            more.append("More jobs match" in question)
+            await result_of(client, await client.post(path, data=form_of(question)))
+            changed.append(
+                sum(
+                    bool(fold.replica.get(retry_id(one))) or status(fold, one) is Status.CANCELLED
+                    for one in jobs
+                )
+            )
+        end = (await client.get(f"{path}?job_type=a&until=0s")).text
+
+    assert "No job matches." in end
+    assert (changed, more) == ([2, 4, 5], [True, True, False])
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -130,7 +158,7 @@ async def test_bulk_page_without_a_valid_filter_or_action_is_refused(
     assert message in html.unescape(answer.text)
 
 
-@pytest.mark.parametrize("count", ["1", "", "x"])
+@pytest.mark.parametrize("count", ["1", "", "x", "٣", "9" * 4000])
 async def test_bulk_start_with_more_jobs_than_confirmed_changes_nothing(
     fold: FoldedJobs, count: str
 ) -> None:

@@ -135,6 +135,9 @@ def test_list_with_oldest_first_is_the_list_in_reverse(store: Store) -> None:
         (Filter(tenant_id="c"), "jobs_by_tenant"),
         (Filter(executor_id="e"), "jobs_by_executor"),
         (Filter(exhausted=True), "jobs_exhausted"),
+        (Filter(unreplaced=True), "jobs_by_age"),
+        (Filter(unreplaced=True, statuses=(Status.FAILED,), job_type="j"), "jobs_by_status"),
+        (Filter(unreplaced=True, exhausted=True, item_type="t"), "jobs_exhausted"),
         (Filter(item_id="i", workspace_id="w", exhausted=True, job_type="j"), "jobs_by_item"),
         (Filter(workspace_id="w", statuses=(Status.FAILED,)), "jobs_by_workspace"),
         (Filter(workspace_id="w", statuses=(Status.COMPLETED,)), "jobs_by_workspace"),
@@ -156,9 +159,9 @@ def test_list_uses_the_index_of_its_most_selective_field(
     step, *replaced, sorting = (detail for *_, detail in plan)
 
     assert f"USING INDEX {index}" in step
-    # An exhausted job is listed unless another job is its retry.
-    assert all("jobs_by_retry" in one or "SUBQUERY" in one for one in replaced)
-    assert bool(replaced) is which.exhausted
+    # For each job that SQLite reads, it looks up whether another job is its retry.
+    assert all("INDEX jobs_by_retry" in one or "SUBQUERY" in one for one in replaced)
+    assert bool(replaced) is (which.exhausted or which.unreplaced)
     # The words of SQLite before 3.44, and since.
     assert re.fullmatch(r"USE TEMP B-TREE FOR (RIGHT PART|LAST TERM) OF ORDER BY", sorting)
 
@@ -180,8 +183,13 @@ def test_adopt_recreates_the_tables_of_another_version(tmp_path: Path) -> None:
     new.close()
 
 
-def test_job_that_another_job_has_replaced_is_not_listed_as_exhausted(tmp_path: Path) -> None:
-    """The newest retry takes its place. A retry that is exhausted itself is listed."""
+def test_job_that_another_job_has_replaced_is_listed_neither_as_exhausted_nor_as_unreplaced(
+    tmp_path: Path,
+) -> None:
+    """The newest retry takes its place. A retry that is exhausted itself is listed.
+
+    The replaced job does not count against the limit of a list of unreplaced jobs.
+    """
     store = Store(tmp_path / "replica.sqlite")
     store.adopt(IDENTITY)
     old_id = job(0).job_id
@@ -193,11 +201,13 @@ def test_job_that_another_job_has_replaced_is_not_listed_as_exhausted(tmp_path: 
     assert len(store.list(Filter(exhausted=True), 10).result()) == 2
     store.put([first, second], {}, {})
     exhausted = store.list(Filter(exhausted=True), 10).result()
+    unreplaced = store.list_ids(Filter(unreplaced=True), 2).result()
     found = store.replacements([one.job.job_id for one in (old, first, other)]).result()
 
     assert {one.job.job_id for one in exhausted} == {
         one.job.job_id for one in (first, second, other)
     }
+    assert unreplaced == [one.job.job_id for one in (first, second)]
     assert found == {old_id: second.job.job_id}
     assert len(store.list(Filter(), 10).result()) == 4
     store.close()

@@ -21,6 +21,7 @@ def test_filter_of_request_with_every_field_has_every_filter() -> None:
         workspace_id=GUID.lower(),
         item_id=GUID.lower(),
         exhausted=True,
+        unreplaced=True,
         start_create_time=datetime.fromtimestamp(START.seconds, UTC),
         end_create_time=datetime.fromtimestamp(END.seconds, UTC),
     )

@@ -15,14 +15,14 @@ from fabric_jobs.cli.clients.status_api import (
     call_status_api,
 )
 from fabric_jobs.cli.errors import InputError
-from fabric_jobs.cli.options import F, format_filters, job_filter_options
+from fabric_jobs.cli.options import F, Rate, format_filters, job_filter_options
 from fabric_jobs.cli.output.jobs import jobs_table
 from fabric_jobs.cli.output.progress_bar import CountBar
 from fabric_jobs.cli.output.tables import print_note, print_table
 from fabric_jobs.cli.run import INTERRUPTED, run
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
-#: Jobs that a bulk command finds at most; repeating the command finds the others.
+#: Jobs that a bulk command finds at most, the newest ones; repeating the command finds the others.
 MAX_JOBS = 100_000
 #: Jobs of a dry run that are shown.
 MAX_SHOWN = 20
@@ -47,6 +47,8 @@ class Bulk(Struct, frozen=True, kw_only=True):
     verb: str
     #: The statuses that are changed where the user names none.
     statuses: Sequence[pb.JobInstanceStatus]
+    #: Whether jobs that another job has replaced are left out.
+    unreplaced: bool = False
     #: Changes one job. Returns what became of it, in a word or two.
     change: Callable[[StatusApi, pb.Job], Awaitable[str]]
 
@@ -56,7 +58,7 @@ def bulk_options(command: F) -> F:
     for option in (
         click.option(
             "--rate",
-            type=click.FloatRange(min=0.1),
+            type=Rate(min=0.1),
             default=50.0,
             show_default=True,
             help="With filters: change at most this many jobs a second.",
@@ -89,9 +91,13 @@ def run_bulk(
     """
     if not filters.statuses:
         filters.statuses.extend(bulk.statuses)
+    filters.unreplaced = bulk.unreplaced
     jobs, more = call_status_api(grpc, lambda api: api.list(filters, MAX_JOBS))
     typed = format_filters(context)
-    print_note(f"{len(jobs)} jobs match {typed}." + (" More jobs match." if more else ""))
+    print_note(
+        f"{len(jobs)} jobs match {typed}."
+        + (" More jobs match: repeat the command for them." if more else "")
+    )
     if options.dry_run and jobs:
         print_table(jobs_table(jobs[:MAX_SHOWN]))
         if len(jobs) > MAX_SHOWN:

@@ -63,10 +63,13 @@ async def _retry(api: StatusApi, job_id: str, new_id: str) -> pb.Job:
 
 async def _retry_once(api: StatusApi, job: pb.Job) -> str:
     """Retries a job, however often it is called: the new id follows from the old one."""
-    if job.replaced_by:
-        return "had already been replaced"
     await api.retry(job.job_id, retry_id(job.job_id))
     return "retried"
 
 
-_RETRIES = Bulk(verb="retry", statuses=[pb.JOB_INSTANCE_STATUS_FAILED], change=_retry_once)
+_RETRIES = Bulk(
+    verb="retry",
+    statuses=[pb.JOB_INSTANCE_STATUS_FAILED],
+    unreplaced=True,
+    change=_retry_once,
+)

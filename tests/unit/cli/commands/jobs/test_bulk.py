@@ -49,17 +49,63 @@ def test_cancel_by_filters_counts_the_jobs_and_says_what_became_of_each(stub: St
 
 
 def test_retry_by_filters_gives_each_job_the_same_new_id_every_time(stub: StubFacade) -> None:
-    """So a second call after Ctrl-C starts nothing twice. A replaced job is left alone."""
-    replaced = job(job_id=OTHER_JOB, **FAILED, replaced_by=JOB)
-    stub.answer = answers([job(**FAILED), replaced], lambda request: pb.RetryJobResponse(job=job()))
+    """So a second call after Ctrl-C starts nothing twice. The list has no replaced jobs."""
+    stub.answer = answers([job(**FAILED)], lambda request: pb.RetryJobResponse(job=job()))
     results = [stub.run("jobs", "retry", "--since", "2h", "--yes", *FAST) for _ in range(2)]
     retries = [one for one in stub.requests if isinstance(one, pb.RetryJobRequest)]
 
     new_id = str(uuid5(UUID(JOB), "retry"))
     assert retries == [pb.RetryJobRequest(job_id=JOB, new_job_id=new_id)] * 2
     assert stub.requests[0].statuses == [pb.JOB_INSTANCE_STATUS_FAILED]
+    assert stub.requests[0].unreplaced
     for result in results:
-        assert (result.exit_code, result.stdout) == (0, "1 had already been replaced\n1 retried\n")
+        assert (result.exit_code, result.stdout) == (0, "1 retried\n")
+
+
+@pytest.mark.parametrize("command", ["cancel", "retry"])
+def test_repeated_bulk_command_changes_the_jobs_beyond_its_bound(
+    stub: StubFacade, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The question counts only jobs that the command can change."""
+    monkeypatch.setattr(bulk, "MAX_JOBS", 2)
+    jobs = {str(UUID(int=number)): job(job_id=str(UUID(int=number))) for number in range(5)}
+    changed = list[str]()
+
+    def answer(request: Any) -> Any:
+        if isinstance(request, pb.ListJobsRequest):
+            left = [
+                one
+                for job_id, one in jobs.items()
+                if job_id not in changed or (command == "retry" and not request.unreplaced)
+            ]
+            size = request.page_size
+            token = "more" if len(left) > size else ""
+            return pb.ListJobsResponse(jobs=left[:size], next_page_token=token)
+        changed.append(request.job_id)
+        if isinstance(request, pb.RetryJobRequest):
+            return pb.RetryJobResponse(job=job())
+        return pb.CancelJobResponse(job=job(**CANCELLED))
+
+    stub.answer = answer
+    results = [stub.run("jobs", command, "--job-type", "a", "--yes", *FAST) for _ in range(3)]
+
+    assert [result.stderr for result in results] == [
+        "2 jobs match --job-type a. More jobs match: repeat the command for them.\n",
+        "2 jobs match --job-type a. More jobs match: repeat the command for them.\n",
+        "1 jobs match --job-type a.\n",
+    ]
+    assert sorted(changed) == sorted(jobs)
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "0", "x"])
+def test_rate_that_is_no_finite_number_of_at_least_a_tenth_is_refused(
+    stub: StubFacade, rate: str
+) -> None:
+    """No request is sent."""
+    result = stub.run("jobs", "cancel", "--job-type", "a", "--yes", "--rate", rate)
+
+    assert (result.exit_code, stub.requests) == (2, [])
+    assert "--rate" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["cancel", "retry"])
