@@ -149,6 +149,8 @@ async def test_session_with_the_id_of_another_certificates_executor_is_refused(
         {"executor_id": ""},
         {"scope": ""},
         {"scope": "x" * 513},
+        {"scope": "offline_access"},
+        {"scope": "https://x/.default OpenID"},
         {"claims": "x" * 8193},
         {"kind": 9},
     ],

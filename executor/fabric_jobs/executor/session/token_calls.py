@@ -22,6 +22,7 @@ _ERRORS = {
     "NO_USER_TOKEN": ("NoUserToken", ErrorSource.USER, True),
     "ON_BEHALF_OF_OFF": ("OnBehalfOfOff", ErrorSource.SYSTEM, True),
     "TOKEN_REFUSED": ("TokenRefused", ErrorSource.SYSTEM, True),
+    "OUT_OF_BOUNDS": ("TokenRefused", ErrorSource.SYSTEM, True),
     "AUTH_UI_REQUIRED": ("AuthUIRequired", ErrorSource.SYSTEM, False),
     "NOT_HOLDER": ("NotHolder", ErrorSource.SYSTEM, False),
 }

@@ -9,6 +9,7 @@ Rule 3: a text of an error comes from the authority, and contains no token.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections import OrderedDict
@@ -19,12 +20,12 @@ from threading import Lock
 from typing import Any
 
 import msal
-from msgspec import Struct
 
 from fabric_jobs.facade import metrics
+from fabric_jobs.facade.on_behalf_of.answers import read_answer
+from fabric_jobs.facade.on_behalf_of.credential import Credential
 from fabric_jobs.facade.on_behalf_of.errors import (
     AuthorityAwayError,
-    Interaction,
     InteractionRequiredError,
     TokenError,
     TokenRefusedError,
@@ -40,30 +41,16 @@ MAX_CALLS = 200
 #: Bound of the tenants whose MSAL application is kept, with the tenant's configuration. Beyond it,
 #: the one that was not used for longest goes.
 MAX_TENANTS = 256
-#: The authority's codes that mean: the user has to do something.
-_OF_USER = {"interaction_required", "invalid_grant", "consent_required", "login_required"}
-#: The authority's codes that mean: try again later.
-_FOR_NOW = {"temporarily_unavailable", "server_error", "service_unavailable", "request_timeout"}
+
+#: What MSAL raises if a request fails, or if it can't read an answer.
+_MSAL_ERRORS = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError),
+    msal.exceptions.MsalError,
+)
 
 # MSAL and its HTTP library log steps at the level `debug`, with what the authority sent.
 for _name in ("msal", "urllib3"):
     logging.getLogger(_name).setLevel(logging.INFO)
-
-
-class Credential(Struct, frozen=True, kw_only=True):
-    """The workload's proof of its identity to the authority: a secret, or a certificate's key."""
-
-    secret: Secret | None = None
-    #: The PEM file of a certificate and its key.
-    certificate_file: Path | None = None
-
-    def read(self) -> Any:
-        """The credential in MSAL's form. Raises `OSError` if the file can't be read."""
-        if self.secret:
-            return self.secret.reveal()
-        assert self.certificate_file
-        pem = self.certificate_file.read_text(encoding="ascii")
-        return {"private_key": pem, "public_certificate": pem[pem.index("-----BEGIN CERT") :]}
 
 
 class HttpCache(dict[str, Any]):
@@ -103,7 +90,9 @@ class ConfidentialClient:
         self._http_client = HttpClient(ca_file)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="on-behalf-of")
         self._calls = 0
+        #: By tenant, with the credential that all of them use, which holds a secret.
         self._apps: OrderedDict[str, Any] = OrderedDict()
+        self._used_credential: Any = None
         self._apps_lock = Lock()
 
     async def exchange(self, tenant_id: str, subject_token: str, scope: str) -> Token:
@@ -176,32 +165,42 @@ class ConfidentialClient:
     ) -> Token:
         given_at = time.time()
         try:
-            answer = call(self._app(tenant_id))
-        except (OSError, ValueError, msal.exceptions.MsalError) as error:
-            # The text of an HTTP library's error can hold a request, so only its kind is told.
-            raise AuthorityAwayError(
-                f"The authority {self._authority} can't be reached, or gives no token now "
-                f"({type(error).__name__})."
+            app = self._app(tenant_id)
+        except _MSAL_ERRORS as error:
+            raise self._away(error) from None
+        try:
+            answer = call(app)
+        except json.JSONDecodeError as error:
+            raise self._away(error) from None
+        except ValueError as error:
+            # MSAL sends no request that it holds for wrong, so a repetition can't help.
+            raise TokenRefusedError(
+                f"MSAL does not ask for a token of {scope} ({type(error).__name__})."
             ) from None
-        if "access_token" in answer:
-            refresh_token = answer.get("refresh_token")
-            return Token(
-                access_token=Secret(answer["access_token"]),
-                given_at=given_at,
-                expires_at=given_at + float(answer.get("expires_in", 0)),
-                refresh_token=Secret(refresh_token) if refresh_token else None,
-            )
-        raise _error_of(answer, scope)
+        except _MSAL_ERRORS as error:
+            raise self._away(error) from None
+        return read_answer(answer, scope, given_at)
+
+    def _away(self, error: Exception) -> AuthorityAwayError:
+        # The text of an HTTP library's error can hold a request, so only its kind is told.
+        return AuthorityAwayError(
+            f"The authority {self._authority} can't be reached, or gives no token now "
+            f"({type(error).__name__})."
+        )
 
     def _app(self, tenant_id: str) -> Any:
         """The MSAL application of a tenant. Making one asks the authority for the configuration."""
         with self._apps_lock:
+            credential = self._credential.read()
+            if credential != self._used_credential:
+                self._apps.clear()
+                self._used_credential = credential
             if app := self._apps.get(tenant_id):
                 self._apps.move_to_end(tenant_id)
                 return app
         app = msal.ConfidentialClientApplication(
             self._client_id,
-            self._credential.read(),
+            credential,
             f"{self._authority}/{tenant_id}",
             # The operator has named the authority, so nobody else needs to vouch for it.
             instance_discovery=False,
@@ -210,7 +209,8 @@ class ConfidentialClient:
             token_cache=_NoTokens(),
         )
         with self._apps_lock:
-            self._apps[tenant_id] = app
+            if credential == self._used_credential:
+                self._apps[tenant_id] = app
             while len(self._apps) > MAX_TENANTS:
                 self._apps.popitem(last=False)
         return app
@@ -221,17 +221,3 @@ _OUTCOMES: dict[type[TokenError], str] = {
     TokenRefusedError: "refused",
     AuthorityAwayError: "away",
 }
-
-
-def _error_of(answer: dict[str, Any], scope: str) -> TokenError:
-    """The error that an answer without a token stands for."""
-    code = str(answer.get("error", "no_token"))
-    text = str(answer.get("error_description", code)).splitlines()[0][:1024]
-    if code in _FOR_NOW:
-        return AuthorityAwayError(f"The authority asks for patience: {text}")
-    if code in _OF_USER:
-        claims = str(answer.get("claims") or "")
-        return InteractionRequiredError(
-            Interaction(error=code, message=text, scopes=(scope,), claims=claims)
-        )
-    return TokenRefusedError(f"The authority refuses {scope}: {code}, {text}")

@@ -12,6 +12,7 @@ from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.contract.heartbeats import MAX_JOB_TYPES, MAX_SLOTS, Run
 from fabric_jobs.contract.jobs import MAX_COUNT, MAX_NAME_CHARS
 from fabric_jobs.contract.topics import canonical_job_id
+from fabric_jobs.facade.on_behalf_of.scopes import find_reserved_scope
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Bound of the claims and reports in one message.
@@ -84,6 +85,10 @@ def check_token_request(request: pb.GetAccessTokenRequest) -> tuple[str, int]:
     """Returns the canonical job id and the attempt of a request. Raises `OutOfBoundsError`."""
     _check_name("executor_id", request.executor_id)
     _check_name("scope", request.scope, most=MAX_SCOPE_CHARS)
+    if reserved := find_reserved_scope(request.scope):
+        raise OutOfBoundsError(
+            f"scope must be that of a resource, and {reserved} belongs to no resource"
+        )
     if len(request.claims.encode()) > MAX_CLAIMS_BYTES:
         raise OutOfBoundsError(f"claims may have {MAX_CLAIMS_BYTES} bytes at most")
     try:

@@ -7,10 +7,8 @@ import logging
 from threading import Lock
 
 import grpc
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificates
 
+from fabric_jobs.facade.pem import load_certificates, load_key
 from fabric_jobs.runtime.settings import SettingsError
 from fabric_jobs.runtime.tls import PemFiles
 
@@ -88,22 +86,8 @@ class ServerCertificates:
 
 def _verify(ca: bytes, cert: bytes, key: bytes) -> None:
     """Raises `SettingsError`, which names the part, unless the content can be used."""
-    _load_certificates("the authorities", ca)
-    first = _load_certificates("the certificate", cert)
-    try:
-        private = load_pem_private_key(key, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SettingsError(f"the key is no PEM without a passphrase: {error}") from error
-    if private.public_key() != first:
-        raise SettingsError("the key is not the certificate's")
-
-
-def _load_certificates(part: str, pem: bytes) -> object:
-    """The public key of the first certificate."""
-    try:
-        return load_pem_x509_certificates(pem)[0].public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise SettingsError(f"{part} can't be read: {error}") from error
+    load_certificates("the authorities", ca)
+    load_key(load_certificates("the certificate", cert)[0], key)
 
 
 def _configuration(ca: bytes, cert: bytes, key: bytes) -> grpc.ServerCertificateConfiguration:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.facade.log import Log, RecordCodes
 from fabric_jobs.facade.on_behalf_of import Grants, OnBehalfOf, TokenError
+from fabric_jobs.facade.on_behalf_of.credential import Credential
+from fabric_jobs.facade.on_behalf_of.scopes import find_reserved_scope
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.settings import FacadeSettings
@@ -63,17 +65,21 @@ def confidential_client(settings: FacadeSettings) -> "ConfidentialClient | None"
             f"{which} is sent to the authority, and {authority} is not https. Set "
             f"{variable('token_authority')}."
         )
+    if reserved := find_reserved_scope(settings.on_behalf_of_scope):
+        raise SettingsError(
+            f"{variable('on_behalf_of_scope')} must be the scope of a resource, and {reserved} "
+            "belongs to no resource."
+        )
     try:
-        from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient, Credential
+        from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient
     except ImportError as error:
         raise SettingsError(_EXTRA) from error
-    credential = Credential(secret=secret, certificate_file=certificate)
     try:
-        credential.read()
-    except (OSError, ValueError) as error:
+        credential = Credential(secret=secret, certificate_file=certificate)
+    except (OSError, SettingsError) as error:
         raise SettingsError(
             f"{which}={str(certificate)!r} can't be used ({error}). Name a PEM file with a "
-            "certificate and its key."
+            "certificate and its RSA key, without a passphrase."
         ) from error
     return ConfidentialClient(
         canonical_guid(settings.client_id),

@@ -102,6 +102,7 @@ async def test_facades_that_stay_away_end_the_call(monkeypatch: pytest.MonkeyPat
         ("NO_USER_TOKEN", "NoUserToken", True),
         ("ON_BEHALF_OF_OFF", "OnBehalfOfOff", True),
         ("TOKEN_REFUSED", "TokenRefused", True),
+        ("OUT_OF_BOUNDS", "TokenRefused", True),
         ("NOT_HOLDER", "NotHolder", False),
         ("A_LATER_REASON", "TokenUnavailable", False),
     ],

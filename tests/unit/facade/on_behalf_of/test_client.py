@@ -1,11 +1,14 @@
 """The confidential client, against the local token endpoint."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from cryptography import x509
 
 from fabric_jobs.cli.dev.issuer import CLIENT_ID, PUBLISHER_TENANT, Issuer
@@ -19,7 +22,8 @@ from fabric_jobs.cli.dev.token_failures import (
     Failure,
 )
 from fabric_jobs.facade.on_behalf_of import client as module
-from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient, Credential
+from fabric_jobs.facade.on_behalf_of.client import ConfidentialClient
+from fabric_jobs.facade.on_behalf_of.credential import Credential
 from fabric_jobs.facade.on_behalf_of.errors import (
     AuthorityAwayError,
     InteractionRequiredError,
@@ -90,6 +94,66 @@ async def test_certificate_takes_the_place_of_the_secret(
     other = write_rsa_certificate(tmp_path)
     with pytest.raises(TokenRefusedError, match="AADSTS7000215"):
         await client(endpoint, Credential(certificate_file=other)).app_token(SCOPE)
+
+
+async def test_certificate_file_that_changes_is_used_for_the_next_token(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """The tenants' applications that MSAL has made of the old certificate are made again."""
+    file, other = write_rsa_certificate(tmp_path), write_rsa_certificate(tmp_path)
+    endpoint.client_certificate = x509.load_pem_x509_certificate(other.read_bytes())
+    ours = client(endpoint, Credential(certificate_file=file))
+    with pytest.raises(TokenRefusedError):
+        await ours.app_token(SCOPE)
+    other.replace(file)
+
+    assert (await ours.app_token(SCOPE)).access_token
+
+
+@pytest.mark.parametrize("scope", ["offline_access", "openid", "profile"])
+async def test_scope_that_msal_refuses_is_refused_at_once(endpoint: Endpoint, scope: str) -> None:
+    """The authority is not away: MSAL would refuse the scope again."""
+    ours = client(endpoint)
+    first = await ours.exchange(TENANT, subject_token(endpoint), SCOPE)
+    assert first.refresh_token
+    with pytest.raises(TokenRefusedError, match=scope):
+        await ours.refresh(TENANT, first.refresh_token, scope)
+
+
+@pytest.mark.parametrize(
+    "document", [{}, [], {"token_endpoint": None, "authorization_endpoint": None}, "x" * 9]
+)
+async def test_answers_that_msal_can_not_read_mean_that_the_authority_is_away(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, document: Any
+) -> None:
+    """The error is declared, whatever MSAL raises. An error that is not would end the facade."""
+    ours = client(endpoint)
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, json.dumps(document).encode()
+    monkeypatch.setattr(ours._http_client, "request", lambda *_, **__: answer)
+    with pytest.raises(AuthorityAwayError):
+        await ours.app_token(SCOPE)
+
+
+@pytest.mark.parametrize("expires_in", [None, "soon", 0])
+async def test_token_without_a_lifetime_is_given_in_each_flow(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, expires_in: Any
+) -> None:
+    """Its lifetime is then 0, so that it is used once."""
+    ours = client(endpoint)
+    await ours.app_token(SCOPE)
+    await ours.exchange(TENANT, subject_token(endpoint), SCOPE)
+    answer = requests.Response()
+    answer.status_code = 200
+    answer._content = json.dumps({"access_token": "AT", "expires_in": expires_in}).encode()
+    monkeypatch.setattr(ours._http_client, "request", lambda *_, **__: answer)
+
+    for token in (
+        await ours.app_token(SCOPE),
+        await ours.exchange(TENANT, subject_token(endpoint), SCOPE),
+        await ours.refresh(TENANT, Secret("RT"), SCOPE),
+    ):
+        assert token.expires_at == token.given_at
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ def test_secret_or_certificate_turns_it_on(tmp_path: Path) -> None:
     [
         ({"FABRIC_JOBS_CLIENT_CERTIFICATE_FILE": "/x.pem"}, "are both set"),
         ({"FABRIC_JOBS_AUTHENTICATION": "off"}, "FABRIC_JOBS_AUTHENTICATION=on"),
+        (
+            {"FABRIC_JOBS_ON_BEHALF_OF_SCOPE": "https://x/.default offline_access"},
+            "FABRIC_JOBS_ON_BEHALF_OF_SCOPE must be",
+        ),
         ({"FABRIC_JOBS_SEALING_KEYS": ""}, "FABRIC_JOBS_SEALING_KEYS"),
         ({"FABRIC_JOBS_AUTHORITY": "http://127.0.0.1:5002"}, "FABRIC_JOBS_TOKEN_AUTHORITY"),
         (
@@ -73,6 +77,16 @@ def test_contradicting_settings_are_refused_with_what_to_set(
 
     assert named in str(error.value)
     assert "the secret" not in str(error.value)
+
+
+def test_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    """MSAL would raise an error at the first request, which would end the facade."""
+    file = write_rsa_certificate(tmp_path)
+    pem = file.read_text(encoding="ascii")
+    file.write_text(pem[pem.index("-----BEGIN CERT") :], encoding="ascii")
+
+    with pytest.raises(SettingsError, match=r"CERTIFICATE_FILE='.*' can't be used \(the key is no"):
+        client({"FABRIC_JOBS_CLIENT_SECRET": "", "FABRIC_JOBS_CLIENT_CERTIFICATE_FILE": str(file)})
 
 
 def test_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
