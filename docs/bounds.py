@@ -17,6 +17,7 @@ from fabric_jobs.facade.on_behalf_of import client
 from fabric_jobs.facade.rpc import (
     bounds,
     offers,
+    page_size,
     parts,
     replica_service,
     server,
@@ -186,7 +187,12 @@ def _calls() -> list[Row]:
             _number(server.MAX_STREAMS),
             "further ones wait at the client",
         ),
-        Row("`page_size` of `ListJobs`", _number(service.MAX_PAGE_SIZE), "counts as the bound"),
+        Row("`page_size` of `ListJobs`", _number(page_size.MAX_PAGE_SIZE), "counts as the bound"),
+        Row(
+            "the jobs of a page of `ListJobs`",
+            _bytes(page_size.MAX_PAGE_BYTES),
+            "the page ends earlier, with a `next_page_token`",
+        ),
         Row("`statuses` of `ListJobs`", _number(bounds.MAX_STATUSES), _INVALID),
         Row("`job_type`, `item_type` of `ListJobs`", _chars(jobs.MAX_NAME_CHARS), _INVALID),
         Row("`page_token` of `ListJobs`", _chars(bounds.MAX_PAGE_TOKEN_CHARS), _INVALID),

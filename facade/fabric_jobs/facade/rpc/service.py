@@ -26,14 +26,13 @@ from fabric_jobs.facade.rpc.convert import (
 )
 from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid, abort_refused
 from fabric_jobs.facade.rpc.filters import filter_of
+from fabric_jobs.facade.rpc.page_size import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, count_fitting
 from fabric_jobs.facade.rpc.page_tokens import decode_page_token, encode_page_token
 from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.facade.sealing import Revealed, SealedError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 
-DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 1000
 #: Bounds of what waits for a slow watcher, in events and in bytes. Above either, the watch ends
 #: with an error.
 MAX_WATCH_BACKLOG = 10_000
@@ -110,9 +109,10 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             await abort_invalid(context, "INVALID_PAGE_TOKEN", message)
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         found, positions = await self._jobs.list(job_filter, size + 1, before)
-        page = cut_page(found, size)
+        jobs = await self._to_protos([self._reveal(stored.job) for stored in found[:size]])
+        page = cut_page(found, count_fitting(jobs))
         return pb.ListJobsResponse(
-            jobs=await self._to_protos([self._reveal(stored.job) for stored in page.jobs]),
+            jobs=jobs[: len(page.jobs)],
             next_page_token=encode_page_token(page.end, job_filter),
             positions=[
                 pb.Position(partition=number, offset=offset) for number, offset in positions.items()
