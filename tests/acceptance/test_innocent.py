@@ -239,6 +239,25 @@ async def executor_of_any_size(at: Target) -> None:
             session.cancel()
 
 
+async def claims_with_long_ids(at: Target) -> None:
+    """100 claims whose job ids have 1 MB each, and 20,000 claims of jobs that do not exist."""
+    long = [[pb.Claim(entry_id=1, job_id=f"{n}{'x' * 1_000_000}", attempt=1)] for n in range(100)]
+    # No job is in this partition, so no claim waits for a record of it.
+    record, policy = pb.Record(partition=1000), pb.Policy(max_attempts=1)
+    unknown = [
+        [pb.Claim(job_id=new_id(), attempt=1, record=record, policy=policy) for _ in range(500)]
+        for _ in range(40)
+    ]
+    async with status_stub(at) as stub:
+        session = await send_session(stub, hello(0, 1))
+        for claims in (*long, *unknown):
+            await session.write(pb.SessionRequest(claims=claims))
+            left = len(claims)
+            while left:
+                left -= len((await session.read()).answers)
+        session.cancel()
+
+
 INSTANCES = (
     f"/workload/workspaces/{uuid.UUID(int=1)}/items/Test.Item/{uuid.UUID(int=2)}"
     "/jobTypes/quick/instances"
@@ -260,6 +279,7 @@ ATTACKS: list[Callable[[Target], Awaitable[None]]] = [
     session_that_reads_nothing,
     many_hellos,
     executor_of_any_size,
+    claims_with_long_ids,
 ]
 #: How often an attack is tried: another program's load can delay a poll too, but not each time.
 TRIES = 3

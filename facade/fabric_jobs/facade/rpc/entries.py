@@ -51,26 +51,25 @@ _COMMANDS: dict[str, type[ReportCompleted | ReportStopped | HandBack]] = {
 }
 
 
-async def answer_claim(
-    jobs: Jobs, executor_id: str, claim: pb.Claim, paused: Collection[JobKind]
-) -> pb.Answer:
-    """Returns the answer to a claim: granted, refused or undecided.
+def command_of_claim(executor_id: str, claim: pb.Claim, paused: Collection[JobKind]) -> Claim:
+    """Returns the command of a claim. Raises `ValueError` if the claim is out of bounds.
 
     `paused` are the job types of which no attempt is granted now.
     """
-    try:
-        job_id, attempt = parse_attempt(claim)
-        command = Claim(
-            job_id=job_id,
-            attempt=attempt,
-            executor_id=executor_id,
-            dispatch_id=claim.record.event_id,
-            policy=policy_from_proto(claim.policy),
-            traceparent=tracing.parse_traceparent(claim.traceparent),
-            paused=paused,
-        )
-    except ValueError as error:
-        return refuse_invalid(claim.entry_id, error)
+    job_id, attempt = parse_attempt(claim)
+    return Claim(
+        job_id=job_id,
+        attempt=attempt,
+        executor_id=executor_id,
+        dispatch_id=claim.record.event_id,
+        policy=policy_from_proto(claim.policy),
+        traceparent=tracing.parse_traceparent(claim.traceparent),
+        paused=paused,
+    )
+
+
+async def answer_claim(jobs: Jobs, claim: pb.Claim, command: Claim) -> pb.Answer:
+    """Returns the answer to a claim, whose command this is: granted, refused or undecided."""
     if claim.record.partition != jobs.position(command.job_id)[0]:
         # All records of a job are in its partition, so no facade wrote this one.
         return _refuse(claim.entry_id, Reason.NOT_DISPATCHED)

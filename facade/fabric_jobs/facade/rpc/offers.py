@@ -150,7 +150,7 @@ class _Turn(Struct, eq=False):
 def _jobs_for(session: Session, waiting: Iterable[StoredJob], now: datetime) -> Iterator[StoredJob]:
     kinds = frozenset(session.kinds)
     able = [stored for stored in waiting if JobKind.of(stored.job.state) in kinds]
-    return iter(order_offers(able, session.priority_of, session.slots.tenant_runs(), now))
+    return iter(order_offers(able, session.priority_of, session.slots.tenant_runs, now))
 
 
 def _is_held(stored: StoredJob, sessions: Iterable[Session]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from functools import partial as bind
 from typing import Any
 
 from fabric_jobs.contract.dispatch_order import default_priority
@@ -9,18 +10,19 @@ from fabric_jobs.contract.heartbeats import MAX_RUNS, MAX_SLOTS, ExecutorHeartbe
 from fabric_jobs.contract.jobs import JobPhase, JobState
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import ReportProgress, SaveCheckpoint, is_foreign
+from fabric_jobs.facade.lifecycle import Claim, ReportProgress, SaveCheckpoint, is_foreign
 from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_message, parse_runs
 from fabric_jobs.facade.rpc.entries import (
-    ReportCommand,
     answer_claim,
     answer_report,
+    command_of_claim,
     command_of_report,
     refuse_invalid,
 )
-from fabric_jobs.facade.rpc.slots import FreeSlots, RunKey, SlotJob
+from fabric_jobs.facade.rpc.held_runs import RunKey, SlotJob
+from fabric_jobs.facade.rpc.slots import FreeSlots
 from fabric_jobs.facade.rpc.throttle import ReportThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -75,7 +77,9 @@ class Session:
         self._names = tuple(names)
         #: By the command of the reports that each of them throttles.
         self._throttles = {
-            kind: ReportThrottle(self._decide_report) for kind in (ReportProgress, SaveCheckpoint)
+            # A method of the session would tie the session to itself, and keep its memory long.
+            kind: ReportThrottle(bind(answer_report, jobs))
+            for kind in (ReportProgress, SaveCheckpoint)
         }
         #: The runs whose ends are reported and not decided yet.
         self._reported: set[RunKey] = set()
@@ -177,13 +181,23 @@ class Session:
         check_message(request)
         for claim in request.claims:
             await self._pending.acquire()
-            self.slots.claim(_run_of(claim), self._job_of(_run_of(claim)))
-            self._start(self._answer(self._answer_claim(claim)))
+            self._handle_claim(claim)
         for report in request.reports:
             await self._pending.acquire()
             self._start(self._answer(self._answer_report(report)))
         if request.HasField("heartbeat"):
             await self._handle_heartbeat(request.heartbeat)
+
+    def _handle_claim(self, claim: pb.Claim) -> None:
+        try:
+            command = command_of_claim(self.executor_id, claim, self._controls.paused.keys())
+        except ValueError as error:
+            self._next_response.answers.append(refuse_invalid(claim.entry_id, error))
+            self._wake.set()
+            return
+        run = command.job_id, command.attempt
+        self.slots.claim(run, self._job_of(run))
+        self._start(self._answer(self._answer_claim(claim, command)))
 
     async def _handle_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
         runs = parse_runs("runs", heartbeat.runs)
@@ -220,15 +234,15 @@ class Session:
         # Looked up only now, because another response may be next after the wait.
         self._next_response.answers.append(answer)
 
-    async def _answer_claim(self, claim: pb.Claim) -> pb.Answer:
-        answer = await answer_claim(
-            self._jobs, self.executor_id, claim, self._controls.paused.keys()
-        )
-        run = _run_of(claim)
+    async def _answer_claim(self, claim: pb.Claim, command: Claim) -> pb.Answer:
+        answer = await answer_claim(self._jobs, claim, command)
+        run = command.job_id, command.attempt
         if answer.HasField("refused"):
             self.slots.free(run)
         elif answer.HasField("accepted"):
             self.slots.grant(run, self._job_of(run))
+        else:
+            self.slots.withdraw(run)
         return answer
 
     async def _answer_report(self, report: pb.Report) -> pb.Answer:
@@ -238,12 +252,12 @@ class Session:
             return refuse_invalid(report.entry_id, error)
         if isinstance(command, ReportProgress | SaveCheckpoint):
             return await self._throttles[type(command)].answer(report, command)
-        run = _run_of(report)
+        run = command.job_id, command.attempt
         self._reported.add(run)
         try:
             for throttle in self._throttles.values():
                 await throttle.end(command)
-            answer = await self._decide_report(report, command)
+            answer = await answer_report(self._jobs, report, command)
         finally:
             self._reported.discard(run)
         # A refusal of these reasons says that the run is still the executor's.
@@ -251,9 +265,6 @@ class Session:
         if not (keeps or answer.HasField("undecided")):
             self.slots.free(run)
         return answer
-
-    async def _decide_report(self, report: pb.Report, command: ReportCommand) -> pb.Answer:
-        return await answer_report(self._jobs, report, command)
 
     def _share_heartbeat(self, runs: Sequence[Run]) -> None:
         """Writes a heartbeat to the heartbeats topic, for all replicas.
@@ -320,7 +331,3 @@ class Session:
             self._next_runs.add(run)
             runs.append(pb.Run(job_id=run.job_id, attempt=run.attempt))
             self._wake.set()
-
-
-def _run_of(entry: pb.Claim | pb.Report | pb.Run) -> RunKey:
-    return entry.job_id.lower(), entry.attempt

@@ -5,25 +5,16 @@ offer and a grant take a slot; a refused claim and an accepted final report free
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
 
-from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.contract.heartbeats import MAX_SLOTS, JobKind
+from fabric_jobs.facade.rpc.held_runs import HeldRuns, RunKey, SlotJob
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds after which an offer without a claim is over: the executor had no slot for it.
 OFFER_TIMEOUT_S = 1.0
-
-#: A job's id and the number of its attempt.
-RunKey = tuple[str, int]
-
-
-class SlotJob(NamedTuple):
-    """What is known of the job that takes a slot."""
-
-    kind: JobKind
-    tenant_id: str
+#: Bound of the ended runs that are remembered. The run that ended first is forgotten first.
+MAX_ENDED = MAX_SLOTS
 
 
 class FreeSlots:
@@ -37,14 +28,15 @@ class FreeSlots:
         self._limits = {JobKind.of(one): one.slots for one in hello.job_types if one.slots}
         #: How many runs the executor can hold; nothing is known before its first heartbeat.
         self._capacity = 0
-        #: The runs that take a slot, each with its job; None for a job that is not known here.
-        self._held: dict[RunKey, SlotJob | None] = {}
+        #: The runs that take a slot.
+        self._held = HeldRuns()
         #: When each offer was made that has no claim yet.
         self._offered: dict[RunKey, float] = {}
         #: The attempts that are claimed and not decided yet.
         self._claimed: set[RunKey] = set()
-        #: The runs whose final reports were decided; a heartbeat under way may still list them.
-        self._ended: set[RunKey] = set()
+        #: The runs whose slots were freed, the oldest first; a heartbeat under way may still list
+        #: them.
+        self._ended: dict[RunKey, None] = {}
         #: The kinds that have no room, by the heartbeat or because an offer had no claim.
         self._full: set[JobKind] = set()
         #: The lowest number of free slots since the last call of `idle`.
@@ -70,11 +62,12 @@ class FreeSlots:
         if not self.count or kind in self._full:
             return False
         limit = self._limits.get(kind)
-        return limit is None or sum(job.kind == kind for job in self._known_jobs()) < limit
+        return limit is None or self._held.by_kind.get(kind, 0) < limit
 
-    def tenant_runs(self) -> Counter[str]:
-        """The number of slots that jobs of each tenant take."""
-        return Counter(job.tenant_id for job in self._known_jobs())
+    @property
+    def tenant_runs(self) -> Mapping[str, int]:
+        """The number of slots that jobs of each tenant take now."""
+        return self._held.by_tenant
 
     def holds(self, run: RunKey) -> bool:
         """Whether the executor runs or has claimed the attempt, or was offered it just now."""
@@ -87,7 +80,7 @@ class FreeSlots:
         """
         now = self._clock()
         for run in [run for run, at in self._offered.items() if now - at >= OFFER_TIMEOUT_S]:
-            job = self._held.pop(run, None)
+            job = self._held.remove(run)
             del self._offered[run]
             if job:
                 self._full.add(job.kind)
@@ -97,7 +90,7 @@ class FreeSlots:
     def beat(
         self,
         heartbeat: pb.Heartbeat,
-        runs: dict[RunKey, SlotJob | None],
+        runs: Mapping[RunKey, SlotJob | None],
         full_kinds: Iterable[JobKind],
     ) -> None:
         """Takes in a heartbeat; `runs` are those that it lists, awaited claims among them."""
@@ -105,43 +98,55 @@ class FreeSlots:
         if not heartbeat.free_slots and len(runs) < self._slots:
             # It drains, or its other slots hold runs that no longer count: what ends frees nothing.
             self._capacity = 0
-        offered = {run: self._held[run] for run in self._offered}
-        self._ended &= runs.keys()
-        self._held = offered | {run: job for run, job in runs.items() if run not in self._ended}
+        offered = {run: self._held.job_of(run) for run in self._offered}
+        self._ended = {run: None for run in self._ended if run in runs}
+        held = offered | {run: job for run, job in runs.items() if run not in self._ended}
+        self._held = HeldRuns(held)
+        # The executor lists the claims that it awaits, so it does not await any other.
+        self._claimed &= held.keys()
         # What ended after the heartbeat was written may have freed a slot of a kind that it lists.
         self._full = set(full_kinds) - self._limits.keys()
         self._note()
 
     def offer(self, run: RunKey, job: SlotJob) -> None:
         """Counts an attempt that is offered to the executor."""
-        self._held[run] = job
+        self._held.set(run, job)
         self._offered[run] = self._clock()
         self._note()
 
     def claim(self, run: RunKey, job: SlotJob | None) -> None:
         """Counts an attempt that the executor claims."""
         self._offered.pop(run, None)
-        self._ended.discard(run)
+        self._ended.pop(run, None)
         self._claimed.add(run)
-        self._held[run] = job
+        self._held.set(run, job)
         self._note()
 
     def grant(self, run: RunKey, job: SlotJob | None) -> None:
         """Counts an attempt that was granted; its job may not have been known at the claim."""
         self._claimed.discard(run)
         if run in self._held:
-            self._held[run] = job
+            self._held.set(run, job)
+
+    def withdraw(self, run: RunKey) -> None:
+        """Forgets a claim that could not be decided, because the executor claims again."""
+        self._claimed.discard(run)
+        self._held.remove(run)
 
     def free(self, run: RunKey) -> None:
-        """Counts a slot as free: the claim was refused, or the final report is decided."""
+        """Counts a slot as free: the claim was refused, or the final report is decided.
+
+        Nothing is noted of a run that takes no slot.
+        """
         self._offered.pop(run, None)
         self._claimed.discard(run)
-        if job := self._held.pop(run, None):
+        if run not in self._held:
+            return
+        if job := self._held.remove(run):
             self._full.discard(job.kind)
-        self._ended.add(run)
-
-    def _known_jobs(self) -> Iterable[SlotJob]:
-        return (job for job in self._held.values() if job)
+        self._ended[run] = None
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def _note(self) -> None:
         self._lowest = min(self._lowest, self.count)

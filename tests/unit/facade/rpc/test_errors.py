@@ -8,7 +8,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
-from fabric_jobs.facade.rpc.entries import answer_claim
+from fabric_jobs.facade.rpc.entries import answer_claim, command_of_claim
 from fabric_jobs.facade.rpc.errors import map_errors
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -75,7 +75,7 @@ async def test_answer_claim_during_an_unavailable_error_is_undecided_with_its_re
     jobs: Any = BusyJobs(reason)
     claim = pb.Claim(entry_id=7, job_id="0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5", attempt=1)
     claim.policy.max_attempts = 1
-    answer = await answer_claim(jobs, "executor", claim, ())
+    answer = await answer_claim(jobs, claim, command_of_claim("executor", claim, ()))
 
     undecided = pb.Undecided(message="The facade is busy.", reason=reason.value)
     assert answer == pb.Answer(entry_id=7, undecided=undecided)

@@ -15,10 +15,10 @@ from fabric_jobs.contract.jobs import InvokeType, JobState
 from fabric_jobs.executor.dispatch.dispatches import attempt_from_offer
 from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue, WaitingAttempt
 from fabric_jobs.facade.log import Record
+from fabric_jobs.facade.rpc.held_runs import SlotJob
 from fabric_jobs.facade.rpc.offer_order import order_offers
 from fabric_jobs.facade.rpc.offers import FAIR_JOBS, PATIENCE, OfferLoop
 from fabric_jobs.facade.rpc.session import MAX_OPEN_OFFERS, Session
-from fabric_jobs.facade.rpc.slots import SlotJob
 from fabric_jobs.facade.sealing import JobSecrets
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import pause

@@ -1,6 +1,8 @@
 """One executor's session: its bounds, its heartbeats, and the runs that it cancels."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +11,7 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
-from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
+from fabric_jobs.facade.lifecycle import Claim, Command, Reason, Refusal
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.rpc.session import MAX_CONTENT_BYTES, MAX_PENDING_ENTRIES, Session
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -25,6 +27,7 @@ HELLO = pb.Hello(
     slots=3,
     job_types=[pb.JobType(item_type="Item", job_type="job")],
 )
+POLICY = pb.Policy(max_attempts=1)
 
 
 class FakeFacade:
@@ -132,7 +135,7 @@ async def test_session_slot_is_free_once_a_claim_or_a_final_report_is_refused(en
     run = pb.Run(job_id=JOB_ID, attempt=1)
     held = [run] if entry == "report" else []
     entries: dict[str, Any] = {
-        "claim": {"claims": [pb.Claim(entry_id=1, job_id=JOB_ID, attempt=1)]},
+        "claim": {"claims": [pb.Claim(entry_id=1, job_id=JOB_ID, attempt=1, policy=POLICY)]},
         "report": {
             "reports": [
                 pb.Report(entry_id=1, job_id=JOB_ID, attempt=1, completed=pb.Completed()),
@@ -153,6 +156,63 @@ async def test_session_slot_is_free_once_a_claim_or_a_final_report_is_refused(en
     assert [one.HasField("refused") for one in answers] == [True]
     assert counts == ([2, 2] if held else [3, 2])
     assert session.slots.count == 3
+
+
+async def test_session_notes_nothing_of_entries_that_are_out_of_bounds() -> None:
+    """Their texts may be long, and an executor may send any number of them."""
+    session = FakeFacade().session
+    entries = [
+        pb.SessionRequest(
+            claims=[pb.Claim(entry_id=1, job_id="x" * 1000, attempt=1, policy=POLICY)],
+            reports=[pb.Report(entry_id=2, job_id="y" * 1000, completed=pb.Completed())],
+        ),
+        pb.SessionRequest(claims=[pb.Claim(entry_id=3, job_id=JOB_ID, policy=POLICY)]),
+    ]
+    counts: list[tuple[int, int]] = []
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        for request in entries:
+            yield request
+            counts.append((session.slots.count, session.slots.undecided))
+
+    await session.read(hello_with(free_slots=3), requests())
+    answers = [one async for response in session.responses() for one in response.answers]
+
+    assert {one.entry_id: one.refused.reason for one in answers} == dict.fromkeys(
+        (1, 2, 3), pb.REFUSAL_REASON_INVALID
+    )
+    assert counts == [(3, 0)] * 2
+    assert not session.slots.holds((JOB_ID, 0))
+
+
+async def test_session_counts_a_claim_under_the_canonical_id_of_its_job() -> None:
+    """A job's id arrives in any letter case."""
+    session = FakeFacade().session
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        yield pb.SessionRequest(
+            claims=[pb.Claim(entry_id=1, job_id=JOB_ID.upper(), attempt=1, policy=POLICY)]
+        )
+        assert session.slots.holds((JOB_ID, 1))
+
+    await session.read(hello_with(free_slots=3), requests())
+
+
+async def test_session_that_has_ended_is_freed_at_once() -> None:
+    """Its memory does not wait for the garbage collector, which may come much later."""
+    facade = FakeFacade()
+    session = Session(HELLO, facade, facade, facade, open_controls())  # type: ignore[arg-type]
+    reference = weakref.ref(session)
+    request = hello_with(free_slots=3)
+    request.claims.add(entry_id=1, job_id=JOB_ID, attempt=1, policy=POLICY)
+    gc.disable()
+    try:
+        await session.read(request, no_requests())
+        assert [response async for response in session.responses()]
+        del session
+        assert reference() is None
+    finally:
+        gc.enable()
 
 
 async def no_requests() -> AsyncIterator[pb.SessionRequest]:
@@ -296,11 +356,13 @@ async def test_session_splits_the_contents_of_granted_attempts_over_responses() 
     facade = FakeFacade()
     content = pb.Dispatch(payload=b"x" * (MAX_CONTENT_BYTES // 2))
 
-    async def grant(claim: pb.Claim) -> pb.Answer:
+    async def grant(claim: pb.Claim, command: Claim) -> pb.Answer:
         return pb.Answer(entry_id=claim.entry_id, accepted=pb.Record(), dispatch=content)
 
     facade.session._answer_claim = grant  # type: ignore[method-assign]
-    claims = [pb.Claim(entry_id=number, job_id=JOB_ID, attempt=1) for number in range(1, 8)]
+    claims = [
+        pb.Claim(entry_id=number, job_id=JOB_ID, attempt=1, policy=POLICY) for number in range(1, 8)
+    ]
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
         yield pb.SessionRequest(claims=claims)

@@ -1,7 +1,8 @@
 """The estimate of an executor's free slots between its heartbeats."""
 
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S, FreeSlots, SlotJob
+from fabric_jobs.facade.rpc.held_runs import HeldRuns, SlotJob
+from fabric_jobs.facade.rpc.slots import MAX_ENDED, OFFER_TIMEOUT_S, FreeSlots
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 SLOW, QUICK = JobKind("Item", "slow"), JobKind("Item", "quick")
@@ -132,6 +133,65 @@ def test_heartbeat_keeps_the_slot_of_an_offer_that_the_executor_has_not_read_yet
     assert slots.count == 0
 
 
+def test_run_that_takes_no_slot_is_not_noted_when_it_is_freed() -> None:
+    """An executor may report any number of runs that it never had."""
+    slots = idle_executor()
+    slots.free(FIRST)
+    slots.beat(pb.Heartbeat(free_slots=2), {FIRST: QUICK_JOB}, [])
+
+    assert slots.count == 2
+
+
+def test_ended_runs_beyond_the_bound_are_forgotten_oldest_first() -> None:
+    """An executor that sends no heartbeat may have any number of claims refused."""
+    slots = idle_executor()
+    for number in range(MAX_ENDED + 1):
+        slots.claim(("run", number), QUICK_JOB)
+        slots.free(("run", number))
+    listed = {("run", number): QUICK_JOB for number in (0, 1, MAX_ENDED)}
+    slots.beat(pb.Heartbeat(free_slots=0), listed, [])
+
+    assert slots.holds(("run", 0))
+    assert not slots.holds(("run", 1))
+    assert not slots.holds(("run", MAX_ENDED))
+
+
+def test_claim_that_could_not_be_decided_takes_no_slot_until_the_executor_repeats_it() -> None:
+    """An executor without heartbeats may send any number of such claims."""
+    slots = idle_executor()
+    slots.claim(FIRST, QUICK_JOB)
+    slots.withdraw(FIRST)
+    assert (slots.count, slots.undecided) == (3, 0)
+
+    slots.claim(FIRST, QUICK_JOB)
+    assert (slots.count, slots.undecided) == (2, 1)
+
+
+def test_heartbeat_without_a_claim_ends_its_wait() -> None:
+    """The executor lists each claim that it awaits."""
+    slots = idle_executor()
+    slots.claim(FIRST, QUICK_JOB)
+    slots.claim(SECOND, QUICK_JOB)
+    slots.beat(pb.Heartbeat(free_slots=2), {SECOND: QUICK_JOB}, [])
+
+    assert slots.undecided == 1
+
+
+def test_held_runs_counts_follow_each_change_and_keep_no_zero() -> None:
+    """The counts are read in each round of offers, and never recounted."""
+    held = HeldRuns({FIRST: QUICK_JOB, SECOND: None})
+    assert (held.by_kind, held.by_tenant) == ({QUICK: 1}, {"tenant": 1})
+
+    held.set(SECOND, SlotJob(SLOW, "other"))
+    held.set(SECOND, SLOW_JOB)
+    assert (held.by_kind, held.by_tenant) == ({QUICK: 1, SLOW: 1}, {"tenant": 2})
+
+    assert held.remove(SECOND) == SLOW_JOB
+    assert held.remove(SECOND) is None
+    held.set(FIRST, None)
+    assert (dict(held.by_kind), dict(held.by_tenant), len(held)) == ({}, {}, 1)
+
+
 def test_draining_executor_has_no_free_slot_when_a_run_ends() -> None:
     """It says that no slot is free, and holds fewer runs than it has slots."""
     slots = idle_executor()
@@ -157,8 +217,8 @@ def test_tenant_runs_count_every_slot_that_is_taken() -> None:
     slots.beat(pb.Heartbeat(free_slots=2), {FIRST: SlotJob(QUICK, "a")}, [])
     slots.claim(SECOND, SlotJob(QUICK, "b"))
     slots.offer(THIRD, SlotJob(SLOW, "a"))
-    assert slots.tenant_runs() == {"a": 2, "b": 1}
+    assert slots.tenant_runs == {"a": 2, "b": 1}
 
     slots.free(FIRST)
     slots.claim(SECOND, None)
-    assert slots.tenant_runs() == {"a": 1}
+    assert slots.tenant_runs == {"a": 1}
