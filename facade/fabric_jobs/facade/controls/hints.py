@@ -1,16 +1,13 @@
 """Says why no executor can start a waiting job now, while an operator can still help."""
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 
 from fabric_jobs.contract.controls import JobTypeControl
 from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobPhase
+from fabric_jobs.facade.controls.kind_names import list_names, name
 from fabric_jobs.facade.lifecycle import Job
-
-#: Names of job types that a hint lists at most.
-MAX_NAMES = 5
 
 
 def start_hint(
@@ -37,25 +34,11 @@ def start_hint(
     return f"{why} The job fails at {start_by:%H:%M:%S} UTC unless it starts."
 
 
-def name(kind: JobKind) -> str:
-    """Returns the item type and the job type as a person types them."""
-    return f"{kind.item_type} {kind.job_type}"
-
-
 def describe(control: JobTypeControl) -> str:
     """Returns since when a type is paused, by whom and why, as the end of a sentence."""
     by = f" by {control.by}" if control.by else ""
     reason = f": {control.reason.removesuffix('.')}" if control.reason else ""
     return f" since {control.time:%H:%M:%S} UTC{by}{reason}"
-
-
-def list_names(kinds: Collection[JobKind], near: JobKind) -> str:
-    """Returns the names of job types, the nearest to `near` first, at most `MAX_NAMES` of them."""
-    names = sorted(map(name, kinds))
-    nearest = get_close_matches(name(near), names, MAX_NAMES)
-    listed = [*nearest, *(one for one in names if one not in nearest)]
-    more = f" and {len(listed) - MAX_NAMES} more" if len(listed) > MAX_NAMES else ""
-    return f"{', '.join(listed[:MAX_NAMES])}{more}"
 
 
 def _list_served(kind: JobKind, served: Collection[JobKind]) -> str:

@@ -10,7 +10,7 @@ from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.controls.controls import Controls
-from fabric_jobs.facade.controls.hints import list_names, name
+from fabric_jobs.facade.controls.kind_names import list_names, name
 from fabric_jobs.facade.jobs.errors import map_log_errors
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.replica import Filter, Replica
