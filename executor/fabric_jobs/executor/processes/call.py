@@ -1,6 +1,8 @@
 """One call of a handler in a process, as the executor sees it."""
 
 import asyncio
+import itertools
+from contextlib import closing
 from contextvars import Context
 from typing import Any
 
@@ -12,6 +14,7 @@ from fabric_jobs.executor.processes.handler_process import HandlerProcess
 from fabric_jobs.executor.processes.messages import (
     Began,
     Call,
+    CallMessage,
     Cancel,
     CheckpointSaved,
     Ended,
@@ -21,10 +24,13 @@ from fabric_jobs.executor.processes.messages import (
     TokenWanted,
 )
 from fabric_jobs.executor.processes.pool import ProcessPool, log_line
-from fabric_jobs.executor.processes.tokens import answer_token
+from fabric_jobs.executor.processes.tokens import TokenAnswers
 from fabric_jobs.executor.runs.final_report import ProcessReportError, make_final_report
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+#: Numbers the calls of this executor.
+_numbers = itertools.count(1)
 
 
 class ProcessCall:
@@ -32,6 +38,7 @@ class ProcessCall:
 
     def __init__(self, pool: ProcessPool) -> None:
         self._pool = pool
+        self._number = next(_numbers)
         self._is_cancelled = False
         self._is_killed = False
         self._process: HandlerProcess | None = None
@@ -41,7 +48,7 @@ class ProcessCall:
         if not self._is_cancelled:
             self._is_cancelled = True
             if self._process:
-                self._process.send_soon(Cancel())
+                self._process.send_soon(Cancel(call=self._number))
 
     def kill(self) -> None:
         """Ends the process, whatever the handler does."""
@@ -63,7 +70,8 @@ class ProcessCall:
                 raise asyncio.CancelledError
             self._process = process
             try:
-                has_begun, ended = await self._follow(process, call, job)
+                with closing(TokenAnswers(job._request_token, process.send_soon)) as tokens:
+                    has_begun, ended = await self._follow(process, call, job, tokens)
             except BaseException:
                 process.discard()
                 raise
@@ -83,33 +91,36 @@ class ProcessCall:
             # A warm process that died while it waited: the handler was not called.
 
     async def _follow(
-        self, process: HandlerProcess, call: Call, job: Job[Any]
+        self, process: HandlerProcess, call: Call, job: Job[Any], tokens: TokenAnswers
     ) -> tuple[bool, Ended | None]:
         has_begun = False
         await process.send(call)
         while (message := await process.receive()) is not None:
             match message:
+                case Logged() if message.call != call.number:
+                    # A thread or a task that an earlier handler left running. It has no ids here.
+                    Context().run(log_line, message)
+                case CallMessage() if message.call != call.number:
+                    pass  # of an earlier call
                 case Began():
                     has_begun = True
                 case Reported(fraction=fraction, message=text):
                     self._pool.report(job, Progress(fraction, text))
                     if call.waits_for_progress:
-                        await process.send(ProgressSeen())
+                        await process.send(ProgressSeen(call=call.number))
                 case CheckpointSaved(checkpoint=checkpoint):
                     job._save_checkpoint(checkpoint)
                 case TokenWanted():
-                    answer_token(message, job._request_token, process.send_soon)
-                case Logged() if has_begun:
-                    log_line(message)
+                    tokens.answer(message)
                 case Logged():
-                    # A thread or a task that an earlier handler left running. It has no ids here.
-                    Context().run(log_line, message)
+                    log_line(message)
                 case Ended():
                     return has_begun, message
         return has_begun, None
 
     def _make_message(self, handler: Handler, job: Job[Any]) -> Call:
         return Call(
+            number=self._number,
             function=function_of(handler),
             payload=job.payload,
             definition=job.definition,

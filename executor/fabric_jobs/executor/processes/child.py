@@ -20,10 +20,12 @@ from fabric_jobs.executor.event_loop import new_event_loop
 from fabric_jobs.executor.lifespan import open_resources
 from fabric_jobs.executor.processes.child_call import ChildCall, load
 from fabric_jobs.executor.processes.child_channel import Channel, ForwardingHandler
+from fabric_jobs.executor.processes.current_call import follow_threads
 from fabric_jobs.executor.processes.functions import import_object
 from fabric_jobs.executor.processes.messages import (
     Began,
     Call,
+    CallMessage,
     Cancel,
     Check,
     Checked,
@@ -86,10 +88,14 @@ class Child:
     def _read(self) -> None:
         while (message := self._channel.receive()) is not None:
             running = self._running
+            if isinstance(message, CallMessage) and not (
+                running and running.number == message.call
+            ):
+                continue  # its call has ended
             if isinstance(message, Call):
                 # Set here, so that no cancel is lost.
                 self._running = ChildCall(message, self._channel)
-                self._channel.send(Began())
+                self._channel.send(Began(call=message.number))
                 self._put(self._running)
             elif isinstance(message, Check | Open):
                 self._put(message)
@@ -136,6 +142,7 @@ def main() -> None:
     start = channel.receive()
     assert isinstance(start, Start)
     sys.path[:] = start.sys_path
+    follow_threads()
     ForwardingHandler(channel).install(start.log_level)
     # The executor asks for an end by a message. An orchestrator may signal every process.
     with (

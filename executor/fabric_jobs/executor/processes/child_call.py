@@ -18,6 +18,7 @@ from fabric_jobs.executor.errors import (
 from fabric_jobs.executor.handlers import Handler, make_handler
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.processes.child_channel import Channel, LatestForwarder
+from fabric_jobs.executor.processes.current_call import bind_call
 from fabric_jobs.executor.processes.functions import import_object
 from fabric_jobs.executor.processes.messages import Call, CheckpointSaved, Ended, Function, Reported
 from fabric_jobs.executor.processes.tokens import ChildTokens
@@ -33,13 +34,14 @@ class ChildCall:
 
     def __init__(self, call: Call, channel: Channel) -> None:
         self._call = call
+        self.number = call.number
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         #: Cancels the task of an `async def` function, once the task runs.
         self._cancel_task: Callable[[], None] = _do_nothing
         #: Set when the executor has handled the last progress.
         self.progress_seen = threading.Event()
-        self.tokens = ChildTokens(channel)
+        self.tokens = ChildTokens(call.number, channel)
         self._progress = LatestForwarder(channel, sends_all=call.waits_for_progress)
         self._checkpoint = LatestForwarder(channel, sends_all=call.waits_for_progress)
 
@@ -55,14 +57,16 @@ class ChildCall:
         `open_resources` returns the value of the lifespan.
         """
         raised: BaseException | None = None
-        try:
-            resources = await open_resources()
-            handler = load(self._call.function)
-            job = self._make_job(handler.decode(self._call.payload), resources)
-            with _memory_limit(self._call.memory_limit_mb):
-                raised = await self._call_handler(handler, job)
-        except Exception as error:  # the lifespan's, the import's, or that of the payload
-            raised = error
+        with bind_call(self.number):
+            try:
+                resources = await open_resources()
+                handler = load(self._call.function)
+                job = self._make_job(handler.decode(self._call.payload), resources)
+                with _memory_limit(self._call.memory_limit_mb):
+                    raised = await self._call_handler(handler, job)
+            except Exception as error:  # the lifespan's, the import's, or that of the payload
+                raised = error
+        self.tokens.close()
         report = final_report.make_final_report(
             self._explain(raised), cancel_requested=self._cancelled.is_set()
         )
@@ -70,6 +74,7 @@ class ChildCall:
         self._progress.close()
         self._checkpoint.close()
         return Ended(
+            call=self.number,
             report=report.SerializeToString(),
             is_reusable=not isinstance(raised, MemoryError | LifespanError | NoThreadError),
         )
@@ -99,11 +104,13 @@ class ChildCall:
         )
 
     def _save_checkpoint(self, checkpoint: bytes) -> None:
-        self._checkpoint.put(CheckpointSaved(checkpoint=checkpoint))
+        self._checkpoint.put(CheckpointSaved(call=self.number, checkpoint=checkpoint))
 
     def _report(self, progress: Progress) -> None:
         self.progress_seen.clear()
-        self._progress.put(Reported(fraction=progress.fraction, message=progress.message))
+        self._progress.put(
+            Reported(call=self.number, fraction=progress.fraction, message=progress.message)
+        )
         if self._call.waits_for_progress:
             self.progress_seen.wait()
 

@@ -6,6 +6,7 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
+from fabric_jobs.executor.processes.current_call import current_call
 from fabric_jobs.executor.processes.messages import (
     LENGTH,
     FromProcess,
@@ -126,7 +127,7 @@ class LatestForwarder:
 
 
 class ForwardingHandler(logging.Handler):
-    """Sends every log record to the executor, which logs it with the job's ids."""
+    """Sends every log record to the executor, which logs a line of the job with the job's ids."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__()
@@ -143,7 +144,7 @@ class ForwardingHandler(logging.Handler):
                 logging.lastResort.handle(record)
             return
         try:
-            self._channel.send(Logged(attributes=_attributes(record)))
+            self._channel.send(Logged(call=current_call(), attributes=_attributes(record)))
         except Exception:
             self.handleError(record)
 

@@ -65,6 +65,8 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
 class Call(Struct, frozen=True, kw_only=True, tag="call"):
     """To a process: call a handler. The answers are `Began`, and `Ended` at the end."""
 
+    #: The number of the call. No other call of the executor has the same one.
+    number: int
     function: Function
     #: The creation payload as JSON.
     payload: bytes
@@ -87,32 +89,43 @@ class Call(Struct, frozen=True, kw_only=True, tag="call"):
     waits_for_progress: bool
 
 
-class Began(Struct, frozen=True, kw_only=True, tag="began"):
+class CallMessage(Struct, frozen=True, kw_only=True):
+    """A message about one call.
+
+    A thread that a handler left running, or a slow answer, may send a message after the call has
+    ended, while the process runs a job of another tenant. So each side compares the number.
+    """
+
+    #: The number of the call.
+    call: int
+
+
+class Began(CallMessage, frozen=True, kw_only=True, tag="began"):
     """From a process: it has read the call. A call without this message can be repeated."""
 
 
-class Cancel(Struct, frozen=True, kw_only=True, tag="cancel"):
+class Cancel(CallMessage, frozen=True, kw_only=True, tag="cancel"):
     """To a process: the handler should end now."""
 
 
-class Reported(Struct, frozen=True, kw_only=True, tag="reported"):
+class Reported(CallMessage, frozen=True, kw_only=True, tag="reported"):
     """From a process: progress of the handler."""
 
     fraction: float
     message: str
 
 
-class ProgressSeen(Struct, frozen=True, kw_only=True, tag="seen"):
+class ProgressSeen(CallMessage, frozen=True, kw_only=True, tag="seen"):
     """To a process: the executor has handled the last `Reported`."""
 
 
-class CheckpointSaved(Struct, frozen=True, kw_only=True, tag="checkpoint"):
+class CheckpointSaved(CallMessage, frozen=True, kw_only=True, tag="checkpoint"):
     """From a process: the handler saved a checkpoint, which is JSON."""
 
     checkpoint: bytes
 
 
-class TokenWanted(Struct, frozen=True, kw_only=True, tag="token-wanted"):
+class TokenWanted(CallMessage, frozen=True, kw_only=True, tag="token-wanted"):
     """From a process: the handler wants an access token. The answer is `TokenAnswer`."""
 
     #: The number of this request, which the answer repeats.
@@ -122,7 +135,7 @@ class TokenWanted(Struct, frozen=True, kw_only=True, tag="token-wanted"):
     claims: str
 
 
-class TokenAnswer(Struct, frozen=True, kw_only=True, tag="token"):
+class TokenAnswer(CallMessage, frozen=True, kw_only=True, tag="token"):
     """To a process: an access token, or why there is none."""
 
     number: int
@@ -134,13 +147,16 @@ class TokenAnswer(Struct, frozen=True, kw_only=True, tag="token"):
         return f"TokenAnswer(number={self.number}, token=***, error={self.error!r})"
 
 
-class Logged(Struct, frozen=True, kw_only=True, tag="logged"):
-    """From a process: a log line, by the attributes of its `logging.LogRecord`."""
+class Logged(CallMessage, frozen=True, kw_only=True, tag="logged"):
+    """From a process: a log line, by the attributes of its `logging.LogRecord`.
+
+    `call` is 0 for a line that no call logged.
+    """
 
     attributes: dict[str, Any]
 
 
-class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
+class Ended(CallMessage, frozen=True, kw_only=True, tag="ended"):
     """From a process: how the handler ended, as a serialized `Report` without the run's ids."""
 
     report: bytes
