@@ -129,6 +129,11 @@ CERTIFICATES_UNUSABLE = REGISTRY.gauge(
     "1 if files with certificates can't be used, so that older certificates stay in use; else 0.",
     "use",
 )
+CERTIFICATE_LIFE_LEFT = REGISTRY.gauge(
+    "fabric_jobs_certificate_life_left",
+    "The part of its validity that a file with certificates has left, from 1 to 0, by its setting.",
+    "setting",
+)
 LONGEST_LIFE_SECONDS = REGISTRY.gauge(
     "fabric_jobs_longest_life_seconds",
     "This facade's longest life of a job; all facades must have the same.",

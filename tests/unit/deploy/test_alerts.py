@@ -69,6 +69,13 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         {'fabric_jobs_certificates_unusable{use="grpc"}': "0x5 1x9"},
         11,
     ),
+    "FabricJobsCertificateExpires": (
+        {
+            'fabric_jobs_certificate_life_left{setting="one"}': "0.1x5 0.09x9",
+            'fabric_jobs_certificate_life_left{setting="two"}': "1x14",
+        },
+        11,
+    ),
     "FabricJobsLongestLifeDiffers": (
         {
             'fabric_jobs_longest_life_seconds{instance="one"}': "86400x19",

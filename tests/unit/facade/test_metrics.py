@@ -179,6 +179,7 @@ def gauges(
         cast("Controls", controls),
         ReplicaHealth(cast("Log", log), cast("Roster", roster)),
         lambda: {"grpc": True, "kafka": False},
+        lambda: {"FABRIC_JOBS_GRPC_TLS_CERT_FILE": 0.25},
         grants,
     )
 
@@ -209,6 +210,7 @@ async def test_gauges_replica_with_jobs_shows_their_numbers() -> None:
     assert (read(metrics.EXECUTORS), read(metrics.FREE_SLOTS)) == ({(): 2}, {(): 7})
     assert read(metrics.READY) == {(): 1}
     assert read(metrics.CERTIFICATES_UNUSABLE) == {("grpc",): 1, ("kafka",): 0}
+    assert read(metrics.CERTIFICATE_LIFE_LEFT) == {("FABRIC_JOBS_GRPC_TLS_CERT_FILE",): 0.25}
 
 
 async def test_gauges_with_grants_show_their_skipped_records_too() -> None:

@@ -32,9 +32,13 @@ class Gauges:
         controls: Controls,
         health: ReplicaHealth,
         find_unusable: Callable[[], Mapping[str, bool]],
+        find_life_left: Callable[[], Mapping[str, float]],
         grants: Grants | None = None,
     ) -> None:
-        """`find_unusable` says whose certificate files can't be used; it may block."""
+        """`find_unusable` says whose certificate files can't be used.
+
+        `find_life_left` says of each such file which part of its validity is left. Both may block.
+        """
         self._log = log
         self._replica = replica
         self._roster = roster
@@ -50,6 +54,7 @@ class Gauges:
             self._verified["grants"] = grants
         self._health = health
         self._find_unusable = find_unusable
+        self._find_life_left = find_life_left
         self._queued: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -83,6 +88,8 @@ class Gauges:
         metrics.READY.set(int(self._health.ready()))
         for use, unusable in (await asyncio.to_thread(self._find_unusable)).items():
             metrics.CERTIFICATES_UNUSABLE.set(int(unusable), use)
+        for setting, left in (await asyncio.to_thread(self._find_life_left)).items():
+            metrics.CERTIFICATE_LIFE_LEFT.set(left, setting)
 
     def _set_queued(self, queued: Counter[str]) -> None:
         # A job type whose last job has left the queue must be set to 0.

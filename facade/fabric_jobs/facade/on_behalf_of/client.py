@@ -84,7 +84,7 @@ class ConfidentialClient:
     ) -> None:
         """`ca_file` holds the authorities that sign the authority's certificate."""
         self._client_id = client_id
-        self._credential = credential
+        self.credential = credential
         self._authority = authority
         self._publisher_tenant_id = publisher_tenant_id
         self._http_client = HttpClient(ca_file)
@@ -191,7 +191,7 @@ class ConfidentialClient:
     def _app(self, tenant_id: str) -> Any:
         """The MSAL application of a tenant. Making one asks the authority for the configuration."""
         with self._apps_lock:
-            credential = self._credential.read()
+            credential = self.credential.read()
             if credential != self._used_credential:
                 self._apps.clear()
                 self._used_credential = credential

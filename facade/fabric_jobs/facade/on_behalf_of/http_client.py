@@ -5,12 +5,28 @@ It needs the extra `on-behalf-of`, so import this module only if on-behalf-of is
 
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from ssl import TLSVersion
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 
 #: Seconds that one request to the authority may take to connect, and between two reads.
 TIMEOUT_S = 5.0
+
+
+class _Tls12Adapter(HTTPAdapter):
+    """Connects with TLS 1.2 or newer, whatever the default of the libraries and of OpenSSL is."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Makes the pool of the direct connections."""
+        options["ssl_minimum_version"] = TLSVersion.TLSv1_2
+        super().init_poolmanager(*arguments, **options)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Makes the pool of the connections through a proxy."""
+        options["ssl_minimum_version"] = TLSVersion.TLSv1_2
+        return super().proxy_manager_for(proxy, **options)
 
 
 class HttpClient(requests.Session):
@@ -23,6 +39,7 @@ class HttpClient(requests.Session):
         request.
         """
         super().__init__()
+        self.mount("https://", _Tls12Adapter())
         self._ca_file = str(ca_file) if ca_file else None
         # All tenants share the session, and a cookie of one is no business of another.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -206,6 +206,9 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
             with explain_binding(settings, "http_address"):
                 http = HttpServer(app, *http_host_port, http_limits(settings))
             timers = Timers(jobs, replica, roster, controls, leases, attention, lease_s)
+            certificates = CertificateWatch(
+                settings, rpc.certificates, tokens.client.credential if tokens else None
+            )
             gauges = Gauges(
                 event_log,
                 heartbeat_log,
@@ -213,7 +216,8 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
                 roster,
                 controls,
                 health,
-                CertificateWatch(settings, rpc.certificates).find_unusable,
+                certificates.find_unusable,
+                certificates.find_life_left,
                 tokens.grants if tokens else None,
             )
             background += [

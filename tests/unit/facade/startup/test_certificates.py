@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from fabric_jobs.facade.on_behalf_of.credential import Credential
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.facade.startup.certificates import CertificateWatch, Validity, validities
-from tests.support.certificates import Authority
+from fabric_jobs.runtime.settings import Secret
+from tests.support.certificates import Authority, write_rsa_certificate
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 PATH = Path("cert.pem")
@@ -38,6 +40,17 @@ def test_validity_less_than_a_tenth_left_needs_renewal(
     assert (found.covers(NOW), found.needs_renewal(NOW)) == (covers, needs_renewal)
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "left"),
+    [(-25, 75, 0.75), (-100, 0, 0.0), (-100, -1, 0.0), (1, 100, 1.0), (0, 0, 0.0)],
+)
+def test_validity_life_left_is_the_part_that_is_not_over(
+    begin: float, end: float, left: float
+) -> None:
+    """Outside the period it stays 1 or 0."""
+    assert validity(begin, end).life_left(NOW) == left
+
+
 def test_validity_described_names_setting_file_and_time() -> None:
     """An expired certificate also gets the advice to renew it."""
     file = "FABRIC_JOBS_GRPC_TLS_CERT_FILE=cert.pem"
@@ -61,6 +74,30 @@ def test_validities_files_set_have_one_each(tmp_path: Path) -> None:
 
     assert [one.setting for one in found] == ["grpc_tls_cert_file", "kafka_ssl_ca_file"]
     assert all(one.covers(datetime.now(UTC)) for one in found)
+
+
+def test_certificate_watch_and_validities_include_the_client_certificate(tmp_path: Path) -> None:
+    """It proves the workload's identity to Entra ID. A file that is gone has no validity."""
+    file = write_rsa_certificate(tmp_path)
+    settings = FacadeSettings(client_certificate_file=file)
+    watch = CertificateWatch(settings, None, Credential(certificate_file=file))
+
+    assert [one.setting for one in validities(settings)] == ["client_certificate_file"]
+    assert watch.find_unusable() == {"client": False}
+    (left,) = watch.find_life_left().items()
+    assert left[0] == "FABRIC_JOBS_CLIENT_CERTIFICATE_FILE"
+    # The certificate's period began an hour ago and has 25 hours.
+    assert 0.9 < left[1] <= 24 / 25
+    file.unlink()
+    assert watch.find_unusable() == {"client": True}
+    assert watch.find_life_left() == {}
+
+
+def test_certificate_watch_of_a_client_secret_has_nothing_to_report() -> None:
+    """Entra ID does not tell when a secret expires."""
+    watch = CertificateWatch(FacadeSettings(), None, Credential(secret=Secret("secret")))
+
+    assert watch.find_unusable() == {}
 
 
 def test_certificate_watch_reports_unusable_files_for_kafka_once(
