@@ -16,6 +16,7 @@ from fabric_jobs.facade.monitor import access, app, bulk, live, timeline
 from fabric_jobs.facade.on_behalf_of import client
 from fabric_jobs.facade.rpc import (
     bounds,
+    errors,
     offers,
     page_size,
     parts,
@@ -287,6 +288,12 @@ def _sessions() -> list[Row]:
             _chars(controls.MAX_REASON_CHARS),
             "`INVALID_ARGUMENT`, reason `INVALID_REASON`",
         ),
+        Row(
+            "the names of a job type that is paused or resumed",
+            _chars(jobs.MAX_NAME_CHARS),
+            "`INVALID_ARGUMENT`, reason `INVALID_JOB_TYPE`",
+        ),
+        Row("the message of an error that ends a call", _bytes(errors.MAX_MESSAGE_BYTES), _CUT),
         Row(
             "open offers to an executor",
             f"{session.MAX_OPEN_OFFERS}; an offer without a claim is open for "

@@ -2,6 +2,18 @@
 
 from fabric_jobs.facade.controls.controls import Controls
 from fabric_jobs.facade.controls.hints import start_hint
-from fabric_jobs.facade.controls.job_types import JobTypes, JobTypeState, UnknownJobTypeError
+from fabric_jobs.facade.controls.job_types import (
+    InvalidJobTypeError,
+    JobTypes,
+    JobTypeState,
+    UnknownJobTypeError,
+)
 
-__all__ = ["Controls", "JobTypeState", "JobTypes", "UnknownJobTypeError", "start_hint"]
+__all__ = [
+    "Controls",
+    "InvalidJobTypeError",
+    "JobTypeState",
+    "JobTypes",
+    "UnknownJobTypeError",
+    "start_hint",
+]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fabric_jobs.contract.controls import JobTypeControl
 from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.jobs import MAX_NAME_CHARS, JobInstanceStatus
 from fabric_jobs.facade.controls.controls import Controls
 from fabric_jobs.facade.controls.kind_names import list_names, name
 from fabric_jobs.facade.jobs.errors import map_log_errors
@@ -19,6 +19,10 @@ from fabric_jobs.facade.roster import Roster
 
 class UnknownJobTypeError(Exception):
     """No executor serves the job type, and no job has it; the message lists the known ones."""
+
+
+class InvalidJobTypeError(Exception):
+    """No job type has such names; the message names the bound."""
 
 
 class JobTypeState(NamedTuple):
@@ -79,8 +83,9 @@ class JobTypes:
     async def pause(self, kind: JobKind, reason: str, by: str) -> JobTypeState:
         """Pauses the job type on every replica. A second pause replaces reason, person and time.
 
-        Raises `UnknownJobTypeError` and `UnavailableError`.
+        Raises `InvalidJobTypeError`, `UnknownJobTypeError` and `UnavailableError`.
         """
+        _check(kind)
         known = {state.kind for state in await self.list()}
         if kind not in known and not await self._has_jobs(kind):
             listed = f"There are {list_names(known, kind)}." if known else "There are none yet."
@@ -92,8 +97,9 @@ class JobTypes:
     async def resume(self, kind: JobKind, by: str) -> JobTypeState:
         """Resumes the job type on every replica. A type that is not paused stays as it is.
 
-        Raises `UnknownJobTypeError` and `UnavailableError`.
+        Raises `InvalidJobTypeError`, `UnknownJobTypeError` and `UnavailableError`.
         """
+        _check(kind)
         states = {state.kind: state for state in await self.list()}
         if kind in states and states[kind].pause is None:
             return states[kind]
@@ -117,3 +123,9 @@ class JobTypes:
         which = Filter(item_type=kind.item_type, job_type=kind.job_type)
         found, _ = await self._jobs.list(which, 1, None)
         return bool(found)
+
+
+def _check(kind: JobKind) -> None:
+    for field in ("item_type", "job_type"):
+        if not 0 < len(getattr(kind, field)) <= MAX_NAME_CHARS:
+            raise InvalidJobTypeError(f"{field} must have 1 to {MAX_NAME_CHARS} characters.")

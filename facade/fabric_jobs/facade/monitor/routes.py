@@ -15,8 +15,9 @@ from litestar.response import Redirect, ServerSentEvent
 from fabric_jobs.contract.controls import MAX_REASON_CHARS
 from fabric_jobs.contract.guids import retry_id
 from fabric_jobs.contract.heartbeats import JobKind
+from fabric_jobs.contract.jobs import MAX_NAME_CHARS
 from fabric_jobs.contract.topics import canonical_job_id
-from fabric_jobs.facade.controls import JobTypeState, UnknownJobTypeError
+from fabric_jobs.facade.controls import InvalidJobTypeError, JobTypeState, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.retries import retry_job
@@ -68,6 +69,8 @@ def page_routes(
     async def change_job_type(change: Awaitable[JobTypeState]) -> Redirect:
         try:
             await change
+        except InvalidJobTypeError as error:
+            raise HTTPException(str(error), status_code=400) from None
         except UnknownJobTypeError as error:
             raise HTTPException(str(error), status_code=404) from None
         return Redirect(f"{PATH}/job-types", status_code=303)
@@ -242,7 +245,7 @@ def _parse_job_id(job_id: str) -> str:
         return canonical_job_id(job_id)
     except ValueError:
         raise HTTPException(
-            f"{job_id!r} is not a job id: a job id is a GUID.", status_code=400
+            f"{job_id[:MAX_NAME_CHARS]!r} is not a job id: a job id is a GUID.", status_code=400
         ) from None
 
 

@@ -91,7 +91,7 @@ class AuthorizationInterceptor(CallInterceptor):
 
 def caller_name(context: Context, given: str) -> str:
     """The caller's name for people: the one that it gives, and the one in its certificate."""
-    given = " ".join(given.split())
+    given = " ".join(given[:MAX_NAME_CHARS].split())
     names = sorted(names_of(context))
     certificate = f"certificate {names[0]}" if names else ""
     both = f"{given} ({certificate})" if given and certificate else given or certificate

@@ -9,11 +9,15 @@ from google.protobuf.any_pb2 import Any as AnyProto
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from fabric_jobs.facade.controls import UnknownJobTypeError
+from fabric_jobs.facade.controls import InvalidJobTypeError, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError, as_unavailable
 from fabric_jobs.facade.lifecycle import Reason
 
 DOMAIN = "fabric-jobs"
+#: Bound of the message of an error, in bytes of UTF-8. A message may repeat what a client sent.
+#: gRPC sends it twice in the metadata of the call, escaped, and clients refuse more than 8 KiB of
+#: metadata.
+MAX_MESSAGE_BYTES = 1024
 #: The error for each reason for which a unary method refuses a call.
 _REFUSALS = {
     Reason.NOT_FOUND: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", "No such job is known."),
@@ -39,7 +43,11 @@ async def abort(
     message: str,
     metadata: Mapping[str, str] | None = None,
 ) -> NoReturn:
-    """Ends the call with a code and a message, and with an `ErrorInfo` of this reason."""
+    """Ends the call with a code and a message, and with an `ErrorInfo` of this reason.
+
+    A message above `MAX_MESSAGE_BYTES` is cut.
+    """
+    message = _cut(message)
     detail = AnyProto()
     detail.Pack(ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
     status = Status(code=code.value[0], message=message, details=[detail])
@@ -63,6 +71,8 @@ async def map_errors(context: Context) -> AsyncIterator[None]:
         yield
     except RefusedError as refused:
         await abort_refused(context, refused.reason)
+    except InvalidJobTypeError as error:
+        await abort_invalid(context, "INVALID_JOB_TYPE", str(error))
     except UnknownJobTypeError as error:
         await abort(context, grpc.StatusCode.NOT_FOUND, "JOB_TYPE_NOT_FOUND", str(error))
     except Exception as error:
@@ -71,3 +81,11 @@ async def map_errors(context: Context) -> AsyncIterator[None]:
             raise
         reason = unavailable.reason
         await abort(context, grpc.StatusCode.UNAVAILABLE, reason, str(unavailable))
+
+
+def _cut(message: str) -> str:
+    encoded = message.encode(errors="replace")
+    if len(encoded) <= MAX_MESSAGE_BYTES:
+        return message
+    end = "…"
+    return encoded[: MAX_MESSAGE_BYTES - len(end.encode())].decode(errors="ignore") + end

@@ -190,8 +190,9 @@ class JobStatusServiceServicer:
     def PauseJobType(self, request, context):
         """Pauses a job type: no facade grants an attempt of it until it is resumed. Runs go on, and
         creates are accepted. A job that was not started in time fails as always, as `JobTypePaused`.
-        A second pause replaces the first. Errors: `NOT_FOUND` if no executor serves the type and no
-        job has it; the message lists the known types.
+        A second pause replaces the first. Errors: `INVALID_ARGUMENT`, `INVALID_JOB_TYPE`, if a name is
+        out of bounds; `NOT_FOUND` if no executor serves the type and no job has it; the message lists
+        the known types.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,7 +200,8 @@ class JobStatusServiceServicer:
 
     def ResumeJobType(self, request, context):
         """Resumes a job type. Its waiting jobs are offered to executors at once. Resuming a type that is
-        not paused changes nothing. Errors: `NOT_FOUND` if the type is unknown.
+        not paused changes nothing. Errors: `INVALID_ARGUMENT`, `INVALID_JOB_TYPE`, if a name is out of
+        bounds; `NOT_FOUND` if the type is unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -6,7 +6,7 @@ import pytest
 
 from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind
-from fabric_jobs.facade.controls import JobTypeState, UnknownJobTypeError
+from fabric_jobs.facade.controls import InvalidJobTypeError, JobTypeState, UnknownJobTypeError
 from tests.support.monitor import FoldedJobs
 
 SERVED, WAITING, DONE = (JobKind("Item", name) for name in ("served", "waiting", "done"))
@@ -59,6 +59,22 @@ async def test_pause_of_an_unknown_type_lists_the_known_ones(fold: FoldedJobs) -
     )
     with pytest.raises(UnknownJobTypeError, match="There are none yet"):
         await FoldedJobs().job_types.pause(SERVED, "why", "ada")
+
+
+@pytest.mark.parametrize("action", ["pause", "resume"])
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(JobKind("", "run"), "item_type"), (JobKind("Item", "x" * 129), "job_type")],
+)
+async def test_pause_and_resume_refuse_names_that_no_job_type_can_have(
+    fold: FoldedJobs, action: str, kind: JobKind, field: str
+) -> None:
+    """The message does not repeat them."""
+    why = ["why"] if action == "pause" else []
+    with pytest.raises(InvalidJobTypeError) as raised:
+        await getattr(fold.job_types, action)(kind, *why, "ada")
+
+    assert str(raised.value) == f"{field} must have 1 to 128 characters."
 
 
 async def test_resume_ends_the_pause_and_may_be_repeated(fold: FoldedJobs) -> None:

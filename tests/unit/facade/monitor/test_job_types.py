@@ -71,8 +71,9 @@ async def test_reader_sees_no_button_and_may_not_pause(fold: FoldedJobs) -> None
         ({"reason": " "}, 400, "A reason of 1 to 512 characters is required."),
         ({"reason": "x" * 513}, 400, "A reason of 1 to 512 characters is required."),
         ({"job_type": "rum"}, 404, "There are Item run."),
+        ({"job_type": "x" * 129}, 400, "job_type must have 1 to 128 characters."),
     ],
-    ids=["no reason", "long reason", "unknown type"],
+    ids=["no reason", "long reason", "unknown type", "long name"],
 )
 async def test_invalid_pause_shows_an_error_page_with_the_reason(
     fold: FoldedJobs, changes: dict[str, str], status: int, message: str

@@ -9,12 +9,13 @@ from google.protobuf import empty_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from fabric_jobs.facade.controls import JobTypes, UnknownJobTypeError
+from fabric_jobs.facade.controls import InvalidJobTypeError, JobTypes, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import Reason, Refusal
 from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica import StateDamagedError
 from fabric_jobs.facade.rpc import ReplicaService
+from fabric_jobs.facade.rpc.errors import MAX_MESSAGE_BYTES
 from fabric_jobs.facade.rpc.service import JobStatusService
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import replica_pb2
@@ -39,6 +40,7 @@ ERRORS = [
     (UnavailableError(UnavailableReason.SEALED, "Sealed."), "UNAVAILABLE", "SEALED"),
     (RefusedError(Refusal(Reason.NOT_FOUND, conclusive=True)), "NOT_FOUND", "JOB_NOT_FOUND"),
     (UnknownJobTypeError("No such type."), "NOT_FOUND", "JOB_TYPE_NOT_FOUND"),
+    (InvalidJobTypeError("Too long."), "INVALID_ARGUMENT", "INVALID_JOB_TYPE"),
 ]
 
 
@@ -90,6 +92,40 @@ async def test_error_that_any_method_raises_is_a_canonical_code_with_its_reason(
         raised = await call(rpc.address, method)
 
     assert (raised.code().name, error_info(raised).reason) == (code, reason)
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{SNOWMAN}"])
+async def test_message_of_an_error_is_cut_so_that_a_client_gets_the_error(
+    monkeypatch: pytest.MonkeyPatch, letter: str
+) -> None:
+    """A client refuses metadata of more than 8 KiB, and then sees neither code nor reason."""
+    method = SERVICE.methods_by_name["PauseJobType"]
+    raise_in(monkeypatch, method, UnknownJobTypeError(letter * 100_000))
+    async with serve(None) as rpc:
+        raised = await call(rpc.address, method)
+
+    details = raised.details() or ""
+    assert (raised.code(), error_info(raised).reason) == (
+        grpc.StatusCode.NOT_FOUND,
+        "JOB_TYPE_NOT_FOUND",
+    )
+    assert set(details) == {letter, "…"}
+    assert MAX_MESSAGE_BYTES - 3 < len(details.encode()) <= MAX_MESSAGE_BYTES
+
+
+@pytest.mark.parametrize("method", ["PauseJobType", "ResumeJobType"])
+async def test_long_name_of_a_job_type_is_an_invalid_argument(method: str) -> None:
+    """The facade answers at once, and does not repeat the name."""
+    make = {"PauseJobType": pb.PauseJobTypeRequest, "ResumeJobType": pb.ResumeJobTypeRequest}
+    request: Any = make[method](item_type="a b " * 400_000, job_type="run", requested_by="a " * 9)
+    if method == "PauseJobType":
+        request.reason = "why"
+    async with serve(None) as rpc:
+        raised = await call(rpc.address, SERVICE.methods_by_name[method], request)
+
+    assert raised.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_info(raised).reason == "INVALID_JOB_TYPE"
+    assert raised.details() == "item_type must have 1 to 128 characters."
 
 
 async def test_list_job_types_while_the_log_is_read_from_its_beginning_is_unavailable(
