@@ -18,6 +18,11 @@ TEXTS = (
 NUMBERS = (0, -1, 1, 2**31 - 1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, 2**63, 2**64, 10**400)
 FLOATS = (0.0, -0.0, 1.5, 1e308, -1e308, 5e-324, float("nan"), float("inf"), float("-inf"))
 _CHUNKS = (b"\x00", b"\xff" * 8, b"\r\n", b"\r\n\r\n", b"%", b'"', b"\\u0000", b"{", b"[" * 40)
+#: Members of an object that Python can't read or write, or that one of two decoders passes over.
+MEMBERS = (
+    *(b'"x": ' + b"9" * 5_000, b'"x": -' + b"9" * 5_000 + b".5", b'"x": "\xff"', b'"\xfe": 1'),
+    *(b'"invokeType": 1', b'"x": {"invokeType": 1}', b'"creationPayload": {"invokeType": 1}'),
+)
 _MAX_DEPTH = 2_000
 _MAX_BYTES = 200_000
 _MAX_LIST_BYTES = 100_000
@@ -59,7 +64,10 @@ class Mutator:
                 del data[at:]
 
     def vary_json(self, sample: bytes) -> bytes:
-        """The sample's JSON with one to three values replaced, removed, added or nested."""
+        """The sample's JSON with one to three values replaced, removed, added or nested.
+
+        An object may begin with some of `MEMBERS`, which may make it one that Python can't read.
+        """
         value = json.loads(sample)
         for _ in range(self.random.randint(1, 3)):
             value = self._vary(value)
@@ -67,7 +75,11 @@ class Mutator:
         if self.chance(0.05):
             depth = self.random.randrange(_MAX_DEPTH)
             text = text.replace("null", "[" * depth + "]" * depth, 1)
-        return text.encode()
+        data = text.encode()
+        if self.chance(0.1) and data.startswith(b'{"'):
+            members = self.random.sample(MEMBERS, self.random.randint(1, 3))
+            data = b"{" + b", ".join(members) + b", " + data[1:]
+        return data
 
     def _vary(self, value: Any) -> Any:
         """The value with one place in it changed, each place as likely as any other."""

@@ -6,8 +6,11 @@ from random import Random
 
 import pytest
 
+from fabric_jobs.facade.http.bodies import decode_create
+from fabric_jobs.facade.http.errors import HttpError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.fuzz.mutate import Mutator
+from tests.fuzz.doors import BODY
+from tests.fuzz.mutate import MEMBERS, Mutator
 
 SAMPLE = b'{"a": {"b": [1, "x", 2.5, null, true]}, "time": "2026-11-28T00:00:00Z"}'
 METHODS = list(pb.DESCRIPTOR.services_by_name["JobStatusService"].methods)
@@ -29,11 +32,13 @@ def test_variations_follow_from_the_seed_and_differ_by_number(kind: str) -> None
 
 
 def test_vary_json_reaches_every_place() -> None:
-    """Each value of a sample is replaced sooner or later, and the text stays JSON."""
+    """Each value of a sample is replaced sooner or later, and most texts stay JSON."""
     found: list[object] = []
     for number in range(500):
-        with suppress(RecursionError):  # some of the values are nested too deeply to be read
+        # Some of the values are nested too deeply to be read, or have one of `MEMBERS`.
+        with suppress(RecursionError, ValueError):
             found.append(json.loads(mutator(number).vary_json(SAMPLE)))
+    assert len(found) > 400
     inner = [one["a"]["b"] for one in found if isinstance(one, dict) and has_list(one)]
 
     assert {one["time"] for one in found if isinstance(one, dict) and is_text(one)} > {
@@ -41,6 +46,21 @@ def test_vary_json_reaches_every_place() -> None:
     }
     for place, value in enumerate([1, "x", 2.5, None, True]):
         assert any(len(one) == 5 and one[place] != value for one in inner)
+
+
+def test_vary_json_of_a_create_is_decoded_or_refused_by_its_declared_error() -> None:
+    """The members that Python can't read are among the variations, alone and with others."""
+    refused, members = 0, set[bytes]()
+    for number in range(2_000):
+        body = mutator(number).vary_json(BODY)
+        members |= {one for one in MEMBERS if one in body}
+        try:
+            decode_create(body)
+        except HttpError:
+            refused += 1
+
+    assert 0 < refused < 2_000
+    assert members == set(MEMBERS)
 
 
 def has_list(value: dict[str, object]) -> bool:
