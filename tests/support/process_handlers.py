@@ -78,6 +78,33 @@ def raising(job: Job[Work]) -> None:
     raise ValueError("no such region")
 
 
+class Text(str):
+    """A text of a type of its own."""
+
+    __slots__ = ()
+
+
+class Number(float):
+    """A number of a type of its own, as in numpy."""
+
+
+class Silent:
+    """A value that has no text."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@executor.job(ITEM_TYPE, "unencodable", run_in="process")
+def unencodable(job: Job[Work]) -> None:
+    """Reports and logs values that no message can carry as they are."""
+    job.progress(0.5, "reads caf\udce9.txt")
+    log.info("reads %s", "caf\udce9.txt")
+    log.info("%d rows", "no number")
+    values = {"huge": 2**64, "longest": 10**5000, "silent": Silent(), "text": Text("a")}
+    log.info("values", extra=values | {"n\udce9": Number(1.5), "limit": -(2**63)})
+
+
 @executor.job(ITEM_TYPE, "failing", run_in="process")
 def failing(job: Job[Work]) -> None:
     """Raises an error of its choice."""

@@ -9,7 +9,8 @@ from typing import Any, Generic, cast
 from typing_extensions import TypeVar
 
 from fabric_jobs.contract.definitions import ItemDefinition
-from fabric_jobs.contract.jobs import InvokeType, Progress
+from fabric_jobs.contract.jobs import MAX_PROGRESS_CHARS, InvokeType, Progress
+from fabric_jobs.contract.wire import utf8_text
 from fabric_jobs.executor.access_tokens import (
     FABRIC_SCOPE,
     AccessToken,
@@ -167,8 +168,9 @@ class Job(Generic[T, R_co]):
         `fraction` is a number from 0 to 1. A number outside this range becomes the nearer limit.
         A value that is no number is not reported, and a warning is logged, because progress never
         fails a job.
-        `message` is a text for people, cut to 1,024 characters. The job monitor and `fabric-jobs`
-        show both; Fabric does not.
+        `message` is a text for people, cut to 1,024 characters. A character that UTF-8 can't
+        encode becomes `?`; a file name can have one. The job monitor and `fabric-jobs` show both
+        arguments; Fabric does not.
 
         The executor sends only the latest progress, and at most one a second. Await the result in
         an `async def` handler, so that the event loop can run other tasks. A `def` handler calls
@@ -176,7 +178,9 @@ class Job(Generic[T, R_co]):
         """
         try:
             # This order of arguments turns NaN into 0.
-            progress = Progress(min(1.0, max(0.0, float(fraction))), str(message))
+            progress = Progress(
+                min(1.0, max(0.0, float(fraction))), utf8_text(str(message)[:MAX_PROGRESS_CHARS])
+            )
         except Exception as error:  # also what a `__str__` of the author's raises
             log.warning("progress is not reported, because its arguments are wrong: %s", error)
         else:

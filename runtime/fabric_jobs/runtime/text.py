@@ -57,12 +57,17 @@ def truncate_start(text: str, most: int = MAX_TRACEBACK_CHARS) -> str:
     return text if cut <= 0 else f"({cut} characters were cut) …{text[cut:]}"
 
 
-def exception_text(raised: BaseException) -> str:
-    """Returns the exception's text, cut; never raises, whatever the exception's author wrote."""
+def text_of(value: object) -> str:
+    """Returns the value's text; never raises, whatever the author of the value's type wrote."""
     try:
-        return truncate(str(raised), MAX_EXCEPTION_CHARS)
+        return str(value)
     except BaseException:
         return "(its text can't be made)"
+
+
+def exception_text(raised: BaseException) -> str:
+    """Returns the exception's text, cut; never raises."""
+    return truncate(text_of(raised), MAX_EXCEPTION_CHARS)
 
 
 def describe_exception(raised: BaseException) -> str:

@@ -45,6 +45,14 @@ def test_progress_outside_0_to_1_is_reported_as_the_nearer_limit(
     assert reports == [Progress(reported, "text")]
 
 
+def test_progress_with_a_text_that_is_no_utf8_or_too_long_is_reported_without_that_part() -> None:
+    """A handler gets the same result in a thread and in a process."""
+    reports: list[Progress] = []
+    make_job(_report=reports.append).progress(0.5, "caf\udce9" + "x" * 2000)
+
+    assert reports == [Progress(0.5, "caf?" + "x" * 1020)]
+
+
 async def test_progress_awaited_lets_other_tasks_run() -> None:
     """An `async def` handler that only computes lets heartbeats through where it reports."""
     calls: list[str] = []

@@ -15,13 +15,12 @@ from fabric_jobs.executor.processes.messages import (
     frame,
     to_process_decoder,
 )
-from fabric_jobs.runtime.text import truncate_start
+from fabric_jobs.runtime.telemetry.logs import message_of, plain_value
+from fabric_jobs.runtime.text import text_of, truncate_start
 
 #: Seconds between two messages with progress, and between two with checkpoints. Only the latest
 #: one is sent.
 INTERVAL_S = 0.2
-#: The types of values that cross to the executor. Any other value crosses as its text.
-_PLAIN = (str, int, float, bool, type(None))
 
 
 class Channel:
@@ -151,14 +150,18 @@ class ForwardingHandler(logging.Handler):
 
 def _attributes(record: logging.LogRecord) -> dict[str, Any]:
     """Returns the record's attributes as plain values."""
-    attributes = vars(record) | {"msg": record.getMessage(), "args": None, "exc_info": None}
+    attributes = vars(record) | {"msg": message_of(record), "args": None, "exc_info": None}
     if record.exc_info and not record.exc_text:
         attributes["exc_text"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-    return {name: _plain(value) for name, value in attributes.items()}
+    return {_encodable(text_of(name)): _plain(value) for name, value in attributes.items()}
 
 
 def _plain(value: object) -> object:
-    if not isinstance(value, _PLAIN):
-        value = str(value)
+    value = plain_value(value)
     # The executor cuts each text of a line, too, but the channel must not carry what it cuts.
-    return truncate_start(value) if isinstance(value, str) else value
+    return _encodable(truncate_start(value)) if isinstance(value, str) else value
+
+
+def _encodable(text: str) -> str:
+    """Returns the text with escapes such as `\\udce9` in place of lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()

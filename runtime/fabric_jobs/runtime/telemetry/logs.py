@@ -25,6 +25,7 @@ from fabric_jobs.runtime.text import (
     escape,
     escape_lines,
     format_exception,
+    text_of,
     truncate,
     truncate_start,
 )
@@ -118,15 +119,27 @@ def _all_ids() -> dict[str, str]:
     }
 
 
+def message_of(record: logging.LogRecord) -> str:
+    """Returns the record's message, cut; if it can't be formatted, a text that says so."""
+    try:
+        return truncate(record.getMessage())
+    except Exception as error:
+        return f"{record.msg!r:.200} can't be formatted: {describe_exception(error)}"
+
+
+def plain_value(value: object) -> str | int | float | bool | None:
+    """Returns a value of `extra` as a number of at most 64 bits, a boolean, `None` or a text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int) and -(2**63) <= value < 2**64:
+        return int(value)
+    return text_of(value)
+
+
 class _SafeFormatter(logging.Formatter):
     """Bounds what a record's author and an exception's author can put into a line."""
-
-    def message_of(self, record: logging.LogRecord) -> str:
-        """Returns the record's message, cut; if it can't be formatted, a text that says so."""
-        try:
-            return truncate(record.getMessage())
-        except Exception as error:
-            return f"{record.msg!r:.200} can't be formatted: {describe_exception(error)}"
 
     def exception_of(self, record: logging.LogRecord) -> str:
         """Returns the record's traceback, cut. A traceback of another process is a text already."""
@@ -151,7 +164,7 @@ class _ConsoleFormatter(_SafeFormatter):
             if name not in self.hidden_ids
         )
         line = f"{self.formatTime(record)} {record.levelname} {record.name} "
-        line += escape(self.message_of(record)) + ids
+        line += escape(message_of(record)) + ids
         below = [self.exception_of(record)]
         if record.stack_info:
             below.append(truncate_start(record.stack_info))
@@ -173,7 +186,7 @@ class _JsonFormatter(_SafeFormatter):
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": self.message_of(record),
+            "message": message_of(record),
             **_all_ids(),
         }
         if exception := self.exception_of(record):
@@ -196,11 +209,10 @@ def _console_value(value: str) -> str:
 
 def _json_value(value: object) -> object:
     """Returns a value of `extra` as JSON supports it; an unsupported value becomes a text."""
-    if isinstance(value, float):
-        return value if isfinite(value) else str(value)
-    if value is None or isinstance(value, bool | int):
-        return value
-    return truncate(str(value))
+    value = plain_value(value)
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return truncate(value) if isinstance(value, str) else value
 
 
 _FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {

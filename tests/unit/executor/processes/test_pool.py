@@ -45,6 +45,16 @@ PROMISED_S = 1.0
 GRACE_S = 0.3
 ENDLESS = ["deaf", "holding-gil", "backtracking"]
 
+#: The `extra` of a line of the handler `unencodable`, as it reaches the executor.
+EXTRA = {
+    "huge": "18446744073709551616",
+    "longest": "(its text can't be made)",
+    "silent": "(its text can't be made)",
+    "text": "a",
+    "n\\udce9": 1.5,
+    "limit": -(2**63),
+}
+
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +219,23 @@ async def test_handler_in_a_process_that_needs_more_memory_than_its_limit_fails(
     assert report.failed.error_code == "MemoryLimitExceeded"
     assert "memory_limit_mb=256" in report.failed.message
     assert "bytearray(job.payload.size)" in report.traceback
+
+
+async def test_texts_and_numbers_that_no_message_can_carry_are_reported_and_logged_as_texts(
+    facade: FakeFacade, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name of a file may be no UTF-8. No line is lost, and progress never fails a job."""
+    caplog.set_level(logging.INFO)
+    report = await end_of(facade, "unencodable")
+
+    assert report.HasField("completed")
+    assert facade.reports[0].progress.message == "reads caf?.txt"
+    *lines, values = [one for one in caplog.records if one.name == "process_handlers"]
+    assert [one.getMessage() for one in lines] == [
+        "reads caf\\udce9.txt",
+        "'%d rows' can't be formatted: TypeError: %d format: a real number is required, not str",
+    ]
+    assert {name: value for name, value in vars(values).items() if name in EXTRA} == EXTRA
 
 
 @pytest.mark.parametrize("job_type", ["looping", "asynchronous"])

@@ -91,7 +91,17 @@ def test_json_line_of_an_exception_has_its_traceback(
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(5, 5), (0.5, 0.5), (True, True), (None, None), (float("nan"), "nan"), ({"a": 1}, "{'a': 1}")],
+    [
+        (5, 5),
+        (0.5, 0.5),
+        (True, True),
+        (None, None),
+        (float("nan"), "nan"),
+        ({"a": 1}, "{'a': 1}"),
+        (-(2**63), -(2**63)),
+        (2**64, "18446744073709551616"),
+        pytest.param(10**5000, "(its text can't be made)", id="longest"),
+    ],
 )
 def test_json_line_with_extra_has_it_as_a_field(
     as_json: Callable[[], dict[str, Any]], value: object, shown: object
