@@ -3,6 +3,7 @@
 import _thread
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ log = logging.getLogger("leftover_handlers")
 _goes_on = threading.Event()
 _threads: list[threading.Thread] = []
 _tasks: list[asyncio.Task[None]] = []
+_kept: list[bytearray] = []
 
 
 class Started(threading.Thread):
@@ -85,6 +87,20 @@ async def leave_task(job: Job[Any]) -> None:
     await asyncio.to_thread(log.info, "own: a thread")
     log.info("own: the handler")
     raise RuntimeError("for its log lines")
+
+
+@executor.job(ITEM_TYPE, "keeping", run_in="process")
+def keep_memory(job: Job[Any]) -> None:
+    """Keeps 64 MB for later calls. Logs how many calls have kept them, and its process id."""
+    _kept.append(bytearray(64 * 2**20))
+    log.info("kept %d in %d", len(_kept), os.getpid())
+
+
+@executor.job(ITEM_TYPE, "limited", run_in="process", memory_limit_mb=128)
+def use_little_memory(job: Job[Any]) -> None:
+    """Needs 32 of its 128 MB. Logs its process id."""
+    bytearray(32 * 2**20)
+    log.info("limited in %d", os.getpid())
 
 
 @executor.job(ITEM_TYPE, "giving-up", run_in="process")

@@ -64,7 +64,7 @@ class ProcessCall:
         """
         call = self._make_message(handler, job)
         while True:
-            process, is_warm = await self._pool.acquire()
+            process, is_warm = await self._pool.acquire(handler.memory_limit_mb)
             if self._is_cancelled:
                 await self._pool.release(process, is_reusable=True)
                 raise asyncio.CancelledError
@@ -78,6 +78,7 @@ class ProcessCall:
             finally:
                 self._process = None
             if ended:
+                process.base_mb = ended.base_mb
                 await self._pool.release(process, is_reusable=ended.is_reusable)
                 report = pb.Report.FromString(ended.report)
                 if not report.HasField("completed"):

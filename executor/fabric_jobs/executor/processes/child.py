@@ -22,6 +22,7 @@ from fabric_jobs.executor.processes.child_call import ChildCall, load
 from fabric_jobs.executor.processes.child_channel import Channel, ForwardingHandler
 from fabric_jobs.executor.processes.current_call import follow_threads
 from fabric_jobs.executor.processes.functions import import_object
+from fabric_jobs.executor.processes.memory import OwnMemory
 from fabric_jobs.executor.processes.messages import (
     Began,
     Call,
@@ -52,6 +53,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._work: asyncio.Queue[ChildCall | Check | Open | None] = asyncio.Queue()
         self._running: ChildCall | None = None
+        self._memory = OwnMemory()
         self._has_resources = False
         self._resources: object = None
 
@@ -94,7 +96,7 @@ class Child:
                 continue  # its call has ended
             if isinstance(message, Call):
                 # Set here, so that no cancel is lost.
-                self._running = ChildCall(message, self._channel)
+                self._running = ChildCall(message, self._channel, self._memory)
                 self._channel.send(Began(call=message.number))
                 self._put(self._running)
             elif isinstance(message, Check | Open):

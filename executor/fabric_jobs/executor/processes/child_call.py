@@ -1,10 +1,9 @@
 """One call of a handler in a process that runs handlers."""
 
 import asyncio
-import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from fabric_jobs.contract.jobs import Progress
@@ -20,6 +19,7 @@ from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.processes.child_channel import Channel, LatestForwarder
 from fabric_jobs.executor.processes.current_call import bind_call
 from fabric_jobs.executor.processes.functions import import_object
+from fabric_jobs.executor.processes.memory import OwnMemory, memory_limit
 from fabric_jobs.executor.processes.messages import Call, CheckpointSaved, Ended, Function, Reported
 from fabric_jobs.executor.processes.tokens import ChildTokens
 from fabric_jobs.executor.runs import final_report
@@ -32,8 +32,9 @@ from fabric_jobs.runtime.telemetry.logs import bind_ids
 class ChildCall:
     """The call that the event loop runs. Its cancel comes from the thread that reads messages."""
 
-    def __init__(self, call: Call, channel: Channel) -> None:
+    def __init__(self, call: Call, channel: Channel, memory: OwnMemory) -> None:
         self._call = call
+        self._memory = memory
         self.number = call.number
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
@@ -61,8 +62,9 @@ class ChildCall:
             try:
                 resources = await open_resources()
                 handler = load(self._call.function)
+                self._memory.measure_base()
                 job = self._make_job(handler.decode(self._call.payload), resources)
-                with _memory_limit(self._call.memory_limit_mb):
+                with memory_limit(self._call.memory_limit_mb):
                     raised = await self._call_handler(handler, job)
             except Exception as error:  # the lifespan's, the import's, or that of the payload
                 raised = error
@@ -77,6 +79,7 @@ class ChildCall:
             call=self.number,
             report=report.SerializeToString(),
             is_reusable=not isinstance(raised, MemoryError | LifespanError | NoThreadError),
+            base_mb=self._memory.base_mb,
         )
 
     def _make_job(self, payload: object, resources: object) -> Job[Any, Any]:
@@ -165,19 +168,3 @@ def _do_nothing() -> None:
 def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
     with suppress(RuntimeError):  # the loop is closed
         loop.call_soon_threadsafe(function)
-
-
-@contextmanager
-def _memory_limit(limit_mb: int | None) -> Iterator[None]:
-    """Limits the private memory of this process inside the block, where the platform can."""
-    if limit_mb is None or sys.platform != "linux":
-        yield
-        return
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)

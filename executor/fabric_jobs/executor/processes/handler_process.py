@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from fabric_jobs.executor.errors import PROCESS_DIED, JobFailed
 from fabric_jobs.executor.lifespan import STOP_TIMEOUT_S
+from fabric_jobs.executor.processes.memory import private_mb
 from fabric_jobs.executor.processes.messages import (
     LENGTH,
     FromProcess,
@@ -31,6 +32,8 @@ class HandlerProcess:
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        #: MB of private memory that the process had before its first handler. 0 if unknown.
+        self.base_mb = 0
         self._end = asyncio.create_task(self._follow_end(), name=f"process {process.pid}")
 
     @classmethod
@@ -55,6 +58,10 @@ class HandlerProcess:
     def is_alive(self) -> bool:
         """False once the process has ended."""
         return self._process.returncode is None
+
+    def left_mb(self) -> int:
+        """Returns the MB of private memory that earlier handlers left in the process."""
+        return private_mb(self._process.pid) - self.base_mb if self.base_mb else 0
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Calls the callback when the process has ended."""

@@ -162,6 +162,8 @@ class Ended(CallMessage, frozen=True, kw_only=True, tag="ended"):
     report: bytes
     #: False if the process should not run another handler.
     is_reusable: bool
+    #: MB of private memory that the process had before its first handler. 0 if unknown.
+    base_mb: int
 
 
 ToProcess = Start | Check | Open | Call | Cancel | ProgressSeen | TokenAnswer

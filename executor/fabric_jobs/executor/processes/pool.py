@@ -31,6 +31,8 @@ from fabric_jobs.executor.settings import ExecutorSettings
 
 #: Seconds beyond its limit after which a lifespan counts as blocking its process.
 BLOCKED_S = 5.0
+#: The part of a handler's memory limit that earlier handlers may have left in its process.
+MAX_LEFT_PART = 0.25
 
 
 class ProcessPool:
@@ -104,15 +106,22 @@ class ProcessPool:
         process.add_done_callback(lambda: self._alive.discard(process))
         return process
 
-    async def acquire(self) -> tuple[HandlerProcess, bool]:
-        """Returns a process, and whether it is warm.
+    async def acquire(self, memory_limit_mb: int | None = None) -> tuple[HandlerProcess, bool]:
+        """Returns a process for a handler with this memory limit, and whether it is warm.
+
+        The handler must not fail for the memory that earlier handlers left in a warm process. So it
+        gets a new one if they left more than `MAX_LEFT_PART` of the limit in each.
 
         Raises `NoThreadError` if no process can be started.
         """
-        while self._idle:
-            process = self._idle.pop()
-            if process.is_alive:
+        self._idle = [one for one in self._idle if one.is_alive]
+        for process in reversed(self._idle):
+            if memory_limit_mb is None or process.left_mb() <= MAX_LEFT_PART * memory_limit_mb:
+                self._idle.remove(process)
                 return process, True
+        if self._idle:
+            # The new process takes its place: there is one for each slot at most.
+            await self._idle.pop().end()
         try:
             return await self._start(), False
         except (OSError, MemoryError) as error:

@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.executor.access_tokens import AccessToken, RequestToken, TokenKind
-from fabric_jobs.executor.processes.call import ProcessCall
 from fabric_jobs.executor.processes.functions import function_of
 from fabric_jobs.executor.processes.handler_process import HandlerProcess
 from fabric_jobs.executor.processes.messages import (
@@ -28,26 +25,9 @@ from fabric_jobs.runtime.telemetry import logs
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.executor_runs import connect_runs, dispatched_attempt, run_to_end
 from tests.support.fake_facade import FakeFacade
-from tests.support.jobs import make_job
 from tests.support.leftover_handlers import ITEM_TYPE, SCOPE, executor
+from tests.support.process_calls import call_in_process, open_pool
 from tests.support.processes import START_S
-
-
-@asynccontextmanager
-async def open_pool() -> AsyncIterator[ProcessPool]:
-    """A pool of processes, closed at the end."""
-    pool = ProcessPool()
-    async with asyncio.timeout(2 * START_S):
-        try:
-            yield pool
-        finally:
-            await pool.close()
-
-
-async def call(pool: ProcessPool, job_type: str, tenant: str, request: RequestToken) -> None:
-    """Calls a handler of `leftover_handlers` in the pool, with a job of the tenant."""
-    job = replace(make_job(payload=b"null"), tenant_id=tenant, _request_token=request)
-    await ProcessCall(pool).run(executor.handlers[ITEM_TYPE, job_type], job)
 
 
 async def only_process(pool: ProcessPool) -> HandlerProcess:
@@ -73,9 +53,9 @@ async def test_late_token_of_a_job_never_reaches_the_next_job_of_the_process(
         return second
 
     async with open_pool() as pool:
-        await call(pool, "giving-up", "A", lambda kind, scope, claims: first)
+        await call_in_process(pool, "giving-up", "A", lambda kind, scope, claims: first)
         process = await only_process(pool)
-        await call(pool, "using", "B", give)
+        await call_in_process(pool, "using", "B", give)
         assert await only_process(pool) is process
 
     assert caplog.messages == ["A gave up", "B got token of tenant B"]
@@ -100,8 +80,8 @@ async def test_thread_that_a_job_left_gets_no_token_while_the_next_job_runs(
         return give
 
     async with open_pool() as pool:
-        await call(pool, "asking-late", "A", giver("A", answers=False))
-        await call(pool, "using-beside", "B", giver("B", answers=True))
+        await call_in_process(pool, "asking-late", "A", giver("A", answers=False))
+        await call_in_process(pool, "using-beside", "B", giver("B", answers=True))
 
     assert asked == [("A", TokenKind.USER, "of the first"), ("B", TokenKind.USER, SCOPE)]
     assert sorted(caplog.messages) == [
