@@ -51,6 +51,7 @@ from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.replica import Replica, Store
 from fabric_jobs.facade.replica.state_file import StateFailure
+from fabric_jobs.facade.replica.writer import Writer
 from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
@@ -334,8 +335,15 @@ def _forgets_jobs() -> AbstractContextManager[Any]:
 
 @bug("a state file that fails while the facade forgets its jobs still answers", StateFailure)
 def _answers_half_cleared() -> AbstractContextManager[Any]:
+    raise_if_failed, original = StateFailure.raise_if_failed, Writer._run_in_turn
+
+    def run_in_turn(self: Any, function: Any, argument: Any) -> Any:
+        raise_if_failed(self._failure)
+        return original(self, function, argument)
+
     bugs = ExitStack()
     bugs.enter_context(_uses_failed_files())
+    bugs.enter_context(patch.object(Writer, "_run_in_turn", run_in_turn))
     bugs.enter_context(_forgets_jobs())
     return bugs
 

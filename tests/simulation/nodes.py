@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -31,6 +32,8 @@ class Node:
         self.clock_offset_s = 0.0
         #: What the program ended with by itself.
         self.complaints: list[str] = []
+        #: Called with each place whose program has ended by itself or was stopped.
+        self.on_end: Callable[[Place], None] = lambda _: None
         self._stopping = False
 
     @property
@@ -45,7 +48,8 @@ class Node:
         context = copy_context()
         context.run(PLACE.set, self.place)
         self.task = self.loop.create_task(self.run(), context=context)
-        self.task.add_done_callback(self._on_end, context=self.loop.outside)
+        on_end = partial(self._on_end, self.place)
+        self.task.add_done_callback(on_end, context=self.loop.outside)
 
     async def run(self) -> None:
         """Runs the program."""
@@ -68,7 +72,10 @@ class Node:
         if self.place:
             self.place.clock_offset_s = self.clock_offset_s
 
-    def _on_end(self, task: asyncio.Task[Any]) -> None:
+    def _on_end(self, place: Place, task: asyncio.Task[Any]) -> None:
+        if not place.alive:
+            return
+        self.on_end(place)
         if self._stopping:
             return
         error = None if task.cancelled() else task.exception()
@@ -88,7 +95,7 @@ class Node:
         return False
 
     def _restart(self, task: asyncio.Task[Any]) -> None:
-        if self.task is task:
+        if self.task is task and not self._stopping:
             self.start()
 
 

@@ -106,6 +106,8 @@ class World:
             )
             for number in range(shape.executors)
         ]
+        for node in self.nodes:
+            node.on_end = self._bury
         self.traffic = Traffic(seed, self.facades)
         self.group = Group(self.cluster, SESSION_TIMEOUT_S)
         #: The start and end of each time in which facades may not reach the log.
@@ -133,8 +135,12 @@ class World:
         if place is None or not node.is_running:
             return
         node._stopping = True
-        self.loop.bury(place)
         node.task = None
+        self._bury(place, silently=silently)
+
+    def _bury(self, place: Place, *, silently: bool = False) -> None:
+        """Ends all that a program has left, because its process has ended."""
+        self.loop.bury(place)
         self.network.bury(place, silently=silently)
         for store in RecordedStore.by_place.pop(place.number, []):
             store.crash()
