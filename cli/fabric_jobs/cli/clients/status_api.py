@@ -23,6 +23,8 @@ MAX_PAGE_SIZE = 1000
 _CHANNEL_OPTIONS = [
     # The address is internal, and a proxy that the environment names can't reach it.
     ("grpc.enable_http_proxy", 0),
+    # The facade's settings bound a payload and a definition, which may have more than 4 MiB.
+    ("grpc.max_receive_message_length", -1),
 ]
 #: The commands that help, by the reason of an error.
 _REMEDIES = {

@@ -88,3 +88,12 @@ def test_watch_whose_connection_breaks_says_so(stub: StubFacade) -> None:
     assert result.stderr.splitlines()[-1] == (
         f"Error: The connection to the facade at {stub.address} broke: Socket closed. Watch again."
     )
+
+
+def test_answer_of_more_than_4_mib_is_taken(stub: StubFacade) -> None:
+    """gRPC's own bound would refuse a payload that the facade's settings allow."""
+    stub.answer = lambda _: pb.GetJobResponse(job=job(), payload=b'"%s"' % (b"x" * 5_000_000))
+    result = stub.run("jobs", "get", JOB, "--json")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(result.stdout) > 5_000_000
