@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fabric_jobs.contract import checkpoints, controls, events, heartbeats, jobs, nesting
+from fabric_jobs.contract import checkpoints, controls, events, heartbeats, jobs, nesting, wire
 from fabric_jobs.executor import payloads
 from fabric_jobs.executor.session import outbox
 from fabric_jobs.facade import roster
@@ -16,6 +16,7 @@ from fabric_jobs.facade.monitor import access, app, bulk, live, timeline
 from fabric_jobs.facade.on_behalf_of import client
 from fabric_jobs.facade.rpc import (
     bounds,
+    decoding,
     errors,
     offers,
     page_size,
@@ -292,6 +293,21 @@ def _sessions() -> list[Row]:
             "the names of a job type that is paused or resumed",
             _chars(jobs.MAX_NAME_CHARS),
             "`INVALID_ARGUMENT`, reason `INVALID_JOB_TYPE`",
+        ),
+        Row(
+            "a request outside sessions",
+            _bytes(decoding.MAX_REQUEST_BYTES),
+            "`INVALID_ARGUMENT`, reason `OUT_OF_BOUNDS`",
+        ),
+        Row(
+            "messages of a stream whose entries have no answer",
+            f"{_bytes(session.MAX_PENDING_BYTES)}, plus the last message",
+            "further ones wait in the stream",
+        ),
+        Row(
+            "the message of a policy",
+            _bytes(wire.MAX_POLICY_BYTES),
+            _REFUSED,
         ),
         Row("the message of an error that ends a call", _bytes(errors.MAX_MESSAGE_BYTES), _CUT),
         Row(

@@ -258,6 +258,105 @@ async def claims_with_long_ids(at: Target) -> None:
         session.cancel()
 
 
+def unknown_field(size: int) -> bytes:
+    """A field of so many bytes that no message has. A receiver keeps it with its message."""
+    length = bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14])
+    return b"\xfa\x3e" + length + b"x" * size
+
+
+async def claims_with_large_policies(at: Target) -> None:
+    """60 claims whose policies have an unknown field of 1.9 MB each."""
+    async with status_stub(at) as stub:
+        session = await send_session(stub, hello(0, 1))
+        for number in range(60):
+            policy = pb.Policy(jitter=number / 100)
+            policy.MergeFromString(unknown_field(1_900_000))
+            claim = pb.Claim(entry_id=1, job_id=new_id(), attempt=1, policy=policy)
+            await session.write(pb.SessionRequest(claims=[claim]))
+            await session.read()
+        session.cancel()
+
+
+async def open_streams_with_large_messages(at: Target) -> None:
+    """60 sessions and 60 watches stay open; the request of each has a field of 1.9 MB."""
+    beat = pb.Heartbeat(free_slots=1)
+    async with status_stub(at) as stub:
+        held = list[Any]()
+        for number in range(60):
+            request = pb.SessionRequest(hello=hello(number, 1).hello, heartbeat=beat)
+            request.hello.MergeFromString(unknown_field(1_900_000))
+            held.append(await send_session(stub, request))
+            await held[-1].read()
+            watch = stub.WatchJobs(pb.WatchJobsRequest.FromString(unknown_field(1_900_000)))
+            with suppress(grpc.aio.AioRpcError):
+                await watch.read()
+            held.append(watch)
+        await asyncio.sleep(1)
+        for stream in held:
+            stream.cancel()
+
+
+async def refused_hellos(at: Target) -> None:
+    """100 sessions whose hello has 1.9 MB and no executor id."""
+    first = pb.SessionRequest(hello=pb.Hello(version="x" * 1_900_000))
+    async with status_stub(at) as stub:
+        for _ in range(100):
+            session = await send_session(stub, first)
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await session.read()
+            assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def jobs_of_a_misspelt_type(at: Target) -> None:
+    """200 jobs of a type that nobody serves, among 400 types that an executor serves."""
+    beat = pb.SessionRequest(heartbeat=pb.Heartbeat())
+    path = INSTANCES.replace("/quick/", "/job7x/")
+    async with (
+        status_stub(at) as stub,
+        httpx.AsyncClient(base_url=at.url, timeout=60) as client,
+    ):
+        session = await send_session(stub, hello(0, 400), beat)
+        for _ in range(200):
+            created = await client.post(
+                f"{path}/{new_id()}",
+                content=b'{"invokeType": "Scheduled"}',
+                headers={"x-ms-client-tenant-id": TENANT},
+            )
+            assert created.status_code == 202
+        for _ in range(5):
+            listed = await stub.ListJobs(pb.ListJobsRequest(page_size=1000, job_type="job7x"))
+            assert any("No executor has a handler" in job.hint for job in listed.jobs)
+            assert (await client.get("/monitor?job_type=job7x")).status_code == 200
+        session.cancel()
+
+
+async def long_names_of_job_types(at: Target) -> None:
+    """20 pauses and resumes of a job type whose name has 1.9 MB."""
+    name = "a b c d e f " * 160_000
+    async with status_stub(at) as stub:
+        for _ in range(10):
+            for call in (
+                stub.PauseJobType(pb.PauseJobTypeRequest(item_type=name, job_type="x", reason="r")),
+                stub.ResumeJobType(pb.ResumeJobTypeRequest(item_type="x", job_type=name)),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await call
+                assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def executor_with_many_runs(at: Target) -> None:
+    """9,000 runs of unknown jobs and 400 types with one slot each, for 40 rounds of offers."""
+    first = hello(0, 400, slots=10_000)
+    for kind in first.hello.job_types:
+        kind.slots = 1
+    runs = [pb.Run(job_id=new_id(), attempt=1) for _ in range(9000)]
+    first.heartbeat.CopyFrom(pb.Heartbeat(free_slots=500, runs=runs))
+    async with status_stub(at) as stub:
+        session = await send_session(stub, first)
+        await asyncio.sleep(4)
+        session.cancel()
+
+
 INSTANCES = (
     f"/workload/workspaces/{uuid.UUID(int=1)}/items/Test.Item/{uuid.UUID(int=2)}"
     "/jobTypes/quick/instances"
@@ -280,6 +379,12 @@ ATTACKS: list[Callable[[Target], Awaitable[None]]] = [
     many_hellos,
     executor_of_any_size,
     claims_with_long_ids,
+    claims_with_large_policies,
+    open_streams_with_large_messages,
+    refused_hellos,
+    jobs_of_a_misspelt_type,
+    long_names_of_job_types,
+    executor_with_many_runs,
 ]
 #: How often an attack is tried: another program's load can delay a poll too, but not each time.
 TRIES = 3

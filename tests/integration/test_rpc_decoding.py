@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
+from fabric_jobs.facade.rpc.decoding import MAX_REQUEST_BYTES
 from fabric_jobs.facade.rpc.interceptor import SERVICE
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.rpc_kit import error_info, serve
@@ -47,6 +48,19 @@ async def test_undecodable_message_is_an_invalid_argument(
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error_info(error).reason == "UNDECODABLE"
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("method", ["GetJob", "WatchJobs"])
+async def test_long_request_is_an_invalid_argument(method: str) -> None:
+    """gRPC would keep it in memory, that of a watch for as long as the watch lasts."""
+    request = pb.GetJobRequest(job_id="x" * (MAX_REQUEST_BYTES + 1)).SerializeToString()
+    async with serve(None) as rpc, grpc.aio.insecure_channel(rpc.address) as opened:
+        channel: Any = opened
+        make = channel.unary_stream if method == "WatchJobs" else channel.unary_unary
+        error = await end_of(make(f"/{SERVICE}/{method}")(request))
+
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_info(error).reason == "OUT_OF_BOUNDS"
 
 
 async def test_entries_before_an_undecodable_message_are_answered() -> None:

@@ -39,6 +39,8 @@ PHASES = {
 }
 _SOURCES = {source.value: source for source in ErrorSource}
 PHASE_NAMES = {number: phase for phase, number in PHASES.items()}
+#: Bound of the message of a policy, in bytes. A policy with a value in each field has about 100.
+MAX_POLICY_BYTES = 1024
 
 
 class InvalidMessageError(ValueError):
@@ -64,7 +66,11 @@ def policy_from_proto(message: pb.Policy) -> Policy:
 
     Raises `InvalidMessageError`.
     """
-    return _policy_of(message.SerializeToString())
+    serialized = message.SerializeToString()
+    # Fields that are unknown here count too. The cache would keep them.
+    if len(serialized) > MAX_POLICY_BYTES:
+        raise InvalidMessageError(f"The policy has more than {MAX_POLICY_BYTES:,} bytes.")
+    return _policy_of(serialized)
 
 
 @lru_cache  # each claim carries the policy of its handler

@@ -50,6 +50,8 @@ def test_policy_from_empty_proto_has_the_defaults() -> None:
         pb.Policy(jitter=1.5),
         pb.Policy(run_timeout=Duration()),
         pb.Policy(cancel_grace=Duration(seconds=-1)),
+        # A field that this version does not know.
+        pb.Policy.FromString(b"\xfa\x3e\x80\x08" + b"x" * 1024),
     ],
 )
 def test_policy_from_proto_outside_its_bounds_raises_invalid_message_error(

@@ -16,6 +16,9 @@ from fabric_jobs.facade.rpc.interceptor import OWN_SERVICES, Handler, split_meth
 from fabric_jobs.facade.rpc.parts import MAX_PARTS, SMALL_BYTES, PartCounter
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
+#: Bound of a request, in bytes, except those of sessions. gRPC keeps the request of a watch as long
+#: as the watch lasts, and that of a failed call until Python's garbage collector finds it.
+MAX_REQUEST_BYTES = 64 * 1024
 _SESSION_PARTS = PartCounter(pb.SessionRequest.DESCRIPTOR)
 
 
@@ -24,6 +27,20 @@ class _Undecodable(Struct, frozen=True):
 
     reason: str
     text: str
+
+
+class _Request:
+    """A request of a session. gRPC keeps it until the next one comes, which may take days.
+
+    So a session takes the message out of it, and the message is freed once it is handled.
+    """
+
+    def __init__(self, message: Any) -> None:
+        self._messages = [message]
+
+    def take(self) -> Any:
+        """Returns the message, once."""
+        return self._messages.pop()
 
 
 class DecodingInterceptor(grpc.aio.ServerInterceptor):
@@ -43,11 +60,14 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         if handler.request_streaming:
             stream = _wrap_session(handler.stream_stream)
             counting = _count_before(codecs[0])
-            return grpc.stream_stream_rpc_method_handler(stream, counting, codecs[1])
+            return grpc.stream_stream_rpc_method_handler(
+                stream, lambda data: _Request(counting(data)), codecs[1]
+            )
         if handler.response_streaming:
             watch = _wrap_watch(handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(watch, *codecs)
-        return grpc.unary_unary_rpc_method_handler(_wrap_unary(handler.unary_unary), *codecs)
+            return grpc.unary_stream_rpc_method_handler(watch, _limit(codecs[0]), codecs[1])
+        unary = _wrap_unary(handler.unary_unary)
+        return grpc.unary_unary_rpc_method_handler(unary, _limit(codecs[0]), codecs[1])
 
 
 def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -73,6 +93,18 @@ def _count_before(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         return decode(data)
 
     return count_and_decode
+
+
+def _limit(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A decoder that refuses a request above `MAX_REQUEST_BYTES`."""
+
+    def check_and_decode(data: bytes) -> Any:
+        if len(data) > MAX_REQUEST_BYTES:
+            text = f"The request may have {MAX_REQUEST_BYTES:,} bytes at most."
+            return _Undecodable("OUT_OF_BOUNDS", text)
+        return decode(data)
+
+    return check_and_decode
 
 
 def _wrap_unary(call: Any) -> Any:
@@ -102,10 +134,11 @@ def _wrap_session(call: Any) -> Any:
         async def decodable() -> AsyncIterator[Any]:
             """The requests up to the first that can't be decoded; what was read is answered."""
             async for request in requests:
-                if isinstance(request, _Undecodable):
-                    undecodable.append(request)
+                taken = [request.take()]
+                if isinstance(taken[0], _Undecodable):
+                    undecodable.append(taken[0])
                     return
-                yield request
+                yield taken.pop()  # no reference stays here while the next request is awaited
 
         async with aclosing(call(decodable(), context)) as responses:
             async for response in responses:

@@ -63,9 +63,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor, ABC):
         call = handler.stream_stream or handler.unary_stream
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self.around(method, context), aclosing(call(request, context)) as responses:
-                async for response in responses:
-                    yield response
+            around = self.around(method, context)
+            try:
+                async with around, aclosing(call(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+            except grpc.aio.AbortError as error:
+                # gRPC ties the error to its call, so it stays until the garbage collector comes.
+                # Without its frames, the messages of the stream do not stay with it.
+                error.__context__ = None
+                raise error.with_traceback(None) from None
 
         codecs = (handler.request_deserializer, handler.response_serializer)
         if handler.request_streaming:

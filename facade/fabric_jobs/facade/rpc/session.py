@@ -11,7 +11,7 @@ from fabric_jobs.contract.jobs import JobPhase, JobState
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import Claim, ReportProgress, SaveCheckpoint, is_foreign
-from fabric_jobs.facade.replica import Replica
+from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.bounds import OutOfBoundsError, check_message, parse_runs
 from fabric_jobs.facade.rpc.entries import (
@@ -29,6 +29,9 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 #: Bound of one stream's entries whose answers are not decided or not sent yet. The stream holds
 #: further entries back.
 MAX_PENDING_ENTRIES = 1000
+#: Bound of the bytes of messages with entries that are not decided yet. Above it, the stream holds
+#: further messages back.
+MAX_PENDING_BYTES = 8 * 1024 * 1024
 #: Runs of a heartbeat that are looked up before the event loop does other work.
 RUNS_PER_TURN = 250
 #: Bound of the runs that one response cancels or stops. The next heartbeat leads to the others.
@@ -69,7 +72,10 @@ class Session:
         self._beat_free_slots = 0
         #: How many of its slots are held by handlers that do not end, by its last heartbeat.
         self._beat_hung_slots = 0
-        self._hello = hello
+        # The message itself is not kept: with it, everything that the client sent would stay.
+        self._pool = hello.pool
+        self._version = hello.version
+        self._slots = hello.slots
         self._jobs = jobs
         self._replica = replica
         self._roster = roster
@@ -99,6 +105,9 @@ class Session:
         self._ending = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending = asyncio.Semaphore(MAX_PENDING_ENTRIES)
+        self._pending_bytes = 0
+        #: Set each time an entry is decided.
+        self._decided = asyncio.Event()
 
     def cancel(self, run: Run) -> None:
         """Asks the executor to cancel a run."""
@@ -140,8 +149,10 @@ class Session:
         """Handles the executor's requests, in their order, until the executor ends the stream."""
         try:
             await self._handle(first)
+            del first
             async for request in requests:
                 await self._handle(request)
+                del request  # it may be large, and the next one may come much later
         except OutOfBoundsError as error:
             self.fault = str(error)
         finally:
@@ -179,16 +190,21 @@ class Session:
 
     async def _handle(self, request: pb.SessionRequest) -> None:
         check_message(request)
+        while self._pending_bytes > MAX_PENDING_BYTES:
+            self._decided.clear()
+            await self._decided.wait()
+        # An entry keeps its whole message in memory, and of each entry we count a part of that.
+        size = request.ByteSize() // max(len(request.claims) + len(request.reports), 1)
         for claim in request.claims:
             await self._pending.acquire()
-            self._handle_claim(claim)
+            self._handle_claim(claim, size)
         for report in request.reports:
             await self._pending.acquire()
-            self._start(self._answer(self._answer_report(report)))
+            self._start(self._answer(self._answer_report(report)), size)
         if request.HasField("heartbeat"):
             await self._handle_heartbeat(request.heartbeat)
 
-    def _handle_claim(self, claim: pb.Claim) -> None:
+    def _handle_claim(self, claim: pb.Claim, size: int) -> None:
         try:
             command = command_of_claim(self.executor_id, claim, self._controls.paused.keys())
         except ValueError as error:
@@ -197,33 +213,36 @@ class Session:
             return
         run = command.job_id, command.attempt
         self.slots.claim(run, self._job_of(run))
-        self._start(self._answer(self._answer_claim(claim, command)))
+        self._start(self._answer(self._answer_claim(claim, command)), size)
 
     async def _handle_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
         runs = parse_runs("runs", heartbeat.runs)
         claims = parse_runs("claims", heartbeat.claims)
-        held = [(run.job_id, run.attempt) for run in (*runs, *claims)]
-        self.slots.beat(
-            heartbeat,
-            {run: self._job_of(run) for run in held},
-            map(JobKind.of, heartbeat.full_job_types),
-        )
-        self._beat_free_slots = min(heartbeat.free_slots, self._hello.slots)
-        self._beat_hung_slots = min(heartbeat.hung_slots, self._hello.slots)
+        self._beat_free_slots = min(heartbeat.free_slots, self._slots)
+        self._beat_hung_slots = min(heartbeat.hung_slots, self._slots)
         self._share_heartbeat([*runs, *claims])
-        for number, run in enumerate(runs, 1):
-            self._check_run(run)
+        held = dict[RunKey, SlotJob | None]()
+        for number, run in enumerate((*runs, *claims), 1):
+            stored = self._replica.get(run.job_id)
+            held[run.job_id, run.attempt] = _slot_job(stored)
+            if stored and number <= len(runs):
+                self._check_run(run, stored)
             if not number % RUNS_PER_TURN:
                 await asyncio.sleep(0)
+        self.slots.beat(heartbeat, held, map(JobKind.of, heartbeat.full_job_types))
         # Any response will do, also an empty one: it shows that this facade is there.
         self._heartbeat_unanswered = True
         self._wake.set()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Starts work in a task, so that the stream's next request need not wait for it."""
+    def _start(self, work: Coroutine[Any, Any, None], size: int = 0) -> None:
+        """Starts work in a task, so that the stream's next request need not wait for it.
+
+        `size` is the number of bytes that the work keeps of what the client sent.
+        """
+        self._pending_bytes += size
         task = asyncio.create_task(work, name="work of a session")
         self._tasks.add(task)
-        task.add_done_callback(self._on_done)
+        task.add_done_callback(bind(self._on_done, size))
 
     async def _answer(self, deciding: Coroutine[Any, Any, pb.Answer]) -> None:
         answer = await deciding
@@ -292,10 +311,10 @@ class Session:
         return [
             ExecutorHeartbeat(
                 executor_id=self.executor_id,
-                pool=self._hello.pool,
-                version=self._hello.version,
+                pool=self._pool,
+                version=self._version,
                 job_kinds=self.kinds,
-                slots=self._hello.slots,
+                slots=self._slots,
                 free_slots=self._beat_free_slots,
                 hung_slots=self._beat_hung_slots,
                 runs=tuple(runs[start : start + MAX_RUNS]),
@@ -304,22 +323,18 @@ class Session:
             for start in range(0, max(len(runs), 1), MAX_RUNS)
         ]
 
-    def _on_done(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._pending_bytes -= size
+        self._decided.set()
         self._wake.set()
 
     def _job_of(self, run: RunKey) -> SlotJob | None:
         """What is known of the run's job; None if this replica has not read the job yet."""
-        if stored := self._replica.get(run[0]):
-            state = stored.job.state
-            return SlotJob(JobKind.of(state), state.tenant_id)
-        return None
+        return _slot_job(self._replica.get(run[0]))
 
-    def _check_run(self, run: Run) -> None:
+    def _check_run(self, run: Run, stored: StoredJob) -> None:
         """Repeats a pending cancel, and stops a run that is not this executor's by the fold."""
-        stored = self._replica.get(run.job_id)
-        if stored is None:
-            return  # this replica has not read the job yet
         if is_foreign(stored.job, run.attempt, self.executor_id):
             self._send_run(run, self._next_response.stops)
         elif stored.job.state.phase is JobPhase.STOPPING:
@@ -331,3 +346,10 @@ class Session:
             self._next_runs.add(run)
             runs.append(pb.Run(job_id=run.job_id, attempt=run.attempt))
             self._wake.set()
+
+
+def _slot_job(stored: StoredJob | None) -> SlotJob | None:
+    if stored is None:
+        return None
+    state = stored.job.state
+    return SlotJob(JobKind.of(state), state.tenant_id)

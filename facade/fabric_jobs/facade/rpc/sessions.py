@@ -99,6 +99,7 @@ class Sessions:
         )
         self._by_executor[executor_id].add(session)
         reading = asyncio.create_task(session.read(first, requests), name="read a session")
+        del first  # it may be large, and the stream may last for days
         try:
             async for response in session.responses():
                 yield response

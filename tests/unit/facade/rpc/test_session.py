@@ -13,7 +13,12 @@ from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Claim, Command, Reason, Refusal
 from fabric_jobs.facade.replica import StoredJob
-from fabric_jobs.facade.rpc.session import MAX_CONTENT_BYTES, MAX_PENDING_ENTRIES, Session
+from fabric_jobs.facade.rpc.session import (
+    MAX_CONTENT_BYTES,
+    MAX_PENDING_BYTES,
+    MAX_PENDING_ENTRIES,
+    Session,
+)
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import open_controls
 from tests.support.lifecycle import WAYS, drive
@@ -70,6 +75,41 @@ async def test_session_whose_answers_are_not_read_stops_reading_requests() -> No
     assert requested == MAX_PENDING_ENTRIES + 1
     answered = [
         answer.entry_id async for response in session.responses() for answer in response.answers
+    ]
+    await reading
+
+    assert sorted(answered) == list(range(1, total + 1))
+
+
+async def test_session_with_many_bytes_of_undecided_entries_stops_reading_requests() -> None:
+    """An entry keeps its message in memory until it is decided, which Kafka may delay."""
+    facade = FakeFacade()
+    undecided = asyncio.Event()
+
+    async def execute(command: Command, read_to: int) -> Any:
+        await undecided.wait()
+        raise RefusedError(Refusal(Reason.NOT_FOUND, conclusive=True))
+
+    facade.execute = execute  # type: ignore[method-assign]
+    requested = 0
+    total, size = 40, MAX_PENDING_BYTES // 8
+
+    async def requests() -> AsyncIterator[pb.SessionRequest]:
+        nonlocal requested
+        for requested in range(1, total + 1):
+            claim = pb.Claim(entry_id=requested, job_id=JOB_ID, attempt=1, policy=POLICY)
+            claim.traceparent = "x" * size
+            yield pb.SessionRequest(claims=[claim])
+
+    reading = asyncio.create_task(facade.session.read(hello_with(), requests()))
+    for _ in range(10 * total):  # more turns of the loop than reading all requests would need
+        await asyncio.sleep(0)
+    assert requested == 9
+    undecided.set()
+    answered = [
+        answer.entry_id
+        async for response in facade.session.responses()
+        for answer in response.answers
     ]
     await reading
 
