@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
+from aiokafka import TopicPartition
 from msgspec import Struct
 
 from tests.simulation import kafka, rpc, state_files
@@ -182,25 +183,27 @@ def _leap(world: "World", fault: Fault) -> None:
 
 
 def _fail_state_file(world: "World", fault: Fault) -> None:
-    """The state file of a facade fails. Brokers may deny the facade's offsets meanwhile."""
+    """The state file of a facade fails. Brokers may deny all of its offsets at the same time."""
     facade = fault.choose(world.facades)
     if facade.state_file:
         way = fault.choose(sorted(state_files.WAYS), 3)
         period = fault.choose([1, 4, 30], 9)
         state_files.begin(facade.state_file, way, period, min(fault.seconds, 10.0))
     if fault.number % 2:
-        _deny(world, fault, facade)
+        _deny(world, facade, set(world.cluster.logs), fault.seconds)
 
 
 def _deny_offsets(world: "World", fault: Fault) -> None:
-    _deny(world, fault, fault.choose(world.nodes))
-
-
-def _deny(world: "World", fault: Fault, node: FacadeNode | ExecutorNode) -> None:
-    """Brokers that lost their power say for a moment that a node's offsets are out of range."""
     every = sorted(world.cluster.logs)
     partitions = set(every) if fault.number % 5 == 0 else {fault.choose(every, 5)}
-    seconds = min(fault.seconds, 3.0)
+    _deny(world, fault.choose(world.nodes), partitions, fault.seconds)
+
+
+def _deny(
+    world: "World", node: FacadeNode | ExecutorNode, partitions: set[TopicPartition], seconds: float
+) -> None:
+    """Brokers that lost their power say for a moment that a node's offsets are out of range."""
+    seconds = min(seconds, 3.0)
     world.cluster.deny(node.name, partitions, seconds)
     world.note_log_away(seconds + 6.0)
 

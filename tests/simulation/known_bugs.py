@@ -49,7 +49,7 @@ from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
-from fabric_jobs.facade.replica import Replica, Store
+from fabric_jobs.facade.replica import Replica, StateError, Store
 from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.writer import Writer
 from fabric_jobs.facade.rpc.offers import OfferLoop
@@ -341,7 +341,18 @@ def _answers_half_cleared() -> AbstractContextManager[Any]:
         raise_if_failed(self._failure)
         return original(self, function, argument)
 
+    begin_again = Tail._begin_again
+
+    def fail_unnoticed(self: Any) -> None:
+        generation = self.generation
+        try:
+            begin_again(self)
+        except StateError:
+            self.generation = generation
+            raise
+
     bugs = ExitStack()
+    bugs.enter_context(patch.object(Tail, "_begin_again", fail_unnoticed))
     bugs.enter_context(_uses_failed_files())
     bugs.enter_context(patch.object(Writer, "_run_in_turn", run_in_turn))
     bugs.enter_context(_forgets_jobs())

@@ -1,6 +1,7 @@
 """The simulator itself: worlds are deterministic, faults have effects, breaches are found."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from random import Random
 from unittest.mock import AsyncMock
@@ -19,7 +20,9 @@ from tests.simulation.coverage import Coverage, all_targets
 from tests.simulation.faults import FAULTS, UNCLEAN, Fault
 from tests.simulation.known_bugs import BUGS, installed_bug
 from tests.simulation.loop import PLACE, Place, SimulatedLoop, StuckError
+from tests.simulation.nodes import FacadeNode
 from tests.simulation.run import Result, run_world
+from tests.simulation.state_files import Trouble
 from tests.simulation.unclean import Notices, run_unclean_world
 from tests.simulation.world import Shape
 
@@ -132,6 +135,49 @@ def test_run_world_with_a_known_bug_breaks_a_promise() -> None:
     """The validators see what the product does wrong."""
     with installed_bug("a backoff never ends"):
         assert run([], jobs=range(12)).breaches["wrong_ends"]
+
+
+def test_run_world_whose_facade_answers_from_a_failed_state_file_breaks_a_promise() -> None:
+    """The file is damaged while brokers say that the facade's offsets are out of range."""
+    shape = replace(SMALL, max_pending=5000, jobs=100)
+    script = [Fault(4.0, "failed state file", 0.5, 5)]
+    name = "a state file that fails while the facade forgets its jobs still answers"
+    with installed_bug(name):
+        broken = run_world("unit", shape=shape, script=script)
+
+    assert "not_linearizable" in broken.breaches
+    assert run_world("unit", shape=shape, script=script).held
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(0, 0), (3, 0), (6, 1)], ids=["read", "write", "full"]
+)
+def test_state_file_that_fails_is_built_again_if_damaged_and_ends_the_facade_if_the_disk_is_full(
+    number: int, ends: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each facade is expected to end for a full disk only."""
+    failures, expected = list[str](), list[bool]()
+    meet, is_expected = Trouble.meet, FacadeNode.is_expected
+
+    def observed_meet(trouble: Trouble, statement: str, now: float) -> None:
+        try:
+            meet(trouble, statement, now)
+        except sqlite3.DatabaseError:
+            failures.append(statement)
+            raise
+
+    def observed_end(facade: FacadeNode, error: BaseException | None) -> bool:
+        expected.append(is_expected(facade, error))
+        return expected[-1]
+
+    monkeypatch.setattr(Trouble, "meet", observed_meet)
+    monkeypatch.setattr(FacadeNode, "is_expected", observed_end)
+    result = run([Fault(4.0, "failed state file", 2.0, number)])
+
+    assert result.held, result.breaches
+    assert failures
+    assert bool(expected) is bool(ends)
+    assert all(expected)
 
 
 def test_shrink_keeps_only_what_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
