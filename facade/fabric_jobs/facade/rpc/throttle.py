@@ -5,6 +5,7 @@ Of each run, the latest report is appended, at most once a second.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import takewhile
 
 from fabric_jobs.facade.lifecycle import (
     HandBack,
@@ -30,7 +31,8 @@ class ReportThrottle:
     def __init__(self, forward: Callable[[pb.Report, _Command], Awaitable[pb.Answer]]) -> None:
         """`forward` appends a report, whose command it gets too, and returns its answer."""
         self._forward = forward
-        #: When the next report of a run may be forwarded, on the event loop's clock.
+        #: When the next report of a run may be forwarded, on the event loop's clock; the earliest
+        #: time comes first. A time that is over is dropped, because it no longer matters.
         self._next_at: dict[_Run, float] = {}
         self._held: dict[_Run, _Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,6 +79,9 @@ class ReportThrottle:
     async def _forward_now(self, report: pb.Report, command: _Command) -> pb.Answer:
         now = asyncio.get_running_loop().time()
         run = command.job_id, command.attempt
+        self._next_at.pop(run, None)
+        for past in [*takewhile(lambda other: self._next_at[other] <= now, self._next_at)]:
+            del self._next_at[past]
         self._next_at[run] = now + INTERVAL_S
         answer = await self._forward(report, command)
         if not answer.HasField("accepted") and run not in self._held:

@@ -7,7 +7,7 @@ import pytest
 from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.facade.lifecycle import ReportCompleted, ReportProgress, SaveCheckpoint
 from fabric_jobs.facade.rpc import throttle as throttle_module
-from fabric_jobs.facade.rpc.throttle import ReportThrottle
+from fabric_jobs.facade.rpc.throttle import INTERVAL_S, ReportThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 GRANT = pb.Record(event_id="grant", partition=1, offset=7)
@@ -55,6 +55,20 @@ async def test_report_throttle_forwards_the_first_report_and_holds_the_next() ->
     assert log.fractions == [0.1, 0.1]
     assert (first.entry_id, first.accepted.event_id) == (1, "applied")
     assert (held.entry_id, held.accepted) == (2, GRANT)
+
+
+async def test_report_throttle_keeps_no_run_beyond_its_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end of a run may not be reported, because another facade or a deadline ended it."""
+    loop, now = asyncio.get_running_loop(), 100.0
+    monkeypatch.setattr(loop, "time", lambda: now)
+    throttle = ReportThrottle(FakeLog().append)
+    for number in range(3):
+        await throttle.answer(*report(1, 0.1, f"job {number}"))
+        now += INTERVAL_S / 2
+
+    assert [job_id for job_id, _ in throttle._next_at] == ["job 1", "job 2"]
 
 
 async def test_report_throttle_after_the_interval_forwards_the_latest_held_report(
