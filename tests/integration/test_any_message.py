@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,13 +35,13 @@ DECLARED = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.PERMISSION_DENIED,
 }
+#: The type of the request of each unary call.
 UNARY: dict[str, Any] = {
-    "GetJob": pb.GetJobRequest,
-    "ListJobs": pb.ListJobsRequest,
-    "ListExecutors": pb.ListExecutorsRequest,
-    "CancelJob": pb.CancelJobRequest,
-    "RetryJob": pb.RetryJobRequest,
+    method.name: GetMessageClass(method.input_type)
+    for method in pb.DESCRIPTOR.services_by_name["JobStatusService"].methods
+    if not (method.client_streaming or method.server_streaming)
 }
 
 

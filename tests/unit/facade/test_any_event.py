@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 from rich.console import Console
 
 from fabric_jobs.cli.output.events import events_table
@@ -31,27 +32,7 @@ from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progre
 from fabric_jobs.executor.dispatch.dispatches import attempt_from_event
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.http.answers import state_response
-from fabric_jobs.facade.lifecycle import (
-    Claim,
-    Command,
-    Expire,
-    FailUnstarted,
-    ForceCancel,
-    HandBack,
-    LoseLease,
-    ReportCompleted,
-    ReportFailed,
-    ReportProgress,
-    ReportStopped,
-    RequestCancel,
-    RequestRetry,
-    Retry,
-    Stamp,
-    TimeOutRun,
-    decide,
-    fold,
-    next_deadline,
-)
+from fabric_jobs.facade.lifecycle import Command, Job, Stamp, decide, fold, next_deadline
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.monitor.job_page import StateView, TimelineView
 from fabric_jobs.facade.monitor.links import Links
@@ -132,23 +113,30 @@ def test_any_event_is_folded_stored_listed_and_read_back(values: list[bytes]) ->
             replica.held_runs()
 
 
-def commands_on(job_id: str, attempt: int, executor_id: str, dispatch_id: str) -> list[Command]:
-    """Returns a command of each kind, which fits the job's state."""
-    run: dict[str, Any] = {"job_id": job_id, "attempt": attempt, "executor_id": executor_id}
-    error = ErrorResponse(error_code="E", message="m", source=ErrorSource.USER)
+def commands_on(job: Job) -> list[Command]:
+    """Returns a command of each kind, which fits the job's state.
+
+    The kinds are the members of `Command`, so a new one is covered when it is declared.
+    """
+    state = job.state
+    values: dict[str, Any] = {
+        name: getattr(state, name, None)
+        for name in ("tenant_id", "workspace_id", "item_type", "item_id", "job_type", "invoke_type")
+    } | {
+        "job_id": job.job_id,
+        "attempt": state.attempt,
+        "executor_id": state.executor_id or "a",
+        "dispatch_id": job.dispatch_id,
+        "policy": Policy(),
+        "progress": Progress(0.5),
+        "checkpoint": b'{"page": 1}',
+        "error": ErrorResponse(error_code="E", message="m", source=ErrorSource.USER),
+        "request_hash": "hash",
+    }
+    kinds: tuple[Any, ...] = get_args(Command)
     return [
-        Claim(**run, dispatch_id=dispatch_id, policy=Policy()),
-        ReportProgress(**run, progress=Progress(0.5)),
-        ReportCompleted(**run),
-        ReportFailed(**run, error=error, traceback="t"),
-        ReportStopped(**run),
-        HandBack(**run),
-        LoseLease(**run),
-        *(kind(job_id=job_id, attempt=attempt) for kind in (Retry, TimeOutRun, ForceCancel)),
-        FailUnstarted(job_id=job_id),
-        Expire(job_id=job_id),
-        RequestCancel(job_id=job_id),
-        RequestRetry(job_id=job_id),
+        kind(**{field.name: values[field.name] for field in fields(kind) if field.required})
+        for kind in kinds
     ]
 
 
@@ -161,10 +149,7 @@ def test_any_event_can_be_decided_on_and_the_decision_is_an_event(values: list[b
         _, job = fold(job, decode(value))
     assert job
     next_deadline(job, MAX_LONGEST_LIFE)
-    state = job.state
-    for command in commands_on(
-        job.job_id, state.attempt, state.executor_id or "a", job.dispatch_id
-    ):
+    for command in commands_on(job):
         decision = decide(job, command, STAMP)
         if isinstance(decision, events.KnownEvent):
             _, after = fold(job, decode(encode(decision)))
