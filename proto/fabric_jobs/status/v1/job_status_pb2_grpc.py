@@ -36,7 +36,7 @@ class JobStatusServiceStub:
     a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
     that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
     comment has at most 128 characters. A message to the facade has at most 2 MiB, and 100,000 messages
-    inside it.
+    inside it. A request outside sessions has at most 64 KiB. The message of an error is cut to 1 KiB.
     """
 
     def __init__(self, channel):
@@ -113,7 +113,7 @@ class JobStatusServiceServicer:
     a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
     that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
     comment has at most 128 characters. A message to the facade has at most 2 MiB, and 100,000 messages
-    inside it.
+    inside it. A request outside sessions has at most 64 KiB. The message of an error is cut to 1 KiB.
     """
 
     def Session(self, request_iterator, context):
@@ -295,7 +295,7 @@ class JobStatusService:
     a session, such a message ends the stream with `INVALID_ARGUMENT`, except that a claim or report
     that is outside is refused alone, as `REFUSAL_REASON_INVALID`. A name or id without a bound in its
     comment has at most 128 characters. A message to the facade has at most 2 MiB, and 100,000 messages
-    inside it.
+    inside it. A request outside sessions has at most 64 KiB. The message of an error is cut to 1 KiB.
     """
 
     @staticmethod
