@@ -20,6 +20,9 @@ HEARTBEAT_S = 5.0
 MAX_FACADE_SILENCE_S = 3 * HEARTBEAT_S
 #: Bound of the facades that are remembered.
 MAX_FACADES = 1000
+#: Bound of a rank. A facade acts a second later for each rank, so a writer of the topic that claims
+#: to be many facades can delay deadlines by so many seconds.
+MAX_RANK = 10
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -63,8 +66,12 @@ class Peers:
         return [peer.copy_address for peer in living if peer.copy_address]
 
     def rank(self) -> int:
-        """The number of live facades before this one. The one of rank 0 acts first."""
-        return sum(peer.facade_id < self._own.facade_id for peer in self._living())
+        """The number of live facades before this one, `MAX_RANK` at most.
+
+        The facade of rank 0 acts first. Facades of one rank may act at once, and one wins.
+        """
+        before = sum(peer.facade_id < self._own.facade_id for peer in self._living())
+        return min(before, MAX_RANK)
 
     @property
     def longest_life_s(self) -> int:
