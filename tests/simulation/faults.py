@@ -166,8 +166,23 @@ def _misfortune(world: "World", fault: Fault) -> None:
 def _step_clock(world: "World", fault: Fault) -> None:
     node = fault.choose(world.nodes)
     seconds = fault.choose([0.5, -10.0, 40.0, -40.0, 7200.0, 7200.0, -7200.0], 7)
-    node.step_clock(seconds)
-    world.call_later(fault.seconds, node.step_clock, -seconds)
+    node.clock.step(seconds)
+    world.call_later(fault.seconds, node.clock.step, -seconds)
+
+
+def _drift_clock(world: "World", fault: Fault) -> None:
+    """The wall clock of a node is too fast or too slow. Then it goes right, and is set right."""
+    clock = fault.choose(world.nodes).clock
+    drift = fault.choose([0.0005, -0.0005, 0.02, -0.02, 0.5, -0.5], 7)
+    begin = world.loop.time()
+
+    def set_right() -> None:
+        now = world.loop.time()
+        clock.change_drift(-drift, now)
+        clock.step(-drift * (now - begin))
+
+    clock.change_drift(drift, begin)
+    world.call_later(fault.seconds, set_right)
 
 
 def _lose_requests(world: "World", fault: Fault) -> None:
@@ -228,6 +243,7 @@ FAULTS: dict[str, Callable[["World", Fault], None]] = {
     "change of leader": _change_leader,
     "misfortune": _misfortune,
     "clock step": _step_clock,
+    "clock drift": _drift_clock,
     "lost requests": _lose_requests,
     "leap": _leap,
     "failed state file": _fail_state_file,

@@ -5,7 +5,7 @@ Each is a small change of one function, by name, so that it survives changes els
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -46,6 +46,7 @@ from fabric_jobs.facade.lifecycle.decision import Reason
 from fabric_jobs.facade.lifecycle.follow import dispatch_of
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.log.tail import Tail
+from fabric_jobs.facade.maintenance import timers as timers_module
 from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 from fabric_jobs.facade.maintenance.timers import Timers
@@ -145,10 +146,32 @@ _REPLACED: dict[str, tuple[Any, str, Any]] = {
     ),
     "the last checkpoint and progress are not sent": (LatestSender, "close", _nothing_async),
     "a lease that ran out is not taken": (Leases, "_take_expired", _nothing_async),
+    "lost records raise no alert": (Tail, "_report_all_lost", _nothing),
 }
 for _name, _replaced in _REPLACED.items():
     _module = getattr(_replaced[0], "__module__", None) or _replaced[0].__name__
     BUGS[_name] = Bug(partial(patch.object, *_replaced), _module)
+
+
+@bug("a deadline fires although the job has changed since it was found due", Timers)
+def _fires_what_has_changed() -> AbstractContextManager[Any]:
+    def wrong(job: Any, longest_life: timedelta) -> Any:
+        deadline = next_deadline(job, longest_life)
+        return deadline and JobDeadline(datetime.min.replace(tzinfo=UTC), deadline.command)
+
+    return patch.object(timers_module, "next_deadline", wrong)
+
+
+@bug("a record is skipped while another record of its attempt is claimed", Runs)
+def _skips_other_records() -> AbstractContextManager[Any]:
+    wants = Runs.wants
+
+    def wrong(self: Any, dispatched: Any) -> bool:
+        waiting = [attempt.dispatched for *_, attempt in self._ready._waiting.values()]
+        known = {(one.job_id, one.attempt) for one in (*waiting, *self._runs.values())}
+        return wants(self, dispatched) and (dispatched.job_id, dispatched.attempt) not in known
+
+    return patch.object(Runs, "wants", wrong)
 
 
 @bug("a claim is granted although another executor holds the attempt", decide)

@@ -16,6 +16,8 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
+from tests.simulation.wall_clock import WallClock
+
 #: Callbacks that run before `run_forever` looks whether the loop was stopped.
 STEPS = 256
 #: The seconds that a callback takes. Without them, a loop of callbacks would end time.
@@ -25,15 +27,14 @@ STEP_S = 1e-6
 class Place:
     """Where callbacks run: one life of a node, from its start to its crash or its end."""
 
-    def __init__(self, name: str, number: int) -> None:
+    def __init__(self, name: str, number: int, clock: WallClock | None = None) -> None:
         self.name = name
         self.number = number
+        self.clock = clock or WallClock()
         #: False after a crash: no callback of this place runs any more.
         self.alive = True
         #: True while the node is stopped, as by SIGSTOP: its callbacks wait.
         self.paused = False
-        #: Seconds by which the wall clock of the node differs from the true time.
-        self.clock_offset_s = 0.0
 
 
 #: The place of the running callback. `None` is the world outside of the nodes.

@@ -18,6 +18,7 @@ from fabric_jobs.facade.startup import composition
 from tests.chaos.replicas import FILE
 from tests.simulation import state_files
 from tests.simulation.loop import PLACE, Place, SimulatedLoop, current_place
+from tests.simulation.wall_clock import WallClock
 
 
 class Node:
@@ -28,8 +29,8 @@ class Node:
         self.name = name
         self.place: Place | None = None
         self.task: asyncio.Task[Any] | None = None
-        #: Seconds by which the wall clock differs, also after a restart.
-        self.clock_offset_s = 0.0
+        #: It goes on through a restart.
+        self.clock = WallClock()
         #: What the program ended with by itself.
         self.complaints: list[str] = []
         #: Called with each place whose program has ended by itself or was stopped.
@@ -43,8 +44,7 @@ class Node:
     def start(self) -> None:
         """Starts the program in a new place."""
         self._stopping = False
-        self.place = Place(self.name, self.loop.next_number())
-        self.place.clock_offset_s = self.clock_offset_s
+        self.place = Place(self.name, self.loop.next_number(), self.clock)
         context = copy_context()
         context.run(PLACE.set, self.place)
         self.task = self.loop.create_task(self.run(), context=context)
@@ -65,12 +65,6 @@ class Node:
         self.request_stop()
         if task:
             await asyncio.wait([task])
-
-    def step_clock(self, seconds: float) -> None:
-        """Sets the wall clock forward, or back."""
-        self.clock_offset_s += seconds
-        if self.place:
-            self.place.clock_offset_s = self.clock_offset_s
 
     def _on_end(self, place: Place, task: asyncio.Task[Any]) -> None:
         if not place.alive:

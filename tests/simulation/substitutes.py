@@ -41,7 +41,7 @@ class Clock:
         if self.loop is None:
             return time_module.time()
         place = PLACE.get()
-        return self.true_time() + (place.clock_offset_s if place else 0.0)
+        return self.true_time() + (place.clock.error_s(self.monotonic()) if place else 0.0)
 
     def uuid4(self) -> uuid_module.UUID:
         """Returns a random id of the world."""

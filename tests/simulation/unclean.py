@@ -73,9 +73,11 @@ class Notices(Coverage):
 
         def observed_report(original: Callable[..., None]) -> Callable[..., None]:
             def report(tail: Tail, *arguments: Any) -> None:
-                if isinstance(tail._reader, Replica):
-                    self.alerted.add(tail._reader)
+                before = tail.lost_records
                 original(tail, *arguments)
+                # The alert counts this number.
+                if isinstance(tail._reader, Replica) and tail.lost_records > before:
+                    self.alerted.add(tail._reader)
 
             return report
 
