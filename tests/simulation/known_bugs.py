@@ -3,17 +3,15 @@
 Each is a small change of one function, by name, so that it survives changes elsewhere.
 """
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 from aiokafka.errors import OffsetOutOfRangeError
-from msgspec.structs import replace
 
-from fabric_jobs.contract.jobs import JobPhase
+import tests.simulation.lifecycle_bugs  # noqa: F401 - it registers its bugs
 from fabric_jobs.executor.dispatch.offsets import Offsets
 from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue
 from fabric_jobs.executor.runs.run import Run
@@ -30,20 +28,10 @@ from fabric_jobs.facade.jobs.appends import Append
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.turns import Turns
 from fabric_jobs.facade.lifecycle import (
-    Claim,
-    Expire,
     JobDeadline,
-    Refusal,
-    Request,
-    Retry,
-    Settled,
     Verdict,
-    decide,
-    fold,
     next_deadline,
 )
-from fabric_jobs.facade.lifecycle.decision import Reason
-from fabric_jobs.facade.lifecycle.follow import dispatch_of
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.facade.maintenance import timers as timers_module
@@ -58,42 +46,17 @@ from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
 from fabric_jobs.runtime.kafka.partitions import partition_of
 from fabric_jobs.status.v1 import job_status_pb2 as pb
-from tests.simulation.loop import PLACE
-from tests.simulation.substitutes import substituted
-
-Patch = Callable[[], AbstractContextManager[Any]]
-
-
-class Bug(NamedTuple):
-    """A bug: what puts it into the product, and the module whose code it changes."""
-
-    install: Patch
-    module: str
-
-
-BUGS: dict[str, Bug] = {}
-
-
-def bug(name: str, changed: Any) -> Callable[[Patch], Patch]:
-    """Registers a bug in a function or class under a name."""
-
-    def register(install: Patch) -> Patch:
-        BUGS[name] = Bug(install, changed.__module__)
-        return install
-
-    return register
-
-
-def _nothing(*_: Any, **__: Any) -> None: ...
-
-
-async def _nothing_async(*_: Any, **__: Any) -> None: ...
-
-
-#: Unit tests call some functions themselves, so they must see the bug as the product does.
-_replaced_in_tests_too = partial(
-    substituted, packages=("fabric_jobs.", "tests.unit.", "tests.support.")
+from tests.simulation.bug_registry import (
+    BUGS,
+    Bug,
+    bug,
+    nothing,
+    nothing_async,
+    replaced_in_tests_too,
 )
+from tests.simulation.loop import PLACE
+
+__all__ = ["BUGS", "installed_bug"]
 
 #: The bugs that replace one function: its owner, its name and the replacement.
 _REPLACED: dict[str, tuple[Any, str, Any]] = {
@@ -117,14 +80,14 @@ _REPLACED: dict[str, tuple[Any, str, Any]] = {
         "_is_of_another_record",
         lambda *_: False,
     ),
-    "offsets are committed before claims are decided": (Offsets, "mark_undecided", _nothing),
-    "entries are not sent again on the next stream": (Outbox, "resend_all", _nothing),
-    "offers are not made": (OfferLoop, "run_round", _nothing),
-    "a heartbeat renews no lease": (Leases, "renew", _nothing),
-    "a cancel is not pushed": (Sessions, "_on_change", _nothing),
-    "a superseded run is not stopped": (Session, "_check_run", _nothing),
-    "a hand-back is forgotten": (Run, "hand_back", _nothing),
-    "a pause is forgotten by the reader": (Controls, "apply", _nothing),
+    "offsets are committed before claims are decided": (Offsets, "mark_undecided", nothing),
+    "entries are not sent again on the next stream": (Outbox, "resend_all", nothing),
+    "offers are not made": (OfferLoop, "run_round", nothing),
+    "a heartbeat renews no lease": (Leases, "renew", nothing),
+    "a cancel is not pushed": (Sessions, "_on_change", nothing),
+    "a superseded run is not stopped": (Session, "_check_run", nothing),
+    "a hand-back is forgotten": (Run, "hand_back", nothing),
+    "a pause is forgotten by the reader": (Controls, "apply", nothing),
     "a record is read again and claimed twice": (
         Runs,
         "wants",
@@ -136,17 +99,17 @@ _REPLACED: dict[str, tuple[Any, str, Any]] = {
         lambda self, job_id, resolving: resolving.close(),
     ),
     "a rebalance does not empty the ready queue": (ReadyQueue, "clear", lambda self: []),
-    "a read is not taken at the log's end": (Jobs, "freshen", _nothing_async),
-    "a miss is answered before the log was read": (Log, "read_to_end", _nothing_async),
-    "the position that a command names is not read": (Log, "read_to", _nothing_async),
+    "a read is not taken at the log's end": (Jobs, "freshen", nothing_async),
+    "a miss is answered before the log was read": (Log, "read_to_end", nothing_async),
+    "the position that a command names is not read": (Log, "read_to", nothing_async),
     "heartbeats are not shared with other facades": (
         Session,
         "_publish_heartbeats",
-        _nothing_async,
+        nothing_async,
     ),
-    "the last checkpoint and progress are not sent": (LatestSender, "close", _nothing_async),
-    "a lease that ran out is not taken": (Leases, "_take_expired", _nothing_async),
-    "lost records raise no alert": (Tail, "_report_all_lost", _nothing),
+    "the last checkpoint and progress are not sent": (LatestSender, "close", nothing_async),
+    "a lease that ran out is not taken": (Leases, "_take_expired", nothing_async),
+    "lost records raise no alert": (Tail, "_report_all_lost", nothing),
 }
 for _name, _replaced in _REPLACED.items():
     _module = getattr(_replaced[0], "__module__", None) or _replaced[0].__name__
@@ -174,77 +137,6 @@ def _skips_other_records() -> AbstractContextManager[Any]:
     return patch.object(Runs, "wants", wrong)
 
 
-@bug("a claim is granted although another executor holds the attempt", decide)
-def _grants_twice() -> AbstractContextManager[Any]:
-    def wrong(job: Any, command: Any, stamp: Any) -> Any:
-        decision = decide(job, command, stamp)
-        if isinstance(decision, Refusal) and decision.reason is Reason.GRANTED_TO_ANOTHER:
-            return Settled(job)
-        return decision
-
-    return _replaced_in_tests_too({decide: wrong})
-
-
-@bug("a create with another payload counts as a repetition", decide)
-def _ignores_content() -> AbstractContextManager[Any]:
-    def wrong(job: Any, command: Any, stamp: Any) -> Any:
-        if isinstance(command, Request) and job is not None:
-            return Settled(job)
-        return decide(job, command, stamp)
-
-    return _replaced_in_tests_too({decide: wrong})
-
-
-@bug("the report of a superseded attempt is applied", decide)
-def _ignores_attempts() -> AbstractContextManager[Any]:
-    def wrong(job: Any, command: Any, stamp: Any) -> Any:
-        held = job is not None and job.state.held and not isinstance(command, Claim)
-        if held and hasattr(command, "executor_id"):
-            command = replace(command, attempt=job.state.attempt, executor_id=job.state.executor_id)
-        return decide(job, command, stamp)
-
-    return _replaced_in_tests_too({decide: wrong})
-
-
-@bug("a backoff never ends", next_deadline)
-def _never_retries() -> AbstractContextManager[Any]:
-    def wrong(job: Any, longest_life: timedelta) -> Any:
-        deadline = next_deadline(job, longest_life)
-        if deadline and isinstance(deadline.command, Retry):
-            last = job.state.create_time + longest_life
-            return JobDeadline(last, Expire(job_id=job.job_id))
-        return deadline
-
-    return _replaced_in_tests_too({next_deadline: wrong})
-
-
-@bug("the loser of a race is applied", fold)
-def _applies_losers() -> AbstractContextManager[Any]:
-    def wrong(job: Any, event: Any) -> Any:
-        if job and event.data.sequence == job.sequence and event.id != job.event_id:
-            return Verdict.APPLIED, replace(job, state=event.data.state, event_id=event.id)
-        return fold(job, event)
-
-    return _replaced_in_tests_too({fold: wrong})
-
-
-@bug("an event behind a final state is applied", fold)
-def _applies_behind_the_end() -> AbstractContextManager[Any]:
-    def wrong(job: Any, event: Any) -> Any:
-        if job and job.final and event.data.sequence == job.sequence:
-            return Verdict.APPLIED, replace(job, state=event.data.state)
-        return fold(job, event)
-
-    return _replaced_in_tests_too({fold: wrong})
-
-
-@bug("a requeue loses the checkpoint", dispatch_of)
-def _loses_checkpoints() -> AbstractContextManager[Any]:
-    return _replaced_in_tests_too(
-        {dispatch_of: lambda payload, definition, *_: dispatch_of(payload, definition)}
-    )
-
-
 @bug("facades disagree about a job's partition", partition_of)
 def _partitions_differ() -> AbstractContextManager[Any]:
     def wrong(job_id: str, partitions: int) -> int:
@@ -252,7 +144,7 @@ def _partitions_differ() -> AbstractContextManager[Any]:
         shift = 1 if place and place.name == "facade-1" else 0
         return (partition_of(job_id, partitions) + shift) % partitions
 
-    return _replaced_in_tests_too({partition_of: wrong})
+    return replaced_in_tests_too({partition_of: wrong})
 
 
 @bug("an acknowledged append counts as applied, whoever won the race", Append)
@@ -326,20 +218,9 @@ def _forgets_paused() -> AbstractContextManager[Any]:
     return patch.object(Replica, "queued_jobs", wrong)
 
 
-@bug("a job in its backoff can't be cancelled", decide)
-def _cancels_no_waiting() -> AbstractContextManager[Any]:
-    def wrong(job: Any, command: Any, stamp: Any) -> Any:
-        waits = job is not None and job.state.phase is JobPhase.WAITING
-        if waits and type(command).__name__ == "RequestCancel":
-            return Settled(job)
-        return decide(job, command, stamp)
-
-    return _replaced_in_tests_too({decide: wrong})
-
-
 @bug("a failed state file still answers", StateFailure)
 def _uses_failed_files() -> AbstractContextManager[Any]:
-    return patch.object(StateFailure, "raise_if_failed", _nothing)
+    return patch.object(StateFailure, "raise_if_failed", nothing)
 
 
 @bug("an offset out of range makes the facade forget its jobs", Tail)
