@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Leaps of a script.
-MAX_LEAPS = 2
+MAX_LEAPS = 3
 #: Faults after which every executor keeps its runs.
 HARMLESS = {"misfortune", "lost requests", "cut"}
 UNCLEAN = "unclean election"
