@@ -11,6 +11,8 @@ from tests.chaos.handlers import COMPLETED, ITEM_TYPE, KINDS, PATIENT, Kind, jou
 from tests.chaos.history import Line
 from tests.simulation.loop import current_place
 
+#: The end of a job that would go on for longer than the longest life.
+EXPIRED = frozenset({("Failed", "JobExpired")})
 #: The kinds of jobs that the simulation adds to those of the chaos suite.
 MORE_KINDS = {
     "saving": Kind(8, COMPLETED),
@@ -19,8 +21,10 @@ MORE_KINDS = {
     "patient": Kind(4, COMPLETED),
     "breaking": Kind(5, COMPLETED | {("Failed", "RegionClosed")}),
     "long": Kind(2, COMPLETED),
-    "endless": Kind(1, frozenset({("Failed", "JobExpired")})),
+    "endless": Kind(1, EXPIRED),
+    "dormant": Kind(4, EXPIRED),
 }
+DAY_S = 86_400.0
 JOURNAL: list[Line] = []
 
 executor = Executor()
@@ -155,6 +159,13 @@ async def endless(job: Job[Any]) -> None:
     """Runs until the job's longest life is over."""
     with journaled(job):
         await asyncio.Event().wait()
+
+
+@executor.job(ITEM_TYPE, "dormant", retry=Retry(max_attempts=1000, initial_s=DAY_S, max_s=DAY_S))
+async def dormant(job: Job[Any]) -> None:
+    """Fails, and waits for its next attempt until the job's longest life is over."""
+    with journaled(job):
+        raise RuntimeError(f"attempt {job.attempt}")
 
 
 #: Every kind with a handler here. Handlers in threads and in processes take real time.

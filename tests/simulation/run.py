@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from tests.simulation.coverage import Coverage
 from tests.simulation.faults import Fault, inject, make_script
+from tests.simulation.handlers import ALL_KINDS, EXPIRED
 from tests.simulation.judge import judge
 from tests.simulation.loop import PLACE, Place
 from tests.simulation.world import Shape, World, open_world
@@ -113,12 +114,12 @@ async def _disturb(world: World, script: Sequence[Fault]) -> None:
 async def _end_jobs(world: World, clients: Sequence[asyncio.Task[None]]) -> None:
     """Waits until the clients have seen the ends of their jobs, and notes the clients' errors."""
     await _settle(clients)
-    # Only jobs that are meant to run for ever may need this last leap.
+    # Only jobs that live until they expire may need this last leap.
     if not all(client.done() for client in clients):
         await _leap_and_settle(world, clients)
-    # If the brokers have lost the cancel of such a job, its retry needs one more.
+    # The retry of such a job needs one more.
     if any(
-        plan.kind == "endless" and not client.done()
+        ALL_KINDS[plan.kind].ends == EXPIRED and not client.done()
         for plan, client in zip(world.plans, clients, strict=True)
     ):
         await _leap_and_settle(world, clients)
