@@ -24,6 +24,8 @@ TENANTS = [str(uuid.UUID(int=number)) for number in (11, 12, 13)]
 MAX_WAIT_S = 15.0
 #: The longest wait between two polls of a client, in seconds.
 MAX_POLL_WAIT_S = 60.0
+#: The part of worlds with a job that waits until it expires.
+DORMANT_PART = 1 / 6
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -51,6 +53,8 @@ def make_plan(seed: str, number: int, seconds: float) -> Plan:
     dice = Random(f"{seed} job {number}")
     (kind,) = dice.choices(list(ALL_KINDS), [kind.weight for kind in ALL_KINDS.values()])
     cancel = dice.choices(["", "at once", "soon", "running"], [78, 4, 8, 10])[0]
+    if is_dormant := not number and Random(f"{seed} dormant").random() < DORMANT_PART:
+        kind, cancel = "dormant", ""
     if kind == "endless" and number:
         cancel = "running"  # more than one job without an end would hold every slot
     return Plan(
@@ -63,7 +67,7 @@ def make_plan(seed: str, number: int, seconds: float) -> Plan:
         impatient=dice.random() < 0.1,
         conflicting=dice.random() < 0.05,
         cancel=cancel,
-        retried=dice.random() < 0.08,
+        retried=dice.random() < 0.08 and not is_dormant,
         manual=dice.random() < 0.7,
     )
 

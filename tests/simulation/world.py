@@ -32,6 +32,8 @@ POOL = "default"
 SESSION_TIMEOUT_S = 30.0
 #: Seconds for which a fault counts as active at least.
 DISTURBED_S = 10.0
+#: The same after a leap: what became due meanwhile fires a lease after the nodes are back.
+DISTURBED_BY_LEAP_S = 90.0
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -132,7 +134,10 @@ class World:
     def crash(self, node: "FacadeNode | ExecutorNode", *, silently: bool = False) -> None:
         """Ends a node between two of its steps, as kill -9 does."""
         place = node.place
-        if place is None or not node.is_running:
+        if place is None:
+            return
+        if not node.is_running:
+            node.task = None  # It has ended by itself, and would start again after a moment.
             return
         node._stopping = True
         node.task = None
@@ -191,6 +196,7 @@ class World:
         self.call_later(seconds, self._end_leap)
 
     def _end_leap(self) -> None:
+        self.disturbed_until = self.loop.time() + DISTURBED_BY_LEAP_S
         self.leap_ended.set()
         self.traffic.may_ask.set()
         for node in self.nodes:
