@@ -4,17 +4,14 @@ The file of the certificate may change while the facade runs. A file that can't 
 nothing: the facade goes on with the last content that it could use.
 """
 
-import logging
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from fabric_jobs.facade.pem import load_certificates, load_key
+from fabric_jobs.facade.usable_content import Reports, UsableContent
 from fabric_jobs.runtime.settings import Secret, SettingsError
-
-log = logging.getLogger("fabric_jobs.facade")
 
 
 class Credential:
@@ -25,57 +22,31 @@ class Credential:
     ) -> None:
         """Reads the file. Raises `OSError`, and `SettingsError` if the content can't be used."""
         self._secret = secret
-        self._file = certificate_file
-        self._usable = certificate_file.read_bytes() if certificate_file else b""
+        self._certificate: UsableContent[bytes] | None = None
         if certificate_file:
-            _verify(self._usable)
-        #: What was read last, and why it can't be used; empty if it can.
-        self._found, self._fault = self._usable, ""
-        # The client's threads read the file.
-        self._lock = Lock()
+            reports = _reports(certificate_file)
+            self._certificate = UsableContent(certificate_file.read_bytes, _verify, reports)
 
     def read(self) -> Any:
         """Reads the file again. Returns the credential in the form that MSAL takes."""
-        if self._secret:
-            return self._secret.reveal()
-        with self._lock:
-            self._refresh()
-            # Letters beyond ASCII may stand between the parts of a PEM file.
-            pem = self._usable.decode("ascii", "replace")
+        if self._certificate is None:
+            return self._secret.reveal() if self._secret else None
+        # Letters beyond ASCII may stand between the parts of a PEM file.
+        pem = self._certificate.read().decode("ascii", "replace")
         return {"private_key": pem, "public_certificate": pem[pem.index("-----BEGIN CERT") :]}
 
     def is_unusable(self) -> bool:
         """Reads the file again. Whether it can't be used, so that older content is in use."""
-        with self._lock:
-            self._refresh()
-            return bool(self._fault)
+        return self._certificate is not None and self._certificate.is_unusable()
 
-    def _refresh(self) -> None:
-        """Reads the file, and takes its content if it can be used. Logs each change once."""
-        if not self._file:
-            return
-        found, fault = b"", ""
-        try:
-            found = self._file.read_bytes()
-            if found == self._found:
-                fault = self._fault
-            else:
-                _verify(found)
-        except (OSError, SettingsError) as error:
-            fault = str(error)
-        if (found, fault) == (self._found, self._fault):
-            return
-        self._found, self._fault = found, fault
-        if fault:
-            log.error(
-                "the client certificate in %s can't be used, the facade goes on with the old one: "
-                "%s",
-                self._file,
-                fault,
-            )
-        else:
-            self._usable = found
-            log.info("the client certificate in %s was read again and can be used", self._file)
+
+def _reports(file: Path) -> Reports:
+    certificate = f"the client certificate in {file}"
+    return Reports(
+        unusable=f"{certificate} can't be used, the facade goes on with the old one",
+        changed=f"{certificate} was read again and can be used",
+        restored=f"{certificate} can be used again, and has not changed",
+    )
 
 
 def _verify(pem: bytes) -> None:

@@ -3,16 +3,19 @@
 Files that can't be used change nothing: new connections still get the last certificates that could.
 """
 
-import logging
 from threading import Lock
 
 import grpc
 
 from fabric_jobs.facade.pem import load_certificates, load_key
-from fabric_jobs.runtime.settings import SettingsError
+from fabric_jobs.facade.usable_content import Reports, UsableContent
 from fabric_jobs.runtime.tls import PemFiles
 
-log = logging.getLogger("fabric_jobs.facade")
+_REPORTS = Reports(
+    unusable="the certificates for gRPC can't be used, new connections still get the old ones",
+    changed="the certificates for gRPC have changed, new connections get the new ones",
+    restored="the certificates for gRPC can be used again, and have not changed",
+)
 
 #: The content of the files: the authorities, the certificate and its key.
 _Content = tuple[bytes, bytes, bytes]
@@ -23,14 +26,9 @@ class ServerCertificates:
 
     def __init__(self, files: PemFiles) -> None:
         """Raises `OSError` if a file can't be read, and `SettingsError` if one can't be used."""
-        self._files = files
-        self._usable = files.read()
-        _verify(*self._usable)
+        self._content = UsableContent(files.read, _verify, _REPORTS)
         #: What gRPC was given last.
-        self._served = self._usable
-        #: What was read last, and why it can't be used; None if it can.
-        self._found: _Content | None = self._usable
-        self._fault: str | None = None
+        self._served = self._content.read()
         # gRPC asks from a thread of its own.
         self._lock = Lock()
 
@@ -44,48 +42,21 @@ class ServerCertificates:
 
     def are_unusable(self) -> bool:
         """Reads the files again. Whether they can't be used, so that older ones are in use."""
-        with self._lock:
-            self._refresh()
-            return self._fault is not None
+        return self._content.is_unusable()
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """What a new connection gets; None if it is what the last one got."""
         with self._lock:
-            self._refresh()
-            if self._usable == self._served:
+            usable = self._content.read()
+            if usable == self._served:
                 return None
-            self._served = self._usable
+            self._served = usable
             return _configuration(*self._served)
 
-    def _refresh(self) -> None:
-        """Reads the files, and takes their content if it can be used. Logs each change once."""
-        found, fault = None, None
-        try:
-            found = self._files.read()
-            if found != self._found:
-                _verify(*found)
-            else:
-                fault = self._fault
-        except (OSError, SettingsError) as error:
-            fault = str(error)
-        if (found, fault) == (self._found, self._fault):
-            return
-        self._found, self._fault = found, fault
-        if fault:
-            log.error(
-                "the certificates for gRPC can't be used, new connections still get the old ones: "
-                "%s",
-                fault,
-            )
-        elif found and found != self._usable:
-            self._usable = found
-            log.info("the certificates for gRPC have changed, new connections get the new ones")
-        else:
-            log.info("the certificates for gRPC can be used again, and have not changed")
 
-
-def _verify(ca: bytes, cert: bytes, key: bytes) -> None:
+def _verify(content: _Content) -> None:
     """Raises `SettingsError`, which names the part, unless the content can be used."""
+    ca, cert, key = content
     load_certificates("the authorities", ca)
     load_key(load_certificates("the certificate", cert)[0], key)
 
