@@ -68,7 +68,8 @@ class Peers:
     def rank(self) -> int:
         """The number of live facades before this one, `MAX_RANK` at most.
 
-        The facade of rank 0 acts first. Facades of one rank may act at once, and one wins.
+        The facade of rank 0 acts first. Facades of the same rank may act at the same time; the log
+        decides which of them wins.
         """
         before = sum(peer.facade_id < self._own.facade_id for peer in self._living())
         return min(before, MAX_RANK)

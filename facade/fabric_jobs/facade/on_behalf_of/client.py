@@ -173,7 +173,7 @@ class ConfidentialClient:
         except json.JSONDecodeError as error:
             raise self._away(error) from None
         except ValueError as error:
-            # MSAL sends no request that it holds for wrong, so a repetition can't help.
+            # MSAL refuses a wrong request before it sends it, so a repetition can't help.
             raise TokenRefusedError(
                 f"MSAL does not ask for a token of {scope} ({type(error).__name__})."
             ) from None

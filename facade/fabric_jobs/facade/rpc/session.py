@@ -193,7 +193,7 @@ class Session:
         while self._pending_bytes > MAX_PENDING_BYTES:
             self._decided.clear()
             await self._decided.wait()
-        # An entry keeps its whole message in memory, and of each entry we count a part of that.
+        # Each entry keeps its whole message in memory, so the entries share the message's size.
         size = request.ByteSize() // max(len(request.claims) + len(request.reports), 1)
         for claim in request.claims:
             await self._pending.acquire()
