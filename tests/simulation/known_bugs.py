@@ -34,6 +34,7 @@ from fabric_jobs.facade.lifecycle import (
 )
 from fabric_jobs.facade.log import Log
 from fabric_jobs.facade.log.tail import Tail
+from fabric_jobs.facade.log.verification import Verification
 from fabric_jobs.facade.maintenance import timers as timers_module
 from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
@@ -109,7 +110,7 @@ _REPLACED: dict[str, tuple[Any, str, Any]] = {
     ),
     "the last checkpoint and progress are not sent": (LatestSender, "close", nothing_async),
     "a lease that ran out is not taken": (Leases, "_take_expired", nothing_async),
-    "lost records raise no alert": (Tail, "_report_all_lost", nothing),
+    "lost records raise no alert": (Verification, "_report_all_lost", nothing),
 }
 for _name, _replaced in _REPLACED.items():
     _module = getattr(_replaced[0], "__module__", None) or _replaced[0].__name__

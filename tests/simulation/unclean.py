@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from fabric_jobs.facade.log.tail import Tail
+from fabric_jobs.facade.log.verification import Verification
 from fabric_jobs.facade.replica import Replica
 from tests.simulation.coverage import Coverage
 from tests.simulation.faults import UNCLEAN, Fault, make_script
@@ -72,20 +72,21 @@ class Notices(Coverage):
             return lost
 
         def observed_report(original: Callable[..., None]) -> Callable[..., None]:
-            def report(tail: Tail, *arguments: Any) -> None:
-                before = tail.lost_records
-                original(tail, *arguments)
+            def report(verification: Verification, *arguments: Any) -> None:
+                before = verification.lost_records
+                original(verification, *arguments)
                 # The alert counts this number.
-                if isinstance(tail._reader, Replica) and tail.lost_records > before:
-                    self.alerted.add(tail._reader)
+                reader = verification._reader
+                if isinstance(reader, Replica) and verification.lost_records > before:
+                    self.alerted.add(reader)
 
             return report
 
         with (
             patch.object(Replica, "apply", observed_apply),
             patch.object(KafkaCluster, "lose", observed_lose),
-            patch.object(Tail, "_report_lost", observed_report(Tail._report_lost)),
-            patch.object(Tail, "_report_all_lost", observed_report(Tail._report_all_lost)),
+            patch.object(Verification, "report", observed_report(Verification.report)),
+            patch.object(Verification, "report_lost", observed_report(Verification.report_lost)),
         ):
             yield
 

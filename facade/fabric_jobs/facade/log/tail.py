@@ -4,21 +4,19 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from fabric_jobs.facade.log.acknowledged import AppendedRecord, Unfetched, UnfetchedRecord
+from fabric_jobs.facade.log.acknowledged import AppendedRecord, Unfetched
 from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.facade.log.inspection import Inspection
-from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record, checksum
-from fabric_jobs.facade.log.verification import compare, leader_connection
+from fabric_jobs.facade.log.reader import Reader, Record
+from fabric_jobs.facade.log.verification import Verification
 from fabric_jobs.runtime.kafka.clients import (
     KafkaRefusedError,
     client_arguments,
@@ -71,13 +69,7 @@ class Tail:
         #: The records that Kafka has acknowledged since the last look at them.
         self._acknowledged: list[AppendedRecord] = []
         self._unfetched = Unfetched()
-        #: The last record that was fetched of each partition. The reader's own checkpoint may be
-        #: ahead of it, at a record that was applied when Kafka acknowledged it.
-        self._fetched: dict[int, Checkpoint] = {}
-        #: The connection to each partition's leader when the partition was verified last.
-        self._leaders: dict[TopicPartition, AIOKafkaConnection | None] = {}
-        #: How often records were missed that Kafka had acknowledged or that were read before.
-        self.lost_records = 0
+        self._verification = Verification(topic, self._assignment, reader, self._unfetched)
         #: Rises each time the log is read from its beginning again.
         self.generation = 0
         #: The next offset to read, by partition.
@@ -87,6 +79,11 @@ class Tail:
     def code_counts(self) -> Counter[CodeVerdict]:
         """The number of records read so far, by what their codes showed; empty without a ring."""
         return self._inspection.counts
+
+    @property
+    def lost_records(self) -> int:
+        """How often records were missed that Kafka had acknowledged or that were read before."""
+        return self._verification.lost_records
 
     async def run(self) -> None:
         """Reads until it is cancelled, and begins again after errors of Kafka's.
@@ -221,14 +218,10 @@ class Tail:
         checkpoints = self._reader.checkpoints()
         # This request goes to every leader, so it also opens the connections that fetches use.
         first = await consumer.beginning_offsets(self._assignment)
-        self._leaders = {each: leader_connection(consumer, each) for each in self._assignment}
-        found = await compare(consumer, self._assignment, self._last_fetched())
+        found = await self._verification.compare_all(consumer)
         if not found.is_same and not self._broker.keeps_log:
             raise LogDataLossError(_DATA_LOSS)
-        if found.lost:
-            self._report_all_lost(found.lost)
-        elif found.dropped:
-            log.warning("the topic %s has dropped records: all of it is read again", self._topic)
+        self._verification.report(found)
         if not found.is_same or self._must_begin_again:
             self._begin_again()
             checkpoints = {}
@@ -254,17 +247,6 @@ class Tail:
         position = self.positions[partition.partition]
         consumer.seek(partition, max(first, unfetched.offset if unfetched else position))
 
-    def _last_fetched(self) -> dict[int, Checkpoint]:
-        """The last fetched record of each partition, with the reader's position.
-
-        The position also counts the records that were applied when Kafka acknowledged them, so a
-        partition that ends before it has lost one of these.
-        """
-        return {
-            number: self._fetched.get(number, read)._replace(position=read.position)
-            for number, read in self._reader.checkpoints().items()
-        }
-
     async def _verify_leaders(
         self, consumer: AIOKafkaConsumer, fetched: dict[TopicPartition, list[ConsumerRecord]]
     ) -> None:
@@ -274,19 +256,10 @@ class Tail:
         brokers may have lost records that this tail has read, and the fetch may have skipped the
         records in their place.
         """
-        leaders = {each: leader_connection(consumer, each) for each in self._assignment}
-        changed = {each: one for each, one in leaders.items() if one != self._leaders[each]}
-        # Without a connection nothing can be verified yet, and nothing new comes.
-        connected = [partition for partition, leader in changed.items() if leader is not None]
-        if connected:
-            last = self._last_fetched()
-            numbers = last.keys() & {partition.partition for partition in connected}
-            found = await compare(consumer, connected, {number: last[number] for number in numbers})
-            if not found.is_same:
-                raise _RestartedError  # `_resume` compares again, and reports what it finds
-        for partition, leader in changed.items():
-            if leader is not None:
-                self._leaders[partition] = leader
+        changed = self._verification.find_changed_leaders(consumer)
+        if not await self._verification.holds(consumer, changed):
+            raise _RestartedError  # `_resume` compares again, and reports what it finds
+        for partition in changed:
             fetched.pop(partition, None)
             self._seek(consumer, partition)
 
@@ -312,11 +285,7 @@ class Tail:
             for record in batch
             if not self._was_applied(record)
         ]
-        for tp, batch in fetched.items():
-            last = batch[-1]
-            self._fetched[tp.partition] = Checkpoint(
-                last.offset + 1, last.offset, checksum(last.value)
-            )
+        self._verification.note_fetched(fetched)
         # A partition's position is ahead of the consumer's by the records that were applied when
         # Kafka acknowledged them.
         positions = self.positions | {
@@ -335,39 +304,10 @@ class Tail:
         if record.offset >= self.positions[record.partition]:
             return False
         if lost := self._unfetched.take_lost(record.partition, record.offset, record.value):
-            self._report_lost(record.partition, lost)
+            self._verification.report_lost(record.partition, lost)
             self._begin_again()
             raise _RestartedError
         return True
-
-    def _report_lost(self, partition: int, lost: UnfetchedRecord) -> None:
-        self.lost_records += 1
-        log.error(
-            "the log is forked: the record of %s at partition %d offset %d, with the key %s, was "
-            "acknowledged, and the brokers have lost it: all of the topic is read again",
-            self._topic,
-            partition,
-            lost.offset,
-            lost.key.decode("utf-8", "replace"),
-        )
-
-    def _report_all_lost(self, lost: Mapping[int, int]) -> None:
-        """Reports that these partitions lack records that were read, each from its offset on."""
-        unnamed = []
-        for partition, offset in sorted(lost.items()):
-            if record := self._unfetched.first(partition, offset):
-                self._report_lost(partition, record)
-            else:
-                unnamed.append(f"partition {partition} offset {offset}")
-        if unnamed:
-            self.lost_records += 1
-            log.error(
-                "the log is forked: the topic %s lacks records that were read before, from %s on. "
-                "The brokers have lost them, or the topic was deleted and created again: all of it "
-                "is read again",
-                self._topic,
-                ", ".join(unnamed),
-            )
 
     def _apply(self, records: list[Record], positions: dict[int, int]) -> None:
         """Gives the records to the reader, and wakes those who wait for their positions."""
@@ -381,7 +321,7 @@ class Tail:
         self.generation += 1
         self._reader.reset()
         self._unfetched.clear()
-        self._fetched.clear()
+        self._verification.forget_fetched()
         self._must_begin_again = False
         self.positions = dict.fromkeys(self.positions, 0)
 

@@ -43,7 +43,7 @@ class Process:
     @property
     def leader_is_new(self) -> bool:
         """Whether the tail has verified nothing since the partition got its leader."""
-        return self.tail._leaders[TOPIC] != self.consumer.broker.leader
+        return self.tail._verification._leaders[TOPIC] != self.consumer.broker.leader
 
     async def start(self) -> None:
         """Reads on from the reader's checkpoints, as a restarted tail does."""
@@ -117,7 +117,7 @@ class World:
                 tuple(process.reader.records),
                 process.reader.resets,
                 process.tail.lost_records,
-                tuple(process.tail._fetched.values()),
+                tuple(process.tail._verification._fetched.values()),
                 process.leader_is_new,
             )
             for process in self.processes

@@ -1,7 +1,7 @@
 """The tail without a broker: how it ends, and how it begins again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +12,10 @@ from aiokafka.errors import KafkaError
 from tenacity import RetryCallState, wait_exponential
 
 from fabric_jobs.facade.log import Checkpoint, Record, tail
-from fabric_jobs.facade.log.acknowledged import AppendedRecord
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.runtime.settings import KafkaSettings
 from tests.support.log_kit import RecordingReader
 from tests.support.partition_kit import Broker, Consumer
-from tests.support.topic_kit import Partition, TopicConsumer
 
 
 class FailingConsumer(Consumer):
@@ -32,16 +30,6 @@ class FailingConsumer(Consumer):
             raise KafkaError
         self._polls -= 1
         return await super().getmany(**options)
-
-
-def consumer_of(ends: Mapping[int, int]) -> Any:
-    """A consumer of a topic whose partitions have equal records up to these offsets."""
-    return TopicConsumer(
-        {
-            number: Partition(dict.fromkeys(range(end), b"value"), end)
-            for number, end in ends.items()
-        }
-    )
 
 
 class ForgetfulReader(RecordingReader):
@@ -149,47 +137,6 @@ async def test_wait_for_positions_that_are_lost_again_at_once_goes_on() -> None:
 
     started._apply([Record(0, 0, 0, b"{}")], {0: 1})
     await asyncio.wait_for(waiting, 10)
-
-
-async def test_partition_that_lost_a_record_is_the_only_one_that_the_log_names(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The log line names the first acknowledged record that the partition lacks."""
-    # A busy machine may make a gap since the last poll, after which nothing is applied.
-    monkeypatch.setattr(tail, "GAP_S", float("inf"))
-    reader = RecordingReader()
-    started = Tail(KafkaSettings(), "t", 3, reader)
-    await started._resume(consumer_of({0: 0, 1: 0, 2: 0}))
-    started._is_reading = True
-    for partition in range(2):
-        for offset in range(2):
-            key = b"job %d" % (10 * partition + offset)
-            started.acknowledge(AppendedRecord("t", partition, offset, 0, key, b"value", ()))
-    await asyncio.sleep(0)
-    assert len(reader.records) == 4
-
-    await started._resume(consumer_of({0: 2, 1: 1, 2: 0}))
-
-    assert started.lost_records == 1
-    assert ["partition 1 offset 1, with the key job 11" in line for line in caplog.messages] == [
-        True
-    ]
-
-
-async def test_partition_that_lost_a_fetched_record_is_named_without_a_key(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The reader knows the place of what it has read, and no key."""
-    reader = RecordingReader()
-    reader.apply([Record(partition=1, offset=3, time_ms=0, value=b"value")], {1: 4})
-
-    started = Tail(KafkaSettings(), "t", 2, reader)
-    await started._resume(consumer_of({0: 5, 1: 2}))
-
-    assert started.lost_records == 1
-    assert ["read before, from partition 1 offset 2 on" in line for line in caplog.messages] == [
-        True
-    ]
 
 
 async def test_wait_before_a_restart_is_short_again_once_a_poll_has_succeeded(
