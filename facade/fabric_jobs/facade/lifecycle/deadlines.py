@@ -24,12 +24,14 @@ class JobDeadline(NamedTuple):
 
 
 def next_deadline(job: Job, longest_life: timedelta) -> JobDeadline | None:
-    """The job's next deadline, which its state determines; None if the job is final.
+    """The job's next deadline, which its state determines.
 
+    It is None if the job is final, or if this version can't decide about the job: a deadline that
+    is never carried out would stay due, and delay those of other jobs.
     `longest_life` is the time from a job's creation after which the service ends it.
     """
     state = job.state
-    if job.final:
+    if job.final or not job.decidable:
         return None
     expire = Expire(job_id=job.job_id, longest_life=longest_life)
     last = JobDeadline(state.create_time + longest_life, expire)

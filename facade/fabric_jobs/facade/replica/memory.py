@@ -42,8 +42,8 @@ class Memory:
         #: The unwritten jobs that are not final, and how many each tenant has of them.
         self._unfinished: dict[str, StoredJob] = {}
         self._unfinished_by_tenant = Counter[str]()
-        #: When each of them is due; filled by the first call that needs it.
-        self._due_at: dict[str, datetime] = {}
+        #: When each of them is due, or None for never; filled by the first call that needs it.
+        self._due_at: dict[str, datetime | None] = {}
         self._pending: dict[str, StoredJob] = {}
         self._pending_bytes = 0
         #: The jobs of the last batch that was written.
@@ -71,9 +71,9 @@ class Memory:
         for job_id, stored in self._unfinished.items():
             if job_id not in self._due_at:
                 deadline = next_deadline(stored.job, self._longest_life)
-                assert deadline is not None
-                self._due_at[job_id] = deadline.time
-            if self._due_at[job_id] <= now:
+                self._due_at[job_id] = deadline.time if deadline else None
+            due_at = self._due_at[job_id]
+            if due_at and due_at <= now:
                 yield job_id
 
     @property

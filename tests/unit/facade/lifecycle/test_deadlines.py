@@ -16,7 +16,15 @@ from fabric_jobs.facade.lifecycle import (
     next_deadline,
 )
 from tests.support.controls import pause
-from tests.support.lifecycle import JOB, at, decide_event, job_in, stamp
+from tests.support.lifecycle import (
+    JOB,
+    apply_event,
+    at,
+    decide_event,
+    job_in,
+    stamp,
+    unknown_event,
+)
 
 DAY = timedelta(hours=24)
 
@@ -137,3 +145,9 @@ def test_next_deadline_of_final_job_is_none() -> None:
         job = known(name)
         assert job.state.phase is JobPhase.ENDED
         assert next_deadline(job, DAY) is None
+
+
+def test_next_deadline_of_job_whose_last_event_is_of_a_later_version_is_none() -> None:
+    """No command is decided on the job here, so a deadline would stay due for ever."""
+    job = known("running")
+    assert next_deadline(apply_event(job, unknown_event(job)), DAY) is None

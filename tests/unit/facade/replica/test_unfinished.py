@@ -39,6 +39,18 @@ def test_due_job_ids_finds_pending_and_written_jobs(tmp_path: Path) -> None:
     store.close()
 
 
+def test_due_job_ids_leaves_out_jobs_of_a_later_version(tmp_path: Path) -> None:
+    """No facade of this version can end such a job, so it would delay the others for ever."""
+    store = open_store(tmp_path / "rows")
+    one, two = stored_job(1), stored_job(2)
+    put(store, replace(one, job=replace(one.job, decidable=False)), two)
+    late = one.job.state.create_time + DEFAULT_LONGEST_LIFE
+    for _ in range(2):
+        assert store.unfinished.due_job_ids(late, 1) == ["job-2"]
+        flush(store)
+    store.close()
+
+
 def test_queued_jobs_and_held_runs_find_pending_and_written_jobs(tmp_path: Path) -> None:
     """Each job counts as it is now, the longest waiting first, and the query writes nothing."""
     path = tmp_path / "rows"
