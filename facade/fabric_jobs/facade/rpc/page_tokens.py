@@ -35,7 +35,10 @@ def decode_page_token(text: str, job_filter: Filter) -> Cursor | None:
         return None
     if len(text) > MAX_PAGE_TOKEN_CHARS:
         raise ValueError(f"it has more than {MAX_PAGE_TOKEN_CHARS} characters")
-    token = msgspec.json.decode(base64.urlsafe_b64decode(text), type=_PageToken)
+    try:
+        token = msgspec.json.decode(base64.urlsafe_b64decode(text), type=_PageToken)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if token.job_filter != job_filter:
         raise ValueError("it belongs to a request with other filters")
     return token.created_us, token.job_id

@@ -49,8 +49,17 @@ def test_page_token_with_another_filter_is_refused(field: str) -> None:
         base64.urlsafe_b64encode(b'[9223372036854775808,"id",{}]').decode(),
         base64.urlsafe_b64encode(b'[5,"\\ud800",{}]').decode(),
         base64.urlsafe_b64encode(b'[5,"id","filters of an earlier version"]').decode(),
+        base64.urlsafe_b64encode(b'[5,"id",{"x":' + b"[" * 5000).decode(),
     ],
-    ids=["not ASCII", "not base64", "not JSON", "beyond SQLite", "not Unicode", "earlier version"],
+    ids=[
+        "not ASCII",
+        "not base64",
+        "not JSON",
+        "beyond SQLite",
+        "not Unicode",
+        "earlier version",
+        "nested deeply",
+    ],
 )
 def test_page_token_that_is_malformed_raises_value_error(token: str) -> None:
     """No malformed token reaches a query."""
