@@ -62,8 +62,8 @@ def content_hash(payload: object, definition: object = None) -> str:
 def retry_request(job: Job, content: Content, new_job_id: str) -> Request:
     """The request for a new job with the identity and `content` of an old one, but a new id."""
     instance = Instance.of(job)._replace(job_id=new_job_id)
-    definition = msgspec.json.decode(content.definition) if content.definition else None
-    old_content = content_hash(msgspec.json.decode(content.payload), definition)
+    definition = _decode(content.definition) if content.definition else None
+    old_content = content_hash(_decode(content.payload), definition)
     return Request(
         **instance._asdict(),
         invoke_type=job.state.invoke_type,
@@ -75,3 +75,15 @@ def retry_request(job: Job, content: Content, new_job_id: str) -> Request:
         # new job exists and whose place it takes, so no failure comes in between.
         retry_of=job.job_id,
     )
+
+
+def _decode(json: bytes) -> object:
+    """The value of a job's content; the bytes themselves if no decoder takes them.
+
+    No create has such content. A record that no facade wrote may have it, such as bytes that are
+    not UTF-8: the decoder of events looks only for the end of the content.
+    """
+    try:
+        return msgspec.json.decode(json)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return json

@@ -5,6 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.facade.jobs.instance import Instance, content_hash, retry_request
+from fabric_jobs.facade.sealing import Content
 from tests.support.lifecycle import JOB, drive, request
 from tests.support.sealing import NO_SEALING
 
@@ -70,3 +71,16 @@ def test_retry_request_of_a_job_differs_in_its_id_and_names_the_old_job() -> Non
     assert retry.request_hash == Instance.of(job)._replace(job_id=NEW).request_hash(
         content_hash({"rows": [1, 2, 3]})
     )
+
+
+@pytest.mark.parametrize("odd", [b"1e400", b'{"rows":["\xff"]}'], ids=["number", "not UTF-8"])
+def test_retry_request_of_content_that_no_decoder_takes_has_the_same_content(odd: bytes) -> None:
+    """A record that no facade wrote may have it; the handler gets it again, as it is."""
+    job = drive([request()])
+    retries = [
+        retry_request(job, Content(payload, definition, None), NEW)
+        for payload, definition in ((odd, b""), (b"null", odd), (b"null", b""))
+    ]
+
+    assert (retries[0].payload, retries[1].definition) == (odd, odd)
+    assert len({retry.request_hash for retry in retries}) == 3
