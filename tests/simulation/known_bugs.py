@@ -42,6 +42,7 @@ from fabric_jobs.facade.maintenance.timers import Timers
 from fabric_jobs.facade.replica import Replica, StateError, Store
 from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.writer import Writer
+from fabric_jobs.facade.rpc.heartbeat_publisher import HeartbeatPublisher
 from fabric_jobs.facade.rpc.offers import OfferLoop
 from fabric_jobs.facade.rpc.session import Session
 from fabric_jobs.facade.rpc.sessions import Sessions
@@ -104,8 +105,8 @@ _REPLACED: dict[str, tuple[Any, str, Any]] = {
     "a miss is answered before the log was read": (Log, "read_to_end", nothing_async),
     "the position that a command names is not read": (Log, "read_to", nothing_async),
     "heartbeats are not shared with other facades": (
-        Session,
-        "_publish_heartbeats",
+        HeartbeatPublisher,
+        "_publish",
         nothing_async,
     ),
     "the last checkpoint and progress are not sent": (LatestSender, "close", nothing_async),

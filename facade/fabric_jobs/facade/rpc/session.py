@@ -6,7 +6,7 @@ from functools import partial as bind
 from typing import Any
 
 from fabric_jobs.contract.dispatch_order import default_priority
-from fabric_jobs.contract.heartbeats import MAX_RUNS, MAX_SLOTS, ExecutorHeartbeat, JobKind, Run
+from fabric_jobs.contract.heartbeats import MAX_SLOTS, JobKind, Run
 from fabric_jobs.contract.jobs import JobPhase, JobState
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
@@ -21,6 +21,7 @@ from fabric_jobs.facade.rpc.entries import (
     command_of_report,
     refuse_invalid,
 )
+from fabric_jobs.facade.rpc.heartbeat_publisher import HeartbeatPublisher
 from fabric_jobs.facade.rpc.held_runs import RunKey, SlotJob
 from fabric_jobs.facade.rpc.slots import FreeSlots
 from fabric_jobs.facade.rpc.throttle import ReportThrottle
@@ -68,19 +69,10 @@ class Session:
         }
         #: What of the stream was out of bounds; empty if nothing was. It ends the stream.
         self.fault = ""
-        #: How many more jobs the executor could run, by its last heartbeat.
-        self._beat_free_slots = 0
-        #: How many of its slots are held by handlers that do not end, by its last heartbeat.
-        self._beat_hung_slots = 0
-        # The message itself is not kept: with it, everything that the client sent would stay.
-        self._pool = hello.pool
-        self._version = hello.version
-        self._slots = hello.slots
         self._jobs = jobs
         self._replica = replica
-        self._roster = roster
         self._controls = controls
-        self._names = tuple(names)
+        self._heartbeats = HeartbeatPublisher(hello, names, roster)
         #: By the command of the reports that each of them throttles.
         self._throttles = {
             # A method of the session would tie the session to itself, and keep its memory long.
@@ -96,9 +88,6 @@ class Session:
         self._sent = asyncio.Event()
         #: The runs that `_next_response` cancels or stops.
         self._next_runs: set[Run] = set()
-        #: The heartbeat that is shared once the sharing of an earlier one has ended.
-        self._next_heartbeat: Sequence[ExecutorHeartbeat] = ()
-        self._is_sharing = False
         #: Whether a heartbeat came that no response has followed yet.
         self._heartbeat_unanswered = False
         self._wake = asyncio.Event()
@@ -218,9 +207,9 @@ class Session:
     async def _handle_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
         runs = parse_runs("runs", heartbeat.runs)
         claims = parse_runs("claims", heartbeat.claims)
-        self._beat_free_slots = min(heartbeat.free_slots, self._slots)
-        self._beat_hung_slots = min(heartbeat.hung_slots, self._slots)
-        self._share_heartbeat([*runs, *claims])
+        # An attempt whose claim is not answered yet counts as a run for the other replicas.
+        if publishing := self._heartbeats.publish(heartbeat, [*runs, *claims]):
+            self._start(publishing)
         held = dict[RunKey, SlotJob | None]()
         for number, run in enumerate((*runs, *claims), 1):
             stored = self._replica.get(run.job_id)
@@ -284,44 +273,6 @@ class Session:
         if not (keeps or answer.HasField("undecided")):
             self.slots.free(run)
         return answer
-
-    def _share_heartbeat(self, runs: Sequence[Run]) -> None:
-        """Writes a heartbeat to the heartbeats topic, for all replicas.
-
-        While Kafka is slow, only the latest of the executor's heartbeats waits.
-        """
-        self._next_heartbeat = self._split_heartbeat(runs)
-        if not self._is_sharing:
-            self._is_sharing = True
-            self._start(self._publish_heartbeats(self._take_heartbeat()))
-
-    async def _publish_heartbeats(self, parts: Sequence[ExecutorHeartbeat]) -> None:
-        while parts:
-            for part in parts:
-                await self._roster.publish(part)
-            parts = self._take_heartbeat()
-        self._is_sharing = False
-
-    def _take_heartbeat(self) -> Sequence[ExecutorHeartbeat]:
-        parts, self._next_heartbeat = self._next_heartbeat, ()
-        return parts
-
-    def _split_heartbeat(self, runs: Sequence[Run]) -> Sequence[ExecutorHeartbeat]:
-        """Returns the heartbeat in parts that each fit a record. Claims count as runs."""
-        return [
-            ExecutorHeartbeat(
-                executor_id=self.executor_id,
-                pool=self._pool,
-                version=self._version,
-                job_kinds=self.kinds,
-                slots=self._slots,
-                free_slots=self._beat_free_slots,
-                hung_slots=self._beat_hung_slots,
-                runs=tuple(runs[start : start + MAX_RUNS]),
-                names=self._names,
-            )
-            for start in range(0, max(len(runs), 1), MAX_RUNS)
-        ]
 
     def _on_done(self, size: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
+from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
 from fabric_jobs.facade.lifecycle import Claim, Command, Reason, Refusal
 from fabric_jobs.facade.replica import StoredJob
@@ -116,27 +116,21 @@ async def test_session_with_many_bytes_of_undecided_entries_stops_reading_reques
     assert sorted(answered) == list(range(1, total + 1))
 
 
-async def test_session_shares_a_heartbeat_in_parts_that_fit_a_record() -> None:
-    """Each part says what the executor said of itself. Claims count as runs."""
+async def test_session_shares_a_heartbeat_whose_claims_count_as_runs() -> None:
+    """A claim is a run of the executor if a facade has granted it meanwhile."""
     facade = FakeFacade()
-    runs = [pb.Run(job_id=JOB_ID, attempt=number) for number in range(1, MAX_RUNS + 1)]
-    claims = [pb.Run(job_id=OTHER_ID.upper(), attempt=2)]
-    heartbeat = pb.Heartbeat(runs=runs, claims=claims, free_slots=2, hung_slots=1)
+    heartbeat = pb.Heartbeat(
+        runs=[pb.Run(job_id=JOB_ID, attempt=1)],
+        claims=[pb.Run(job_id=OTHER_ID.upper(), attempt=2)],
+    )
 
     async def requests() -> AsyncIterator[pb.SessionRequest]:
         yield pb.SessionRequest(heartbeat=pb.Heartbeat())
 
     await facade.session.read(pb.SessionRequest(hello=HELLO, heartbeat=heartbeat), requests())
     assert [response async for response in facade.session.responses()] == [pb.SessionResponse()]
-    first, second, empty = facade.heartbeats
 
-    assert (first.executor_id, first.pool, first.slots) == ("executor", "pool", 3)
-    assert (first.free_slots, first.hung_slots) == (2, 1)
-    assert (first.version, second.version) == ("a-program 1.2", "a-program 1.2")
-    assert first.job_kinds == (JobKind("Item", "job"),)
-    assert len(first.runs) == MAX_RUNS
-    assert second.runs == (Run(OTHER_ID, 2),)
-    assert empty.runs == ()
+    assert [beat.runs for beat in facade.heartbeats] == [(Run(JOB_ID, 1), Run(OTHER_ID, 2)), ()]
 
 
 async def test_session_with_repeated_cancels_of_a_run_names_it_once_in_a_response() -> None:
@@ -308,30 +302,6 @@ async def test_session_with_a_message_out_of_bounds_ends_after_the_answers() -> 
     ]
     assert answered == [1]
     assert "free_slots" in session.fault
-
-
-async def test_session_shares_only_the_latest_heartbeat_while_kafka_is_slow() -> None:
-    """Heartbeats do not pile up."""
-    facade = FakeFacade()
-    kafka_is_back = asyncio.Event()
-
-    async def publish(heartbeat: ExecutorHeartbeat) -> None:
-        await kafka_is_back.wait()
-        facade.heartbeats.append(heartbeat)
-
-    facade.publish = publish  # type: ignore[method-assign]
-
-    async def requests() -> AsyncIterator[pb.SessionRequest]:
-        for free_slots in (1, 2, 3):
-            yield pb.SessionRequest(heartbeat=pb.Heartbeat(free_slots=free_slots))
-            await asyncio.sleep(0)
-
-    await facade.session.read(hello_with(free_slots=0), requests())
-    kafka_is_back.set()
-    # A response to a heartbeat is empty: it only shows that the facade is there.
-    assert [one.ByteSize() async for one in facade.session.responses()] in ([], [0])
-
-    assert [heartbeat.free_slots for heartbeat in facade.heartbeats] == [0, 3]
 
 
 @pytest.mark.parametrize(
