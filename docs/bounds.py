@@ -18,6 +18,7 @@ from fabric_jobs.facade.rpc import (
     bounds,
     decoding,
     errors,
+    next_response,
     offers,
     page_size,
     parts,
@@ -323,7 +324,7 @@ def _sessions() -> list[Row]:
         ),
         Row(
             "sealed payloads, definitions and checkpoints in one message of answers",
-            f"{_bytes(session.MAX_CONTENT_BYTES)}, or those of one job",
+            f"{_bytes(next_response.MAX_CONTENT_BYTES)}, or those of one job",
             "the others come in the next message",
         ),
         Row(

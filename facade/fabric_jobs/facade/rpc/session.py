@@ -6,7 +6,7 @@ from functools import partial as bind
 from typing import Any
 
 from fabric_jobs.contract.dispatch_order import default_priority
-from fabric_jobs.contract.heartbeats import MAX_SLOTS, JobKind, Run
+from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.contract.jobs import JobPhase, JobState
 from fabric_jobs.facade.controls import Controls
 from fabric_jobs.facade.jobs.jobs import Jobs
@@ -23,6 +23,7 @@ from fabric_jobs.facade.rpc.entries import (
 )
 from fabric_jobs.facade.rpc.heartbeat_publisher import HeartbeatPublisher
 from fabric_jobs.facade.rpc.held_runs import RunKey, SlotJob
+from fabric_jobs.facade.rpc.next_response import NextResponse
 from fabric_jobs.facade.rpc.slots import FreeSlots
 from fabric_jobs.facade.rpc.throttle import ReportThrottle
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -35,13 +36,8 @@ MAX_PENDING_ENTRIES = 1000
 MAX_PENDING_BYTES = 8 * 1024 * 1024
 #: Runs of a heartbeat that are looked up before the event loop does other work.
 RUNS_PER_TURN = 250
-#: Bound of the runs that one response cancels or stops. The next heartbeat leads to the others.
-MAX_RESPONSE_RUNS = MAX_SLOTS
 #: Bound of the offers of one stream that are not answered by a claim yet.
 MAX_OPEN_OFFERS = 100
-#: Bound of the contents of granted attempts in one response, which has one content at least. It is
-#: below the size of a message that gRPC clients accept by default.
-MAX_CONTENT_BYTES = 1024 * 1024
 #: The reasons of refused reports after which the run is still the executor's.
 _KEEPING_REASONS = (pb.REFUSAL_REASON_INVALID, pb.REFUSAL_REASON_NOT_CANCELLED)
 
@@ -81,15 +77,8 @@ class Session:
         }
         #: The runs whose ends are reported and not decided yet.
         self._reported: set[RunKey] = set()
-        self._next_response = pb.SessionResponse()
-        #: The bytes of the contents of granted attempts in `_next_response`.
-        self._content_bytes = 0
-        #: Set, and replaced, when `_next_response` is sent.
-        self._sent = asyncio.Event()
-        #: The runs that `_next_response` cancels or stops.
-        self._next_runs: set[Run] = set()
-        #: Whether a heartbeat came that no response has followed yet.
-        self._heartbeat_unanswered = False
+        self._next_response = NextResponse()
+        #: Set when the stream has something to do: a response is due, or the session may end.
         self._wake = asyncio.Event()
         self._ending = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,13 +89,15 @@ class Session:
 
     def cancel(self, run: Run) -> None:
         """Asks the executor to cancel a run."""
-        self._send_run(run, self._next_response.cancels)
+        self._next_response.cancel(run)
+        self._wake.set()
 
     def stop(self, run: Run) -> None:
         """Asks the executor to end a run whose attempt is over, unless it has reported that."""
         key = run.job_id, run.attempt
         if self.slots.holds(key) and key not in self._reported:
-            self._send_run(run, self._next_response.stops)
+            self._next_response.stop(run)
+            self._wake.set()
 
     def priority_of(self, state: JobState) -> int:
         """Returns the priority of a job at this executor."""
@@ -115,7 +106,7 @@ class Session:
 
     def offer_room(self) -> int:
         """Returns how many more jobs may be offered now."""
-        if self._next_response.offers:
+        if self._next_response.has_offers:
             return 0  # the executor does not read, or has not read yet
         return min(self.slots.count, MAX_OPEN_OFFERS - self.slots.open_offers)
 
@@ -124,7 +115,7 @@ class Session:
         job = offer.job
         slot_job = SlotJob(JobKind.of(job), job.tenant_id)
         self.slots.offer((job.job_id, job.attempt), slot_job)
-        self._next_response.offers.append(offer)
+        self._next_response.offer(offer)
         self._wake.set()
 
     def end(self) -> None:
@@ -151,13 +142,8 @@ class Session:
         """Yields the responses; each carries everything that is ready at its time."""
         try:
             while True:
-                if self._next_response.ByteSize() or self._heartbeat_unanswered:
-                    self._heartbeat_unanswered = False
-                    response, self._next_response = self._next_response, pb.SessionResponse()
-                    self._next_runs.clear()
-                    self._content_bytes = 0
-                    sent, self._sent = self._sent, asyncio.Event()
-                    sent.set()
+                if self._next_response.is_due:
+                    response = self._next_response.take()
                     yield response
                     # Released only after the response was taken, so that an executor that does not
                     # read its answers is not read either.
@@ -197,7 +183,7 @@ class Session:
         try:
             command = command_of_claim(self.executor_id, claim, self._controls.paused.keys())
         except ValueError as error:
-            self._next_response.answers.append(refuse_invalid(claim.entry_id, error))
+            self._next_response.refuse(refuse_invalid(claim.entry_id, error))
             self._wake.set()
             return
         run = command.job_id, command.attempt
@@ -219,8 +205,7 @@ class Session:
             if not number % RUNS_PER_TURN:
                 await asyncio.sleep(0)
         self.slots.beat(heartbeat, held, map(JobKind.of, heartbeat.full_job_types))
-        # Any response will do, also an empty one: it shows that this facade is there.
-        self._heartbeat_unanswered = True
+        self._next_response.answer_heartbeat()
         self._wake.set()
 
     def _start(self, work: Coroutine[Any, Any, None], size: int = 0) -> None:
@@ -234,13 +219,7 @@ class Session:
         task.add_done_callback(bind(self._on_done, size))
 
     async def _answer(self, deciding: Coroutine[Any, Any, pb.Answer]) -> None:
-        answer = await deciding
-        size = answer.dispatch.ByteSize() if answer.HasField("dispatch") else 0
-        while size and self._content_bytes and self._content_bytes + size > MAX_CONTENT_BYTES:
-            await self._sent.wait()
-        self._content_bytes += size
-        # Looked up only now, because another response may be next after the wait.
-        self._next_response.answers.append(answer)
+        await self._next_response.answer(await deciding)
 
     async def _answer_claim(self, claim: pb.Claim, command: Claim) -> pb.Answer:
         answer = await answer_claim(self._jobs, claim, command)
@@ -287,16 +266,10 @@ class Session:
     def _check_run(self, run: Run, stored: StoredJob) -> None:
         """Repeats a pending cancel, and stops a run that is not this executor's by the fold."""
         if is_foreign(stored.job, run.attempt, self.executor_id):
-            self._send_run(run, self._next_response.stops)
-        elif stored.job.state.phase is JobPhase.STOPPING:
-            self._send_run(run, self._next_response.cancels)
-
-    def _send_run(self, run: Run, runs: Any) -> None:
-        """Adds the run to a list of the next response, unless the response is full or names it."""
-        if run not in self._next_runs and len(self._next_runs) < MAX_RESPONSE_RUNS:
-            self._next_runs.add(run)
-            runs.append(pb.Run(job_id=run.job_id, attempt=run.attempt))
+            self._next_response.stop(run)
             self._wake.set()
+        elif stored.job.state.phase is JobPhase.STOPPING:
+            self.cancel(run)
 
 
 def _slot_job(stored: StoredJob | None) -> SlotJob | None:

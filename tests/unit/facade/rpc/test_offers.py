@@ -63,7 +63,7 @@ class Facade:
         """Makes a round. Returns the job ids of each session's new offers."""
         self.loop.run_round()
         return [
-            [offer.job.job_id for offer in _take(session._next_response)]
+            [offer.job.job_id for offer in session._next_response.take().offers]
             for session in self.sessions
         ]
 
@@ -71,12 +71,6 @@ class Facade:
 def kind(job_type: str, slots: int = 0, priority: int = 0) -> pb.JobType:
     """A job type of an executor."""
     return pb.JobType(item_type="Item", job_type=job_type, slots=slots, priority=priority)
-
-
-def _take(response: pb.SessionResponse) -> list[pb.Offer]:
-    offers = list(response.offers)
-    del response.offers[:]
-    return offers
 
 
 def test_job_is_offered_once_it_has_waited_for_a_moment() -> None:
@@ -296,5 +290,5 @@ def test_offer_of_a_job_has_its_payload_unless_that_is_sealed(
     session = facade.connect(1)
     facade.create(payload=b'{"x":1}')
     facade.loop.run_round()
-    (offer,) = _take(session._next_response)
+    (offer,) = session._next_response.take().offers
     assert offer.payload == payload

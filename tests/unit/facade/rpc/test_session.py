@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.jobs.errors import RefusedError
-from fabric_jobs.facade.lifecycle import Claim, Command, Reason, Refusal
+from fabric_jobs.facade.lifecycle import Command, Reason, Refusal
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.facade.rpc.session import (
-    MAX_CONTENT_BYTES,
     MAX_PENDING_BYTES,
     MAX_PENDING_ENTRIES,
     Session,
@@ -131,17 +130,6 @@ async def test_session_shares_a_heartbeat_whose_claims_count_as_runs() -> None:
     assert [response async for response in facade.session.responses()] == [pb.SessionResponse()]
 
     assert [beat.runs for beat in facade.heartbeats] == [(Run(JOB_ID, 1), Run(OTHER_ID, 2)), ()]
-
-
-async def test_session_with_repeated_cancels_of_a_run_names_it_once_in_a_response() -> None:
-    """A run is repeated in a later response only."""
-    session = FakeFacade().session
-    for _ in range(3):
-        session.cancel(Run(JOB_ID, 1))
-    session.end()
-
-    (response,) = [response async for response in session.responses()]
-    assert [run.job_id for run in response.cancels] == [JOB_ID]
 
 
 async def test_session_has_no_room_for_a_full_kind_until_the_next_heartbeat() -> None:
@@ -359,30 +347,3 @@ async def test_session_does_not_stop_a_run_whose_end_is_being_decided() -> None:
 
     assert [answer.entry_id for response in responses for answer in response.answers] == [1]
     assert not any(response.stops for response in responses)
-
-
-async def test_session_splits_the_contents_of_granted_attempts_over_responses() -> None:
-    """A client accepts 4 MiB in a message by default, and a grant may bring almost as much."""
-    facade = FakeFacade()
-    content = pb.Dispatch(payload=b"x" * (MAX_CONTENT_BYTES // 2))
-
-    async def grant(claim: pb.Claim, command: Claim) -> pb.Answer:
-        return pb.Answer(entry_id=claim.entry_id, accepted=pb.Record(), dispatch=content)
-
-    facade.session._answer_claim = grant  # type: ignore[method-assign]
-    claims = [
-        pb.Claim(entry_id=number, job_id=JOB_ID, attempt=1, policy=POLICY) for number in range(1, 8)
-    ]
-
-    async def requests() -> AsyncIterator[pb.SessionRequest]:
-        yield pb.SessionRequest(claims=claims)
-
-    reading = asyncio.create_task(facade.session.read(pb.SessionRequest(hello=HELLO), requests()))
-    sizes, answered = list[int](), list[int]()
-    async for response in facade.session.responses():
-        sizes.append(response.ByteSize())
-        answered += [answer.entry_id for answer in response.answers]
-    await reading
-
-    assert sorted(answered) == list(range(1, 8))
-    assert max(sizes) < MAX_CONTENT_BYTES + 1024
