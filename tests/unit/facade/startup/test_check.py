@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 import pytest
 
-from fabric_jobs.facade.startup.check import CheckStatus, Finding, check
+from fabric_jobs.facade.startup.check import check
+from fabric_jobs.facade.startup.finding import CheckStatus, Finding
 
 OPENID = {
     "FABRIC_JOBS_HTTP_ADDRESS": "0.0.0.0:5000",
