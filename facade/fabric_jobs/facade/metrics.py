@@ -4,7 +4,14 @@ A counter or histogram covers what this facade did: sum it over all facades. A g
 counters of records, describe the whole log as this facade reads it: take the maximum.
 """
 
-from fabric_jobs.contract.events import KnownEvent, Requeued, RequeueReason, Started, type_of
+from fabric_jobs.contract.events import (
+    Failed,
+    KnownEvent,
+    Requeued,
+    RequeueReason,
+    Started,
+    type_of,
+)
 from fabric_jobs.facade.lifecycle import Command, Job, LoseLease, Verdict
 from fabric_jobs.runtime.telemetry.metrics import RUN_BOUNDS_S, BoundedLabel, MetricRegistry
 
@@ -66,7 +73,7 @@ OFFERS = REGISTRY.counter(
 )
 START_SECONDS = REGISTRY.histogram(
     "fabric_jobs_start_seconds",
-    "Time from a job's acceptance to its first start.",
+    "Time from a job's acceptance to its first start, or to its failure if it never started.",
     "job_type",
     bounds=_START_BOUNDS_S,
 )
@@ -118,7 +125,9 @@ OLDEST_NOT_STARTED_SECONDS = REGISTRY.gauge(
     "Age of the oldest job that no executor has started; 0 if there is none.",
 )
 QUEUED_JOBS = REGISTRY.gauge(
-    "fabric_jobs_queued_jobs", "Jobs that wait for an executor's claim.", "job_type"
+    "fabric_jobs_queued_jobs",
+    "Jobs that wait for an executor's claim, without those of paused types.",
+    "job_type",
 )
 EXECUTORS = REGISTRY.gauge(
     "fabric_jobs_executors", "Executors whose last heartbeat is at most one lease old."
@@ -173,7 +182,9 @@ def record_append(
         LEASES_LOST.add(1)
     if isinstance(event, Requeued):
         REDISPATCHES.add(1, event.data.reason)
-    if isinstance(event, Started) and state.attempt_start_time == state.start_time:
+    is_first_start = isinstance(event, Started) and state.attempt_start_time == state.start_time
+    # A job that never starts misses the service level of starts, too.
+    if is_first_start or (isinstance(event, Failed) and state.start_time is None):
         waited = event.time - state.create_time
         START_SECONDS.record(waited.total_seconds(), job_type)
     began = before and before.state.held and before.state.attempt_start_time

@@ -98,13 +98,18 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         {'fabric_jobs_unopened_secrets_total{reason="unknown_key"}': "0x5 1x9"},
         6,
     ),
-    # 64 of 130 jobs of the type, then 72 of 140.
+    # 64 of 130 jobs of the type, then 72 of 140. A long job that was requested before counts once.
     "FabricJobsFailing": (
         {
-            'fabric_jobs_events_total{type="fabric.jobs.requested",job_type="bad"}': "0+10x30",
+            'fabric_jobs_events_total{type="fabric.jobs.completed",job_type="bad"}': (
+                "0+10x5 52+2x25"
+            ),
             'fabric_jobs_events_total{type="fabric.jobs.failed",job_type="bad"}': "0x5 8+8x25",
-            'fabric_jobs_events_total{type="fabric.jobs.requested",job_type="good"}': "0+10x30",
+            'fabric_jobs_events_total{type="fabric.jobs.completed",job_type="good"}': "0+9x30",
             'fabric_jobs_events_total{type="fabric.jobs.failed",job_type="good"}': "0+1x30",
+            'fabric_jobs_events_total{type="fabric.jobs.requested",job_type="long"}': "9x30",
+            'fabric_jobs_events_total{type="fabric.jobs.completed",job_type="long"}': "0x5 8x25",
+            'fabric_jobs_events_total{type="fabric.jobs.failed",job_type="long"}': "0x5 1x25",
         },
         24,
     ),

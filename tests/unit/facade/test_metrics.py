@@ -1,6 +1,7 @@
 """The metrics of appended events, and the gauges."""
 
 import uuid
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,10 +10,11 @@ from msgspec.structs import replace
 from opentelemetry.metrics import CallbackOptions
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import Controls
-from fabric_jobs.facade.lifecycle import Command, Verdict
+from fabric_jobs.facade.lifecycle import Command, FailUnstarted, Verdict
 from fabric_jobs.facade.log import Log, Record
 from fabric_jobs.facade.observability.gauges import Gauges
 from fabric_jobs.facade.observability.health import ReplicaHealth
@@ -22,6 +24,7 @@ from fabric_jobs.facade.roster import Roster
 from fabric_jobs.runtime.telemetry.histograms import HistogramValues
 from fabric_jobs.runtime.telemetry.metrics import OTHER, BoundedLabel, MetricValues
 from tests.support.lifecycle import (
+    JOB,
     WAYS,
     claim,
     decide_event,
@@ -94,6 +97,15 @@ def test_record_append_first_attempt_started_measures_the_time_since_acceptance(
     assert measured(metrics.START_SECONDS) == [(30, {"job_type": JOB_TYPE})]
 
 
+def test_record_append_job_failed_without_a_start_measures_the_time_to_its_failure() -> None:
+    """The service level of starts counts it as late. A cancelled or failed run is not measured."""
+    append("queued", FailUnstarted(job_id=JOB), seconds=6601)
+    append("queued", WAYS["cancelled"][-1])
+    append("running", WAYS["failed"][-1])
+
+    assert measured(metrics.START_SECONDS) == [(6600, {"job_type": JOB_TYPE})]
+
+
 @pytest.mark.parametrize(
     ("way", "command", "type_"),
     [
@@ -142,7 +154,10 @@ def test_record_append_further_attempt_is_counted_by_its_reason(
 
 
 def gauges(
-    *records: events.Event | None, lost_records: int = 0, grants: Grants | None = None
+    *records: events.Event | None,
+    lost_records: int = 0,
+    grants: Grants | None = None,
+    paused: Collection[JobKind] = (),
 ) -> Gauges:
     """The gauges of a replica that read these records; None stands for a malformed one."""
     store = Store(None)
@@ -163,7 +178,7 @@ def gauges(
         peers=peers,
         poison=SimpleNamespace(count=3),
     )
-    controls = SimpleNamespace(poison=SimpleNamespace(count=4))
+    controls = SimpleNamespace(poison=SimpleNamespace(count=4), paused=paused)
     log = SimpleNamespace(
         lag_s=2.5,
         refused_records=1,
@@ -242,6 +257,15 @@ async def test_gauges_more_job_types_than_labels_share_the_label_other() -> None
     await gauges(job("one"), job("two"), job("three"), job("four")).tick()
 
     assert read(metrics.QUEUED_JOBS) == {("four",): 1, ("one",): 1, (OTHER,): 2}
+
+
+async def test_gauges_jobs_of_a_paused_type_are_not_queued() -> None:
+    """Executors are scaled by the gauge, and no executor can start these jobs."""
+    paused = JobKind(request().item_type, JOB_TYPE)
+    await gauges(job(), job("other"), paused=[paused]).tick()
+
+    assert read(metrics.QUEUED_JOBS) == {("other",): 1}
+    assert read(metrics.UNFINISHED_JOBS)["NotStarted",] == 2
 
 
 async def test_gauges_job_type_without_queued_jobs_any_more_shows_zero() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.controls import Controls
@@ -42,6 +43,7 @@ class Gauges:
         self._log = log
         self._replica = replica
         self._roster = roster
+        self._controls = controls
         self._poison = {
             "events": replica.poison,
             "heartbeats": roster.poison,
@@ -91,11 +93,13 @@ class Gauges:
         for setting, left in (await asyncio.to_thread(self._find_life_left)).items():
             metrics.CERTIFICATE_LIFE_LEFT.set(left, setting)
 
-    def _set_queued(self, queued: Counter[str]) -> None:
+    def _set_queued(self, queued: Counter[JobKind]) -> None:
         # A job type whose last job has left the queue must be set to 0.
         labelled = Counter(dict.fromkeys(self._queued, 0))
-        for job_type, count in queued.items():
-            labelled[metrics.job_type_label(job_type)] += count
+        for kind, count in queued.items():
+            # Executors are scaled by this gauge, and more executors start no job of a paused type.
+            if kind not in self._controls.paused:
+                labelled[metrics.job_type_label(kind.job_type)] += count
         for job_type, count in labelled.items():
             metrics.QUEUED_JOBS.set(count, job_type)
         self._queued = labelled

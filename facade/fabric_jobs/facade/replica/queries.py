@@ -21,8 +21,8 @@ class Backlog(NamedTuple):
     """The numbers of jobs that are not final."""
 
     by_status: Counter[str]
-    #: By job type, the jobs that wait for an executor's claim.
-    queued: Counter[str]
+    #: By type, the jobs that wait for an executor's claim.
+    queued: Counter[JobKind]
     #: When the oldest job that has not started was accepted; None if all have started.
     not_started_since: datetime | None
 
@@ -108,12 +108,12 @@ def count_backlog(db: sqlite3.Connection) -> Backlog:
         f"SELECT status, count(*) FROM jobs WHERE {UNFINISHED} "  # noqa: S608 - no input in it
         "AND status <> 'Completed' GROUP BY status"
     )
-    queued: Counter[str] = Counter()
-    for job_type, count in db.execute(
-        "SELECT job_type, count(*) FROM jobs WHERE queued_us IS NOT NULL "
+    queued = Counter[JobKind]()
+    for item_type, job_type, count in db.execute(
+        "SELECT item_type, job_type, count(*) FROM jobs WHERE queued_us IS NOT NULL "
         "GROUP BY item_type, job_type"
     ):
-        queued[job_type] += count
+        queued[JobKind(item_type, job_type)] = count
     (oldest_us,) = db.execute(
         "SELECT min(created_us) FROM jobs WHERE status = 'NotStarted' AND status <> 'Completed'"
     ).fetchone()
