@@ -17,7 +17,7 @@ from fabric_jobs.contract.jobs import InvokeType, Policy
 from fabric_jobs.executor.errors import HandlerDefinitionError
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.payloads import PayloadType, explain_invalid, make_payload_type
-from fabric_jobs.executor.runs.calls import call_in_thread, warn_of_result
+from fabric_jobs.executor.runs.calls import call_in_thread, verify_result
 
 DEFAULT_POLICY = Policy()
 #: The least value of `memory_limit_mb`: Python and the executor need about 100 MB.
@@ -66,7 +66,7 @@ class Handler(Struct, frozen=True, kw_only=True):
         try:
             if self.is_async:
                 result = await self.function(job)  # type: ignore[misc] # is_async implies an awaitable
-                warn_of_result(self.function, result)
+                verify_result(self.function, result)
             elif error := await call_in_thread(self.function, job):
                 raise error
         except (SystemExit, KeyboardInterrupt) as error:

@@ -318,15 +318,33 @@ def returns_awaitable(job: Job[Any]) -> object:
     return Awaitable()
 
 
+async def async_returns_coroutine(job: Job[Any]) -> object:
+    return on_anything(job)
+
+
+async def async_returns_generator(job: Job[Any]) -> object:
+    return (number for number in range(3))
+
+
+async def async_returns_awaitable(job: Job[Any]) -> object:
+    return Awaitable()
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (returns_coroutine, "returned a coroutine. Define it with `async def`, and await it"),
+        (
+            returns_coroutine,
+            "returned a coroutine, so its work was not done. Define the handler with `async def`",
+        ),
         (returns_generator, "returned a generator, so its work was not done"),
-        (returns_awaitable, "returned Awaitable, which nobody awaited"),
+        (returns_awaitable, "returned Awaitable, which nobody awaited. Define the handler"),
+        (async_returns_coroutine, "returned a coroutine, so its work was not done. Await it"),
+        (async_returns_generator, "returned a generator, so its work was not done"),
+        (async_returns_awaitable, "returned Awaitable, which nobody awaited. Await it"),
     ],
 )
-async def test_def_handler_that_returns_work_raises_type_error_with_the_reason(
+async def test_handler_that_returns_work_raises_type_error_with_the_reason(
     function: Callable[[Job[Any]], object], reason: str
 ) -> None:
     """Otherwise the job would complete although nothing ran."""

@@ -23,32 +23,43 @@ Function = Callable[[Job[Any]], object]
 log = logging.getLogger("fabric_jobs.executor")
 #: The names of the functions that have returned a value.
 _warned: set[str] = set()
+_DEFINE_ASYNC = "Define the handler with `async def`, and await it."
 
 
 def call_def(function: Function, job: Job[Any]) -> None:
-    """Calls a `def` function. Raises what it raises.
+    """Calls a `def` function. Raises what it raises, and what `verify_result` raises."""
+    verify_result(function, function(job))
+
+
+def verify_result(function: Function, result: object) -> None:
+    """Logs one warning for each function that returned a value, which nobody gets.
 
     Raises `TypeError` if the function returned work instead of doing it, such as a coroutine.
     """
-    result = function(job)
     name = getattr(function, "__qualname__", repr(function))
+    await_it = "Await it." if inspect.iscoroutinefunction(function) else _DEFINE_ASYNC
     if inspect.iscoroutine(result):
         result.close()
-        if inspect.iscoroutinefunction(inspect.unwrap(function)):
+        if await_it is _DEFINE_ASYNC and inspect.iscoroutinefunction(inspect.unwrap(function)):
             raise TypeError(
                 f"{name} is an `async def` function behind a decorator that is not. Its wrapper "
                 "returned a coroutine that nobody awaited. Let the wrapper be `async def` too, and "
                 "await the function."
             )
-        raise TypeError(f"{name} returned a coroutine. Define it with `async def`, and await it.")
+        raise TypeError(f"{name} returned a coroutine, so its work was not done. {await_it}")
     if inspect.isgenerator(result) or inspect.isasyncgen(result):
         raise TypeError(f"{name} returned a generator, so its work was not done. Iterate over it.")
     if inspect.isawaitable(result):
         raise TypeError(
-            f"{name} returned {type(result).__name__}, which nobody awaited. Define the handler "
-            "with `async def`, and await it."
+            f"{name} returned {type(result).__name__}, which nobody awaited. {await_it}"
         )
-    warn_of_result(function, result)
+    key = f"{function.__module__}.{function.__qualname__}"
+    if result is not None and key not in _warned:
+        _warned.add(key)
+        log.warning(
+            "%s returned a value of type %s, which is dropped. Store it, and return nothing",
+            *(key, type(result).__name__),
+        )
 
 
 def handler_stacks() -> dict[str, str]:
@@ -69,17 +80,6 @@ def _format_handler_stack(frame: FrameType) -> str:
             del stack[:number]
             break
     return "".join(stack.format()).rstrip()
-
-
-def warn_of_result(function: Callable[[Job[Any]], object], result: object) -> None:
-    """Logs one warning for each function that returned a value, which nobody gets."""
-    name = f"{function.__module__}.{function.__qualname__}"
-    if result is not None and name not in _warned:
-        _warned.add(name)
-        log.warning(
-            "%s returned a value of type %s, which is dropped. Store it, and return nothing",
-            *(name, type(result).__name__),
-        )
 
 
 def call_in_thread(function: Function, job: Job[Any]) -> asyncio.Future[BaseException | None]:
