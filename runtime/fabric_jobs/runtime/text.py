@@ -95,7 +95,7 @@ def _lines(raised: BaseException, depth: int) -> Iterator[str]:
             yield "Traceback (most recent call last):"
             yield "".join(traceback.format_tb(error.__traceback__)).rstrip("\n")
         yield describe_exception(error)
-        yield from (str(note)[:MAX_EXCEPTION_CHARS] for note in _notes(error))
+        yield from (text_of(note)[:MAX_EXCEPTION_CHARS] for note in _notes(error))
         if isinstance(error, BaseExceptionGroup) and depth < _MAX_LINKED:
             for number, member in enumerate(error.exceptions[:_MAX_LINKED], 1):
                 yield f"  +- {number} of {len(error.exceptions)}"
@@ -121,7 +121,10 @@ def _chain(raised: BaseException) -> Iterator[tuple[BaseException, str]]:
 
 
 def _notes(error: BaseException) -> list[object]:
-    notes = getattr(error, "__notes__", None)
+    try:
+        notes = getattr(error, "__notes__", None)
+    except BaseException:  # a property of the author's
+        return []
     return notes[:_MAX_LINKED] if isinstance(notes, list) else []
 
 

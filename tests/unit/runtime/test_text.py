@@ -100,6 +100,25 @@ def test_format_exception_whose_text_raises_is_described() -> None:
     assert text.format_exception(raised(Hostile())).endswith("Hostile: (its text can't be made)")
 
 
+def test_format_exception_whose_notes_raise_is_described() -> None:
+    """A note's text and the notes themselves are the author's code."""
+
+    class Note:
+        def __str__(self) -> str:
+            raise ValueError
+
+    class NotesError(Exception):
+        @property
+        def __notes__(self) -> list[str]:  # type: ignore[override]
+            raise ValueError
+
+    noted = Exception("first")
+    noted.__notes__ = [Note()]  # type: ignore[list-item]
+
+    assert text.format_exception(noted) == "Exception: first\n(its text can't be made)"
+    assert text.format_exception(NotesError("second")).endswith("NotesError: second")
+
+
 def test_format_exception_with_a_text_of_100_mb_is_short_and_quick() -> None:
     """Python's own formatting would take a minute."""
     error = raised(ValueError("x\n" * 50_000_000))

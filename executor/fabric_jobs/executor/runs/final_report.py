@@ -37,14 +37,23 @@ def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -
 
 def _format_traceback(raised: BaseException) -> str:
     """Returns the traceback, or "" for a `JobFailed` without a cause: its author chose the text."""
-    if isinstance(raised, JobFailed) and raised.__cause__ is None:
+    if _chosen_response(raised) and raised.__cause__ is None:
         return ""
     text = truncate_start(format_exception(strip_executor_frames(raised)), MAX_TRACEBACK_BYTES)
     return truncate_traceback(utf8_text(f"{text}\n"))
 
 
 def _error_response(raised: BaseException) -> ErrorResponse:
-    if isinstance(raised, JobFailed):
-        return raised.response
+    if response := _chosen_response(raised):
+        return response
     name, text = type(raised).__name__, exception_text(raised)
     return JobFailed(f"{name}: {text}" if text else name).response
+
+
+def _chosen_response(raised: BaseException) -> ErrorResponse | None:
+    """Returns the response of a `JobFailed`.
+
+    A subclass whose `__init__` does not call that of `JobFailed` has none.
+    """
+    response = getattr(raised, "response", None) if isinstance(raised, JobFailed) else None
+    return response if isinstance(response, ErrorResponse) else None

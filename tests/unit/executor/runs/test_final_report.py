@@ -109,6 +109,20 @@ def test_report_of_job_failed_with_a_cause_has_the_traceback_of_both() -> None:
     assert text.endswith("JobFailed: The table can't be read.\n")
 
 
+def test_report_of_job_failed_without_a_response_is_that_of_any_exception() -> None:
+    """Such is a subclass whose `__init__` does not call that of `JobFailed`."""
+
+    class NoRowsError(JobFailed):
+        def __init__(self, table: str) -> None:
+            self.table = table
+
+    report = make_final_report(NoRowsError("sales"), cancel_requested=False)
+
+    assert report.failed.error_code == "HandlerError"
+    assert report.failed.message == "NoRowsError: sales"
+    assert "NoRowsError: sales" in report.traceback
+
+
 def test_report_of_exception_whose_text_can_t_be_read_has_its_class_name() -> None:
     """If the error of its `__str__` escaped, the run would end without a report."""
 
