@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import msgspec
 import pydantic
 from opentelemetry import trace
 
-from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
+from fabric_jobs.executor import AccessTokenError, Executor, Job, JobFailed, JobStopped, Retry
 
 executor = Executor()
 ITEM_TYPE = "Test.Item"
@@ -312,3 +313,31 @@ async def noting_async(job: Job[Work, Opened]) -> None:
 def take_order(job: Job[Order]) -> None:
     """Reports the number of rows."""
     job.progress(1, f"{type(job.payload).__name__} of {job.payload.rows}")
+
+
+def write_files_beside_the_job(job: Job[Work]) -> None:
+    """Opens more files than the forked process has closed, and uses the job meanwhile."""
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context((Path(job.payload.until) / str(number)).open("w"))
+            for number in range(4)
+        ]
+        job.progress(0.5)
+        job.save_checkpoint(1)
+        try:
+            job.access_token("https://storage.azure.com/.default").result()
+        except AccessTokenError as error:
+            files[0].write(str(error))
+
+
+@executor.job(ITEM_TYPE, "forking", run_in="process")
+def forking(job: Job[Work]) -> None:
+    """Forks a process that uses the job."""
+    child = multiprocessing.get_context("fork").Process(
+        target=write_files_beside_the_job, args=(job,)
+    )
+    child.start()
+    child.join(20)
+    if child.exitcode != 0:
+        child.kill()
+        raise JobFailed(f"exit code {child.exitcode}")

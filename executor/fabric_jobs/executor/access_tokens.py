@@ -5,6 +5,7 @@ shortly before they expire, and nowhere else.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
@@ -12,6 +13,7 @@ from enum import Enum
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 #: Seconds before its expiry at which a token is replaced.
@@ -140,12 +142,15 @@ class RunTokens:
         self._attempt = attempt
         self._client = client
         self._loop = asyncio.get_running_loop()
+        self._process_id = os.getpid()
         #: By kind and scope: the token, and the time at which it is replaced.
         self._tokens: dict[tuple[TokenKind, str], tuple[AccessToken, float]] = {}
         self._locks: dict[tuple[TokenKind, str], asyncio.Lock] = {}
 
     def request(self, kind: TokenKind, scope: str, claims: str = "") -> "Future[AccessToken]":
         """Asks for a token, in any thread. The future raises `AccessTokenError`."""
+        if os.getpid() != self._process_id:
+            return refuse_after_fork()  # the loop does not run here, so no answer would come
         return asyncio.run_coroutine_threadsafe(self._get(kind, scope, claims), self._loop)
 
     async def _get(self, kind: TokenKind, scope: str, claims: str) -> AccessToken:
@@ -169,6 +174,14 @@ class RunTokens:
             token = AccessToken(response.access_token, int(expires_at))
             self._tokens[key] = token, expires_at - min(MARGIN_S, MARGIN_PART * left_s)
             return token
+
+
+def refuse_after_fork() -> "Future[AccessToken]":
+    """Refuses a token in a process that a handler forked."""
+    refused: Future[AccessToken] = Future()
+    text = "A process that a handler forked gets no access token. Get it in the handler itself."
+    refused.set_exception(AccessTokenError(text, code="TokenUnavailable", permanent=True))
+    return refused
 
 
 def _only(scopes: Sequence[str]) -> str:

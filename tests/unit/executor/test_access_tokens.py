@@ -1,6 +1,7 @@
 """The access tokens of a run: cached, asked for once at a time, in tasks and in threads."""
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -112,6 +113,15 @@ async def test_call_that_would_block_the_event_loop_is_refused() -> None:
         ours.credential().get_token(SCOPE)
     with pytest.raises(RuntimeError, match="Await it"):
         ours.access_token(SCOPE).result()
+
+
+async def test_token_in_a_forked_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would answer there, because the event loop does not run."""
+    ours = job(Facade())
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+
+    with pytest.raises(AccessTokenError, match="forked"):
+        await ours.access_token(SCOPE)
 
 
 async def test_async_credential_passes_a_claims_challenge_on() -> None:

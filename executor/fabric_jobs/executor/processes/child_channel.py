@@ -47,11 +47,16 @@ class Channel:
 
     @property
     def is_inherited(self) -> bool:
-        """True in a process that a handler forked. It must not send."""
+        """True in a process that a handler forked. It sends nothing.
+
+        Its channel is closed, so the numbers of the channel's files may be those of its own files.
+        """
         return os.getpid() != self._process_id
 
     def send(self, message: FromProcess) -> None:
-        """Sends a message. Does nothing if the executor has died."""
+        """Sends a message. Does nothing if the executor has died, or in a forked process."""
+        if self.is_inherited:
+            return
         data = memoryview(frame(message))
         with self._lock:
             try:
@@ -87,7 +92,9 @@ class LatestForwarder:
         self._is_closed = False
 
     def put(self, message: FromProcess) -> None:
-        """Takes a message, from any thread. Drops it if the handler has ended."""
+        """Takes a message, from any thread. Drops it after the handler, and in a forked process."""
+        if self._channel.is_inherited:
+            return  # another thread may have held the lock when the process was forked
         with self._lock:
             if self._is_closed:
                 return

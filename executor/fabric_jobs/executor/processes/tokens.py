@@ -6,7 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 
-from fabric_jobs.executor.access_tokens import AccessToken, RequestToken, TokenKind
+from fabric_jobs.executor.access_tokens import (
+    AccessToken,
+    RequestToken,
+    TokenKind,
+    refuse_after_fork,
+)
 from fabric_jobs.executor.errors import HANDLER_ERROR, AccessTokenError
 from fabric_jobs.executor.processes.child_channel import Channel
 from fabric_jobs.executor.processes.messages import TokenAnswer, TokenWanted
@@ -26,6 +31,8 @@ class ChildTokens:
 
     def request(self, kind: TokenKind, scope: str, claims: str) -> Future[AccessToken]:
         """Asks the executor for a token."""
+        if self._channel.is_inherited:
+            return refuse_after_fork()
         wanted: Future[AccessToken] = Future()
         with self._lock:
             if self._is_closed:

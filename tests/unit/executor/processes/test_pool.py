@@ -125,6 +125,19 @@ def test_call_of_a_process_has_every_attribute_of_a_job() -> None:
     assert attributes - {"resources"} <= {*Call.__struct_fields__, *Function.__struct_fields__}
 
 
+async def test_job_in_a_forked_child_of_a_process_writes_into_no_file_and_gets_no_token(
+    facade: FakeFacade, tmp_path: Path
+) -> None:
+    """The channel is closed there, so a file of the child may have the number of the channel's."""
+    report = await end_of(facade, "forking", until=str(tmp_path))
+
+    assert report.HasField("completed"), report
+    assert [(tmp_path / str(number)).read_text() for number in range(4)] == [
+        "A process that a handler forked gets no access token. Get it in the handler itself.",
+        *("", "", ""),
+    ]
+
+
 async def test_handler_in_a_process_gets_the_definition_of_the_item(
     facade: FakeFacade, caplog: pytest.LogCaptureFixture
 ) -> None:
