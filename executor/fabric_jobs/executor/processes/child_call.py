@@ -24,7 +24,8 @@ from fabric_jobs.executor.processes.messages import Call, CheckpointSaved, Ended
 from fabric_jobs.executor.processes.tokens import ChildTokens
 from fabric_jobs.executor.runs import final_report
 from fabric_jobs.executor.runs.cancel_delivery import CancelDelivery
-from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
+from fabric_jobs.executor.runs.handler_task import raised_by
+from fabric_jobs.executor.runs.tracebacks import drop_tracebacks, strip_executor_frames
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 
@@ -69,9 +70,12 @@ class ChildCall:
             except Exception as error:  # the lifespan's, the import's, or that of the payload
                 raised = error
         self.tokens.close()
+        explained = self._explain(raised)
         report = final_report.make_final_report(
-            self._explain(raised), cancel_requested=self._cancelled.is_set()
+            explained, cancel_requested=self._cancelled.is_set()
         )
+        if explained:
+            drop_tracebacks(explained)
         # The executor handles messages in their order, so these come before the final report.
         self._progress.close()
         self._checkpoint.close()
@@ -136,8 +140,7 @@ class ChildCall:
         await asyncio.wait({delivery.task})
         with self._lock:
             self._cancel_task = _do_nothing
-        task = delivery.task
-        return asyncio.CancelledError() if task.cancelled() else task.exception()
+        return raised_by(delivery.task)
 
     def _explain(self, raised: BaseException | None) -> BaseException | None:
         """Returns the failure that says what to do, or what was raised if that says it."""

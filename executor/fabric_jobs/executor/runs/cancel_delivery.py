@@ -19,7 +19,11 @@ class CancelDelivery:
         #: True from the request until the coroutine has received the `CancelledError`.
         self._is_due = False
         self._coroutine = coroutine
-        self.task: asyncio.Task[None] = asyncio.create_task(_Watched(coroutine, self), name=name)
+        watched = _Watched(coroutine, self)
+        self.task: asyncio.Task[None] = asyncio.create_task(watched, name=name)
+        # The task holds what the coroutine raised, and so what was in memory there. In a cycle it
+        # would stay until the garbage collector runs.
+        self.task.add_done_callback(lambda _: watched.forget_delivery())
 
     def cancel(self) -> None:
         """Cancels the task. A further call cancels it again."""
@@ -55,6 +59,10 @@ class _Watched(Coroutine[Any, Any, None]):
     def __init__(self, coroutine: Coroutine[Any, Any, None], delivery: CancelDelivery) -> None:
         self._coroutine = coroutine
         self._delivery = delivery
+
+    def forget_delivery(self) -> None:
+        """Ends the cycle of the delivery, its task and this coroutine, which has ended."""
+        del self._delivery
 
     def send(self, value: Any) -> Any:
         self._delivery.on_missed()

@@ -24,6 +24,14 @@ log = logging.getLogger("fabric_jobs.executor")
 CLEAN_UP_TIMEOUT_S = 5.0
 
 
+def raised_by(task: "asyncio.Task[None]") -> BaseException | None:
+    """Returns what a task that has ended raised, also its `CancelledError`."""
+    try:
+        return task.exception()
+    except asyncio.CancelledError as error:
+        return error
+
+
 class HandlerTask:
     """A call of a handler, started at once in a task. It must be created in the event loop."""
 
@@ -59,9 +67,7 @@ class HandlerTask:
         An abandoned handler counts as cancelled.
         """
         await self._released
-        if not self._task.done() or self._task.cancelled():
-            return asyncio.CancelledError()
-        return self._task.exception()
+        return raised_by(self._task) if self._task.done() else asyncio.CancelledError()
 
     async def cancel_and_wait(self) -> None:
         """Cancels the handler, and gives it `CLEAN_UP_TIMEOUT_S` seconds to clean up.

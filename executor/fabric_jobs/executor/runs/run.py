@@ -21,6 +21,7 @@ from fabric_jobs.executor.runs.final_report import ProcessReportError, make_fina
 from fabric_jobs.executor.runs.handler_task import HandlerTask
 from fabric_jobs.executor.runs.log_tail import LogTail, keep_log_lines
 from fabric_jobs.executor.runs.run_reports import RunReports
+from fabric_jobs.executor.runs.tracebacks import drop_tracebacks
 from fabric_jobs.executor.session.deadline_beats import DeadlineBeats
 from fabric_jobs.executor.session.latest_sender import LatestSender
 from fabric_jobs.executor.session.status_client import Accepted, Refused, StatusClient
@@ -203,6 +204,8 @@ class Run:
             self._cancel_requested = True
             await task.cancel_and_wait()
             raise
+        # The task holds the traceback of what the handler raised, whose frames hold this run.
+        self._handler_task = None
         if isinstance(raised, NoThreadError):
             log.warning("%s: handed back. %s", self, raised)
             self._has_no_thread = True
@@ -220,6 +223,8 @@ class Run:
             else:
                 logged = raised if report.traceback else None
                 log.warning("%s: %s", self, report.failed.message, exc_info=logged)
+        if raised:
+            drop_tracebacks(raised)
         return report
 
     async def _decode_and_call(

@@ -17,6 +17,25 @@ def strip_executor_frames(raised: E) -> E:
     return raised.with_traceback(traceback)
 
 
+def drop_tracebacks(raised: BaseException) -> None:
+    """Drops the tracebacks of the exception, of its causes and of its members.
+
+    The frames of a traceback hold the handler's variables, such as a large table. The exception is
+    part of reference cycles, so they would stay in memory until the garbage collector runs.
+    """
+    left: list[BaseException | None] = [raised]
+    seen = set[int]()
+    while left:
+        error = left.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        BaseException.with_traceback(error, None)
+        left += [error.__cause__, error.__context__]
+        if isinstance(error, BaseExceptionGroup):
+            left += error.exceptions
+
+
 def _is_hidden(module_globals: dict[str, object]) -> bool:
     """Returns true if the module with these globals belongs to one of the hidden packages."""
     package = f"{module_globals.get('__package__')}."
