@@ -23,7 +23,7 @@ from fabric_jobs.executor.session.status_client import Accepted
 from fabric_jobs.facade import clock as clock_module
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import Controls
-from fabric_jobs.facade.jobs import jobs as jobs_module
+from fabric_jobs.facade.jobs import decider as decider_module
 from fabric_jobs.facade.jobs.appends import Append
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.turns import Turns
@@ -78,7 +78,7 @@ _REPLACED: dict[str, tuple[Any, str, Any]] = {
         lambda self: clock_module.utc_now(),
     ),
     "a claim of another record is granted": (
-        jobs_module,
+        decider_module,
         "_is_of_another_record",
         lambda *_: False,
     ),

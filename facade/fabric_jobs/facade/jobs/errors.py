@@ -8,6 +8,7 @@ from fabric_jobs.facade import metrics
 from fabric_jobs.facade.lifecycle import Refusal
 from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica import StateError
+from fabric_jobs.facade.sealing import SealedError
 
 
 class RefusedError(Exception):
@@ -95,3 +96,8 @@ def map_log_errors() -> Iterator[None]:
         if unavailable is None or unavailable is error:
             raise
         raise unavailable from error
+
+
+def sealed_error(error: SealedError) -> UnavailableError:
+    """The error of a command that needs a secret which this facade can't open."""
+    return UnavailableError(UnavailableReason.SEALED, f"The job's content can't be opened. {error}")

@@ -7,26 +7,24 @@ one that any replica gave before.
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.jobs import JobPhase
 from fabric_jobs.facade.clock import utc_now
 from fabric_jobs.facade.jobs.appends import Append, append_span
 from fabric_jobs.facade.jobs.deadline import Deadline
+from fabric_jobs.facade.jobs.decider import Decider
 from fabric_jobs.facade.jobs.errors import (
     RefusedError,
     UnavailableError,
     UnavailableReason,
     map_log_errors,
+    sealed_error,
 )
 from fabric_jobs.facade.jobs.turns import Turn, Turns
 from fabric_jobs.facade.lifecycle import (
-    Claim,
     Command,
-    Decision,
     Job,
     Reason,
     Refusal,
@@ -34,10 +32,8 @@ from fabric_jobs.facade.lifecycle import (
     Request,
     RequestCancel,
     Settled,
-    Stamp,
     Undecidable,
     Verdict,
-    decide,
 )
 from fabric_jobs.facade.log import Log, LogUnavailableError
 from fabric_jobs.facade.replica import Filter, Replica, StoredJob
@@ -73,10 +69,9 @@ class Jobs:
         """
         self._log = log
         self._replica = replica
-        self._source = source
         self.secrets = secrets
         self._find_create_fault = find_create_fault
-        self._now = now
+        self._decider = Decider(replica, secrets, source, now)
         self._deadline = Deadline(deadline_s)
         self._read_limit = Deadline(READ_TO_END_S)
         self._turns = Turns()
@@ -107,7 +102,7 @@ class Jobs:
         partition = partition_of(command.job_id, self._log.partitions)
         caught_up = False
         for _ in range(MAX_ROUNDS):
-            decision, stored = self._decide(command, read_to)
+            decision, stored = self._decider.decide(command, read_to)
             if isinstance(decision, Refusal) and not (decision.conclusive or caught_up):
                 if (
                     read_to is None
@@ -121,7 +116,7 @@ class Jobs:
                 else:
                     await self._log.read_to(partition, read_to)
                 caught_up = True
-                decision, stored = self._decide(command, read_to)
+                decision, stored = self._decider.decide(command, read_to)
             if isinstance(decision, Refusal):
                 raise RefusedError(decision)
             if isinstance(decision, Undecidable):
@@ -150,43 +145,13 @@ class Jobs:
             "Send the command again: repeating is safe.",
         )
 
-    def _decide(self, command: Command, read_to: int | None) -> tuple[Decision, StoredJob | None]:
-        """The decision on the state that is applied here, and the job that it was made on."""
-        stored = self._replica.get(command.job_id)
-        if stored and isinstance(command, Claim) and _is_of_another_record(read_to, stored):
-            return Refusal(Reason.NOT_DISPATCHED, conclusive=False), stored
-        try:
-            prepared, job = self.secrets.prepare(command, stored.job if stored else None)
-            decision = decide(job, prepared, self._stamp())
-        except SealedError as error:
-            raise _sealed_error(error) from error
-        if stored and isinstance(command, Claim):
-            decision = self._unless_sealed(decision, stored.job)
-        return decision, stored
-
-    def _unless_sealed(self, decision: Decision, job: Job) -> Decision:
-        """The decision on a claim of the job, or a refusal if its content can't be handed over.
-
-        Another facade may be able to: it offers the job. A claim that is granted already is
-        undecided instead, because the executor must not drop it: raises `UnavailableError`.
-        """
-        if isinstance(decision, Refusal | Undecidable):
-            return decision
-        try:
-            self.secrets.content(job)
-        except SealedError as error:
-            if isinstance(decision, Settled):
-                raise _sealed_error(error) from error
-            return Refusal(Reason.SEALED, conclusive=False)
-        return decision
-
     def content(self, job: Job) -> Content:
         """The job's payload, definition and checkpoint. Raises `UnavailableError`."""
         with map_log_errors():
             try:
                 return self.secrets.content(job)
             except SealedError as error:
-                raise _sealed_error(error) from error
+                raise sealed_error(error) from error
 
     def has_room(self, tenant_id: str, limit: int) -> bool:
         """Whether the tenant has fewer than `limit` unfinished jobs."""
@@ -286,25 +251,6 @@ class Jobs:
         except UnavailableError:
             self._replica.forget(append.event.id)
             raise
-
-    def _stamp(self) -> Stamp:
-        return Stamp(event_id=str(uuid.uuid4()), source=self._source, time=self._now())
-
-
-def _is_of_another_record(read_to: int | None, stored: StoredJob) -> bool:
-    """Whether a claim names another record than the one that dispatched the job.
-
-    A record that copies the dispatching event's id may have another payload: its claim is refused.
-    """
-    if read_to is None:
-        return False
-    # A job that is queued was dispatched by its last event.
-    return stored.job.state.phase is JobPhase.QUEUED and read_to != stored.offset + 1
-
-
-def _sealed_error(error: SealedError) -> UnavailableError:
-    """The error of a command that needs a secret which this facade can't open."""
-    return UnavailableError(UnavailableReason.SEALED, f"The job's content can't be opened. {error}")
 
 
 def _timeout(turn: Turn) -> UnavailableError:
