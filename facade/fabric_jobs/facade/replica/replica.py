@@ -1,6 +1,5 @@
 """Folds the log into the store, and tells those who wait for an event or listen to changes."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from fabric_jobs.facade.log import Checkpoint, PoisonRecords, Record
 from fabric_jobs.facade.replica.ended import EndedType
 from fabric_jobs.facade.replica.filter import Filter
 from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
+from fabric_jobs.facade.replica.query_turns import QueryTurns
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
 from fabric_jobs.runtime.kafka.partitions import partition_of
@@ -75,6 +75,7 @@ class Replica:
         #: The number of events by verdict. Besides the verdicts, `remnant` counts events of jobs
         #: whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
+        self._turns = QueryTurns()
         #: The latest time of any record, by partition.
         self._now_ms: dict[int, int] = {}
         #: The time of the first record that was read, for partitions whose first records are gone.
@@ -102,12 +103,13 @@ class Replica:
         `before` continues a list: the creation time (microseconds since 1970) and the id of the
         last job of the previous page.
         """
-        found = self._store.list(which, limit, before, oldest_first=oldest_first)
-        return await asyncio.wrap_future(found)
+        return await self._turns.ask(
+            lambda: self._store.list(which, limit, before, oldest_first=oldest_first)
+        )
 
     async def list_ids(self, which: Filter, limit: int) -> Sequence[str]:
         """The ids of at most `limit` jobs that match the filter, the oldest first."""
-        return await asyncio.wrap_future(self._store.list_ids(which, limit))
+        return await self._turns.ask(lambda: self._store.list_ids(which, limit))
 
     def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
         """The ids of at most `limit` jobs whose next deadline has come."""
@@ -124,24 +126,24 @@ class Replica:
 
     async def backlog(self) -> Backlog:
         """The numbers of jobs that are not final, as of the call."""
-        return await asyncio.wrap_future(self._store.backlog())
+        return await self._turns.ask(self._store.backlog)
 
     async def replacements(self, job_ids: Sequence[str]) -> Mapping[str, str]:
         """The id of the job that took the place of each of these jobs; others are left out."""
         if not job_ids:
             return {}
-        return await asyncio.wrap_future(self._store.replacements(job_ids))
+        return await self._turns.ask(lambda: self._store.replacements(job_ids))
 
     async def unfinished_types(self) -> Sequence[UnfinishedType]:
         """The numbers of jobs that are not final, by type and status, as of the call."""
-        return await asyncio.wrap_future(self._store.unfinished_types())
+        return await self._turns.ask(self._store.unfinished_types)
 
     async def ended(self, width_s: int, first_s: int, buckets: int) -> Sequence[EndedType]:
         """The counts of ended jobs in consecutive buckets, as of the call.
 
         The buckets are `MINUTE_S` or `HOUR_S` wide, and the first starts at `first_s`.
         """
-        return await asyncio.wrap_future(self._store.ended(width_s, first_s, buckets))
+        return await self._turns.ask(lambda: self._store.ended(width_s, first_s, buckets))
 
     def held_runs(self) -> Sequence[tuple[Run, str]]:
         """The runs that executors hold, each with its executor's id."""
@@ -156,7 +158,7 @@ class Replica:
 
         Call it when the log was read to its end.
         """
-        await asyncio.wrap_future(self._store.index_for_lists())
+        await self._turns.ask(self._store.index_for_lists)
 
     def expect(self, event_id: str, callback: Callable[[Outcome], None]) -> None:
         """Calls back once, when the event with this id was read. It must not block or raise."""
