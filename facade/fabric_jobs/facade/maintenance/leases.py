@@ -53,16 +53,22 @@ class Leases:
         self._attentive_since: float | None = None
         self._lease_s = lease_s
         self._now = now
+        #: The executor of each run, as of the last look; empty while this facade is not attentive.
+        self._holders: dict[Run, str] = {}
         #: The monotonic time at which each run's lease last began.
         self._renewed_at: dict[Run, float] = {}
         #: When this facade last read a heartbeat that lists the run, since it has been attentive.
         self._listed_at: dict[Run, datetime] = {}
 
     def renew(self, heartbeat: ExecutorHeartbeat) -> None:
-        """Begins a new lease for each run that the heartbeat lists."""
+        """Begins a new lease for each run of the executor that the heartbeat lists.
+
+        The heartbeat may also list runs of others: an executor may claim an attempt that is granted
+        to another executor, and wait for the answer.
+        """
         now, listed_at = time.monotonic(), self._now()
         for run in heartbeat.runs:
-            if run in self._renewed_at:
+            if self._holders.get(run) == heartbeat.executor_id:
                 self._renewed_at[run] = now
                 self._listed_at[run] = listed_at
 
@@ -86,6 +92,7 @@ class Leases:
         since = self._attention.look()
         if since != self._attentive_since:
             self._attentive_since = since
+            self._holders.clear()
             self._renewed_at.clear()
             self._listed_at.clear()
         if since is None:
@@ -95,7 +102,7 @@ class Leases:
             await self._take_expired(expired)
 
     def _find_expired(self, now: float) -> dict[Run, str]:
-        running = dict(self._list_runs())
+        self._holders = running = dict(self._list_runs())
         self._renewed_at = {run: self._renewed_at.get(run, now) for run in running}
         self._listed_at = {run: at for run, at in self._listed_at.items() if run in running}
         lease_s = self._lease_s + self._rank() * RANK_DELAY_S

@@ -85,9 +85,9 @@ class World:
         """The runs of all executors."""
         return list(self.runs.items())
 
-    def read_heartbeat(self, *runs: Run) -> None:
+    def read_heartbeat(self, *runs: Run, executor_id: str = "executor") -> None:
         """Reads a heartbeat that lists these runs."""
-        self.leases.renew(ExecutorHeartbeat(executor_id="executor", runs=runs))
+        self.leases.renew(ExecutorHeartbeat(executor_id=executor_id, runs=runs))
 
     async def pass_time(self, seconds: float) -> None:
         """Moves the clock on, and ticks once a second."""
@@ -124,6 +124,16 @@ async def test_leases_run_not_listed_by_its_executor_is_taken_and_a_listed_one_i
         world.read_heartbeat(RUN)
 
     assert {command.job_id for command in world.jobs.commands} == {"other"}
+
+
+async def test_leases_run_that_another_executor_lists_is_taken(world: World) -> None:
+    """It is no sign of life of the executor that has the run, nor of its reports."""
+    for _ in range(10):
+        await world.pass_time(10)
+        world.read_heartbeat(RUN, executor_id="another")
+
+    assert world.jobs.commands[0] == LoseLease(job_id="job", attempt=1, executor_id="executor")
+    assert not world.leases.is_listed_since(RUN, datetime(2000, 1, 1, tzinfo=UTC))
 
 
 async def test_leases_replica_not_ready_takes_nothing_and_then_begins_all_leases_anew(
