@@ -37,15 +37,24 @@ class Append:
     def acknowledge(self, acknowledgement: asyncio.Future[object]) -> None:
         """Takes Kafka's answer to the append; a cancelled future means that none will come."""
         if acknowledgement.cancelled() or acknowledgement.exception():
-            self._failed = True
-            self._wake()
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Ends the waits without an outcome, unless there is one."""
+        self._failed = True
+        self._wake()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody needs to wait any more: there is an outcome, or none will come."""
+        return self._outcome is not None or self._failed
 
     async def outcome(self) -> Outcome:
         """The fold's verdict on the event. A caller that is cancelled ends no other caller's wait.
 
         Raises `UnavailableError` if the append failed, because the event may be on the log anyway.
         """
-        if not (self._outcome or self._failed):
+        if not self.is_over:
             # A future for each caller, because a cancelled task cancels the future it awaits.
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)

@@ -9,6 +9,7 @@ one that any replica gave before.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from fabric_jobs.contract import events
 from fabric_jobs.facade.clock import utc_now
@@ -242,8 +243,25 @@ class Jobs:
         try:
             return await self._outcome(append)
         except asyncio.CancelledError:
-            self._turns.leave_unresolved(event.subject, self._outcome(append))
+            resolving = self._resolve_late(append, acknowledgement)
+            self._turns.leave_unresolved(event.subject, resolving)
             raise
+
+    async def _resolve_late(
+        self, append: Append, acknowledgement: asyncio.Future[object]
+    ) -> Outcome:
+        """The outcome of an append whose command no longer waits for it.
+
+        An event that Kafka has acknowledged comes until the log's end, unless the brokers lost its
+        record. Then it has no outcome, and no later command of the job may wait for one.
+        """
+        outcome = asyncio.create_task(self._outcome(append), name="await an outcome")
+        first: list[asyncio.Future[Any]] = [outcome, acknowledgement]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not append.is_over:
+            await self._log.catch_up()
+            append.give_up()
+        return await outcome
 
     async def _outcome(self, append: Append) -> Outcome:
         try:

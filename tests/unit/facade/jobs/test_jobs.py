@@ -39,6 +39,14 @@ class FakeLog:
         #: Called after each append.
         self.on_append: Callable[[], None] = lambda: None
         self.appends = 0
+        #: Kafka's answer to the last append.
+        self.acknowledgement: asyncio.Future[object] | None = None
+        #: Set once the log was read to its end.
+        self.caught_up = asyncio.Event()
+
+    async def catch_up(self) -> None:
+        """Waits until a test has the log read."""
+        await self.caught_up.wait()
 
     async def read_to_end(self) -> None:
         """Never ends."""
@@ -52,7 +60,8 @@ class FakeLog:
             raise self.error
         self.appends += 1
         self.on_append()
-        return asyncio.get_running_loop().create_future()
+        self.acknowledgement = asyncio.get_running_loop().create_future()
+        return self.acknowledgement
 
 
 class FakeReplica:
@@ -190,6 +199,35 @@ async def test_jobs_event_not_read_back_in_time_has_an_unknown_outcome() -> None
 
     assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
     assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
+    assert world.log.appends == 1
+
+
+async def test_jobs_event_acknowledged_and_lost_lets_the_next_command_append() -> None:
+    """The brokers lost the record. Until the log was read, the event might only be late."""
+    world = World(SOON_S)
+    assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
+    assert world.log.acknowledgement
+    world.log.acknowledgement.set_result(None)
+    assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
+    assert world.log.appends == 1
+    world.log.caught_up.set()
+
+    assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
+    assert world.log.appends == 2
+
+
+async def test_jobs_event_acknowledged_and_read_late_is_not_appended_again() -> None:
+    """The next command waits for the log's end, and finds what became of the event."""
+    world = World(SOON_S)
+    assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
+    assert world.log.acknowledgement
+    world.log.acknowledgement.set_result(None)
+    await asyncio.sleep(0)
+    world.replica.job = drive([request()])
+    world.replica.lose()
+    world.log.caught_up.set()
+
+    assert (await world.jobs.execute(request())).job == world.replica.job
     assert world.log.appends == 1
 
 
