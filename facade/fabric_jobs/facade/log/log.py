@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from tenacity import (
     AsyncRetrying,
-    before_sleep_log,
+    RetryCallState,
     retry_if_exception_type,
     stop_after_delay,
     wait_random_exponential,
@@ -88,7 +88,7 @@ class Log:
             retry=retry_if_exception_type(LogUnavailableError),
             wait=wait_random_exponential(0.2, max=5),
             stop=stop_after_delay(within_s),
-            before_sleep=before_sleep_log(log, logging.WARNING),
+            before_sleep=_log_retry,
             reraise=True,
         )
         await retrying(self._connect)
@@ -114,7 +114,7 @@ class Log:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(LogUnavailableError),
             wait=wait_random_exponential(0.1, max=5),
-            before_sleep=before_sleep_log(log, logging.WARNING),
+            before_sleep=_log_retry,
         )
         await retrying(self.read_to_end)
 
@@ -296,3 +296,9 @@ class Log:
                     log.warning("the tail does not read the records ahead of it, and is restarted")
                     self._running_tail.restart()
                     raise
+
+
+def _log_retry(state: RetryCallState) -> None:
+    """Logs the error of a try. The text is a constant, by which `OutageFilter` counts the lines."""
+    assert state.outcome is not None
+    log.warning("the log can't be used yet: %s", state.outcome.exception())

@@ -1,13 +1,16 @@
 """The log without a broker: what its readers wait for."""
 
 import asyncio
+import logging
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
 
-from fabric_jobs.facade.log import Log, Record
+from fabric_jobs.facade.log import Log, LogUnavailableError, Record
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.runtime.settings import KafkaSettings
+from fabric_jobs.runtime.telemetry.logs import OutageFilter
 from tests.support.log_kit import RecordingReader, topic_spec
 
 
@@ -52,3 +55,23 @@ async def test_read_to_the_end_looks_again_if_the_tail_has_begun_again_since_the
     tail._apply([Record(0, 0, 0, b"{}")], {0: 1})
     await asyncio.wait_for(reading, 10)
     confirming.cancel()
+
+
+async def test_connect_while_kafka_is_away_logs_its_tries_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A facade that starts during an outage tries for a minute, and the waits differ each time."""
+    errors = [LogUnavailableError("Kafka can't be reached.") for _ in range(3)]
+
+    async def connect(_: Log) -> None:
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(Log, "_connect", connect)
+    caplog.handler.addFilter(outages := OutageFilter())
+    with caplog.at_level(logging.WARNING, "fabric_jobs.log"):
+        await Log(KafkaSettings(), topic_spec("t")).connect()
+    caplog.handler.removeFilter(outages)
+
+    assert not errors
+    assert caplog.messages == ["the log can't be used yet: Kafka can't be reached."]
