@@ -1,15 +1,23 @@
-"""The entry point of `fabric-jobs`, which reports a missing extra in one line."""
+"""The entry point of `fabric-jobs`, which reports a missing extra or a full disk in one line."""
 
+import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 
 #: The variable from which gRPC reads the level of its own log lines, when it is imported.
 _GRPC_LOG_LEVEL = "GRPC_VERBOSITY"
+#: The errors of a file that takes no further output.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def main() -> None:
-    """Runs the command line. Exits with code 1 if the packages of the extra `cli` are missing."""
+    """Runs the command line.
+
+    Exits with code 1 if the packages of the extra `cli` are missing, and with code 2 if the output
+    can't be written.
+    """
     # During the import, which takes a while, Ctrl-C ends the process without a traceback.
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
@@ -27,7 +35,16 @@ def main() -> None:
         )
     finally:
         signal.signal(signal.SIGINT, before)
-    command_line()
+    try:
+        command_line()
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        # Python writes the rest of the output at its end, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            print(f"Error: The output can't be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(2)
 
 
 def _silence_grpc() -> None:

@@ -13,7 +13,19 @@ from fabric_jobs.cli.commands.submit import submit_command
 from fabric_jobs.cli.commands.token import token_command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands. Each takes UTF-8 only, because it sends its arguments to a facade."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for argument in args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                ctx.fail(f"The argument {argument!r} is not UTF-8.")
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fabric-jobs", prog_name="fabric-jobs")
 def main() -> None:
     """Run the job service of a Microsoft Fabric workload on this machine, and manage its jobs."""

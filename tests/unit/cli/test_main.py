@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from click.testing import CliRunner
 
 from fabric_jobs.cli import __main__
 from fabric_jobs.cli.main import main
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.requirements import missing
+from tests.support.stub_facade import StubFacade, job
 
 
 def test_version_option_prints_the_name_and_the_version() -> None:
@@ -31,6 +35,7 @@ def test_version_option_prints_the_name_and_the_version() -> None:
         ("dev", "no-colon"),
         ("dev", "--http", "5000"),
         ("nonsense",),
+        ("jobs", "list", "--job-type", "not UTF-8: \udcff"),
     ],
 )
 def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
@@ -39,6 +44,29 @@ def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
     assert result.exit_code == 2
     assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--version",), ("jobs", "list"), ("jobs", "list", "--json")]
+)
+def test_output_that_cant_be_written_is_one_line_and_exit_code_2(
+    stub: StubFacade, arguments: tuple[str, ...]
+) -> None:
+    """Not exit code 1, by which `jobs watch` says that the job failed."""
+    if not Path("/dev/full").exists():
+        missing("/dev/full", "only Linux has the file that is always full")
+    stub.answer = lambda _: pb.ListJobsResponse(jobs=[job()])
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fabric_jobs.cli", *arguments],
+            env=os.environ | {"FABRIC_JOBS_GRPC_ADDRESS": stub.address},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert done.stderr == "Error: The output can't be written: No space left on device.\n"
+    assert done.returncode == 2
 
 
 def test_command_line_imports_neither_program() -> None:
