@@ -34,6 +34,15 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         },
         11,
     ),
+    # Another program that is down is no facade.
+    "FabricJobsReplicaDown": (
+        {
+            'up{job="facade",instance="one"}': "1x5 0x9",
+            'fabric_jobs_ready{job="facade",instance="one"}': "1x5 stale",
+            'up{job="other",instance="one"}': "0x15",
+        },
+        11,
+    ),
     "FabricJobsNotStarted": ({"fabric_jobs_oldest_not_started_seconds": "900x5 901x9"}, 11),
     "FabricJobsNoExecutor": ({"fabric_jobs_executors": "1x5 0x9"}, 11),
     "FabricJobsExecutorDisconnected": ({"fabric_jobs_executor_connected": "1x5 0x9"}, 8),
