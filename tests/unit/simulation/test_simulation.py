@@ -9,8 +9,7 @@ from unittest.mock import AsyncMock
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs.facade.jobs.appends import Append
-from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.jobs.appends import Append, Appends
 from fabric_jobs.facade.lifecycle import fold
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.facade.replica import StoredJob
@@ -113,12 +112,12 @@ def test_run_world_of_a_facade_that_answers_before_the_log_names_the_lost_jobs(
 ) -> None:
     """A bug in the product's own code is seen by the validators."""
 
-    async def answer_at_once(self: Jobs, append: Append, partition: int) -> Outcome:
+    async def answer_at_once(self: Appends, append: Append, partition: int) -> Outcome:
         verdict, job = fold(None, append.event)
         assert job is not None
         return verdict, StoredJob(job, partition, 0, 0)
 
-    monkeypatch.setattr(Jobs, "_append", answer_at_once)
+    monkeypatch.setattr(Appends, "append", answer_at_once)
     result = run([], jobs=[0, 1])
 
     assert result.breaches["lost"]

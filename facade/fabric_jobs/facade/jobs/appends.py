@@ -1,17 +1,24 @@
-"""One append of an event: its span, its metrics, and the commands that wait for its outcome."""
+"""Appends of events: their spans, their metrics, and the commands that wait for their outcomes."""
 
 import asyncio
 import time
 from contextlib import AbstractContextManager
+from typing import Any
 
 from opentelemetry.trace import Span, SpanKind
 
+from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Checkpointed, KnownEvent, Progressed, type_of
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
+from fabric_jobs.facade.jobs.turns import Turns
 from fabric_jobs.facade.lifecycle import Command, Job
+from fabric_jobs.facade.log import Log
+from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.runtime.telemetry import tracing
+
+_HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 
 
 class Append:
@@ -71,6 +78,68 @@ class Append:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+class Appends:
+    """Appends events to the log, and waits for what the replica makes of them."""
+
+    def __init__(self, log: Log, replica: Replica, turns: Turns) -> None:
+        """`turns` has the turn of each job whose event is appended."""
+        self._log = log
+        self._replica = replica
+        self._turns = turns
+
+    async def append(self, append: Append, partition: int) -> Outcome:
+        """Appends the event to the partition, and returns its outcome.
+
+        If this call is cancelled after the event was handed over, the append keeps its job's turn
+        until it has an outcome, or until it can't have one any more.
+        """
+        with append_span(append.event, self._log.topic, partition) as span:
+            verdict, stored = await self._append(append, partition)
+            span.set_attribute("fabric_jobs.verdict", verdict.value)
+            return verdict, stored
+
+    async def _append(self, append: Append, partition: int) -> Outcome:
+        event = append.event
+        self._replica.expect(event.id, append.resolve)
+        try:
+            acknowledgement = await self._log.append(
+                partition, event.subject.encode(), events.encode(event), _HEADERS
+            )
+        except BaseException:
+            self._replica.forget(event.id)
+            raise
+        acknowledgement.add_done_callback(append.acknowledge)
+        try:
+            return await self._outcome(append)
+        except asyncio.CancelledError:
+            resolving = self._resolve_late(append, acknowledgement)
+            self._turns.leave_unresolved(event.subject, resolving)
+            raise
+
+    async def _resolve_late(
+        self, append: Append, acknowledgement: asyncio.Future[object]
+    ) -> Outcome:
+        """The outcome of an append whose command no longer waits for it.
+
+        An event that Kafka has acknowledged comes until the log's end, unless the brokers lost its
+        record. Then it has no outcome, and no later command of the job may wait for one.
+        """
+        outcome = asyncio.create_task(self._outcome(append), name="await an outcome")
+        first: list[asyncio.Future[Any]] = [outcome, acknowledgement]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not append.is_over:
+            await self._log.catch_up()
+            append.give_up()
+        return await outcome
+
+    async def _outcome(self, append: Append) -> Outcome:
+        try:
+            return await append.outcome()
+        except UnavailableError:
+            self._replica.forget(append.event.id)
+            raise
 
 
 def append_span(event: KnownEvent, topic: str, partition: int) -> AbstractContextManager[Span]:

@@ -9,11 +9,9 @@ one that any replica gave before.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
-from fabric_jobs.contract import events
 from fabric_jobs.facade.clock import utc_now
-from fabric_jobs.facade.jobs.appends import Append, append_span
+from fabric_jobs.facade.jobs.appends import Append, Appends
 from fabric_jobs.facade.jobs.deadline import Deadline
 from fabric_jobs.facade.jobs.decider import Decider
 from fabric_jobs.facade.jobs.errors import (
@@ -38,7 +36,6 @@ from fabric_jobs.facade.lifecycle import (
 )
 from fabric_jobs.facade.log import Log, LogUnavailableError
 from fabric_jobs.facade.replica import Filter, Replica, StoredJob
-from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.facade.sealing import Content, JobSecrets, SealedError
 from fabric_jobs.runtime.kafka.partitions import partition_of
 
@@ -46,7 +43,6 @@ from fabric_jobs.runtime.kafka.partitions import partition_of
 MAX_ROUNDS = 5
 #: Seconds that a read waits for the log's end while Kafka is away.
 READ_TO_END_S = 1.0
-_HEADERS = [("content-type", events.CONTENT_TYPE.encode())]
 
 
 class Jobs:
@@ -76,6 +72,7 @@ class Jobs:
         self._deadline = Deadline(deadline_s)
         self._read_limit = Deadline(READ_TO_END_S)
         self._turns = Turns()
+        self._appends = Appends(log, replica, self._turns)
 
     async def execute(self, command: Command, read_to: int | None = None) -> StoredJob:
         """Decides, appends and waits; returns the job with the command's effect.
@@ -135,9 +132,7 @@ class Jobs:
                 return stored
             event = self.secrets.seal(decision)
             append = Append(command, stored.job if stored else None, event)
-            with append_span(event, self._log.topic, partition) as span:
-                verdict, applied = await self._append(append, partition)
-                span.set_attribute("fabric_jobs.verdict", verdict.value)
+            verdict, applied = await self._appends.append(append, partition)
             if verdict is Verdict.APPLIED and applied:
                 return applied
         raise UnavailableError(
@@ -228,47 +223,6 @@ class Jobs:
                     UnavailableReason.LOG_UNREACHABLE,
                     "This facade reads the log from its beginning. Ask another one.",
                 ) from error
-
-    async def _append(self, append: Append, partition: int) -> Outcome:
-        event = append.event
-        self._replica.expect(event.id, append.resolve)
-        try:
-            acknowledgement = await self._log.append(
-                partition, event.subject.encode(), events.encode(event), _HEADERS
-            )
-        except BaseException:
-            self._replica.forget(event.id)
-            raise
-        acknowledgement.add_done_callback(append.acknowledge)
-        try:
-            return await self._outcome(append)
-        except asyncio.CancelledError:
-            resolving = self._resolve_late(append, acknowledgement)
-            self._turns.leave_unresolved(event.subject, resolving)
-            raise
-
-    async def _resolve_late(
-        self, append: Append, acknowledgement: asyncio.Future[object]
-    ) -> Outcome:
-        """The outcome of an append whose command no longer waits for it.
-
-        An event that Kafka has acknowledged comes until the log's end, unless the brokers lost its
-        record. Then it has no outcome, and no later command of the job may wait for one.
-        """
-        outcome = asyncio.create_task(self._outcome(append), name="await an outcome")
-        first: list[asyncio.Future[Any]] = [outcome, acknowledgement]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not append.is_over:
-            await self._log.catch_up()
-            append.give_up()
-        return await outcome
-
-    async def _outcome(self, append: Append) -> Outcome:
-        try:
-            return await append.outcome()
-        except UnavailableError:
-            self._replica.forget(append.event.id)
-            raise
 
 
 def _timeout(turn: Turn) -> UnavailableError:

@@ -1,14 +1,18 @@
-"""One append of an event, and the commands that wait for its outcome."""
+"""Appends of events, and the commands that wait for their outcomes."""
 
 import asyncio
 import uuid
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from fabric_jobs.contract.events import KnownEvent
-from fabric_jobs.facade.jobs.appends import Append
+from fabric_jobs.facade.jobs.appends import Append, Appends
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
+from fabric_jobs.facade.jobs.turns import Turns
 from fabric_jobs.facade.lifecycle import Verdict
+from fabric_jobs.facade.log import LogUnavailableError
 from fabric_jobs.facade.replica.replica import Outcome
 from tests.support.lifecycle import decide_event, request, stamp
 
@@ -50,3 +54,17 @@ async def test_append_refused_by_kafka_has_an_unknown_outcome_until_it_is_read_b
 
     assert raised.value.reason is UnavailableReason.OUTCOME_UNKNOWN
     assert await append.outcome() == (Verdict.LOST, None)
+
+
+async def test_appends_event_that_the_log_does_not_take_is_not_expected_any_more(
+    append: Append,
+) -> None:
+    """The replica would keep the callback of an event that never comes."""
+    expected = dict[str, object]()
+    replica: Any = Mock(expect=expected.__setitem__, forget=expected.__delitem__)
+    log: Any = Mock(topic="events", append=AsyncMock(side_effect=LogUnavailableError("no")))
+    with pytest.raises(LogUnavailableError):
+        await Appends(log, replica, Turns()).append(append, 0)
+
+    log.append.assert_awaited_once()
+    assert expected == {}
