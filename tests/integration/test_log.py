@@ -63,6 +63,20 @@ async def test_read_to_end_covers_records_that_another_log_appended_before_the_c
             assert len(here.records) == number + 1
 
 
+async def test_append_of_a_record_that_is_too_large_disturbs_no_other_append(
+    embedded: Cluster, topic: str
+) -> None:
+    """Such a record is of a job from the time of a larger limit, and its timer tries for hours."""
+    async with open_log(embedded, topic, RecordingReader()) as log:
+        producer = await asyncio.shield(log._appender._producer)
+        for _ in range(3):
+            with pytest.raises(LogUnavailableError, match="MessageSizeTooLarge"):
+                await log.append(0, b"key", b"x" * 400_000, [])
+            await append_records(log, 0, b"a")
+
+        assert await log._appender._producer is producer
+
+
 async def test_reader_continues_at_its_checkpoint(cluster: Cluster, topic: str) -> None:
     """A second run reads only the records after the first run's last."""
     reader = RecordingReader()

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from functools import partial as bind
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import RecordMetadata
 
 from fabric_jobs.facade.log.acknowledged import AppendedRecord
@@ -95,7 +99,9 @@ class Appender:
                 self._topic, key=key, value=value, partition=partition, headers=headers
             )
         except KafkaError as error:
-            self._fail(error)
+            # A record that is too large harms no other one: the producer has not begun with it.
+            if not isinstance(error, MessageSizeTooLargeError):
+                self._fail(error)
             raise LogUnavailableError(
                 f"The producer did not take the record: {error!r}."
             ) from error
