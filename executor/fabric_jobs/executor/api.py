@@ -10,14 +10,19 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from fabric_jobs.executor import service
-from fabric_jobs.executor.errors import HandlerDefinitionError, NoHandlersError
-from fabric_jobs.executor.event_loop import cancel_other_tasks, new_event_loop
+from fabric_jobs.executor.errors import (
+    HandlerDefinitionError,
+    HelloRefusedError,
+    NoHandlersError,
+)
+from fabric_jobs.executor.event_loop import LoopThreads, cancel_other_tasks, new_event_loop
 from fabric_jobs.executor.handlers import DEFAULT_POLICY, Handler, RunIn, make_handler
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.lifespan import Lifespan
 from fabric_jobs.executor.retry import NO_RETRY, Retry, make_policy
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.executor.signals import end_forked_children, handle_stop_signals
+from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 
 R = TypeVar("R", default=object)
 P = TypeVar("P")
@@ -25,8 +30,11 @@ P = TypeVar("P")
 Result = TypeVar("Result", None, Coroutine[Any, Any, None])
 
 DEFAULT_SETTINGS = ExecutorSettings()
-#: Seconds that cancelled tasks may take to end. Then the process ends without them.
+#: Seconds that cancelled tasks may take to end, and then threads. Then the process ends without
+#: them.
 END_S = 1.0
+#: The exit code of a program that a facade or Kafka has refused.
+REFUSED_CODE = 2
 
 
 def _do_nothing(executor_id: str) -> None:
@@ -179,7 +187,8 @@ class Executor(Generic[R]):
         """Runs `serve` as a whole program, in an event loop of its own.
 
         The first SIGTERM or SIGINT stops the executor, which then drains. A second signal ends the
-        process at once. A handler that ignores its cancel ends with the process.
+        process at once. A handler that ignores its cancel ends with the process, and so does a
+        call in a thread of `asyncio.to_thread`.
         """
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(self._serve_until_signalled(settings, on_ready))
@@ -199,16 +208,27 @@ class Executor(Generic[R]):
             stopping = True
             loop.call_soon_threadsafe(stop.set)
 
+        threads = LoopThreads()
+        loop.set_default_executor(threads)
+        refusal: HelloRefusedError | KafkaRefusedError | None = None
         # Not the loop's own: a handler that blocks the loop would hold up the second one, too.
         with handle_stop_signals(on_signal):
-            await self.serve(settings, stop=stop, on_ready=on_ready)
-            # Handlers may have left tasks running.
+            try:
+                await self.serve(settings, stop=stop, on_ready=on_ready)
+            except (HelloRefusedError, KafkaRefusedError) as error:
+                refusal = error
+            # Handlers may have left tasks and threads running.
             has_ended = await cancel_other_tasks(END_S)
+            has_ended &= threads.end(END_S)
             end_forked_children()
             if not has_ended:
+                if refusal:
+                    print(refusal, file=sys.stderr, flush=True)
                 sys.stdout.flush()
-                # The runner would wait for ever for a task that does not end.
-                os._exit(0)
+                # The runner would wait for ever for a task or a thread that does not end.
+                os._exit(REFUSED_CODE if refusal else 0)
+        if refusal:
+            raise refusal
 
 
 def _place(handler: Handler) -> str:

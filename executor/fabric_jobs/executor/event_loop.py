@@ -1,9 +1,13 @@
 """The event loop of an executor process: how it is made, and how its last tasks are cancelled."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import Context
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -30,6 +34,33 @@ def _log_in_own_context(loop: asyncio.AbstractEventLoop, error: dict[str, Any]) 
     owner = error.get("task") or error.get("future")
     get_context = getattr(owner, "get_context", Context)
     get_context().copy().run(loop.default_exception_handler, error)
+
+
+class LoopThreads(ThreadPoolExecutor):
+    """The threads of `asyncio.to_thread`. A call in one of them can't be ended.
+
+    Python waits at its exit until these calls have ended.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(thread_name_prefix="asyncio")
+        #: The calls that run, or wait for a thread.
+        self._calls: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Calls the function in a thread."""
+        call = super().submit(fn, *args, **kwargs)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return call
+
+    def end(self, timeout_s: float) -> bool:
+        """Starts no more calls, and waits at most `timeout_s` seconds for those that run.
+
+        Returns true if all calls have ended.
+        """
+        self.shutdown(wait=False, cancel_futures=True)
+        return not wait(self._calls.copy(), timeout_s).not_done
 
 
 async def cancel_other_tasks(timeout_s: float, keep: Collection[asyncio.Task[Any]] = ()) -> bool:

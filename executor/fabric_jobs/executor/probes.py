@@ -44,8 +44,21 @@ async def serve_probes(
     try:
         yield
     finally:
-        await asyncio.to_thread(server.shutdown)
+        await _shut_down(server)
         server.server_close()
+
+
+async def _shut_down(server: ThreadingHTTPServer) -> None:
+    """Stops the server, in a thread of its own: handlers may hold all of `asyncio.to_thread`."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        server.shutdown()
+        loop.call_soon_threadsafe(stopped.set)
+
+    threading.Thread(target=stop, name="probes stop", daemon=True).start()
+    await stopped.wait()
 
 
 class _Server(ThreadingHTTPServer):

@@ -36,6 +36,13 @@ async def stubborn(job: Job) -> None:
     while True:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
+
+@executor.job("Test.Item", "waiting")
+async def waiting(job: Job) -> None:
+    # More than there are threads.
+    calls = [asyncio.to_thread(time.sleep, 600) for _ in range(40)]
+    print("waiting", flush=True)
+    await asyncio.gather(*calls)
 """
 
 
@@ -140,7 +147,7 @@ async def test_executor_program_on_sigterm_drains_and_exits_0(
 
     ready = re.fullmatch(r"executor ready pool=(\S+) executor_id=(\S+) job_types=(\S+)\n", line)
     assert ready
-    job_types = "Test.Item/test,Test.Item/blocking,Test.Item/stubborn"
+    job_types = "Test.Item/test,Test.Item/blocking,Test.Item/stubborn,Test.Item/waiting"
     assert ready.groups() == (topic, facade.requests[0].hello.executor_id, job_types)
     assert program.returncode == 0, log.decode()
     assert rest == b""
@@ -172,23 +179,48 @@ async def test_executor_program_on_a_second_signal_exits_at_once(
     assert program.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
-async def test_executor_program_with_a_handler_that_ignores_its_cancel_exits_0(
-    folder: Path, embedded: Cluster, topic: str
+@pytest.mark.parametrize("job_type", ["stubborn", "waiting"])
+async def test_executor_program_with_a_handler_that_does_not_end_exits_0(
+    folder: Path, embedded: Cluster, topic: str, job_type: str
 ) -> None:
-    """The job is handed back, and the handler ends with the process."""
+    """The job is handed back. The handler, or its call in a thread, ends with the process."""
     facade = FakeFacade()
     async with (
         serve(facade),
         asyncio.timeout(30),
         run_program(
-            folder, facade, embedded, topic, "impatient_jobs:executor", FABRIC_JOBS_DRAIN_S="0"
+            *(folder, facade, embedded, topic, "impatient_jobs:executor"),
+            FABRIC_JOBS_DRAIN_S="0",
+            FABRIC_JOBS_METRICS_ADDRESS="127.0.0.1:0",
         ) as program,
     ):
         await read_line(program)
-        facade.send(make_offer("stubborn"))
-        assert await read_line(program) == "stubborn\n"
+        facade.send(make_offer(job_type))
+        assert await read_line(program) == f"{job_type}\n"
         program.send_signal(signal.SIGTERM)
         _, log = await program.communicate()
 
     assert program.returncode == 0, log.decode()
     assert facade.outcomes == ["handed_back"]
+
+
+@pytest.mark.parametrize("job_type", ["stubborn", "waiting"])
+async def test_executor_program_that_is_refused_while_a_handler_does_not_end_exits_2(
+    folder: Path, embedded: Cluster, topic: str, job_type: str
+) -> None:
+    """The last line says why."""
+    facade = FakeFacade()
+    async with (
+        serve(facade),
+        asyncio.timeout(30),
+        run_program(folder, facade, embedded, topic, "impatient_jobs:executor") as program,
+    ):
+        await read_line(program)
+        facade.send(make_offer(job_type))
+        assert await read_line(program) == f"{job_type}\n"
+        facade.hello_refusal = "INVALID_HELLO"
+        facade.end_stream()
+        _, log = await program.communicate()
+
+    assert program.returncode == 2, log.decode()
+    assert log.decode().splitlines()[-1] == "The hello is wrong."
