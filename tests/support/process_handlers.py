@@ -341,3 +341,43 @@ def forking(job: Job[Work]) -> None:
     if child.exitcode != 0:
         child.kill()
         raise JobFailed(f"exit code {child.exitcode}")
+
+
+class Fragile:
+    """What a lifespan opens that can end by itself."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.may_fail = asyncio.Event()
+
+    async def fail(self) -> None:
+        """Fails when it may."""
+        await self.may_fail.wait()
+        raise ConnectionError("db-1 is away")
+
+
+@asynccontextmanager
+async def open_fragile() -> AsyncIterator[Fragile]:
+    """Ends when its task fails."""
+    fragile = Fragile()
+    async with asyncio.TaskGroup() as group:
+        failing = group.create_task(fragile.fail())
+        try:
+            yield fragile
+        finally:
+            fragile.is_open = False
+            failing.cancel()
+
+
+with_fragile = Executor(lifespan=open_fragile)
+
+
+@with_fragile.job(ITEM_TYPE, "fragile", run_in="process")
+async def use_fragile(job: Job[Work, Fragile]) -> None:
+    """Uses the resources, and then lets their lifespan end."""
+    if not job.resources.is_open:
+        raise JobFailed("closed")
+    _announce(job)
+    job.resources.may_fail.set()
+    while job.resources.is_open:
+        await asyncio.sleep(0)

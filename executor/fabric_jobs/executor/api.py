@@ -13,6 +13,7 @@ from fabric_jobs.executor import service
 from fabric_jobs.executor.errors import (
     HandlerDefinitionError,
     HelloRefusedError,
+    LifespanError,
     NoHandlersError,
 )
 from fabric_jobs.executor.event_loop import LoopThreads, cancel_other_tasks, new_event_loop
@@ -33,8 +34,6 @@ DEFAULT_SETTINGS = ExecutorSettings()
 #: Seconds that cancelled tasks may take to end, and then threads. Then the process ends without
 #: them.
 END_S = 1.0
-#: The exit code of a program that a facade or Kafka has refused.
-REFUSED_CODE = 2
 
 
 def _do_nothing(executor_id: str) -> None:
@@ -168,7 +167,8 @@ class Executor(Generic[R]):
 
         Raises `NoHandlersError` if no handler is registered, `SettingsError` if a setting is
         wrong, and `LifespanError` if the lifespan fails to start. If a facade or Kafka refuses the
-        executor, it drains and then raises `HelloRefusedError` or `KafkaRefusedError`.
+        executor, or if the lifespan ends by itself, it drains and then raises `HelloRefusedError`,
+        `KafkaRefusedError` or `LifespanError`.
         """
         if not self._handlers:
             raise NoHandlersError(
@@ -210,25 +210,32 @@ class Executor(Generic[R]):
 
         threads = LoopThreads()
         loop.set_default_executor(threads)
-        refusal: HelloRefusedError | KafkaRefusedError | None = None
+        failure: HelloRefusedError | KafkaRefusedError | LifespanError | None = None
         # Not the loop's own: a handler that blocks the loop would hold up the second one, too.
         with handle_stop_signals(on_signal):
             try:
                 await self.serve(settings, stop=stop, on_ready=on_ready)
-            except (HelloRefusedError, KafkaRefusedError) as error:
-                refusal = error
+            except (HelloRefusedError, KafkaRefusedError, LifespanError) as error:
+                failure = error
             # Handlers may have left tasks and threads running.
             has_ended = await cancel_other_tasks(END_S)
             has_ended &= threads.end(END_S)
             end_forked_children()
             if not has_ended:
-                if refusal:
-                    print(refusal, file=sys.stderr, flush=True)
+                if failure:
+                    print(failure, file=sys.stderr, flush=True)
                 sys.stdout.flush()
                 # The runner would wait for ever for a task or a thread that does not end.
-                os._exit(REFUSED_CODE if refusal else 0)
-        if refusal:
-            raise refusal
+                os._exit(exit_code(failure))
+        if failure:
+            raise failure
+
+
+def exit_code(failure: Exception | None) -> int:
+    """Returns the exit code of a program that has stopped because of this failure."""
+    if failure is None:
+        return 0
+    return 1 if isinstance(failure, LifespanError) else 2
 
 
 def _place(handler: Handler) -> str:

@@ -2,6 +2,8 @@
 
 Rule 1: one task enters and leaves the context manager, because libraries such as anyio require it.
 Rule 2: both are bounded. A lifespan that does not end is cancelled, and then nothing waits for it.
+Rule 3: a lifespan may end by itself, such as one with a task group in which a task fails. Then what
+it opened is closed, so no more jobs may start with it.
 """
 
 import asyncio
@@ -26,15 +28,21 @@ STOP_TIMEOUT_S = 5.0
 CANCEL_TIMEOUT_S = 1.0
 
 
+def _log_end(error: LifespanError) -> None:
+    log.error("%s", error, exc_info=error.__cause__)
+
+
 @asynccontextmanager
 async def open_resources(
-    lifespan: Lifespan[R] | None, start_timeout_s: float
+    lifespan: Lifespan[R] | None,
+    start_timeout_s: float,
+    on_end: Callable[[LifespanError], None] = _log_end,
 ) -> AsyncIterator[Any]:
     """Enters the lifespan, yields its value, and leaves the lifespan when the block ends.
 
     Without a lifespan the value is `None`. Raises `LifespanError` if the lifespan can't be entered,
     or takes more than `start_timeout_s` seconds. An error while it is left is logged: by then every
-    run has ended.
+    run has ended. `on_end` is called if the lifespan ends by itself inside the block.
     """
     if lifespan is None:
         yield None
@@ -47,12 +55,20 @@ async def open_resources(
         await asyncio.wait(waited, timeout=start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not opened.done():
             raise _start_error(task, start_timeout_s)
+
+        def report_end(_: asyncio.Task[None]) -> None:
+            if not closing.is_set():
+                on_end(_error_of(task, "The lifespan ended by itself"))
+
+        task.add_done_callback(report_end)
         yield opened.result()
     finally:
-        if opened.done():
+        if task.done():
+            pass
+        elif opened.done():
             closing.set()
             await _wait_for_stop(task)
-        elif not task.done():
+        else:
             task.cancel()
             await asyncio.wait({task}, timeout=CANCEL_TIMEOUT_S)
 
@@ -68,13 +84,19 @@ async def _hold_open(
 def _start_error(task: asyncio.Task[None], start_timeout_s: float) -> LifespanError:
     if not task.done():
         return LifespanError(f"The lifespan did not start within {start_timeout_s:g} seconds.")
+    return _error_of(task, "The lifespan failed at start")
+
+
+def _error_of(task: asyncio.Task[None], text: str) -> LifespanError:
+    """Returns the error that says what the task raised, and where."""
     raised = asyncio.CancelledError() if task.cancelled() else task.exception()
-    assert raised is not None
+    if raised is None:
+        return LifespanError(f"{text}.")
     frames = traceback.extract_tb(strip_executor_frames(raised).__traceback__)
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     # One line, because it is all that the program prints.
-    text = " ".join(f"{type(raised).__name__}: {raised}".split())
-    error = LifespanError(f"The lifespan failed at start: {text}{place}")
+    reason = " ".join(f"{type(raised).__name__}: {raised}".split())
+    error = LifespanError(f"{text}: {reason}{place}")
     error.__cause__ = raised
     return error
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 from fabric_jobs.contract.wire import policy_to_proto
 from fabric_jobs.executor.dispatch.intake import Intake
 from fabric_jobs.executor.dispatch.ready_queue import ReadyQueue
-from fabric_jobs.executor.errors import HelloRefusedError
+from fabric_jobs.executor.errors import HelloRefusedError, LifespanError
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.restarts import run_with_restarts
@@ -44,8 +44,8 @@ async def serve(
 
     Raises `SettingsError` at once if a setting is wrong, `HandlerDefinitionError` if a handler
     can't run in a process although its definition says so, and `LifespanError` if the lifespan
-    fails to start. If a facade or Kafka refuses the executor, it drains, and then raises
-    `HelloRefusedError` or `KafkaRefusedError`.
+    fails to start. If a facade or Kafka refuses the executor, or if the lifespan ends by itself, it
+    drains, and then raises `HelloRefusedError`, `KafkaRefusedError` or `LifespanError`.
     """
     tracing.enable()
     client_arguments(settings)
@@ -70,12 +70,19 @@ async def serve(
     )
     facades = settings.facade_addresses
     session = Session(hello, facades, settings.heartbeat_s, facade_tls(settings))
-    refused: HelloRefusedError | KafkaRefusedError | None = None
+    failure: HelloRefusedError | KafkaRefusedError | LifespanError | None = None
     runs: Runs | None = None
+
+    def end_with_lifespan(error: LifespanError) -> None:
+        nonlocal failure
+        log.error("%s. No more jobs are started", error, exc_info=error.__cause__)
+        failure = error
+        stop.set()
+
     async with (
         # First, so that `/livez` answers while the lifespan starts.
         _serve_probes(settings.metrics_address, lambda: runs.unhealthy_reasons() if runs else []),
-        open_resources(lifespan, settings.lifespan_start_s) as resources,
+        open_resources(lifespan, settings.lifespan_start_s, end_with_lifespan) as resources,
         _start_processes(handlers, lifespan, settings) as processes,
         # Not around the lifespan, which may block the loop: there are no runs then.
         watch_event_loop(),
@@ -86,22 +93,22 @@ async def serve(
         intake = Intake(settings, executor_id, runs, ready)
 
         async def hold_session() -> None:
-            nonlocal refused
+            nonlocal failure
             try:
                 await run_with_restarts("session", lambda: session.connect(runs))
             except HelloRefusedError as error:
-                refused = error
+                failure = error
                 stop.set()
 
         connection = group.create_task(hold_session(), name="session")
 
         async def consume() -> None:
-            nonlocal refused
+            nonlocal failure
             try:
                 await run_with_restarts("intake", intake.consume)
             except KafkaRefusedError as error:
                 log.error("intake: %s", error)
-                refused = error
+                failure = error
                 stop.set()  # not raised here, because it would cancel the running handlers
 
         consumption = group.create_task(consume(), name="intake")
@@ -129,12 +136,12 @@ async def serve(
         # running handlers end.
         consumption.cancel()
         # Without a session, no handler's result can be reported, so none is waited for.
-        await runs.drain(0 if isinstance(refused, HelloRefusedError) else settings.drain_s)
+        await runs.drain(0 if isinstance(failure, HelloRefusedError) else settings.drain_s)
         await asyncio.wait({consumption})
         # The session is closed last, because it carries the reports of the runs.
         connection.cancel()
-    if refused:
-        raise refused
+    if failure:
+        raise failure
 
 
 @asynccontextmanager

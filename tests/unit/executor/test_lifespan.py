@@ -169,6 +169,31 @@ async def test_lifespan_that_fails_at_stop_is_logged(caplog: pytest.LogCaptureFi
     assert "OSError: disk is full" in caplog.text
 
 
+async def test_lifespan_that_ends_by_itself_is_reported_at_once() -> None:
+    """The error names what failed, and the end of the block does not report it again."""
+    may_fail = asyncio.Event()
+    errors: asyncio.Queue[LifespanError] = asyncio.Queue()
+
+    async def refresh() -> None:
+        await may_fail.wait()
+        raise OSError("db-1 is away")
+
+    @asynccontextmanager
+    async def open_with_task() -> AsyncIterator[int]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refresh())
+            yield 1
+
+    async with open_resources(open_with_task, 1, errors.put_nowait):
+        may_fail.set()
+        error = await errors.get()
+
+    assert str(error).startswith("The lifespan ended by itself: ExceptionGroup: ")
+    assert isinstance(error.__cause__, ExceptionGroup)
+    assert repr(error.__cause__.exceptions) == "(OSError('db-1 is away'),)"
+    assert errors.empty()
+
+
 async def test_lifespan_is_left_in_the_task_that_entered_it_when_its_user_is_cancelled() -> None:
     """Libraries such as anyio require one task for both, and a cancel must not skip the stop."""
     tasks: list[asyncio.Task[Any] | None] = []

@@ -1,5 +1,6 @@
 """What a handler in a process shares with others: checkpoints, and the resources of its process."""
 
+import json
 import logging
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,15 @@ from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.testing import run_job
 from tests.support.executor_runs import connect_runs, dispatched_attempt, put, run_to_end
 from tests.support.fake_facade import FakeFacade
-from tests.support.process_handlers import ITEM_TYPE, Opened, executor, open_notes, with_notes
+from tests.support.process_handlers import (
+    ITEM_TYPE,
+    Opened,
+    executor,
+    open_fragile,
+    open_notes,
+    with_fragile,
+    with_notes,
+)
 from tests.support.processes import START_S
 
 
@@ -106,6 +115,24 @@ async def test_lifespan_is_opened_once_for_each_process(
     found = read_notes(notes)
     assert [text for _, text in found] == ["opened", "used", "used", "closed"]
     assert len({process_id for process_id, _ in found}) == 1
+
+
+async def test_lifespan_that_ends_by_itself_in_a_process_is_opened_for_the_next_job(
+    facade: FakeFacade, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process stays warm, and the log says what failed."""
+    handler = with_fragile.handlers[ITEM_TYPE, "fragile"]
+    files = [tmp_path / name for name in ("first", "second")]
+    async with connect_runs(facade, handler, slots=1, processes=ProcessPool(open_fragile)) as runs:
+        for file in files:
+            payload = json.dumps({"pid": str(file)}).encode()
+            await run_to_end(runs, dispatched_attempt(file.name, payload))
+
+    assert facade.outcomes == ["completed"] * 2
+    first, second = (file.read_text() for file in files)
+    assert first == second
+    assert "The lifespan ended by itself: ExceptionGroup" in caplog.text
+    assert "ConnectionError: db-1 is away" in caplog.text
 
 
 async def test_attempt_whose_process_can_not_open_the_lifespan_fails_with_its_own_code(

@@ -12,7 +12,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.executor import Executor, ExecutorSettings, Job, NoHandlersError
+from fabric_jobs.executor import (
+    Executor,
+    ExecutorSettings,
+    Job,
+    LifespanError,
+    NoHandlersError,
+)
 from fabric_jobs.executor.dispatch import intake
 from fabric_jobs.executor.runs import runs as runs_module
 from fabric_jobs.runtime.kafka.brokers import BROKERS, EMBEDDED
@@ -229,6 +235,42 @@ async def test_executor_enters_its_lifespan_before_the_first_claim_and_leaves_it
 
     assert story == ["open", "run with pool", "run ended", "closed"]
     assert facade.reports[-1].HasField("completed")
+
+
+async def test_executor_whose_lifespan_ends_by_itself_drains_and_raises_lifespan_error(
+    settings: ExecutorSettings, facade: FakeFacade
+) -> None:
+    """What the lifespan opened is closed, so every further job would fail."""
+    may_fail, may_end = asyncio.Event(), asyncio.Event()
+
+    async def refresh() -> None:
+        await may_fail.wait()
+        raise OSError("db-1 is away")
+
+    @asynccontextmanager
+    async def open_with_task() -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refresh())
+            yield
+
+    executor = Executor(lifespan=open_with_task)
+
+    @executor.job(ITEM_TYPE, JOB_TYPE)
+    async def handler(job: Job[Any]) -> None:
+        await may_end.wait()
+
+    await append(settings, dispatch_record(A))
+    serving = asyncio.create_task(executor.serve(replace(settings, slots=2)))
+    await facade.wait_until(lambda: facade.heartbeats and facade.heartbeats[-1].runs)
+    may_fail.set()
+    await facade.wait_until(lambda: facade.heartbeats[-1].free_slots == 0)
+    await append(settings, dispatch_record(B))
+    may_end.set()
+    with pytest.raises(LifespanError, match="The lifespan ended by itself"):
+        await serving
+
+    assert [claim.job_id for claim in facade.claims] == [A]
+    assert facade.outcomes == ["completed"]
 
 
 async def test_executor_whose_serve_is_cancelled_leaves_its_lifespan_after_the_run(

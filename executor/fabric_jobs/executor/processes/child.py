@@ -9,6 +9,7 @@ executor's process id: no process outlives its executor.
 import asyncio
 import ctypes
 import faulthandler
+import logging
 import os
 import signal
 import sys
@@ -39,6 +40,8 @@ from fabric_jobs.executor.processes.messages import (
 )
 from fabric_jobs.executor.signals import handle_stop_signals
 from fabric_jobs.runtime.telemetry import providers, tracing
+
+log = logging.getLogger("fabric_jobs.executor")
 
 #: The option of Linux's `prctl` that ends this process with its parent.
 PR_SET_PDEATHSIG = 1
@@ -79,13 +82,22 @@ class Child:
         return ""
 
     async def _open_once(self, stack: AsyncExitStack) -> object:
-        """Opens the lifespan, unless it is open. Returns its value. Raises `LifespanError`."""
+        """Opens the lifespan, unless it is open. Returns its value. Raises `LifespanError`.
+
+        A lifespan that has ended by itself is opened again.
+        """
         if not self._has_resources:
             name, start_s = self._start.lifespan, self._start.lifespan_start_s
             lifespan = import_object(name) if name else None
-            self._resources = await stack.enter_async_context(open_resources(lifespan, start_s))
+            self._resources = await stack.enter_async_context(
+                open_resources(lifespan, start_s, self._forget_resources)
+            )
             self._has_resources = True
         return self._resources
+
+    def _forget_resources(self, error: LifespanError) -> None:
+        self._has_resources, self._resources = False, None
+        log.error("%s. It starts again before the next job", error, exc_info=error.__cause__)
 
     def _read(self) -> None:
         while (message := self._channel.receive()) is not None:
