@@ -23,6 +23,7 @@ from fabric_jobs.cli.dev.defaults import (
     HTTP_ADDRESS,
     ISSUER_ADDRESS,
 )
+from fabric_jobs.cli.dev.environ import with_values
 from fabric_jobs.cli.dev.issuer import Issuer
 from fabric_jobs.cli.dev.job_lines import print_job_lines
 from fabric_jobs.cli.dev.programs import Program
@@ -107,10 +108,11 @@ def dev_command(
         environ = without_client(project)
         if on_behalf_of:
             endpoint = servers.enter_context(TokenEndpoint(token_issuer))
-            environ |= endpoint.settings
+            environ = with_values(environ, endpoint.settings)
             if not environ.get(SEALING_KEYS) and not environ.get(SEALING_KEYS + FILE_SUFFIX):
                 # The key seals what is kept of the tokens, and leaves the topic readable.
-                environ |= {SEALING_KEYS: random_sealing_key(), "FABRIC_JOBS_SEALING": "open"}
+                sealing = {SEALING_KEYS: random_sealing_key(), "FABRIC_JOBS_SEALING": "open"}
+                environ = with_values(environ, sealing)
         run(_run_stack(environ, target, http, grpc, token_issuer))
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from fabric_jobs.cli.dev.broker import EmbeddedBroker
+from fabric_jobs.cli.dev.environ import with_defaults, with_values
 from fabric_jobs.cli.dev.issuer import Issuer
 from fabric_jobs.cli.dev.programs import STDERR, Program
 from fabric_jobs.cli.errors import CommandError, InputError
@@ -32,6 +33,8 @@ DEFAULTS = {
     "FABRIC_JOBS_LOG_FORMAT": "brief",
 }
 
+APACHE_DEFAULTS = {"FABRIC_JOBS_KAFKA_BROKER": "apache", "FABRIC_JOBS_CREATE_TOPICS": "true"}
+
 T = TypeVar("T")
 
 
@@ -42,7 +45,7 @@ class Stack:
     """
 
     def __init__(self, environ: Mapping[str, str], log: int = STDERR) -> None:
-        self._environ = DEFAULTS | dict(environ)
+        self._environ = with_defaults(environ, DEFAULTS)
         self._log = log
         #: The URL of the job monitor, if the running facade serves it.
         self.monitor: str | None = None
@@ -53,8 +56,7 @@ class Stack:
         if kafka := _read_kafka(environ):
             self._broker = None
             self.kafka = kafka
-            self._environ.setdefault("FABRIC_JOBS_KAFKA_BROKER", "apache")
-            self._environ.setdefault("FABRIC_JOBS_CREATE_TOPICS", "true")
+            self._environ = with_defaults(self._environ, APACHE_DEFAULTS)
         else:
             self._broker = EmbeddedBroker()
             self.kafka = self._broker.address
@@ -75,14 +77,14 @@ class Stack:
 
         Port 0 picks a free port.
         """
-        self._environ |= issuer.settings
+        self._environ = with_values(self._environ, issuer.settings)
         if is_loopback(host_port(http)[0]):
             # On another address the monitor needs a sign-in, which the user must configure.
-            self._environ.setdefault("FABRIC_JOBS_MONITOR", "true")
+            self._environ = with_defaults(self._environ, {"FABRIC_JOBS_MONITOR": "true"})
         facade = await self._start(
             "fabric_jobs.facade", FABRIC_JOBS_HTTP_ADDRESS=http, FABRIC_JOBS_GRPC_ADDRESS=grpc
         )
-        self._environ["FABRIC_JOBS_FACADES"] = facade.ready["grpc"]
+        self._environ = with_values(self._environ, {"FABRIC_JOBS_FACADES": facade.ready["grpc"]})
         self.monitor = facade.ready.get("monitor")
         return facade.ready["http"], facade.ready["grpc"]
 

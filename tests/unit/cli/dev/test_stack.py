@@ -57,6 +57,24 @@ async def test_stack_with_an_unreadable_file_for_kafka_raises_an_error() -> None
 
 
 @pytest.mark.parametrize(
+    "name", ["POOL", "LOG_FORMAT", "BASE_PATH", "AUDIENCE", "AUTHORITY", "MONITOR", "FACADES"]
+)
+async def test_setting_from_a_file_is_not_also_set_directly(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The file replaces a default of `dev`. A value that `dev` needs replaces the file."""
+    variable, started = f"FABRIC_JOBS_{name}", {"http": "http://a/workload", "grpc": "a:5001"}
+    monkeypatch.setattr(Stack, "_start", AsyncMock(return_value=SimpleNamespace(ready=started)))
+    async with Stack({variable + "_FILE": "/run/secrets/value"}) as stack:
+        with Issuer() as issuer:
+            await stack.start_facade("127.0.0.1:5000", "127.0.0.1:5001", issuer)
+
+        both = {variable, variable + "_FILE"} & stack._environ.keys()
+    needed = name in ("AUDIENCE", "AUTHORITY", "FACADES")
+    assert both == {variable if needed else variable + "_FILE"}
+
+
+@pytest.mark.parametrize(
     ("http", "given", "expected"),
     [
         ("127.0.0.1:5000", {}, "true"),
