@@ -34,7 +34,10 @@ async def run_with_restarts(name: str, work: Callable[[], Awaitable[None]]) -> N
     def log_failure(state: RetryCallState) -> None:
         assert state.outcome is not None
         log.warning(
-            "%s: %s. It restarts in %.1f s", name, state.outcome.exception(), state.upcoming_sleep
+            "%s: %s. Trying again in %.1f s",
+            name,
+            _text(state.outcome.exception()),
+            state.upcoming_sleep,
         )
 
     while True:
@@ -52,4 +55,9 @@ async def run_with_restarts(name: str, work: Callable[[], Awaitable[None]]) -> N
                 except Exception as error:
                     if time.monotonic() - begin < HEALTHY_S:
                         raise
-                    log.warning("%s: %s. It restarts now", name, error)
+                    log.warning("%s: %s. Trying again now", name, _text(error))
+
+
+def _text(error: BaseException | None) -> str:
+    """Returns the error's message without the full stop at its end."""
+    return str(error).removesuffix(".")

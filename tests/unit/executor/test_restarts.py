@@ -23,7 +23,7 @@ class Work:
         """Fails, or runs until it is cancelled."""
         self.starts.append(asyncio.get_running_loop().time())
         if len(self.starts) <= self.failures:
-            raise ConnectionError("the broker is away")
+            raise ConnectionError("The broker is away.")
         self.healthy.set()
         await asyncio.Event().wait()
 
@@ -48,7 +48,7 @@ async def test_work_that_fails_is_restarted_until_it_succeeds(
         await run_until_healthy(work)
 
     assert len(work.starts) == 21
-    assert caplog.messages[0].startswith("intake: the broker is away. It restarts in")
+    assert caplog.messages[0].startswith("intake: The broker is away. Trying again in ")
 
 
 async def test_work_that_fails_after_a_healthy_time_is_restarted_at_once(

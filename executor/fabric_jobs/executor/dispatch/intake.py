@@ -16,7 +16,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.contract import events
@@ -32,6 +32,7 @@ from fabric_jobs.runtime.kafka.clients import (
     abandon_client,
     connect_client,
     map_authorization_errors,
+    unreachable_text,
 )
 from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
@@ -67,7 +68,8 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
     async def consume(self) -> None:
         """Joins the group, and reads records until it is cancelled or the consumer fails.
 
-        Raises `KafkaRefusedError` if Kafka refuses the consumer, and otherwise aiokafka's error.
+        Raises `KafkaRefusedError` if Kafka refuses the consumer, `ConnectionError` if no broker
+        is reachable, and otherwise aiokafka's error.
         """
         self._consumer = make_consumer(self._settings, self._executor_id)
         self._name_guard.forget()
@@ -81,7 +83,10 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is unt
                     settings, "Read", settings.events_topic, group=settings.pool
                 ),
             ):
-                await connect_client(self._consumer, settings)
+                try:
+                    await connect_client(self._consumer, settings)
+                except KafkaConnectionError as error:
+                    raise ConnectionError(unreachable_text(settings, error)) from error
                 for loop in (self._poll_forever, self._commit_regularly):
                     loops.add(asyncio.create_task(loop(), name=f"intake {loop.__name__}"))
                 loops.add(asyncio.create_task(self._name_guard.wait(), name="intake name guard"))

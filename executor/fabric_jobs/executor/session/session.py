@@ -56,7 +56,16 @@ CLOSE_TIMEOUT_S = 2.0
 #: The reasons with which a facade refuses the first message of a stream.
 _HELLO_REFUSALS = ("INVALID_HELLO", "RUN_TIMEOUT_TOO_LONG")
 
+#: What gRPC's error says where no program listens at an address, or where a host name is unknown.
+_UNREACHABLE = ("failed to connect to all addresses", "errors resolving")
+
 Stream = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]
+
+
+def _unreachable_advice(details: str) -> str:
+    if not any(phrase in details for phrase in _UNREACHABLE):
+        return ""
+    return "Start a facade there, or set FABRIC_JOBS_FACADES."
 
 
 class SessionDelegate(Protocol):
@@ -170,10 +179,9 @@ class Session:
                 details = error.details() or ""
                 if error_reason(error) in _HELLO_REFUSALS:
                     raise HelloRefusedError(details) from error
-                text = (
-                    f"facade {address}: {error.code().name} {details} {connection_advice(details)}"
-                )
-                raise StreamEndedError(text.rstrip()) from error
+                advice = connection_advice(details) or _unreachable_advice(details)
+                text = f"facade {address}: {error.code().name} {details}"
+                raise StreamEndedError(f"{text}. {advice}" if advice else text) from error
             except TimeoutError as error:
                 raise StreamEndedError(f"facade {address}: no answer") from error
         raise StreamEndedError(f"facade {address} ended the stream")

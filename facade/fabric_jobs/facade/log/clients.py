@@ -18,6 +18,7 @@ from fabric_jobs.runtime.kafka.clients import (
     client_arguments,
     connect_client,
     stop_client,
+    unreachable_text,
 )
 from fabric_jobs.runtime.settings import KafkaSettings
 
@@ -66,9 +67,6 @@ async def open_admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAd
         await connect_client(admin, settings)
         yield admin
     except KafkaError as error:
-        raise LogUnavailableError(
-            f"Kafka can't be reached at {settings.kafka_bootstrap_servers}: {error}. Start it, or "
-            "set FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
-        ) from error
+        raise LogUnavailableError(unreachable_text(settings, error)) from error
     finally:
         await stop_client(admin)

@@ -62,6 +62,14 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
     return arguments
 
 
+def unreachable_text(settings: KafkaSettings, error: Exception) -> str:
+    """Returns what to tell people about brokers that can't be reached because of this error."""
+    return (
+        f"Kafka can't be reached at {settings.kafka_bootstrap_servers}: {error}. Start it, or set "
+        "FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
+    )
+
+
 async def connect_client(client: Client, settings: KafkaSettings) -> None:
     """Connects a client to the brokers.
 

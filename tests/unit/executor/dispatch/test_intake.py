@@ -1,6 +1,7 @@
 """How the intake uses its consumer, in cases that the embedded broker can't produce."""
 
 import asyncio
+import socket
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -281,6 +282,20 @@ async def test_intake_whose_commit_fails_by_a_defect_ends_with_the_error(
         await asyncio.wait({task}, timeout=WAIT_TIMEOUT_S)
 
     assert isinstance(task.exception(), ValueError)
+
+
+async def test_intake_without_a_reachable_broker_raises_what_to_do() -> None:
+    """The error names the address and the setting to change."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    settings = ExecutorSettings(events_topic="topic", kafka_bootstrap_servers=address)
+    runs = FakeRuns(1)
+    taking = Intake(settings, "one", runs, runs.ready)  # type: ignore[arg-type] # FakeRuns
+    with pytest.raises(ConnectionError) as raised:
+        await taking.consume()
+
+    assert str(raised.value).startswith(f"Kafka can't be reached at {address}: ")
+    assert str(raised.value).endswith("Start it, or set FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS.")
 
 
 async def test_intake_cancelled_while_brokers_are_away_ends_as_cancelled(

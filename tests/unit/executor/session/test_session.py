@@ -1,6 +1,7 @@
 """The session of an executor, with fake facades on loopback ports."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -10,7 +11,7 @@ from fabric_jobs.executor import restarts
 from fabric_jobs.executor.errors import HelloRefusedError
 from fabric_jobs.executor.restarts import run_with_restarts
 from fabric_jobs.executor.session import session as session_module
-from fabric_jobs.executor.session.session import Session
+from fabric_jobs.executor.session.session import Session, StreamEndedError
 from fabric_jobs.executor.session.status_client import Accepted, Refused
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.fake_facade import (
@@ -85,6 +86,20 @@ async def test_session_whose_hello_is_refused_ends_with_the_facade_s_message(
             await run_with_restarts("session", lambda: session.connect(FakeDelegate()))
 
     assert facade.opened == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+async def test_session_without_a_facade_at_its_address_raises_what_to_do(host: str) -> None:
+    """The error names the address and the setting to change, also if the host name is unknown."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{host}:{server.getsockname()[1]}"
+    session = Session(HELLO, [address], 60)
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        with pytest.raises(StreamEndedError) as raised:
+            await session.connect(FakeDelegate())
+
+    assert str(raised.value).startswith(f"facade {address}: UNAVAILABLE ")
+    assert str(raised.value).endswith(". Start a facade there, or set FABRIC_JOBS_FACADES.")
 
 
 async def test_session_sends_hello_and_a_heartbeat_in_its_first_message(facade: FakeFacade) -> None:
