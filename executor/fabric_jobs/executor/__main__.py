@@ -1,4 +1,4 @@
-"""The program `python -m fabric_jobs.executor MODULE:NAME`, which runs an `Executor`."""
+"""The program `python -m fabric_jobs.executor MODULE:EXECUTOR`, which runs an `Executor`."""
 
 import importlib
 import os
@@ -29,7 +29,7 @@ class UsageError(Exception):
     """The command line does not name an executor."""
 
 
-USAGE = "usage: python -m fabric_jobs.executor MODULE:NAME, for example my_jobs:executor"
+USAGE = "usage: python -m fabric_jobs.executor MODULE:EXECUTOR, for example my_jobs:executor"
 
 
 class Arguments(NamedTuple):
@@ -56,13 +56,13 @@ class Arguments(NamedTuple):
 
 
 def load(target: str) -> Executor[Any]:
-    """Imports and returns the executor that `MODULE:NAME` names.
+    """Imports and returns the executor that `MODULE:EXECUTOR` names.
 
     Raises `UsageError` if there is no such module or no such executor in it.
     """
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
-        raise UsageError(f"{target!r} is not MODULE:NAME, for example my_jobs:executor.")
+        raise UsageError(f"{target!r} is not MODULE:EXECUTOR, for example my_jobs:executor.")
     # An installed program does not have the current folder in its module path.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

@@ -8,6 +8,7 @@ import pytest
 from opentelemetry import environment_variables
 from opentelemetry.sdk import environment_variables as sdk_variables
 
+from fabric_jobs.cli.commands.submit import submit_command
 from fabric_jobs.executor.settings import ExecutorSettings
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import FILE_SUFFIX, variables
@@ -17,10 +18,11 @@ from tests.support.paths import ROOT
 SETTINGS = {
     each.name for struct in (FacadeSettings, ExecutorSettings) for each in variables(struct)
 }
-#: The environment variables that a page may name: ours, and OpenTelemetry's.
+#: The environment variables that a page may name: ours, those of options, and OpenTelemetry's.
 VARIABLES = (
     SETTINGS
     | {name + FILE_SUFFIX for name in SETTINGS}
+    | {str(option.envvar) for option in submit_command.params if option.envvar}
     | vars(environment_variables).keys()
     | vars(sdk_variables).keys()
 )

@@ -1,4 +1,4 @@
-"""The program `python -m fabric_jobs.executor MODULE:NAME`."""
+"""The program `python -m fabric_jobs.executor MODULE:EXECUTOR`."""
 
 import asyncio
 import os
@@ -86,9 +86,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ([], {}, "usage: python -m fabric_jobs.executor MODULE:NAME"),
-        (["my_jobs"], {}, "'my_jobs' is not MODULE:NAME"),
-        (["my_jobs:"], {}, "'my_jobs:' is not MODULE:NAME"),
+        ([], {}, "usage: python -m fabric_jobs.executor MODULE:EXECUTOR"),
+        (["my_jobs"], {}, "'my_jobs' is not MODULE:EXECUTOR"),
+        (["my_jobs:"], {}, "'my_jobs:' is not MODULE:EXECUTOR"),
         (["missing:executor"], {}, "no module missing"),
         (["my_jobs:number"], {}, "my_jobs has no Executor named number"),
         (["my_jobs:other"], {}, "my_jobs has no Executor named other"),

@@ -5,7 +5,7 @@ from confluent_kafka import KafkaException, Producer
 from fabric_jobs.cli.errors import CommandError
 
 WARNING = (
-    "The embedded broker loses all jobs when it stops, and supports one executor. "
+    "The embedded broker loses all jobs when it stops, and supports one executor in each pool. "
     "To keep jobs, name an Apache Kafka in FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS."
 )
 

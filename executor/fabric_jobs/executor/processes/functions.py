@@ -59,7 +59,7 @@ def _why_not_found(wanted: Callable[..., object], name: ObjectName) -> str:
     if name.module == "__main__":
         return (
             "it is in the main program, which a process can't import. Move it to a module, and "
-            "start the executor with `python -m fabric_jobs.executor MODULE:NAME`"
+            "start the executor with `python -m fabric_jobs.executor MODULE:EXECUTOR`"
         )
     if "<" in name.qualname:
         return (

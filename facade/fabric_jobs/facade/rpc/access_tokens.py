@@ -61,7 +61,8 @@ class AccessTokens:
                     context,
                     "ON_BEHALF_OF_OFF",
                     "This facade gets no tokens. Set FABRIC_JOBS_CLIENT_SECRET, or "
-                    "FABRIC_JOBS_CLIENT_CERTIFICATE_FILE, for every facade.",
+                    "FABRIC_JOBS_CLIENT_CERTIFICATE_FILE, for every facade. Or start "
+                    "`fabric-jobs dev` with --on-behalf-of.",
                     kind,
                 )
             if kind == "app":

@@ -13,7 +13,7 @@ from fabric_jobs.cli.output.tables import print_note
 @job_type_arguments
 @status_api_options
 def resume_command(item_type: str, job_type: str, json: bool, grpc: str) -> None:
-    """Resume a job type. The jobs that wait start, the oldest first."""
+    """Resume a job type. The jobs that wait then start in their usual order."""
     resumed = call_status_api(
         grpc, lambda api: api.resume_job_type(item_type, job_type, operator_name())
     )
