@@ -11,8 +11,10 @@ import pytest
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
 from fabric_jobs.facade.replica import Change, StoredJob
-from fabric_jobs.facade.rpc import RpcServer, server, service
+from fabric_jobs.facade.rpc import RpcServer, server, service, watch_messages
+from fabric_jobs.facade.rpc.convert import change_to_proto
 from fabric_jobs.facade.rpc.service import MAX_WATCH_BACKLOG
+from fabric_jobs.facade.sealing import Revealed
 from fabric_jobs.runtime import channels
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
@@ -37,8 +39,9 @@ class FakeReplica:
         event: Any = decide(None, request(str(uuid.uuid4())), stamp)
         _, job = fold(None, event)
         assert job
+        change = Change(event, StoredJob(job, 3, offset, 0))
         for listener in tuple(self.listeners):
-            listener(Change(event, StoredJob(job, 3, offset, 0)))
+            listener(change)
 
 
 #: The client's library pings once a second at most.
@@ -108,6 +111,34 @@ async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(
         await rpc.stop()
 
     assert error_info(raised.value).reason == "WATCHER_BEHIND"
+
+
+async def test_watches_of_a_change_share_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of watches that each make their own would hold the event loop."""
+    made: list[Change] = []
+
+    def make(change: Change, revealed: Revealed) -> pb.WatchJobsResponse:
+        made.append(change)
+        return change_to_proto(change, revealed)
+
+    monkeypatch.setattr(watch_messages, "change_to_proto", make)
+    replica: Any = FakeReplica()
+    rpc = _server(replica)
+    await rpc.start()
+    try:
+        async with grpc.aio.insecure_channel(rpc.address) as channel:
+            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
+            watches = [stub.WatchJobs(pb.WatchJobsRequest()) for _ in range(3)]
+            for watch in watches:
+                await watch.read()
+            for offset in (7, 8):
+                replica.apply(offset)
+            seen = [[(await watch.read()).position.offset for _ in range(2)] for watch in watches]
+    finally:
+        await rpc.stop()
+
+    assert seen == [[8, 9]] * 3
+    assert len(made) == 2
 
 
 async def test_watch_above_the_bound_of_a_replica_is_refused_until_another_ends(

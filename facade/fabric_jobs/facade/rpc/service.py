@@ -19,7 +19,6 @@ from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.access_tokens import AccessTokens
 from fabric_jobs.facade.rpc.authorization import caller_name
 from fabric_jobs.facade.rpc.convert import (
-    change_to_proto,
     executor_to_proto,
     job_to_proto,
     job_type_to_proto,
@@ -29,6 +28,7 @@ from fabric_jobs.facade.rpc.filters import filter_of
 from fabric_jobs.facade.rpc.page_size import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, count_fitting
 from fabric_jobs.facade.rpc.page_tokens import decode_page_token, encode_page_token
 from fabric_jobs.facade.rpc.sessions import Sessions
+from fabric_jobs.facade.rpc.watch_messages import WatchMessage, WatchMessages
 from fabric_jobs.facade.sealing import Revealed, SealedError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import job_status_pb2_grpc
@@ -65,6 +65,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self._access_tokens = access_tokens
         self._stopping = asyncio.Event()
         self._watches = 0
+        self._watch_messages = WatchMessages(self._reveal)
 
     def stop(self) -> None:
         """Ends every stream here, because a stream that its client cancels leaks memory."""
@@ -179,7 +180,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             )
         #: The messages to send; None ends the watch, because the server stops. A message has no
         #: payload, which a waiting change would keep in memory.
-        messages: asyncio.Queue[pb.WatchJobsResponse | None] = asyncio.Queue()
+        messages: asyncio.Queue[WatchMessage | None] = asyncio.Queue()
         waiting_bytes = 0
         too_slow = asyncio.Event()
 
@@ -187,8 +188,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
             nonlocal waiting_bytes
             if too_slow.is_set() or job_id not in (None, change.stored.job.job_id):
                 return
-            message = change_to_proto(change, self._reveal(change.stored.job))
-            waiting_bytes += message.ByteSize()
+            message = self._watch_messages.message_of(change)
+            waiting_bytes += message.size
             if messages.qsize() < MAX_WATCH_BACKLOG and waiting_bytes <= MAX_WATCH_BACKLOG_BYTES:
                 messages.put_nowait(message)
             else:
@@ -206,9 +207,10 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
                 message = await messages.get()
                 if message is None:
                     return
-                yield message
-                waiting_bytes -= message.ByteSize()
-                sent[message.position.partition] = message.position.offset
+                yield message.response
+                waiting_bytes -= message.size
+                position = message.response.position
+                sent[position.partition] = position.offset
         finally:
             self._watches -= 1
             self._replica.listeners.discard(on_change)
