@@ -19,7 +19,7 @@ from fabric_jobs.facade.rpc import server as rpc_server
 from fabric_jobs.facade.settings import FacadeSettings
 from fabric_jobs.runtime.settings import FILE_SUFFIX, from_env, variables
 from tests.support.kustomize import render, why_unavailable
-from tests.support.pages import section
+from tests.support.pages import command_blocks, find_commands, section
 from tests.support.requirements import missing
 
 OVERLAYS = ("laptop", "production")
@@ -130,7 +130,10 @@ def test_each_file_of_the_settings_is_in_a_mounted_secret() -> None:
 
 
 def test_roles_are_given_to_the_names_of_the_certificates_that_the_page_asks_for() -> None:
-    """A facade that names no facade's certificate gives no copy of its state."""
+    """A facade that names no facade's certificate gives no copy of its state.
+
+    Without operators, nobody can run what the actions of the alerts name.
+    """
     secrets = section("docs/deploy.md", "Kubernetes")
     asked = dict(
         re.findall(r"^\| `(\w+)-tls` \| `tls.crt` with the name `([\w-]+)`", secrets, re.M)
@@ -139,7 +142,28 @@ def test_roles_are_given_to_the_names_of_the_certificates_that_the_page_asks_for
     given = environment("production", facade)
 
     assert given["FABRIC_JOBS_GRPC_FACADES"] == asked["facade"]
+    assert given["FABRIC_JOBS_GRPC_OPERATORS"] == asked["facade"]
     assert given["FABRIC_JOBS_GRPC_EXECUTORS"] == asked["executor"]
+
+
+def test_command_line_in_a_facades_pod_uses_what_the_pod_has() -> None:
+    """The page's commands name the pod, the facade's own files, and the name of its certificate."""
+    (enter,) = find_commands("kubectl")
+    (block,) = (block for block in command_blocks() if enter in block)
+    sets = [one.parts[0][1].partition("=") for one in block if one.parts[0][0] == "export"]
+    typed = {name: value for name, _, value in sets}
+    ((_, facade),) = (each for each in containers("production") if each[1]["name"] == "facade")
+    given = environment("production", facade)
+    spec = resource("production", "StatefulSet", "facade")
+
+    namespace = spec["metadata"]["namespace"]
+    assert enter.command == f"kubectl -n {namespace} exec -it statefulset/facade -- sh"
+    assert typed.pop("FABRIC_JOBS_GRPC_ADDRESS") == f"{given['FABRIC_JOBS_GRPC_FACADES']}:5001"
+    assert typed == {
+        "FABRIC_JOBS_FACADES_TLS_CA_FILE": given["FABRIC_JOBS_GRPC_TLS_CLIENT_CA_FILE"],
+        "FABRIC_JOBS_FACADES_TLS_CERT_FILE": given["FABRIC_JOBS_GRPC_TLS_CERT_FILE"],
+        "FABRIC_JOBS_FACADES_TLS_KEY_FILE": given["FABRIC_JOBS_GRPC_TLS_KEY_FILE"],
+    }
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -32,6 +32,7 @@ TESTS = {
     "jq": "tests/acceptance/test_pages.py",
     "kafka-acls.sh": "tests/unit/runtime/kafka/test_clients.py",
     "kcat": "tests/acceptance/test_pages.py",
+    "kubectl": "tests/integration/test_kubernetes.py",
     "make": "tests/unit/docs/test_commands.py",
     "node": "tests/acceptance/test_executor_in_node.py",
     "npm": "tests/acceptance/test_executor_in_node.py",
