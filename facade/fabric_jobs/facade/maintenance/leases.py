@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.facade.clock import utc_now
@@ -22,6 +23,7 @@ from fabric_jobs.facade.lifecycle import LoseLease
 from fabric_jobs.facade.log import Log, LogUnavailableError
 from fabric_jobs.facade.maintenance.attention import FRESH_S, Attention
 from fabric_jobs.runtime.telemetry.logs import bind_ids
+from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
 log = logging.getLogger("fabric_jobs.leases")
 
@@ -29,6 +31,9 @@ log = logging.getLogger("fabric_jobs.leases")
 TICK_S = 1.0
 #: Seconds that a facade waits longer than the one before it in rank.
 RANK_DELAY_S = 1.0
+#: Runs that are taken at the same time. A pool that dies may have had ten thousand, and a facade
+#: refuses the commands of its callers while it has too many in progress.
+MAX_TAKES = 200
 
 
 class Leases:
@@ -53,6 +58,7 @@ class Leases:
         self._attentive_since: float | None = None
         self._lease_s = lease_s
         self._now = now
+        self._not_taken = LogSummary(log)
         #: The executor of each run, as of the last look; empty while this facade is not attentive.
         self._holders: dict[Run, str] = {}
         #: The monotonic time at which each run's lease last began.
@@ -99,7 +105,7 @@ class Leases:
             return
         now = time.monotonic()
         if expired := self._find_expired(now):
-            await self._take_expired(expired)
+            await self._take_expired(expired, since)
 
     def _find_expired(self, now: float) -> dict[Run, str]:
         self._holders = running = dict(self._list_runs())
@@ -108,20 +114,28 @@ class Leases:
         lease_s = self._lease_s + self._rank() * RANK_DELAY_S
         return {run: running[run] for run, at in self._renewed_at.items() if now - at > lease_s}
 
-    async def _take_expired(self, expired: dict[Run, str]) -> None:
-        try:
-            async with asyncio.timeout(FRESH_S):
-                await self._log.read_to_end()
-        except (LogUnavailableError, TimeoutError):
-            return
-        now = time.monotonic()
-        await asyncio.gather(
-            *(
-                self._take(run, executor_id)
-                for run, executor_id in expired.items()
-                if now - self._renewed_at.get(run, now) > self._lease_s
+    async def _take_expired(self, expired: dict[Run, str], attentive_since: float) -> None:
+        """Takes these runs portion by portion, while this replica has been attentive since then.
+
+        A heartbeat that is read meanwhile saves a run of a later portion.
+        """
+        left = iter(expired.items())
+        while portion := [*islice(left, MAX_TAKES)]:
+            if self._attention.look() != attentive_since:
+                return
+            try:
+                async with asyncio.timeout(FRESH_S):
+                    await self._log.read_to_end()
+            except (LogUnavailableError, TimeoutError):
+                return
+            now = time.monotonic()
+            await asyncio.gather(
+                *(
+                    self._take(run, executor_id)
+                    for run, executor_id in portion
+                    if now - self._renewed_at.get(run, now) > self._lease_s
+                )
             )
-        )
 
     async def _take(self, run: Run, executor_id: str) -> None:
         command = LoseLease(job_id=run.job_id, attempt=run.attempt, executor_id=executor_id)
@@ -129,7 +143,9 @@ class Leases:
             try:
                 stored = await self._jobs.execute(command)
             except (RefusedError, UnavailableError) as error:
-                log.warning("the run of silent executor %s was not taken: %s", executor_id, error)
+                self._not_taken.add(
+                    "the run of silent executor %s was not taken: %s", executor_id, error
+                )
             else:
                 phase = stored.job.state.phase
                 log.warning("executor %s is silent, and lost its run: job %s", executor_id, phase)

@@ -183,6 +183,44 @@ async def test_leases_heartbeat_still_unread_saves_the_run(world: World) -> None
     assert world.jobs.commands == []
 
 
+async def test_leases_many_runs_are_taken_in_portions_that_heartbeats_in_between_save(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands of callers have room beside a portion, and each needs a look at the topic."""
+    monkeypatch.setattr(leases, "MAX_TAKES", 2)
+    runs = [Run(f"job-{number}", 1) for number in range(5)]
+    world.runs = dict.fromkeys(runs, "executor")
+    reads: list[int] = []
+
+    def note_read() -> None:
+        reads.append(len(world.jobs.commands))
+        if len(reads) == 2:
+            world.read_heartbeat(runs[3])
+
+    world.log.on_read = note_read
+    await world.pass_time(LEASE_S + 2)
+
+    assert reads == [0, 2, 3]
+    assert [command.job_id for command in world.jobs.commands] == [
+        "job-0",
+        "job-1",
+        "job-2",
+        "job-4",
+    ]
+
+
+async def test_leases_replica_no_longer_attentive_takes_no_further_portion(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not have read the heartbeats that would save the other runs."""
+    monkeypatch.setattr(leases, "MAX_TAKES", 1)
+    world.runs = {RUN: "executor", OTHER: "executor"}
+    world.log.on_read = lambda: setattr(world, "ready", False)
+    await world.pass_time(LEASE_S + 2)
+
+    assert len(world.jobs.commands) == 1
+
+
 async def test_leases_end_of_the_topic_unreadable_takes_nothing(world: World) -> None:
     """The silence cannot be confirmed; it can once the topic is readable."""
     world.log.readable = False
