@@ -104,8 +104,10 @@ class Timers:
 
     def _may_report(self, job: Job, deadline: JobDeadline) -> bool:
         """Whether an executor holds the job's run and was not heard of since the deadline."""
-        run = Run(job.job_id, job.state.attempt)
-        return job.state.held and not self._leases.is_listed_since(run, deadline.time)
+        run, state = Run(job.job_id, job.state.attempt), job.state
+        # Only a record that no facade wrote names no executor of a run: then nobody can report.
+        is_held = state.held and state.executor_id is not None
+        return is_held and not self._leases.is_listed_since(run, deadline.time)
 
     async def _fire(self, stored: StoredJob, deadline: JobDeadline) -> None:
         command, state = self._explain(deadline.command, stored.job), stored.job.state

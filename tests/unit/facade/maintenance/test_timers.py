@@ -231,6 +231,19 @@ async def test_timers_run_fires_once_it_is_listed_since_its_deadline(
 
 
 @LATE_RUNS
+async def test_timers_run_of_no_executor_fires_without_a_heartbeat(
+    late: Callable[[float], Job], command: Command
+) -> None:
+    """No facade writes such a run. Nobody can list it, so its job would never end."""
+    job = late(6)
+    world = World(replace(job, state=replace(job.state, executor_id=None)))
+    world.attentive_s = 7
+    await world.timers.tick()
+
+    assert world.jobs.commands == [command]
+
+
+@LATE_RUNS
 async def test_timers_deadline_that_began_in_an_absence_waits_for_a_lease_of_attention(
     late: Callable[[float], Job], command: Command
 ) -> None:
