@@ -35,6 +35,9 @@ OUTAGE_INTERVAL_S = 60.0
 _bound: ContextVar[dict[str, str]] = ContextVar("bound_ids")
 #: At INFO these libraries log each step of a group join, each request and each start phase.
 LIBRARIES = ("aiokafka", "httpx", "uvicorn")
+_EXPORTERS = "opentelemetry.exporter"
+#: The loggers whose lines count as one in an outage, with those below them.
+_SHARED = ("aiokafka", _EXPORTERS)
 #: The attributes of every log record. Any other attribute comes from the caller's `extra`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
 
@@ -65,14 +68,15 @@ def configure(log_format: LogFormat, level: LogLevel = "info") -> None:
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
     # At WARNING the exporter logs each retry; at ERROR it logs the final loss only.
-    logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
+    logging.getLogger(_EXPORTERS).setLevel(logging.ERROR)
 
 
 class OutageFilter(logging.Filter):
     """Passes one line of an outage, then one every `OUTAGE_INTERVAL_S` with the number left out.
 
-    While Kafka is away, aiokafka logs each of its tries, and the log each try of its own. All lines
-    of aiokafka count as one; the lines of `fabric_jobs.log` count by their text.
+    While Kafka is away, aiokafka logs each of its tries, and the log each try of its own. While the
+    collector is away, the exporters log each lost batch. All lines of aiokafka count as one, and so
+    do those of the exporters; the lines of `fabric_jobs.log` count by their text.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -83,9 +87,9 @@ class OutageFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is passed."""
-        root = record.name.partition(".")[0]
-        if root == "aiokafka":
-            key = root
+        library = next((name for name in _SHARED if f"{record.name}.".startswith(f"{name}.")), "")
+        if library:
+            key = library
         elif record.name == "fabric_jobs.log" and record.levelno == logging.WARNING:
             key = str(record.msg)
         else:

@@ -27,6 +27,18 @@ def test_lines_of_aiokafka_are_one_a_minute_whatever_they_say() -> None:
     assert not outages.filter(record("aiokafka", "Unable connect to node"))
 
 
+def test_lines_of_the_exporters_are_one_a_minute() -> None:
+    """Spans and metrics are lost in batches while the collector is away."""
+    outages = OutageFilter(lambda: 0.0)
+    lines = [
+        record(f"opentelemetry.exporter.{each}", "Failed to export", logging.ERROR)
+        for each in ("metric_exporter", "trace_exporter", "trace_exporter")
+    ]
+
+    assert [outages.filter(line) for line in lines] == [True, False, False]
+    assert outages.filter(record("opentelemetry.sdk.trace", "Setting attribute on ended span."))
+
+
 def test_warnings_of_the_log_are_one_a_minute_by_their_text() -> None:
     """Two different warnings are both passed."""
     outages = OutageFilter(lambda: 0.0)
