@@ -134,6 +134,8 @@ class Jobs:
             append = Append(command, stored.job if stored else None, event)
             verdict, applied = await self._appends.append(append, partition)
             if verdict is Verdict.APPLIED and applied:
+                if isinstance(command, Request) and self._replica.get(command.job_id) is None:
+                    raise _broker_clock_error(partition)
                 return applied
         raise UnavailableError(
             UnavailableReason.CONTENDED,
@@ -223,6 +225,17 @@ class Jobs:
                     UnavailableReason.LOG_UNREACHABLE,
                     "This facade reads the log from its beginning. Ask another one.",
                 ) from error
+
+
+def _broker_clock_error(partition: int) -> UnavailableError:
+    """The error of a create whose job every replica has already forgotten.
+
+    By the times of its partition's records, the job is older than jobs are remembered.
+    """
+    return UnavailableError(
+        UnavailableReason.CLOCK_WRONG,
+        f"The clock of a broker that leads or led partition {partition} is wrong by days: set it.",
+    )
 
 
 def _timeout(turn: Turn) -> UnavailableError:
