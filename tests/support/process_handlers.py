@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +381,30 @@ async def use_fragile(job: Job[Work, Fragile]) -> None:
     job.resources.may_fail.set()
     while job.resources.is_open:
         await asyncio.sleep(0)
+
+
+def _own_pipes(mode: int) -> list[int]:
+    """Returns the numbers of the open pipes of this mode, without the standard streams."""
+    found = []
+    for entry in Path("/proc/self/fdinfo").iterdir():
+        with suppress(OSError):
+            flags = re.search(r"flags:\s+([0-7]+)", entry.read_text())
+            target = os.readlink(f"/proc/self/fd/{entry.name}")
+            if flags and int(flags[1], 8) & os.O_ACCMODE == mode and target.startswith("pipe:"):
+                found.append(int(entry.name))
+    return [number for number in found if number > 2]
+
+
+@executor.job(ITEM_TYPE, "closing-output", run_in="process")
+def closing_output(job: Job[Work]) -> None:
+    """Closes files that are not its own, and goes on."""
+    for number in _own_pipes(os.O_WRONLY):
+        os.close(number)
+    time.sleep(600)
+
+
+@executor.job(ITEM_TYPE, "closing-input", run_in="process")
+def closing_input(job: Job[Work]) -> None:
+    """Closes files that are not its own."""
+    for number in _own_pipes(os.O_RDONLY):
+        os.close(number)

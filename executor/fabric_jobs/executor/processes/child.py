@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from contextlib import AsyncExitStack
 
 from fabric_jobs.executor.errors import LifespanError
@@ -62,7 +63,7 @@ class Child:
 
     async def run(self) -> None:
         """Works until the executor closes the channel. Then it closes the lifespan."""
-        threading.Thread(target=self._read, name="fabric-jobs messages", daemon=True).start()
+        threading.Thread(target=self._try_to_read, name="fabric-jobs messages", daemon=True).start()
         async with AsyncExitStack() as stack:
             while work := await self._work.get():
                 if isinstance(work, Check):
@@ -98,6 +99,15 @@ class Child:
     def _forget_resources(self, error: LifespanError) -> None:
         self._has_resources, self._resources = False, None
         log.error("%s. It starts again before the next job", error, exc_info=error.__cause__)
+
+    def _try_to_read(self) -> None:
+        try:
+            self._read()
+        except BaseException:
+            # Such as too little memory. Without this thread no call would begin, and none be
+            # cancelled.
+            traceback.print_exc()
+            os._exit(1)
 
     def _read(self) -> None:
         while (message := self._channel.receive()) is not None:

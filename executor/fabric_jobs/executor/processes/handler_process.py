@@ -24,6 +24,13 @@ from fabric_jobs.executor.processes.messages import (
 #: Seconds that an idle process may take to close its lifespan and to end. Then it is killed.
 END_S = STOP_TIMEOUT_S + 3
 
+#: Seconds that a process may take to end after it has closed the channel. Then it is killed.
+CLOSED_S = 2.0
+
+_CHANNEL_CLOSED = (
+    "The handler closed its process's channel to the executor, so the process was killed. Close "
+    "only files that the handler opened. Look for os.close and os.closerange."
+)
 _CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL"}
 
 
@@ -115,10 +122,15 @@ class HandlerProcess:
         self._process._transport.close()  # type: ignore[attr-defined]
 
     async def wait(self) -> JobFailed:
-        """Waits until the process has ended. Returns the failure of the handler that it ran."""
-        code = await asyncio.shield(self._end)
+        """Waits until the process has ended. Returns the failure of the handler that it ran.
+
+        A process that has closed the channel ends within `CLOSED_S` seconds, or is killed.
+        """
+        await asyncio.wait({self._end}, timeout=CLOSED_S)
+        text = None if self._end.done() else _CHANNEL_CLOSED
         self.discard()
-        return JobFailed(_describe_death(code), code=PROCESS_DIED)
+        code = await asyncio.shield(self._end)
+        return JobFailed(text or _describe_death(code), code=PROCESS_DIED)
 
     async def end(self) -> None:
         """Ends the process, which must be idle. It closes its lifespan first."""

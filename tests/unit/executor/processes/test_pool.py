@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -232,6 +233,30 @@ async def test_handler_in_a_process_that_needs_more_memory_than_its_limit_fails(
     assert report.failed.error_code == "MemoryLimitExceeded"
     assert "memory_limit_mb=256" in report.failed.message
     assert "bytearray(job.payload.size)" in report.traceback
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the test finds the files by /proc")
+async def test_handler_that_closes_the_channel_of_its_process_fails(facade: FakeFacade) -> None:
+    """Nothing can tell how the handler ended, so the process is killed."""
+    report = await end_of(facade, "closing-output")
+
+    assert report.failed.error_code == "HandlerProcessDied"
+    assert "closed its process's channel" in report.failed.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the test finds the files by /proc")
+async def test_jobs_after_a_handler_that_closed_the_input_of_its_process_end(
+    facade: FakeFacade,
+) -> None:
+    """The process ends when it can read no more, and a job that it has not read gets another."""
+    jobs = ("a", "b", "c")
+    async with connect_runs(facade, handler_of("closing-input"), slots=1) as runs:
+        for job_id in jobs:
+            await run_to_end(runs, dispatched_attempt(job_id))
+        await facade.wait_until(lambda: len(facade.outcomes) == len(jobs))
+
+    assert set(facade.outcomes) <= {"completed", "failed"}
+    assert facade.outcomes[0] == "completed"
 
 
 async def test_texts_and_numbers_that_no_message_can_carry_are_reported_and_logged_as_texts(
