@@ -13,6 +13,7 @@ from enum import Enum
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
+from fabric_jobs.contract.jobs import ErrorResponse
 from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -146,6 +147,9 @@ class RunTokens:
         #: By kind and scope: the token, and the time at which it is replaced.
         self._tokens: dict[tuple[TokenKind, str], tuple[AccessToken, float]] = {}
         self._locks: dict[tuple[TokenKind, str], asyncio.Lock] = {}
+        #: By kind and scope: the claims of the last request that failed, its error, and when it
+        #: failed, by the loop's time.
+        self._failures: dict[tuple[TokenKind, str], tuple[str, ErrorResponse, float]] = {}
 
     def request(self, kind: TokenKind, scope: str, claims: str = "") -> "Future[AccessToken]":
         """Asks for a token, in any thread. The future raises `AccessTokenError`."""
@@ -155,20 +159,28 @@ class RunTokens:
 
     async def _get(self, kind: TokenKind, scope: str, claims: str) -> AccessToken:
         key = kind, scope
-        # One request at a time for a scope: the others find its token.
+        begin = self._loop.time()
+        # One request at a time for a scope: the others find its token, or get its error.
         async with self._locks.setdefault(key, asyncio.Lock()):
+            if failure := self._failures.get(key):
+                failed_claims, error, failed_at = failure
+                if failed_claims == claims and failed_at > begin:
+                    raise AccessTokenError.of(error)
             known, replaced_at = self._tokens.get(key, (None, 0.0))
             if known and not claims and time.time() < replaced_at:
                 return known
-            response = await self._client.access_token(
-                pb.GetAccessTokenRequest(
-                    job_id=self._job_id,
-                    attempt=self._attempt,
-                    scope=scope,
-                    kind=kind.value,
-                    claims=claims,
-                )
+            request = pb.GetAccessTokenRequest(
+                job_id=self._job_id,
+                attempt=self._attempt,
+                scope=scope,
+                kind=kind.value,
+                claims=claims,
             )
+            try:
+                response = await self._client.access_token(request)
+            except AccessTokenError as error:
+                self._failures[key] = claims, error.response, self._loop.time()
+                raise
             expires_at = response.expire_time.ToMilliseconds() / 1000
             left_s = expires_at - time.time()
             token = AccessToken(response.access_token, int(expires_at))

@@ -93,6 +93,23 @@ async def test_simultaneous_calls_ask_once() -> None:
     assert len(facade.requests) == 1
 
 
+async def test_simultaneous_calls_get_the_error_of_the_first() -> None:
+    """Each would wait for a minute while no facade answers, and so the last one for very long."""
+    facade = Facade()
+    facade.error = AccessTokenError("No facade answered.", code="TokenUnavailable")
+    ours = job(facade)
+
+    async def ask() -> str:
+        return await ours.access_token(SCOPE)
+
+    errors = await asyncio.gather(*(ask() for _ in range(5)), return_exceptions=True)
+
+    assert [str(error) for error in errors] == ["No facade answered."] * 5
+    assert len(facade.requests) == 1
+    facade.error = None
+    assert await ask() == "token-2"
+
+
 async def test_thread_waits_for_the_result() -> None:
     """A `def` handler has no event loop."""
     ours = job(Facade())

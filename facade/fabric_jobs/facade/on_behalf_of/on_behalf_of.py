@@ -64,7 +64,8 @@ class OnBehalfOf:
         self._deadline_s = deadline_s
         #: By grant and by scope; the grant that was not used for longest comes first.
         self._tokens: OrderedDict[str, dict[str, Token]] = OrderedDict()
-        self._requests: dict[_Key, asyncio.Task[Token]] = {}
+        #: By grant, scope and claims.
+        self._requests: dict[tuple[str, str, str], asyncio.Task[Token]] = {}
 
     async def accept(self, tenant_id: str, job_id: str, subject_token: str) -> str:
         """Exchanges the user's token, keeps what can be refreshed, and returns the grant's id.
@@ -118,23 +119,24 @@ class OnBehalfOf:
         if known and not claims and time.time() < _renew_at(known):
             self._tokens.move_to_end(grant_id)
             return known
-        request = self._requests.get(key)
+        # A token that was asked for without the claims would be refused again.
+        request = self._requests.get((*key, claims))
         if request is None:
-            request = self._requests[key] = asyncio.create_task(
-                self._request(key, ask), name="get an access token"
+            request = self._requests[*key, claims] = asyncio.create_task(
+                self._request(key, claims, ask), name="get an access token"
             )
             # Every caller may be gone before it fails.
             request.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(request)
 
-    async def _request(self, key: _Key, ask: Callable[[], Awaitable[Token]]) -> Token:
+    async def _request(self, key: _Key, claims: str, ask: Callable[[], Awaitable[Token]]) -> Token:
         try:
             with map_log_errors():
                 token = await self._ask(ask)
             self._keep(key, token)
             return token
         finally:
-            del self._requests[key]
+            del self._requests[*key, claims]
 
     async def _refresh(self, job: Job, scope: str, claims: str) -> Token:
         grant_id = job.state.grant_id

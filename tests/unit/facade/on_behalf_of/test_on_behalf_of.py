@@ -94,6 +94,23 @@ async def test_claims_challenge_asks_for_a_new_token() -> None:
     assert len(parts.client.calls) == 2
 
 
+async def test_claims_challenge_does_not_share_a_request_without_its_claims() -> None:
+    """The resource would refuse that token, too."""
+    parts = Parts()
+    job = await parts.accept()
+    parts.client.may_end.clear()
+    requests = [
+        asyncio.create_task(parts.service.user_token(job, OTHER_SCOPE, claims))
+        for claims in ("", '{"access_token":{}}', "")
+    ]
+    await asyncio.sleep(0)
+    parts.client.may_end.set()
+    plain, challenged, shared = await asyncio.gather(*requests)
+
+    assert plain.access_token == shared.access_token != challenged.access_token
+    assert len(parts.client.calls) == 3
+
+
 async def test_authority_that_is_away_is_asked_again_within_the_deadline() -> None:
     """A short absence costs a moment, a long one the create."""
     parts = Parts()
