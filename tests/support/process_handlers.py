@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -408,3 +409,11 @@ def closing_input(job: Job[Work]) -> None:
     """Closes files that are not its own."""
     for number in _own_pipes(os.O_RDONLY):
         os.close(number)
+
+
+@executor.job(ITEM_TYPE, "moving", run_in="process")
+def moving(job: Job[Work]) -> None:
+    """Reports its folder, and leaves it for one that it deletes."""
+    job.progress(1, os.getcwd())
+    with TemporaryDirectory() as folder:
+        os.chdir(folder)

@@ -62,7 +62,11 @@ class Child:
         self._resources: object = None
 
     async def run(self) -> None:
-        """Works until the executor closes the channel. Then it closes the lifespan."""
+        """Works until the executor closes the channel. Then it closes the lifespan.
+
+        Each call begins in the folder in which the process was started.
+        """
+        folder = _current_folder()
         threading.Thread(target=self._try_to_read, name="fabric-jobs messages", daemon=True).start()
         async with AsyncExitStack() as stack:
             while work := await self._work.get():
@@ -72,6 +76,8 @@ class Child:
                     self._channel.send(Opened(reason=await self._try_to_open(stack)))
                 else:
                     ended = await work.run(lambda: self._open_once(stack))
+                    # The folder of one job may be gone when another tenant's job begins.
+                    os.chdir(folder)
                     self._running = None
                     self._channel.send(ended)
 
@@ -136,6 +142,14 @@ class Child:
 
     def _put(self, work: ChildCall | Check | Open | None) -> None:
         self._loop.call_soon_threadsafe(self._work.put_nowait, work)
+
+
+def _current_folder() -> str:
+    """Returns the working folder, or the root if it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.sep
 
 
 def _why_not_importable(function: Function) -> str:

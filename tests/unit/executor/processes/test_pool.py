@@ -389,6 +389,17 @@ async def test_process_of_an_ended_handler_runs_the_next_one(
     assert facade.outcomes == ["completed"] * 3
 
 
+async def test_job_in_a_process_begins_in_the_folder_of_the_executor(facade: FakeFacade) -> None:
+    """The job before it has deleted the folder that it worked in."""
+    async with connect_runs(facade, handler_of("moving"), slots=1) as runs:
+        for job_id in ("a", "b"):
+            await run_to_end(runs, dispatched_attempt(job_id))
+
+    assert [outcome for outcome in facade.outcomes if outcome != "progress"] == ["completed"] * 2
+    folders = {one.progress.message for one in facade.reports if one.HasField("progress")}
+    assert folders == {os.getcwd()}
+
+
 def nested() -> Callable[[Job[Any]], None]:
     """Returns a function that can't be imported."""
 
