@@ -110,7 +110,10 @@ class Executor(Generic[R]):
         """
 
         def register(function: Callable[[Job[P, R]], Result]) -> Callable[[Job[P, R]], Result]:
-            policy = make_policy(retry, run_timeout_s, cancel_grace_s)
+            try:
+                policy = make_policy(retry, run_timeout_s, cancel_grace_s)
+            except HandlerDefinitionError as error:
+                raise HandlerDefinitionError(f"{item_type} {job_type}: {error}") from error
             handler = make_handler(
                 item_type,
                 job_type,

@@ -36,17 +36,19 @@ def make_payload_type(payload_type: Any) -> PayloadType:
         return _PydanticType(payload_type)
     decoder = msgspec.json.Decoder(payload_type)
     info = inspect.type_info(payload_type)
-    for inner in _inner_classes(info):
-        if hasattr(inner, _PYDANTIC_MARK):
+    inner = _inner_types(info)
+    for cls in (getattr(one, "cls", None) for one in inner):
+        if isinstance(cls, type) and hasattr(cls, _PYDANTIC_MARK):
             raise TypeError(
-                f"the pydantic type {inner.__name__} is inside a type that pydantic does not "
+                f"the pydantic type {cls.__name__} is inside a type that pydantic does not "
                 "validate. Make the whole payload a pydantic model"
             )
-    if isinstance(info, inspect.CustomType):
-        raise TypeError(
-            f"JSON can't be decoded to {payload_type!r}. Use a msgspec.Struct, a pydantic model "
-            "(of pydantic 2), a dataclass, a TypedDict or a built-in type"
-        )
+    for one in inner:
+        if isinstance(one, inspect.CustomType) and not _is_json(one.cls):
+            raise TypeError(
+                f"JSON can't be decoded to {one.cls!r}. Use a msgspec.Struct, a pydantic model "
+                "(of pydantic 2), a dataclass, a TypedDict or a built-in type"
+            )
     return _MsgspecType(decoder)
 
 
@@ -121,9 +123,17 @@ def _path(location: Iterable[int | str]) -> str:
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
 
 
-def _inner_classes(info: inspect.Type) -> Iterable[type]:
-    """Returns the classes that a type consists of, each once."""
-    found: dict[type, None] = {}
+def _is_json(cls: type) -> bool:
+    """Returns whether a value of JSON can be an instance of a class that msgspec does not know.
+
+    msgspec takes such an instance as it is, as for `object`, and refuses every other value.
+    """
+    values: tuple[object, ...] = (None, True, 1, 1.5, "", [], {})
+    return any(isinstance(value, cls) for value in values)
+
+
+def _inner_types(info: inspect.Type) -> list[Any]:
+    """Returns the types that a type consists of and their fields, each once."""
     left: list[Any] = [info]
     seen: list[Any] = []
     while left:
@@ -131,11 +141,8 @@ def _inner_classes(info: inspect.Type) -> Iterable[type]:
         if any(one is other for other in seen):
             continue
         seen.append(one)
-        cls = getattr(one, "cls", None)
-        if isinstance(cls, type):
-            found[cls] = None
         for name in getattr(one, "__struct_fields__", ()):
             value = getattr(one, name)
             left += [value] if isinstance(value, inspect.Type | inspect.Field) else []
             left += value if isinstance(value, tuple) else []
-    return found
+    return seen

@@ -35,22 +35,35 @@ class Retry(Struct, frozen=True, kw_only=True):
 NO_RETRY = Retry()
 
 
+#: The field of a policy on the wire, by the argument that sets it.
+_FIELDS = {
+    "retry.max_attempts": "maxAttempts",
+    "retry.initial_s": "initialBackoffS",
+    "retry.factor": "backoffMultiplier",
+    "retry.max_s": "maxBackoffS",
+    "retry.jitter": "jitter",
+    "run_timeout_s": "runTimeoutS",
+    "cancel_grace_s": "cancelGraceS",
+}
+
+
 def make_policy(retry: Retry, run_timeout_s: float | None, cancel_grace_s: float) -> Policy:
     """Returns the policy that each claim carries. Raises `HandlerDefinitionError`."""
-    values = {
-        "maxAttempts": retry.max_attempts,
-        "initialBackoffS": retry.initial_s,
-        "backoffMultiplier": retry.factor,
-        "maxBackoffS": retry.max_s,
-        "jitter": retry.jitter,
-        "runTimeoutS": run_timeout_s,
-        "cancelGraceS": cancel_grace_s,
-    }
+    if not isinstance(retry, Retry):
+        raise HandlerDefinitionError(
+            f"retry must be a Retry, such as Retry(max_attempts=3), not {retry!r}."
+        )
+    given = {f"retry.{name}": value for name, value in msgspec.structs.asdict(retry).items()}
+    given |= {"run_timeout_s": run_timeout_s, "cancel_grace_s": cancel_grace_s}
+    values = {_FIELDS[argument]: value for argument, value in given.items()}
     try:
         policy = msgspec.convert(values, Policy)
         # A value that the wire can't carry would fail each claim, long after the decoration.
         return policy_from_proto(policy_to_proto(policy))
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
+        text = str(error)
+        for argument, field in _FIELDS.items():
+            text = text.replace(f"$.{field}`", f"{argument}`")
         raise HandlerDefinitionError(
-            f"The retry, run_timeout_s or cancel_grace_s can't be used: {error}."
+            f"The retry, run_timeout_s or cancel_grace_s can't be used: {text}."
         ) from error

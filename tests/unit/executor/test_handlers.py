@@ -4,6 +4,7 @@ import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -25,6 +26,12 @@ class Forecast(msgspec.Struct):
 
 class Other(msgspec.Struct):
     """A payload type whose JSON can't be distinguished from a `Forecast`."""
+
+
+class WithPaths(msgspec.Struct):
+    """A payload type with a field that msgspec can't decode."""
+
+    paths: list[Path] = []
 
 
 async def on_forecast(job: Job[Forecast]) -> None:
@@ -73,6 +80,7 @@ def keyword_only(*, job: Job[Any]) -> None: ...
 def takes_the_payload(payload: Forecast) -> None: ...
 def unresolvable(job: "Job[Missing]") -> None: ...  # type: ignore[name-defined] # noqa: F821
 def not_decodable(job: Job[threading.Event]) -> None: ...
+def not_decodable_field(job: Job[WithPaths]) -> None: ...
 def ambiguous(job: Job[Forecast | Other]) -> None: ...
 def generator(job: Job[Any]) -> Iterator[int]:
     yield 1
@@ -80,6 +88,14 @@ def generator(job: Job[Any]) -> Iterator[int]:
 
 async def async_generator(job: Job[Any]) -> AsyncIterator[int]:
     yield 1
+
+
+def test_payload_of_any_objects_is_decoded_as_it_is() -> None:
+    """msgspec does not know `object`, and takes every value for it."""
+
+    def handler(job: Job[dict[str, object]]) -> None: ...
+
+    assert decode(handler, b'{"a": [1, {}]}') == {"a": [1, {}]}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +107,7 @@ async def async_generator(job: Job[Any]) -> AsyncIterator[int]:
         (takes_the_payload, "must take a Job"),
         (unresolvable, "'Missing' is not defined"),
         (not_decodable, "JSON can't be decoded to"),
+        (not_decodable_field, r"JSON can't be decoded to <class 'pathlib\.Path'>"),
         (ambiguous, "must be tagged"),
         (generator, "can't use `yield`"),
         (async_generator, "can't use `yield`"),
