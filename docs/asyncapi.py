@@ -15,7 +15,7 @@ import yaml
 from msgspec import Struct
 from msgspec.structs import fields
 
-from fabric_jobs.contract import events, jobs
+from fabric_jobs.contract import errors, events, jobs
 from fabric_jobs.contract.controls import CONTROLS_TOPIC
 from fabric_jobs.contract.events import KnownEvent, UnknownEvent
 from fabric_jobs.contract.heartbeats import HEARTBEATS_TOPIC
@@ -42,8 +42,9 @@ def _schema() -> dict[str, Any]:
     _, definitions = msgspec.json.schema_components(
         [*KINDS, UnknownEvent], ref_template="#/$defs/{name}"
     )
+    kinds = vars(errors) | vars(jobs) | vars(events)
     for name, definition in definitions.items():
-        kind = getattr(events, name, None) or getattr(jobs, name)
+        kind = kinds[name]
         definition["description"] = inspect.cleandoc(definition["description"])
         if issubclass(kind, Struct):
             _describe(kind, definition["properties"])

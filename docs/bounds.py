@@ -6,7 +6,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fabric_jobs.contract import checkpoints, controls, events, heartbeats, jobs, nesting, wire
+from fabric_jobs.contract import (
+    checkpoints,
+    controls,
+    errors,
+    events,
+    heartbeats,
+    jobs,
+    nesting,
+    scalars,
+    wire,
+)
 from fabric_jobs.executor import payloads
 from fabric_jobs.executor.session import outbox
 from fabric_jobs.facade import roster
@@ -17,7 +27,6 @@ from fabric_jobs.facade.on_behalf_of import client
 from fabric_jobs.facade.rpc import (
     bounds,
     decoding,
-    errors,
     next_response,
     offers,
     page_size,
@@ -27,6 +36,9 @@ from fabric_jobs.facade.rpc import (
     service,
     session,
     throttle,
+)
+from fabric_jobs.facade.rpc import (
+    errors as rpc_errors,
 )
 from fabric_jobs.facade.rpc.slots import OFFER_TIMEOUT_S
 from fabric_jobs.facade.settings import FacadeSettings
@@ -62,9 +74,9 @@ _OBJECTS: list[tuple[str, type]] = [
         (f"{error}{place}", kind)
         for error in ("data.error.", "data.state.error.")
         for place, kind in (
-            ("", jobs.ErrorResponse),
-            ("moreDetails[].", jobs.ErrorExtendedInformation),
-            ("moreDetails[].additionalParameters[].", jobs.NameValuePair),
+            ("", errors.ErrorResponse),
+            ("moreDetails[].", errors.ErrorExtendedInformation),
+            ("moreDetails[].additionalParameters[].", errors.NameValuePair),
         )
     ),
 ]
@@ -197,7 +209,7 @@ def _calls() -> list[Row]:
             "the page ends earlier, with a `next_page_token`",
         ),
         Row("`statuses` of `ListJobs`", _number(bounds.MAX_STATUSES), _INVALID),
-        Row("`job_type`, `item_type` of `ListJobs`", _chars(jobs.MAX_NAME_CHARS), _INVALID),
+        Row("`job_type`, `item_type` of `ListJobs`", _chars(scalars.MAX_NAME_CHARS), _INVALID),
         Row("`page_token` of `ListJobs`", _chars(bounds.MAX_PAGE_TOKEN_CHARS), _INVALID),
         Row(
             "calls of the authority for tokens, of one replica",
@@ -236,8 +248,12 @@ def _sessions() -> list[Row]:
     types = _number(heartbeats.MAX_JOB_TYPES)
     slots = _number(heartbeats.MAX_SLOTS)
     return [
-        Row("`executor_id`, an item type, a job type", f"1 to {_chars(jobs.MAX_NAME_CHARS)}", ends),
-        Row("`pool`, `version`", _chars(jobs.MAX_NAME_CHARS), ends),
+        Row(
+            "`executor_id`, an item type, a job type",
+            f"1 to {_chars(scalars.MAX_NAME_CHARS)}",
+            ends,
+        ),
+        Row("`pool`, `version`", _chars(scalars.MAX_NAME_CHARS), ends),
         Row("job types in a hello, and full ones in a heartbeat", types, ends),
         Row(
             "`run_timeout` in a hello",
@@ -259,8 +275,8 @@ def _sessions() -> list[Row]:
             _number(session.MAX_PENDING_ENTRIES),
             "further ones wait in the stream",
         ),
-        Row("`attempt`", f"1 to {_number(jobs.MAX_COUNT)}", _REFUSED),
-        Row("`event_id` of a record", _chars(jobs.MAX_NAME_CHARS), _REFUSED),
+        Row("`attempt`", f"1 to {_number(scalars.MAX_COUNT)}", _REFUSED),
+        Row("`event_id` of a record", _chars(scalars.MAX_NAME_CHARS), _REFUSED),
         Row("a duration in a policy", f"{_number(jobs.MAX_POLICY_S)} s", _REFUSED),
         Row("`backoff_multiplier`", f"1 to {_number(jobs.MAX_BACKOFF_MULTIPLIER)}", _REFUSED),
         Row("the fraction of a progress", "0 to 1", _REFUSED),
@@ -275,16 +291,16 @@ def _sessions() -> list[Row]:
             f"1 every {throttle.INTERVAL_S:.0f} s",
             "the latest is written",
         ),
-        Row("an error's code", _chars(jobs.MAX_CODE_CHARS), _CUT),
-        Row("an error's message", _chars(jobs.MAX_MESSAGE_CHARS), _CUT),
+        Row("an error's code", _chars(errors.MAX_CODE_CHARS), _CUT),
+        Row("an error's message", _chars(errors.MAX_MESSAGE_CHARS), _CUT),
         Row(
             "an error's parameters and details",
-            f"{jobs.MAX_LIST_ITEMS} each, a parameter of {_chars(jobs.MAX_PARAMETER_CHARS)}",
+            f"{errors.MAX_LIST_ITEMS} each, a parameter of {_chars(errors.MAX_PARAMETER_CHARS)}",
             _CUT,
         ),
-        Row("an error as JSON", _bytes(jobs.MAX_ERROR_BYTES), "the last details are left out"),
-        Row("the last log lines", _bytes(jobs.MAX_LOG_TAIL_BYTES), "cut to their end"),
-        Row("a traceback", _bytes(jobs.MAX_TRACEBACK_BYTES), "cut to its end"),
+        Row("an error as JSON", _bytes(errors.MAX_ERROR_BYTES), "the last details are left out"),
+        Row("the last log lines", _bytes(errors.MAX_LOG_TAIL_BYTES), "cut to their end"),
+        Row("a traceback", _bytes(errors.MAX_TRACEBACK_BYTES), "cut to its end"),
         Row(
             "the reason of a pause",
             _chars(controls.MAX_REASON_CHARS),
@@ -292,7 +308,7 @@ def _sessions() -> list[Row]:
         ),
         Row(
             "the names of a job type that is paused or resumed",
-            _chars(jobs.MAX_NAME_CHARS),
+            _chars(scalars.MAX_NAME_CHARS),
             "`INVALID_ARGUMENT`, reason `INVALID_JOB_TYPE`",
         ),
         Row(
@@ -310,7 +326,7 @@ def _sessions() -> list[Row]:
             _bytes(wire.MAX_POLICY_BYTES),
             _REFUSED,
         ),
-        Row("the message of an error that ends a call", _bytes(errors.MAX_MESSAGE_BYTES), _CUT),
+        Row("the message of an error that ends a call", _bytes(rpc_errors.MAX_MESSAGE_BYTES), _CUT),
         Row(
             "open offers to an executor",
             f"{session.MAX_OPEN_OFFERS}; an offer without a claim is open for "
@@ -352,7 +368,7 @@ def _bound(schema: dict[str, Any]) -> str:
         if bound := _bound(one):
             return bound
     if schema.get("format") == "date-time":
-        return f"from {jobs.MIN_TIME.year} to {jobs.END_OF_TIME.year - 1}"
+        return f"from {scalars.MIN_TIME.year} to {scalars.END_OF_TIME.year - 1}"
     if "pattern" in schema:
         return "a GUID in lower case"
     if "maxLength" in schema:

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from fabric_jobs.cli.dev.issuer import SigningKey
 from fabric_jobs.contract import events
-from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.programs import Program, facade, new_id, status_api
 from tests.support.tokens import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from fabric_jobs.contract.jobs import ErrorResponse
+from fabric_jobs.contract.errors import ErrorResponse
 from fabric_jobs.facade.http.errors import MEANINGS, Code
 from tests.support.requirements import missing
 

@@ -8,15 +8,9 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
 from fabric_jobs.contract.events import Event, KnownEvent, UnknownEvent
-from fabric_jobs.contract.jobs import (
-    ErrorResponse,
-    ErrorSource,
-    InvokeType,
-    JobPhase,
-    Policy,
-    Progress,
-)
+from fabric_jobs.contract.jobs import InvokeType, JobPhase, Policy, Progress
 from fabric_jobs.facade import lifecycle
 from fabric_jobs.facade.lifecycle import Command, Job, Stamp, Verdict
 

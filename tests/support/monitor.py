@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from fabric_jobs.contract import controls, events, heartbeats
 from fabric_jobs.contract.controls import JobTypeControl
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat
-from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
+from fabric_jobs.contract.jobs import Policy, Progress
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.controls import JobTypes
 from fabric_jobs.facade.jobs.errors import RefusedError

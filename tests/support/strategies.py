@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from fabric_jobs.contract.jobs import END_OF_TIME, MIN_TIME
 from fabric_jobs.contract.nesting import MAX_NESTING
+from fabric_jobs.contract.scalars import END_OF_TIME, MIN_TIME
 
 #: More examples than in a usual run: FABRIC_JOBS_TEST_EXAMPLES=5000.
 EXAMPLES = int(os.environ.get("FABRIC_JOBS_TEST_EXAMPLES", "0"))

@@ -14,7 +14,8 @@ if sys.orig_argv[1:3] == ["-m", __name__]:
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from fabric_jobs.contract.definitions import DefinitionPart, ItemDefinition
-from fabric_jobs.contract.jobs import ErrorSource, InvokeType
+from fabric_jobs.contract.errors import ErrorSource
+from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.errors import (
     AccessTokenError,

@@ -13,7 +13,7 @@ from enum import Enum
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from fabric_jobs.contract.jobs import ErrorResponse
+from fabric_jobs.contract.errors import ErrorResponse
 from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 

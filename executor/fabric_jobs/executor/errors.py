@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.errors import (
     MAX_CODE_CHARS,
     MAX_MESSAGE_CHARS,
     ErrorExtendedInformation,

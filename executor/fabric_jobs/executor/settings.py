@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from fabric_jobs.contract.heartbeats import MAX_SLOTS
-from fabric_jobs.contract.jobs import MAX_NAME_CHARS
+from fabric_jobs.contract.scalars import MAX_NAME_CHARS
 from fabric_jobs.runtime.settings import (
     Address,
     Addresses,

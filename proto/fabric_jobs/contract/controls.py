@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import END_OF_TIME, MIN_TIME, Timestamp
+from fabric_jobs.contract.scalars import END_OF_TIME, MIN_TIME, Timestamp
 
 CONTROLS_TOPIC = "fabric.jobs.controls"
 #: Bounds of the texts of a control, in characters.

@@ -23,22 +23,20 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from fabric_jobs.contract.checkpoints import verify_checkpoint
+from fabric_jobs.contract.errors import MAX_LOG_TAIL_BYTES, MAX_TRACEBACK_BYTES, ErrorResponse
 from fabric_jobs.contract.guids import are_canonical_guids
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.jobs import JobState
+from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
+from fabric_jobs.contract.scalars import (
     END_OF_TIME,
-    MAX_LOG_TAIL_BYTES,
-    MAX_TRACEBACK_BYTES,
     MIN_TIME,
-    ErrorResponse,
     Guid,
-    JobState,
     Name,
     SealedContent,
     SealedText,
     ShortText,
     Timestamp,
 )
-from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
 
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 #: The bound of an event's `source`.

@@ -10,17 +10,14 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from fabric_jobs.contract.jobs import (
-    MAX_COUNT,
+from fabric_jobs.contract.errors import (
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
-    JobInstanceStatus,
-    JobPhase,
-    JobState,
     NameValuePair,
-    Policy,
 )
+from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, JobState, Policy
+from fabric_jobs.contract.scalars import MAX_COUNT
 
 #: The longest time from a job's creation to its end, unless the service has another. Each service
 #: has one value, from the least to the most here; the most is the time after which Fabric itself

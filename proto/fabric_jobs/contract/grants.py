@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fabric_jobs.contract.guids import are_canonical_guids
-from fabric_jobs.contract.jobs import Guid
+from fabric_jobs.contract.scalars import Guid
 
 GRANTS_TOPIC = "fabric.jobs.grants"
 #: The bound of a sealed refresh token, in characters. Entra's refresh tokens have about 2,000.

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.guids import are_canonical_guids
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.scalars import (
     END_OF_TIME,
     MIN_TIME,
     AttemptNumber,

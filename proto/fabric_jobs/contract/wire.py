@@ -9,14 +9,16 @@ import msgspec
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from fabric_jobs.contract.jobs import (
-    MAX_PROGRESS_CHARS,
+from fabric_jobs.contract.errors import (
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
+    NameValuePair,
+)
+from fabric_jobs.contract.jobs import (
+    MAX_PROGRESS_CHARS,
     JobInstanceStatus,
     JobPhase,
-    NameValuePair,
     Policy,
     Progress,
 )

@@ -8,18 +8,16 @@ import msgspec
 import pytest
 
 from fabric_jobs.contract import heartbeats
-from fabric_jobs.contract.events import MAX_SEQUENCE, NotAnEventError, decode, decode_record
-from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, JobKind, Run
-from fabric_jobs.contract.jobs import (
-    END_OF_TIME,
-    MAX_COUNT,
-    MAX_NAME_CHARS,
+from fabric_jobs.contract.errors import (
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
     NameValuePair,
 )
+from fabric_jobs.contract.events import MAX_SEQUENCE, NotAnEventError, decode, decode_record
+from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, FacadeHeartbeat, JobKind, Run
 from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
+from fabric_jobs.contract.scalars import END_OF_TIME, MAX_COUNT, MAX_NAME_CHARS
 from tests.support.golden import changed, golden
 from tests.support.lifecycle import EPOCH
 

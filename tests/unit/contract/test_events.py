@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.errors import ErrorSource
 from fabric_jobs.contract.events import (
     Event,
     KnownEvent,
@@ -24,7 +25,7 @@ from fabric_jobs.contract.events import (
     decode,
     encode,
 )
-from fabric_jobs.contract.jobs import ErrorSource, InvokeType, JobInstanceStatus, JobPhase
+from fabric_jobs.contract.jobs import InvokeType, JobInstanceStatus, JobPhase
 from tests.support.golden import GOLDEN, KINDS, LATER, VERSION, changed, golden, without
 from tests.support.lifecycle import TENANT
 

@@ -13,7 +13,8 @@ from fabric_jobs.contract.failures import (
     expiry_changes,
     find_run_timeout_fault,
 )
-from fabric_jobs.contract.jobs import MAX_COUNT, Policy
+from fabric_jobs.contract.jobs import Policy
+from fabric_jobs.contract.scalars import MAX_COUNT
 from tests.support.lifecycle import WAYS, drive
 
 HOUR = timedelta(hours=1)

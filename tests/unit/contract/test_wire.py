@@ -3,14 +3,13 @@
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.errors import (
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
     NameValuePair,
-    Policy,
-    Progress,
 )
+from fabric_jobs.contract.jobs import Policy, Progress
 from fabric_jobs.contract.wire import (
     InvalidMessageError,
     error_from_proto,

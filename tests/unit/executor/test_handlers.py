@@ -10,7 +10,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from fabric_jobs.contract.jobs import ErrorSource, InvokeType
+from fabric_jobs.contract.errors import ErrorSource
+from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
 from fabric_jobs.executor.handlers import make_handler
 from fabric_jobs.executor.testing import run_job

@@ -10,7 +10,7 @@ import pydantic.dataclasses
 import pytest
 from msgspec import inspect
 
-from fabric_jobs.contract.jobs import MAX_MESSAGE_CHARS, ErrorSource
+from fabric_jobs.contract.errors import MAX_MESSAGE_CHARS, ErrorSource
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
 from fabric_jobs.executor.payloads import (
     MAX_ERRORS,

@@ -25,10 +25,11 @@ from fabric_jobs.cli.output.executors import executors_table
 from fabric_jobs.cli.output.jobs import job_table, jobs_table
 from fabric_jobs.cli.output.json_lines import event_json, job_json
 from fabric_jobs.contract import events, heartbeats
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
 from fabric_jobs.contract.events import Event, decode, encode
 from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, JobKind
-from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, Policy, Progress
+from fabric_jobs.contract.jobs import Policy, Progress
 from fabric_jobs.executor.dispatch.dispatches import attempt_from_event
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.http.answers import state_response

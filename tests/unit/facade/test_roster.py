@@ -17,7 +17,7 @@ from fabric_jobs.contract.heartbeats import (
     Heartbeat,
     JobKind,
 )
-from fabric_jobs.contract.jobs import END_OF_TIME
+from fabric_jobs.contract.scalars import END_OF_TIME
 from fabric_jobs.facade import clock
 from fabric_jobs.facade import roster as roster_module
 from fabric_jobs.facade.clock import Clock

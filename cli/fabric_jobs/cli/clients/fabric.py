@@ -16,7 +16,9 @@ from msgspec import Raw, Struct, field
 from fabric_jobs.cli.clients.identity import NoTokensError
 from fabric_jobs.cli.clients.limits import MAX_OUTAGE_S, TIMEOUT_S
 from fabric_jobs.cli.errors import InputError
-from fabric_jobs.contract.jobs import ErrorResponse, JobInstanceStatus, Timestamp
+from fabric_jobs.contract.errors import ErrorResponse
+from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.scalars import Timestamp
 
 FINAL = {JobInstanceStatus.COMPLETED, JobInstanceStatus.FAILED, JobInstanceStatus.CANCELLED}
 

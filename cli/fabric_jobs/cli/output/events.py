@@ -8,8 +8,8 @@ from rich.text import Text
 from fabric_jobs.cli.output.jobs import STYLES, event_name, progress_line
 from fabric_jobs.cli.output.tables import new_table, plain_text, shorten
 from fabric_jobs.contract import events
+from fabric_jobs.contract.errors import ErrorResponse
 from fabric_jobs.contract.events import Event, type_of
-from fabric_jobs.contract.jobs import ErrorResponse
 from fabric_jobs.runtime.kafka.history import HistoryEvent
 from fabric_jobs.runtime.times import format_time
 

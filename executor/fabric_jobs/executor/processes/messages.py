@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from fabric_jobs.contract.definitions import ItemDefinition
-from fabric_jobs.contract.jobs import ErrorResponse, InvokeType
+from fabric_jobs.contract.errors import ErrorResponse
+from fabric_jobs.contract.jobs import InvokeType
 
 LENGTH = struct.Struct("!I")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fabric_jobs.contract.jobs import MAX_TRACEBACK_BYTES, ErrorResponse, truncate_traceback
+from fabric_jobs.contract.errors import MAX_TRACEBACK_BYTES, ErrorResponse, truncate_traceback
 from fabric_jobs.contract.wire import error_to_proto, utf8_text
 from fabric_jobs.executor.errors import JobFailed, JobStopped
 from fabric_jobs.executor.runs.tracebacks import strip_executor_frames

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from contextvars import ContextVar
 
-from fabric_jobs.contract.jobs import MAX_LOG_TAIL_BYTES, truncate_to_end
+from fabric_jobs.contract.errors import MAX_LOG_TAIL_BYTES, truncate_to_end
 from fabric_jobs.contract.wire import utf8_text
 
 #: The beginning of the names of fabric-jobs' own loggers, whose lines are not the handler's.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import grpc
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from fabric_jobs.contract.jobs import ErrorExtendedInformation, ErrorSource, NameValuePair
+from fabric_jobs.contract.errors import ErrorExtendedInformation, ErrorSource, NameValuePair
 from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.runtime.channels import error_info
 from fabric_jobs.status.v1 import job_status_pb2 as pb

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from fabric_jobs.contract.jobs import ErrorResponse, JobInstanceStatus, Progress
+from fabric_jobs.contract.errors import ErrorResponse
+from fabric_jobs.contract.jobs import JobInstanceStatus, Progress
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from fabric_jobs.contract import failures
-from fabric_jobs.contract.jobs import ErrorSource, JobInstanceStatus, JobPhase, JobState, Progress
+from fabric_jobs.contract.errors import ErrorSource
+from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, JobState, Progress
 from fabric_jobs.contract.wire import error_from_proto, progress_from_proto, progress_to_proto
 from fabric_jobs.executor.dispatch.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import AccessTokenError

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from fabric_jobs.contract.controls import JobTypeControl
 from fabric_jobs.contract.failures import START_DEADLINE
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import MAX_NAME_CHARS, JobInstanceStatus
+from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.scalars import MAX_NAME_CHARS
 from fabric_jobs.facade.controls.controls import Controls
 from fabric_jobs.facade.controls.kind_names import list_names, name
 from fabric_jobs.facade.jobs.errors import map_log_errors

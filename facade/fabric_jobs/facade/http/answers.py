@@ -7,7 +7,8 @@ from litestar import MediaType
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
-from fabric_jobs.contract.jobs import ErrorResponse, JobInstanceStatus
+from fabric_jobs.contract.errors import ErrorResponse
+from fabric_jobs.contract.jobs import JobInstanceStatus
 from fabric_jobs.facade.lifecycle import Job
 
 #: The answer to WDK v1's create. The contract has no body here, so there is no content type.

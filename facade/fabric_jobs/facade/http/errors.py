@@ -13,7 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.response.base import ASGIResponse
 
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.errors import (
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,

@@ -21,7 +21,8 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
-from fabric_jobs.contract.jobs import ErrorResponse, InvokeType
+from fabric_jobs.contract.errors import ErrorResponse
+from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.facade.auth.header import TENANT_HEADER
 from fabric_jobs.facade.http.answers import ItemJobInstanceState
 from fabric_jobs.facade.http.instance import MAX_ITEM_TYPE_CHARS, MAX_JOB_TYPE_CHARS, NAME_PATTERN

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from fabric_jobs.contract.controls import JobTypeControl
+from fabric_jobs.contract.errors import ErrorResponse
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import ErrorResponse, Policy, Progress
+from fabric_jobs.contract.jobs import Policy, Progress
 
 
 class Stamp(Struct, frozen=True, kw_only=True):

@@ -8,13 +8,10 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
 from fabric_jobs.contract.events import Dispatch, EventData, FailedData, RequeuedData, RequeueReason
-from fabric_jobs.contract.jobs import (
-    MAX_COUNT,
-    ErrorResponse,
-    ErrorSource,
-    JobInstanceStatus,
-)
+from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.scalars import MAX_COUNT
 from fabric_jobs.facade.lifecycle.commands import Stamp
 from fabric_jobs.facade.lifecycle.job import Job, Sealed
 from fabric_jobs.facade.lifecycle.table import TABLE

@@ -8,19 +8,21 @@ from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events, failures
-from fabric_jobs.contract.events import AttemptFailedData, CheckpointedData, RequeueReason
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.errors import (
     MAX_LOG_TAIL_BYTES,
-    MAX_PROGRESS_CHARS,
     ErrorResponse,
     ErrorSource,
+    truncate_to_end,
+    truncate_traceback,
+)
+from fabric_jobs.contract.events import AttemptFailedData, CheckpointedData, RequeueReason
+from fabric_jobs.contract.jobs import (
+    MAX_PROGRESS_CHARS,
     JobInstanceStatus,
     JobPhase,
     JobState,
     Policy,
     Progress,
-    truncate_to_end,
-    truncate_traceback,
 )
 from fabric_jobs.facade.lifecycle.commands import (
     HandBack,

@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from fabric_jobs.contract import failures
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
 from fabric_jobs.contract.events import RequeueReason
 from fabric_jobs.contract.failures import START_DEADLINE
-from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, JobInstanceStatus, JobPhase
+from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.facade.lifecycle.commands import (
     Expire,
     FailUnstarted,

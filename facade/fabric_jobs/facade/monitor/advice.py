@@ -1,6 +1,6 @@
 """Advice about a job's error, for the people who operate the service."""
 
-from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
 
 #: The advice for each error code that fabric-jobs itself uses. A handler may use any other code.
 ADVICE_BY_CODE = {

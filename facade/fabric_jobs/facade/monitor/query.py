@@ -9,7 +9,8 @@ from litestar.datastructures import MultiDict
 from msgspec import Struct
 
 from fabric_jobs.contract.guids import canonical_guid
-from fabric_jobs.contract.jobs import MAX_NAME_CHARS, JobInstanceStatus
+from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.scalars import MAX_NAME_CHARS
 from fabric_jobs.facade.replica import Filter
 from fabric_jobs.facade.replica.paging import Cursor
 from fabric_jobs.runtime.numbers import parse_whole_number

@@ -15,7 +15,7 @@ from litestar.response import Redirect, ServerSentEvent
 from fabric_jobs.contract.controls import MAX_REASON_CHARS
 from fabric_jobs.contract.guids import retry_id
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import MAX_NAME_CHARS
+from fabric_jobs.contract.scalars import MAX_NAME_CHARS
 from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.facade.controls import InvalidJobTypeError, JobTypeState, UnknownJobTypeError
 from fabric_jobs.facade.jobs.errors import RefusedError

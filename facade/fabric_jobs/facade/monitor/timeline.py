@@ -13,8 +13,9 @@ from aiokafka.structs import ConsumerRecord
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
+from fabric_jobs.contract.errors import ErrorResponse
 from fabric_jobs.contract.events import Event, FailedData, type_of
-from fabric_jobs.contract.jobs import ErrorResponse, JobState
+from fabric_jobs.contract.jobs import JobState
 from fabric_jobs.facade.replica import StoredJob
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.kafka.history import NoSuchLogError, read_history

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fabric_jobs.contract.jobs import ErrorExtendedInformation, NameValuePair
+from fabric_jobs.contract.errors import ErrorExtendedInformation, NameValuePair
 from fabric_jobs.facade.on_behalf_of.errors import Interaction
 
 INTERACTION_MESSAGE = (

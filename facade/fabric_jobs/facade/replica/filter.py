@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from fabric_jobs.contract.jobs import JobInstanceStatus, Timestamp
+from fabric_jobs.contract.jobs import JobInstanceStatus
+from fabric_jobs.contract.scalars import Timestamp
 from fabric_jobs.facade.lifecycle import Job
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 
-from fabric_jobs.contract.jobs import MAX_ERROR_BYTES
+from fabric_jobs.contract.errors import MAX_ERROR_BYTES
 from fabric_jobs.facade.lifecycle import Job, next_deadline
 from fabric_jobs.facade.replica.stored_job import StoredJob
 

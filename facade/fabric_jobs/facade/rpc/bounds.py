@@ -10,7 +10,7 @@ from fabric_jobs.contract.dispatch_order import MAX_PRIORITY, MIN_PRIORITY
 from fabric_jobs.contract.failures import find_run_timeout_fault
 from fabric_jobs.contract.guids import canonical_guid
 from fabric_jobs.contract.heartbeats import MAX_JOB_TYPES, MAX_SLOTS, Run
-from fabric_jobs.contract.jobs import MAX_COUNT, MAX_NAME_CHARS
+from fabric_jobs.contract.scalars import MAX_COUNT, MAX_NAME_CHARS
 from fabric_jobs.contract.topics import canonical_job_id
 from fabric_jobs.facade.on_behalf_of.scopes import find_reserved_scope
 from fabric_jobs.status.v1 import job_status_pb2 as pb

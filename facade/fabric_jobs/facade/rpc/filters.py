@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fabric_jobs.contract.guids import canonical_guid
-from fabric_jobs.contract.jobs import MAX_NAME_CHARS
+from fabric_jobs.contract.scalars import MAX_NAME_CHARS
 from fabric_jobs.contract.wire import STATUS_NAMES
 from fabric_jobs.facade.replica import Filter
 from fabric_jobs.facade.rpc.bounds import MAX_STATUSES

@@ -4,13 +4,8 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from fabric_jobs.contract.jobs import (
-    ErrorExtendedInformation,
-    ErrorResponse,
-    JobState,
-    NameValuePair,
-    Progress,
-)
+from fabric_jobs.contract.errors import ErrorExtendedInformation, ErrorResponse, NameValuePair
+from fabric_jobs.contract.jobs import JobState, Progress
 from fabric_jobs.facade.sealing.place import Place
 from fabric_jobs.facade.sealing.sealer import Purpose
 

@@ -6,7 +6,8 @@ import pytest
 
 from fabric_jobs.cli.clients.fabric import JobInstanceState
 from fabric_jobs.cli.commands.demo import describe, find_problem
-from fabric_jobs.contract.jobs import ErrorResponse, ErrorSource, JobInstanceStatus
+from fabric_jobs.contract.errors import ErrorResponse, ErrorSource
+from fabric_jobs.contract.jobs import JobInstanceStatus
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 NOT_STARTED = JobInstanceState(JobInstanceStatus.NOT_STARTED)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fabric_jobs.contract.jobs import MAX_MESSAGE_CHARS, MAX_TRACEBACK_BYTES
+from fabric_jobs.contract.errors import MAX_MESSAGE_CHARS, MAX_TRACEBACK_BYTES
 from fabric_jobs.executor import ErrorSource, JobFailed, JobStopped
 from fabric_jobs.executor.runs.final_report import make_final_report
 from fabric_jobs.status.v1 import job_status_pb2 as pb

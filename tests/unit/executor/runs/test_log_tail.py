@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fabric_jobs.contract.jobs import MAX_LOG_TAIL_BYTES
+from fabric_jobs.contract.errors import MAX_LOG_TAIL_BYTES
 from fabric_jobs.executor import Job
 from fabric_jobs.executor.runs.log_tail import LogTail, keep_log_lines
 from tests.support.executor_runs import connect_runs, start_run

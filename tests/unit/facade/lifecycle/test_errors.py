@@ -6,8 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.events import AttemptFailedData
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.errors import (
     MAX_CODE_CHARS,
     MAX_ERROR_BYTES,
     MAX_MESSAGE_CHARS,
@@ -16,8 +15,9 @@ from fabric_jobs.contract.jobs import (
     ErrorResponse,
     ErrorSource,
     NameValuePair,
-    Policy,
 )
+from fabric_jobs.contract.events import AttemptFailedData
+from fabric_jobs.contract.jobs import Policy
 from fabric_jobs.facade.startup.topics import MAX_EVENT_REST_BYTES
 from tests.support.lifecycle import (
     PAYLOAD,

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import decode, encode
 from fabric_jobs.contract.failures import MAX_LONGEST_LIFE
-from fabric_jobs.contract.jobs import MAX_COUNT, JobInstanceStatus, JobPhase, Policy
+from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase, Policy
+from fabric_jobs.contract.scalars import MAX_COUNT
 from fabric_jobs.facade.lifecycle import Command, Expire, FailUnstarted, decide
 from fabric_jobs.facade.lifecycle.deadlines import next_deadline
 from tests.support.lifecycle import (

@@ -4,7 +4,7 @@ import traceback
 
 import msgspec
 
-from fabric_jobs.contract.jobs import truncate_traceback
+from fabric_jobs.contract.errors import truncate_traceback
 from fabric_jobs.facade.monitor.tracebacks import TAIL_LINES, split_tail, split_traceback
 
 

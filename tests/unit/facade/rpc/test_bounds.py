@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from fabric_jobs.contract.errors import ErrorSource
 from fabric_jobs.contract.heartbeats import MAX_JOB_TYPES, MAX_SLOTS, Run
-from fabric_jobs.contract.jobs import ErrorSource
 from fabric_jobs.contract.wire import error_from_proto
 from fabric_jobs.facade.rpc.bounds import (
     MAX_ENTRIES,

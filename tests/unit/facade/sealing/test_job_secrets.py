@@ -8,14 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.contract import events
-from fabric_jobs.contract.jobs import (
+from fabric_jobs.contract.errors import (
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
     NameValuePair,
-    Policy,
-    Progress,
 )
+from fabric_jobs.contract.jobs import Policy, Progress
 from fabric_jobs.facade.lifecycle import (
     Claim,
     Command,
