@@ -74,7 +74,8 @@ def bulk_routes(
                 "when it has ended.",
                 status_code=409,
             ) from None
-        log.info("bulk %s of %d jobs from the monitor: %s", bulk, len(run.job_ids), query.filters)
+        by = guards.signature(request)
+        log.info("bulk %s of %d jobs by %s: %s", bulk, len(run.job_ids), by, query.filters)
         return Redirect(f"{_RUNS}/{run.run_id}", status_code=303)
 
     @get("/bulk-runs/{run_id:str}")
@@ -87,8 +88,10 @@ def bulk_routes(
         return respond.stream(request, run_page(run_id))
 
     @post("/bulk-runs/{run_id:str}/stop")
-    async def stop_run(run_id: FromPath[str]) -> Redirect:
-        run_page(run_id).run.stopped = True
+    async def stop_run(request: AnyRequest, run_id: FromPath[str]) -> Redirect:
+        run = run_page(run_id).run
+        run.stopped = True
+        log.info("bulk %s is stopped by %s", run.action, guards.signature(request))
         return Redirect(f"{_RUNS}/{run_id}", status_code=303)
 
     return [ask, start, show_run, watch_run, stop_run]

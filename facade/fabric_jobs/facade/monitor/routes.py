@@ -187,24 +187,26 @@ def page_routes(
         return respond.stream(request, await job_page(request, job_id))
 
     @post("/jobs/{job_id:str}/cancel")
-    async def cancel_job(job_id: FromPath[str]) -> Redirect:
+    async def cancel_job(request: AnyRequest, job_id: FromPath[str]) -> Redirect:
         command = RequestCancel(job_id=_parse_job_id(job_id))
         try:
             with bind_ids(job=command.job_id):
                 stored = await jobs.execute(command)
-                log.info("cancel from the monitor: the job is %s", stored.job.state.phase)
+                by, phase = guards.signature(request), stored.job.state.phase
+                log.info("cancel by %s: the job is %s", by, phase)
         except RefusedError:
             raise HTTPException("No such job is known.", status_code=404) from None
         return Redirect(f"{PATH}/jobs/{command.job_id}", status_code=303)
 
     @post("/jobs/{job_id:str}/retry")
-    async def retry(job_id: FromPath[str]) -> Redirect:
+    async def retry(request: AnyRequest, job_id: FromPath[str]) -> Redirect:
         old_id = _parse_job_id(job_id)
         try:
             with bind_ids(job=old_id):
                 # The same new id each time, so a second click does not start the job twice.
                 stored = await retry_job(jobs, old_id, retry_id(old_id))
-                log.info("retry from the monitor: the new job is %s", stored.job.job_id)
+                by, new_id = guards.signature(request), stored.job.job_id
+                log.info("retry by %s: the new job is %s", by, new_id)
         except RefusedError as error:
             raise HTTPException(f"The job was not retried: {error}.", status_code=409) from None
         return Redirect(f"{PATH}/jobs/{stored.job.job_id}", status_code=303)

@@ -1,5 +1,6 @@
 """Sign-in by OpenID Connect, at a provider on a real socket."""
 
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +76,32 @@ async def test_person_signs_in_is_named_acts_and_signs_out(provider: OpenIdProvi
     assert control.by == "Ann Smith at the monitor"
     assert cookies == {COOKIE}
     assert after.headers["location"].startswith("/monitor/sign-in")
+
+
+async def test_what_a_person_changes_is_logged_with_the_name(
+    provider: OpenIdProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For one job and for many, so that somebody who finds cancelled jobs knows whom to ask."""
+    caplog.set_level(logging.INFO, "fabric_jobs.monitor")
+    fold = FoldedJobs()
+    job_id = fold.create()
+    fold.create(job_type="many")
+    async with browser_client(app_of(provider, fold), HERE) as client:
+        await sign_in(client)
+        headers = {"origin": HERE}
+        for action in ("cancel", "retry"):
+            await client.post(f"/monitor/jobs/{job_id}/{action}", headers=headers)
+        form = {"job_type": "many", "count": "1"}
+        started = await client.post("/monitor/bulk/cancel", data=form, headers=headers)
+        await client.post(f"{started.headers['location']}/stop", headers=headers)
+
+    who = "by Ann Smith at the monitor"
+    assert [line.partition(":")[0] for line in caplog.messages if who in line] == [
+        f"cancel {who}",
+        f"retry {who}",
+        f"bulk cancel of 1 jobs {who}",
+        f"bulk cancel is stopped {who}",
+    ]
 
 
 @pytest.mark.parametrize(
