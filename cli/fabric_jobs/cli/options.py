@@ -31,8 +31,9 @@ class Address(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
             host_port(value)
-        except SettingsError as error:
-            self.fail(str(error), param, ctx)
+        except SettingsError:
+            example = param.default if param else GRPC_ADDRESS
+            self.fail(f"{value!r} is not HOST:PORT, such as {example}.", param, ctx)
         return value
 
 

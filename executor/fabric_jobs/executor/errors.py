@@ -62,8 +62,8 @@ class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of th
 
     `message` is the text for people. Say what went wrong and what the user can do. Fabric gets at
     most 2,048 characters of it.
-    `code` identifies the error for programs. The default is `HandlerError`. Fabric gets at most 128
-    characters of it.
+    `code` identifies the error for programs. The default is `HandlerError`, also in place of an
+    empty text. Fabric gets at most 128 characters of it.
     `source` says whose fault the error is: `System` (the default), `User` or `External`. Any other
     value raises `ValueError`.
     `permanent` says that a retry can't help: the job fails at once. Otherwise, which is the
@@ -82,11 +82,18 @@ class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of th
     ) -> None:
         super().__init__(message)
         self.response = ErrorResponse(
-            error_code=utf8_text(code[:MAX_CODE_CHARS]),
+            error_code=utf8_text(str(code)[:MAX_CODE_CHARS]) or HANDLER_ERROR,
             message=utf8_text(str(message)[:MAX_MESSAGE_CHARS]),
-            source=ErrorSource(source),
+            source=_read_source(source),
             is_permanent=permanent,
         )
+
+
+def _read_source(source: str) -> ErrorSource:
+    try:
+        return ErrorSource(source)
+    except ValueError:
+        raise ValueError(f"source must be System, User or External, not {source!r}.") from None
 
 
 class NoThreadError(ExecutorError):

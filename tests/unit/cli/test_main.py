@@ -46,6 +46,14 @@ def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert "Error: " in result.stderr
 
 
+def test_address_that_is_no_address_is_refused_with_the_option_s_default() -> None:
+    """The example has the port of gRPC, and not that of HTTP."""
+    result = CliRunner().invoke(main, ["jobs", "list", "--grpc", "localhost"])
+
+    assert result.exit_code == 2
+    assert "'localhost' is not HOST:PORT, such as 127.0.0.1:5001." in result.stderr
+
+
 @pytest.mark.parametrize(
     "arguments", [("--version",), ("jobs", "list"), ("jobs", "list", "--json")]
 )

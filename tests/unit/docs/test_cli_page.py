@@ -65,3 +65,11 @@ def test_command_with_help_option_prints_its_usage(name: str) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("Usage: ")
     assert "--help" in result.stdout
+
+
+@pytest.mark.parametrize("group", [[], ["jobs"], ["job-types"], ["executors"]], ids=str)
+def test_help_of_group_has_a_whole_sentence_for_each_command(group: list[str]) -> None:
+    """click cuts a longer sentence, and ends it with dots."""
+    _, listed = CliRunner().invoke(main, [*group, "--help"]).stdout.split("Commands:\n")
+
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed.splitlines())

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,21 @@ def test_report_of_job_failed_with_a_message_only_has_the_default_code_and_sourc
     assert failure(JobFailed("No.")) == pb.Error(
         error_code="HandlerError", message="No.", source="System"
     )
+
+
+@pytest.mark.parametrize(("code", "reported"), [(404, "404"), ("", "HandlerError")])
+def test_report_of_job_failed_with_an_odd_code_keeps_its_message(code: Any, reported: str) -> None:
+    """A number becomes a text. Fabric requires a code, so an empty text becomes the default."""
+    assert failure(JobFailed("No.", code=code)) == pb.Error(
+        error_code=reported, message="No.", source="System"
+    )
+
+
+def test_job_failed_with_an_unknown_source_raises_an_error_that_names_the_sources() -> None:
+    """The source decides whom Fabric's pages blame, so it is never guessed."""
+    source: Any = "user"
+    with pytest.raises(ValueError, match="must be System, User or External, not 'user'"):
+        JobFailed("No.", source=source)
 
 
 def test_report_with_an_oversized_or_invalid_text_is_cut_and_valid_utf8() -> None:

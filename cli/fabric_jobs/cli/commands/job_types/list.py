@@ -12,7 +12,10 @@ from fabric_jobs.cli.output.tables import print_note, print_table
 @click.command("list")
 @status_api_options
 def list_command(json: bool, grpc: str) -> None:
-    """Show the job types that an executor serves, that unfinished jobs have, or that are paused."""
+    """Show job types, with their jobs and pauses.
+
+    They are the types that an executor serves, that unfinished jobs have, or that are paused.
+    """
     job_types = call_status_api(grpc, StatusApi.job_types)
     if json:
         for job_type in job_types:

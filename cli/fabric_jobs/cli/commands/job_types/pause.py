@@ -20,10 +20,11 @@ from fabric_jobs.contract.controls import MAX_REASON_CHARS
 )
 @status_api_options
 def pause_command(item_type: str, job_type: str, reason: str, json: bool, grpc: str) -> None:
-    """Pause a job type: no further job of it starts, on any facade, until it is resumed.
+    """Pause a job type.
 
-    Runs go on, and new jobs are accepted. A job that has not started 110 minutes after it was
-    created fails as JobTypePaused.
+    No further job of the type starts, on any facade, until it is resumed. Runs go on, and new jobs
+    are accepted. A job that has not started 110 minutes after it was created fails as
+    JobTypePaused.
     """
     paused = call_status_api(
         grpc, lambda api: api.pause_job_type(item_type, job_type, reason, operator_name())
