@@ -27,6 +27,7 @@ from fabric_jobs.facade.on_behalf_of import client
 from fabric_jobs.facade.rpc import (
     bounds,
     decoding,
+    heartbeat_publisher,
     next_response,
     offers,
     page_size,
@@ -268,6 +269,11 @@ def _sessions() -> list[Row]:
         Row("`slots`, `free_slots`, `hung_slots`", f"0 to {slots}", ends),
         Row("`free_slots`, `hung_slots`", "the `slots` of the hello", "counts as the bound"),
         Row("runs and claims in a heartbeat", f"{slots} each", ends),
+        Row(
+            "heartbeats of a stream that the facades share",
+            f"{1 / heartbeat_publisher.MIN_INTERVAL_S:g} a second",
+            "the latest one is shared",
+        ),
         Row("claims and reports in a message", _number(bounds.MAX_ENTRIES), ends),
         Row("messages of any kind inside a message", _number(parts.MAX_PARTS), ends),
         Row(

@@ -1,5 +1,6 @@
 """Writes one executor's heartbeats to the heartbeats topic, for all replicas."""
 
+import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -9,9 +10,16 @@ from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
+#: The least time between two heartbeats of a session that are published, in seconds. Every replica
+#: reads each of them, and a lease is a second at least.
+MIN_INTERVAL_S = 0.2
+
 
 class HeartbeatPublisher:
-    """Publishes the heartbeats of one session. While Kafka is slow, only the latest one waits."""
+    """Publishes the heartbeats of one session, at most one each `MIN_INTERVAL_S`.
+
+    Of those that come meanwhile, or while Kafka is slow, only the latest one waits.
+    """
 
     def __init__(self, hello: pb.Hello, names: Sequence[str], roster: Roster) -> None:
         """`names` are those of the executor's certificate, within the bounds of a heartbeat."""
@@ -28,6 +36,8 @@ class HeartbeatPublisher:
         self._roster = roster
         #: The parts of the heartbeat that is written once an earlier one has been written.
         self._next: Sequence[ExecutorHeartbeat] = ()
+        #: When the next heartbeat may be written, on the event loop's clock.
+        self._next_at = float("-inf")
         self._is_publishing = False
 
     def publish(
@@ -44,7 +54,12 @@ class HeartbeatPublisher:
         return self._publish(self._take())
 
     async def _publish(self, parts: Sequence[ExecutorHeartbeat]) -> None:
+        clock = asyncio.get_running_loop().time
         while parts:
+            if (early_s := self._next_at - clock()) > 0:
+                await asyncio.sleep(early_s)
+                parts = self._take() or parts
+            self._next_at = clock() + MIN_INTERVAL_S
             for part in parts:
                 await self._roster.publish(part)
             parts = self._take()

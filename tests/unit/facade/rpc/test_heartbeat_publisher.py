@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
-from fabric_jobs.facade.rpc.heartbeat_publisher import HeartbeatPublisher
+from fabric_jobs.facade.rpc.heartbeat_publisher import MIN_INTERVAL_S, HeartbeatPublisher
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
@@ -82,4 +82,22 @@ async def test_only_the_latest_heartbeat_waits_while_kafka_is_slow() -> None:
     again = publisher.publish(pb.Heartbeat(free_slots=2), [])
     assert again
     await again
+    assert roster.heartbeats[-1].free_slots == 2
+
+
+async def test_heartbeats_of_a_flood_are_published_at_intervals() -> None:
+    """One executor must not fill the topic that every facade reads."""
+    roster = Roster()
+    roster.kafka_answers.set()
+    publisher = publisher_to(roster)
+    clock = asyncio.get_running_loop().time
+    begin, tasks = clock(), list[asyncio.Task[None]]()
+    while (passed_s := clock() - begin) < 2.5 * MIN_INTERVAL_S:
+        if publishing := publisher.publish(pb.Heartbeat(free_slots=1), []):
+            tasks.append(asyncio.create_task(publishing))
+        await asyncio.sleep(0)
+
+    assert 2 <= len(roster.heartbeats) <= passed_s / MIN_INTERVAL_S + 1
+    publisher.publish(pb.Heartbeat(free_slots=2), [])
+    await asyncio.gather(*tasks)
     assert roster.heartbeats[-1].free_slots == 2
