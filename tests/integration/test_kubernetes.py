@@ -148,7 +148,7 @@ def test_roles_are_given_to_the_names_of_the_certificates_that_the_page_asks_for
 
 def test_command_line_in_a_facades_pod_uses_what_the_pod_has() -> None:
     """The page's commands name the pod, the facade's own files, and the name of its certificate."""
-    (enter,) = find_commands("kubectl")
+    (enter,) = (one for one in find_commands("kubectl") if "exec" in one.parts[0])
     (block,) = (block for block in command_blocks() if enter in block)
     sets = [one.parts[0][1].partition("=") for one in block if one.parts[0][0] == "export"]
     typed = {name: value for name, _, value in sets}
@@ -164,6 +164,17 @@ def test_command_line_in_a_facades_pod_uses_what_the_pod_has() -> None:
         "FABRIC_JOBS_FACADES_TLS_CERT_FILE": given["FABRIC_JOBS_GRPC_TLS_CERT_FILE"],
         "FABRIC_JOBS_FACADES_TLS_KEY_FILE": given["FABRIC_JOBS_GRPC_TLS_KEY_FILE"],
     }
+
+
+def test_job_that_the_page_deletes_is_the_check_of_the_overlay() -> None:
+    """Kubernetes refuses a changed pod template of a Job that exists."""
+    delete, apply = (one for one in find_commands("kubectl") if "exec" not in one.parts[0])
+    job = resource("production", "Job", "check")
+    namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+
+    assert delete.command == f"kubectl -n {namespace} delete job {name} --ignore-not-found"
+    assert apply.command == "kubectl apply -k my-overlay"
+    assert job["spec"]["ttlSecondsAfterFinished"] == 86_400
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
