@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from fabric_jobs.contract.errors import (
+    HANDLER_ERROR,
     MAX_CODE_CHARS,
     MAX_MESSAGE_CHARS,
     ErrorExtendedInformation,
@@ -13,7 +14,6 @@ from fabric_jobs.contract.errors import (
 )
 from fabric_jobs.contract.wire import utf8_text
 
-HANDLER_ERROR = "HandlerError"
 PAYLOAD_INVALID = "PayloadInvalid"
 PROCESS_DIED = "HandlerProcessDied"
 MEMORY_LIMIT = "MemoryLimitExceeded"

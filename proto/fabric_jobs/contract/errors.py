@@ -24,6 +24,9 @@ MAX_TRACEBACK_BYTES = 8 * 1024
 #: The bound of the last log lines of a failed attempt as a JSON text.
 MAX_LOG_TAIL_BYTES = 8 * 1024
 
+#: The code of an attempt's error whose author chose no other one.
+HANDLER_ERROR = "HandlerError"
+
 #: The code of an error.
 _Code = Annotated[str, Meta(max_length=MAX_CODE_CHARS)]
 #: The message of an error.

@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fabric_jobs.contract.errors import (
+    HANDLER_ERROR,
     ErrorExtendedInformation,
     ErrorResponse,
     ErrorSource,
@@ -139,9 +140,12 @@ def error_to_proto(error: ErrorResponse) -> pb.Error:
 
 
 def error_from_proto(message: pb.Error) -> ErrorResponse:
-    """Returns the error in a message. A source that is empty or unknown means `System`."""
+    """Returns the error in a message.
+
+    An empty code means `HandlerError`, and a source that is empty or unknown means `System`.
+    """
     return ErrorResponse(
-        error_code=message.error_code,
+        error_code=message.error_code or HANDLER_ERROR,
         message=message.message,
         source=_SOURCES.get(message.source, ErrorSource.SYSTEM),
         is_permanent=message.permanent,

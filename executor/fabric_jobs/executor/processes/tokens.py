@@ -6,13 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 
+from fabric_jobs.contract.errors import HANDLER_ERROR
 from fabric_jobs.executor.access_tokens import (
     AccessToken,
     RequestToken,
     TokenKind,
     refuse_after_fork,
 )
-from fabric_jobs.executor.errors import HANDLER_ERROR, AccessTokenError
+from fabric_jobs.executor.errors import AccessTokenError
 from fabric_jobs.executor.processes.child_channel import Channel
 from fabric_jobs.executor.processes.messages import TokenAnswer, TokenWanted
 

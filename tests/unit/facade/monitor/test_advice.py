@@ -1,6 +1,7 @@
 """The advice about a job's error."""
 
-from fabric_jobs.executor.errors import HANDLER_ERROR, PAYLOAD_INVALID
+from fabric_jobs.contract.errors import HANDLER_ERROR
+from fabric_jobs.executor.errors import PAYLOAD_INVALID
 from fabric_jobs.facade.monitor.advice import ADVICE_BY_CODE, advice
 from tests.support.lifecycle import failure
 

@@ -139,6 +139,12 @@ def test_error_with_an_unknown_source_is_of_the_system(source: str, expected: st
     assert error.source is ErrorSource(expected)
 
 
+def test_error_without_a_code_has_the_code_of_any_handler_s_error() -> None:
+    """Fabric requires a code, and an executor in another language may send none."""
+    assert error_from_proto(pb.Error()).error_code == "HandlerError"
+    assert error_from_proto(pb.Error(error_code="x")).error_code == "x"
+
+
 @pytest.mark.parametrize(
     "request_",
     [
