@@ -16,7 +16,12 @@ from fabric_jobs.executor.errors import (
     LifespanError,
     NoHandlersError,
 )
-from fabric_jobs.executor.event_loop import LoopThreads, cancel_other_tasks, new_event_loop
+from fabric_jobs.executor.event_loop import (
+    LoopThreads,
+    cancel_other_tasks,
+    new_event_loop,
+    run_despite_exits,
+)
 from fabric_jobs.executor.handlers import DEFAULT_POLICY, Handler, RunIn, make_handler
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.lifespan import Lifespan
@@ -194,7 +199,7 @@ class Executor(Generic[R]):
         call in a thread of `asyncio.to_thread`.
         """
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self._serve_until_signalled(settings, on_ready))
+            run_despite_exits(runner, self._serve_until_signalled(settings, on_ready))
 
     async def _serve_until_signalled(
         self, settings: ExecutorSettings, on_ready: Callable[[str], None]

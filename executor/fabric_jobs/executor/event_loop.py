@@ -1,10 +1,13 @@
 """The event loop of an executor process: how it is made, and how its last tasks are cancelled."""
 
 import asyncio
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import Context
 from typing import Any, ParamSpec, TypeVar
+
+log = logging.getLogger("fabric_jobs.executor")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +64,22 @@ class LoopThreads(ThreadPoolExecutor):
         """
         self.shutdown(wait=False, cancel_futures=True)
         return not wait(self._calls.copy(), timeout_s).not_done
+
+
+def run_despite_exits(runner: asyncio.Runner, work: Coroutine[Any, Any, None]) -> None:
+    """Runs the coroutine to its end, as `Runner.run` does, although a task raises `SystemExit`.
+
+    asyncio ends the loop then, and every job with it. The task may be one that a handler started.
+    """
+    loop = runner.get_loop()
+    task = loop.create_task(work)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except SystemExit as error:
+            if task.done():
+                raise
+            log.error("A task or a callback raised %r. It does not end the executor", error)
 
 
 async def cancel_other_tasks(timeout_s: float, keep: Collection[asyncio.Task[Any]] = ()) -> bool:
