@@ -19,6 +19,7 @@ from fabric_jobs.executor import (
 from fabric_jobs.executor.examples import make_example
 from fabric_jobs.executor.imports import start_listing
 from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
+from fabric_jobs.executor.signals import end_despite_threads
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from fabric_jobs.runtime.settings import SettingsError, from_env
 from fabric_jobs.runtime.telemetry import providers
@@ -87,9 +88,19 @@ def _example_word(executor: Executor[Any]) -> str:
 def main() -> None:
     """Runs the program.
 
-    It exits with code 2 and one line for a wrong command line or setting, also if a facade or Kafka
-    refuses the executor because of one. It exits with code 1 and one line if the lifespan fails to
-    start, and with code 1 and a traceback for any other error.
+    A thread that a handler left running does not keep the program from its end.
+    """
+    code = run_program()
+    end_despite_threads(code)
+    sys.exit(code)
+
+
+def run_program() -> int:
+    """Runs the executor that the command line names. Returns the exit code of the program.
+
+    The code is 2 after one line for a wrong command line or setting, also if a facade or Kafka
+    refuses the executor because of one. It is 1 after one line if the lifespan fails to start or
+    ends by itself, and 1 after a traceback for any other error.
     """
     try:
         arguments = Arguments.parse(sys.argv[1:])
@@ -123,13 +134,14 @@ def main() -> None:
         KafkaRefusedError,
     ) as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        return 2
     except LifespanError as error:
         print(error, file=sys.stderr)
-        sys.exit(1)
+        return 1
     except Exception as error:
         traceback.print_exception(strip_executor_frames(error))
-        sys.exit(1)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

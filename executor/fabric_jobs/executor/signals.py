@@ -1,15 +1,20 @@
-"""The signals that stop an executor, and what children that handlers fork do with them."""
+"""The signals that stop an executor, and the end of what handlers leave: children and threads."""
 
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds that children of `multiprocessing` may take to end after SIGTERM. Then they are killed.
 END_S = 1.0
+#: Seconds that threads and exit handlers may take at the end of the program.
+EXIT_S = 5.0
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -66,3 +71,18 @@ def end_forked_children() -> None:
         if child.exitcode is None:
             child.kill()
             child.join(END_S)
+
+
+def end_despite_threads(code: int) -> None:
+    """Ends the process with this exit code soon, if it has not ended by itself.
+
+    Python waits at its exit for threads of handlers, and for calls in their thread pools.
+    """
+
+    def end() -> None:
+        time.sleep(EXIT_S)
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(code)
+
+    threading.Thread(target=end, name="end", daemon=True).start()

@@ -16,7 +16,8 @@ from tests.support.executor_program import make_offer, read_line, run_program
 from tests.support.fake_facade import FakeFacade, serve
 
 MY_JOBS = """
-import asyncio, contextlib, time
+import asyncio, contextlib, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from fabric_jobs.executor import Executor, Job
 executor = Executor()
 empty = Executor()
@@ -43,6 +44,18 @@ async def waiting(job: Job) -> None:
     calls = [asyncio.to_thread(time.sleep, 600) for _ in range(40)]
     print("waiting", flush=True)
     await asyncio.gather(*calls)
+
+async def exit() -> None:
+    sys.exit(5)
+
+@executor.job("Test.Item", "exiting")
+async def exiting(job: Job) -> None:
+    await asyncio.create_task(exit())
+
+@executor.job("Test.Item", "leaving")
+async def leaving(job: Job) -> None:
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    ThreadPoolExecutor().submit(time.sleep, 600)
 """
 
 
@@ -147,7 +160,8 @@ async def test_executor_program_on_sigterm_drains_and_exits_0(
 
     ready = re.fullmatch(r"executor ready pool=(\S+) executor_id=(\S+) job_types=(\S+)\n", line)
     assert ready
-    job_types = "Test.Item/test,Test.Item/blocking,Test.Item/stubborn,Test.Item/waiting"
+    names = ("test", "blocking", "stubborn", "waiting", "exiting", "leaving")
+    job_types = ",".join(f"Test.Item/{name}" for name in names)
     assert ready.groups() == (topic, facade.requests[0].hello.executor_id, job_types)
     assert program.returncode == 0, log.decode()
     assert rest == b""
@@ -224,3 +238,47 @@ async def test_executor_program_that_is_refused_while_a_handler_does_not_end_exi
 
     assert program.returncode == 2, log.decode()
     assert log.decode().splitlines()[-1] == "The hello is wrong."
+
+
+async def test_sys_exit_in_a_task_of_a_handler_fails_its_job_only(
+    folder: Path, embedded: Cluster, topic: str
+) -> None:
+    """asyncio would end the event loop, and every job with it."""
+    facade = FakeFacade()
+    async with (
+        serve(facade),
+        asyncio.timeout(30),
+        run_program(folder, facade, embedded, topic) as program,
+    ):
+        await read_line(program)
+        facade.send(make_offer("exiting", "a"))
+        await facade.wait_until(lambda: facade.outcomes)
+        facade.send(make_offer("test", "b"))
+        await facade.wait_until(lambda: facade.outcomes[1:])
+        program.send_signal(signal.SIGTERM)
+        _, log = await program.communicate()
+
+    assert program.returncode == 0, log.decode()
+    assert facade.outcomes == ["failed", "completed"]
+    assert facade.reports[0].failed.message == ("RuntimeError: The handler raised SystemExit(5)")
+    assert "A task or a callback raised SystemExit(5)" in log.decode()
+
+
+async def test_executor_program_ends_although_a_thread_of_a_handler_does_not(
+    folder: Path, embedded: Cluster, topic: str
+) -> None:
+    """Python waits at its exit for each thread that is no daemon."""
+    facade = FakeFacade()
+    async with (
+        serve(facade),
+        asyncio.timeout(30),
+        run_program(folder, facade, embedded, topic) as program,
+    ):
+        await read_line(program)
+        facade.send(make_offer("leaving"))
+        await facade.wait_until(lambda: facade.outcomes)
+        program.send_signal(signal.SIGTERM)
+        _, log = await program.communicate()
+
+    assert program.returncode == 0, log.decode()
+    assert facade.outcomes == ["completed"]
