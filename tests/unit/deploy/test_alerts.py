@@ -57,6 +57,13 @@ FIRING: dict[str, tuple[dict[str, str], int]] = {
         },
         12,
     ),
+    "FabricJobsConnectionsFull": (
+        {
+            'fabric_jobs_http_refusals_total{code="Unavailable"}': "0x5 1x9",
+            'fabric_jobs_http_refusals_total{code="InvalidRequest"}': "0+1x15",
+        },
+        8,
+    ),
     # 60 of 130 requests, then 90 of 170.
     "FabricJobsUnauthorized": (
         {

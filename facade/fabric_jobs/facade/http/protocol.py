@@ -42,6 +42,8 @@ _HEAD_TOO_LARGE = (
     f"The headers exceed {MAX_HEAD_BYTES // 1024} KiB, or there are more than {MAX_HEADERS}.",
 )
 _FULL = Code.UNAVAILABLE, "Every connection of this facade has a request in progress."
+# Prometheus sees the first such refusal only if the series was there before.
+metrics.HTTP_REFUSALS.add(0, Code.UNAVAILABLE)
 _STOPPING = Code.REQUEST_TIMEOUT, "The facade stops, and the body has not come."
 
 
