@@ -71,6 +71,8 @@ class Timers:
         self._leases = leases
         self._attention = attention
         self._lease_s = lease_s
+        #: The ids of the due jobs whose last command failed.
+        self._failed = set[str]()
 
     async def run(self) -> None:
         """Fires until cancelled. If two facades fire the same job, one wins in the log."""
@@ -100,6 +102,9 @@ class Timers:
             if self._may_report(stored.job, deadline):
                 continue
             due.append((stored, deadline))
+        self._failed &= {stored.job.job_id for stored, _ in due}
+        # They come last, because all of them may be in a partition that takes no record now.
+        due.sort(key=lambda job: job[0].job.job_id in self._failed)
         await asyncio.gather(*(self._fire(*job) for job in due[:MAX_JOBS]))
 
     def _may_report(self, job: Job, deadline: JobDeadline) -> bool:
@@ -120,8 +125,10 @@ class Timers:
             try:
                 stored = await self._jobs.execute(command)
             except (RefusedError, UnavailableError) as error:
+                self._failed.add(stored.job.job_id)
                 log.warning("%s failed: %s", type(command).__name__, error)
             else:
+                self._failed.discard(stored.job.job_id)
                 log.info("%s: the job is %s", type(command).__name__, stored.job.state.phase)
 
     def _explain(self, command: Command, job: Job) -> Command:

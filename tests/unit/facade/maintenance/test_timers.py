@@ -290,6 +290,25 @@ async def test_timers_command_that_fails_is_tried_again_at_the_next_look(error: 
     assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)] * 2
 
 
+async def test_timers_jobs_whose_commands_fail_do_not_keep_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A partition may take no record for hours, and have the jobs that are due longest."""
+    monkeypatch.setattr(timers, "MAX_JOBS", 1)
+    world = World(waiting(SOON_S))
+    world.jobs.error = UnavailableError(UnavailableReason.OUTCOME_UNKNOWN, "Kafka is away.")
+    job, world.replica.found = world.replica.job, ["first", "second"]
+
+    def get(job_id: str) -> StoredJob:
+        return StoredJob(replace(job, job_id=job_id), partition=0, offset=0, first_ms=0)
+
+    world.replica.get = get  # type: ignore[method-assign]
+    for _ in range(3):
+        await world.timers.tick()
+
+    assert [command.job_id for command in world.jobs.commands] == ["first", "second", "first"]
+
+
 async def test_timers_running_look_until_they_are_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
