@@ -1,6 +1,7 @@
 """`fabric-jobs dev`: runs broker, token issuer, facade and executor until Ctrl-C."""
 
 import asyncio
+import errno
 import os
 import re
 import shlex
@@ -122,10 +123,13 @@ def _explain_taken(user: str, address: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CommandError(
-            f"{user} can't use the address {address}: {os.strerror(error.errno or 0)}. If another "
-            f"`fabric-jobs dev` runs, stop it or choose free ports: {FREE_PORTS}."
-        ) from error
+        reason, *_ = str(error.strerror).split(" (while")  # create_server adds the address
+        remedy = "Choose another address, such as 127.0.0.1:0."
+        if error.errno == errno.EADDRINUSE:
+            remedy = (
+                f"If another `fabric-jobs dev` runs, stop it or choose free ports: {FREE_PORTS}."
+            )
+        raise CommandError(f"{user} can't use the address {address}: {reason}. {remedy}") from error
 
 
 async def _run_stack(

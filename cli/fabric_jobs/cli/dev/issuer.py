@@ -18,7 +18,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fabric_jobs.contract.guids import canonical_guid
-from fabric_jobs.runtime.settings import is_loopback, names_loopback
+from fabric_jobs.runtime.settings import address_of, family_of, is_loopback, names_loopback
 
 PUBLISHER_TENANT = "de000000-0000-4000-8000-0000000000b1"
 AUDIENCE = "api://localdevinstance/de000000-0000-4000-8000-0000000000b1/fabric-jobs"
@@ -47,6 +47,10 @@ class SigningKey:
 
 
 class _Server(ThreadingHTTPServer):
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = family_of(address[0])
+        super().__init__(address, handler)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Logs an error, unless the client closed the connection: a stopped facade does that."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -70,7 +74,7 @@ class Issuer:
                 """Logs nothing, because each poll of a command would write a line."""
 
         self._server = _Server((host, port), Handler)
-        self.authority = f"http://{host}:{self._server.server_address[1]}"
+        self.authority = f"http://{address_of(host, self._server.server_address[1])}"
 
     def __enter__(self) -> Self:
         serve = self._server.serve_forever

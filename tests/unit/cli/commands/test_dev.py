@@ -164,6 +164,18 @@ def test_dev_uses_the_addresses_of_the_settings_file(
     assert f"can't use the address {address}" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--http", "--grpc", "--issuer"])
+def test_dev_on_a_host_that_is_unknown_says_so(option: str) -> None:
+    """The line does not speak of another `dev`, because no other program has the address."""
+    free = [word for each in ("--http", "--grpc", "--issuer") for word in (each, "127.0.0.1:0")]
+    result = CliRunner().invoke(main, ["dev", *free, option, "nowhere.invalid:5000"])
+
+    assert result.exit_code == 1
+    assert "can't use the address nowhere.invalid:5000: " in result.stderr
+    assert result.stderr.endswith(". Choose another address, such as 127.0.0.1:0.\n")
+    assert "Unknown error" not in result.stderr
+
+
 def test_address_in_the_settings_file_that_is_none_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 import socket
 import struct
+from http.server import HTTPServer
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +25,23 @@ def test_client_that_resets_its_connection_is_not_logged(
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
     assert capfd.readouterr().err == ""
+
+
+def test_issuer_on_an_ipv6_address_is_a_server_of_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP and gRPC addresses of `dev` may be of IPv6 too. A machine need not have IPv6."""
+    families: list[socket.AddressFamily] = []
+
+    def bind(server: Any) -> None:
+        families.append(server.address_family)
+        server.server_address = ("::1", 5002, 0, 0)
+
+    monkeypatch.setattr(HTTPServer, "server_bind", bind)
+    monkeypatch.setattr(HTTPServer, "server_activate", lambda server: None)
+    issuer = Issuer("::1", 5002)
+    issuer._server.server_close()
+
+    assert issuer.authority == "http://[::1]:5002"
+    assert families == [socket.AF_INET6]
 
 
 @pytest.mark.parametrize(
