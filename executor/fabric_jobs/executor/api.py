@@ -199,7 +199,7 @@ class Executor(Generic[R]):
         call in a thread of `asyncio.to_thread`.
         """
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            run_despite_exits(runner, self._serve_until_signalled(settings, on_ready))
+            run_despite_exits(runner.get_loop(), self._serve_until_signalled(settings, on_ready))
 
     async def _serve_until_signalled(
         self, settings: ExecutorSettings, on_ready: Callable[[str], None]

@@ -66,12 +66,11 @@ class LoopThreads(ThreadPoolExecutor):
         return not wait(self._calls.copy(), timeout_s).not_done
 
 
-def run_despite_exits(runner: asyncio.Runner, work: Coroutine[Any, Any, None]) -> None:
-    """Runs the coroutine to its end, as `Runner.run` does, although a task raises `SystemExit`.
+def run_despite_exits(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Runs the coroutine to its end, although a task or a callback raises `SystemExit`.
 
     asyncio ends the loop then, and every job with it. The task may be one that a handler started.
     """
-    loop = runner.get_loop()
     task = loop.create_task(work)
     while True:
         try:
@@ -79,7 +78,7 @@ def run_despite_exits(runner: asyncio.Runner, work: Coroutine[Any, Any, None]) -
         except SystemExit as error:
             if task.done():
                 raise
-            log.error("A task or a callback raised %r. It does not end the executor", error)
+            log.error("A task or a callback raised %r. It does not end the process", error)
 
 
 async def cancel_other_tasks(timeout_s: float, keep: Collection[asyncio.Task[Any]] = ()) -> bool:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -383,3 +383,27 @@ def test_run_job_without_a_user_fails_the_job_as_an_executor_does(job_type: str)
     assert outcome.error
     assert (outcome.status, outcome.error.error_code) == ("Failed", "NoUserToken")
     assert (outcome.error.is_permanent, outcome.error.source) == (True, "User")
+
+
+@pytest.mark.parametrize("run_in", [None, "process"])
+def test_run_job_whose_handler_starts_a_task_that_exits_is_failed(
+    run_in: Literal["process"] | None,
+) -> None:
+    """As in an executor, the exit ends neither the loop nor the process."""
+    executor = Executor()
+    executor.job("Item", "job", run_in=run_in)(exit_in_a_task)
+
+    outcome = run_job(executor, "Item", "job")
+
+    assert outcome.status == "Failed"
+    assert outcome.error
+    assert outcome.error.message == "RuntimeError: The handler raised SystemExit(5)"
+
+
+async def exit_in_a_task(job: Job[Any]) -> None:
+    """Awaits a task that calls `sys.exit`."""
+
+    async def leave() -> None:
+        sys.exit(5)
+
+    await asyncio.create_task(leave())

@@ -18,7 +18,7 @@ import traceback
 from contextlib import AsyncExitStack
 
 from fabric_jobs.executor.errors import LifespanError
-from fabric_jobs.executor.event_loop import new_event_loop
+from fabric_jobs.executor.event_loop import new_event_loop, run_despite_exits
 from fabric_jobs.executor.lifespan import open_resources
 from fabric_jobs.executor.processes.child_call import ChildCall, load
 from fabric_jobs.executor.processes.child_channel import Channel, ForwardingHandler
@@ -189,7 +189,7 @@ def main() -> None:
     ):
         tracing.enable()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(channel, start))
+            run_despite_exits(runner.get_loop(), _run(channel, start))
 
 
 if __name__ == "__main__":

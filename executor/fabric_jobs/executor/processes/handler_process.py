@@ -27,6 +27,9 @@ END_S = STOP_TIMEOUT_S + 3
 #: Seconds that a process may take to end after it has closed the channel. Then it is killed.
 CLOSED_S = 2.0
 
+#: The code of a process that SIGKILL has ended. Windows has no such signal.
+KILLED = -9
+
 _CHANNEL_CLOSED = (
     "The handler closed its process's channel to the executor, so the process was killed. Close "
     "only files that the handler opened. Look for os.close and os.closerange."
@@ -127,10 +130,12 @@ class HandlerProcess:
         A process that has closed the channel ends within `CLOSED_S` seconds, or is killed.
         """
         await asyncio.wait({self._end}, timeout=CLOSED_S)
-        text = None if self._end.done() else _CHANNEL_CLOSED
+        was_alive = self.is_alive
         self.discard()
         code = await asyncio.shield(self._end)
-        return JobFailed(text or _describe_death(code), code=PROCESS_DIED)
+        # A process that had ended before has its own code.
+        is_killed = was_alive and code == KILLED
+        return JobFailed(_CHANNEL_CLOSED if is_killed else _describe_death(code), code=PROCESS_DIED)
 
     async def end(self) -> None:
         """Ends the process, which must be idle. It closes its lifespan first."""

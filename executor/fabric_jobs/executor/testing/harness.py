@@ -16,6 +16,7 @@ from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.checkpoints import encode_checkpoint
 from fabric_jobs.executor.dispatch.dispatches import DispatchedAttempt
 from fabric_jobs.executor.errors import HelloRefusedError
+from fabric_jobs.executor.event_loop import run_despite_exits
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.payloads import encode_payload
 from fabric_jobs.executor.settings import ExecutorSettings
@@ -123,7 +124,7 @@ def run_job(
             longest_life_s,
             access_token,
         )
-        return loop.run_until_complete(_simulate(simulation, lifespan, cancel_after_s))
+        return run_despite_exits(loop, _simulate(simulation, lifespan, cancel_after_s))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
