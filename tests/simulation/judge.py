@@ -33,7 +33,7 @@ def judge(world: World) -> dict[str, list[str]]:
     ]
     breaches["replica_differences"] = list(_differences(world, model, records))
     breaches["lost_checkpoints"] = list(_lost_checkpoints(records))
-    breaches["robbed"] = list(find_robbed_runs(world, records))
+    breaches["robbed"] = list(find_robbed_runs(world, model, records))
     if world.is_harmless:
         breaches["innocent"] = list(_innocent(records))
     breaches["wrong_conflicts"] = [
