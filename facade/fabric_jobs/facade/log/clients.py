@@ -5,7 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+)
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -66,6 +70,12 @@ async def open_admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAd
     try:
         await connect_client(admin, settings)
         yield admin
+    except IncompatibleBrokerVersion as error:
+        raise LogUnavailableError(
+            f"The broker at {settings.kafka_bootstrap_servers} lacks a request that a facade "
+            f"needs: {error}. If it is the broker of `fabric-jobs dev`, set "
+            "FABRIC_JOBS_KAFKA_BROKER=embedded."
+        ) from error
     except KafkaError as error:
         raise LogUnavailableError(unreachable_text(settings, error)) from error
     finally:

@@ -7,11 +7,23 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from fabric_jobs.cli.dev.broker import EmbeddedBroker
 from fabric_jobs.facade.log import Log, LogUnavailableError, Record
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.runtime.settings import KafkaSettings
 from fabric_jobs.runtime.telemetry.logs import OutageFilter
 from tests.support.log_kit import RecordingReader, topic_spec
+
+
+async def test_connect_to_the_embedded_broker_as_if_it_were_kafka_names_the_setting() -> None:
+    """The broker can be reached, so the error does not say that it can't."""
+    broker = EmbeddedBroker()
+    log = Log(KafkaSettings(kafka_bootstrap_servers=broker.address), topic_spec("t"))
+    with pytest.raises(LogUnavailableError) as raised:
+        await log.connect(within_s=0)
+
+    assert str(raised.value).startswith(f"The broker at {broker.address} lacks a request")
+    assert str(raised.value).endswith("set FABRIC_JOBS_KAFKA_BROKER=embedded.")
 
 
 async def test_read_to_a_position_waits_for_the_records_of_its_partition_before_it() -> None:
