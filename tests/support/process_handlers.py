@@ -3,7 +3,6 @@
 import asyncio
 import ctypes
 import logging
-import multiprocessing
 import os
 import re
 import signal
@@ -12,16 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 import pydantic
 from opentelemetry import trace
 
-from fabric_jobs.executor import AccessTokenError, Executor, Job, JobFailed, JobStopped, Retry
+from fabric_jobs.executor import Executor, Job, JobFailed, JobStopped, Retry
 
 executor = Executor()
 ITEM_TYPE = "Test.Item"
@@ -316,34 +314,6 @@ def take_order(job: Job[Order]) -> None:
     job.progress(1, f"{type(job.payload).__name__} of {job.payload.rows}")
 
 
-def write_files_beside_the_job(job: Job[Work]) -> None:
-    """Opens more files than the forked process has closed, and uses the job meanwhile."""
-    with ExitStack() as stack:
-        files = [
-            stack.enter_context((Path(job.payload.until) / str(number)).open("w"))
-            for number in range(4)
-        ]
-        job.progress(0.5)
-        job.save_checkpoint(1)
-        try:
-            job.access_token("https://storage.azure.com/.default").result()
-        except AccessTokenError as error:
-            files[0].write(str(error))
-
-
-@executor.job(ITEM_TYPE, "forking", run_in="process")
-def forking(job: Job[Work]) -> None:
-    """Forks a process that uses the job."""
-    child = multiprocessing.get_context("fork").Process(
-        target=write_files_beside_the_job, args=(job,)
-    )
-    child.start()
-    child.join(20)
-    if child.exitcode != 0:
-        child.kill()
-        raise JobFailed(f"exit code {child.exitcode}")
-
-
 class Fragile:
     """What a lifespan opens that can end by itself."""
 
@@ -382,38 +352,3 @@ async def use_fragile(job: Job[Work, Fragile]) -> None:
     job.resources.may_fail.set()
     while job.resources.is_open:
         await asyncio.sleep(0)
-
-
-def _own_pipes(mode: int) -> list[int]:
-    """Returns the numbers of the open pipes of this mode, without the standard streams."""
-    found = []
-    for entry in Path("/proc/self/fdinfo").iterdir():
-        with suppress(OSError):
-            flags = re.search(r"flags:\s+([0-7]+)", entry.read_text())
-            target = os.readlink(f"/proc/self/fd/{entry.name}")
-            if flags and int(flags[1], 8) & os.O_ACCMODE == mode and target.startswith("pipe:"):
-                found.append(int(entry.name))
-    return [number for number in found if number > 2]
-
-
-@executor.job(ITEM_TYPE, "closing-output", run_in="process")
-def closing_output(job: Job[Work]) -> None:
-    """Closes files that are not its own, and goes on."""
-    for number in _own_pipes(os.O_WRONLY):
-        os.close(number)
-    time.sleep(600)
-
-
-@executor.job(ITEM_TYPE, "closing-input", run_in="process")
-def closing_input(job: Job[Work]) -> None:
-    """Closes files that are not its own."""
-    for number in _own_pipes(os.O_RDONLY):
-        os.close(number)
-
-
-@executor.job(ITEM_TYPE, "moving", run_in="process")
-def moving(job: Job[Work]) -> None:
-    """Reports its folder, and leaves it for one that it deletes."""
-    job.progress(1, os.getcwd())
-    with TemporaryDirectory() as folder:
-        os.chdir(folder)

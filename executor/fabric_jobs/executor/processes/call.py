@@ -7,6 +7,7 @@ from contextvars import Context
 from typing import Any
 
 from fabric_jobs.contract.jobs import Progress
+from fabric_jobs.executor.errors import NoThreadError
 from fabric_jobs.executor.handlers import Handler
 from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.processes.functions import function_of
@@ -59,8 +60,9 @@ class ProcessCall:
     async def run(self, handler: Handler, job: Job[Any]) -> None:
         """Calls the handler in a process, with the job whose payload is still JSON.
 
-        Raises `ProcessReportError` if the handler did not complete, and `CancelledError` if the
-        process was killed here or the call was cancelled before it began.
+        Raises `ProcessReportError` if the handler did not complete, `NoThreadError` if it was not
+        called, and `CancelledError` if the process was killed here or the call was cancelled before
+        it began.
         """
         call = self._make_message(handler, job)
         while True:
@@ -80,6 +82,8 @@ class ProcessCall:
             if ended:
                 process.base_mb = ended.base_mb
                 await self._pool.release(process, is_reusable=ended.is_reusable)
+                if ended.not_called:
+                    raise NoThreadError(ended.not_called)
                 report = pb.Report.FromString(ended.report)
                 if not report.HasField("completed"):
                     raise ProcessReportError(report)

@@ -82,6 +82,7 @@ class ChildCall:
         return Ended(
             call=self.number,
             report=report.SerializeToString(),
+            not_called=str(explained) if isinstance(explained, NoThreadError) else "",
             is_reusable=not isinstance(raised, MemoryError | LifespanError | NoThreadError),
             base_mb=self._memory.base_mb,
         )

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -126,19 +125,6 @@ def test_call_of_a_process_has_every_attribute_of_a_job() -> None:
     assert attributes - {"resources"} <= {*Call.__struct_fields__, *Function.__struct_fields__}
 
 
-async def test_job_in_a_forked_child_of_a_process_writes_into_no_file_and_gets_no_token(
-    facade: FakeFacade, tmp_path: Path
-) -> None:
-    """The channel is closed there, so a file of the child may have the number of the channel's."""
-    report = await end_of(facade, "forking", until=str(tmp_path))
-
-    assert report.HasField("completed"), report
-    assert [(tmp_path / str(number)).read_text() for number in range(4)] == [
-        "A process that a handler forked gets no access token. Get it in the handler itself.",
-        *("", "", ""),
-    ]
-
-
 async def test_handler_in_a_process_gets_the_definition_of_the_item(
     facade: FakeFacade, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,30 +219,6 @@ async def test_handler_in_a_process_that_needs_more_memory_than_its_limit_fails(
     assert report.failed.error_code == "MemoryLimitExceeded"
     assert "memory_limit_mb=256" in report.failed.message
     assert "bytearray(job.payload.size)" in report.traceback
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the test finds the files by /proc")
-async def test_handler_that_closes_the_channel_of_its_process_fails(facade: FakeFacade) -> None:
-    """Nothing can tell how the handler ended, so the process is killed."""
-    report = await end_of(facade, "closing-output")
-
-    assert report.failed.error_code == "HandlerProcessDied"
-    assert "closed its process's channel" in report.failed.message
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the test finds the files by /proc")
-async def test_jobs_after_a_handler_that_closed_the_input_of_its_process_end(
-    facade: FakeFacade,
-) -> None:
-    """The process ends when it can read no more, and a job that it has not read gets another."""
-    jobs = ("a", "b", "c")
-    async with connect_runs(facade, handler_of("closing-input"), slots=1) as runs:
-        for job_id in jobs:
-            await run_to_end(runs, dispatched_attempt(job_id))
-        await facade.wait_until(lambda: len(facade.outcomes) == len(jobs))
-
-    assert set(facade.outcomes) <= {"completed", "failed"}
-    assert facade.outcomes[0] == "completed"
 
 
 async def test_texts_and_numbers_that_no_message_can_carry_are_reported_and_logged_as_texts(
@@ -387,17 +349,6 @@ async def test_process_of_an_ended_handler_runs_the_next_one(
 
     assert process_ids[0] == process_ids[1] != process_ids[2]
     assert facade.outcomes == ["completed"] * 3
-
-
-async def test_job_in_a_process_begins_in_the_folder_of_the_executor(facade: FakeFacade) -> None:
-    """The job before it has deleted the folder that it worked in."""
-    async with connect_runs(facade, handler_of("moving"), slots=1) as runs:
-        for job_id in ("a", "b"):
-            await run_to_end(runs, dispatched_attempt(job_id))
-
-    assert [outcome for outcome in facade.outcomes if outcome != "progress"] == ["completed"] * 2
-    folders = {one.progress.message for one in facade.reports if one.HasField("progress")}
-    assert folders == {os.getcwd()}
 
 
 def nested() -> Callable[[Job[Any]], None]:
