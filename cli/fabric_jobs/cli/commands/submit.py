@@ -1,6 +1,7 @@
 """`fabric-jobs submit`: starts one job as Fabric would, and waits for its end on request."""
 
 import sys
+from codecs import BOM_UTF8
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -140,7 +141,8 @@ def _parse_payload(payload: str | None) -> Raw | None:
     if payload is None:
         return None
     try:
-        encoded = _read_payload(payload)
+        # Editors and shells of Windows put a byte order mark before a text, which JSON has not.
+        encoded = _read_payload(payload).removeprefix(BOM_UTF8)
         content = msgspec.json.decode(encoded)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(f"--payload is not JSON: {error}.") from error

@@ -6,6 +6,8 @@ from pathlib import Path
 from fabric_jobs.cli.errors import InputError
 
 FILE_NAME = "settings.env"
+#: Editors of Windows write it. A shell would take it as a part of the first name.
+_BYTE_ORDER_MARK = "\ufeff"
 _LINE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>(?![\s\"'])(?:(?!\s#)[^$])*)")
 
 
@@ -24,6 +26,8 @@ def read_settings(folder: Path) -> dict[str, str]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} can't be read: {error}.") from error
+    if lines and lines[0].startswith(_BYTE_ORDER_MARK):
+        raise InputError(f"{file} begins with a byte order mark. Save it as UTF-8 without one.")
     settings = {}
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line or line.startswith("#"):

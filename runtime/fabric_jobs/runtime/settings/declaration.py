@@ -65,13 +65,15 @@ class Variable(NamedTuple):
 
     def _read_file(self, path: str) -> str:
         try:
-            text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+            # Editors of Windows put a byte order mark before the value.
+            text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise SettingsError(
                 f"{self.name}{FILE_SUFFIX}={path!r} can't be read ({why}): name a file that holds "
                 "the value, such as /run/secrets/value."
             ) from error
+        text = text.removesuffix("\n").removesuffix("\r")
         if not text:
             raise SettingsError(
                 f"{self.name}{FILE_SUFFIX}={path!r} is empty: write the value into that file."

@@ -1,6 +1,7 @@
 """`fabric-jobs submit` and `token`: input that can't be sent, and servers that do not answer."""
 
 import socket
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,11 +28,12 @@ def test_payload_that_is_no_json_object_is_refused(payload: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("mark", [b"", BOM_UTF8])
 @pytest.mark.parametrize("source", ["file", "stdin"])
 def test_payload_from_a_file_or_stdin_is_sent_as_it_was_written(
-    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, mark: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No number loses digits."""
+    """No number loses digits. A byte order mark is left out."""
     sent: list[object] = []
 
     async def send(_url: str, _identity: object, _job: object, payload: object, _: object) -> int:
@@ -41,9 +43,10 @@ def test_payload_from_a_file_or_stdin_is_sent_as_it_was_written(
     monkeypatch.setattr(submit, "_submit", send)
     text = b'{"a": 1.000000000000000000001}\n'
     file = tmp_path / "payload.json"
-    file.write_bytes(text)
+    file.write_bytes(mark + text)
     payload = f"@{file}" if source == "file" else "-"
-    result = CliRunner().invoke(main, ["submit", "Item", "job", "--payload", payload], input=text)
+    command = ["submit", "Item", "job", "--payload", payload]
+    result = CliRunner().invoke(main, command, input=mark + text)
 
     assert result.exit_code == 0
     assert [bytes(each) for each in sent] == [text]  # type: ignore[call-overload]

@@ -57,6 +57,13 @@ def test_line_of_another_form_is_refused_with_its_number(tmp_path: Path, line: s
         read_settings(tmp_path)
 
 
+def test_settings_file_with_a_byte_order_mark_is_refused(tmp_path: Path) -> None:
+    """The error says so, because an editor does not show the mark."""
+    (tmp_path / "settings.env").write_text("A=1\n", encoding="utf-8-sig")
+    with pytest.raises(InputError, match=r"settings\.env begins with a byte order mark\. Save it"):
+        read_settings(tmp_path)
+
+
 def test_environment_of_dev_wins_over_the_settings_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

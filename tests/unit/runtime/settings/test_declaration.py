@@ -132,11 +132,11 @@ def test_from_env_with_an_invalid_value_raises_error_with_variable_value_and_exa
     assert str(raised.value) == f"{variable}={value!r} is not {wanted}."
 
 
-@pytest.mark.parametrize("content", ["s3cret", "s3cret\n", "s3cret\r\n"])
+@pytest.mark.parametrize("content", ["s3cret", "s3cret\n", "s3cret\r\n", "\ufeffs3cret\r\n"])
 def test_from_env_with_a_file_variable_reads_the_value_from_the_file(
     tmp_path: Path, content: str
 ) -> None:
-    """The line break at the end of the file is not part of the value."""
+    """A byte order mark and the line break at the end of the file are not part of the value."""
     file = tmp_path / "text"
     file.write_bytes(content.encode())
 
