@@ -9,6 +9,9 @@ from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.text import exception_text, format_exception, truncate_start
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
+#: The exceptions of a group that the failure's message names.
+MAX_MEMBERS = 5
+
 
 class ProcessReportError(Exception):
     """Raised for a handler that did not complete in its process, which made the report."""
@@ -23,13 +26,20 @@ def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -
 
     A handler that returned has completed its job. A handler that raised `CancelledError` or
     `JobStopped` after a cancel was requested has stopped. Any other exception is a failure.
+
+    An exception group, such as that of a `TaskGroup`, is reported as its only member.
     """
     if isinstance(raised, ProcessReportError):
         return raised.report
     if raised is None:
         return pb.Report(completed=pb.Completed())
-    if cancel_requested and isinstance(raised, asyncio.CancelledError | JobStopped):
+    members = _members(raised)
+    if cancel_requested and all(
+        isinstance(member, asyncio.CancelledError | JobStopped) for member in members
+    ):
         return pb.Report(stopped=pb.Stopped())
+    if len(members) == 1:
+        raised = members[0]
     # The facade cuts the error too, but an oversized message would break each stream that sends it.
     failed = error_to_proto(_error_response(raised).truncate())
     return pb.Report(failed=failed, traceback=_format_traceback(raised))
@@ -46,8 +56,28 @@ def _format_traceback(raised: BaseException) -> str:
 def _error_response(raised: BaseException) -> ErrorResponse:
     if response := _chosen_response(raised):
         return response
+    shown = [raised]
+    if isinstance(raised, BaseExceptionGroup):
+        shown += _members(raised)[:MAX_MEMBERS]
+    return JobFailed("; ".join(map(_describe, shown))).response
+
+
+def _describe(raised: BaseException) -> str:
     name, text = type(raised).__name__, exception_text(raised)
-    return JobFailed(f"{name}: {text}" if text else name).response
+    return f"{name}: {text}" if text else name
+
+
+def _members(raised: BaseException) -> list[BaseException]:
+    """Returns the exceptions of a group and of the groups in it, or the exception itself."""
+    found: list[BaseException] = []
+    left = [raised]
+    while left:
+        error = left.pop()
+        if isinstance(error, BaseExceptionGroup):
+            left += reversed(error.exceptions)
+        else:
+            found.append(error)
+    return found
 
 
 def _chosen_response(raised: BaseException) -> ErrorResponse | None:

@@ -21,7 +21,7 @@ from fabric_jobs.executor.runs.final_report import ProcessReportError, make_fina
 from fabric_jobs.executor.runs.handler_task import HandlerTask
 from fabric_jobs.executor.runs.log_tail import LogTail, keep_log_lines
 from fabric_jobs.executor.runs.run_reports import RunReports
-from fabric_jobs.executor.runs.tracebacks import drop_tracebacks
+from fabric_jobs.executor.runs.tracebacks import drop_tracebacks, strip_executor_frames
 from fabric_jobs.executor.session.deadline_beats import DeadlineBeats
 from fabric_jobs.executor.session.latest_sender import LatestSender
 from fabric_jobs.executor.session.status_client import Accepted, Refused, StatusClient
@@ -221,7 +221,7 @@ class Run:
                 text = report.traceback.rstrip()
                 warn_with_stack(log, text, "%s: %s", self, report.failed.message)
             else:
-                logged = raised if report.traceback else None
+                logged = strip_executor_frames(raised) if raised and report.traceback else None
                 log.warning("%s: %s", self, report.failed.message, exc_info=logged)
         if raised:
             drop_tracebacks(raised)

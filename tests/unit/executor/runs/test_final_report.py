@@ -125,6 +125,33 @@ def test_report_of_job_failed_with_a_cause_has_the_traceback_of_both() -> None:
     assert text.endswith("JobFailed: The table can't be read.\n")
 
 
+def test_report_of_a_group_with_one_member_is_that_of_the_member() -> None:
+    """A `TaskGroup` raises a group for the error of one task. Its code must not be lost."""
+    error = JobFailed("no rows", code="NoRows", permanent=True)
+    group = ExceptionGroup("of a task group", [ExceptionGroup("of another", [error])])
+
+    assert failure(group) == failure(error)
+    assert failure(group).error_code == "NoRows"
+
+
+def test_report_of_a_group_with_several_members_names_them() -> None:
+    """The text of the group alone does not say what happened."""
+    group = ExceptionGroup("errors", [ValueError("no rows"), KeyError("x")])
+
+    assert failure(group).message == (
+        "ExceptionGroup: errors (2 sub-exceptions); ValueError: no rows; KeyError: 'x'"
+    )
+
+
+def test_report_of_a_group_of_stops_after_a_cancel_is_stopped() -> None:
+    """Several tasks may notice the cancel. Another error among them is a failure."""
+    stops = BaseExceptionGroup("stops", STOPS)
+    mixed = BaseExceptionGroup("mixed", [*STOPS, ValueError("no rows")])
+
+    assert make_final_report(stops, cancel_requested=True).HasField("stopped")
+    assert failure(mixed, cancel_requested=True).message.endswith("ValueError: no rows")
+
+
 def test_report_of_job_failed_without_a_response_is_that_of_any_exception() -> None:
     """Such is a subclass whose `__init__` does not call that of `JobFailed`."""
 
