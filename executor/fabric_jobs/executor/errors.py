@@ -143,6 +143,10 @@ class AccessTokenError(JobFailed):
             details=response.more_details,
         )
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker of a `multiprocessing` pool raises it in the handler's process as a pickle.
+        return type(self).of, (self.response,)
+
     @property
     def code(self) -> str:
         """The error's code, such as `NoUserToken`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import time
 from typing import Any
 
@@ -139,6 +140,19 @@ async def test_token_in_a_forked_process_is_refused(monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(AccessTokenError, match="forked"):
         await ours.access_token(SCOPE)
+
+
+def test_access_token_error_survives_pickle() -> None:
+    """A pool of `multiprocessing` hangs if it can't unpickle the error of a worker."""
+    error = AccessTokenError("Not yours.", code="NotHolder", permanent=True)
+
+    found = pickle.loads(pickle.dumps(error))
+
+    assert (type(found), str(found), found.response) == (
+        AccessTokenError,
+        "Not yours.",
+        error.response,
+    )
 
 
 async def test_async_credential_passes_a_claims_challenge_on() -> None:
