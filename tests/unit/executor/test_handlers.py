@@ -108,7 +108,7 @@ def test_payload_of_any_objects_is_decoded_as_it_is() -> None:
         (takes_the_payload, "must take a Job"),
         (unresolvable, "'Missing' is not defined"),
         (not_decodable, "JSON can't be decoded to"),
-        (not_decodable_field, r"JSON can't be decoded to <class 'pathlib\.Path'>"),
+        (not_decodable_field, r"JSON can't be decoded to <class 'pathlib\.(_local\.)?Path'>"),
         (ambiguous, "must be tagged"),
         (generator, "can't use `yield`"),
         (async_generator, "can't use `yield`"),
