@@ -67,11 +67,27 @@ class KafkaCluster:
         self.misfortunes: Counter[str] = Counter()
         #: How often each misfortune happened.
         self.happened: Counter[str] = Counter()
-        self.consumers: set[Any] = set()
+        self._consumers: dict[int, Any] = {}
         #: Per node, the time until which brokers tell it that its offsets are out of range, and
         #: the partitions for which they do.
         self._denied: dict[str, tuple[float, set[TopicPartition]]] = {}
         self._append_at: dict[tuple[int, TopicPartition], float] = {}
+
+    @property
+    def consumers(self) -> list[Any]:
+        """The consumers that read, in the order in which they were created.
+
+        A set would have another order in each process, because its order depends on addresses.
+        """
+        return [self._consumers[number] for number in sorted(self._consumers)]
+
+    def add_consumer(self, consumer: Any) -> None:
+        """Adds a consumer that reads from now on, unless it was added before."""
+        self._consumers[consumer.number] = consumer
+
+    def remove_consumer(self, consumer: Any) -> None:
+        """Removes a consumer, if it is here."""
+        self._consumers.pop(consumer.number, None)
 
     def delay_s(self, place: Place) -> float:
         """Returns the seconds that a message between the node and a broker takes."""
@@ -84,7 +100,7 @@ class KafkaCluster:
     def deny(self, node: str, partitions: set[TopicPartition], seconds: float) -> None:
         """Makes brokers tell a node for some seconds that its offsets are out of range."""
         self._denied[node] = self.loop.time() + seconds, partitions
-        for consumer in sorted(self.consumers, key=lambda one: one.number):
+        for consumer in self.consumers:
             if consumer.place.name == node:
                 for partition in sorted(partitions):
                     consumer.hear(partition)
@@ -163,7 +179,7 @@ class KafkaCluster:
         time_ms = int(CLOCK.true_time() * 1000)
         log.append(Stored(time_ms, key, value, headers))
         self.loop.mark(partition.topic, partition.partition, len(log), value)
-        for consumer in sorted(self.consumers, key=lambda one: one.number):
+        for consumer in self.consumers:
             consumer.hear(partition)
         return len(log) - 1, time_ms
 

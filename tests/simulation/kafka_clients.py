@@ -232,7 +232,7 @@ class SimulatedConsumer(_Client):
         self._positions = dict.fromkeys(self._assignment, 0)
         self._arrived = {}
         self._out_of_range.clear()
-        self.cluster.consumers.add(self)
+        self.cluster.add_consumer(self)
         for partition in self._assignment:
             self._fetch(partition)
 
@@ -343,7 +343,7 @@ class SimulatedConsumer(_Client):
             if self.group:
                 self.group.leave(self)
             self._closed = True
-            self.cluster.consumers.discard(self)
+            self.cluster.remove_consumer(self)
             await asyncio.sleep(self.cluster.delay_s(self.place))
 
 

@@ -153,13 +153,12 @@ class World:
             if server.place is place:
                 del http.WORLD.servers[address]
         for consumer in self._consumers_of(place):
-            self.cluster.consumers.discard(consumer)
+            self.cluster.remove_consumer(consumer)
             if consumer.group:
                 self.call_later(SESSION_TIMEOUT_S, consumer.group.leave, consumer)
 
     def _consumers_of(self, place: Place) -> list[Any]:
-        found = (one for one in self.cluster.consumers if one.place is place)
-        return sorted(found, key=lambda one: one.number)
+        return [one for one in self.cluster.consumers if one.place is place]
 
     def start(self, node: "FacadeNode | ExecutorNode") -> None:
         """Starts a node, unless it runs."""
