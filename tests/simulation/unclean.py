@@ -7,18 +7,22 @@ other job ends; and that nothing else is lost.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import inf
 from random import Random
 from typing import Any
 from unittest.mock import patch
+
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from fabric_jobs.facade.log.verification import Verification
 from fabric_jobs.facade.replica import Replica
 from tests.simulation.coverage import Coverage
 from tests.simulation.faults import UNCLEAN, Fault, make_script
 from tests.simulation.judge import judge
-from tests.simulation.kafka import KafkaCluster, Stored
+from tests.simulation.kafka import EVENTS, KafkaCluster, Stored
 from tests.simulation.loop import current_place
 from tests.simulation.run import FAULT_RATE_PER_S, Result, run_world
 from tests.simulation.world import Shape, World
@@ -35,13 +39,15 @@ class Notices(Coverage):
 
     def __init__(self) -> None:
         super().__init__()
-        #: The events that each replica has applied.
-        self._applied: defaultdict[Replica, set[bytes | None]] = defaultdict(set)
-        self._partition = -1
-        #: The replicas that had applied a lost record.
-        self.holders: set[Replica] = set()
-        #: Those of them that applied further records of the partition, with the names of their
-        #: facades.
+        #: The records that each replica has applied since its last reset, by partition and offset.
+        self._applied: defaultdict[Replica, dict[tuple[int, int], bytes | None]] = defaultdict(dict)
+        #: The partition that has lost records, and its log.
+        self._partition = TopicPartition(EVENTS, -1)
+        self._log: list[Stored] = []
+        #: The replicas that had applied lost records, each with these records by their offsets.
+        self.holders: dict[Replica, dict[int, bytes | None]] = {}
+        #: Those of them that fetched a record in the place of a lost one or behind it, or forgot
+        #: their jobs to read the log again, with the names of their facades.
         self.continued: dict[Replica, str] = {}
         #: The replicas whose alert of a fork was raised because of missing records.
         self.alerted: set[Replica] = set()
@@ -51,25 +57,65 @@ class Notices(Coverage):
         """The facades whose replica read on with a lost record, and raised no alert."""
         return [name for replica, name in self.continued.items() if replica not in self.alerted]
 
+    def _first_loss(self, replica: Replica) -> float:
+        """Returns the offset of the first record that a holder had applied and the log lacks.
+
+        It is infinite if each of these records was appended again at its offset.
+        """
+        log = self._log
+        for offset, value in self.holders[replica].items():
+            if offset >= len(log) or log[offset].value != value:
+                return offset
+        return inf
+
     @contextmanager
     def observe(self, is_disturbed: Callable[[], bool]) -> Iterator[None]:
         """Observes until the block ends."""
-        apply, lose = Replica.apply, KafkaCluster.lose
+        apply, reset, lose = Replica.apply, Replica.reset, KafkaCluster.lose
+        note_fetched = Verification.note_fetched
 
         def observed_apply(replica: Replica, records: Any, positions: Any) -> None:
-            self._applied[replica].update(one.value for one in records)
-            is_holder = replica in self.holders
-            if is_holder and any(one.partition == self._partition for one in records):
-                self.continued[replica] = current_place().name
+            self._applied[replica].update(
+                {(one.partition, one.offset): one.value for one in records}
+            )
             apply(replica, records, positions)
 
-        def observed_lose(cluster: KafkaCluster, partition: Any, count: int) -> list[Stored]:
+        def observed_reset(replica: Replica) -> None:
+            self._applied.pop(replica, None)
+            if replica in self.holders and self._first_loss(replica) < inf:
+                self.continued.setdefault(replica, current_place().name)
+            reset(replica)
+
+        def observed_lose(
+            cluster: KafkaCluster, partition: TopicPartition, count: int
+        ) -> list[Stored]:
             lost = lose(cluster, partition, count)
-            self._partition = partition.partition
+            self._partition, self._log = partition, cluster.logs[partition]
             for replica, applied in self._applied.items():
-                if any(one.value in applied for one in lost):
-                    self.holders.add(replica)
+                held = {
+                    offset: one.value
+                    for offset, one in enumerate(lost, len(self._log))
+                    if applied.get((partition.partition, offset)) == one.value
+                }
+                if held:
+                    self.holders[replica] = held
             return lost
+
+        def observed_fetch(
+            verification: Verification, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]
+        ) -> None:
+            # The tail has compared these records with what it had applied. A replica that ended
+            # before had no chance to notice the loss. Records that it applied when Kafka
+            # acknowledged them give no chance either: they are compared when they are fetched.
+            note_fetched(verification, fetched)
+            replica, log = verification._reader, self._log
+            if not isinstance(replica, Replica) or replica not in self.holders:
+                return
+            first = self._first_loss(replica)
+            for one in fetched.get(self._partition, ()):
+                # A fetch that was on its way during the loss may still bring lost records.
+                if first <= one.offset < len(log) and log[one.offset].value == one.value:
+                    self.continued.setdefault(replica, current_place().name)
 
         def observed_report(original: Callable[..., None]) -> Callable[..., None]:
             def report(verification: Verification, *arguments: Any) -> None:
@@ -84,7 +130,9 @@ class Notices(Coverage):
 
         with (
             patch.object(Replica, "apply", observed_apply),
+            patch.object(Replica, "reset", observed_reset),
             patch.object(KafkaCluster, "lose", observed_lose),
+            patch.object(Verification, "note_fetched", observed_fetch),
             patch.object(Verification, "report", observed_report(Verification.report)),
             patch.object(Verification, "report_lost", observed_report(Verification.report_lost)),
         ):
