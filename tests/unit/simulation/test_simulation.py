@@ -4,16 +4,16 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 from msgspec.structs import replace
 
-from fabric_jobs.facade.jobs.appends import Append, Appends
-from fabric_jobs.facade.lifecycle import fold
+from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.lifecycle import Command, Request, fold
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.facade.replica import StoredJob
-from fabric_jobs.facade.replica.replica import Outcome
 from tests.simulation import faults, shrink
 from tests.simulation.coverage import Coverage, all_targets
 from tests.simulation.faults import FAULTS, UNCLEAN, Fault
@@ -112,12 +112,17 @@ def test_run_world_of_a_facade_that_answers_before_the_log_names_the_lost_jobs(
 ) -> None:
     """A bug in the product's own code is seen by the validators."""
 
-    async def answer_at_once(self: Appends, append: Append, partition: int) -> Outcome:
-        verdict, job = fold(None, append.event)
-        assert job is not None
-        return verdict, StoredJob(job, partition, 0, 0)
+    execute = Jobs.execute
 
-    monkeypatch.setattr(Appends, "append", answer_at_once)
+    async def answer_at_once(self: Jobs, command: Command, read_to: int | None = None) -> StoredJob:
+        if not isinstance(command, Request):
+            return await execute(self, command, read_to)
+        event: Any = self._decider.decide(command, None)[0]
+        _, job = fold(None, event)
+        assert job is not None
+        return StoredJob(job, 0, 0, 0)
+
+    monkeypatch.setattr(Jobs, "execute", answer_at_once)
     result = run([], jobs=[0, 1])
 
     assert result.breaches["lost"]
