@@ -72,12 +72,14 @@ async def test_grpcurl_prints_what_docs_grpc_shows(
         "FABRIC_JOBS_GRPC_ADDRESS": "localhost:0",
         "PYTHONPATH": str(ROOT),
     }
+    # The facade has another port than the page's.
+    settings = {name: value for name, value in SETTINGS.items() if value != ADDRESS}
     other = f"{topic}.plain"
     plain_environment = environment | embedded.environment(other)
     async with (
         facade(**environment, **SETTINGS) as replica,
         facade(**plain_environment) as plain,
-        executor(HANDLERS, replica, **environment, **SETTINGS),
+        executor(HANDLERS, replica, **environment, **settings),
         Fabric(replica) as fabric,
     ):
         await fabric.create(JOB_ID, {"priority": "high"})
