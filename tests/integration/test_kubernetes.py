@@ -223,16 +223,16 @@ def test_an_executors_pod_has_the_time_that_its_stop_takes() -> None:
 
 
 def test_executors_are_scaled_by_the_jobs_that_wait() -> None:
-    """By a declared metric; never beyond the partitions, and by the slots of one executor."""
+    """By a declared metric of their namespace, up to the partitions, by an executor's slots."""
     spec = resource("production", "ScaledObject", "executor")["spec"]
     (trigger,) = spec["triggers"]
     executor = resource("production", "StatefulSet", "executor")
-    metric, labels = re.findall(r"max by \((\w+)\) \((\w+)\)", trigger["metadata"]["query"])[0][
-        ::-1
-    ]
+    query = r'max by \((\w+)\) \((\w+){namespace="([\w-]+)"}\)'
+    ((labels, metric, namespace),) = re.findall(query, trigger["metadata"]["query"])
 
     assert spec["scaleTargetRef"] == {"kind": "StatefulSet", "name": "executor"}
     assert "replicas" not in executor["spec"]
+    assert namespace == executor["metadata"]["namespace"]
     assert spec["maxReplicaCount"] == FacadeSettings().events_partitions
     assert trigger["metadata"]["threshold"] == str(ExecutorSettings().slots)
     assert {one.name: one.labels for one in REGISTRY.metrics}[metric] == (labels,)
