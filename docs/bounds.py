@@ -34,9 +34,9 @@ from fabric_jobs.facade.rpc import (
     parts,
     replica_service,
     server,
-    service,
     session,
     throttle,
+    watches,
 )
 from fabric_jobs.facade.rpc import (
     errors as rpc_errors,
@@ -221,12 +221,12 @@ def _calls() -> list[Row]:
         Row("`claims` of `GetAccessToken`", _bytes(bounds.MAX_CLAIMS_BYTES), _INVALID),
         Row(
             "watches of one replica",
-            _number(service.MAX_WATCHES),
+            _number(watches.MAX_WATCHES),
             f"{exhausted}, `TOO_MANY_WATCHES`",
         ),
         Row(
             "events that wait for a slow watcher",
-            f"{_number(service.MAX_WATCH_BACKLOG)}, {_bytes(service.MAX_WATCH_BACKLOG_BYTES)}",
+            f"{_number(watches.MAX_WATCH_BACKLOG)}, {_bytes(watches.MAX_WATCH_BACKLOG_BYTES)}",
             f"{exhausted}, `WATCHER_BEHIND`, with the offsets from which to read on",
         ),
         Row("copies that a replica sends at a time", "1", f"{exhausted}, `COPY_IN_PROGRESS`"),

@@ -1,6 +1,8 @@
 """Lists and retries of ended jobs over the gRPC API."""
 
 import asyncio
+import json
+import re
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -132,6 +134,28 @@ async def test_retry_under_the_id_of_another_job_is_a_conflict(replicas: Replica
         retry = pb.RetryJobRequest(job_id=job_id, new_job_id=other)
         assert await raised(stub.RetryJob(retry)) == ("ALREADY_EXISTS", "JOB_CONFLICT")
         assert (await fabric.state(other)).json()["status"] == "Cancelled"
+
+
+async def test_cancel_and_retry_log_their_caller(
+    embedded: Cluster, topic: str, tmp_path: Path
+) -> None:
+    """Without mutual TLS, the caller is known by its address."""
+    log_file, job_id, new_job_id = tmp_path / "facade.log", new_id(), new_id()
+    environment = embedded.environment(topic) | {"FABRIC_JOBS_LOG_FORMAT": "json"}
+    async with (
+        facade(log_file=str(log_file), **environment) as replica,
+        Fabric(replica, "cancelled") as fabric,
+        status_api(replica) as stub,
+    ):
+        await fabric.create(job_id)
+        await stub.CancelJob(pb.CancelJobRequest(job_id=job_id))
+        await stub.RetryJob(pb.RetryJobRequest(job_id=job_id, new_job_id=new_job_id))
+    lines = map(json.loads, log_file.read_text().splitlines())
+    cancel, retry = (line for line in lines if line["logger"] == "fabric_jobs.rpc")
+
+    assert cancel["job"] == retry["job"] == job_id
+    assert re.fullmatch(r"cancel by ipv4:127\.0\.0\.1:\d+: the job is Ended", cancel["message"])
+    assert re.fullmatch(rf"retry by ipv4:.*: the new job is {new_job_id}", retry["message"])
 
 
 async def test_watch_of_one_job_has_only_its_events(replicas: Replicas) -> None:

@@ -11,9 +11,9 @@ import pytest
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
 from fabric_jobs.facade.replica import Change, StoredJob
-from fabric_jobs.facade.rpc import RpcServer, server, service, watch_messages
+from fabric_jobs.facade.rpc import RpcServer, server, watch_messages, watches
 from fabric_jobs.facade.rpc.convert import change_to_proto
-from fabric_jobs.facade.rpc.service import MAX_WATCH_BACKLOG
+from fabric_jobs.facade.rpc.watches import MAX_WATCH_BACKLOG
 from fabric_jobs.facade.sealing import Revealed
 from fabric_jobs.runtime import channels
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -94,7 +94,7 @@ async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Few large events fill the memory as much as many small ones."""
-    monkeypatch.setattr(service, "MAX_WATCH_BACKLOG_BYTES", 1000)
+    monkeypatch.setattr(watches, "MAX_WATCH_BACKLOG_BYTES", 1000)
     replica: Any = FakeReplica()
     rpc = _server(replica)
     await rpc.start()
@@ -145,7 +145,7 @@ async def test_watch_above_the_bound_of_a_replica_is_refused_until_another_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The error says what to do."""
-    monkeypatch.setattr(service, "MAX_WATCHES", 1)
+    monkeypatch.setattr(watches, "MAX_WATCHES", 1)
     replica: Any = FakeReplica()
     rpc = _server(replica)
     await rpc.start()

@@ -6,7 +6,7 @@ from pathlib import Path
 from fabric_jobs.facade.jobs import turns
 from fabric_jobs.facade.monitor import live, timeline
 from fabric_jobs.facade.replica import memory
-from fabric_jobs.facade.rpc import service, session, throttle
+from fabric_jobs.facade.rpc import session, throttle, watches
 from tests.support.pages import limits, section
 from tests.support.paths import ROOT
 
@@ -48,7 +48,7 @@ def test_bounds_table_has_the_numbers_of_the_code() -> None:
         *(turns.MAX_COMMANDS, turns.MAX_COMMANDS_OF_A_JOB),
         *(memory.MAX_PENDING, memory.MAX_PENDING_BYTES // 1024**2),
         session.MAX_PENDING_ENTRIES,
-        service.MAX_WATCH_BACKLOG,
+        watches.MAX_WATCH_BACKLOG,
         timeline.MAX_ROWS,
         1 / live.UPDATE_INTERVAL_S,
         1 / throttle.INTERVAL_S,

@@ -1,10 +1,8 @@
 """The methods of `JobStatusService`."""
 
-import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-
-import grpc
 
 from fabric_jobs.contract.controls import MAX_REASON_CHARS
 from fabric_jobs.contract.heartbeats import JobKind
@@ -13,7 +11,7 @@ from fabric_jobs.facade.controls import JobTypes, start_hint
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.retries import retry_job
 from fabric_jobs.facade.lifecycle import Reason, RequestCancel
-from fabric_jobs.facade.replica import Change, Replica
+from fabric_jobs.facade.replica import Replica
 from fabric_jobs.facade.replica.paging import cut_page
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.access_tokens import AccessTokens
@@ -23,22 +21,18 @@ from fabric_jobs.facade.rpc.convert import (
     job_to_proto,
     job_type_to_proto,
 )
-from fabric_jobs.facade.rpc.errors import Context, abort, abort_invalid, abort_refused
+from fabric_jobs.facade.rpc.errors import Context, abort_invalid, abort_refused
 from fabric_jobs.facade.rpc.filters import filter_of
 from fabric_jobs.facade.rpc.page_size import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, count_fitting
 from fabric_jobs.facade.rpc.page_tokens import decode_page_token, encode_page_token
 from fabric_jobs.facade.rpc.sessions import Sessions
-from fabric_jobs.facade.rpc.watch_messages import WatchMessage, WatchMessages
+from fabric_jobs.facade.rpc.watches import Watches
 from fabric_jobs.facade.sealing import Revealed, SealedError
+from fabric_jobs.runtime.telemetry.logs import bind_ids
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1 import job_status_pb2_grpc
 
-#: Bounds of what waits for a slow watcher, in events and in bytes. Above either, the watch ends
-#: with an error.
-MAX_WATCH_BACKLOG = 10_000
-MAX_WATCH_BACKLOG_BYTES = 8 * 1024 * 1024
-#: Bound of the watches of one replica at the same time.
-MAX_WATCHES = 200
+log = logging.getLogger("fabric_jobs.rpc")
 
 
 class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
@@ -63,13 +57,11 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self._job_types = job_types
         self._sessions = sessions
         self._access_tokens = access_tokens
-        self._stopping = asyncio.Event()
-        self._watches = 0
-        self._watch_messages = WatchMessages(self._reveal)
+        self._watches = Watches(replica, self._reveal)
 
     def stop(self) -> None:
         """Ends every stream here, because a stream that its client cancels leaks memory."""
-        self._stopping.set()
+        self._watches.stop()
         self._sessions.stop()
 
     async def Session(
@@ -125,6 +117,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     ) -> pb.CancelJobResponse:
         job_id = await _job_id(request.job_id, context)
         stored = await self._jobs.execute(RequestCancel(job_id=job_id))
+        with bind_ids(job=job_id):
+            log.info("cancel by %s: the job is %s", _caller(context), stored.job.state.phase)
         job = job_to_proto(self._reveal(stored.job))
         return pb.CancelJobResponse(job=job, position=self._position(job_id))
 
@@ -134,6 +128,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         if new_job_id == job_id:
             await abort_invalid(context, "INVALID_JOB_ID", "new_job_id must differ from job_id.")
         new = await retry_job(self._jobs, job_id, new_job_id)
+        with bind_ids(job=job_id):
+            log.info("retry by %s: the new job is %s", _caller(context), new_job_id)
         job = job_to_proto(self._reveal(new.job))
         return pb.RetryJobResponse(job=job, position=self._position(new_job_id))
 
@@ -171,58 +167,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self, request: pb.WatchJobsRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobsResponse]:
         job_id = await _job_id(request.job_id, context) if request.job_id else None
-        if self._watches >= MAX_WATCHES:
-            await abort(
-                context,
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "TOO_MANY_WATCHES",
-                f"This replica has {MAX_WATCHES} watches. End one, or ask another replica.",
-            )
-        #: The messages to send; None ends the watch, because the server stops. A message has no
-        #: payload, which a waiting change would keep in memory.
-        messages: asyncio.Queue[WatchMessage | None] = asyncio.Queue()
-        waiting_bytes = 0
-        too_slow = asyncio.Event()
-
-        def on_change(change: Change) -> None:
-            nonlocal waiting_bytes
-            if too_slow.is_set() or job_id not in (None, change.stored.job.job_id):
-                return
-            message = self._watch_messages.message_of(change)
-            waiting_bytes += message.size
-            if messages.qsize() < MAX_WATCH_BACKLOG and waiting_bytes <= MAX_WATCH_BACKLOG_BYTES:
-                messages.put_nowait(message)
-            else:
-                too_slow.set()
-
-        #: By partition, the offset after the last event that was sent.
-        sent: dict[int, int] = {}
-        stop = asyncio.create_task(self._stopping.wait(), name="end a watch at the server's stop")
-        stop.add_done_callback(lambda _: messages.put_nowait(None))
-        self._replica.listeners.add(on_change)
-        self._watches += 1
-        try:
-            yield pb.WatchJobsResponse()
-            while not too_slow.is_set():
-                message = await messages.get()
-                if message is None:
-                    return
-                yield message.response
-                waiting_bytes -= message.size
-                position = message.response.position
-                sent[position.partition] = position.offset
-        finally:
-            self._watches -= 1
-            self._replica.listeners.discard(on_change)
-            stop.cancel()
-        await abort(
-            context,
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "WATCHER_BEHIND",
-            f"The watch is {messages.qsize()} events behind. List the jobs, then watch again. The "
-            "events in between are on the topic, from the offsets in this error's metadata on.",
-            {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
-        )
+        async for response in self._watches.serve(job_id, context):
+            yield response
 
     async def GetAccessToken(
         self, request: pb.GetAccessTokenRequest, context: Context
@@ -244,6 +190,11 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     def _position(self, job_id: str) -> pb.Position:
         partition, offset = self._jobs.position(job_id)
         return pb.Position(partition=partition, offset=offset)
+
+
+def _caller(context: Context) -> str:
+    """Returns the name in the client's certificate, or the client's address without one."""
+    return caller_name(context, "") or str(context.peer())
 
 
 async def _job_id(text: str, context: Context, name: str = "job_id") -> str:

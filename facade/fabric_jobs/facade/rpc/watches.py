@@ -1,0 +1,92 @@
+"""The watches: streams of the changes of jobs, for the callers of `WatchJobs`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+
+from fabric_jobs.facade.lifecycle import Job
+from fabric_jobs.facade.replica import Change, Replica
+from fabric_jobs.facade.rpc.errors import Context, abort
+from fabric_jobs.facade.rpc.watch_messages import WatchMessage, WatchMessages
+from fabric_jobs.facade.sealing import Revealed
+from fabric_jobs.status.v1 import job_status_pb2 as pb
+
+#: Bounds of what waits for a slow watcher, in events and in bytes. Above either, the watch ends
+#: with an error.
+MAX_WATCH_BACKLOG = 10_000
+MAX_WATCH_BACKLOG_BYTES = 8 * 1024 * 1024
+#: Bound of the watches of one replica at the same time.
+MAX_WATCHES = 200
+
+
+class Watches:
+    """Serves the watches of one replica."""
+
+    def __init__(self, replica: Replica, reveal: Callable[[Job], Revealed]) -> None:
+        """`reveal` opens the texts of a job."""
+        self._replica = replica
+        self._messages = WatchMessages(reveal)
+        self._stopping = asyncio.Event()
+        self._open = 0
+
+    def stop(self) -> None:
+        """Ends every watch, because a stream that its client cancels leaks memory."""
+        self._stopping.set()
+
+    async def serve(
+        self, job_id: str | None, context: Context
+    ) -> AsyncIterator[pb.WatchJobsResponse]:
+        """Yields the changes of one job, or of all jobs, after an empty message."""
+        if self._open >= MAX_WATCHES:
+            await abort(
+                context,
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "TOO_MANY_WATCHES",
+                f"This replica has {MAX_WATCHES} watches. End one, or ask another replica.",
+            )
+        #: The messages to send; None ends the watch, because the server stops. A message has no
+        #: payload, which a waiting change would keep in memory.
+        messages: asyncio.Queue[WatchMessage | None] = asyncio.Queue()
+        waiting_bytes = 0
+        too_slow = asyncio.Event()
+
+        def on_change(change: Change) -> None:
+            nonlocal waiting_bytes
+            if too_slow.is_set() or job_id not in (None, change.stored.job.job_id):
+                return
+            message = self._messages.message_of(change)
+            waiting_bytes += message.size
+            if messages.qsize() < MAX_WATCH_BACKLOG and waiting_bytes <= MAX_WATCH_BACKLOG_BYTES:
+                messages.put_nowait(message)
+            else:
+                too_slow.set()
+
+        #: By partition, the offset after the last event that was sent.
+        sent: dict[int, int] = {}
+        stop = asyncio.create_task(self._stopping.wait(), name="end a watch at the server's stop")
+        stop.add_done_callback(lambda _: messages.put_nowait(None))
+        self._replica.listeners.add(on_change)
+        self._open += 1
+        try:
+            yield pb.WatchJobsResponse()
+            while not too_slow.is_set():
+                message = await messages.get()
+                if message is None:
+                    return
+                yield message.response
+                waiting_bytes -= message.size
+                position = message.response.position
+                sent[position.partition] = position.offset
+        finally:
+            self._open -= 1
+            self._replica.listeners.discard(on_change)
+            stop.cancel()
+        await abort(
+            context,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "WATCHER_BEHIND",
+            f"The watch is {messages.qsize()} events behind. List the jobs, then watch again. The "
+            "events in between are on the topic, from the offsets in this error's metadata on.",
+            {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
+        )
