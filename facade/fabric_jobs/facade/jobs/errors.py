@@ -37,8 +37,8 @@ class UnavailableReason(StrEnum):
     #: The job's content is sealed with a key that this facade does not have, or is damaged; for a
     #: retry, a repeated create, and a claim that is granted already.
     SEALED = "SEALED"
-    #: This machine's clock is known to differ from the broker's, or one broker's clock is wrong by
-    #: days; for creates only.
+    #: This machine's clock is known to differ from the broker's, or both are or were wrong by days;
+    #: for creates only.
     CLOCK_WRONG = "CLOCK_WRONG"
     #: This facade's longest life of a job is not that of the service; for creates only.
     LONGEST_LIFE_DIFFERS = "LONGEST_LIFE_DIFFERS"

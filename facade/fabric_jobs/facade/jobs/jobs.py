@@ -135,7 +135,7 @@ class Jobs:
             verdict, applied = await self._appends.append(append, partition)
             if verdict is Verdict.APPLIED and applied:
                 if isinstance(command, Request) and self._replica.get(command.job_id) is None:
-                    raise _broker_clock_error(partition)
+                    raise _wrong_clocks_error(partition)
                 return applied
         raise UnavailableError(
             UnavailableReason.CONTENDED,
@@ -227,14 +227,15 @@ class Jobs:
                 ) from error
 
 
-def _broker_clock_error(partition: int) -> UnavailableError:
+def _wrong_clocks_error(partition: int) -> UnavailableError:
     """The error of a create whose job every replica has already forgotten.
 
-    By the times of its partition's records, the job is older than jobs are remembered.
+    By an earlier event of its partition, the job is older than jobs are remembered.
     """
     return UnavailableError(
         UnavailableReason.CLOCK_WRONG,
-        f"The clock of a broker that leads or led partition {partition} is wrong by days: set it.",
+        f"The clocks of the broker and of the facade that wrote to partition {partition} are days "
+        "behind, or were days ahead: set them.",
     )
 
 

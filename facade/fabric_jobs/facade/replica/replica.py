@@ -76,10 +76,11 @@ class Replica:
         #: whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
         self._turns = QueryTurns()
-        #: The latest time of any record, by partition.
+        #: The time by which jobs grow old, by partition: the latest that an event has shown.
         self._now_ms: dict[int, int] = {}
-        #: The time of the first record that was read, for partitions whose first records are gone.
-        self._first_read_ms: dict[int, int] = {}
+        #: The time of the first record that was read of each partition; None if the topic still has
+        #: the records before it, or this replica had read them.
+        self._first_read_ms: dict[int, int | None] = {}
 
     @property
     def lifetime(self) -> JobLifetime:
@@ -187,12 +188,13 @@ class Replica:
         job_ids = {event.subject for event in events if event}
         batch = _FoldBatch(self._store.get_many(job_ids), {}, [], [])
         for record, event in zip(records, events, strict=True):
-            self._advance_time(record)
+            self._note_first(record)
             if event:
                 self._fold(event, record, batch)
         expired_ms = {
             number: self._now_ms[number] - self._retention_ms
             for number in {record.partition for record in records}
+            if number in self._now_ms
         }
         checkpoints = self._checkpoints_after(records, positions)
         self._store.put(batch.folded.values(), checkpoints, expired_ms)
@@ -221,25 +223,25 @@ class Replica:
             return None
         return event
 
-    def _advance_time(self, record: Record) -> None:
-        """Advances the partition's time to the record's; it never goes back."""
-        number, time_ms = record.partition, record.time_ms
-        now_ms = self._now_ms.get(number)
-        if now_ms is None:
-            from_the_start = number not in self._store.checkpoints()
-            if from_the_start and record.offset:
-                self._first_read_ms[number] = time_ms
-        if now_ms is None or time_ms > now_ms:
-            self._now_ms[number] = time_ms
+    def _note_first(self, record: Record) -> None:
+        """Notes the time of a partition's first record, if those before it are gone."""
+        number = record.partition
+        if number not in self._first_read_ms:
+            is_cut = bool(record.offset) and number not in self._store.checkpoints()
+            self._first_read_ms[number] = record.time_ms if is_cut else None
 
     def _fold(self, event: Event, record: Record, batch: _FoldBatch) -> None:
+        number, event_ms = record.partition, int(event.time.timestamp() * 1000)
+        # The clock of one broker or facade may be wrong. It must make no job look old.
+        now_ms = max(self._now_ms.get(number, 0), min(record.time_ms, event_ms))
+        self._now_ms[number] = now_ms
         before = batch.folded.get(event.subject) or batch.known.get(event.subject)
-        if before and before.first_ms + self._retention_ms <= self._now_ms[record.partition]:
+        if before and before.first_ms + self._retention_ms <= now_ms:
             before = None  # the job is too old; another replica may already have dropped it
         verdict, job = fold(before.job if before else None, event)
         stored = before
         if verdict is _APPLIED and job:
-            first_ms = before.first_ms if before else record.time_ms
+            first_ms = before.first_ms if before else max(record.time_ms, event_ms)
             stored = StoredJob(job, record.partition, record.offset, first_ms)
             batch.folded[job.job_id] = stored
             batch.applied.append((event, stored))

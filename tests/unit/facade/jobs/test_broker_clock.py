@@ -1,6 +1,7 @@
-"""Creates while the clock of a partition's broker is wrong by days."""
+"""Creates while the clocks of a partition's broker and of a facade are wrong by days."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,15 +31,29 @@ class ReadBackLog:
         #: How far the broker's clock is from the right time.
         self.skew = timedelta()
 
+    @property
+    def now(self) -> datetime:
+        """The time of the broker's clock."""
+        return datetime.now(UTC) + self.skew
+
     async def append(
         self, partition: int, key: bytes, value: bytes, _: object
     ) -> asyncio.Future[object]:
         """Appends a record with the broker's time."""
-        time_ms = int((datetime.now(UTC) + self.skew).timestamp() * 1000)
+        time_ms = int(self.now.timestamp() * 1000)
         record = Record(partition, self._offset, time_ms, value, key)
         self._offset += 1
         self._replica.apply([record], {partition: self._offset})
         return asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+def replica() -> Iterator[Replica]:
+    """A replica of an empty log of one partition."""
+    store = Store(None)
+    store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
+    yield Replica(store, 1)
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -46,23 +61,31 @@ class ReadBackLog:
     [(timedelta(), -MORE_THAN_RETENTION), (MORE_THAN_RETENTION, timedelta())],
     ids=["behind", "was ahead"],
 )
-async def test_create_whose_record_seems_too_old_is_not_accepted(
-    before: timedelta, then: timedelta
+async def test_create_is_accepted_although_the_clock_of_its_broker_is_or_was_wrong(
+    replica: Replica, before: timedelta, then: timedelta
 ) -> None:
-    """Every replica has forgotten the job by the time of its partition, so nobody can run it."""
-    store = Store(None)
-    store.adopt(Identity(cluster_id="c", topic="t", partitions=1))
-    replica = Replica(store, 1)
+    """The clock of the facade shows that the job is new."""
     log: Any = ReadBackLog(replica)
     jobs = Jobs(log, replica, "/test", 60.0, NO_SEALING)
     log.skew = before
     await jobs.execute(request(OTHER))
     log.skew = then
-    with pytest.raises(UnavailableError, match="clock of a broker") as raised:
-        await jobs.execute(request())
-    assert raised.value.reason is UnavailableReason.CLOCK_WRONG
-    log.skew = before
+    await jobs.execute(request())
 
-    assert (await jobs.execute(request())).job == (await jobs.execute(request())).job
+    assert replica.get(OTHER)
     assert replica.get(JOB)
-    store.close()
+
+
+async def test_create_after_both_clocks_were_ahead_is_not_accepted(replica: Replica) -> None:
+    """Every replica has forgotten the job by the time of its partition, so nobody can run it."""
+    log: Any = ReadBackLog(replica)
+    log.skew = MORE_THAN_RETENTION
+    ahead = Jobs(log, replica, "/test", 60.0, NO_SEALING, now=lambda: log.now)
+    await ahead.execute(request(OTHER))
+    log.skew = timedelta()
+    jobs = Jobs(log, replica, "/test", 60.0, NO_SEALING)
+    with pytest.raises(UnavailableError, match="clocks of the broker") as raised:
+        await jobs.execute(request())
+
+    assert raised.value.reason is UnavailableReason.CLOCK_WRONG
+    assert (await ahead.execute(request(OTHER))).job

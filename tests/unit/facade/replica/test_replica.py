@@ -1,4 +1,4 @@
-"""How long a replica knows a job, by the broker's time."""
+"""How long a replica knows a job, by the times of the broker and of the facades."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,8 @@ from tests.support.records import record_of
 
 OTHER = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 FAR = "2f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
-#: The partitions, of two, of `JOB` and `OTHER`, and of `FAR`.
+MINE = "3f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
+#: The partitions, of two, of `JOB`, `OTHER` and `MINE`, and of `FAR`.
 HERE, THERE = 0, 1
 MS = timedelta(milliseconds=1)
 RETENTION = JobLifetime().retention
@@ -42,21 +43,26 @@ def requested(job_id: str, event_id: str) -> KnownEvent:
 def read(
     replica: Replica, event: events.Event, at: timedelta, partition: int = HERE, offset: int = 0
 ) -> None:
-    """The replica reads the event, whose record has this time of the broker."""
-    record = record_of(event, offset, partition=partition, time_ms=at // MS)
-    replica.apply([record], {partition: offset + 1})
+    """The replica reads the event, which was decided and written at this time since 1970."""
+    replica.apply([record_at(event, at, partition, offset)], {partition: offset + 1})
+
+
+def record_at(event: events.Event, at: timedelta, partition: int = HERE, offset: int = 0) -> Record:
+    """The record of the event, which was decided and written at this time since 1970."""
+    timed = replace(event, time=datetime.fromtimestamp(0, UTC) + at)
+    return record_of(timed, offset, partition=partition, time_ms=at // MS)
 
 
 async def test_replica_drops_a_job_after_its_retention_by_its_partitions_time(
     replica: Replica,
 ) -> None:
     """Another partition's time does not count. Reads, lists and decisions then find no job."""
-    read(replica, requested(JOB, "one"), timedelta(0))
-    read(replica, requested(FAR, "two"), RETENTION + timedelta(days=1), THERE)
+    read(replica, requested(JOB, "one"), CREATED)
+    read(replica, requested(FAR, "two"), CREATED + RETENTION + timedelta(days=1), THERE)
     assert replica.get(JOB)
-    read(replica, unknown_event(drive([request()]), "three"), RETENTION - MS, offset=1)
+    read(replica, unknown_event(drive([request()]), "three"), CREATED + RETENTION - MS, offset=1)
     assert replica.get(JOB)
-    read(replica, requested(OTHER, "four"), RETENTION, offset=2)
+    read(replica, requested(OTHER, "four"), CREATED + RETENTION, offset=2)
 
     assert replica.get(JOB) is None
     assert [stored.job.job_id for stored in await replica.list(Filter(), 10)] == [FAR, OTHER]
@@ -65,14 +71,28 @@ async def test_replica_drops_a_job_after_its_retention_by_its_partitions_time(
 def test_event_in_the_batch_that_expires_its_job_finds_no_job(replica: Replica) -> None:
     """Replicas that read the same records in one batch, or in two, fold them alike."""
     records = [
-        record_of(requested(JOB, "one"), partition=HERE),
-        record_of(requested(JOB, "again"), 1, partition=HERE, time_ms=RETENTION // MS),
+        record_at(requested(JOB, "one"), CREATED),
+        record_at(requested(JOB, "again"), CREATED + RETENTION, offset=1),
     ]
     replica.apply(records, {HERE: 2})
 
     stored = replica.get(JOB)
     assert stored
-    assert (stored.job.event_id, stored.first_ms) == ("again", RETENTION // MS)
+    assert (stored.job.event_id, stored.first_ms) == ("again", (CREATED + RETENTION) // MS)
+
+
+@pytest.mark.parametrize(("broker", "facade"), [(1, 0), (0, 1)], ids=["of a broker", "of a facade"])
+def test_wrong_clock_makes_the_replica_forget_no_job(
+    replica: Replica, broker: int, facade: int
+) -> None:
+    """One that is far ahead makes no other job old, and one that is far behind not its own job."""
+    for offset, ahead in enumerate([timedelta(0), 2 * RETENTION, -2 * RETENTION]):
+        job_id = (JOB, OTHER, MINE)[offset]
+        event = replace(requested(job_id, job_id), time=at(1) + facade * ahead)
+        time_ms = (CREATED + broker * ahead) // MS
+        replica.apply([record_of(event, offset, partition=HERE, time_ms=time_ms)], {HERE: 1})
+
+    assert all(map(replica.get, (JOB, OTHER, MINE)))
 
 
 def test_event_of_a_job_from_before_a_truncated_start_is_a_remnant(replica: Replica) -> None:
@@ -102,10 +122,11 @@ def test_longer_life_makes_the_replica_know_its_jobs_for_longer() -> None:
     store = Store(None, lifetime)
     store.adopt(Identity(cluster_id="c", topic="t", partitions=2))
     replica = Replica(store, 2)
-    read(replica, requested(JOB, "one"), timedelta(0))
-    read(replica, requested(OTHER, "two"), timedelta(days=31) - MS, offset=1)
+    longest = CREATED + timedelta(days=31)
+    read(replica, requested(JOB, "one"), CREATED)
+    read(replica, requested(OTHER, "two"), longest - MS, offset=1)
     assert replica.get(JOB)
-    read(replica, unknown_event(drive([request()]), "three"), timedelta(days=31), offset=2)
+    read(replica, unknown_event(drive([request()]), "three"), longest, offset=2)
 
     assert replica.get(JOB) is None
     assert lifetime.min_record_retention == timedelta(days=62)
@@ -113,7 +134,7 @@ def test_longer_life_makes_the_replica_know_its_jobs_for_longer() -> None:
 
 def test_event_without_its_first_events_on_a_whole_topic_is_a_fork(replica: Replica) -> None:
     """The topic has dropped no record, so the log is broken."""
-    read(replica, unknown_event(drive([request()]), "rest"), timedelta(days=100))
+    read(replica, unknown_event(drive([request()]), "rest"), CREATED + timedelta(days=100))
 
     assert replica.counts == Counter(forked=1)
 
@@ -136,7 +157,7 @@ async def test_record_out_of_bounds_is_poison_and_stops_no_replica(
     value = events.encode(requested(JOB, "one"))
     assert old in value
     replica.apply([Record(HERE, 7, 0, value.replace(old, new), JOB.encode())], {HERE: 8})
-    read(replica, requested(OTHER, "two"), timedelta(0), offset=8)
+    read(replica, requested(OTHER, "two"), CREATED, offset=8)
 
     assert (replica.poison.count, replica.counts) == (1, Counter(applied=1))
     assert "partition 0 offset 7" in caplog.text
@@ -155,7 +176,7 @@ async def test_record_under_another_key_or_in_another_partition_is_poison(
     ]
     for record in misplaced:
         replica.apply([record], {record.partition: record.offset + 1})
-    read(replica, event, timedelta(0), offset=3)
+    read(replica, event, CREATED, offset=3)
 
     assert (replica.poison.count, replica.counts) == (3, Counter(applied=1))
     assert "partition 0 offset 1: The record's key is not the event's subject." in caplog.text
