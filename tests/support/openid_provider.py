@@ -29,6 +29,8 @@ class OpenIdProvider:
         self.claims: dict[str, Any] = {"name": "Ann Smith", "roles": ["jobs.operator"]}
         #: What the configuration says otherwise.
         self.configuration: dict[str, Any] = {}
+        #: How often the configuration was fetched.
+        self.fetches = 0
         #: An error in place of a code.
         self.error = ""
         self.algorithm = "RS256"
@@ -61,6 +63,7 @@ class OpenIdProvider:
         url = urlsplit(request.path)
         match url.path.removeprefix("/tenant/v2.0"):
             case "/.well-known/openid-configuration":
+                self.fetches += 1
                 found = {
                     "issuer": self.issuer,
                     "authorization_endpoint": f"{self.issuer}/authorize",

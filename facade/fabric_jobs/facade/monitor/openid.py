@@ -106,6 +106,8 @@ class OpenIdSignIn:
         self._base = settings.issuer.rstrip("/")
         self._keys = Keys(self._base, settings.refresh_s, path=_CONFIGURATION)
         self._keys_fetched_at = float("-inf")
+        self._endpoints: _Endpoints | None = None
+        self._endpoints_fetched_at = float("-inf")
         name = f"{settings.issuer} {settings.client_id}"
         self._cookies = SealedCookies(settings.client_secret, name)
 
@@ -116,7 +118,7 @@ class OpenIdSignIn:
 
     async def begin(self, next_page: str) -> Begun:
         """Begins a sign-in that leads to this page of the monitor. Raises `SignInError`."""
-        endpoints = await self._fetch_endpoints()
+        endpoints = await self._read_endpoints()
         flow = _Flow(
             secrets.token_urlsafe(24),
             secrets.token_urlsafe(24),
@@ -212,6 +214,14 @@ class OpenIdSignIn:
             await self._keys.fetch()
             self._keys_fetched_at = time.monotonic()
 
+    async def _read_endpoints(self) -> _Endpoints:
+        """Returns the provider's endpoints. Anyone may begin a sign-in, so few of them fetch."""
+        is_new = time.monotonic() - self._endpoints_fetched_at <= self._settings.refresh_s
+        if self._endpoints is None or not is_new:
+            self._endpoints = await self._fetch_endpoints()
+            self._endpoints_fetched_at = time.monotonic()
+        return self._endpoints
+
     async def _fetch_endpoints(self) -> _Endpoints:
         url = f"{self._base}{_CONFIGURATION}"
         try:
@@ -230,7 +240,7 @@ class OpenIdSignIn:
 
     async def _exchange(self, code: str, verifier: str) -> str:
         """Exchanges the code for an ID token."""
-        endpoints = await self._fetch_endpoints()
+        endpoints = await self._read_endpoints()
         form = {
             "grant_type": "authorization_code",
             "code": code,

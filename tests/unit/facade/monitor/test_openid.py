@@ -264,6 +264,18 @@ async def test_configuration_that_is_nested_too_deeply_is_refused(
     assert "configuration can&#39;t be fetched" in answer.text
 
 
+async def test_many_sign_ins_that_begin_fetch_the_configuration_once(
+    provider: OpenIdProvider,
+) -> None:
+    """Anyone may begin one, so it must not make the facade send a request each time."""
+    async with browser_client(app_of(provider), HERE) as client:
+        for _ in range(10):
+            begun = await client.get("/monitor/sign-in/openid")
+            assert begun.status_code == 303
+
+    assert provider.fetches == 1
+
+
 async def test_sign_in_while_the_provider_is_away_says_so() -> None:
     """The tokens still sign in."""
     with OpenIdProvider() as gone:
