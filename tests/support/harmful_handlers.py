@@ -78,6 +78,14 @@ def moving(job: Job[Work]) -> None:
         os.chdir(folder)
 
 
+@executor.job(ITEM_TYPE, "removing", run_in="process")
+def removing(job: Job[Work]) -> None:
+    """Reports its folder, and deletes the folder `until`."""
+    job.progress(1, os.getcwd())
+    with suppress(FileNotFoundError):
+        os.rmdir(job.payload.until)
+
+
 @executor.job(ITEM_TYPE, "spoiling", run_in="process")
 def spoiling(job: Job[Work]) -> None:
     """Notes its process, and lets it start no more threads."""

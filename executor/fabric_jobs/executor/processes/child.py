@@ -77,7 +77,7 @@ class Child:
                 else:
                     ended = await work.run(lambda: self._open_once(stack))
                     # The folder of one job may be gone when another tenant's job begins.
-                    os.chdir(folder)
+                    _change_folder(folder)
                     self._running = None
                     self._channel.send(ended)
 
@@ -150,6 +150,17 @@ def _current_folder() -> str:
         return os.getcwd()
     except OSError:
         return os.sep
+
+
+def _change_folder(folder: str) -> None:
+    """Changes the working folder, to the root if the folder was deleted.
+
+    The folder of a program is deleted, for example, by an update that the executor drains for.
+    """
+    try:
+        os.chdir(folder)
+    except OSError:
+        os.chdir(os.sep)
 
 
 def _why_not_importable(function: Function) -> str:

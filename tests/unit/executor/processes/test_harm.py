@@ -83,3 +83,17 @@ async def test_job_in_a_process_begins_in_the_folder_of_the_executor(facade: Fak
     assert outcomes(reports) == ["completed"] * 2
     folders = {one.progress.message for one in facade.reports if one.HasField("progress")}
     assert folders == {os.getcwd()}
+
+
+async def test_job_completes_although_the_folder_of_the_executor_was_deleted_meanwhile(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The next job of the process begins in the root."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    reports = await run_jobs(facade, "removing", "ab", until=str(folder))
+
+    assert outcomes(reports) == ["completed"] * 2
+    folders = [one.progress.message for one in facade.reports if one.HasField("progress")]
+    assert folders == [str(folder), os.sep]
