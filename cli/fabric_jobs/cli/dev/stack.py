@@ -136,7 +136,7 @@ class Stack:
 
     async def _start(self, module: str, *arguments: str, **variables: str) -> Program:
         program = await Program.start(
-            module, *arguments, environ=self._environ | variables, log=self._log
+            module, *arguments, environ=with_values(self._environ, variables), log=self._log
         )
         watch = asyncio.create_task(self._watch(program), name=f"watch {module}")
         self._programs[program] = watch

@@ -1,12 +1,14 @@
 """The settings of the programs that `dev` and `demo` start."""
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
 from fabric_jobs.cli.dev.issuer import Issuer
+from fabric_jobs.cli.dev.programs import Program
 from fabric_jobs.cli.dev.stack import Stack
 from fabric_jobs.cli.errors import InputError
 
@@ -72,6 +74,23 @@ async def test_setting_from_a_file_is_not_also_set_directly(
         both = {variable, variable + "_FILE"} & stack._environ.keys()
     needed = name in ("AUDIENCE", "AUTHORITY", "FACADES")
     assert both == {variable if needed else variable + "_FILE"}
+
+
+@pytest.mark.parametrize("variable", ["FABRIC_JOBS_HTTP_ADDRESS", "FABRIC_JOBS_GRPC_ADDRESS"])
+async def test_facade_gets_the_address_of_dev_instead_of_a_file_for_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """The facade would refuse to start if both were set."""
+    program = MagicMock(ready={"http": "http://a/workload", "grpc": "a:5001"}, stop=AsyncMock())
+    program.wait = asyncio.Event().wait
+    start = AsyncMock(return_value=program)
+    monkeypatch.setattr(Program, "start", start)
+    async with Stack({variable + "_FILE": "/run/secrets/value"}) as stack:
+        with Issuer() as issuer:
+            await stack.start_facade("127.0.0.1:5000", "127.0.0.1:5001", issuer)
+
+    environ = start.call_args.kwargs["environ"]
+    assert {variable, variable + "_FILE"} & environ.keys() == {variable}
 
 
 @pytest.mark.parametrize(
