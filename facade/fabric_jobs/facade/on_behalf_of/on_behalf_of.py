@@ -2,8 +2,8 @@
 
 Rule 1: a refused exchange accepts nothing, and an authority that is away is tried again within the
 deadline of a command. Then the answer is 503: nothing was accepted, and repeating is safe.
-Rule 2: one exchange at a time for a job and a scope. Its access token is used until shortly before
-it expires, and forgotten when the job is final.
+Rule 2: one exchange at a time for a job, a scope and a claims challenge. Its access token is used
+until shortly before it expires, and forgotten when the job is final.
 Rule 3: the callers check who may have a token. Here nobody is refused.
 """
 
