@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 #: How far this machine's wall clock may be from the broker's. Beyond that the facade is not ready.
 MAX_SKEW = timedelta(seconds=30)
+#: How far the broker's clock may be ahead of this machine's wall clock while the facade appends
+#: events. It is less than the time for which replicas know a job after its end.
+MAX_LEAD = timedelta(days=1)
 
 
 class _Moment(NamedTuple):
@@ -47,6 +50,11 @@ class Clock:
     def is_right(self) -> bool:
         """Whether the wall clock is at most `MAX_SKEW` from the time now."""
         return self.skew <= MAX_SKEW
+
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether the time now is over `MAX_LEAD` ahead of the wall clock: one of them is wrong."""
+        return self.now() - utc_now() > MAX_LEAD
 
     @property
     def is_confirmed(self) -> bool:

@@ -55,19 +55,20 @@ class Jobs:
         source: str,
         deadline_s: float,
         secrets: JobSecrets,
-        find_create_fault: Callable[[], UnavailableError | None] = lambda: None,
+        find_fault: Callable[[Command], UnavailableError | None] = lambda command: None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """`source` is this facade's name in its events, and `now` returns their time.
 
         `secrets` seals what is appended.
 
-        `find_create_fault` returns why this facade can't create jobs now; None if it can.
+        `find_fault` returns why this facade can't append the event of a command that is decided
+        now; None if it can.
         """
         self._log = log
         self._replica = replica
         self.secrets = secrets
-        self._find_create_fault = find_create_fault
+        self._find_fault = find_fault
         self._decider = Decider(replica, secrets, source, now)
         self._deadline = Deadline(deadline_s)
         self._read_limit = Deadline(READ_TO_END_S)
@@ -81,8 +82,6 @@ class Jobs:
         Raises `RefusedError` and `UnavailableError`.
         """
         with map_log_errors():
-            if isinstance(command, Request) and (fault := self._find_create_fault()):
-                raise fault
             turn = self._turns.enter(command.job_id)
             try:
                 with self._deadline.limit():
@@ -130,6 +129,8 @@ class Jobs:
                     await self.freshen()
                     stored = self._replica.get(command.job_id) or stored
                 return stored
+            if fault := self._find_fault(command):
+                raise fault
             event = self.secrets.seal(decision)
             append = Append(command, stored.job if stored else None, event)
             verdict, applied = await self._appends.append(append, partition)

@@ -18,7 +18,7 @@ class JobLifetime(Struct, frozen=True):
 
     @property
     def retention(self) -> timedelta:
-        """How long a replica knows a job, from the job's first record on, by the broker's time."""
+        """How long a replica knows a job, from the job's first event on, by the times of events."""
         return self.longest + HISTORY
 
     @property

@@ -5,11 +5,12 @@ import logging
 import uuid
 from contextlib import suppress
 
-from fabric_jobs.facade.clock import Clock
+from fabric_jobs.facade.clock import MAX_LEAD, Clock
 from fabric_jobs.facade.controls import Controls, JobTypes
 from fabric_jobs.facade.http import AdmissionControl, HttpServer, Operations, http_app
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
+from fabric_jobs.facade.lifecycle import Command, Request
 from fabric_jobs.facade.log import Log, TopicError
 from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
@@ -116,7 +117,13 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
         roster = Roster(heartbeat_log, clock, name, lease_s, life_s, record_time=record_time)
         deadline_s = settings.append_deadline_s
         jobs = Jobs(
-            event_log, replica, name, deadline_s, secrets, lambda: create_fault(roster), clock.now
+            event_log,
+            replica,
+            name,
+            deadline_s,
+            secrets,
+            lambda command: command_fault(command, roster),
+            clock.now,
         )
         controls = Controls(controls_log, deadline_s)
         tokens = await connect_on_behalf_of(settings, codes, replica, roster)
@@ -250,6 +257,20 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
         store.close()
         if tokens:
             tokens.client.close()
+
+
+def command_fault(command: Command, roster: Roster) -> UnavailableError | None:
+    """Why this facade can't append the event of a command that is decided now; None if it can.
+
+    The event has the broker's time. If that is days ahead, the event makes replicas forget jobs.
+    """
+    if roster.clock.is_far_behind:
+        return UnavailableError(
+            UnavailableReason.CLOCK_WRONG,
+            f"The broker's clock is over {MAX_LEAD.days} day ahead of this facade's. Set the one "
+            "that is wrong.",
+        )
+    return create_fault(roster) if isinstance(command, Request) else None
 
 
 def create_fault(roster: Roster) -> UnavailableError | None:

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from fabric_jobs.facade.clock import Clock, utc_now
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.jobs.jobs import Jobs
-from fabric_jobs.facade.lifecycle import JobLifetime
+from fabric_jobs.facade.lifecycle import JobLifetime, RequestCancel
 from fabric_jobs.facade.log import Record
 from fabric_jobs.facade.replica import Identity, Replica, Store
+from fabric_jobs.facade.startup.composition import command_fault
 from tests.support.lifecycle import JOB, request
 from tests.support.sealing import NO_SEALING
 
@@ -89,3 +92,41 @@ async def test_create_after_both_clocks_were_ahead_is_not_accepted(replica: Repl
 
     assert raised.value.reason is UnavailableReason.CLOCK_WRONG
     assert (await ahead.execute(request(OTHER))).job
+
+
+async def test_command_while_the_brokers_clock_is_days_ahead_makes_the_replica_forget_no_job(
+    replica: Replica,
+) -> None:
+    """With one broker, the facade's events have the time of the same wrong clock."""
+    log: Any = ReadBackLog(replica)
+    clock = Clock()
+    roster: Any = SimpleNamespace(clock=clock, peers=SimpleNamespace(conflict=""))
+
+    def beat() -> None:
+        written = utc_now()
+        clock.note_written(written)
+        clock.confirm(written, log.now)
+
+    jobs = Jobs(
+        log,
+        replica,
+        "/test",
+        60.0,
+        NO_SEALING,
+        lambda command: command_fault(command, roster),
+        clock.now,
+    )
+    beat()
+    await jobs.execute(request(OTHER))
+    await jobs.execute(request())
+    log.skew = MORE_THAN_RETENTION
+    beat()
+    with pytest.raises(UnavailableError, match="over 1 day ahead"):
+        await jobs.execute(RequestCancel(job_id=JOB))
+    assert replica.get(OTHER)
+    log.skew = timedelta()
+    beat()
+    cancelled = await jobs.execute(RequestCancel(job_id=JOB))
+
+    assert cancelled.job.final
+    assert replica.get(OTHER)

@@ -270,10 +270,10 @@ def test_unavailable_metric_has_a_series_for_every_reason_from_the_start() -> No
     assert {dict(one.attributes or {})["reason"] for one in observations} == set(UnavailableReason)
 
 
-async def test_create_while_the_clock_is_wrong_is_unavailable_and_a_cancel_is_not(
+async def test_command_that_may_not_append_is_unavailable_and_a_repeated_one_is_not(
     world: World,
 ) -> None:
-    """A job's deadlines follow from the time of its create; a cancel needs no time."""
+    """An event has the time of its decision; the cancel of a cancelled job needs no event."""
     fault = UnavailableError(UnavailableReason.CLOCK_WRONG, "the clock")
     jobs = Jobs(
         cast("Log", world.log),
@@ -281,7 +281,7 @@ async def test_create_while_the_clock_is_wrong_is_unavailable_and_a_cancel_is_no
         "/test",
         FAR_S,
         NO_SEALING,
-        lambda: fault,
+        lambda command: fault,
     )
     with pytest.raises(UnavailableError) as raised:
         await jobs.execute(request())
