@@ -27,7 +27,8 @@ def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -
     A handler that returned has completed its job. A handler that raised `CancelledError` or
     `JobStopped` after a cancel was requested has stopped. Any other exception is a failure.
 
-    An exception group, such as that of a `TaskGroup`, is reported as its only member.
+    The error of an exception group with one member, such as that of a `TaskGroup`, is the member's.
+    The traceback shows the group, too.
     """
     if isinstance(raised, ProcessReportError):
         return raised.report
@@ -38,17 +39,15 @@ def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -
         isinstance(member, asyncio.CancelledError | JobStopped) for member in members
     ):
         return pb.Report(stopped=pb.Stopped())
-    if len(members) == 1:
-        raised = members[0]
+    error = members[0] if len(members) == 1 else raised
     # The facade cuts the error too, but an oversized message would break each stream that sends it.
-    failed = error_to_proto(_error_response(raised).truncate())
-    return pb.Report(failed=failed, traceback=_format_traceback(raised))
+    failed = error_to_proto(_error_response(error).truncate())
+    # The author of a `JobFailed` without a cause chose the text.
+    has_traceback = error.__cause__ is not None or not _chosen_response(error)
+    return pb.Report(failed=failed, traceback=_format_traceback(raised) if has_traceback else "")
 
 
 def _format_traceback(raised: BaseException) -> str:
-    """Returns the traceback, or "" for a `JobFailed` without a cause: its author chose the text."""
-    if _chosen_response(raised) and raised.__cause__ is None:
-        return ""
     text = truncate_start(format_exception(strip_executor_frames(raised)), MAX_TRACEBACK_BYTES)
     return truncate_traceback(utf8_text(f"{text}\n"))
 

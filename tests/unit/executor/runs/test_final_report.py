@@ -134,6 +134,18 @@ def test_report_of_a_group_with_one_member_is_that_of_the_member() -> None:
     assert failure(group).error_code == "NoRows"
 
 
+def test_traceback_of_a_group_with_one_member_shows_the_group() -> None:
+    """The group has the author's text, and the place in the handler from which it came."""
+    try:
+        raise ExceptionGroup("import of sales.csv", [ValueError("row 7")])
+    except ExceptionGroup as group:
+        report = make_final_report(group, cancel_requested=False)
+
+    assert report.failed.message == "ValueError: row 7"
+    for part in ("in test_traceback_of_a_group", "import of sales.csv", "ValueError: row 7"):
+        assert part in report.traceback
+
+
 def test_report_of_a_group_with_several_members_names_them() -> None:
     """The text of the group alone does not say what happened."""
     group = ExceptionGroup("errors", [ValueError("no rows"), KeyError("x")])
