@@ -1,5 +1,6 @@
 """Handlers that harm their process, or use the job in a forked child."""
 
+import asyncio
 import multiprocessing
 import os
 import re
@@ -84,6 +85,17 @@ def removing(job: Job[Work]) -> None:
     job.progress(1, os.getcwd())
     with suppress(FileNotFoundError):
         os.rmdir(job.payload.until)
+
+
+@executor.job(ITEM_TYPE, "allocating", run_in="process", memory_limit_mb=256)
+async def allocating(job: Job[Work]) -> None:
+    """Allocates 1 GiB in a task."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_allocate())
+
+
+async def _allocate() -> None:
+    bytearray(2**30)
 
 
 @executor.job(ITEM_TYPE, "spoiling", run_in="process")

@@ -83,7 +83,9 @@ class ChildCall:
             call=self.number,
             report=report.SerializeToString(),
             not_called=str(explained) if isinstance(explained, NoThreadError) else "",
-            is_reusable=not isinstance(raised, MemoryError | LifespanError | NoThreadError),
+            is_reusable=not (
+                _lacks_memory(raised) or isinstance(raised, LifespanError | NoThreadError)
+            ),
             base_mb=self._memory.base_mb,
         )
 
@@ -145,8 +147,10 @@ class ChildCall:
 
     def _explain(self, raised: BaseException | None) -> BaseException | None:
         """Returns the failure that says what to do, or what was raised if that says it."""
+        if raised is None:
+            return None
         limit_mb = self._call.memory_limit_mb
-        if limit_mb is not None and isinstance(raised, MemoryError | NoThreadError):
+        if limit_mb is not None and (_lacks_memory(raised) or isinstance(raised, NoThreadError)):
             failure = JobFailed(
                 f"The handler needed more memory than memory_limit_mb={limit_mb}. Let it use less, "
                 "such as by work on smaller parts of the data, or raise the limit.",
@@ -163,6 +167,13 @@ class ChildCall:
 def load(function: Function) -> Handler:
     """Imports the function, and returns its handler. Raises what the import raises."""
     return make_handler(function.item_type, function.job_type, import_object(function))
+
+
+def _lacks_memory(raised: BaseException | None) -> bool:
+    """Returns true for a `MemoryError`, also for that of a task in a `TaskGroup`."""
+    return raised is not None and any(
+        isinstance(error, MemoryError) for error in final_report.members_of(raised)
+    )
 
 
 def _do_nothing() -> None:

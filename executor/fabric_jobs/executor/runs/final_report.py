@@ -34,7 +34,7 @@ def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -
         return raised.report
     if raised is None:
         return pb.Report(completed=pb.Completed())
-    members = _members(raised)
+    members = members_of(raised)
     if cancel_requested and all(
         isinstance(member, asyncio.CancelledError | JobStopped) for member in members
     ):
@@ -57,7 +57,7 @@ def _error_response(raised: BaseException) -> ErrorResponse:
         return response
     shown = [raised]
     if isinstance(raised, BaseExceptionGroup):
-        shown += _members(raised)[:MAX_MEMBERS]
+        shown += members_of(raised)[:MAX_MEMBERS]
     return JobFailed("; ".join(map(_describe, shown))).response
 
 
@@ -66,7 +66,7 @@ def _describe(raised: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
-def _members(raised: BaseException) -> list[BaseException]:
+def members_of(raised: BaseException) -> list[BaseException]:
     """Returns the exceptions of a group and of the groups in it, or the exception itself."""
     found: list[BaseException] = []
     left = [raised]

@@ -76,6 +76,16 @@ async def test_run_whose_process_can_not_start_a_thread_is_handed_back(
     assert len(set(calls.read_text().split())) == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the memory limit")
+async def test_handler_whose_task_exceeds_the_memory_limit_fails_with_the_code_of_the_limit(
+    facade: FakeFacade,
+) -> None:
+    """The `TaskGroup` of the task raises a group, and no `MemoryError`."""
+    (report,) = await run_jobs(facade, "allocating")
+
+    assert report.failed.error_code == "MemoryLimitExceeded"
+
+
 async def test_job_in_a_process_begins_in_the_folder_of_the_executor(facade: FakeFacade) -> None:
     """The job before it has deleted the folder that it worked in."""
     reports = await run_jobs(facade, "moving", "ab")
