@@ -9,7 +9,7 @@ from fabric_jobs.contract import events
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 
 #: Raise it when the fold or the form of a row changes: files of another version are folded again.
-FOLD_VERSION = 9
+FOLD_VERSION = 10
 #: A hash of the fields and event types that this version knows. A file of a version that knows
 #: others is folded again, because its jobs may lack fields, or be undecidable there and not here.
 CONTRACT = sha256(

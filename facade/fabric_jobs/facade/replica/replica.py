@@ -241,7 +241,7 @@ class Replica:
         verdict, job = fold(before.job if before else None, event)
         stored = before
         if verdict is _APPLIED and job:
-            first_ms = before.first_ms if before else max(record.time_ms, event_ms)
+            first_ms = before.first_ms if before else self._first_ms(record.time_ms, event_ms)
             stored = StoredJob(job, record.partition, record.offset, first_ms)
             batch.folded[job.job_id] = stored
             batch.applied.append((event, stored))
@@ -249,6 +249,14 @@ class Replica:
             self._count_unapplied(verdict, event, record, before)
         if callback := self._expected.pop(event.id, None):
             batch.outcomes.append((callback, (verdict, stored)))
+
+    def _first_ms(self, record_ms: int, event_ms: int) -> int:
+        """The time from which a new job is remembered: the later one of its first event's two.
+
+        It is bounded, because the topic keeps the record by the record's time: it must not delete
+        the record of a job that replicas know.
+        """
+        return min(max(record_ms, event_ms), record_ms + self._retention_ms)
 
     def _count_unapplied(
         self, verdict: Verdict, event: Event, record: Record, before: StoredJob | None

@@ -11,6 +11,6 @@ class StoredJob(Struct, frozen=True):
     job: Job
     partition: int
     offset: int
-    #: The later of the two times of the job's first event, the facade's and the broker's, in
-    #: milliseconds since 1970.
+    #: The later of the two times of the job's first event, the facade's and the broker's, but at
+    #: most one retention after the broker's; in milliseconds since 1970.
     first_ms: int

@@ -86,13 +86,30 @@ def test_wrong_clock_makes_the_replica_forget_no_job(
     replica: Replica, broker: int, facade: int
 ) -> None:
     """One that is far ahead makes no other job old, and one that is far behind not its own job."""
-    for offset, ahead in enumerate([timedelta(0), 2 * RETENTION, -2 * RETENTION]):
+    for offset, ahead in enumerate([timedelta(0), 2 * RETENTION, -1.9 * RETENTION]):
         job_id = (JOB, OTHER, MINE)[offset]
         event = replace(requested(job_id, job_id), time=at(1) + facade * ahead)
         time_ms = (CREATED + broker * ahead) // MS
         replica.apply([record_of(event, offset, partition=HERE, time_ms=time_ms)], {HERE: 1})
 
     assert all(map(replica.get, (JOB, OTHER, MINE)))
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=5), timedelta(days=50)], ids=str)
+def test_replica_forgets_a_job_before_the_topic_may_delete_its_first_record(
+    replica: Replica, ahead: timedelta
+) -> None:
+    """The topic keeps it by the broker's time, however far ahead of it the facade's clock is."""
+    event = replace(requested(JOB, "one"), time=at(1) + ahead)
+    replica.apply([record_of(event, partition=HERE, time_ms=CREATED // MS)], {HERE: 1})
+    stored = replica.get(JOB)
+    assert stored
+    known_until = timedelta(milliseconds=stored.first_ms) + RETENTION
+
+    kept_until = CREATED + JobLifetime().min_record_retention
+    assert CREATED + RETENTION < known_until <= kept_until
+    read(replica, requested(OTHER, "two"), kept_until, offset=1)
+    assert replica.get(JOB) is None
 
 
 def test_event_of_a_job_from_before_a_truncated_start_is_a_remnant(replica: Replica) -> None:
