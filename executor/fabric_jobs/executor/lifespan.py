@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from fabric_jobs.executor.errors import LifespanError
+from fabric_jobs.executor.runs.final_report import members_of
 from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
 
 log = logging.getLogger("fabric_jobs.executor")
@@ -91,13 +92,16 @@ def _error_of(task: asyncio.Task[None], text: str) -> LifespanError:
     """Returns the error that says what the task raised, and where."""
     raised = asyncio.CancelledError() if task.cancelled() else task.exception()
     if raised is None:
-        return LifespanError(f"{text}.")
-    frames = traceback.extract_tb(strip_executor_frames(raised).__traceback__)
+        return LifespanError(text)
+    # The group of a `TaskGroup` does not say which error it was.
+    members = members_of(raised)
+    shown = members[0] if len(members) == 1 else raised
+    frames = traceback.extract_tb(strip_executor_frames(shown).__traceback__)
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     # One line, because it is all that the program prints.
-    reason = " ".join(f"{type(raised).__name__}: {raised}".split())
+    reason = " ".join(f"{type(shown).__name__}: {shown}".split())
     error = LifespanError(f"{text}: {reason}{place}")
-    error.__cause__ = raised
+    error.__cause__ = strip_executor_frames(raised)
     return error
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -188,10 +188,26 @@ async def test_lifespan_that_ends_by_itself_is_reported_at_once() -> None:
         may_fail.set()
         error = await errors.get()
 
-    assert str(error).startswith("The lifespan ended by itself: ExceptionGroup: ")
+    assert str(error).startswith("The lifespan ended by itself: OSError: db-1 is away (")
     assert isinstance(error.__cause__, ExceptionGroup)
     assert repr(error.__cause__.exceptions) == "(OSError('db-1 is away'),)"
     assert errors.empty()
+
+
+async def test_error_of_a_lifespan_that_returns_too_early_has_no_full_stop() -> None:
+    """Log lines go on after it, with a full stop of their own."""
+    errors: asyncio.Queue[LifespanError] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def end_early() -> AsyncIterator[None]:
+        with suppress(asyncio.CancelledError):
+            asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)  # type: ignore[union-attr]
+            yield
+
+    async with open_resources(end_early, 1, errors.put_nowait):
+        error = await errors.get()
+
+    assert str(error) == "The lifespan ended by itself"
 
 
 async def test_lifespan_is_left_in_the_task_that_entered_it_when_its_user_is_cancelled() -> None:

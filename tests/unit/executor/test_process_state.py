@@ -131,8 +131,8 @@ async def test_lifespan_that_ends_by_itself_in_a_process_is_opened_for_the_next_
     assert facade.outcomes == ["completed"] * 2
     first, second = (file.read_text() for file in files)
     assert first == second
-    assert "The lifespan ended by itself: ExceptionGroup" in caplog.text
-    assert "ConnectionError: db-1 is away" in caplog.text
+    assert "The lifespan ended by itself: ConnectionError: db-1 is away" in caplog.text
+    assert "ExceptionGroup: unhandled errors in a TaskGroup" in caplog.text
 
 
 async def test_attempt_whose_process_can_not_open_the_lifespan_fails_with_its_own_code(

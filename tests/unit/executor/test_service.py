@@ -266,7 +266,7 @@ async def test_executor_whose_lifespan_ends_by_itself_drains_and_raises_lifespan
     await facade.wait_until(lambda: facade.heartbeats[-1].free_slots == 0)
     await append(settings, dispatch_record(B))
     may_end.set()
-    with pytest.raises(LifespanError, match="The lifespan ended by itself"):
+    with pytest.raises(LifespanError, match="The lifespan ended by itself: OSError: db-1 is away"):
         await serving
 
     assert [claim.job_id for claim in facade.claims] == [A]
