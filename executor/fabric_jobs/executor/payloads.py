@@ -129,7 +129,10 @@ def _is_json(cls: type) -> bool:
     msgspec takes such an instance as it is, as for `object`, and refuses every other value.
     """
     values: tuple[object, ...] = (None, True, 1, 1.5, "", [], {})
-    return any(isinstance(value, cls) for value in values)
+    try:
+        return any(isinstance(value, cls) for value in values)
+    except TypeError:  # such as of a `Protocol` that is not `runtime_checkable`
+        return False
 
 
 def _inner_types(info: inspect.Type) -> list[Any]:

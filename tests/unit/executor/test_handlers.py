@@ -14,6 +14,7 @@ from fabric_jobs.contract.errors import ErrorSource
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.executor import Executor, HandlerDefinitionError, Job, PayloadInvalidError
 from fabric_jobs.executor.handlers import make_handler
+from fabric_jobs.executor.payloads import PayloadType
 from fabric_jobs.executor.testing import run_job
 from tests.support.jobs import make_job
 
@@ -82,6 +83,7 @@ def takes_the_payload(payload: Forecast) -> None: ...
 def unresolvable(job: "Job[Missing]") -> None: ...  # type: ignore[name-defined] # noqa: F821
 def not_decodable(job: Job[threading.Event]) -> None: ...
 def not_decodable_field(job: Job[WithPaths]) -> None: ...
+def of_a_protocol(job: Job[list[PayloadType]]) -> None: ...
 def ambiguous(job: Job[Forecast | Other]) -> None: ...
 def generator(job: Job[Any]) -> Iterator[int]:
     yield 1
@@ -108,6 +110,7 @@ def test_payload_of_any_objects_is_decoded_as_it_is() -> None:
         (takes_the_payload, "must take a Job"),
         (unresolvable, "'Missing' is not defined"),
         (not_decodable, "JSON can't be decoded to"),
+        (of_a_protocol, r"JSON can't be decoded to <class 'fabric_jobs\..*PayloadType'>"),
         (not_decodable_field, r"JSON can't be decoded to <class 'pathlib\.(_local\.)?Path'>"),
         (ambiguous, "must be tagged"),
         (generator, "can't use `yield`"),
