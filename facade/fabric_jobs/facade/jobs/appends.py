@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import AbstractContextManager
-from typing import Any
 
 from opentelemetry.trace import Span, SpanKind
 
@@ -51,17 +50,12 @@ class Append:
         self._failed = True
         self._wake()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody needs to wait any more: there is an outcome, or none will come."""
-        return self._outcome is not None or self._failed
-
     async def outcome(self) -> Outcome:
         """The fold's verdict on the event. A caller that is cancelled ends no other caller's wait.
 
         Raises `UnavailableError` if the append failed, because the event may be on the log anyway.
         """
-        if not self.is_over:
+        if not (self._outcome or self._failed):
             # A future for each caller, because a cancelled task cancels the future it awaits.
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -121,18 +115,22 @@ class Appends:
     async def _resolve_late(
         self, append: Append, acknowledgement: asyncio.Future[object]
     ) -> Outcome:
-        """The outcome of an append whose command no longer waits for it.
+        """The outcome of an append whose command no longer waits for it."""
+        reading = asyncio.create_task(self._read_past(append, acknowledgement), name="read past")
+        try:
+            return await self._outcome(append)
+        finally:
+            reading.cancel()
 
-        An event that Kafka has acknowledged comes until the log's end, unless the brokers lost its
-        record. Then it has no outcome, and no later command of the job may wait for one.
+    async def _read_past(self, append: Append, acknowledgement: asyncio.Future[object]) -> None:
+        """Gives an append up once the log was read to its end after Kafka's acknowledgement.
+
+        An event that Kafka has acknowledged comes until then, unless the brokers lost its record.
+        Then it has no outcome, and no later command of the job may wait for one.
         """
-        outcome = asyncio.create_task(self._outcome(append), name="await an outcome")
-        first: list[asyncio.Future[Any]] = [outcome, acknowledgement]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not append.is_over:
-            await self._log.catch_up()
-            append.give_up()
-        return await outcome
+        await asyncio.wait([acknowledgement])
+        await self._log.catch_up()
+        append.give_up()
 
     async def _outcome(self, append: Append) -> Outcome:
         try:

@@ -217,15 +217,14 @@ async def test_jobs_event_acknowledged_and_lost_lets_the_next_command_append() -
 
 
 async def test_jobs_event_acknowledged_and_read_late_is_not_appended_again() -> None:
-    """The next command waits for the log's end, and finds what became of the event."""
+    """The next command finds what became of the event, also if the log's end can't be read."""
     world = World(SOON_S)
     assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
     assert world.log.acknowledgement
     world.log.acknowledgement.set_result(None)
-    await asyncio.sleep(0)
+    assert await world.reason(request()) is UnavailableReason.OUTCOME_UNKNOWN
     world.replica.job = drive([request()])
     world.replica.lose()
-    world.log.caught_up.set()
 
     assert (await world.jobs.execute(request())).job == world.replica.job
     assert world.log.appends == 1
