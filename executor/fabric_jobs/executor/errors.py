@@ -47,7 +47,7 @@ class HelloRefusedError(ExecutorError):
 
 
 class LifespanError(ExecutorError):
-    """Raised by `Executor.serve` if the executor's lifespan fails to start."""
+    """Raised by `Executor.serve` if the executor's lifespan fails to start or ends by itself."""
 
 
 class JobStopped(ExecutorError):  # noqa: N818 - its name states the result of the job
