@@ -27,7 +27,7 @@ from fabric_jobs.executor.jobs import Job
 from fabric_jobs.executor.lifespan import Lifespan
 from fabric_jobs.executor.retry import NO_RETRY, Retry, make_policy
 from fabric_jobs.executor.settings import ExecutorSettings
-from fabric_jobs.executor.signals import end_forked_children, handle_stop_signals
+from fabric_jobs.executor.signals import end_forked_children, exit_at_once, handle_stop_signals
 from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 
 R = TypeVar("R", default=object)
@@ -232,9 +232,8 @@ class Executor(Generic[R]):
             if not has_ended:
                 if failure:
                     print(failure, file=sys.stderr, flush=True)
-                sys.stdout.flush()
                 # The runner would wait for ever for a task or a thread that does not end.
-                os._exit(exit_code(failure))
+                exit_at_once(exit_code(failure))
         if failure:
             raise failure
 

@@ -3,12 +3,12 @@
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds that children of `multiprocessing` may take to end after SIGTERM. Then they are killed.
@@ -81,8 +81,16 @@ def end_despite_threads(code: int) -> None:
 
     def end() -> None:
         time.sleep(EXIT_S)
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-        os._exit(code)
+        exit_at_once(code)
 
     threading.Thread(target=end, name="end", daemon=True).start()
+
+
+def exit_at_once(code: int) -> NoReturn:
+    """Ends the process without its threads, after it has written what was printed.
+
+    Standard output may be closed, or nobody may read it.
+    """
+    with suppress(OSError, ValueError):
+        print(end="", flush=True)
+    os._exit(code)

@@ -1,8 +1,10 @@
-"""Children of the executor's program: those that its handlers spawn and fork."""
+"""The end of the executor's program: the children and the threads that its handlers left."""
 
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,29 @@ async def test_executor_program_when_it_stops_ends_the_children_that_handlers_le
     assert program.returncode == 0
     with pytest.raises(ProcessLookupError):
         os.kill(child_id, 0)
+
+
+@pytest.mark.parametrize(
+    "stdout",
+    [
+        "None",
+        pytest.param(
+            "open('/dev/full', 'w')",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full"),
+        ),
+    ],
+)
+def test_program_with_a_thread_that_goes_on_ends_although_its_output_can_not_be_written(
+    stdout: str,
+) -> None:
+    """Standard output may be closed, or nobody may read it. The exit code is kept."""
+    program = f"""
+import sys, threading, time
+from fabric_jobs.executor import signals
+signals.EXIT_S = 0.1
+sys.stdout = {stdout}
+print("what a handler printed")
+threading.Thread(target=time.sleep, args=(60,)).start()
+signals.end_despite_threads(3)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=30).returncode == 3
