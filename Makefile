@@ -72,7 +72,7 @@ clean:
 
 # pip checks every hash of the lock; the project itself is installed without looking further.
 .venv/ready: requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fabric-jobs needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name another one: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.13" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fabric-jobs needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name a newer Python: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.13" % sys.version_info[:2])'
 	@echo "Installing the packages of requirements-dev.lock into .venv. This happens once, and takes about a minute."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock

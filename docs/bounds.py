@@ -270,9 +270,9 @@ def _sessions() -> list[Row]:
         Row("`free_slots`, `hung_slots`", "the `slots` of the hello", "counts as the bound"),
         Row("runs and claims in a heartbeat", f"{slots} each", ends),
         Row(
-            "heartbeats of a stream that the facades share",
+            "heartbeats of a stream that the facade publishes",
             f"{1 / heartbeat_publisher.MIN_INTERVAL_S:g} a second",
-            "the latest one is shared",
+            "only the latest heartbeat is published",
         ),
         Row("claims and reports in a message", _number(bounds.MAX_ENTRIES), ends),
         Row("messages of any kind inside a message", _number(parts.MAX_PARTS), ends),

@@ -223,7 +223,7 @@ def test_an_executors_pod_has_the_time_that_its_stop_takes() -> None:
 
 
 def test_executors_are_scaled_by_the_jobs_that_wait() -> None:
-    """By a declared metric of their namespace, up to the partitions, by an executor's slots."""
+    """KEDA reads a metric of the namespace. Slots are the threshold, and partitions the limit."""
     spec = resource("production", "ScaledObject", "executor")["spec"]
     (trigger,) = spec["triggers"]
     executor = resource("production", "StatefulSet", "executor")

@@ -66,7 +66,7 @@ async def test_read_to_end_covers_records_that_another_log_appended_before_the_c
 async def test_append_of_a_record_that_is_too_large_disturbs_no_other_append(
     embedded: Cluster, topic: str
 ) -> None:
-    """Such a record is of a job from the time of a larger limit, and its timer tries for hours."""
+    """A job may be from before the limit was lowered. Its timer then tries for hours."""
     async with open_log(embedded, topic, RecordingReader()) as log:
         producer = await asyncio.shield(log._appender._producer)
         for _ in range(3):

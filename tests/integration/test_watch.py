@@ -114,7 +114,7 @@ async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(
 
 
 async def test_watches_of_a_change_share_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of watches that each make their own would hold the event loop."""
+    """Hundreds of watches that each make a message of their own would block the event loop."""
     made: list[Change] = []
 
     def make(change: Change, revealed: Revealed) -> pb.WatchJobsResponse:

@@ -46,8 +46,8 @@ class Notices(Coverage):
         self._log: list[Stored] = []
         #: The replicas that had applied lost records, each with these records by their offsets.
         self.holders: dict[Replica, dict[int, bytes | None]] = {}
-        #: Those of them that fetched a record in the place of a lost one or behind it, or forgot
-        #: their jobs to read the log again, with the names of their facades.
+        #: The names of the facades of those holders that fetched a record in the place of a lost
+        #: record or behind it, or forgot their jobs to read the log again.
         self.continued: dict[Replica, str] = {}
         #: The replicas whose alert of a fork was raised because of missing records.
         self.alerted: set[Replica] = set()

@@ -38,7 +38,7 @@ def test_make_with_an_older_python_says_which_one_it_needs_and_installs_nothing(
 
     assert done.returncode != 0
     assert done.stderr.startswith(
-        f"fabric-jobs needs Python 3.11 or newer, and {python} is 3.10. Name another one: "
+        f"fabric-jobs needs Python 3.11 or newer, and {python} is 3.10. Name a newer Python: "
         "make check PYTHON=python3.13\n"
     )
     assert not (tmp_path / ".venv").exists()

@@ -40,7 +40,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
-        # Python writes the rest of the output at its end, which would fail again.
+        # At its exit, Python writes the rest of the output. That would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         with suppress(OSError):
             print(f"Error: The output can't be written: {error.strerror}.", file=sys.stderr)

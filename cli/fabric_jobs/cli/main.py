@@ -14,7 +14,7 @@ from fabric_jobs.cli.commands.token import token_command
 
 
 class _Commands(click.Group):
-    """The commands. Each takes UTF-8 only, because it sends its arguments to a facade."""
+    """The commands. They take arguments in UTF-8 only, because they send them to a facade."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for argument in args:

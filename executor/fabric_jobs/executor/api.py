@@ -36,8 +36,8 @@ P = TypeVar("P")
 Result = TypeVar("Result", None, Coroutine[Any, Any, None])
 
 DEFAULT_SETTINGS = ExecutorSettings()
-#: Seconds that cancelled tasks may take to end, and then threads. Then the process ends without
-#: them.
+#: Seconds that cancelled tasks may take to end, and that threads may take after them. Then the
+#: process ends, and does not wait for those that are left.
 END_S = 1.0
 
 

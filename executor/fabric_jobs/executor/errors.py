@@ -69,7 +69,8 @@ class JobFailed(ExecutorError):  # noqa: N818 - its name states the result of th
     `permanent` says that a retry can't help: the job fails at once. Otherwise, which is the
     default, the attempt is retried if the handler's `retry` allows it.
 
-    The traceback is kept for the handler's author only if this exception was raised `from` another.
+    The traceback is kept for the handler's author only if this exception was raised `from`
+    another exception.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class AccessTokenError(JobFailed):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A worker of a `multiprocessing` pool raises it in the handler's process as a pickle.
+        # A `multiprocessing` pool pickles the error of a worker, and raises it in the handler.
         return type(self).of, (self.response,)
 
     @property

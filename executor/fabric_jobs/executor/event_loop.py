@@ -42,7 +42,7 @@ def _log_in_own_context(loop: asyncio.AbstractEventLoop, error: dict[str, Any]) 
 class LoopThreads(ThreadPoolExecutor):
     """The threads of `asyncio.to_thread`. A call in one of them can't be ended.
 
-    Python waits at its exit until these calls have ended.
+    At its exit, Python waits until these calls have ended.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class LoopThreads(ThreadPoolExecutor):
 def run_despite_exits(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
     """Runs the coroutine to its end, although a task or a callback raises `SystemExit`.
 
-    asyncio ends the loop then, and every job with it. The task may be one that a handler started.
+    asyncio would end the loop, and every job with it. A handler may have started the task.
     """
     task = loop.create_task(work)
     while True:

@@ -2,8 +2,8 @@
 
 Rule 1: one task enters and leaves the context manager, because libraries such as anyio require it.
 Rule 2: both are bounded. A lifespan that does not end is cancelled, and then nothing waits for it.
-Rule 3: a lifespan may end by itself, such as one with a task group in which a task fails. Then what
-it opened is closed, so no more jobs may start with it.
+Rule 3: a lifespan may end by itself, for example because a task of its task group fails. What the
+lifespan opened is closed then, so no more jobs may start.
 """
 
 import asyncio
@@ -42,8 +42,9 @@ async def open_resources(
     """Enters the lifespan, yields its value, and leaves the lifespan when the block ends.
 
     Without a lifespan the value is `None`. Raises `LifespanError` if the lifespan can't be entered,
-    or takes more than `start_timeout_s` seconds. An error while it is left is logged: by then every
-    run has ended. `on_end` is called if the lifespan ends by itself inside the block.
+    or if it takes more than `start_timeout_s` seconds. An error while it is left is only logged,
+    because every run has ended by then. `on_end` is called if the lifespan ends by itself inside
+    the block.
     """
     if lifespan is None:
         yield None
@@ -93,7 +94,7 @@ def _error_of(task: asyncio.Task[None], text: str) -> LifespanError:
     raised = asyncio.CancelledError() if task.cancelled() else task.exception()
     if raised is None:
         return LifespanError(text)
-    # The group of a `TaskGroup` does not say which error it was.
+    # The text of a `TaskGroup`'s exception group does not name the error of the task.
     members = members_of(raised)
     shown = members[0] if len(members) == 1 else raised
     frames = traceback.extract_tb(strip_executor_frames(shown).__traceback__)

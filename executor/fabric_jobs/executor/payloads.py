@@ -126,17 +126,17 @@ def _path(location: Iterable[int | str]) -> str:
 def _is_json(cls: type) -> bool:
     """Returns whether a value of JSON can be an instance of a class that msgspec does not know.
 
-    msgspec takes such an instance as it is, as for `object`, and refuses every other value.
+    msgspec takes such a value unchanged, as it does for `object`, and refuses every other value.
     """
     values: tuple[object, ...] = (None, True, 1, 1.5, "", [], {})
     try:
         return any(isinstance(value, cls) for value in values)
-    except TypeError:  # such as of a `Protocol` that is not `runtime_checkable`
+    except TypeError:  # for example, a `Protocol` that is not `runtime_checkable`
         return False
 
 
 def _inner_types(info: inspect.Type) -> list[Any]:
-    """Returns the types that a type consists of and their fields, each once."""
+    """Returns the types that a type and its fields consist of, each once."""
     left: list[Any] = [info]
     seen: list[Any] = []
     while left:

@@ -49,7 +49,7 @@ async def serve_probes(
 
 
 async def _shut_down(server: ThreadingHTTPServer) -> None:
-    """Stops the server, in a thread of its own: handlers may hold all of `asyncio.to_thread`."""
+    """Stops the server in its own thread: handlers may use all threads of `asyncio.to_thread`."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
 

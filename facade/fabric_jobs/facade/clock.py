@@ -53,7 +53,7 @@ class Clock:
 
     @property
     def is_far_behind(self) -> bool:
-        """Whether the time now is over `MAX_LEAD` ahead of the wall clock: one of them is wrong."""
+        """Whether the wall clock is over `MAX_LEAD` behind the time now. One of them is wrong."""
         return self.now() - utc_now() > MAX_LEAD
 
     @property

@@ -123,7 +123,7 @@ def _chain(raised: BaseException) -> Iterator[tuple[BaseException, str]]:
 def _notes(error: BaseException) -> list[object]:
     try:
         notes = getattr(error, "__notes__", None)
-    except BaseException:  # a property of the author's
+    except BaseException:  # a property may be the author's code
         return []
     return notes[:_MAX_LINKED] if isinstance(notes, list) else []
 

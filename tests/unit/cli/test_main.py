@@ -46,7 +46,7 @@ def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert "Error: " in result.stderr
 
 
-def test_address_that_is_no_address_is_refused_with_the_option_s_default() -> None:
+def test_option_with_a_wrong_address_is_refused_with_its_default_as_the_example() -> None:
     """The example has the port of gRPC, and not that of HTTP."""
     result = CliRunner().invoke(main, ["jobs", "list", "--grpc", "localhost"])
 
@@ -60,7 +60,7 @@ def test_address_that_is_no_address_is_refused_with_the_option_s_default() -> No
 def test_output_that_cant_be_written_is_one_line_and_exit_code_2(
     stub: StubFacade, arguments: tuple[str, ...]
 ) -> None:
-    """Not exit code 1, by which `jobs watch` says that the job failed."""
+    """The exit code is not 1, because exit code 1 of `jobs watch` says that the job failed."""
     if not Path("/dev/full").exists():
         missing("/dev/full", "only Linux has the file that is always full")
     stub.answer = lambda _: pb.ListJobsResponse(jobs=[job()])

@@ -95,7 +95,7 @@ async def test_simultaneous_calls_ask_once() -> None:
 
 
 async def test_simultaneous_calls_get_the_error_of_the_first() -> None:
-    """Each would wait for a minute while no facade answers, and so the last one for very long."""
+    """Otherwise each call would wait in turn for a minute while no facade answers."""
     facade = Facade()
     facade.error = AccessTokenError("No facade answered.", code="TokenUnavailable")
     ours = job(facade)

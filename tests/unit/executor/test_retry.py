@@ -57,7 +57,7 @@ def test_policy_without_arguments_has_one_attempt_and_a_minute_of_cancel_grace(
     ],
     ids=str,
 )
-def test_retry_out_of_range_or_no_retry_raises_at_decoration(retry: Retry) -> None:
+def test_retry_out_of_range_or_of_another_type_raises_at_decoration(retry: Retry) -> None:
     """Its author sees the error when the module is imported, not when the first job fails."""
     with pytest.raises(
         HandlerDefinitionError, match=r"^Item job: .*(`retry\.|Retry\(max_attempts=3\))"

@@ -141,7 +141,7 @@ def _parse_payload(payload: str | None) -> Raw | None:
     if payload is None:
         return None
     try:
-        # Editors and shells of Windows put a byte order mark before a text, which JSON has not.
+        # Editors and shells of Windows put a byte order mark before a text. JSON allows none.
         encoded = _read_payload(payload).removeprefix(BOM_UTF8)
         content = msgspec.json.decode(encoded)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from fabric_jobs.cli.errors import InputError
 
 FILE_NAME = "settings.env"
-#: Editors of Windows write it. A shell would take it as a part of the first name.
+#: Editors of Windows write this mark. A shell would take it as a part of the first name.
 _BYTE_ORDER_MARK = "\ufeff"
 _LINE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>(?![\s\"'])(?:(?!\s#)[^$])*)")
 

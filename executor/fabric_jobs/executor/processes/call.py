@@ -61,8 +61,8 @@ class ProcessCall:
         """Calls the handler in a process, with the job whose payload is still JSON.
 
         Raises `ProcessReportError` if the handler did not complete, `NoThreadError` if it was not
-        called, and `CancelledError` if the process was killed here or the call was cancelled before
-        it began.
+        called, and `CancelledError` if this executor killed the process or if the call was
+        cancelled before it began.
         """
         call = self._make_message(handler, job)
         while True:

@@ -104,14 +104,16 @@ class Child:
 
     def _forget_resources(self, error: LifespanError) -> None:
         self._has_resources, self._resources = False, None
-        log.error("%s. It starts again before the next job", error, exc_info=error.__cause__)
+        log.error(
+            "%s. The lifespan starts again before the next job", error, exc_info=error.__cause__
+        )
 
     def _try_to_read(self) -> None:
         try:
             self._read()
         except BaseException:
-            # Such as too little memory. Without this thread no call would begin, and none be
-            # cancelled.
+            # For example, memory is short. Without this thread no call would begin, and no call
+            # could be cancelled.
             traceback.print_exc()
             os._exit(1)
 
@@ -153,9 +155,9 @@ def _current_folder() -> str:
 
 
 def _change_folder(folder: str) -> None:
-    """Changes the working folder, to the root if the folder was deleted.
+    """Changes the working folder, or changes to the root if the folder was deleted.
 
-    The folder of a program is deleted, for example, by an update that the executor drains for.
+    For example, an update of the program deletes the folder while the old executor drains.
     """
     try:
         os.chdir(folder)

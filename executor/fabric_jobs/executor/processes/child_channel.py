@@ -92,7 +92,7 @@ class LatestForwarder:
         self._is_closed = False
 
     def put(self, message: FromProcess) -> None:
-        """Takes a message, from any thread. Drops it after the handler, and in a forked process."""
+        """Takes a message from any thread. Drops it after the handler's end, and in a fork."""
         if self._channel.is_inherited:
             return  # another thread may have held the lock when the process was forked
         with self._lock:

@@ -133,7 +133,7 @@ class HandlerProcess:
         was_alive = self.is_alive
         self.discard()
         code = await asyncio.shield(self._end)
-        # A process that had ended before has its own code.
+        # A process that ended by itself just before the kill has its own exit code.
         is_killed = was_alive and code == KILLED
         return JobFailed(_CHANNEL_CLOSED if is_killed else _describe_death(code), code=PROCESS_DIED)
 

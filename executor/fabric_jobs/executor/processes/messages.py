@@ -161,7 +161,7 @@ class Ended(CallMessage, frozen=True, kw_only=True, tag="ended"):
     """From a process: how the handler ended, as a serialized `Report` without the run's ids."""
 
     report: bytes
-    #: Why the handler was not called, although the job is not to blame. Empty if it was called.
+    #: Why the process could not call the handler. The job is not to blame. Empty if it was called.
     not_called: str
     #: False if the process should not run another handler.
     is_reusable: bool

@@ -21,8 +21,8 @@ class CancelDelivery:
         self._coroutine = coroutine
         watched = _Watched(coroutine, self)
         self.task: asyncio.Task[None] = asyncio.create_task(watched, name=name)
-        # The task holds what the coroutine raised, and so what was in memory there. In a cycle it
-        # would stay until the garbage collector runs.
+        # The task holds the exception of the coroutine, and so the variables of its frames. In a
+        # reference cycle they would stay in memory until the garbage collector runs.
         self.task.add_done_callback(lambda _: watched.forget_delivery())
 
     def cancel(self) -> None:
@@ -61,7 +61,7 @@ class _Watched(Coroutine[Any, Any, None]):
         self._delivery = delivery
 
     def forget_delivery(self) -> None:
-        """Ends the cycle of the delivery, its task and this coroutine, which has ended."""
+        """Breaks the reference cycle of the delivery, its task and this ended coroutine."""
         del self._delivery
 
     def send(self, value: Any) -> Any:

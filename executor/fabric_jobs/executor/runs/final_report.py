@@ -9,7 +9,7 @@ from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
 from fabric_jobs.runtime.text import exception_text, format_exception, truncate_start
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
-#: The exceptions of a group that the failure's message names.
+#: How many exceptions of a group the failure's message names.
 MAX_MEMBERS = 5
 
 
@@ -27,7 +27,7 @@ def make_final_report(raised: BaseException | None, *, cancel_requested: bool) -
     A handler that returned has completed its job. A handler that raised `CancelledError` or
     `JobStopped` after a cancel was requested has stopped. Any other exception is a failure.
 
-    The error of an exception group with one member, such as that of a `TaskGroup`, is the member's.
+    For an exception group with one member, as a `TaskGroup` raises it, the error is the member's.
     The traceback shows the group, too.
     """
     if isinstance(raised, ProcessReportError):

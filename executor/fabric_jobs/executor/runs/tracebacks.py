@@ -21,7 +21,7 @@ def drop_tracebacks(raised: BaseException) -> None:
     """Drops the tracebacks of the exception, of its causes and of its members.
 
     The frames of a traceback hold the handler's variables, such as a large table. The exception is
-    part of reference cycles, so they would stay in memory until the garbage collector runs.
+    part of reference cycles, so the variables would stay until the garbage collector runs.
     """
     left: list[BaseException | None] = [raised]
     seen = set[int]()

@@ -56,7 +56,7 @@ CLOSE_TIMEOUT_S = 2.0
 #: The reasons with which a facade refuses the first message of a stream.
 _HELLO_REFUSALS = ("INVALID_HELLO", "RUN_TIMEOUT_TOO_LONG")
 
-#: What gRPC's error says where no program listens at an address, or where a host name is unknown.
+#: What gRPC's error says if no program listens at an address, or if a host name is unknown.
 _UNREACHABLE = ("failed to connect to all addresses", "errors resolving")
 
 Stream = grpc.aio.StreamStreamCall[pb.SessionRequest, pb.SessionResponse]

@@ -46,7 +46,7 @@ class Append:
             self.give_up()
 
     def give_up(self) -> None:
-        """Ends the waits without an outcome, unless there is one."""
+        """Ends the waits without an outcome, unless there is an outcome."""
         self._failed = True
         self._wake()
 
@@ -125,8 +125,8 @@ class Appends:
     async def _read_past(self, append: Append, acknowledgement: asyncio.Future[object]) -> None:
         """Gives an append up once the log was read to its end after Kafka's acknowledgement.
 
-        An event that Kafka has acknowledged comes until then, unless the brokers lost its record.
-        Then it has no outcome, and no later command of the job may wait for one.
+        An acknowledged event is read by then, unless the brokers lost its record. A lost event gets
+        no outcome, so no later command of the job may wait for it.
         """
         await asyncio.wait([acknowledgement])
         await self._log.catch_up()

@@ -38,7 +38,7 @@ class UnavailableReason(StrEnum):
     #: retry, a repeated create, and a claim that is granted already.
     SEALED = "SEALED"
     #: This machine's clock is known to differ from the broker's, or both are or were wrong by days;
-    #: for creates only, unless the broker's clock is over a day ahead.
+    #: for creates only. While the broker's clock is over a day ahead, for every event.
     CLOCK_WRONG = "CLOCK_WRONG"
     #: This facade's longest life of a job is not that of the service; for creates only.
     LONGEST_LIFE_DIFFERS = "LONGEST_LIFE_DIFFERS"

@@ -231,12 +231,12 @@ class Jobs:
 def _wrong_clocks_error(partition: int) -> UnavailableError:
     """The error of a create whose job every replica has already forgotten.
 
-    By an earlier event of its partition, the job is older than jobs are remembered.
+    The partition has an event whose times are so late that replicas forget the new job.
     """
     return UnavailableError(
         UnavailableReason.CLOCK_WRONG,
         f"The clocks of the broker and of the facade that wrote to partition {partition} are days "
-        "behind, or were days ahead: set them.",
+        "behind, or were days ahead. Set both clocks.",
     )
 
 

@@ -26,8 +26,8 @@ class JobDeadline(NamedTuple):
 def next_deadline(job: Job, longest_life: timedelta) -> JobDeadline | None:
     """The job's next deadline, which its state determines.
 
-    It is None if the job is final, or if this version can't decide about the job: a deadline that
-    is never carried out would stay due, and delay those of other jobs.
+    It is None if the job is final, or if this version can't decide about the job, because a
+    deadline that is never carried out would stay due and delay the deadlines of other jobs.
     `longest_life` is the time from a job's creation after which the service ends it.
     """
     state = job.state

@@ -99,7 +99,7 @@ class Appender:
                 self._topic, key=key, value=value, partition=partition, headers=headers
             )
         except KafkaError as error:
-            # A record that is too large harms no other one: the producer has not begun with it.
+            # A record that is too large harms no other record: the producer did not accept it.
             if not isinstance(error, MessageSizeTooLargeError):
                 self._fail(error)
             raise LogUnavailableError(

@@ -82,7 +82,7 @@ class Tail:
 
     @property
     def lost_records(self) -> int:
-        """How often records were missed that Kafka had acknowledged or that were read before."""
+        """The number of losses of records that were acknowledged by Kafka or read before."""
         return self._verification.lost_records
 
     async def run(self) -> None:

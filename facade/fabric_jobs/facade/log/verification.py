@@ -111,7 +111,7 @@ class Verification:
     ) -> dict[TopicPartition, AIOKafkaConnection | None]:
         """Returns the partitions that have another leader, or another connection to their leader.
 
-        Each has the connection; None if the consumer has none.
+        The value is the connection to the leader; None if the consumer has no connection to it.
         """
         leaders = {each: _leader_connection(consumer, each) for each in self._assignment}
         return {each: one for each, one in leaders.items() if one != self._leaders[each]}
@@ -139,7 +139,7 @@ class Verification:
         return True
 
     def report(self, found: Comparison) -> None:
-        """Logs the records that are lost, or that some were dropped; counts the lost ones."""
+        """Logs and counts lost records. If records were dropped instead, logs only that."""
         if found.lost:
             self._report_all_lost(found.lost)
         elif found.dropped:

@@ -31,8 +31,8 @@ log = logging.getLogger("fabric_jobs.leases")
 TICK_S = 1.0
 #: Seconds that a facade waits longer than the one before it in rank.
 RANK_DELAY_S = 1.0
-#: Runs that are taken at the same time. A pool that dies may have had ten thousand, and a facade
-#: refuses the commands of its callers while it has too many in progress.
+#: How many runs are taken at the same time. A pool that dies may have had 10,000 runs, and a facade
+#: refuses the commands of its callers while too many commands are in progress.
 MAX_TAKES = 200
 
 

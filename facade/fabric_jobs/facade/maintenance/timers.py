@@ -103,14 +103,14 @@ class Timers:
                 continue
             due.append((stored, deadline))
         self._failed &= {stored.job.job_id for stored, _ in due}
-        # They come last, because all of them may be in a partition that takes no record now.
+        # Jobs whose command failed come last, because their partition may take no record now.
         due.sort(key=lambda job: job[0].job.job_id in self._failed)
         await asyncio.gather(*(self._fire(*job) for job in due[:MAX_JOBS]))
 
     def _may_report(self, job: Job, deadline: JobDeadline) -> bool:
         """Whether an executor holds the job's run and was not heard of since the deadline."""
         run, state = Run(job.job_id, job.state.attempt), job.state
-        # Only a record that no facade wrote names no executor of a run: then nobody can report.
+        # Only a record that no facade wrote has a run without an executor. Nobody can report then.
         is_held = state.held and state.executor_id is not None
         return is_held and not self._leases.is_listed_since(run, deadline.time)
 

@@ -215,7 +215,7 @@ class OpenIdSignIn:
             self._keys_fetched_at = time.monotonic()
 
     async def _read_endpoints(self) -> _Endpoints:
-        """Returns the provider's endpoints. Anyone may begin a sign-in, so few of them fetch."""
+        """Returns the provider's endpoints. Fetches them rarely: anyone may begin a sign-in."""
         is_new = time.monotonic() - self._endpoints_fetched_at <= self._settings.refresh_s
         if self._endpoints is None or not is_new:
             self._endpoints = await self._fetch_endpoints()

@@ -119,7 +119,7 @@ class OnBehalfOf:
         if known and not claims and time.time() < _renew_at(known):
             self._tokens.move_to_end(grant_id)
             return known
-        # A token that was asked for without the claims would be refused again.
+        # The resource would refuse a token that was requested without the claims.
         request = self._requests.get((*key, claims))
         if request is None:
             request = self._requests[*key, claims] = asyncio.create_task(

@@ -42,7 +42,7 @@ class Memory:
         #: The unwritten jobs that are not final, and how many each tenant has of them.
         self._unfinished: dict[str, StoredJob] = {}
         self._unfinished_by_tenant = Counter[str]()
-        #: When each of them is due, or None for never; filled by the first call that needs it.
+        #: When each unfinished job is due; None for never. The first call that needs it fills it.
         self._due_at: dict[str, datetime | None] = {}
         self._pending: dict[str, StoredJob] = {}
         self._pending_bytes = 0

@@ -12,7 +12,7 @@ class QueryTurns:
     """Asks the store one query at a time.
 
     The store gives the pending jobs to its writer before each query, and waits for the writer once
-    the writer has too many batches. So many slow queries at a time would stop the event loop.
+    the writer has too many batches. Several slow queries at a time would block the event loop.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,6 @@ class QueryTurns:
             self._turn.release()
             raise
         loop = asyncio.get_running_loop()
-        # The turn ends with the query, and not with a caller that is cancelled before.
+        # The turn ends when the query ends, also if its caller is cancelled before that.
         answer.add_done_callback(lambda _: loop.call_soon_threadsafe(self._turn.release))
         return await asyncio.wrap_future(answer)

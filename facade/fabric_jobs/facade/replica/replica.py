@@ -76,7 +76,7 @@ class Replica:
         #: whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
         self._turns = QueryTurns()
-        #: The time by which jobs grow old, by partition: the latest that an event has shown.
+        #: The latest time that an event has shown, by partition. The age of jobs is measured by it.
         self._now_ms: dict[int, int] = {}
         #: The time of the first record that was read of each partition; None if the topic still has
         #: the records before it, or this replica had read them.
@@ -232,7 +232,7 @@ class Replica:
 
     def _fold(self, event: Event, record: Record, batch: _FoldBatch) -> None:
         number, event_ms = record.partition, int(event.time.timestamp() * 1000)
-        # The clock of one broker or facade may be wrong. It must make no job look old.
+        # The clock of one broker or facade may be wrong. A wrong clock must make no job look old.
         now_ms = max(self._now_ms.get(number, 0), min(record.time_ms, event_ms))
         self._now_ms[number] = now_ms
         before = batch.folded.get(event.subject) or batch.known.get(event.subject)
@@ -251,10 +251,10 @@ class Replica:
             batch.outcomes.append((callback, (verdict, stored)))
 
     def _first_ms(self, record_ms: int, event_ms: int) -> int:
-        """The time from which a new job is remembered: the later one of its first event's two.
+        """The time from which replicas know a new job: the later of its first event's two times.
 
-        It is bounded, because the topic keeps the record by the record's time: it must not delete
-        the record of a job that replicas know.
+        The time is bounded, because the topic keeps the record by the record's time, and must not
+        delete the record of a job that replicas know.
         """
         return min(max(record_ms, event_ms), record_ms + self._retention_ms)
 

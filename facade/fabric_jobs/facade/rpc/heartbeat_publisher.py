@@ -18,13 +18,13 @@ MIN_INTERVAL_S = 0.2
 class HeartbeatPublisher:
     """Publishes the heartbeats of one session, at most one each `MIN_INTERVAL_S`.
 
-    Of those that come meanwhile, or while Kafka is slow, only the latest one waits.
+    If more heartbeats come meanwhile, or while Kafka is slow, only the latest of them waits.
     """
 
     def __init__(self, hello: pb.Hello, names: Sequence[str], roster: Roster) -> None:
         """`names` are those of the executor's certificate, within the bounds of a heartbeat."""
-        #: What each heartbeat says of the executor. The hello itself is not kept: with it,
-        #: everything that the client sent would stay.
+        #: What each heartbeat says of the executor. The hello itself is not kept, because
+        #: everything that the client sent would stay in memory with it.
         self._executor = ExecutorHeartbeat(
             executor_id=hello.executor_id,
             pool=hello.pool,
@@ -34,7 +34,7 @@ class HeartbeatPublisher:
             names=tuple(names),
         )
         self._roster = roster
-        #: The parts of the heartbeat that is written once an earlier one has been written.
+        #: The parts of the next heartbeat, which waits until the earlier one is written.
         self._next: Sequence[ExecutorHeartbeat] = ()
         #: When the next heartbeat may be written, on the event loop's clock.
         self._next_at = float("-inf")

@@ -262,13 +262,13 @@ async def _serve_once(settings: FacadeSettings, *, takes_copy: bool) -> None:
 def command_fault(command: Command, roster: Roster) -> UnavailableError | None:
     """Why this facade can't append the event of a command that is decided now; None if it can.
 
-    The event has the broker's time. If that is days ahead, the event makes replicas forget jobs.
+    The event has the broker's time. An event whose time is days ahead makes replicas forget jobs.
     """
     if roster.clock.is_far_behind:
         return UnavailableError(
             UnavailableReason.CLOCK_WRONG,
-            f"The broker's clock is over {MAX_LEAD.days} day ahead of this facade's. Set the one "
-            "that is wrong.",
+            f"The broker's clock is over {MAX_LEAD.days} day ahead of this facade's clock. Set the "
+            "clock that is wrong.",
         )
     return create_fault(roster) if isinstance(command, Request) else None
 

@@ -72,11 +72,12 @@ def configure(log_format: LogFormat, level: LogLevel = "info") -> None:
 
 
 class OutageFilter(logging.Filter):
-    """Passes one line of an outage, then one every `OUTAGE_INTERVAL_S` with the number left out.
+    """Passes one line of an outage, then one each `OUTAGE_INTERVAL_S` with the number left out.
 
-    While Kafka is away, aiokafka logs each of its tries, and the log each try of its own. While the
-    collector is away, the exporters log each lost batch. All lines of aiokafka count as one, and so
-    do those of the exporters; the lines of `fabric_jobs.log` count by their text.
+    While Kafka is away, aiokafka and `fabric_jobs.log` log each of their tries. While the
+    collector is away, the exporters log each lost batch. All lines of aiokafka are the same outage,
+    and so are all lines of the exporters. Lines of `fabric_jobs.log` are the same outage if their
+    texts are equal.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

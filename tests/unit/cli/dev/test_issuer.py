@@ -27,7 +27,7 @@ def test_client_that_resets_its_connection_is_not_logged(
     assert capfd.readouterr().err == ""
 
 
-def test_issuer_on_an_ipv6_address_is_a_server_of_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_issuer_on_an_ipv6_address_listens_by_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """The HTTP and gRPC addresses of `dev` may be of IPv6 too. A machine need not have IPv6."""
     families: list[socket.AddressFamily] = []
 

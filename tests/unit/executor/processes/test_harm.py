@@ -53,10 +53,10 @@ async def test_handler_that_closes_the_channel_of_its_process_fails(facade: Fake
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the test finds the files by /proc")
-async def test_jobs_after_a_handler_that_closed_the_input_of_its_process_end(
+async def test_each_job_after_a_handler_that_closed_the_input_of_its_process_is_reported(
     facade: FakeFacade,
 ) -> None:
-    """The process ends when it can read no more, and a job that it has not read gets another."""
+    """The process ends when it can read no more. A job that it has not read gets another one."""
     first, *others = outcomes(await run_jobs(facade, "closing-input", "abc"))
 
     assert first == "completed"

@@ -165,7 +165,7 @@ def test_report_of_a_group_of_stops_after_a_cancel_is_stopped() -> None:
 
 
 def test_report_of_job_failed_without_a_response_is_that_of_any_exception() -> None:
-    """Such is a subclass whose `__init__` does not call that of `JobFailed`."""
+    """A subclass whose `__init__` does not call that of `JobFailed` has no response."""
 
     class NoRowsError(JobFailed):
         def __init__(self, table: str) -> None:

@@ -17,7 +17,7 @@ from tests.support.fake_facade import FakeFacade
 
 
 class Table:
-    """A large value, of which a test only wants to know whether it is still there."""
+    """A large value. A test checks whether the value is still in memory."""
 
 
 _references: list[weakref.ref[Table]] = []

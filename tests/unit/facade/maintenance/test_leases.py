@@ -127,7 +127,7 @@ async def test_leases_run_not_listed_by_its_executor_is_taken_and_a_listed_one_i
 
 
 async def test_leases_run_that_another_executor_lists_is_taken(world: World) -> None:
-    """It is no sign of life of the executor that has the run, nor of its reports."""
+    """A list by another executor is no sign of life of the executor that has the run."""
     for _ in range(10):
         await world.pass_time(10)
         world.read_heartbeat(RUN, executor_id="another")

@@ -293,7 +293,7 @@ async def test_timers_command_that_fails_is_tried_again_at_the_next_look(error: 
 async def test_timers_jobs_whose_commands_fail_do_not_keep_others_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A partition may take no record for hours, and have the jobs that are due longest."""
+    """A partition may take no record for hours. Its jobs are then the ones that are due longest."""
     monkeypatch.setattr(timers, "MAX_JOBS", 1)
     world = World(waiting(SOON_S))
     world.jobs.error = UnavailableError(UnavailableReason.OUTCOME_UNKNOWN, "Kafka is away.")

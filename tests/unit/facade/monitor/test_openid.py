@@ -78,10 +78,10 @@ async def test_person_signs_in_is_named_acts_and_signs_out(provider: OpenIdProvi
     assert after.headers["location"].startswith("/monitor/sign-in")
 
 
-async def test_what_a_person_changes_is_logged_with_the_name(
+async def test_monitor_cancel_and_bulk_action_log_the_person_who_signed_in(
     provider: OpenIdProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """For one job and for many, so that somebody who finds cancelled jobs knows whom to ask."""
+    """Somebody who finds cancelled jobs knows from the log whom to ask."""
     caplog.set_level(logging.INFO, "fabric_jobs.monitor")
     fold = FoldedJobs()
     job_id = fold.create()
@@ -267,7 +267,7 @@ async def test_configuration_that_is_nested_too_deeply_is_refused(
 async def test_many_sign_ins_that_begin_fetch_the_configuration_once(
     provider: OpenIdProvider,
 ) -> None:
-    """Anyone may begin one, so it must not make the facade send a request each time."""
+    """Anyone may begin a sign-in, so not every sign-in may make the facade send a request."""
     async with browser_client(app_of(provider), HERE) as client:
         for _ in range(10):
             begun = await client.get("/monitor/sign-in/openid")

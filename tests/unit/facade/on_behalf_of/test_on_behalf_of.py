@@ -95,7 +95,7 @@ async def test_claims_challenge_asks_for_a_new_token() -> None:
 
 
 async def test_claims_challenge_does_not_share_a_request_without_its_claims() -> None:
-    """The resource would refuse that token, too."""
+    """The resource would also refuse the token of the request without the claims."""
     parts = Parts()
     job = await parts.accept()
     parts.client.may_end.clear()

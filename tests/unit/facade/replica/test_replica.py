@@ -85,7 +85,7 @@ def test_event_in_the_batch_that_expires_its_job_finds_no_job(replica: Replica) 
 def test_wrong_clock_makes_the_replica_forget_no_job(
     replica: Replica, broker: int, facade: int
 ) -> None:
-    """One that is far ahead makes no other job old, and one that is far behind not its own job."""
+    """A clock far ahead makes no other job old. A clock far behind does not make its job old."""
     for offset, ahead in enumerate([timedelta(0), 2 * RETENTION, -1.9 * RETENTION]):
         job_id = (JOB, OTHER, MINE)[offset]
         event = replace(requested(job_id, job_id), time=at(1) + facade * ahead)
@@ -99,7 +99,7 @@ def test_wrong_clock_makes_the_replica_forget_no_job(
 def test_replica_forgets_a_job_before_the_topic_may_delete_its_first_record(
     replica: Replica, ahead: timedelta
 ) -> None:
-    """The topic keeps it by the broker's time, however far ahead of it the facade's clock is."""
+    """The topic keeps the record by the broker's time, however far ahead the facade's clock is."""
     event = replace(requested(JOB, "one"), time=at(1) + ahead)
     replica.apply([record_of(event, partition=HERE, time_ms=CREATED // MS)], {HERE: 1})
     stored = replica.get(JOB)

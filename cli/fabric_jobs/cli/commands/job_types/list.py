@@ -14,7 +14,7 @@ from fabric_jobs.cli.output.tables import print_note, print_table
 def list_command(json: bool, grpc: str) -> None:
     """Show job types, with their jobs and pauses.
 
-    They are the types that an executor serves, that unfinished jobs have, or that are paused.
+    The list has each type that an executor serves, that an unfinished job has, or that is paused.
     """
     job_types = call_status_api(grpc, StatusApi.job_types)
     if json:
