@@ -109,8 +109,8 @@ class ChaosKafka(ApacheKafka):
             ),
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in plain),
             "inter.broker.listener.name": BETWEEN_BROKERS,
-            # Creates wait until the controllers know that a broker is lost: the first time, and the
-            # second one before it if the active controller is lost too. docs/deploy.md names both.
+            # The controllers notice a lost broker within the first time. If the active controller
+            # is lost too, the second time passes before it. docs/deploy.md names both settings.
             "broker.session.timeout.ms": 2000,
             "controller.quorum.fetch.timeout.ms": 1000,
         }

@@ -54,7 +54,7 @@ def find_robbed_runs(world: World, model: Model, records: list[Record]) -> Itera
 
 
 def _listed_at(world: World) -> dict[tuple[str, Run], list[float]]:
-    """Returns when heartbeats of each executor that list each run were recorded.
+    """Returns, by executor and run, the times of the executor's heartbeats that list the run.
 
     The times are in seconds since 1970.
     """

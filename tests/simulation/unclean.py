@@ -60,7 +60,7 @@ class Notices(Coverage):
     def _first_loss(self, replica: Replica) -> float:
         """Returns the offset of the first record that a holder had applied and the log lacks.
 
-        It is infinite if each of these records was appended again at its offset.
+        The offset is infinite if each of these records was appended again at its offset.
         """
         log = self._log
         for offset, value in self.holders[replica].items():

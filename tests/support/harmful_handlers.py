@@ -58,7 +58,7 @@ def _own_pipes(mode: int) -> list[int]:
 
 @executor.job(ITEM_TYPE, "closing-output", run_in="process")
 def closing_output(job: Job[Work]) -> None:
-    """Closes files that are not its own, and goes on."""
+    """Closes the pipes to the executor, and goes on."""
     for number in _own_pipes(os.O_WRONLY):
         os.close(number)
     time.sleep(600)
@@ -66,14 +66,14 @@ def closing_output(job: Job[Work]) -> None:
 
 @executor.job(ITEM_TYPE, "closing-input", run_in="process")
 def closing_input(job: Job[Work]) -> None:
-    """Closes files that are not its own."""
+    """Closes the pipes from the executor."""
     for number in _own_pipes(os.O_RDONLY):
         os.close(number)
 
 
 @executor.job(ITEM_TYPE, "moving", run_in="process")
 def moving(job: Job[Work]) -> None:
-    """Reports its folder, and leaves it for one that it deletes."""
+    """Reports its folder, changes to a temporary folder, and deletes that folder."""
     job.progress(1, os.getcwd())
     with TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -100,7 +100,7 @@ async def _allocate() -> None:
 
 @executor.job(ITEM_TYPE, "spoiling", run_in="process")
 def spoiling(job: Job[Work]) -> None:
-    """Notes its process, and lets it start no more threads."""
+    """Writes the id of its process to a file, and lets the process start no more threads."""
     with Path(job.payload.until).open("a") as calls:
         calls.write(f"{os.getpid()}\n")
     threading.stack_size(2**46)

@@ -315,21 +315,21 @@ def take_order(job: Job[Order]) -> None:
 
 
 class Fragile:
-    """What a lifespan opens that can end by itself."""
+    """The resources of a lifespan that ends by itself once a handler lets it."""
 
     def __init__(self) -> None:
         self.is_open = True
         self.may_fail = asyncio.Event()
 
     async def fail(self) -> None:
-        """Fails when it may."""
+        """Waits for `may_fail`, and raises `ConnectionError`."""
         await self.may_fail.wait()
         raise ConnectionError("db-1 is away")
 
 
 @asynccontextmanager
 async def open_fragile() -> AsyncIterator[Fragile]:
-    """Ends when its task fails."""
+    """A lifespan that ends when its task fails."""
     fragile = Fragile()
     async with asyncio.TaskGroup() as group:
         failing = group.create_task(fragile.fail())

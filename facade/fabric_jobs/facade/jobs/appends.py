@@ -75,10 +75,10 @@ class Append:
 
 
 class Appends:
-    """Appends events to the log, and waits for what the replica makes of them."""
+    """Appends events to the log, and waits for their outcomes, which the replica decides."""
 
     def __init__(self, log: Log, replica: Replica, turns: Turns) -> None:
-        """`turns` has the turn of each job whose event is appended."""
+        """`turns` holds the turn of each job while an event of the job is appended."""
         self._log = log
         self._replica = replica
         self._turns = turns

@@ -115,7 +115,7 @@ class Leases:
         return {run: running[run] for run, at in self._renewed_at.items() if now - at > lease_s}
 
     async def _take_expired(self, expired: dict[Run, str], attentive_since: float) -> None:
-        """Takes these runs portion by portion, while this replica has been attentive since then.
+        """Takes these runs portion by portion, as long as this replica stays attentive.
 
         A heartbeat that is read meanwhile saves a run of a later portion.
         """

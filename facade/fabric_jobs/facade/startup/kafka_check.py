@@ -35,7 +35,7 @@ TRY_S = 10.0
 async def check_kafka(settings: FacadeSettings, *, create: bool) -> AsyncIterator[Finding]:
     """Checks the brokers, then each topic and the keys of its records, then an append.
 
-    `create` makes it create the topics that are missing.
+    If `create` is true, the check creates the topics that are missing.
     """
     try:
         async with asyncio.timeout(TRY_S), open_admin_client(settings) as admin:

@@ -22,8 +22,8 @@ from fabric_jobs.contract.controls import MAX_REASON_CHARS
 def pause_command(item_type: str, job_type: str, reason: str, json: bool, grpc: str) -> None:
     """Pause a job type.
 
-    No further job of the type starts, on any facade, until it is resumed. Runs go on, and new jobs
-    are accepted. A job that has not started 110 minutes after it was created fails as
+    No further job of the type starts, on any facade, until the type is resumed. Runs go on, and new
+    jobs are accepted. A job that has not started 110 minutes after it was created fails as
     JobTypePaused.
     """
     paused = call_status_api(
