@@ -110,3 +110,14 @@ def test_replica_whose_lost_record_was_appended_again_at_its_offset_is_not_blame
     world.fetch(2, OTHER)
 
     assert notices.unnoticed == []
+
+
+def test_record_that_takes_the_place_of_a_lost_one_is_known_and_a_record_behind_it_is_not(
+    world: World, notices: Notices
+) -> None:
+    """A replica that had applied the lost record lacks the record in its place for a while."""
+    assert notices.replaced_by == []
+    world.append(OTHER)
+    world.append(OWN)
+
+    assert notices.replaced_by == [OTHER.value]
