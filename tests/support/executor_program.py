@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.brokers import Cluster
-from tests.support.fake_facade import FakeFacade
+from tests.support.fake_facade import FakeFacade, serve
 
 
 @asynccontextmanager
@@ -20,27 +20,33 @@ async def run_program(
     embedded: Cluster,
     topic: str,
     target: str = "my_jobs:executor",
+    *,
+    timeout_s: float = 30,
     **environment: str,
 ) -> AsyncIterator[Process]:
-    """The program with the embedded broker and the facade; killed if the test leaves it running."""
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fabric_jobs.executor", target),
-        cwd=folder,
-        env={
-            **os.environ,
-            **embedded.environment(topic),
-            "FABRIC_JOBS_FACADES": facade.address,
-            **environment,
-        },
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    try:
-        yield program
-    finally:
-        if program.returncode is None:
-            program.kill()
-            await program.wait()
+    """Serves the facade, and runs the program with the facade and the embedded broker.
+
+    The block may take `timeout_s` seconds. The program is killed if the test leaves it running.
+    """
+    async with serve(facade), asyncio.timeout(timeout_s):
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "fabric_jobs.executor", target),
+            cwd=folder,
+            env={
+                **os.environ,
+                **embedded.environment(topic),
+                "FABRIC_JOBS_FACADES": facade.address,
+                **environment,
+            },
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        try:
+            yield program
+        finally:
+            if program.returncode is None:
+                program.kill()
+                await program.wait()
 
 
 def make_offer(job_type: str, job_id: str = "a") -> pb.SessionResponse:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.brokers import Cluster
 from tests.support.executor_program import make_offer, read_line, run_program
-from tests.support.fake_facade import FakeFacade, serve
+from tests.support.fake_facade import FakeFacade
 
 MY_JOBS = """
 import asyncio, contextlib, sys, threading, time
@@ -149,11 +149,7 @@ async def test_executor_program_on_sigterm_drains_and_exits_0(
 ) -> None:
     """Its only line on stdout says that it is ready: connected, and with an assignment."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(30),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic) as program:
         line = await read_line(program)
         program.send_signal(signal.SIGTERM)
         rest, log = await program.communicate()
@@ -173,11 +169,7 @@ async def test_executor_program_on_a_second_signal_exits_at_once(
 ) -> None:
     """Also while a handler blocks the event loop, which then does not handle the first signal."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(30),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic) as program:
         await read_line(program)
         facade.send(make_offer("blocking"))
         assert await read_line(program) == "blocking\n"
@@ -199,15 +191,11 @@ async def test_executor_program_with_a_handler_that_does_not_end_exits_0(
 ) -> None:
     """The job is handed back. The handler, or its call in a thread, ends with the process."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(30),
-        run_program(
-            *(folder, facade, embedded, topic, "impatient_jobs:executor"),
-            FABRIC_JOBS_DRAIN_S="0",
-            FABRIC_JOBS_METRICS_ADDRESS="127.0.0.1:0",
-        ) as program,
-    ):
+    async with run_program(
+        *(folder, facade, embedded, topic, "impatient_jobs:executor"),
+        FABRIC_JOBS_DRAIN_S="0",
+        FABRIC_JOBS_METRICS_ADDRESS="127.0.0.1:0",
+    ) as program:
         await read_line(program)
         facade.send(make_offer(job_type))
         assert await read_line(program) == f"{job_type}\n"
@@ -224,11 +212,7 @@ async def test_executor_program_that_is_refused_while_a_handler_does_not_end_exi
 ) -> None:
     """The last line says why."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(30),
-        run_program(folder, facade, embedded, topic, "impatient_jobs:executor") as program,
-    ):
+    async with run_program(folder, facade, embedded, topic, "impatient_jobs:executor") as program:
         await read_line(program)
         facade.send(make_offer(job_type))
         assert await read_line(program) == f"{job_type}\n"
@@ -245,11 +229,7 @@ async def test_sys_exit_in_a_task_of_a_handler_fails_its_job_only(
 ) -> None:
     """asyncio would end the event loop, and every job with it."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(30),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic) as program:
         await read_line(program)
         facade.send(make_offer("exiting", "a"))
         await facade.wait_until(lambda: facade.outcomes)
@@ -269,11 +249,7 @@ async def test_executor_program_ends_although_a_thread_of_a_handler_does_not(
 ) -> None:
     """Python waits at its exit for each thread that is no daemon."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(30),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic) as program:
         await read_line(program)
         facade.send(make_offer("leaving"))
         await facade.wait_until(lambda: facade.outcomes)

@@ -1,6 +1,5 @@
 """Handlers in processes of the executor's program."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 
 from tests.support.brokers import Cluster
 from tests.support.executor_program import make_offer, read_line, run_program
-from tests.support.fake_facade import FakeFacade, serve
+from tests.support.fake_facade import FakeFacade
 from tests.support.processes import await_gone
 
 MY_JOBS = """
@@ -41,11 +40,7 @@ async def test_process_of_a_handler_ends_when_the_executor_is_killed(
 ) -> None:
     """The process ends even while a C call holds the interpreter's lock."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(60),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic, timeout_s=60) as program:
         await read_line(program)
         facade.send(make_offer("endless"))
         assert program.stderr

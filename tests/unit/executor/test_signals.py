@@ -1,6 +1,5 @@
 """The end of the executor's program: the children and the threads that its handlers left."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.brokers import Cluster
 from tests.support.executor_program import make_offer, read_line, run_program
-from tests.support.fake_facade import FakeFacade, serve
+from tests.support.fake_facade import FakeFacade
 
 SPAWNS = 15
 JOBS = [f"job-{number}" for number in range(8)]
@@ -66,11 +65,7 @@ async def test_handlers_that_spawn_many_programs_all_complete(
 ) -> None:
     """gRPC's fork handlers are disabled. With them the executor dies of SIGSEGV at random."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(60),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic, timeout_s=60) as program:
         await read_line(program)
         for job_id in JOBS:
             facade.send(make_offer("spawning", job_id))
@@ -87,11 +82,7 @@ async def test_forked_child_of_a_handler_when_terminated_ends(
 ) -> None:
     """The child does not inherit the executor's handler of SIGTERM."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(60),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic, timeout_s=60) as program:
         await read_line(program)
         facade.send(make_offer("terminating"))
         await facade.wait_until(lambda: facade.outcomes, timeout_s=30)
@@ -107,11 +98,7 @@ async def test_executor_program_when_it_stops_ends_the_children_that_handlers_le
 ) -> None:
     """Python would wait for such a child, which sleeps for 10 minutes."""
     facade = FakeFacade()
-    async with (
-        serve(facade),
-        asyncio.timeout(60),
-        run_program(folder, facade, embedded, topic) as program,
-    ):
+    async with run_program(folder, facade, embedded, topic, timeout_s=60) as program:
         await read_line(program)
         facade.send(make_offer("leaving"))
         child_id = int(await read_line(program))
