@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,10 +52,24 @@ PING_MS = 1000
 IDLE_S = 5
 
 
-def _server(replica: Any) -> RpcServer:
-    return RpcServer(
+@asynccontextmanager
+async def serve(replica: Any) -> AsyncIterator[RpcServer]:
+    """A gRPC server with this replica."""
+    rpc = RpcServer(
         replica, replica, replica, replica, no_copies(), lambda: True, "127.0.0.1", 0, None
     )
+    await rpc.start()
+    try:
+        yield rpc
+    finally:
+        await rpc.stop()
+
+
+@asynccontextmanager
+async def connect(replica: Any) -> AsyncIterator[Any]:
+    """A client of a server with this replica."""
+    async with serve(replica) as rpc, grpc.aio.insecure_channel(rpc.address) as channel:
+        yield JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
 async def read_into(seen: list[int], watch: Any) -> None:
@@ -65,23 +81,17 @@ async def read_into(seen: list[int], watch: Any) -> None:
 async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resume_from() -> None:
     """The error names the offset after the last event sent. No event before it is missing."""
     replica: Any = FakeReplica()
-    rpc = _server(replica)
-    await rpc.start()
-    try:
-        async with grpc.aio.insecure_channel(rpc.address) as channel:
-            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
-            watch = stub.WatchJobs(pb.WatchJobsRequest())
-            await watch.read()
-            # gRPC buffers thousands of messages before the service notices that nobody reads.
-            for offset in range(5 * MAX_WATCH_BACKLOG):
-                replica.apply(offset)
-                if offset % 100 == 0:
-                    await asyncio.sleep(0)
-            seen: list[int] = []
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await read_into(seen, watch)
-    finally:
-        await rpc.stop()
+    async with connect(replica) as stub:
+        watch = stub.WatchJobs(pb.WatchJobsRequest())
+        await watch.read()
+        # gRPC buffers thousands of messages before the service notices that nobody reads.
+        for offset in range(5 * MAX_WATCH_BACKLOG):
+            replica.apply(offset)
+            if offset % 100 == 0:
+                await asyncio.sleep(0)
+        seen: list[int] = []
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await read_into(seen, watch)
 
     info = error_info(raised.value)
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -96,19 +106,13 @@ async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(
     """Few large events fill the memory as much as many small ones."""
     monkeypatch.setattr(watches, "MAX_WATCH_BACKLOG_BYTES", 1000)
     replica: Any = FakeReplica()
-    rpc = _server(replica)
-    await rpc.start()
-    try:
-        async with grpc.aio.insecure_channel(rpc.address) as channel:
-            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
-            watch = stub.WatchJobs(pb.WatchJobsRequest())
-            await watch.read()
-            for offset in range(100):
-                replica.apply(offset)
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await read_into([], watch)
-    finally:
-        await rpc.stop()
+    async with connect(replica) as stub:
+        watch = stub.WatchJobs(pb.WatchJobsRequest())
+        await watch.read()
+        for offset in range(100):
+            replica.apply(offset)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await read_into([], watch)
 
     assert error_info(raised.value).reason == "WATCHER_BEHIND"
 
@@ -123,19 +127,13 @@ async def test_watches_of_a_change_share_its_message(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(watch_messages, "change_to_proto", make)
     replica: Any = FakeReplica()
-    rpc = _server(replica)
-    await rpc.start()
-    try:
-        async with grpc.aio.insecure_channel(rpc.address) as channel:
-            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
-            watches = [stub.WatchJobs(pb.WatchJobsRequest()) for _ in range(3)]
-            for watch in watches:
-                await watch.read()
-            for offset in (7, 8):
-                replica.apply(offset)
-            seen = [[(await watch.read()).position.offset for _ in range(2)] for watch in watches]
-    finally:
-        await rpc.stop()
+    async with connect(replica) as stub:
+        watches = [stub.WatchJobs(pb.WatchJobsRequest()) for _ in range(3)]
+        for watch in watches:
+            await watch.read()
+        for offset in (7, 8):
+            replica.apply(offset)
+        seen = [[(await watch.read()).position.offset for _ in range(2)] for watch in watches]
 
     assert seen == [[8, 9]] * 3
     assert len(made) == 2
@@ -147,23 +145,17 @@ async def test_watch_above_the_bound_of_a_replica_is_refused_until_another_ends(
     """The error says what to do."""
     monkeypatch.setattr(watches, "MAX_WATCHES", 1)
     replica: Any = FakeReplica()
-    rpc = _server(replica)
-    await rpc.start()
-    try:
-        async with grpc.aio.insecure_channel(rpc.address) as channel:
-            stub = JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
-            without_watches = set(replica.listeners)
-            first = stub.WatchJobs(pb.WatchJobsRequest())
-            await first.read()
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await stub.WatchJobs(pb.WatchJobsRequest()).read()
-            first.cancel()
-            async with asyncio.timeout(10):
-                while replica.listeners != without_watches:
-                    await asyncio.sleep(0.01)
+    async with connect(replica) as stub:
+        without_watches = set(replica.listeners)
+        first = stub.WatchJobs(pb.WatchJobsRequest())
+        await first.read()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stub.WatchJobs(pb.WatchJobsRequest()).read()
-    finally:
-        await rpc.stop()
+        first.cancel()
+        async with asyncio.timeout(10):
+            while replica.listeners != without_watches:
+                await asyncio.sleep(0.01)
+        await stub.WatchJobs(pb.WatchJobsRequest()).read()
 
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert error_info(raised.value).reason == "TOO_MANY_WATCHES"
@@ -203,12 +195,8 @@ async def test_idle_watch_outlives_the_pings_that_the_server_accepts(
         ]
         monkeypatch.setattr(server, "OPTIONS", keepalive)
         replica: Any = FakeReplica()
-        rpc = _server(replica)
-        await rpc.start()
-        try:
+        async with serve(replica) as rpc:
             ends[interval_ms] = await watch_idle(rpc, PING_MS)
-        finally:
-            await rpc.stop()
 
     alive, refused = ends.values()
     assert alive.cancelled()

@@ -1,4 +1,4 @@
-"""A gRPC server without jobs on a real socket, its clients, and a request with every filter."""
+"""A gRPC server without jobs on a real socket, its clients, and messages to it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +25,14 @@ from tests.support.store_kit import IDENTITY
 
 GUID = "0F9D2C3E-5B7A-4C1D-8E6F-A0B1C2D3E4F5"
 START, END = Timestamp(seconds=1_800_000_000), Timestamp(seconds=1_800_000_060)
+#: The first message of an executor.
+HELLO = pb.Hello(
+    executor_id="executor",
+    pool="pool",
+    version="a-program 1.2",
+    slots=3,
+    job_types=[pb.JobType(item_type="Item", job_type="job")],
+)
 #: A request that sets every filter.
 FULL_LIST_REQUEST = pb.ListJobsRequest(
     statuses=[pb.JOB_INSTANCE_STATUS_FAILED, pb.JOB_INSTANCE_STATUS_COMPLETED],

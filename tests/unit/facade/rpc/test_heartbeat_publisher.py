@@ -6,15 +6,9 @@ from typing import Any
 from fabric_jobs.contract.heartbeats import MAX_RUNS, ExecutorHeartbeat, JobKind, Run
 from fabric_jobs.facade.rpc.heartbeat_publisher import MIN_INTERVAL_S, HeartbeatPublisher
 from fabric_jobs.status.v1 import job_status_pb2 as pb
+from tests.support.rpc_kit import HELLO
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
-HELLO = pb.Hello(
-    executor_id="executor",
-    pool="pool",
-    version="a-program 1.2",
-    slots=3,
-    job_types=[pb.JobType(item_type="Item", job_type="job")],
-)
 
 
 class Roster:

@@ -21,16 +21,10 @@ from fabric_jobs.facade.rpc.session import (
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import open_controls
 from tests.support.lifecycle import WAYS, drive
+from tests.support.rpc_kit import HELLO
 
 JOB_ID = "0f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 OTHER_ID = "1f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
-HELLO = pb.Hello(
-    executor_id="executor",
-    pool="pool",
-    version="a-program 1.2",
-    slots=3,
-    job_types=[pb.JobType(item_type="Item", job_type="job")],
-)
 POLICY = pb.Policy(max_attempts=1)
 
 
