@@ -44,8 +44,8 @@ class Notices(Coverage):
         #: The partition that has lost records, and its log.
         self._partition = TopicPartition(EVENTS, -1)
         self._log: list[Stored] = []
-        #: The offsets of the lost records.
-        self._lost_offsets = range(0)
+        #: Where the lost records were in the log.
+        self._lost = slice(0)
         #: The replicas that had applied lost records, each with these records by their offsets.
         self.holders: dict[Replica, dict[int, bytes | None]] = {}
         #: The names of the facades of those holders that fetched a record in the place of a lost
@@ -62,8 +62,7 @@ class Notices(Coverage):
     @property
     def replaced_by(self) -> list[bytes | None]:
         """The records that have taken the places of the lost ones."""
-        start, stop = self._lost_offsets.start, self._lost_offsets.stop
-        return [one.value for one in self._log[start:stop]]
+        return [one.value for one in self._log[self._lost]]
 
     def _first_loss(self, replica: Replica) -> float:
         """Returns the offset of the first record that a holder had applied and the log lacks.
@@ -99,7 +98,7 @@ class Notices(Coverage):
         ) -> list[Stored]:
             lost = lose(cluster, partition, count)
             self._partition, self._log = partition, cluster.logs[partition]
-            self._lost_offsets = range(len(self._log), len(self._log) + len(lost))
+            self._lost = slice(len(self._log), len(self._log) + len(lost))
             for replica, applied in self._applied.items():
                 held = {
                     offset: one.value

@@ -16,6 +16,7 @@ from fabric_jobs.executor import (
     LifespanError,
     NoHandlersError,
 )
+from fabric_jobs.executor.api import exit_code
 from fabric_jobs.executor.examples import make_example
 from fabric_jobs.executor.imports import start_listing
 from fabric_jobs.executor.runs.tracebacks import strip_executor_frames
@@ -132,12 +133,10 @@ def run_program() -> int:
         NoHandlersError,
         HelloRefusedError,
         KafkaRefusedError,
+        LifespanError,
     ) as error:
         print(error, file=sys.stderr)
-        return 2
-    except LifespanError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return exit_code(error)
     except Exception as error:
         traceback.print_exception(strip_executor_frames(error))
         return 1

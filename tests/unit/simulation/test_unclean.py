@@ -112,7 +112,7 @@ def test_replica_whose_lost_record_was_appended_again_at_its_offset_is_not_blame
     assert notices.unnoticed == []
 
 
-def test_record_that_takes_the_place_of_a_lost_one_is_known_and_a_record_behind_it_is_not(
+def test_notices_of_a_loss_name_the_record_in_its_place_and_no_record_behind_it(
     world: World, notices: Notices
 ) -> None:
     """A replica that had applied the lost record lacks the record in its place for a while."""

@@ -210,17 +210,20 @@ class OpenIdSignIn:
 
     async def _refresh_keys(self) -> None:
         """Fetches the keys unless they are new, so that a withdrawn key is not used for long."""
-        if time.monotonic() - self._keys_fetched_at > self._settings.refresh_s:
+        if self._is_old(self._keys_fetched_at):
             await self._keys.fetch()
             self._keys_fetched_at = time.monotonic()
 
     async def _read_endpoints(self) -> _Endpoints:
         """Returns the provider's endpoints. Fetches them rarely: anyone may begin a sign-in."""
-        is_new = time.monotonic() - self._endpoints_fetched_at <= self._settings.refresh_s
-        if self._endpoints is None or not is_new:
+        if self._endpoints is None or self._is_old(self._endpoints_fetched_at):
             self._endpoints = await self._fetch_endpoints()
             self._endpoints_fetched_at = time.monotonic()
         return self._endpoints
+
+    def _is_old(self, fetched_at: float) -> bool:
+        """Whether what was fetched at this monotonic time must be fetched again."""
+        return time.monotonic() - fetched_at > self._settings.refresh_s
 
     async def _fetch_endpoints(self) -> _Endpoints:
         url = f"{self._base}{_CONFIGURATION}"
