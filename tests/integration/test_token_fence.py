@@ -23,7 +23,7 @@ from tests.support.controls import MemoryLog, open_controls
 from tests.support.grants import SCOPE, FakeClient, job_with_grant, new_ring, open_grants
 from tests.support.grpc_errors import raised
 from tests.support.lifecycle import JOB, TENANT
-from tests.support.rpc_kit import EmptyFacade, connect, no_copies
+from tests.support.rpc_kit import EmptyFacade, connect, no_copies, run_server
 
 EXECUTOR = "the-executor"
 REQUEST = pb.GetAccessTokenRequest(job_id=JOB, attempt=1, executor_id=EXECUTOR, scope=SCOPE)
@@ -74,11 +74,8 @@ async def serve(authority: Authority, busy: BusyFacade) -> AsyncIterator[RpcServ
         security,
         on_behalf_of,
     )
-    await rpc.start()
-    try:
+    async with run_server(rpc):
         yield rpc
-    finally:
-        await rpc.stop()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.controls import open_controls
 from tests.support.lifecycle import request
-from tests.support.rpc_kit import error_info, no_copies
+from tests.support.rpc_kit import error_info, no_copies, run_server
 from tests.support.sealing import NO_SEALING
 
 
@@ -58,11 +58,8 @@ async def serve(replica: Any) -> AsyncIterator[RpcServer]:
     rpc = RpcServer(
         replica, replica, replica, replica, no_copies(), lambda: True, "127.0.0.1", 0, None
     )
-    await rpc.start()
-    try:
+    async with run_server(rpc):
         yield rpc
-    finally:
-        await rpc.stop()
 
 
 @asynccontextmanager

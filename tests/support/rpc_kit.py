@@ -109,9 +109,16 @@ async def serve(
     job_types = JobTypes(facade, facade, facade, open_controls())
     copies = copies or no_copies()
     rpc = RpcServer(facade, facade, facade, job_types, copies, ready, "127.0.0.1", 0, security)
+    async with run_server(rpc):
+        yield rpc
+
+
+@asynccontextmanager
+async def run_server(rpc: RpcServer) -> AsyncIterator[None]:
+    """Runs a server, which must be new, until the end of the block."""
     await rpc.start()
     try:
-        yield rpc
+        yield
     finally:
         await rpc.stop()
 
