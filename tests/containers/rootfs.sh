@@ -5,7 +5,7 @@ set -euo pipefail
 root=$1
 suite=trixie
 packages=ca-certificates,docker.io,docker-cli,docker-compose,docker-buildx,iptables,tini,busybox
-packages+=,python3-venv,haproxy,prometheus,openjdk-21-jre-headless,procps,curl,jq
+packages+=,python3-venv,haproxy,prometheus,openjdk-21-jre-headless,procps,curl,jq,make
 authorities=/usr/local/share/ca-certificates # this machine's own: the registries may be behind them
 
 nice mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Languages "none"' \
