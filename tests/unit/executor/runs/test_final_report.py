@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.contract.errors import MAX_MESSAGE_CHARS, MAX_TRACEBACK_BYTES
-from fabric_jobs.executor import ErrorSource, JobFailed, JobStopped
+from fabric_jobs.contract.errors import (
+    MAX_MESSAGE_CHARS,
+    MAX_TRACEBACK_BYTES,
+    ErrorExtendedInformation,
+)
+from fabric_jobs.executor import AccessTokenError, ErrorSource, JobFailed, JobStopped
 from fabric_jobs.executor.runs.final_report import make_final_report
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 
@@ -153,6 +157,43 @@ def test_report_of_a_group_with_several_members_names_them() -> None:
     assert failure(group).message == (
         "ExceptionGroup: errors (2 sub-exceptions); ValueError: no rows; KeyError: 'x'"
     )
+
+
+def test_report_of_a_group_with_several_members_is_that_of_its_job_failed() -> None:
+    """Two tasks may fail at once. The code and the permanence that the author chose must last."""
+    retryable = JobFailed("Region 1 is busy.", code="RegionBusy", source="External")
+    closed = JobFailed("Region 2 is closed.", code="RegionClosed", source="User", permanent=True)
+    group = ExceptionGroup("tasks", [ValueError("no rows"), retryable, closed, closed])
+
+    assert failure(group) == pb.Error(
+        error_code="RegionClosed",
+        message="Region 2 is closed.",
+        source="User",
+        permanent=True,
+        details=[
+            pb.ErrorDetail(error_code="HandlerError", message="ValueError: no rows"),
+            pb.ErrorDetail(error_code="RegionBusy", message="Region 1 is busy."),
+        ],
+    )
+    assert failure(ExceptionGroup("tasks", [ValueError("x"), retryable])).error_code == "RegionBusy"
+
+
+def test_report_of_a_group_of_equal_access_token_errors_has_the_details_of_one() -> None:
+    """Fifty tasks may need the user's consent. Fabric's front end reads the first detail."""
+    detail = ErrorExtendedInformation(error_code="interaction_required", message="Consent.")
+    errors = [AccessTokenError("x", code="AuthUIRequired", details=(detail,)) for _ in range(50)]
+    report = make_final_report(ExceptionGroup("tasks", errors), cancel_requested=False)
+
+    assert report.failed == failure(errors[0])
+    assert [one.error_code for one in report.failed.details] == ["interaction_required"]
+    assert report.traceback == ""
+
+
+def test_report_of_a_group_of_many_different_errors_names_five_of_them() -> None:
+    """An error has a bound, and its first details say enough."""
+    errors = [JobFailed("No.", code="No"), *(ValueError(number) for number in range(50))]
+
+    assert len(failure(ExceptionGroup("tasks", errors)).details) == 5
 
 
 def test_report_of_a_group_of_stops_after_a_cancel_is_stopped() -> None:
