@@ -17,6 +17,7 @@ import pytest
 from fabric_jobs.cli.example import executor as examples
 from fabric_jobs.contract.jobs import Progress
 from fabric_jobs.executor import (
+    AccessTokenError,
     DefinitionPart,
     Executor,
     HelloRefusedError,
@@ -383,6 +384,22 @@ def test_run_job_without_a_user_fails_the_job_as_an_executor_does(job_type: str)
     assert outcome.error
     assert (outcome.status, outcome.error.error_code) == ("Failed", "NoUserToken")
     assert (outcome.error.is_permanent, outcome.error.source) == (True, "User")
+
+
+@pytest.mark.parametrize("job_type", ["tokens", "tokens-in-a-thread", "tokens-in-a-process"])
+def test_run_job_whose_token_needs_consent_fails_the_job_as_an_executor_does(job_type: str) -> None:
+    """The function of the test raises what a facade's refusal becomes."""
+
+    def refuse(scope: str) -> str:
+        raise AccessTokenError(f"Consent to {scope}.", code="AuthUIRequired")
+
+    outcome = run(job_type, access_token=refuse)
+
+    assert outcome.error
+    assert (outcome.error.error_code, outcome.error.message) == (
+        "AuthUIRequired",
+        "Consent to user.",
+    )
 
 
 @pytest.mark.parametrize("run_in", [None, "process"])

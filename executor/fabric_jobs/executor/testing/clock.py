@@ -1,12 +1,14 @@
 """An event loop that skips the time for which everything in it only waits.
 
 Sockets, threads and processes take real time, so while one of them is active, time is not skipped.
-The loop knows the threads of `asyncio.to_thread` and of other executors of the loop, and the
-processes of asyncio. It does not know threads and processes that are started in another way.
+The loop knows when the threads of `asyncio.to_thread` and of other executors of the loop are idle.
+Any other thread that was started after the loop counts as active until it ends. The loop does not
+know threads that were started before it, and processes that asyncio did not start.
 """
 
 import asyncio
 import selectors
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ from typing import Any, TypeVar, TypeVarTuple
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+#: Real seconds for which the loop waits before it looks again whether a thread has ended.
+THREAD_POLL_S = 0.01
+
 
 class SkippingLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock jumps to the next timer when nothing else can wake the loop."""
@@ -22,6 +27,8 @@ class SkippingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._skipped_s = 0.0
         self._threads = 0
+        #: The threads that were there before the loop, and the workers of its executors.
+        self._quiet_threads = set(threading.enumerate())
         self._processes: list[asyncio.SubprocessTransport] = []
         super().__init__(_SkippingSelector(self))
 
@@ -39,6 +46,10 @@ class SkippingLoop(asyncio.SelectorEventLoop):
             process.get_returncode() is None for process in self._processes
         )
 
+    def has_unknown_thread(self) -> bool:
+        """Returns true if there is a thread of which the loop does not know whether it is idle."""
+        return not self._quiet_threads.issuperset(threading.enumerate())
+
     @contextmanager
     def active_thread(self) -> Iterator[None]:
         """Counts one more active thread until the block ends."""
@@ -55,7 +66,10 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
         `asyncio.to_thread` and the look-up of host names call this method.
         """
+        earlier = set(threading.enumerate())
         future = super().run_in_executor(executor, func, *args)
+        # The executor starts its workers in this call, and keeps them for the next one.
+        self._quiet_threads |= set(threading.enumerate()) - earlier
         self._threads += 1
 
         def on_end(_: object) -> None:
@@ -87,6 +101,9 @@ class _SkippingSelector(selectors.DefaultSelector):
         has_socket = len(self.get_map()) > 1
         if timeout is None or timeout <= 0 or has_socket or self._loop.has_active_work():
             return super().select(timeout)
+        if self._loop.has_unknown_thread():
+            # Nothing wakes the loop when the thread ends.
+            return super().select(min(timeout, THREAD_POLL_S))
         ready = super().select(0)
         if not ready:
             self._loop.skip(timeout)

@@ -62,16 +62,18 @@ def run_job(
     `resources` becomes the handler's `job.resources`, and the executor's lifespan is not run. By
     default the lifespan runs around the job, as in an executor. A value of the test's own can't
     cross to another process, so a handler with `run_in="process"` runs in that of the test then.
-    `access_token` is called with a scope and returns what `job.access_token` gives the handler. The
-    default is a text that no resource accepts. `None`: the job has no user.
+    `access_token` is called with a scope and returns what `job.access_token` gives the handler, or
+    raises an `AccessTokenError`. The default is a text that no resource accepts. `None`: the job
+    has no user.
     `checkpoint` is what an earlier attempt saved. By default the first attempt has none.
     `longest_life_s` is the service's `FABRIC_JOBS_LONGEST_LIFE_S`. The default is 24 hours.
     The other parameters become the attributes of the handler's `Job`.
 
     The time between attempts is skipped, and so is the time for which an `async def` handler only
     waits. Real time passes in a `def` handler, during `asyncio.to_thread` or an asyncio process,
-    and while a socket is open. Other threads that a handler starts are not known, so the time of a
-    wait for them is skipped.
+    while a socket is open, and while another thread that the lifespan or the handler started is
+    alive. Only the time of the event loop is skipped: `time.monotonic()` and `datetime.now()` show
+    real time.
 
     Raises `HelloRefusedError` if the handler's `run_timeout_s` is beyond `longest_life_s`,
     `LookupError` if the executor has no handler for the job type, `LifespanError` if the
