@@ -100,7 +100,9 @@ def make_handler(
                 'Example: @executor.job("Item.Type", "jobType").'
             )
     if not inspect.isroutine(function):
-        raise HandlerDefinitionError(f"{function!r} is not a function.")
+        raise HandlerDefinitionError(
+            f"{function!r} is not a function. Define a handler with `def` or `async def`."
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise HandlerDefinitionError(
             f"{function.__qualname__} is a generator function. A handler can't use `yield`."
@@ -156,13 +158,15 @@ def _verify_memory_limit(
 
 
 def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
-    signature = inspect.signature(function)
+    # That of a wrapper, which may give the function that it wraps more arguments than the job.
+    called = inspect.signature(function, follow_wrapped=False)
     try:
-        signature.bind(None)
+        called.bind(None)
     except TypeError as error:
         raise HandlerDefinitionError(
-            f"{function.__qualname__}{signature} must take one argument, the job: {error}."
+            f"{function.__qualname__}{called} must take one argument, the job: {error}."
         ) from error
+    signature = inspect.signature(function)
     try:
         hints = get_type_hints(function)
     except NameError as error:

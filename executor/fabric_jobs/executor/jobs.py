@@ -205,6 +205,9 @@ class Job(Generic[T, R_co]):
     def checkpoint(self, value_type: type[V]) -> V | None:
         """Returns the last value that an earlier attempt saved, or `None` if none did.
 
+        A saved `None` is `None` for every type, so a handler can drop its checkpoint.
+
         Raises `CheckpointError` if the value is not of the type.
         """
-        return None if self._checkpoint is None else decode_checkpoint(self._checkpoint, value_type)
+        saved = self._checkpoint
+        return None if saved in (None, b"null") else decode_checkpoint(saved, value_type)

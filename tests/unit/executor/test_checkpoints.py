@@ -90,6 +90,14 @@ def test_checkpoint_that_is_not_of_the_type_raises_with_the_place() -> None:
         make_job(_checkpoint=b'{"row":"7"}').checkpoint(Place)
 
 
+def test_checkpoint_that_is_null_is_none_for_every_type() -> None:
+    """A handler saves `None` to drop its checkpoint."""
+    saved: list[bytes] = []
+    make_job(_save_checkpoint=saved.append).save_checkpoint(None)
+
+    assert make_job(_checkpoint=saved[0]).checkpoint(Place) is None
+
+
 def test_attempt_from_event_and_from_offer_has_the_checkpoint_of_the_dispatch() -> None:
     """Without a checkpoint it is `None`."""
     with_one = attempt_from_event(decode(golden("requeued")), 0, 0)

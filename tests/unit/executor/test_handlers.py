@@ -127,6 +127,32 @@ def test_unusable_handler_raises_at_decoration(
         Executor().job("Item", "job")(function)
 
 
+def give_a_table(
+    function: Callable[[Job[Forecast], str], None],
+) -> Callable[[Job[Forecast]], None]:
+    """Gives a function what it needs besides its job."""
+
+    @functools.wraps(function)
+    def wrapper(job: Job[Forecast]) -> None:
+        function(job, "sales")
+
+    return wrapper
+
+
+def test_handler_behind_a_decorator_that_gives_it_more_arguments_is_called() -> None:
+    """`functools.wraps` shows the signature of the wrapped function, which is not called alone."""
+    executor = Executor()
+    called = []
+
+    @executor.job("Item", "job")
+    @give_a_table
+    def on_table(job: Job[Forecast], table: str) -> None:
+        called.append((job.payload, table))
+
+    run_job(executor, "Item", "job")
+    assert called == [(Forecast(), "sales")]
+
+
 @pytest.mark.parametrize(("item_type", "job_type"), [("", "job"), ("Item", ""), (1, "job")])
 def test_job_type_with_a_name_that_is_no_text_raises_at_decoration(
     item_type: Any, job_type: str
