@@ -85,8 +85,8 @@ def _asyncapi() -> dict[str, Any]:
             "title": "fabric-jobs",
             "version": version("fabric-jobs"),
             "description": "The jobs of a Microsoft Fabric workload, as events. The topic also "
-            "holds duplicates and events that lost a race. A subscriber keeps one number per job "
-            "to skip them: see subscribe.md.",
+            "holds duplicates and events that lost a race. A subscriber keeps the sequence and "
+            "the id of each job's last event to skip them: see subscribe.md.",
         },
         "defaultContentType": events.CONTENT_TYPE,
         "servers": {

@@ -1,14 +1,15 @@
-// Reads every job's events from the topic, and prints a line for each event that applies.
+// Reads every job's events from the topic, and prints a line for each event that counts.
 import { randomUUID } from "node:crypto";
 import { Kafka, logLevel } from "kafkajs";
 
 const servers = process.env.FABRIC_JOBS_KAFKA_BOOTSTRAP_SERVERS ?? "127.0.0.1:9092";
 const topic = process.env.FABRIC_JOBS_EVENTS_TOPIC ?? "fabric.jobs.events";
 const KEPT_MS = 8 * 24 * 60 * 60 * 1000;
-// By job id, the oldest job first: its last sequence, whether it has ended, and when it began.
-const jobs = new Map();
+// By partition, a map of its jobs. By job id, the oldest job first: the sequence and the id of its
+// last event, whether it has ended, and when it began.
+const partitions = new Map();
 
-function take({ key, value, timestamp }) {
+function take(partition, { key, value, timestamp }) {
   let event;
   try {
     event = JSON.parse(value);
@@ -16,15 +17,19 @@ function take({ key, value, timestamp }) {
     return; // not an event: it is skipped
   }
   if (!event?.data?.state) return;
-  const { type, subject: id, data: { sequence, state } } = event;
+  const { type, id: eventId, subject: id, data: { sequence, follows, state } } = event;
   if (key?.toString() !== id) return; // no facade takes it
+  if (!partitions.has(partition)) partitions.set(partition, new Map());
+  const jobs = partitions.get(partition);
   for (const [oldest, { begunMs }] of jobs) {
     if (begunMs + KEPT_MS > Number(timestamp)) break;
     jobs.delete(oldest);
   }
-  const { last, ended, begunMs } = jobs.get(id) ?? { last: 0, begunMs: Number(timestamp) };
-  if (sequence !== last + 1 || ended) return; // a duplicate, or the loser of a race
-  jobs.set(id, { last: sequence, ended: state.phase === "Ended", begunMs });
+  const unknown = { last: 0, lastId: null, ended: false, begunMs: Number(timestamp) };
+  const { last, lastId, ended, begunMs } = jobs.get(id) ?? unknown;
+  // A duplicate, or the loser of a race, is skipped.
+  if (sequence !== last + 1 || follows !== lastId || ended) return;
+  jobs.set(id, { last: sequence, lastId: eventId, ended: state.phase === "Ended", begunMs });
   console.log(id, sequence, type, state.status);
 }
 
@@ -34,4 +39,7 @@ const consumer = kafka.consumer({ groupId: `subscriber-${randomUUID()}` });
 process.once("SIGTERM", () => consumer.disconnect());
 await consumer.connect();
 await consumer.subscribe({ topic, fromBeginning: true });
-await consumer.run({ autoCommit: false, eachMessage: async ({ message }) => take(message) });
+await consumer.run({
+  autoCommit: false,
+  eachMessage: async ({ partition, message }) => take(partition, message),
+});

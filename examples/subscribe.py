@@ -1,8 +1,9 @@
-"""Reads every job's events from the topic, and prints a line for each event that applies."""
+"""Reads every job's events from the topic, and prints a line for each event that counts."""
 
 import asyncio
 import json
 import os
+from collections import defaultdict
 
 from aiokafka import AIOKafkaConsumer
 
@@ -12,27 +13,32 @@ KEPT_MS = 8 * 24 * 60 * 60 * 1000
 
 
 async def main() -> None:
-    # By job id, the oldest job first: its last sequence, whether it has ended, and when it began.
-    jobs: dict[str, tuple[int, bool, int]] = {}
+    # By partition and job id, the oldest job first: the sequence and the id of its last event,
+    # whether it has ended, and when it began.
+    partitions: defaultdict[int, dict[str, tuple[int, str | None, bool, int]]] = defaultdict(dict)
     # Without a consumer group it reads every partition from its first record.
     consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=SERVERS, auto_offset_reset="earliest")
     async with consumer:
         async for record in consumer:
             try:
                 event = json.loads(record.value)
-                job_id, data = event["subject"], event["data"]
-                sequence, state = data["sequence"], data["state"]
-            except (TypeError, ValueError, LookupError):
+                job_id, event_id, data = str(event["subject"]), event["id"], event["data"]
+                sequence, follows = data["sequence"], data["follows"]
+                phase, status = data["state"]["phase"], data["state"]["status"]
+                line = f"{job_id} {sequence} {event['type']} {status}"
+                key = job_id.encode()
+            except (TypeError, ValueError, LookupError, RecursionError):
                 continue  # not an event: it is skipped
-            if record.key != str(job_id).encode():
+            if record.key != key:
                 continue  # no facade takes it
-            while jobs and jobs[oldest := next(iter(jobs))][2] + KEPT_MS <= record.timestamp:
+            jobs = partitions[record.partition]
+            while jobs and jobs[oldest := next(iter(jobs))][3] + KEPT_MS <= record.timestamp:
                 del jobs[oldest]
-            last, ended, begun_ms = jobs.get(job_id, (0, False, record.timestamp))
-            if sequence != last + 1 or ended:
+            last, last_id, ended, begun_ms = jobs.get(job_id, (0, None, False, record.timestamp))
+            if (sequence, follows) != (last + 1, last_id) or ended:
                 continue  # a duplicate, or the loser of a race
-            jobs[job_id] = sequence, state["phase"] == "Ended", begun_ms
-            print(job_id, sequence, event["type"], state["status"], flush=True)
+            jobs[job_id] = sequence, event_id, phase == "Ended", begun_ms
+            print(line, flush=True)
 
 
 asyncio.run(main())

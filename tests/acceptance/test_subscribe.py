@@ -21,9 +21,10 @@ from fabric_jobs.contract import events
 from fabric_jobs.contract.events import NotAnEventError
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.runtime.kafka.partitions import partition_of
-from tests.support.brokers import SERVERS
+from tests.support.brokers import SERVERS, Cluster
 from tests.support.programs import PARTITIONS, Fabric, Program, new_id
-from tests.support.topic import topic_of
+from tests.support.records import events_of_forked_log
+from tests.support.topic import create_topics, put, topic_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -98,8 +99,15 @@ async def ended(fabric: Fabric, end: str, partitions: int) -> dict[str, str]:
     return told
 
 
-async def told_by(command: list[str], environment: dict[str, str], jobs: set[str]) -> list[str]:
+async def told_by(
+    example: str, request: pytest.FixtureRequest, environment: dict[str, str], jobs: set[str]
+) -> list[str]:
     """Run a subscriber until the last job has ended; its lines."""
+    runtime = sys.executable
+    if example.endswith(".mjs"):
+        request.getfixturevalue("examples")
+        runtime = "node"
+    command = [runtime, f"examples/{example}"]
     process = await asyncio.create_subprocess_exec(
         *command, env=os.environ | environment, stdout=PIPE
     )
@@ -126,12 +134,8 @@ async def test_subscriber_prints_the_statuses_that_the_facade_answers(
     answers: dict[str, str],
     request: pytest.FixtureRequest,
 ) -> None:
-    """One number per job is enough to leave out duplicates and events that lost a race."""
-    runtime = sys.executable
-    if example.endswith(".mjs"):
-        request.getfixturevalue("examples")
-        runtime = "node"
-    lines = await told_by([runtime, f"examples/{example}"], environment, set(answers))
+    """The rule leaves out duplicates and events that lost a race."""
+    lines = await told_by(example, request, environment, set(answers))
 
     sequences: defaultdict[str, list[int]] = defaultdict(list)
     statuses: dict[str, str] = {}
@@ -141,6 +145,26 @@ async def test_subscriber_prints_the_statuses_that_the_facade_answers(
         statuses[job_id] = status
     assert statuses == answers
     assert all(told == list(range(1, len(told) + 1)) for told in sequences.values())
+
+
+@pytest.mark.parametrize("example", ["subscribe.py", "subscribe.mjs"])
+async def test_subscriber_skips_an_event_that_follows_a_record_that_kafka_has_lost(
+    example: str, apache: Cluster, topic: str, request: pytest.FixtureRequest
+) -> None:
+    """No facade applies it, although its sequence is the job's next one."""
+    environment = apache.environment(topic)
+    names = [f"{topic}{suffix}" for suffix in ("", ".heartbeats", ".controls")]
+    await create_topics(apache.bootstrap_servers, *names)
+    log = events_of_forked_log()
+    await put(environment, *log)
+
+    lines = await told_by(example, request, environment, {log[0].subject})
+    assert [line.split()[1:] for line in lines] == [
+        ["1", "fabric.jobs.requested", "NotStarted"],
+        ["2", "fabric.jobs.started", "InProgress"],
+        ["3", "fabric.jobs.progressed", "InProgress"],
+        ["4", "fabric.jobs.failed", "Failed"],
+    ]
 
 
 async def test_events_on_the_topic_fit_the_published_schema(

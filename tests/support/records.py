@@ -6,6 +6,20 @@ from collections.abc import Sequence
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import Event
 from fabric_jobs.facade.log import Record
+from tests.support.lifecycle import (
+    A,
+    apply_event,
+    claim,
+    decide_event,
+    drive,
+    events_of,
+    failure,
+    report_completed,
+    report_failed,
+    report_progress,
+    request,
+    stamp,
+)
 
 
 def record_of(event: Event, offset: int = 0, *, partition: int = 0, time_ms: int = 0) -> Record:
@@ -26,3 +40,19 @@ def key_of(value: bytes) -> bytes | None:
     except (ValueError, LookupError):
         return None
     return subject.encode()
+
+
+def events_of_forked_log() -> list[Event]:
+    """The events of a job, in the order of a log that has lost one of them.
+
+    The event with the id `late` follows the lost event: a facade that had read it appended, late,
+    what it decided on it. The last event is final.
+    """
+    start = (request(), claim(1, A, "e1"))
+    running = drive(start)
+    lost = decide_event(running, report_progress(), stamp("lost"))
+    late = decide_event(apply_event(running, lost), report_completed(), stamp("late"))
+    kept = decide_event(running, report_progress(), stamp("kept"))
+    report = report_failed(error=failure(permanent=True))
+    failed = decide_event(apply_event(running, kept), report, stamp("failed"))
+    return [*events_of(start), kept, late, failed]

@@ -31,7 +31,7 @@ def test_event_table_lists_every_type_and_no_other() -> None:
 
 def test_periods_on_page_are_those_of_the_code() -> None:
     """How long a job is known and how long its records are kept, in days."""
-    rule = section(PAGE, "One number per job")
+    rule = section(PAGE, "Which events count")
     days = {"eight": 8, "nine": 9}
     settings = FacadeSettings()
     known_days = settings.lifetime.retention.days

@@ -50,17 +50,22 @@ class EventBatch(NamedTuple):
 
 
 class JobSequence:
-    """The subscriber's rule: an event applies if its sequence is the job's current one plus one."""
+    """The subscriber's rule: an event applies if it follows the last event that applied."""
 
     def __init__(self) -> None:
         self.sequence = 0
+        self._last_id: str | None = None
         self._final = False
 
     def accept(self, event: Event) -> bool:
         """Returns whether the event applies, and counts it if it does."""
-        applies = not self._final and event.data.sequence == self.sequence + 1
+        applies = (
+            not self._final
+            and event.data.sequence == self.sequence + 1
+            and event.data.follows == self._last_id
+        )
         if applies:
-            self.sequence = event.data.sequence
+            self.sequence, self._last_id = event.data.sequence, event.id
             self._final = event.data.state.phase is JobPhase.ENDED
         return applies
 

@@ -14,6 +14,7 @@ from tests.support.lifecycle import (
     stamp,
     unknown_event,
 )
+from tests.support.records import events_of_forked_log
 
 
 def test_job_sequence_accepts_each_event_once_and_in_order() -> None:
@@ -39,3 +40,11 @@ def test_job_sequence_after_the_final_event_accepts_none() -> None:
 
     assert not sequence.accept(unknown_event(drive([request(), cancel()])))
     assert sequence.sequence == 2
+
+
+def test_job_sequence_does_not_accept_an_event_that_follows_a_lost_one() -> None:
+    """A facade that has read a lost record may append, late, what it decided on that record."""
+    sequence = JobSequence()
+
+    accepted = [event.id for event in events_of_forked_log() if sequence.accept(event)]
+    assert accepted == ["e1", "e2", "kept", "failed"]
