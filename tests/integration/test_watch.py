@@ -12,6 +12,7 @@ import pytest
 
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
+from fabric_jobs.facade.log import Checkpoint
 from fabric_jobs.facade.replica import Change, StoredJob
 from fabric_jobs.facade.rpc import RpcServer, server, watch_messages, watches
 from fabric_jobs.facade.rpc.convert import change_to_proto
@@ -31,9 +32,17 @@ class FakeReplica:
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
+        self.resets = 0
         self.controls = open_controls()
         self.secrets = NO_SEALING
         self.clock = Clock()
+
+    async def freshen(self) -> None:
+        """Does nothing."""
+
+    def checkpoints(self) -> dict[int, Checkpoint]:
+        """The positions in two partitions of the topic."""
+        return {2: Checkpoint(17, 16, 0), 3: Checkpoint(0, 0, 0)}
 
     def apply(self, offset: int) -> None:
         """Tells the listeners that another job was accepted."""
@@ -76,7 +85,7 @@ async def read_into(seen: list[int], watch: Any) -> None:
 
 
 async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resume_from() -> None:
-    """The error names the offset after the last event sent. No event before it is missing."""
+    """The error names, for each partition, the offset before which no event is missing."""
     replica: Any = FakeReplica()
     async with connect(replica) as stub:
         watch = stub.WatchJobs(pb.WatchJobsRequest())
@@ -94,7 +103,39 @@ async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resu
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert info.reason == "WATCHER_BEHIND"
     assert seen == list(range(1, len(seen) + 1))
-    assert dict(info.metadata) == {"offset.3": str(seen[-1])}
+    assert dict(info.metadata) == {"offset.2": "17", "offset.3": str(seen[-1])}
+
+
+async def test_watch_ends_when_the_replica_reads_the_log_from_its_beginning_again() -> None:
+    """The events that the replica then applies again are not sent twice."""
+    replica: Any = FakeReplica()
+    async with connect(replica) as stub:
+        watch = stub.WatchJobs(pb.WatchJobsRequest())
+        await watch.read()
+        replica.apply(0)
+        assert (await watch.read()).position.offset == 1
+        replica.resets += 1
+        replica.apply(0)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await watch.read()
+
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert error_info(raised.value).reason == "LOG_UNREACHABLE"
+
+
+async def test_watch_begins_after_the_replica_has_read_the_log_to_its_end() -> None:
+    """The watch has no events that its caller may have got from another replica before."""
+    replica: Any = FakeReplica()
+
+    async def freshen() -> None:
+        replica.apply(0)
+
+    replica.freshen = freshen
+    async with connect(replica) as stub:
+        watch = stub.WatchJobs(pb.WatchJobsRequest())
+        await watch.read()
+        replica.apply(1)
+        assert (await watch.read()).position.offset == 2
 
 
 async def test_watch_ends_once_the_bytes_that_wait_exceed_their_bound(

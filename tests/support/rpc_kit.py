@@ -52,9 +52,14 @@ class EmptyFacade:
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
+        self.resets = 0
         self.secrets = NO_SEALING
         self.peers = Peers("/test", int(DEFAULT_LONGEST_LIFE.total_seconds()))
         self.clock = Clock()
+
+    def checkpoints(self) -> dict[int, Any]:
+        """Returns no positions."""
+        return {}
 
     async def read(self, job_id: str) -> None:
         """Returns no job."""

@@ -75,6 +75,8 @@ class Replica:
         #: The number of events by verdict. Besides the verdicts, `remnant` counts events of jobs
         #: whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
+        #: How often this replica forgot its jobs, because the log is read from its beginning again.
+        self.resets = 0
         self._turns = QueryTurns()
         #: The latest time that an event has shown, by partition. The age of jobs is measured by it.
         self._now_ms: dict[int, int] = {}
@@ -175,6 +177,7 @@ class Replica:
 
     def reset(self) -> None:
         """Forgets every job, because the log will be read from its beginning."""
+        self.resets += 1
         self._store.clear()
         self._now_ms.clear()
         self._first_read_ms.clear()

@@ -167,6 +167,8 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         self, request: pb.WatchJobsRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobsResponse]:
         job_id = await _job_id(request.job_id, context) if request.job_id else None
+        # A caller that comes from another replica has seen events that this one must still read.
+        await self._jobs.freshen()
         async for response in self._watches.serve(job_id, context):
             yield response
 

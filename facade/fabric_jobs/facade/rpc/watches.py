@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import grpc
 
+from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import Job
 from fabric_jobs.facade.replica import Change, Replica
 from fabric_jobs.facade.rpc.errors import Context, abort
@@ -37,7 +38,11 @@ class Watches:
     async def serve(
         self, job_id: str | None, context: Context
     ) -> AsyncIterator[pb.WatchJobsResponse]:
-        """Yields the changes of one job, or of all jobs, after an empty message."""
+        """Yields the changes of one job, or of all jobs, after an empty message.
+
+        Raises `UnavailableError` if the replica reads the log from its beginning again, because it
+        applies old events then.
+        """
         if self._open >= MAX_WATCHES:
             await abort(
                 context,
@@ -45,35 +50,41 @@ class Watches:
                 "TOO_MANY_WATCHES",
                 f"This replica has {MAX_WATCHES} watches. End one, or ask another replica.",
             )
-        #: The messages to send; None ends the watch, because the server stops. A message has no
-        #: payload, which a waiting change would keep in memory.
+        #: The messages to send; None ends the watch, because the server stops or the log is read
+        #: again. A message has no payload, which a waiting change would keep in memory.
         messages: asyncio.Queue[WatchMessage | None] = asyncio.Queue()
         waiting_bytes = 0
-        too_slow = asyncio.Event()
+        #: Set if the client is too slow, or if the log is read again.
+        is_over = asyncio.Event()
+        resets = self._replica.resets
 
         def on_change(change: Change) -> None:
             nonlocal waiting_bytes
-            if too_slow.is_set() or job_id not in (None, change.stored.job.job_id):
+            if is_over.is_set() or job_id not in (None, change.stored.job.job_id):
+                return
+            if self._replica.resets != resets:
+                is_over.set()
+                messages.put_nowait(None)
                 return
             message = self._messages.message_of(change)
             waiting_bytes += message.size
             if messages.qsize() < MAX_WATCH_BACKLOG and waiting_bytes <= MAX_WATCH_BACKLOG_BYTES:
                 messages.put_nowait(message)
             else:
-                too_slow.set()
+                is_over.set()
 
-        #: By partition, the offset after the last event that was sent.
-        sent: dict[int, int] = {}
+        #: By partition, the offset before which no event is missing.
+        sent = {number: each.position for number, each in self._replica.checkpoints().items()}
         stop = asyncio.create_task(self._stopping.wait(), name="end a watch at the server's stop")
         stop.add_done_callback(lambda _: messages.put_nowait(None))
         self._replica.listeners.add(on_change)
         self._open += 1
         try:
             yield pb.WatchJobsResponse()
-            while not too_slow.is_set():
+            while not is_over.is_set():
                 message = await messages.get()
                 if message is None:
-                    return
+                    break
                 yield message.response
                 waiting_bytes -= message.size
                 position = message.response.position
@@ -82,11 +93,18 @@ class Watches:
             self._open -= 1
             self._replica.listeners.discard(on_change)
             stop.cancel()
+        if self._replica.resets != resets:
+            raise UnavailableError(
+                UnavailableReason.LOG_UNREACHABLE,
+                "This facade reads the log from its beginning again. Watch at another one.",
+            )
+        if not is_over.is_set():
+            return
         await abort(
             context,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "WATCHER_BEHIND",
-            f"The watch is {messages.qsize()} events behind. List the jobs, then watch again. The "
+            f"The watch is {messages.qsize()} events behind. Watch again, then list the jobs. The "
             "events in between are on the topic, from the offsets in this error's metadata on.",
             {f"offset.{partition}": str(offset) for partition, offset in sorted(sent.items())},
         )

@@ -145,10 +145,15 @@ class JobStatusServiceServicer:
 
     def WatchJobs(self, request, context):
         """Streams the events that this replica applies from now on, each once, in the order of its job. A
-        client that is 10,000 events or 8 MiB behind gets `RESOURCE_EXHAUSTED`, `WATCHER_BEHIND`: list
-        the jobs, then watch again. For each partition, the metadata of the `ErrorInfo` holds the offset
-        after the last event that was sent. A replica has at most 200 watches at a time; a further one
-        gets `RESOURCE_EXHAUSTED`, `TOO_MANY_WATCHES`.
+        watch does not continue an earlier one. To miss no state of a job: watch, wait for the first
+        response, and only then list the jobs or get the job. Ignore an event whose `job.sequence` is
+        not above the sequence that you know of the job. Do all of this again, at any replica, when a
+        watch ends: without an error, because the replica stops, or with one. `UNAVAILABLE` with
+        `LOG_UNREACHABLE` means that the replica reads the log from its beginning. A client that is
+        10,000 events or 8 MiB behind gets `RESOURCE_EXHAUSTED`, `WATCHER_BEHIND`. The metadata of its
+        `ErrorInfo` then holds, as `offset.` and the number of each partition that is not empty, the
+        offset from which the topic has the events that were not sent. A replica has at most 200 watches
+        at a time; a further one gets `RESOURCE_EXHAUSTED`, `TOO_MANY_WATCHES`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
