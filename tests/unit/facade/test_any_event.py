@@ -101,7 +101,7 @@ def test_any_event_is_folded_stored_listed_and_read_back(values: list[bytes]) ->
             assert replica.counts["applied"]
             stored = replica.get(job_id)
             now = datetime(2200, 1, 1, tzinfo=UTC)
-            replica.due_job_ids(now, 10)
+            replica.due_jobs(now, 10)
             replica.held_runs()
         with open_replica(path) as (replica, store):
             assert replica.get(job_id) == stored
@@ -110,7 +110,7 @@ def test_any_event_is_folded_stored_listed_and_read_back(values: list[bytes]) ->
             assert stored
             state = stored.job.state
             replica.queued_jobs([JobKind(state.item_type, state.job_type)], now, timedelta(), 10)
-            replica.due_job_ids(now, 10)
+            replica.due_jobs(now, 10)
             replica.held_runs()
 
 

@@ -9,11 +9,15 @@ Rule 1: a deadline whose time began before this facade became attentive fires at
 lease after that moment, because executors need time to connect again and to report.
 Rule 2: a deadline of a run fires only after a heartbeat, read since the deadline, lists the run: a
 report that waited for a connection comes first. A run that is not listed is the leases' business.
+
+Some due jobs must wait by these rules, and the commands of others fail. No other job waits for
+them: each look takes the next page of the due jobs. After the last page it begins again.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -34,7 +38,8 @@ from fabric_jobs.facade.lifecycle import (
 )
 from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
-from fabric_jobs.facade.replica import Replica, StoredJob
+from fabric_jobs.facade.maintenance.partitioned import PartitionedWork
+from fabric_jobs.facade.replica import DueJob, Replica, StoredJob
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.runtime.telemetry import tracing
 from fabric_jobs.runtime.telemetry.logs import bind_ids
@@ -45,10 +50,8 @@ log = logging.getLogger("fabric_jobs.timers")
 TICK_S = 0.25
 #: How much longer a facade waits than the one before it in rank, so that mostly one of them acts.
 RANK_DELAY = timedelta(seconds=1)
-#: Jobs that one look fires; the next look finds the others.
-MAX_JOBS = 100
-#: Due jobs that one look considers: some of them must wait, and the others must not wait for them.
-MAX_DUE = 1000
+#: Due jobs that one look takes.
+PAGE = 1000
 
 
 class Timers:
@@ -71,28 +74,41 @@ class Timers:
         self._leases = leases
         self._attention = attention
         self._lease_s = lease_s
-        #: The ids of the due jobs whose last command failed.
-        self._failed = set[str]()
+        self._work = PartitionedWork[DueJob](lambda due: due.partition, self._fire_due)
+        #: The last job that the last look took; None if the next look begins at the first one.
+        self._last: DueJob | None = None
 
     async def run(self) -> None:
         """Fires until cancelled. If two facades fire the same job, one wins in the log."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            await self.tick()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self.tick(tasks)
 
-    async def tick(self) -> None:
-        """Fires each job that is due now, if this replica is attentive."""
+    def tick(self, tasks: asyncio.TaskGroup) -> None:
+        """Starts to fire the next page of the jobs that are due, if this replica is attentive."""
         # A replica that is behind the log would fire jobs that others have fired.
+        if self._attention.look() is None:
+            return
+        page = self._replica.due_jobs(self._until(), PAGE, self._last)
+        self._last = page[-1] if len(page) == PAGE else None
+        self._work.start(page, tasks)
+
+    def _until(self) -> datetime:
+        """The time until which a job must be due for this facade to fire it now."""
+        return self._roster.clock.now() - self._roster.peers.rank() * RANK_DELAY
+
+    async def _fire_due(self, due_jobs: Sequence[DueJob]) -> None:
+        """Fires each of these jobs that is still due and need not wait."""
         since = self._attention.look()
         if since is None:
             return
-        now, longest_life = self._roster.clock.now(), self._replica.lifetime.longest
+        longest_life, until = self._replica.lifetime.longest, self._until()
         attentive_s = time.monotonic() - since
-        attentive_since = now - timedelta(seconds=attentive_s)
-        until = now - self._roster.peers.rank() * RANK_DELAY
-        due = list[tuple[StoredJob, JobDeadline]]()
-        for job_id in self._replica.due_job_ids(until, MAX_DUE):
-            stored = self._replica.get(job_id)
+        attentive_since = self._roster.clock.now() - timedelta(seconds=attentive_s)
+        ready = list[tuple[StoredJob, JobDeadline]]()
+        for due in due_jobs:
+            stored = self._replica.get(due.job_id)
             deadline = next_deadline(stored.job, longest_life) if stored else None
             if stored is None or deadline is None or deadline.time > until:
                 continue  # Another facade fired the job first.
@@ -101,11 +117,8 @@ class Timers:
                 continue
             if self._may_report(stored.job, deadline):
                 continue
-            due.append((stored, deadline))
-        self._failed &= {stored.job.job_id for stored, _ in due}
-        # Jobs whose command failed come last, because their partition may take no record now.
-        due.sort(key=lambda job: job[0].job.job_id in self._failed)
-        await asyncio.gather(*(self._fire(*job) for job in due[:MAX_JOBS]))
+            ready.append((stored, deadline))
+        await asyncio.gather(*(self._fire(*job) for job in ready))
 
     def _may_report(self, job: Job, deadline: JobDeadline) -> bool:
         """Whether an executor holds the job's run and was not heard of since the deadline."""
@@ -125,10 +138,8 @@ class Timers:
             try:
                 stored = await self._jobs.execute(command)
             except (RefusedError, UnavailableError) as error:
-                self._failed.add(stored.job.job_id)
                 log.warning("%s failed: %s", type(command).__name__, error)
             else:
-                self._failed.discard(stored.job.job_id)
                 log.info("%s: the job is %s", type(command).__name__, stored.job.state.phase)
 
     def _explain(self, command: Command, job: Job) -> Command:

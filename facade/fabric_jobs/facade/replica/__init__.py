@@ -7,9 +7,11 @@ from fabric_jobs.facade.replica.replica import Change, Replica
 from fabric_jobs.facade.replica.state_file import StateDamagedError, StateError
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
+from fabric_jobs.facade.replica.unfinished import DueJob
 
 __all__ = [
     "Change",
+    "DueJob",
     "Filter",
     "Identity",
     "Replica",

@@ -66,15 +66,15 @@ class Memory:
         """How many unwritten jobs of the tenant are not final."""
         return self._unfinished_by_tenant[tenant_id]
 
-    def due_job_ids(self, now: datetime) -> Iterator[str]:
-        """The ids of the unwritten jobs whose next deadline has come."""
+    def due_jobs(self, now: datetime) -> Iterator[tuple[datetime, StoredJob]]:
+        """The unwritten jobs whose next deadline has come, each with the deadline's time."""
         for job_id, stored in self._unfinished.items():
             if job_id not in self._due_at:
                 deadline = next_deadline(stored.job, self._longest_life)
                 self._due_at[job_id] = deadline.time if deadline else None
             due_at = self._due_at[job_id]
             if due_at and due_at <= now:
-                yield job_id
+                yield due_at, stored
 
     @property
     def is_full(self) -> bool:

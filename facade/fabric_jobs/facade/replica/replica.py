@@ -17,6 +17,7 @@ from fabric_jobs.facade.replica.queries import Backlog, UnfinishedType
 from fabric_jobs.facade.replica.query_turns import QueryTurns
 from fabric_jobs.facade.replica.store import Store
 from fabric_jobs.facade.replica.stored_job import StoredJob
+from fabric_jobs.facade.replica.unfinished import DueJob
 from fabric_jobs.runtime.kafka.partitions import partition_of
 from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
@@ -114,9 +115,9 @@ class Replica:
         """The ids of at most `limit` jobs that match the filter, the oldest first."""
         return await self._turns.ask(lambda: self._store.list_ids(which, limit))
 
-    def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
-        """The ids of at most `limit` jobs whose next deadline has come."""
-        return self._store.unfinished.due_job_ids(now, limit)
+    def due_jobs(self, now: datetime, limit: int, after: DueJob | None = None) -> Sequence[DueJob]:
+        """The `limit` jobs whose next deadline came first, of those that are due after `after`."""
+        return self._store.unfinished.due_jobs(now, limit, after)
 
     def queued_jobs(
         self, kinds: Collection[JobKind], now: datetime, min_wait: timedelta, limit: int

@@ -4,9 +4,9 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from heapq import nsmallest
+from heapq import merge, nsmallest
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
@@ -18,6 +18,19 @@ from fabric_jobs.facade.replica.filter import microseconds
 from fabric_jobs.facade.replica.memory import Memory
 from fabric_jobs.facade.replica.state_file import StateFailure
 from fabric_jobs.facade.replica.stored_job import StoredJob
+
+
+class DueJob(NamedTuple):
+    """A job whose next deadline has come. Jobs are in the order of these fields."""
+
+    #: The deadline's time, in microseconds since 1970.
+    due_us: int
+    job_id: str
+    partition: int
+
+
+#: Comes before every job.
+_FIRST = DueJob(-(2**63), "", 0)
 
 
 class UnfinishedJobs:
@@ -32,13 +45,22 @@ class UnfinishedJobs:
         self._memory = memory
         self._failure = failure
 
-    def due_job_ids(self, now: datetime, limit: int) -> Sequence[str]:
-        """The ids of at most `limit` jobs whose next deadline has come."""
+    def due_jobs(self, now: datetime, limit: int, after: DueJob | None = None) -> Sequence[DueJob]:
+        """The `limit` jobs whose next deadline came first, of those that are due after `after`."""
+        after = after or _FIRST
         found = self._current_rows(
-            "SELECT job_id FROM jobs WHERE due_us <= ? ORDER BY due_us", microseconds(now)
+            "SELECT job_id, due_us, partition FROM jobs "
+            "WHERE due_us <= ? AND (due_us, job_id) > (?, ?) ORDER BY due_us, job_id",
+            microseconds(now),
+            after.due_us,
+            after.job_id,
         )
-        written = (job_id for (job_id,) in found)
-        return [*islice(chain(self._memory.due_job_ids(now), written), limit)]
+        written = (DueJob(due_us, job_id, partition) for job_id, due_us, partition in found)
+        unwritten = (
+            DueJob(microseconds(due_at), stored.job.job_id, stored.partition)
+            for due_at, stored in self._memory.due_jobs(now)
+        )
+        return [*islice(merge(sorted(job for job in unwritten if job > after), written), limit)]
 
     def queued_jobs(
         self, kinds: Collection[JobKind], now: datetime, min_wait: timedelta, limit: int

@@ -26,8 +26,9 @@ from fabric_jobs.facade.lifecycle import (
     next_deadline,
 )
 from fabric_jobs.facade.maintenance import timers
+from fabric_jobs.facade.maintenance.partitioned import PORTION
 from fabric_jobs.facade.maintenance.timers import RANK_DELAY, Timers
-from fabric_jobs.facade.replica import StoredJob
+from fabric_jobs.facade.replica import DueJob, StoredJob
 from tests.support.controls import open_controls, pause
 from tests.support.lifecycle import JOB, WAYS, drive
 
@@ -43,19 +44,21 @@ class FakeReplica:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.lifetime = JobLifetime()
-        #: The jobs that `due_job_ids` returns; None for the ones that are due.
+        #: The ids of the jobs that `due_jobs` finds; None for the job, if it is due.
         self.found: list[str] | None = None
 
-    def due_job_ids(self, until: datetime, most: int) -> Sequence[str]:
-        """The job, if it is due by then."""
-        if self.found is not None:
-            return self.found
-        found = next_deadline(self.job, self.lifetime.longest)
-        return [JOB] if found and found.time <= until else []
+    def due_jobs(self, until: datetime, limit: int, after: DueJob | None) -> Sequence[DueJob]:
+        """As `Replica.due_jobs`. The last character of a job's id is its partition."""
+        found = self.found
+        if found is None:
+            deadline = next_deadline(self.job, self.lifetime.longest)
+            found = [JOB] if deadline and deadline.time <= until else []
+        due = [DueJob(number, job_id, ord(job_id[-1])) for number, job_id in enumerate(found)]
+        return [job for job in due if after is None or job > after][:limit]
 
     def get(self, job_id: str) -> StoredJob:
         """The job as it is now."""
-        return StoredJob(self.job, partition=0, offset=0, first_ms=0)
+        return StoredJob(replace(self.job, job_id=job_id), partition=0, offset=0, first_ms=0)
 
 
 class FakeRoster:
@@ -83,14 +86,25 @@ class FakeJobs:
         self.commands: list[Command] = []
         self.executed = asyncio.Event()
         self.error: Exception | None = None
+        #: If set, commands of partition 1 wait for this event.
+        self.stuck: asyncio.Event | None = None
 
     async def execute(self, command: Command) -> Any:
         """Keeps the command."""
         self.commands.append(command)
         self.executed.set()
+        if self.stuck and command.job_id.endswith("1"):
+            await self.stuck.wait()
         if self.error:
             raise self.error
         return self._replica.get(command.job_id)
+
+    async def wait_for(self, job_id: str) -> None:
+        """Waits until a command of the job is executed."""
+        async with asyncio.timeout(10):
+            while all(command.job_id != job_id for command in self.commands):
+                self.executed.clear()
+                await self.executed.wait()
 
 
 class World:
@@ -101,6 +115,8 @@ class World:
         self.attentive_s: float | None = 10 * LEASE_S
         #: When the facade last read a heartbeat that lists the run; None if it read none.
         self.listed_at: datetime | None = None
+        #: The jobs whose runs a heartbeat has listed just now.
+        self.listed = set[str]()
         self.replica = FakeReplica(job)
         self.jobs = FakeJobs(self.replica)
         roster: Any = FakeRoster(rank)
@@ -110,13 +126,19 @@ class World:
         this: Any = self
         self.timers = Timers(jobs, replica, roster, self.controls, this, this, LEASE_S)
 
+    async def tick(self) -> None:
+        """Makes one look, and waits until the jobs that it took are fired."""
+        async with asyncio.TaskGroup() as tasks:
+            self.timers.tick(tasks)
+
     def look(self) -> float | None:
         """As `Attention.look`."""
         return None if self.attentive_s is None else time.monotonic() - self.attentive_s
 
     def is_listed_since(self, run: Run, moment: datetime) -> bool:
         """As `Leases.is_listed_since`."""
-        return self.listed_at is not None and self.listed_at > moment
+        is_listed = self.listed_at is not None and self.listed_at > moment
+        return is_listed or run.job_id in self.listed
 
 
 def waiting(seconds_due: float) -> Job:
@@ -129,7 +151,7 @@ def waiting(seconds_due: float) -> Job:
 async def test_timers_backoff_over_asks_for_the_next_attempt() -> None:
     """The facade of rank 0 asks at once."""
     world = World(waiting(SOON_S))
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)]
 
@@ -137,7 +159,7 @@ async def test_timers_backoff_over_asks_for_the_next_attempt() -> None:
 async def test_timers_backoff_not_over_fires_nothing() -> None:
     """The job is due in an hour."""
     world = World(waiting(-3600))
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == []
 
@@ -147,10 +169,10 @@ async def test_timers_replica_not_attentive_fires_nothing() -> None:
     so its end fires as soon as the replica is attentive again."""
     world = World(waiting(3600))
     world.attentive_s = None
-    await world.timers.tick()
+    await world.tick()
     assert world.jobs.commands == []
     world.attentive_s = 0
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)]
 
@@ -160,8 +182,8 @@ async def test_timers_later_rank_fires_that_much_later(rank: int) -> None:
     """Each facade waits a second longer than the one before it, which mostly fires first."""
     delay_s = rank * RANK_DELAY.total_seconds()
     early, late = World(waiting(delay_s - SOON_S), rank=rank), World(waiting(delay_s), rank=rank)
-    await early.timers.tick()
-    await late.timers.tick()
+    await early.tick()
+    await late.tick()
 
     assert early.jobs.commands == []
     assert late.jobs.commands == [Retry(job_id=JOB, attempt=1)]
@@ -172,7 +194,7 @@ async def test_timers_job_changed_after_it_was_found_due_fires_nothing() -> None
     job = drive(WAYS["queued again"])
     world = World(replace(job, state=replace(job.state, create_time=datetime.now(UTC))))
     world.replica.found = [JOB]
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == []
 
@@ -182,7 +204,7 @@ async def test_timers_job_never_started_fails_with_the_last_time_of_an_executor(
     job = drive(WAYS["queued"])
     created = datetime.now(UTC) - timedelta(hours=2)
     world = World(replace(job, state=replace(job.state, create_time=created)))
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == [FailUnstarted(job_id=JOB, last_served=LONG_AGO)]
 
@@ -222,10 +244,10 @@ async def test_timers_run_fires_once_it_is_listed_since_its_deadline(
     world = World(late(6))
     world.attentive_s = 7
     for world.listed_at in (None, ago(2)):
-        await world.timers.tick()
+        await world.tick()
     assert world.jobs.commands == []
     world.listed_at = ago(0.5)
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == [command]
 
@@ -238,7 +260,7 @@ async def test_timers_run_of_no_executor_fires_without_a_heartbeat(
     job = late(6)
     world = World(replace(job, state=replace(job.state, executor_id=None)))
     world.attentive_s = 7
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == [command]
 
@@ -251,10 +273,10 @@ async def test_timers_deadline_that_began_in_an_absence_waits_for_a_lease_of_att
     world = World(late(180))
     world.listed_at = ago(0.5)
     world.attentive_s = LEASE_S - 1
-    await world.timers.tick()
+    await world.tick()
     assert world.jobs.commands == []
     world.attentive_s = LEASE_S + 1
-    await world.timers.tick()
+    await world.tick()
 
     assert world.jobs.commands == [command]
 
@@ -265,10 +287,10 @@ async def test_timers_unstarted_job_waits_for_a_lease_of_attention(seconds: floa
     job = drive(WAYS["queued"])
     world = World(replace(job, state=replace(job.state, create_time=ago(seconds))))
     world.attentive_s = LEASE_S - 1
-    await world.timers.tick()
+    await world.tick()
     assert world.jobs.commands == []
     world.attentive_s = LEASE_S + 1
-    await world.timers.tick()
+    await world.tick()
 
     assert len(world.jobs.commands) == 1
 
@@ -284,29 +306,47 @@ async def test_timers_command_that_fails_is_tried_again_at_the_next_look(error: 
     """The failure ends neither this look nor the timers."""
     world = World(waiting(SOON_S))
     world.jobs.error = error
-    await world.timers.tick()
-    await world.timers.tick()
+    await world.tick()
+    await world.tick()
 
     assert world.jobs.commands == [Retry(job_id=JOB, attempt=1)] * 2
 
 
-async def test_timers_jobs_whose_commands_fail_do_not_keep_others_waiting(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("must_wait", [False, True], ids=["command fails", "job must wait"])
+async def test_timers_due_jobs_that_stay_due_keep_no_other_job_waiting(
+    monkeypatch: pytest.MonkeyPatch, *, must_wait: bool
 ) -> None:
-    """A partition may take no record for hours. Its jobs are then the ones that are due longest."""
-    monkeypatch.setattr(timers, "MAX_JOBS", 1)
-    world = World(waiting(SOON_S))
+    """Each look takes the next page of the due jobs, and begins again after the last page."""
+    monkeypatch.setattr(timers, "PAGE", 2)
+    world = World(running(6) if must_wait else waiting(SOON_S))
     world.jobs.error = UnavailableError(UnavailableReason.OUTCOME_UNKNOWN, "Kafka is away.")
-    job, world.replica.found = world.replica.job, ["first", "second"]
-
-    def get(job_id: str) -> StoredJob:
-        return StoredJob(replace(job, job_id=job_id), partition=0, offset=0, first_ms=0)
-
-    world.replica.get = get  # type: ignore[method-assign]
+    world.replica.found = ["first", "second", "third"]
+    if must_wait:
+        world.listed = {"third"}
     for _ in range(3):
-        await world.timers.tick()
+        await world.tick()
 
-    assert [command.job_id for command in world.jobs.commands] == ["first", "second", "first"]
+    fired = [command.job_id for command in world.jobs.commands]
+    assert fired == (["third"] if must_wait else ["first", "second", "third", "first", "second"])
+
+
+async def test_timers_partition_that_takes_no_record_keeps_no_other_partition_waiting() -> None:
+    """Its commands wait for their time limit. Later looks fire the jobs of other partitions."""
+    world = World(waiting(SOON_S))
+    stuck = world.jobs.stuck = asyncio.Event()
+    world.replica.found = [f"job {number} of partition 1" for number in range(100)]
+    async with asyncio.TaskGroup() as tasks:
+        for partition in (2, 3, 4):
+            world.replica.found.append(f"later job of partition {partition}")
+            world.timers.tick(tasks)
+            await world.jobs.wait_for(world.replica.found[-1])
+        fired = [command.job_id for command in world.jobs.commands]
+        world.jobs.stuck = None
+        stuck.set()
+
+    assert len([job_id for job_id in fired if job_id.endswith("1")]) == PORTION
+    assert set(world.replica.found[100:]) <= set(fired)
+    assert {command.job_id for command in world.jobs.commands} == set(world.replica.found)
 
 
 async def test_timers_running_look_until_they_are_cancelled(
@@ -331,7 +371,7 @@ async def test_timers_unstarted_job_of_a_paused_type_names_the_pause() -> None:
     world = World(job)
     control = pause(job.state.item_type, job.state.job_type)
     await world.controls.write(control)
-    await world.timers.tick()
+    await world.tick()
 
     (command,) = world.jobs.commands
     assert isinstance(command, FailUnstarted)

@@ -85,7 +85,7 @@ def test_queries_other_than_lists_use_an_index_before_index_for_lists(tmp_path: 
     put(store, one := stored_job(1), expired_ms=1)
     state = one.job.state
     store.backlog().result()
-    store.unfinished.due_job_ids(state.create_time, 1)
+    store.unfinished.due_jobs(state.create_time, 1)
     kinds = [JobKind(state.item_type, state.job_type)]
     store.unfinished.queued_jobs(kinds, state.create_time, timedelta(), 1)
     store.unfinished.held_runs()

@@ -137,7 +137,7 @@ def test_clear_that_fails_leaves_no_query_that_answers_from_the_file(tmp_path: P
         lambda: store.list(Filter(), 10).result(),
         lambda: store.unfinished.held_runs(),
         lambda: store.unfinished.has_room("tenant", 1),
-        lambda: store.unfinished.due_job_ids(datetime.max.replace(tzinfo=UTC), 10),
+        lambda: store.unfinished.due_jobs(datetime.max.replace(tzinfo=UTC), 10),
     ):
         with pytest.raises(StateError):
             query()

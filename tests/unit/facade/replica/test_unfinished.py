@@ -1,6 +1,6 @@
 """The queries of unfinished jobs, over pending and written jobs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
 from fabric_jobs.contract.heartbeats import JobKind, Run
 from fabric_jobs.facade.lifecycle import RequestCancel
+from fabric_jobs.facade.replica import Store
 from tests.support.lifecycle import A, claim
 from tests.support.store_kit import (
     HERE,
@@ -22,31 +23,65 @@ from tests.support.store_kit import (
 SOON = timedelta(seconds=1)
 
 
-def test_due_job_ids_finds_pending_and_written_jobs(tmp_path: Path) -> None:
+def due_job_ids(store: Store, now: datetime, limit: int) -> list[str]:
+    """The ids of the first jobs that are due."""
+    return [due.job_id for due in store.unfinished.due_jobs(now, limit)]
+
+
+def test_due_jobs_finds_pending_and_written_jobs(tmp_path: Path) -> None:
     """A written job that has changed since is judged by its state in memory."""
     store = open_store(tmp_path / "rows")
     put(store, one := stored_job(1), stored_job(2))
     late = one.job.state.create_time + DEFAULT_LONGEST_LIFE
     for _ in range(2):
-        assert sorted(store.unfinished.due_job_ids(late, 10)) == ["job-1", "job-2"]
-        assert len(store.unfinished.due_job_ids(late, 1)) == 1
-        assert store.unfinished.due_job_ids(one.job.state.create_time, 10) == []
+        assert sorted(due_job_ids(store, late, 10)) == ["job-1", "job-2"]
+        assert len(due_job_ids(store, late, 1)) == 1
+        assert due_job_ids(store, one.job.state.create_time, 10) == []
         flush(store)
     put(store, after_command(one, RequestCancel(job_id="job-1"), 3))
-    assert store.unfinished.due_job_ids(late, 10) == ["job-2"]
+    assert due_job_ids(store, late, 10) == ["job-2"]
     # A row that is out of date does not count against the limit.
-    assert store.unfinished.due_job_ids(late, 1) == ["job-2"]
+    assert due_job_ids(store, late, 1) == ["job-2"]
     store.close()
 
 
-def test_due_job_ids_leaves_out_jobs_of_a_later_version(tmp_path: Path) -> None:
+def test_due_jobs_pages_through_pending_and_written_jobs_in_the_order_of_their_deadlines(
+    tmp_path: Path,
+) -> None:
+    """Each page goes on after the last job of the page before it, also if that job has ended."""
+    store = open_store(tmp_path / "rows")
+    jobs = [stored_job(number) for number in range(1, 6)]
+    made = jobs[0].job.state.create_time
+    # Three jobs have the same deadline: their ids decide.
+    seconds = (2, 1, 1, 0, 1)
+    jobs = [
+        replace(one, job=replace(one.job, state=replace(one.job.state, create_time=time)))
+        for one, time in zip(
+            jobs, [made + timedelta(seconds=each) for each in seconds], strict=True
+        )
+    ]
+    late = made + DEFAULT_LONGEST_LIFE + timedelta(seconds=2)
+    put(store, *jobs[::2])
+    flush(store)
+    put(store, *jobs[1::2])
+    first = store.unfinished.due_jobs(late, 2)
+    put(store, after_command(jobs[1], RequestCancel(job_id="job-2"), 9))
+    second = store.unfinished.due_jobs(late, 2, first[-1])
+    third = store.unfinished.due_jobs(late, 2, second[-1])
+
+    pages = [[due.job_id for due in page] for page in (first, second, third)]
+    assert pages == [["job-4", "job-2"], ["job-3", "job-5"], ["job-1"]]
+    store.close()
+
+
+def test_due_jobs_leaves_out_jobs_of_a_later_version(tmp_path: Path) -> None:
     """No facade of this version can end such a job, so it would delay the others for ever."""
     store = open_store(tmp_path / "rows")
     one, two = stored_job(1), stored_job(2)
     put(store, replace(one, job=replace(one.job, decidable=False)), two)
     late = one.job.state.create_time + DEFAULT_LONGEST_LIFE
     for _ in range(2):
-        assert store.unfinished.due_job_ids(late, 1) == ["job-2"]
+        assert due_job_ids(store, late, 1) == ["job-2"]
         flush(store)
     store.close()
 
