@@ -96,7 +96,7 @@ class Jobs:
                 self._turns.leave(command.job_id)
 
     async def _execute(self, command: Command, read_to: int | None) -> StoredJob:
-        partition = partition_of(command.job_id, self._log.partitions)
+        partition = self.partition(command.job_id)
         caught_up = False
         for _ in range(MAX_ROUNDS):
             decision, stored = self._decider.decide(command, read_to)
@@ -205,9 +205,13 @@ class Jobs:
         with map_log_errors():
             return await self._replica.list(which, limit, before), positions
 
+    def partition(self, job_id: str) -> int:
+        """The partition of the job's events."""
+        return partition_of(job_id, self._log.partitions)
+
     def position(self, job_id: str) -> tuple[int, int]:
         """The job's partition, and the offset of the next record that is read there."""
-        partition = partition_of(job_id, self._log.partitions)
+        partition = self.partition(job_id)
         return partition, self._log.positions[partition]
 
     async def freshen(self) -> None:

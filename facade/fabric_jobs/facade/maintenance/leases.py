@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import islice
 
 from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.facade.clock import utc_now
@@ -22,6 +21,7 @@ from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.lifecycle import LoseLease
 from fabric_jobs.facade.log import Log, LogUnavailableError
 from fabric_jobs.facade.maintenance.attention import FRESH_S, Attention
+from fabric_jobs.facade.maintenance.partitioned import PartitionedWork
 from fabric_jobs.runtime.telemetry.logs import bind_ids
 from fabric_jobs.runtime.telemetry.summaries import LogSummary
 
@@ -31,9 +31,6 @@ log = logging.getLogger("fabric_jobs.leases")
 TICK_S = 1.0
 #: Seconds that a facade waits longer than the one before it in rank.
 RANK_DELAY_S = 1.0
-#: How many runs are taken at the same time. A pool that dies may have had 10,000 runs, and a facade
-#: refuses the commands of its callers while too many commands are in progress.
-MAX_TAKES = 200
 
 
 class Leases:
@@ -59,6 +56,9 @@ class Leases:
         self._lease_s = lease_s
         self._now = now
         self._not_taken = LogSummary(log)
+        self._work = PartitionedWork[tuple[Run, str]](
+            lambda taken: jobs.partition(taken[0].job_id), self._take_expired
+        )
         #: The executor of each run, as of the last look; empty while this facade is not attentive.
         self._holders: dict[Run, str] = {}
         #: The monotonic time at which each run's lease last began.
@@ -89,12 +89,13 @@ class Leases:
 
     async def run(self) -> None:
         """Takes runs from silent executors until cancelled."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            await self.tick()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self.tick(tasks)
 
-    async def tick(self) -> None:
-        """Takes each run whose lease is over, if this replica is attentive."""
+    def tick(self, tasks: asyncio.TaskGroup) -> None:
+        """Starts to take the runs whose leases are over, if this replica is attentive."""
         since = self._attention.look()
         if since != self._attentive_since:
             self._attentive_since = since
@@ -103,39 +104,36 @@ class Leases:
             self._listed_at.clear()
         if since is None:
             return
-        now = time.monotonic()
-        if expired := self._find_expired(now):
-            await self._take_expired(expired, since)
+        self._work.start(self._find_expired(time.monotonic()), tasks)
 
-    def _find_expired(self, now: float) -> dict[Run, str]:
+    def _find_expired(self, now: float) -> Sequence[tuple[Run, str]]:
         self._holders = running = dict(self._list_runs())
         self._renewed_at = {run: self._renewed_at.get(run, now) for run in running}
         self._listed_at = {run: at for run, at in self._listed_at.items() if run in running}
         lease_s = self._lease_s + self._rank() * RANK_DELAY_S
-        return {run: running[run] for run, at in self._renewed_at.items() if now - at > lease_s}
+        return [(run, running[run]) for run, at in self._renewed_at.items() if now - at > lease_s]
 
-    async def _take_expired(self, expired: dict[Run, str], attentive_since: float) -> None:
-        """Takes these runs portion by portion, as long as this replica stays attentive.
+    async def _take_expired(self, expired: Sequence[tuple[Run, str]]) -> None:
+        """Takes these runs, if this replica is still attentive.
 
-        A heartbeat that is read meanwhile saves a run of a later portion.
+        Time has passed since the look that found them: a heartbeat that was read since saves a run.
         """
-        left = iter(expired.items())
-        while portion := [*islice(left, MAX_TAKES)]:
-            if self._attention.look() != attentive_since:
-                return
-            try:
-                async with asyncio.timeout(FRESH_S):
-                    await self._log.read_to_end()
-            except (LogUnavailableError, TimeoutError):
-                return
-            now = time.monotonic()
-            await asyncio.gather(
-                *(
-                    self._take(run, executor_id)
-                    for run, executor_id in portion
-                    if now - self._renewed_at.get(run, now) > self._lease_s
-                )
+        since = self._attention.look()
+        if since is None or since != self._attentive_since:
+            return
+        try:
+            async with asyncio.timeout(FRESH_S):
+                await self._log.read_to_end()
+        except (LogUnavailableError, TimeoutError):
+            return
+        now = time.monotonic()
+        await asyncio.gather(
+            *(
+                self._take(run, executor_id)
+                for run, executor_id in expired
+                if now - self._renewed_at.get(run, now) > self._lease_s
             )
+        )
 
     async def _take(self, run: Run, executor_id: str) -> None:
         command = LoseLease(job_id=run.job_id, attempt=run.attempt, executor_id=executor_id)

@@ -11,7 +11,7 @@ from fabric_jobs.contract.heartbeats import ExecutorHeartbeat, Run
 from fabric_jobs.facade.jobs.errors import UnavailableError, UnavailableReason
 from fabric_jobs.facade.lifecycle import LoseLease
 from fabric_jobs.facade.log import LogUnavailableError
-from fabric_jobs.facade.maintenance import attention, leases
+from fabric_jobs.facade.maintenance import attention, leases, partitioned
 from fabric_jobs.facade.maintenance.attention import Attention
 from fabric_jobs.facade.maintenance.leases import Leases
 
@@ -53,17 +53,35 @@ class FakeLog:
 
 
 class FakeJobs:
-    """Jobs that keep each command and do not answer it, so that the run stays where it is."""
+    """Jobs that keep each command and do not answer it, so that the run stays where it is.
+
+    The last character of a job's id is its partition.
+    """
 
     def __init__(self) -> None:
         self.commands: list[LoseLease] = []
         self.executed = asyncio.Event()
+        #: If set, commands of partition 1 wait for this event.
+        self.stuck: asyncio.Event | None = None
+
+    def partition(self, job_id: str) -> int:
+        """The job's partition."""
+        return ord(job_id[-1])
 
     async def execute(self, command: LoseLease) -> Any:
         """Keeps the command."""
         self.commands.append(command)
         self.executed.set()
+        if self.stuck and command.job_id.endswith("1"):
+            await self.stuck.wait()
         raise UnavailableError(UnavailableReason.LOG_UNREACHABLE, "Kafka is away.")
+
+    async def wait_for(self, job_id: str) -> None:
+        """Waits until a command of the job is executed."""
+        async with asyncio.timeout(10):
+            while all(command.job_id != job_id for command in self.commands):
+                self.executed.clear()
+                await self.executed.wait()
 
 
 class World:
@@ -93,7 +111,12 @@ class World:
         """Moves the clock on, and ticks once a second."""
         for _ in range(int(seconds)):
             self.clock.now += 1
-            await self.leases.tick()
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Makes one look, and waits until the runs that it found are taken."""
+        async with asyncio.TaskGroup() as tasks:
+            self.leases.tick(tasks)
 
 
 @pytest.fixture
@@ -167,7 +190,7 @@ async def test_leases_loop_that_stood_still_begins_all_leases_anew(world: World)
     """A stopped process, or a machine asleep, reads no heartbeats."""
     await world.pass_time(LEASE_S)
     world.clock.now += 10 * LEASE_S
-    await world.leases.tick()
+    await world.tick()
     await world.pass_time(LEASE_S - 1)
     assert world.jobs.commands == []
     await world.pass_time(3)
@@ -187,8 +210,8 @@ async def test_leases_many_runs_are_taken_in_portions_that_heartbeats_in_between
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands of callers have room beside a portion, and each needs a look at the topic."""
-    monkeypatch.setattr(leases, "MAX_TAKES", 2)
-    runs = [Run(f"job-{number}", 1) for number in range(5)]
+    monkeypatch.setattr(partitioned, "PORTION", 2)
+    runs = [Run(f"{number} of partition 1", 1) for number in range(5)]
     world.runs = dict.fromkeys(runs, "executor")
     reads: list[int] = []
 
@@ -201,20 +224,36 @@ async def test_leases_many_runs_are_taken_in_portions_that_heartbeats_in_between
     await world.pass_time(LEASE_S + 2)
 
     assert reads == [0, 2, 3]
-    assert [command.job_id for command in world.jobs.commands] == [
-        "job-0",
-        "job-1",
-        "job-2",
-        "job-4",
-    ]
+    assert [int(command.job_id[0]) for command in world.jobs.commands] == [0, 1, 2, 4]
+
+
+async def test_leases_partition_that_takes_no_record_keeps_no_other_partition_waiting(
+    world: World,
+) -> None:
+    """Its commands wait for their time limit. Later looks take the runs of other partitions."""
+    stuck = world.jobs.stuck = asyncio.Event()
+    world.runs = {Run(f"{number} of partition 1", 1): "executor" for number in range(100)}
+    await world.pass_time(LEASE_S)
+    async with asyncio.TaskGroup() as tasks:
+        for partition in (2, 3, 4):
+            world.runs[Run(f"job of partition {partition}", 1)] = "executor"
+            for _ in range(int(LEASE_S) + 2):
+                world.clock.now += 1
+                world.leases.tick(tasks)
+            await world.jobs.wait_for(f"job of partition {partition}")
+        taken = [command.job_id for command in world.jobs.commands]
+        stuck.set()
+
+    assert len([job_id for job_id in taken if job_id.endswith("1")]) == partitioned.PORTION
+    assert len(world.jobs.commands) == len(taken) + 80
 
 
 async def test_leases_replica_no_longer_attentive_takes_no_further_portion(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may not have read the heartbeats that would save the other runs."""
-    monkeypatch.setattr(leases, "MAX_TAKES", 1)
-    world.runs = {RUN: "executor", OTHER: "executor"}
+    monkeypatch.setattr(partitioned, "PORTION", 1)
+    world.runs = {Run("a of partition 1", 1): "executor", Run("b of partition 1", 1): "executor"}
     world.log.on_read = lambda: setattr(world, "ready", False)
     await world.pass_time(LEASE_S + 2)
 
