@@ -69,7 +69,7 @@ class NextResponse:
 
     async def answer(self, answer: pb.Answer) -> None:
         """Adds an answer once a response has room for the content that it may have."""
-        size = answer.dispatch.ByteSize() if answer.HasField("dispatch") else 0
+        size = answer.dispatch.ByteSize()  # 0 without a content
         while size and self._content_bytes and self._content_bytes + size > MAX_CONTENT_BYTES:
             await self._taken.wait()
         self._content_bytes += size

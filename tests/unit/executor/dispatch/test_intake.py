@@ -15,6 +15,7 @@ from fabric_jobs.contract import events
 from fabric_jobs.executor import ExecutorSettings
 from fabric_jobs.executor.dispatch import intake
 from fabric_jobs.executor.dispatch.intake import Intake
+from fabric_jobs.runtime.kafka.clients import KafkaRefusedError
 from tests.support.fake_consumer import FakeConsumer, FakeRuns
 from tests.support.fake_facade import (
     JOB_TYPE,
@@ -50,10 +51,13 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> FakeConsumer:
 
 @asynccontextmanager
 async def consume(
-    consumer: FakeConsumer, runs: FakeRuns, assigned: Iterable[TopicPartition] = (ZERO,)
+    consumer: FakeConsumer,
+    runs: FakeRuns,
+    assigned: Iterable[TopicPartition] = (ZERO,),
+    settings: ExecutorSettings = SETTINGS,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Runs an intake with these partitions until the block ends."""
-    taking = Intake(SETTINGS, "one", runs, runs.ready)  # type: ignore[arg-type] # FakeRuns
+    taking = Intake(settings, "one", runs, runs.ready)  # type: ignore[arg-type] # FakeRuns
     task = asyncio.create_task(taking.consume())
     await consumer.wait_until(lambda: consumer.listener)
     await consumer.rebalance(*assigned)
@@ -307,3 +311,16 @@ async def test_intake_cancelled_while_brokers_are_away_ends_as_cancelled(
         await consumer.wait_for_polls(1)
 
     assert task.cancelled()
+
+
+async def test_intake_whose_name_is_another_executor_s_too_ends_with_what_to_set(
+    consumer: FakeConsumer,
+) -> None:
+    """Each of the two joins the group again and again, under a new member id each time."""
+    settings = ExecutorSettings(events_topic="topic", executor_name="same")
+    async with consume(consumer, FakeRuns(1), settings=settings) as task, asyncio.timeout(10):
+        for number in range(20):
+            consumer._coordinator.member_id = f"same-{number}"
+            await consumer.rebalance(ZERO)
+        with pytest.raises(KafkaRefusedError, match="FABRIC_JOBS_EXECUTOR_NAME"):
+            await task

@@ -85,3 +85,14 @@ def test_record_read_again_while_its_claim_is_undecided_is_not_committed() -> No
 
     offsets.mark_decided(0, 4)
     assert offsets.positions_to_commit() == {0: 6}
+
+
+def test_position_of_an_earlier_assignment_is_committed_again() -> None:
+    """Another executor may have committed a later one, beyond a claim that is undecided here."""
+    offsets = make_offsets(0)
+    read_and_claim(offsets, 0, 5)
+    offsets.mark_committed(offsets.positions_to_commit())
+    offsets.assign([0])
+    offsets.mark_read(0, 9)
+
+    assert offsets.positions_to_commit() == {0: 5}

@@ -277,3 +277,10 @@ def test_queue_with_one_attempt_that_never_has_a_slot_keeps_no_trace_of_the_othe
     heaps = [handler._oldest, *(level.idle for level in handler.levels.values())]
     heaps += [heap for level in handler.levels.values() for heap in level.tenants.values()]
     assert sum(len(heap._items) for heap in heaps) < 300
+
+
+def test_queue_of_many_attempts_that_were_dispatched_at_the_same_time_takes_each_of_them() -> None:
+    """They start in the order in which they were read."""
+    queue = make_queue(*map(waiting, range(200)))
+
+    assert take_all(queue) == [f"job {number}" for number in range(200)]

@@ -102,6 +102,16 @@ async def test_session_without_a_facade_at_its_address_raises_what_to_do(host: s
     assert str(raised.value).endswith(". Start a facade there, or set FABRIC_JOBS_FACADES.")
 
 
+async def test_session_that_a_facade_refuses_for_now_raises_only_what_the_facade_says(
+    facade: FakeFacade,
+) -> None:
+    """The advice to start a facade is for an address where none listens."""
+    facade.hello_refusal = "STOPPING"
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
+        with pytest.raises(StreamEndedError, match=r"The hello is wrong\.$"):
+            await Session(HELLO, [facade.address], 60).connect(FakeDelegate())
+
+
 async def test_session_sends_hello_and_a_heartbeat_in_its_first_message(facade: FakeFacade) -> None:
     """The facade knows the executor and its runs before any claim."""
     async with connect(facade.address):

@@ -78,5 +78,6 @@ async def test_content_that_is_larger_than_the_bound_is_sent_alone() -> None:
     following = NextResponse()
     async with asyncio.timeout(10):
         await following.answer(pb.Answer(entry_id=1, dispatch=content))
+        await following.answer(pb.Answer(entry_id=2))  # it has no content, so it does not wait
 
-    assert [answer.entry_id for answer in following.take().answers] == [1]
+    assert [answer.entry_id for answer in following.take().answers] == [1, 2]

@@ -23,7 +23,7 @@ from fabric_jobs.facade.sealing import JobSecrets
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.controls import pause
 from tests.support.monitor import FoldedJobs
-from tests.support.sealing import NO_SEALING, sealing
+from tests.support.sealing import NEW_KEY, NO_SEALING, OLD_KEY, sealing
 
 LONG_ENOUGH = PATIENCE + timedelta(seconds=1)
 A_WHILE = timedelta(minutes=1)
@@ -292,3 +292,27 @@ def test_offer_of_a_job_has_its_payload_unless_that_is_sealed(
     facade.loop.run_round()
     (offer,) = session._next_response.take().offers
     assert offer.payload == payload
+
+
+def test_offer_names_the_record_that_dispatched_the_job() -> None:
+    """A claim of another record is refused."""
+    facade = Facade()
+    session = facade.connect(1)
+    stored = facade.jobs.replica.get(facade.create())
+    facade.loop.run_round()
+    (offer,) = session._next_response.take().offers
+
+    assert stored
+    assert offer.record == pb.Record(
+        event_id=stored.job.event_id, partition=stored.partition, offset=stored.offset
+    )
+
+
+def test_job_whose_content_this_facade_can_t_open_is_not_offered() -> None:
+    """The grant would have no content, so a facade that has the key offers the job."""
+    facade = Facade(sealing(NEW_KEY))
+    facade.connect(1)
+    facade.create(payload=b'{"x":1}')
+    facade.loop._secrets = sealing(OLD_KEY)
+
+    assert facade.offer() == [[]]

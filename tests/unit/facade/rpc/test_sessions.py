@@ -77,9 +77,37 @@ async def test_sessions_push_the_end_of_an_attempt_to_the_executor_that_holds_it
     responses = facade.sessions.serve(requests(), without_tls)
     assert await anext(responses) == pb.SessionResponse()  # the answer to the heartbeat
     facade.read(name)
+    async with asyncio.timeout(10):
+        got = [await anext(responses)] if pushed else []
     may_end.set()
 
-    got = [response async for response in responses]
+    got += [response async for response in responses]
     assert [(list(one.cancels), list(one.stops)) for one in got] == (
         [([run], []) if pushed == "cancels" else ([], [run])] if pushed else []
     )
+
+
+async def test_sessions_keep_an_executors_new_stream_when_its_earlier_one_ends() -> None:
+    """An executor may connect again before this facade notices the end of the earlier stream."""
+    facade = FakeFacade()
+    run = pb.Run(job_id=JOB_ID, attempt=2)
+    may_end = [asyncio.Event(), asyncio.Event()]
+
+    async def requests(end: asyncio.Event) -> AsyncIterator[pb.SessionRequest]:
+        yield pb.SessionRequest(
+            hello=pb.Hello(executor_id="executor-b", slots=3), heartbeat=pb.Heartbeat(runs=[run])
+        )
+        await end.wait()
+
+    without_tls = cast("Any", SimpleNamespace(auth_context=dict))
+    earlier, new = (facade.sessions.serve(requests(end), without_tls) for end in may_end)
+    for responses in (earlier, new):
+        assert await anext(responses) == pb.SessionResponse()
+    may_end[0].set()
+    assert [response async for response in earlier] == []
+    facade.read("cancel-requested")
+    may_end[1].set()
+
+    assert [list(response.cancels) async for response in new] == [[run]]
+    assert not facade.sessions.open_sessions()
+    assert not facade.sessions._by_executor  # each executor that ever connected would stay here

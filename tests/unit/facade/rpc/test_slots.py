@@ -222,3 +222,24 @@ def test_tenant_runs_count_every_slot_that_is_taken() -> None:
     slots.free(FIRST)
     slots.claim(SECOND, None)
     assert slots.tenant_runs == {"a": 1}
+
+
+def test_grant_names_the_job_of_a_run_that_was_not_known_at_its_claim() -> None:
+    """The executor may have read the job's record before this replica."""
+    slots = idle_executor()
+    slots.claim(FIRST, None)
+    assert slots.has_room(SLOW)
+
+    slots.grant(FIRST, SLOW_JOB)
+    assert not slots.has_room(SLOW)
+    assert slots.tenant_runs == {"tenant": 1}
+
+
+def test_grant_of_a_run_that_has_ended_takes_no_slot() -> None:
+    """An executor may report the end of a run before the answer to an earlier claim of it."""
+    slots = idle_executor()
+    slots.claim(FIRST, QUICK_JOB)
+    slots.free(FIRST)
+    slots.grant(FIRST, QUICK_JOB)
+
+    assert (slots.count, slots.undecided) == (3, 0)
