@@ -169,7 +169,9 @@ class JobStatusServiceServicer:
 
     def CancelJob(self, request, context):
         """Cancels a job. A job that does not run is cancelled at once. For a running job, its executor is
-        told to stop it. A final job does not change. Repeating the call is safe.
+        told to stop it: the job then ends as cancelled, as completed if its handler returns, or as
+        failed if the handler's error is permanent. A final job does not change. Repeating the call is
+        safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,7 +208,8 @@ class JobStatusServiceServicer:
     def ResumeJobType(self, request, context):
         """Resumes a job type. Its waiting jobs are offered to executors at once. Resuming a type that is
         not paused changes nothing. Errors: `INVALID_ARGUMENT`, `INVALID_JOB_TYPE`, if a name is out of
-        bounds; `NOT_FOUND` if the type is unknown.
+        bounds; `NOT_FOUND` if `ListJobTypes` does not list the type. A repeated call gets it too, if the
+        type has neither an executor nor an unfinished job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
