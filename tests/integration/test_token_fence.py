@@ -102,7 +102,9 @@ async def test_token_is_given_to_the_certificate_of_the_executors_session(
                 if isinstance(expected, tuple):
                     assert await raised(call) == expected
                 else:
-                    assert (await call).access_token == expected
+                    response = await call
+                    assert response.access_token == expected
+                    assert 3590 < response.expires_in.ToTimedelta().total_seconds() <= 3600
 
 
 async def test_executor_whose_heartbeat_was_not_read_yet_is_asked_to_wait(

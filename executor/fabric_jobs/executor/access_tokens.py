@@ -38,7 +38,7 @@ class AccessToken(NamedTuple):
     """An access token, with the fields of `azure.core.credentials.AccessToken`."""
 
     token: str
-    #: When it expires, in seconds since 1970.
+    #: When it expires, by this machine's clock, in seconds since 1970.
     expires_on: int
 
     def __repr__(self) -> str:
@@ -144,7 +144,7 @@ class RunTokens:
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._process_id = os.getpid()
-        #: By kind and scope: the token, and the time at which it is replaced.
+        #: By kind and scope: the token, and when it is replaced, by the loop's time.
         self._tokens: dict[tuple[TokenKind, str], tuple[AccessToken, float]] = {}
         self._locks: dict[tuple[TokenKind, str], asyncio.Lock] = {}
         #: By kind and scope: the claims of the last request that failed, its error, and when it
@@ -167,7 +167,7 @@ class RunTokens:
                 if failed_claims == claims and failed_at > begin:
                     raise AccessTokenError.of(error)
             known, replaced_at = self._tokens.get(key, (None, 0.0))
-            if known and not claims and time.time() < replaced_at:
+            if known and not claims and self._loop.time() < replaced_at:
                 return known
             request = pb.GetAccessTokenRequest(
                 job_id=self._job_id,
@@ -181,10 +181,10 @@ class RunTokens:
             except AccessTokenError as error:
                 self._failures[key] = claims, error.response, self._loop.time()
                 raise
-            expires_at = response.expire_time.ToMilliseconds() / 1000
-            left_s = expires_at - time.time()
-            token = AccessToken(response.access_token, int(expires_at))
-            self._tokens[key] = token, expires_at - min(MARGIN_S, MARGIN_PART * left_s)
+            left_s = response.expires_in.ToMilliseconds() / 1000
+            token = AccessToken(response.access_token, int(time.time() + left_s))
+            kept_s = left_s - min(MARGIN_S, MARGIN_PART * left_s)
+            self._tokens[key] = token, self._loop.time() + kept_s
             return token
 
 

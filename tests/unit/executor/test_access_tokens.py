@@ -4,10 +4,12 @@ import asyncio
 import os
 import pickle
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from fabric_jobs.executor import access_tokens
 from fabric_jobs.executor.access_tokens import (
     AccessToken,
     AsyncCredential,
@@ -39,7 +41,7 @@ class Facade:
         if self.error:
             raise self.error
         response = pb.GetAccessTokenResponse(access_token=f"token-{number}")
-        response.expire_time.FromMilliseconds(int((time.time() + self.lifetime_s) * 1000))
+        response.expires_in.FromMilliseconds(int(self.lifetime_s * 1000))
         return response
 
 
@@ -80,6 +82,26 @@ async def test_token_near_its_expiry_is_replaced() -> None:
         "token-1",
         "token-2",
     ]
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_token_is_as_long_valid_whatever_the_wall_clock_shows(
+    monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Time is counted from the facade's answer. The Azure SDK compares `expires_on` with the clock
+    of its own machine."""
+    wall = time.time() + hours * 3600
+    monkeypatch.setattr(access_tokens, "time", SimpleNamespace(time=lambda: wall))
+    facade = Facade()
+    ours = job(facade).async_credential()
+    token = await ours.get_token(SCOPE)
+    assert token == AccessToken("token-1", int(wall + 3600))
+    loop = asyncio.get_running_loop()
+    monotonic = loop.time
+    for minutes, number in ((54, 1), (56, 2)):
+        monkeypatch.setattr(loop, "time", lambda later=minutes * 60: monotonic() + later)
+        token = await ours.get_token(SCOPE)
+        assert token.token == f"token-{number}"
 
 
 async def test_simultaneous_calls_ask_once() -> None:

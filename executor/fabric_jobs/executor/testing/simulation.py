@@ -163,7 +163,7 @@ class JobSimulation:
             )
         make = self._make_token or make_test_token
         response = pb.GetAccessTokenResponse(access_token=make(request.scope))
-        response.expire_time.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
+        response.expires_in.FromTimedelta(timedelta(hours=1))
         return response
 
     async def _run_attempt(self) -> None:

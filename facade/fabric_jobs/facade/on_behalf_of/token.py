@@ -9,7 +9,7 @@ class Token(Struct, frozen=True, kw_only=True):
     """An access token, with the refresh token that came with it."""
 
     access_token: Secret
-    #: When the access token was given, and when it expires, in seconds since 1970.
+    #: When the access token was requested, and when it expires, on this facade's monotonic clock.
     given_at: float
     expires_at: float
     #: None for a token of the workload itself.

@@ -4,6 +4,7 @@ An executor holds the attempt if the fold of the whole log says so, and if its c
 name that the certificate of its session had.
 """
 
+import time
 from typing import NoReturn
 
 import grpc
@@ -117,5 +118,6 @@ class AccessTokens:
 
 def _to_proto(token: Token) -> pb.GetAccessTokenResponse:
     response = pb.GetAccessTokenResponse(access_token=token.access_token.reveal())
-    response.expire_time.FromMilliseconds(int(token.expires_at * 1000))
+    left_s = max(token.expires_at - time.monotonic(), 0.0)
+    response.expires_in.FromMilliseconds(int(left_s * 1000))
     return response

@@ -623,9 +623,9 @@ class GetAccessTokenRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., executor_id: _Optional[str] = ..., scope: _Optional[str] = ..., kind: _Optional[_Union[TokenKind, str]] = ..., claims: _Optional[str] = ...) -> None: ...
 
 class GetAccessTokenResponse(_message.Message):
-    __slots__ = ("access_token", "expire_time")
+    __slots__ = ("access_token", "expires_in")
     ACCESS_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_IN_FIELD_NUMBER: _ClassVar[int]
     access_token: str
-    expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, access_token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    expires_in: _duration_pb2.Duration
+    def __init__(self, access_token: _Optional[str] = ..., expires_in: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
