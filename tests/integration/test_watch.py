@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from fabric_jobs.facade.clock import Clock
 from fabric_jobs.facade.lifecycle import Stamp, decide, fold
 from fabric_jobs.facade.log import Checkpoint
-from fabric_jobs.facade.replica import Change, StoredJob
+from fabric_jobs.facade.replica import Change, Replica, Store, StoredJob
 from fabric_jobs.facade.rpc import RpcServer, server, watch_messages, watches
 from fabric_jobs.facade.rpc.convert import change_to_proto
 from fabric_jobs.facade.rpc.watches import MAX_WATCH_BACKLOG
@@ -22,9 +22,11 @@ from fabric_jobs.runtime import channels
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support.controls import open_controls
-from tests.support.lifecycle import request
+from tests.support.lifecycle import events_of, request
+from tests.support.records import record_of
 from tests.support.rpc_kit import error_info, no_copies, run_server
 from tests.support.sealing import NO_SEALING
+from tests.support.store_kit import IDENTITY
 
 
 class FakeReplica:
@@ -62,19 +64,19 @@ IDLE_S = 5
 
 
 @asynccontextmanager
-async def serve(replica: Any) -> AsyncIterator[RpcServer]:
-    """A gRPC server with this replica."""
+async def serve(facade: Any, replica: Replica | None = None) -> AsyncIterator[RpcServer]:
+    """A gRPC server with this facade, which stands for the replica too unless one is given."""
     rpc = RpcServer(
-        replica, replica, replica, replica, no_copies(), lambda: True, "127.0.0.1", 0, None
+        facade, replica or facade, facade, facade, no_copies(), lambda: True, "127.0.0.1", 0, None
     )
     async with run_server(rpc):
         yield rpc
 
 
 @asynccontextmanager
-async def connect(replica: Any) -> AsyncIterator[Any]:
-    """A client of a server with this replica."""
-    async with serve(replica) as rpc, grpc.aio.insecure_channel(rpc.address) as channel:
+async def connect(facade: Any, replica: Replica | None = None) -> AsyncIterator[Any]:
+    """A client of a server; the arguments are those of `serve`."""
+    async with serve(facade, replica) as rpc, grpc.aio.insecure_channel(rpc.address) as channel:
         yield JobStatusServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
@@ -108,16 +110,20 @@ async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resu
 
 async def test_watch_ends_when_the_replica_reads_the_log_from_its_beginning_again() -> None:
     """The events that the replica then applies again are not sent twice."""
-    replica: Any = FakeReplica()
-    async with connect(replica) as stub:
-        watch = stub.WatchJobs(pb.WatchJobsRequest())
-        await watch.read()
-        replica.apply(0)
-        assert (await watch.read()).position.offset == 1
-        replica.resets += 1
-        replica.apply(0)
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
+    others: Any = FakeReplica()
+    with closing(Store(None)) as store:
+        store.adopt(IDENTITY)
+        replica = Replica(store, partitions=1)
+        event = record_of(events_of([request()])[0])
+        async with connect(others, replica) as stub:
+            watch = stub.WatchJobs(pb.WatchJobsRequest())
             await watch.read()
+            replica.apply([event], {0: 1})
+            assert (await watch.read()).position.offset == 1
+            replica.reset()
+            replica.apply([event], {0: 1})
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await watch.read()
 
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     assert error_info(raised.value).reason == "LOG_UNREACHABLE"
