@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 #: Items of one partition that are worked on at the same time. A facade refuses the commands of its
 #: callers while too many commands are in progress.
-PORTION = 20
+PORTION = 10
 
 
 class PartitionedWork(Generic[Item]):
