@@ -25,7 +25,7 @@ executor = Executor()
 
 
 @executor.job("Item", "def", retry=Retry(max_attempts=3))
-def resume(job: Job[list[int]]) -> None:
+def resume(job: Job[Any]) -> None:
     """Begins at the saved row, and fails in its first two attempts."""
     begun = job.checkpoint(Place)
     rows = begun.row if begun else 0
@@ -51,7 +51,7 @@ seen: list[int] = []
 def test_run_job_gives_each_attempt_the_last_checkpoint_of_the_one_before() -> None:
     """A `def` handler saves without awaiting."""
     seen.clear()
-    assert run_job(executor, "Item", "def", []).status == "Completed"
+    assert run_job(executor, "Item", "def").status == "Completed"
     assert seen == [0, 3, 6]
 
 

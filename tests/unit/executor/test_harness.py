@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 import httpx
+import msgspec
 import pytest
 
 from fabric_jobs.cli.example import executor as examples
@@ -107,6 +108,22 @@ def test_run_job_with_a_payload_of_another_type_fails_as_in_an_executor() -> Non
     assert (outcome.status, outcome.error.error_code) == ("Failed", "PayloadInvalid")
     assert "$.priority" in outcome.error.message
     assert (outcome.progress, outcome.exhausted) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        ([{"priority": "high"}], r"is an object: facades refuse \[{\"priority\":\"high\"}\]"),
+        ("é" * 100, 'is an object: facades refuse "é'),
+        (msgspec.json.decode(b'{"a":' + b"[" * 64 + b"]" * 64 + b"}"), "at most 64 levels"),
+    ],
+)
+def test_run_job_with_a_payload_that_every_facade_refuses_raises_value_error(
+    payload: object, why: str
+) -> None:
+    """A test of a job that Fabric can't start must not pass."""
+    with pytest.raises(ValueError, match=why):
+        run_job(examples, FORECAST, "calculateForecast", payload)
 
 
 def test_run_job_of_the_example_import_returns_the_error_that_it_raises() -> None:
@@ -249,9 +266,9 @@ def test_run_job_of_a_def_handler_cancelled_shows_the_cancel_at_its_next_check(
 
 
 @executor.job("Item", "working", run_timeout_s=10)
-async def working(job: Job[str]) -> None:
+async def working(job: Job[dict[str, str]]) -> None:
     """Waits for a thread, a process or a socket, and then for 5 seconds."""
-    match job.payload:
+    match job.payload["for"]:
         case "thread":
             await asyncio.to_thread(time.sleep, 0.2)
         case "process":
@@ -281,7 +298,7 @@ async def _call_slow_server() -> None:
 @pytest.mark.parametrize("work", ["thread", "process", "socket"])
 def test_run_job_whose_handler_waits_for_outside_work_lets_real_time_pass(work: str) -> None:
     """No timeout fires meanwhile. The later wait in the event loop is skipped again."""
-    outcome = run("working", work)
+    outcome = run("working", {"for": work})
 
     assert outcome.status == "Completed"
     assert 5.2 <= outcome.took_s < 10

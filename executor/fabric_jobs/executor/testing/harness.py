@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from fabric_jobs.contract.definitions import ItemDefinition
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE, find_run_timeout_fault
 from fabric_jobs.contract.jobs import InvokeType, Progress
+from fabric_jobs.contract.nesting import MAX_NESTING, is_too_deep
 from fabric_jobs.executor.api import Executor
 from fabric_jobs.executor.checkpoints import encode_checkpoint
 from fabric_jobs.executor.dispatch.dispatches import DispatchedAttempt
@@ -54,8 +55,9 @@ def run_job(
     """Runs a job in memory, with as many attempts as the handler's `retry` allows.
 
     `executor` is the object whose `@executor.job` registered the handler.
-    `payload` is any value that JSON can express, or a pydantic model. It is encoded, and then
-    decoded to the handler's payload type. The default is no payload.
+    `payload` is what Fabric sends: an object, such as a dict, a msgspec Struct or a pydantic model.
+    It is encoded as JSON, and then decoded to the handler's payload type. The default is no
+    payload.
     `cancel_when` is called with each progress that the handler reports. The job is cancelled when
     it first returns true.
     `cancel_after_s` cancels the job after that many seconds.
@@ -75,10 +77,12 @@ def run_job(
     alive. Only the time of the event loop is skipped: `time.monotonic()` and `datetime.now()` show
     real time.
 
-    Raises `HelloRefusedError` if the handler's `run_timeout_s` is beyond `longest_life_s`,
-    `LookupError` if the executor has no handler for the job type, `LifespanError` if the
-    lifespan fails to start, `AssertionError` if the handler ignores its cancels and does not end,
-    `RuntimeError` if an event loop is running, and any exception that `cancel_when` raises.
+    Raises `ValueError` if every facade would refuse the payload, because it is no object or is
+    nested too deeply, `HelloRefusedError` if the handler's `run_timeout_s` is beyond
+    `longest_life_s`, `LookupError` if the executor has no handler for the job type,
+    `LifespanError` if the lifespan fails to start, `AssertionError` if the handler ignores its
+    cancels and does not end, `RuntimeError` if an event loop is running, and any exception that
+    `cancel_when` raises.
     """
     handler = executor.handlers.get((item_type, job_type))
     if handler is None:
@@ -98,7 +102,7 @@ def run_job(
         item_id=item_id,
         job_type=job_type,
         invoke_type=invoke_type,
-        payload=encode_payload(payload),
+        payload=_encode_payload(payload),
         definition=msgspec.json.encode(definition) if definition else b"",
         checkpoint=None if checkpoint is UNSET else encode_checkpoint(checkpoint),
         activity_id=None,
@@ -130,6 +134,17 @@ def run_job(
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+
+def _encode_payload(payload: object) -> bytes:
+    """Returns the payload as JSON. Raises `ValueError` if every facade would refuse it."""
+    encoded = encode_payload(payload)
+    if is_too_deep(encoded):
+        raise ValueError(f"A payload has at most {MAX_NESTING} levels: facades refuse this one.")
+    if encoded != b"null" and not encoded.startswith(b"{"):
+        shown = encoded[:50].decode(errors="replace")
+        raise ValueError(f"A payload is an object: facades refuse {shown}.")
+    return encoded
 
 
 async def _simulate(
