@@ -103,11 +103,12 @@ class _Maker:
         schema = self._resolve(schema)
         if "const" in schema:
             return schema["const"]
-        for name in ("examples", "enum"):
-            if schema.get(name):
-                return schema[name][0]
+        if schema.get("examples"):
+            return schema["examples"][0]
         if schema.get("default") is not None:
             return schema["default"]
+        if schema.get("enum"):
+            return schema["enum"][0]
         for name in ("anyOf", "oneOf"):
             if name in schema:
                 return self._make_one(schema[name], depth)

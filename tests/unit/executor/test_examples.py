@@ -152,6 +152,18 @@ def test_example_of_a_type_with_defaults_shows_them() -> None:
     assert make_example(make_payload_type(Options)) == b'{"table": "sales", "parts": 5}'
 
 
+class Leveled(Struct):
+    """A type with default values that are not the first of their types."""
+
+    level: Level = Level.LOW
+    mode: Literal["delta", "full"] = "full"
+
+
+def test_example_of_a_type_with_a_default_of_several_values_shows_the_default() -> None:
+    """JSON Schema sorts the values, and the first one may start another work than the default."""
+    assert make_example(make_payload_type(Leveled)) == b'{"level": "low", "mode": "full"}'
+
+
 class Endless(Struct):
     """A type of which no finite value exists."""
 
