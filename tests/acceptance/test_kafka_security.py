@@ -24,6 +24,7 @@ from fabric_jobs.status.v1 import job_status_pb2 as pb
 from fabric_jobs.status.v1.job_status_pb2_grpc import JobStatusServiceStub
 from tests.support import command
 from tests.support.brokers import SERVERS
+from tests.support.certificates import Authority
 from tests.support.paths import ROOT
 from tests.support.programs import (
     HANDLERS,
@@ -405,3 +406,22 @@ async def test_damaged_ca_file_while_kafka_restarts_ends_no_facade(
             while (await fabric.create(new_id())).status_code != 202:
                 await asyncio.sleep(0.2)
         assert replica.process.returncode is None
+
+
+async def test_facade_outlives_a_change_of_the_authority_of_kafkas_certificates(
+    secured: SecuredKafka, names: dict[str, str], tmp_path: Path
+) -> None:
+    """The file has both authorities before the broker restarts, as the docs say."""
+    secured.allow(*documented(names))
+    ca = tmp_path / "ca.pem"
+    old = secured.authority.ca.read_bytes()
+    ca.write_bytes(old)
+    environment = as_user(secured, names, "facade") | {"FABRIC_JOBS_KAFKA_SSL_CA_FILE": str(ca)}
+    async with facade(**environment) as replica, Fabric(replica, "nobody-runs") as fabric:
+        assert (await fabric.create(new_id())).status_code == 202
+        new = Authority(secured.authority.ca.parent / "next")
+        ca.write_bytes(old + new.ca.read_bytes())
+        await asyncio.to_thread(secured.use, new)
+        async with asyncio.timeout(60):
+            while (await fabric.create(new_id())).status_code != 202:
+                await asyncio.sleep(0.2)

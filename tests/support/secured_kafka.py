@@ -85,6 +85,13 @@ class SecuredKafka(ApacheKafka):
             for change in admin.delete_acls(surplus, request_timeout=_ANSWER_S).values():
                 change.result()
 
+    def use(self, authority: Authority) -> None:
+        """Restart the broker with a certificate of another authority, the only one it trusts."""
+        self.authority = authority
+        settings = self._settings(0).items()
+        self._properties(0).write_text("".join(f"{k}={v}\n" for k, v in settings))
+        self.restart(0)
+
     def _settings(self, node: int) -> dict[str, object]:
         settings = super()._settings(node)
         server = self.authority.server()

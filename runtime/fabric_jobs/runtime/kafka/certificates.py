@@ -7,7 +7,7 @@ at its start: a running program goes on with what it read before.
 import logging
 import ssl
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError
 from fabric_jobs.runtime.tls import tls_context
@@ -49,3 +49,24 @@ def current_context(settings: KafkaSettings) -> CurrentContext:
             )
     _current[paths] = found
     return found
+
+
+class RenewedContext(ssl.SSLContext):
+    """The context of a client of Kafka: each of its connections uses the files of that time.
+
+    aiokafka keeps one context for the life of a client, and a client lives as long as the program.
+    With a usual context, the client could not connect any more once its certificate has expired or
+    the brokers have certificates of a new authority.
+    """
+
+    def __new__(cls, settings: KafkaSettings) -> Self:
+        """Raises `SettingsError` if the files can't be used and never were."""
+        current_context(settings)
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """Begins TLS on a new connection. asyncio and uvloop call it for each."""
+        return current_context(self._settings).context.wrap_bio(*arguments, **options)

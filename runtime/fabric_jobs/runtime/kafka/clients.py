@@ -17,12 +17,16 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from fabric_jobs.runtime.kafka.certificates import FILES, current_context
+from fabric_jobs.runtime.kafka.certificates import FILES, RenewedContext
 from fabric_jobs.runtime.kafka.refusals import explain_refusal
 from fabric_jobs.runtime.settings import KafkaSettings, SettingsError, variable
 
 #: The least seconds between two requests of a client for the brokers' metadata.
 METADATA_INTERVAL_S = 0.25
+#: Milliseconds after which a client closes a connection without requests. A NAT or a load balancer
+#: may forget a silent connection and tell nobody, some after 4 minutes. On such a connection an
+#: append would wait for aiokafka's timeout of 40 s.
+MAX_IDLE_MS = 180_000
 #: Seconds that a client may take to stop.
 STOP_TIMEOUT_S = 5.0
 
@@ -39,15 +43,16 @@ class Client(Protocol):
 
 
 def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
-    """Returns the connection arguments of every aiokafka client, with the TLS files read now.
+    """Returns the connection arguments of every aiokafka client.
 
-    While the files can't be used, the arguments have what was read from them before. Raises
-    `SettingsError`.
+    The TLS files are read for each new connection. While they can't be used, the connection has
+    what was read from them before. Raises `SettingsError`.
     """
     protocol = settings.kafka_security_protocol
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": protocol,
+        "connections_max_idle_ms": MAX_IDLE_MS,
     }
     if protocol.startswith("SASL"):
         arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
@@ -56,7 +61,7 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
     else:
         _refuse_unused(settings, "SASL_SSL", "kafka_sasl_username", "kafka_sasl_password")
     if protocol.endswith("SSL"):
-        arguments["ssl_context"] = current_context(settings).context
+        arguments["ssl_context"] = RenewedContext(settings)
     else:
         _refuse_unused(settings, "SSL or SASL_SSL", *FILES.values())
     return arguments

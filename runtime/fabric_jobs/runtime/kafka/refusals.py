@@ -23,6 +23,8 @@ from fabric_jobs.runtime.tls import require_tls_1_2
 ANSWER_TIMEOUT_S = 5.0
 #: A SASL mechanism that no listener supports. A listener with SASL answers that it is unsupported.
 _NO_MECHANISM = "NONE"
+#: The arguments of a client that one connection does not take.
+_OF_CLIENTS = ("bootstrap_servers", "connections_max_idle_ms")
 
 
 async def explain_refusal(settings: KafkaSettings, arguments: Mapping[str, Any]) -> str | None:
@@ -43,7 +45,7 @@ async def explain_refusal(settings: KafkaSettings, arguments: Mapping[str, Any])
 
 async def _connect(server: str, arguments: Mapping[str, Any]) -> None:
     """Connects once, as a client would, and raises the client's error."""
-    arguments = {name: value for name, value in arguments.items() if name != "bootstrap_servers"}
+    arguments = {name: value for name, value in arguments.items() if name not in _OF_CLIENTS}
     async with timeout(ANSWER_TIMEOUT_S):
         connection = await create_conn(*host_port(server.strip()), **arguments)
         try:

@@ -1,9 +1,14 @@
 """The arguments of Kafka clients, and the errors of unusable settings and missing ACLs."""
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -13,6 +18,7 @@ from aiokafka.errors import (
 from msgspec.structs import replace
 
 from fabric_jobs.contract.topics import EVENTS_TOPIC
+from fabric_jobs.runtime.kafka.certificates import current_context
 from fabric_jobs.runtime.kafka.clients import (
     KafkaRefusedError,
     client_arguments,
@@ -39,6 +45,7 @@ def test_client_arguments_by_default_are_plaintext() -> None:
     """There is no authentication and no encryption."""
     assert client_arguments(KafkaSettings()) == {
         "bootstrap_servers": "127.0.0.1:9092",
+        "connections_max_idle_ms": 180_000,
         "security_protocol": "PLAINTEXT",
     }
 
@@ -47,6 +54,7 @@ def test_client_arguments_with_sasl_have_user_and_password() -> None:
     """The mechanism is SCRAM-SHA-512 unless the settings name another."""
     assert client_arguments(settings()) == {
         "bootstrap_servers": "127.0.0.1:9092",
+        "connections_max_idle_ms": 180_000,
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "alice",
@@ -62,7 +70,7 @@ def test_client_arguments_with_ssl_verify_certificate_and_host_name(
     """TLS 1.2 is the lowest version."""
     file = str(Authority(tmp_path).ca) if ca else ""
     changed = settings(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SSL_CA_FILE=file)
-    context = client_arguments(changed)["ssl_context"]
+    context = current_context(changed).context
 
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -70,17 +78,17 @@ def test_client_arguments_with_ssl_verify_certificate_and_host_name(
     assert (len(context.get_ca_certs()) == 1) is ca
 
 
-def test_client_arguments_while_the_files_are_damaged_have_what_was_read_before(
+def test_context_while_the_files_are_damaged_is_the_one_that_was_read_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A running program connects again with it and says so once; at a start it is refused."""
     authority = Authority(tmp_path)
     changed = settings(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SSL_CA_FILE=str(authority.ca))
-    first = client_arguments(changed)["ssl_context"]
+    first = current_context(changed).context
     good = authority.ca.read_bytes()
     authority.ca.write_bytes(b"garbage")
     for _ in range(3):
-        assert client_arguments(changed)["ssl_context"] is first
+        assert current_context(changed).context is first
     assert ["certificates that were read before" in line for line in caplog.messages] == [True]
     copy = tmp_path / "copy.pem"
     copy.write_bytes(b"garbage")
@@ -88,10 +96,56 @@ def test_client_arguments_while_the_files_are_damaged_have_what_was_read_before(
         client_arguments(settings(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SSL_CA_FILE=str(copy)))
 
     authority.ca.write_bytes(good)
-    renewed = client_arguments(changed)["ssl_context"]
+    renewed = current_context(changed).context
     assert renewed is not first
     authority.ca.unlink()
-    assert client_arguments(changed)["ssl_context"] is renewed
+    assert current_context(changed).context is renewed
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_each_connection_of_a_client_uses_the_tls_files_of_its_time(
+    tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """A client goes on when the brokers and its own certificate are of a new authority."""
+    files = [tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")]
+    arguments = dict[str, Any]()
+
+    async def connect(authority: Authority) -> None:
+        own = authority.client("client")
+        for file, source in zip(files, (authority.ca, own.cert, own.key), strict=True):
+            file.write_bytes(source.read_bytes())
+        if not arguments:
+            arguments.update(client_arguments(KafkaSettings(**mutual)))
+        async with serve_tls(authority) as port:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=arguments["ssl_context"]
+            )
+            assert await reader.read() == b"accepted"
+            writer.close()
+
+    mutual: dict[str, Any] = {"kafka_security_protocol": "SSL"} | dict(
+        zip(("kafka_ssl_ca_file", "kafka_ssl_cert_file", "kafka_ssl_key_file"), files, strict=True)
+    )
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        for name in ("old", "new"):
+            runner.run(connect(Authority(tmp_path / name)))
+
+
+@asynccontextmanager
+async def serve_tls(authority: Authority) -> AsyncIterator[int]:
+    """Accepts the clients of an authority, and says so to each. Yields the port."""
+    server = authority.server()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.ca)
+    context.load_cert_chain(server.cert, server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"accepted")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context) as listening:
+        yield listening.sockets[0].getsockname()[1]
 
 
 def test_settings_with_a_password_do_not_show_it() -> None:
