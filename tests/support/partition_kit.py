@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
 from fabric_jobs.facade.log.acknowledged import AppendedRecord
 
@@ -82,6 +82,14 @@ class Consumer:
 
     async def end_offsets(self, read: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(read, len(self.broker.records))
+
+    async def offsets_for_times(
+        self, times: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        (since_ms,) = times.values()
+        young = [record for record in self.broker.records if record.timestamp >= since_ms]
+        at = OffsetAndTimestamp(young[0].offset, young[0].timestamp) if young else None
+        return dict.fromkeys(times, at)
 
     def seek(self, _: TopicPartition, offset: int) -> None:
         self.at = offset

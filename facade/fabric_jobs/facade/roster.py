@@ -140,7 +140,7 @@ class Roster:
         self.peers.forget_silent()
 
     def checkpoints(self) -> dict[int, Checkpoint]:
-        """No position is kept: each start reads the topic from its beginning."""
+        """No position is kept: each start reads the heartbeats of the last hour."""
         return {}
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
@@ -160,7 +160,7 @@ class Roster:
                     self.peers.apply(heartbeat, written_at)
 
     def reset(self) -> None:
-        """Forgets every executor and facade, because the topic is read from its beginning again."""
+        """Forgets every executor and facade, because the topic is read again."""
         self._executors.clear()
         self._executor_kinds = 0
         self.peers.clear()

@@ -103,7 +103,10 @@ class Log:
 
         Raises an `ExceptionGroup` of `LogDataLossError` and `KafkaRefusedError`.
         """
-        self._tail = Tail(self._settings, self._spec.name, self.partitions, reader, self._codes)
+        spec = self._spec
+        self._tail = Tail(
+            self._settings, spec.name, self.partitions, reader, self._codes, spec.max_age_ms
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tail.run(), name="tail the log")
             tasks.create_task(self._appender.run(), name="append to the log")

@@ -12,6 +12,7 @@ from aiokafka.structs import ConsumerRecord
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from fabric_jobs.facade.log.acknowledged import AppendedRecord, Unfetched
+from fabric_jobs.facade.log.beginning import find_beginning
 from fabric_jobs.facade.log.codes import CodeVerdict, RecordCodes
 from fabric_jobs.facade.log.errors import LogDataLossError
 from fabric_jobs.facade.log.inspection import Inspection
@@ -47,11 +48,14 @@ class Tail:
         partitions: int,
         reader: Reader,
         codes: RecordCodes | None = None,
+        max_age_ms: int | None = None,
     ) -> None:
+        """`max_age_ms` is the age of the oldest record that a reader without positions needs."""
         self._settings = settings
         self._topic = topic
         self._assignment = [TopicPartition(topic, number) for number in range(partitions)]
         self._broker = settings.broker
+        self._max_age_ms = max_age_ms if self._broker.record_time else None
         self._reader = reader
         self._inspection = Inspection(topic, codes)
         self._waiters: list[tuple[dict[int, int], asyncio.Future[None]]] = []
@@ -218,6 +222,7 @@ class Tail:
         checkpoints = self._reader.checkpoints()
         # This request goes to every leader, so it also opens the connections that fetches use.
         first = await consumer.beginning_offsets(self._assignment)
+        beginning = await find_beginning(consumer, first, self._max_age_ms)
         found = await self._verification.compare_all(consumer)
         if not found.is_same and not self._broker.keeps_log:
             raise LogDataLossError(_DATA_LOSS)
@@ -229,7 +234,7 @@ class Tail:
         self._polled_at = time.monotonic()
         for partition in self._assignment:
             checkpoint = checkpoints.get(partition.partition)
-            position = checkpoint.position if checkpoint else first[partition]
+            position = checkpoint.position if checkpoint else beginning[partition]
             self.positions[partition.partition] = position
             if checkpoint is None:
                 # A reader that keeps no position gets all records again.

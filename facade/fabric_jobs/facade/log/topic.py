@@ -42,6 +42,9 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     #: How long the broker may keep a record whose key has a later one, in milliseconds, beside the
     #: retention; None if it must keep each.
     erasure_ms: int | None = None
+    #: The age of the oldest record that a reader without positions needs, in milliseconds; None if
+    #: it needs each.
+    max_age_ms: int | None = None
 
 
 async def prepare_topic(

@@ -64,6 +64,7 @@ def heartbeats(settings: FacadeSettings) -> TopicSpec:
         min_retention_reason=f"{variable('lease_s')}={settings.lease_s:g} needs them",
         max_record_bytes=MAX_HEARTBEAT_BYTES,
         create=settings.create_topics,
+        max_age_ms=HEARTBEATS_RETENTION_MS,
     )
 
 

@@ -1,6 +1,7 @@
 """The tail without a broker: how it ends, and how it begins again."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from aiokafka.errors import KafkaError
 from tenacity import RetryCallState, wait_exponential
 
 from fabric_jobs.facade.log import Checkpoint, Record, tail
+from fabric_jobs.facade.log.reader import checksum
 from fabric_jobs.facade.log.tail import Tail
 from fabric_jobs.runtime.settings import KafkaSettings
 from tests.support.log_kit import RecordingReader
@@ -104,6 +106,40 @@ async def test_offset_out_of_range_resets_only_a_reader_that_keeps_no_position(
 
     assert reader.resets == (not keeps_position)
     assert reader.values == [record.value for record in broker.records]
+
+
+@pytest.mark.parametrize("keeps_position", [True, False])
+async def test_reader_without_positions_reads_no_record_older_than_it_needs(
+    keeps_position: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker keeps heartbeats for up to a week, and one that is not yet an hour old is enough."""
+    broker, now_ms = Broker(), int(time.time() * 1000)
+    for age_ms in (7_000_000, 3_700_000, 3_500_000, 0):
+        broker.records[-1:] = [broker.append()._replace(timestamp=now_ms - age_ms)]
+    reader = RecordingReader() if keeps_position else ForgetfulReader()
+    reader._checkpoints[0] = Checkpoint(1, 0, checksum(broker.records[0].value))
+    started = Tail(KafkaSettings(), "t", 1, reader, max_age_ms=3_600_000)
+    async with running(started, Consumer(broker), monkeypatch):
+        await started.wait_for({0: 4})
+        broker.append()
+        await started.wait_for({0: 5})
+
+    assert reader.values == [b"2", b"3", b"4", b"5"][not keeps_position :]
+
+
+async def test_reader_without_positions_begins_at_the_end_of_a_topic_with_old_records_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next record is the first that it reads."""
+    broker, reader = Broker(), ForgetfulReader()
+    broker.append()
+    started = Tail(KafkaSettings(), "t", 1, reader, max_age_ms=3_600_000)
+    async with running(started, Consumer(broker), monkeypatch):
+        await started.wait_for({0: 1})
+        broker.append()
+        await started.wait_for({0: 2})
+
+    assert reader.values == [b"2"]
 
 
 async def test_records_that_were_fetched_ahead_leave_time_to_others_between_two_batches(
