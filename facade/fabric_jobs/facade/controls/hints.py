@@ -38,7 +38,7 @@ def describe(control: JobTypeControl) -> str:
     """Returns since when a type is paused, by whom and why, as the end of a sentence."""
     by = f" by {control.by}" if control.by else ""
     reason = f": {control.reason.removesuffix('.')}" if control.reason else ""
-    return f" since {control.time:%H:%M:%S} UTC{by}{reason}"
+    return f" since {control.time:%Y-%m-%d %H:%M:%S} UTC{by}{reason}"
 
 
 def _list_served(kind: JobKind, served: Collection[JobKind]) -> str:

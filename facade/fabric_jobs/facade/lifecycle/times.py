@@ -68,15 +68,15 @@ def _unstarted_error(job: Job, command: FailUnstarted) -> ErrorResponse:
         by = f" by {pause.by}" if pause.by else ""
         reason = f" ({pause.reason})" if pause.reason else ""
         why = (
-            f"because {kind} was paused at {pause.time:%H:%M:%S} UTC{by}{reason}. Resume the job "
-            "type, and retry the job"
+            f"because {kind} was paused at {pause.time:%Y-%m-%d %H:%M:%S} UTC{by}{reason}. Resume "
+            "the job type, and retry the job"
         )
     elif last_served is None:
         why = f"and none with a handler for {kind} sent a heartbeat. Start one"
     else:
         why = (
             f"although one with a handler for {kind} sent a heartbeat, the last at "
-            f"{last_served:%H:%M:%S} UTC. Give the executors more slots, or start more"
+            f"{last_served:%Y-%m-%d %H:%M:%S} UTC. Give the executors more slots, or start more"
         )
     minutes = START_DEADLINE // timedelta(minutes=1)
     return ErrorResponse(

@@ -44,7 +44,8 @@ def test_hint_of_a_paused_type_names_the_pause() -> None:
 
     for served in ({KIND}, frozenset[JobKind]()):
         assert start_hint(QUEUED, served, {KIND: control}) == (
-            f"{ITEM} {JOB_TYPE} is paused since 00:00:00 UTC by ada: the warehouse is moved. {ENDS}"
+            f"{ITEM} {JOB_TYPE} is paused since 2026-01-01 00:00:00 UTC by ada: "
+            f"the warehouse is moved. {ENDS}"
         )
 
 

@@ -47,7 +47,10 @@ def test_next_deadline_of_unstarted_job_is_before_fabric_gives_it_up() -> None:
 
 @pytest.mark.parametrize(
     ("last_served", "words"),
-    [(None, "and none with a handler for Org.Workload.Item"), (at(3661), "last at 01:01:01 UTC")],
+    [
+        (None, "and none with a handler for Org.Workload.Item"),
+        (at(3661), "last at 2026-01-01 01:01:01 UTC"),
+    ],
 )
 def test_fail_unstarted_error_says_when_an_executor_last_served_the_type(
     last_served: datetime | None, words: str
@@ -74,8 +77,8 @@ def test_fail_unstarted_error_of_a_paused_type_names_the_pause() -> None:
     assert (error.error_code, event.data.state.exhausted) == ("JobTypePaused", False)
     assert error.message == (
         "No executor took the job within 110 minutes, because Org.Workload.Item "
-        "Org.Workload.Item.Job was paused at 00:00:00 UTC by ada (the warehouse is moved). "
-        "Resume the job type, and retry the job."
+        "Org.Workload.Item.Job was paused at 2026-01-01 00:00:00 UTC by ada (the warehouse is "
+        "moved). Resume the job type, and retry the job."
     )
 
 
