@@ -11,7 +11,7 @@ from fabric_jobs.facade.controls import JobTypes, start_hint
 from fabric_jobs.facade.jobs.jobs import Jobs
 from fabric_jobs.facade.jobs.retries import retry_job
 from fabric_jobs.facade.lifecycle import Reason, RequestCancel
-from fabric_jobs.facade.replica import Replica
+from fabric_jobs.facade.replica import Replica, StoredJob
 from fabric_jobs.facade.replica.paging import cut_page
 from fabric_jobs.facade.roster import Roster
 from fabric_jobs.facade.rpc.access_tokens import AccessTokens
@@ -120,7 +120,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         with bind_ids(job=job_id):
             log.info("cancel by %s: the job is %s", _caller(context), stored.job.state.phase)
         job = job_to_proto(self._reveal(stored.job))
-        return pb.CancelJobResponse(job=job, position=self._position(job_id))
+        return pb.CancelJobResponse(job=job, position=_position_after(stored))
 
     async def RetryJob(self, request: pb.RetryJobRequest, context: Context) -> pb.RetryJobResponse:
         job_id = await _job_id(request.job_id, context)
@@ -131,7 +131,7 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
         with bind_ids(job=job_id):
             log.info("retry by %s: the new job is %s", _caller(context), new_job_id)
         job = job_to_proto(self._reveal(new.job))
-        return pb.RetryJobResponse(job=job, position=self._position(new_job_id))
+        return pb.RetryJobResponse(job=job, position=_position_after(new))
 
     async def ListExecutors(
         self, request: pb.ListExecutorsRequest, context: Context
@@ -192,6 +192,14 @@ class JobStatusService(job_status_pb2_grpc.JobStatusServiceServicer):
     def _position(self, job_id: str) -> pb.Position:
         partition, offset = self._jobs.position(job_id)
         return pb.Position(partition=partition, offset=offset)
+
+
+def _position_after(stored: StoredJob) -> pb.Position:
+    """The position after the job's last event.
+
+    The replica may have read more: one batch can hold the event of a command and the next one.
+    """
+    return pb.Position(partition=stored.partition, offset=stored.offset + 1)
 
 
 def _caller(context: Context) -> str:
