@@ -235,3 +235,68 @@ async def test_tail_whose_reader_fails_at_a_record_raises_its_error(
     with pytest.raises(RuntimeError, match="The reader fails"):
         await read_one()
     assert unhandled == []
+
+
+@pytest.mark.parametrize("is_empty", [True, False], ids=["an empty poll", "a poll with records"])
+async def test_tail_that_stood_still_verifies_the_topic_before_it_applies_more_records(
+    is_empty: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The topic may have been deleted meanwhile, and created again with other records."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(tail, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    broker, reader = Broker(), RecordingReader()
+    broker.append()
+    started = Tail(KafkaSettings(), "t", 1, reader)
+    async with running(started, Consumer(broker), monkeypatch), asyncio.timeout(10):
+        await started.wait_for({0: 1})
+        clock.now += tail.GAP_S + 1
+        while is_empty and not started._must_verify:
+            await asyncio.sleep(0)
+        broker.records.clear()
+        for _ in range(2):
+            broker.append()
+        while len(reader.records) < 2:
+            await asyncio.sleep(0)
+
+    assert (reader.values, reader.resets) == ([b"2", b"3"], 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "applied"),
+    [
+        ("", [b"1"]),
+        ("it connects again", []),
+        ("the log's end was not reached", []),
+        ("it stood still", []),
+        ("the broker has no time of its own", []),
+    ],
+)
+async def test_tail_applies_an_acknowledged_record_only_while_it_knows_the_topic(
+    reason: str, applied: list[bytes]
+) -> None:
+    """Otherwise the record comes with the fetch, after the tail has verified the topic."""
+    broker, reader = Broker(), RecordingReader()
+    settings = KafkaSettings(kafka_broker="embedded" if "no time" in reason else "apache")
+    started = Tail(settings, "t", 1, reader)
+    await started._resume(Consumer(broker))
+    started._is_reading = reason != "it connects again"
+    if reason == "the log's end was not reached":
+        started.verify()
+    if reason == "it stood still":
+        started._polled_at -= tail.GAP_S + 1
+    started.acknowledge(broker.append())
+    await asyncio.sleep(0)
+
+    assert reader.values == applied
+
+
+async def test_wait_for_positions_that_is_cancelled_leaves_nothing() -> None:
+    """While Kafka is away, many calls wait and end with their deadlines."""
+    started = Tail(KafkaSettings(), "t", 1, RecordingReader())
+    waiting = asyncio.create_task(started.wait_for({0: 1}))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+
+    assert not started._waiters
