@@ -296,6 +296,19 @@ async def test_leases_run_is_listed_since_a_moment_before_its_last_heartbeat_onl
     assert not world.leases.is_listed_since(OTHER, before), "this facade knows of no such run"
 
 
+async def test_leases_run_stays_listed_until_its_executor_no_longer_holds_it(world: World) -> None:
+    """A run timeout may look at any time after the heartbeat."""
+    before = datetime.now(UTC)
+    await world.pass_time(1)
+    world.read_heartbeat(RUN)
+    await world.pass_time(2)
+    assert world.leases.is_listed_since(RUN, before)
+    world.runs.clear()
+    await world.pass_time(1)
+
+    assert not world.leases.is_listed_since(RUN, before)
+
+
 async def test_leases_replica_attentive_again_has_no_run_listed(world: World) -> None:
     """A heartbeat from before an absence does not show that its executor can report now."""
     before = datetime.now(UTC)

@@ -349,6 +349,20 @@ async def test_timers_partition_that_takes_no_record_keeps_no_other_partition_wa
     assert {command.job_id for command in world.jobs.commands} == set(world.replica.found)
 
 
+async def test_timers_replica_no_longer_attentive_fires_no_further_portion() -> None:
+    """It may be behind the log by now."""
+    world = World(waiting(SOON_S))
+    world.replica.found = [f"{number} of partition 1" for number in range(PORTION + 1)]
+    stuck = world.jobs.stuck = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        world.timers.tick(tasks)
+        await world.jobs.wait_for(world.replica.found[0])
+        world.attentive_s = None
+        stuck.set()
+
+    assert len(world.jobs.commands) == PORTION
+
+
 async def test_timers_running_look_until_they_are_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
