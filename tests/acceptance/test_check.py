@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from fabric_jobs.cli.dev.issuer import Issuer
 from tests.support.brokers import SERVERS, Cluster
@@ -77,6 +77,24 @@ async def test_check_of_a_topic_that_would_lose_jobs_names_each_fault(
     assert "It has 3 partitions and 24 are expected" in report.text
     for config in ("cleanup.policy=delete", "retention.ms=", "message.timestamp.type="):
         assert f"--add-config {config}" in report.text
+
+
+async def test_check_of_a_topic_whose_number_of_partitions_was_raised_is_a_warning(
+    apache: Cluster, environment: dict[str, str], topic: str
+) -> None:
+    """Facades go on with the partitions that they had."""
+    Report("--create", **environment)
+    admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
+    await admin.start()
+    await admin.create_partitions({topic: NewPartitions(30)})
+    await admin.close()
+
+    report = Report(**environment)
+
+    assert report.code == 0
+    assert report.verdicts("topic")[0] == "warning"
+    assert f"{topic}: partitions=30 " in report.text
+    assert "facades use the first 24 (FABRIC_JOBS_EVENTS_PARTITIONS)" in report.text
 
 
 def test_check_reads_the_keys_of_the_authority(environment: dict[str, str], issuer: Issuer) -> None:

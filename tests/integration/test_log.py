@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from fabric_jobs.facade.log import (
@@ -189,11 +189,32 @@ async def test_connect_refuses_a_wrong_configuration_with_the_command_that_corre
     await Log(kafka_settings(apache, topic), topic_spec(topic)).connect()
 
 
-async def test_connect_refuses_another_number_of_partitions(apache: Cluster, topic: str) -> None:
+async def test_connect_refuses_fewer_partitions(apache: Cluster, topic: str) -> None:
     """A job's partition follows from the number, so a wrong number would lose sight of jobs."""
     await Log(kafka_settings(apache, topic), topic_spec(topic)).connect()
     with pytest.raises(TopicError, match="It has 4 partitions and 7 are expected"):
         await Log(kafka_settings(apache, topic), topic_spec(topic, partitions=7)).connect()
+
+
+async def test_log_uses_the_same_partitions_after_their_number_was_raised(
+    apache: Cluster, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A running log goes on, and so does one that starts later: no job changes its partition."""
+    reader = RecordingReader()
+    async with open_log(apache, topic, reader) as log:
+        await append_records(log, 3, b"before")
+        admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
+        await admin.start()
+        await admin.create_partitions({topic: NewPartitions(6)})
+        await admin.close()
+        await append_records(log, 3, b"after")
+        async with asyncio.timeout(10):
+            await log.read_to_end()
+    async with open_log(apache, topic, later := RecordingReader()) as log:
+        assert log.partitions == 4
+
+    assert reader.values == later.values == [b"before", b"after"]
+    assert "It has 6 partitions, and facades use the first 4" in caplog.text
 
 
 async def test_log_recovers_after_its_broker_was_away(

@@ -23,7 +23,7 @@ from fabric_jobs.facade.log.preflight import (
 from fabric_jobs.facade.log.producer import has_broker_time
 from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record
 from fabric_jobs.facade.log.scan import read_sample, scan_topic
-from fabric_jobs.facade.log.topic import TopicSpec
+from fabric_jobs.facade.log.topic import TopicSpec, explain_unused
 
 __all__ = [
     "Checkpoint",
@@ -40,6 +40,7 @@ __all__ = [
     "TopicError",
     "TopicSpec",
     "describe_replication",
+    "explain_unused",
     "has_broker_time",
     "open_admin_client",
     "read_broker_time",

@@ -14,8 +14,10 @@ from fabric_jobs.runtime.settings import KafkaSettings
 
 
 class Replication(NamedTuple):
-    """The replication of a topic: each number is the lowest of its partitions."""
+    """The replication of a topic: each number of replicas is the lowest of its partitions."""
 
+    #: The number of partitions.
+    partitions: int
     #: The number of replicas.
     replicas: int
     #: The number of replicas that are in sync now.
@@ -65,6 +67,7 @@ async def describe_replication(
         raise new_topic_error(topic)
     configs = await describe_config(admin, topic, settings)
     return Replication(
+        partitions=len(found["partitions"]),
         replicas=min(len(partition["replicas"]) for partition in found["partitions"]),
         in_sync=min(len(partition["isr"]) for partition in found["partitions"]),
         min_in_sync=int(configs["min.insync.replicas"]),

@@ -1,5 +1,6 @@
 """Creates the topic, or verifies that the configuration of an existing one loses no job."""
 
+import logging
 from collections.abc import Callable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -9,8 +10,11 @@ from msgspec import Struct
 
 from fabric_jobs.facade.log.errors import LogUnavailableError, TopicError
 from fabric_jobs.runtime.kafka.clients import missing_acl_error
-from fabric_jobs.runtime.settings import KafkaSettings
+from fabric_jobs.runtime.settings import KafkaSettings, variable
 
+log = logging.getLogger("fabric_jobs.log")
+
+_PARTITIONS = variable("events_partitions")
 # Kafka's error codes.
 UNKNOWN_TOPIC = 3
 NOT_ALLOWED = TopicAuthorizationFailedError.errno
@@ -25,8 +29,8 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
 
     name: str
     partitions: int
-    #: Whether a topic with another number of partitions is refused, because the partition of a key
-    #: follows from the number.
+    #: Whether exactly the first `partitions` of the topic are used, because the partition of a key
+    #: follows from the number. A topic with fewer is refused.
     exact_partitions: bool
     #: The shortest retention that is accepted, in milliseconds; None for a compacted topic, which
     #: keeps the last record of each key.
@@ -50,7 +54,7 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
 async def prepare_topic(
     admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings
 ) -> int:
-    """Creates the topic if it is missing, verifies it, and returns its number of partitions.
+    """Creates the topic if it is missing, verifies it, and returns how many partitions are used.
 
     Raises `TopicError` if it is missing or wrongly configured, `KafkaRefusedError` if an ACL is
     missing, and `LogUnavailableError` if the broker does not know the new topic yet.
@@ -71,7 +75,11 @@ async def prepare_topic(
     faults = [*_partition_faults(count, spec), *await _find_config_faults(admin, spec, settings)]
     if faults:
         raise TopicError(f"The topic {spec.name} is wrongly configured:\n" + "\n".join(faults))
-    return count
+    if not spec.exact_partitions:
+        return count
+    if count > spec.partitions:
+        log.warning("the topic %s: %s", spec.name, explain_unused(count, spec.partitions))
+    return spec.partitions
 
 
 async def _count_partitions(
@@ -141,13 +149,21 @@ def _explain_missing(spec: TopicSpec, servers: str) -> str:
 
 
 def _partition_faults(count: int, spec: TopicSpec) -> list[str]:
-    if count == spec.partitions or not spec.exact_partitions:
+    if count >= spec.partitions or not spec.exact_partitions:
         return []
     return [
-        f"It has {count} partitions and {spec.partitions} are expected. A job's partition follows "
-        "from the number, so never change the number of a topic in use. If it was created with "
-        f"{count}, set FABRIC_JOBS_EVENTS_PARTITIONS={count}."
+        f"It has {count} partitions and {spec.partitions} are expected. If no facade has used it "
+        f"yet, set {_PARTITIONS}={count} for all facades. Otherwise set the value that they had: a "
+        "job's partition follows from it."
     ]
+
+
+def explain_unused(count: int, used: int) -> str:
+    """Returns sentences about a topic that has more partitions (`count`) than are used."""
+    return (
+        f"It has {count} partitions, and facades use the first {used} ({_PARTITIONS}). Leave that "
+        "setting as it is if a facade has used the topic: a job's partition follows from it."
+    )
 
 
 def new_topic_error(name: str) -> LogUnavailableError:

@@ -16,6 +16,7 @@ from fabric_jobs.facade.log import (
     Replication,
     TopicSpec,
     describe_replication,
+    explain_unused,
     open_admin_client,
     read_broker_time,
     read_sample,
@@ -112,15 +113,18 @@ async def _check_topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     except (LogError, KafkaRefusedError) as error:
         return Finding(CheckStatus.FAILED, "topic", str(error))
     text = (
-        f"{spec.name}: partitions={the_log.partitions} replicas={found.replicas} "
+        f"{spec.name}: partitions={found.partitions} replicas={found.replicas} "
         f"min.insync.replicas={found.min_in_sync}"
     )
+    risks = found.risks
+    if found.partitions > the_log.partitions:
+        risks.append(explain_unused(found.partitions, the_log.partitions))
     status = CheckStatus.OK
     if found.faults:
         status = CheckStatus.FAILED
-    elif found.risks:
+    elif risks:
         status = CheckStatus.WARNING
-    return Finding(status, "topic", "\n".join([text, *found.faults, *found.risks]))
+    return Finding(status, "topic", "\n".join([text, *found.faults, *risks]))
 
 
 @retry(

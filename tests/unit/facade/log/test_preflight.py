@@ -20,7 +20,7 @@ def test_replication_that_accepts_no_append_has_a_fault(
     replicas: int, in_sync: int, min_in_sync: int, fault: str
 ) -> None:
     """The fault says whether the topic never accepts appends, or does not accept them now."""
-    (sentence,) = Replication(replicas, in_sync, min_in_sync).faults
+    (sentence,) = Replication(4, replicas, in_sync, min_in_sync).faults
 
     assert sentence.startswith(fault)
 
@@ -37,7 +37,7 @@ def test_replication_that_one_broker_can_break_has_a_risk(
     replicas: int, in_sync: int, min_in_sync: int, risk: str
 ) -> None:
     """The topic accepts appends, but the failure of one broker can lose or stop them."""
-    found = Replication(replicas, in_sync, min_in_sync)
+    found = Replication(4, replicas, in_sync, min_in_sync)
     (sentence,) = found.risks
 
     assert risk in sentence
@@ -47,7 +47,7 @@ def test_replication_that_one_broker_can_break_has_a_risk(
 @pytest.mark.parametrize("in_sync", [2, 3])
 def test_replication_of_3_with_min_in_sync_2_has_no_fault_and_no_risk(in_sync: int) -> None:
     """This holds also while one broker is away."""
-    found = Replication(3, in_sync, 2)
+    found = Replication(4, 3, in_sync, 2)
 
     assert (found.faults, found.risks) == ([], [])
 
