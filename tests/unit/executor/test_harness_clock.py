@@ -1,4 +1,4 @@
-"""The testing kit skips no time while a thread that was started in the test may be at work."""
+"""The clock of the testing kit: when it skips time, and when real time passes."""
 
 import asyncio
 import threading
@@ -82,6 +82,22 @@ def test_run_job_whose_handler_waits_for_a_thread_of_a_library_lets_real_time_pa
     assert outcome.status == "Completed"
     assert 300 <= outcome.took_s < 305
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.timeout(20)
+def test_run_job_in_a_test_that_stops_the_clock_skips_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """freezegun replaces `time.monotonic` by the frozen time since 1970."""
+
+    async def sleep(job: Job[Any]) -> None:
+        await asyncio.sleep(300)
+
+    monkeypatch.setattr(time, "monotonic", lambda: 1_800_000_000.0)
+    outcome = run(sleep)
+
+    assert outcome.status == "Completed"
+    assert outcome.took_s == pytest.approx(300, abs=1)
 
 
 def test_run_job_whose_lifespan_waits_for_a_thread_of_a_library_opens_it() -> None:
