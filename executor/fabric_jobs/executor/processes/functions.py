@@ -1,6 +1,7 @@
 """How a process finds a handler's function and the lifespan: by the module and the name."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any, cast
@@ -65,6 +66,11 @@ def _why_not_found(wanted: Callable[..., object], name: ObjectName) -> str:
         return (
             "it is a lambda or a nested function, or has no name of its own. Define it with `def` "
             "at the top level of its module"
+        )
+    if inspect.ismethod(wanted):
+        return (
+            "it is bound to an object, which a process can't import. Define a function that calls "
+            "it at the top level of its module"
         )
     found: Any = sys.modules.get(name.module)
     for part in name.qualname.split("."):

@@ -377,6 +377,13 @@ def in_main(job: Job[Any]) -> None:
 in_main.__module__ = "__main__"
 
 
+class Service:
+    """An object with a handler."""
+
+    def refresh(self, job: Job[Any]) -> None:
+        """A method, which needs the object."""
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
@@ -384,6 +391,7 @@ in_main.__module__ = "__main__"
         (nested(), "it is a lambda or a nested function"),
         (in_main, "it is in the main program"),
         (replaced_before, "is another object"),
+        (Service().refresh, "it is bound to an object"),
     ],
 )
 async def test_handler_that_no_process_can_import_is_refused_at_the_start(
