@@ -1,6 +1,7 @@
 """The log on both brokers, and what only Apache Kafka can show."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -74,6 +75,25 @@ async def test_append_of_a_record_that_is_too_large_disturbs_no_other_append(
                 await log.append(0, b"key", b"x" * 400_000, [])
             await append_records(log, 0, b"a")
 
+        assert await log._appender._producer is producer
+
+
+async def test_record_from_before_the_limit_was_lowered_is_appended_if_the_topic_takes_it(
+    apache: Cluster, topic: str
+) -> None:
+    """Such a job can be dispatched again. What the topic does not take disturbs no other append."""
+    async with open_log(apache, topic, reader := RecordingReader()) as log:
+        producer = await asyncio.shield(log._appender._producer)
+        await append_records(log, 0, large := b"x" * (topic_spec(topic).max_record_bytes + 100_000))
+        for size in range(1_047_000, 1_050_000, 250):
+            with suppress(LogUnavailableError):
+                await append_records(log, 0, b"x" * size)
+        with pytest.raises(LogUnavailableError, match="MessageSizeTooLarge"):
+            await log.append(0, b"key", b"x" * 1_060_000, [])
+        async with asyncio.timeout(10):
+            await log.read_to_end()
+
+        assert reader.values[0] == large
         assert await log._appender._producer is producer
 
 

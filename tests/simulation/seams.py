@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from fabric_jobs.executor.runs.watchdog import watch_event_loop
 from fabric_jobs.facade.http import HttpServer, http_app
 from fabric_jobs.facade.log.clients import open_admin_client
-from fabric_jobs.facade.log.topic import prepare_topic
+from fabric_jobs.facade.log.topic import UsableTopic, prepare_topic
 from fabric_jobs.facade.replica import Store
 from fabric_jobs.facade.startup import composition
 from fabric_jobs.runtime.channels import open_channel
@@ -57,9 +57,10 @@ async def _describe_cluster() -> dict[str, str]:
     return {"cluster_id": kafka_clients.WORLD.cluster.cluster_id}
 
 
-async def _prepare_topic(admin: object, spec: Any, settings: object) -> int:
+async def _prepare_topic(admin: object, spec: Any, settings: object) -> UsableTopic:
     await asyncio.sleep(0.01)
-    return kafka_clients.WORLD.cluster.partitions[spec.name]
+    partitions = kafka_clients.WORLD.cluster.partitions[spec.name]
+    return UsableTopic(partitions, spec.max_record_bytes)
 
 
 async def _explain_refusal(*_: object) -> str:

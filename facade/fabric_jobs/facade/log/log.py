@@ -95,7 +95,10 @@ class Log:
 
     async def _connect(self) -> None:
         async with open_admin_client(self._settings) as admin:
-            self.partitions = await prepare_topic(admin, self._spec, self._settings)
+            topic = await prepare_topic(admin, self._spec, self._settings)
+            self.partitions = topic.partitions
+            # A job may be from before the limits were lowered, and must fit all the same.
+            self._appender.max_record_bytes = topic.max_record_bytes
             self.cluster_id = str((await admin.describe_cluster())["cluster_id"])
 
     async def run(self, reader: Reader) -> None:

@@ -17,6 +17,7 @@ from fabric_jobs.facade.log.acknowledged import AppendedRecord
 from fabric_jobs.facade.log.clients import start_client
 from fabric_jobs.facade.log.codes import RecordCodes
 from fabric_jobs.facade.log.errors import LogUnavailableError
+from fabric_jobs.facade.log.topic import MAX_OVERHEAD_BYTES
 from fabric_jobs.runtime.kafka.clients import (
     map_authorization_errors,
     missing_acl_error,
@@ -26,8 +27,6 @@ from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
 
-#: Bytes that the client adds to a record in a request, at most.
-MAX_OVERHEAD_BYTES = 4096
 #: The type of a record's time that the broker has set.
 _LOG_APPEND_TIME = 1
 
@@ -51,7 +50,8 @@ class Appender:
         self._topic = topic
         self._codes = codes
         self._on_acknowledged = on_acknowledged
-        self._max_record_bytes = max_record_bytes
+        #: The size of the largest record. A later value counts for the next producer.
+        self.max_record_bytes = max_record_bytes
         self._producer: asyncio.Future[AIOKafkaProducer] = (
             asyncio.get_running_loop().create_future()
         )
@@ -116,7 +116,7 @@ class Appender:
                 AIOKafkaProducer,
                 acks="all",  # acknowledged means that every in-sync replica has the record
                 enable_idempotence=True,  # the client's retries write no record twice
-                max_request_size=self._max_record_bytes + MAX_OVERHEAD_BYTES,
+                max_request_size=self.max_record_bytes + MAX_OVERHEAD_BYTES,
                 linger_ms=0,  # records that wait for the request in flight go out together anyway
             )
 

@@ -1,7 +1,8 @@
 """Creates the topic, or verifies that the configuration of an existing one loses no job."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -19,6 +20,8 @@ _PARTITIONS = variable("events_partitions")
 UNKNOWN_TOPIC = 3
 NOT_ALLOWED = TopicAuthorizationFailedError.errno
 ALREADY_EXISTS = 36
+#: Bytes that the client adds to a record in a request, at most.
+MAX_OVERHEAD_BYTES = 4096
 #: How much larger than required the records of a new topic may be. So larger limits and sealing can
 #: be introduced later without a change of the topic.
 NEW_TOPIC_ROOM = 2
@@ -51,10 +54,19 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     max_age_ms: int | None = None
 
 
+class UsableTopic(NamedTuple):
+    """What a topic is that meets its requirements."""
+
+    #: The number of partitions that are used, from 0 on.
+    partitions: int
+    #: The size of the largest record, in bytes: at least that of the requirements.
+    max_record_bytes: int
+
+
 async def prepare_topic(
     admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings
-) -> int:
-    """Creates the topic if it is missing, verifies it, and returns how many partitions are used.
+) -> UsableTopic:
+    """Creates the topic if it is missing, and verifies it.
 
     Raises `TopicError` if it is missing or wrongly configured, `KafkaRefusedError` if an ACL is
     missing, and `LogUnavailableError` if the broker does not know the new topic yet.
@@ -63,7 +75,8 @@ async def prepare_topic(
     if not settings.broker.topic_admin:
         # The embedded broker creates a topic on the first request, with its own number of
         # partitions.
-        return await _count_partitions(admin, spec.name, settings) or 0
+        count = await _count_partitions(admin, spec.name, settings)
+        return UsableTopic(count or 0, spec.max_record_bytes)
     count = await _count_partitions(admin, spec.name, settings)
     if count is None:
         if not spec.create:
@@ -72,14 +85,15 @@ async def prepare_topic(
         count = await _count_partitions(admin, spec.name, settings)
     if count is None:
         raise new_topic_error(spec.name)
-    faults = [*_partition_faults(count, spec), *await _find_config_faults(admin, spec, settings)]
+    config = await describe_config(admin, spec.name, settings)
+    faults = [*_partition_faults(count, spec), *_find_config_faults(config, spec, servers)]
     if faults:
         raise TopicError(f"The topic {spec.name} is wrongly configured:\n" + "\n".join(faults))
-    if not spec.exact_partitions:
-        return count
-    if count > spec.partitions:
-        log.warning("the topic %s: %s", spec.name, explain_unused(count, spec.partitions))
-    return spec.partitions
+    used = spec.partitions if spec.exact_partitions else count
+    if count > used:
+        log.warning("the topic %s: %s", spec.name, explain_unused(count, used))
+    room = int(config["max.message.bytes"]) - MAX_OVERHEAD_BYTES
+    return UsableTopic(used, max(room, spec.max_record_bytes))
 
 
 async def _count_partitions(
@@ -188,11 +202,7 @@ async def describe_config(
     return {config[0]: config[1] for config in configs}
 
 
-async def _find_config_faults(
-    admin: AIOKafkaAdminClient, spec: TopicSpec, settings: KafkaSettings
-) -> list[str]:
-    servers = settings.kafka_bootstrap_servers
-    found = await describe_config(admin, spec.name, settings)
+def _find_config_faults(found: Mapping[str, str], spec: TopicSpec, servers: str) -> list[str]:
     faults = []
     for name, (is_valid, wanted, why) in _requirements(spec).items():
         if not is_valid(found[name]):
