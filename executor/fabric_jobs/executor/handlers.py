@@ -158,22 +158,25 @@ def _verify_memory_limit(
 
 
 def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
-    # That of a wrapper, which may give the function that it wraps more arguments than the job.
-    called = inspect.signature(function, follow_wrapped=False)
+    signature = inspect.signature(function)
+    try:
+        # That of a wrapper, which may give the function that it wraps more arguments than the job.
+        called = inspect.signature(function, follow_wrapped=False)
+    except ValueError:  # a wrapper in C, such as that of `functools.lru_cache`
+        called = signature
     try:
         called.bind(None)
     except TypeError as error:
         raise HandlerDefinitionError(
             f"{function.__qualname__}{called} must take one argument, the job: {error}."
         ) from error
-    signature = inspect.signature(function)
     try:
         hints = get_type_hints(function)
     except NameError as error:
         raise HandlerDefinitionError(
             f"{function.__qualname__}{signature}: an annotation can't be resolved: {error}."
         ) from error
-    hint = hints.get(next(iter(signature.parameters)), Job)
+    hint = hints.get(next(iter(signature.parameters), ""), Job)
     if hint is Job:
         return Any
     if get_origin(hint) is not Job:

@@ -153,6 +153,23 @@ def test_handler_behind_a_decorator_that_gives_it_more_arguments_is_called() -> 
     assert called == [(Forecast(), "sales")]
 
 
+def test_handler_behind_a_decorator_that_keeps_the_job_takes_any_json() -> None:
+    """The function that it wraps takes nothing, so it does not say what the payload is."""
+
+    def refresh() -> None: ...
+
+    @functools.wraps(refresh)
+    def wrapper(job: Job[Any]) -> None:
+        refresh()
+
+    assert make_handler("Item", "job", wrapper).decode(b'{"a": 1}') == {"a": 1}
+
+
+def test_handler_behind_a_decorator_in_c_has_the_signature_of_its_function() -> None:
+    """The wrapper of `functools.lru_cache` has none of its own."""
+    assert make_handler("Item", "job", functools.lru_cache(on_forecast)).decode(b"") == Forecast()
+
+
 @pytest.mark.parametrize(("item_type", "job_type"), [("", "job"), ("Item", ""), (1, "job")])
 def test_job_type_with_a_name_that_is_no_text_raises_at_decoration(
     item_type: Any, job_type: str
