@@ -68,3 +68,16 @@ async def test_appends_event_that_the_log_does_not_take_is_not_expected_any_more
 
     log.append.assert_awaited_once()
     assert expected == {}
+
+
+async def test_appends_event_without_an_outcome_is_not_expected_any_more(append: Append) -> None:
+    """Kafka may refuse many records, and few of their events come all the same."""
+    expected = dict[str, object]()
+    replica: Any = Mock(expect=expected.__setitem__, forget=expected.__delitem__)
+    refused: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    refused.cancel()
+    log: Any = Mock(topic="events", append=AsyncMock(return_value=refused))
+    with pytest.raises(UnavailableError):
+        await Appends(log, replica, Turns()).append(append, 0)
+
+    assert expected == {}

@@ -64,6 +64,13 @@ def test_decide_refuses_a_claim_of_another_record_until_more_is_read(read_to: in
     assert decision == Refusal(Reason.NOT_DISPATCHED, conclusive=False)
 
 
+def test_decide_refuses_a_claim_of_an_unknown_job_until_more_is_read() -> None:
+    """An executor may read the job's first record before this replica does."""
+    decision, stored = decider(None).decide(claim(1, A, "e1"), OFFSET + 1)
+
+    assert (decision, stored) == (Refusal(Reason.NOT_FOUND, conclusive=False), None)
+
+
 def test_decide_compares_no_record_with_a_claim_that_is_granted_already() -> None:
     """The last event of a running job is not its dispatch."""
     decision, _ = decider(drive(WAYS["running"])).decide(claim(1, A, "e1"), OFFSET)

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from opentelemetry.metrics import CallbackOptions
 
+from fabric_jobs.contract.heartbeats import JobKind
 from fabric_jobs.facade import metrics
 from fabric_jobs.facade.jobs import turns
 from fabric_jobs.facade.jobs.errors import RefusedError, UnavailableError, UnavailableReason
@@ -17,13 +18,23 @@ from fabric_jobs.facade.jobs.jobs import MAX_ROUNDS, Jobs
 from fabric_jobs.facade.jobs.turns import MAX_COMMANDS_OF_A_JOB
 from fabric_jobs.facade.lifecycle import Command, Job, Reason, RequestCancel, Verdict
 from fabric_jobs.facade.log import Log, LogUnavailableError
-from fabric_jobs.facade.replica import Replica, StoredJob
+from fabric_jobs.facade.replica import Filter, Replica, StoredJob
 from fabric_jobs.facade.replica.replica import Outcome
 from fabric_jobs.runtime.telemetry.metrics import MetricValues
-from tests.support.lifecycle import JOB, WAYS, A, claim, drive, request
+from tests.support.lifecycle import (
+    JOB,
+    WAYS,
+    A,
+    claim,
+    drive,
+    report_completed,
+    report_stopped,
+    request,
+)
 from tests.support.sealing import NO_SEALING
 
 FAR_S = 60.0
+QUEUED = drive(WAYS["queued"])
 SOON_S = 0.01
 
 
@@ -162,13 +173,15 @@ async def test_jobs_bound_of_one_job_reached_is_overloaded_for_that_job_alone(
 async def test_jobs_bound_of_the_replica_reached_is_overloaded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commands are of different jobs."""
+    """The commands are of different jobs. Once they are over, as many others begin."""
     monkeypatch.setattr(turns, "MAX_COMMANDS", 10)
-    tasks = await start(world, *(str(uuid.uuid4()) for _ in range(10)))
-    reason = await world.reason(RequestCancel(job_id=str(uuid.uuid4())))
+    for _ in range(2):
+        tasks = await start(world, *(str(uuid.uuid4()) for _ in range(10)))
+        reason = await world.reason(RequestCancel(job_id=str(uuid.uuid4())))
 
-    assert reason is UnavailableReason.OVERLOADED
-    await cancel(tasks)
+        assert not any(task.done() for task in tasks)
+        assert reason is UnavailableReason.OVERLOADED
+        await cancel(tasks)
 
 
 async def test_jobs_log_silent_past_the_deadline_is_unreachable() -> None:
@@ -309,6 +322,69 @@ async def test_read_of_an_unfinished_job_returns_the_job_as_of_the_logs_end(worl
 
     stored = await reading
     assert stored == StoredJob(ended, partition=0, offset=0, first_ms=0)
+
+
+async def test_cancel_of_a_run_that_stops_already_returns_the_job_as_of_the_logs_end(
+    world: World,
+) -> None:
+    """The answer shows the job, and another facade may have answered with a newer state before."""
+    world.replica.job = drive(WAYS["stopping"])
+    ended = drive(WAYS["cancelled"])
+
+    async def read_to_end() -> None:
+        world.replica.job = ended
+
+    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+
+    assert (await world.jobs.execute(RequestCancel(job_id=JOB))).job == ended
+
+
+@pytest.mark.parametrize(
+    ("way", "command", "reads"),
+    [
+        ("queued", claim(2, A, "e2"), [1]),
+        ("queued", report_completed(), [1]),
+        # What could change these refusals comes behind the position that the command names.
+        ("queued", replace(claim(1, A, "e1"), paused=[JobKind.of(QUEUED.state)]), ["end"]),
+        ("running", report_stopped(), ["end"]),
+    ],
+)
+async def test_command_is_refused_only_after_the_log_was_read_as_far_as_that_could_change(
+    way: str, command: Command, reads: list[object], world: World
+) -> None:
+    """The record that the command is based on is at offset 0."""
+    world.replica.job = drive(WAYS[way])
+    made = list[object]()
+
+    async def read_to(partition: int, position: int) -> None:
+        made.append(position)
+
+    async def read_to_end() -> None:
+        made.append("end")
+
+    world.log.read_to = read_to  # type: ignore[attr-defined]
+    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+    with pytest.raises(RefusedError):
+        await world.jobs.execute(command, read_to=1)
+
+    assert made == reads
+
+
+async def test_list_has_the_positions_from_before_its_query(world: World) -> None:
+    """A caller that watches from these positions misses no change of a listed job."""
+    world.log.positions = {0: 5}  # type: ignore[attr-defined]
+
+    async def read_to_end() -> None:
+        """Ends at once."""
+
+    async def list_jobs(*_: object) -> list[StoredJob]:
+        world.log.positions[0] = 6  # type: ignore[attr-defined]
+        return []
+
+    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+    world.replica.list = list_jobs  # type: ignore[attr-defined]
+
+    assert await world.jobs.list(Filter(), 10, None) == ([], {0: 5})
 
 
 async def test_find_of_a_known_job_does_not_wait_for_the_logs_end(world: World) -> None:
