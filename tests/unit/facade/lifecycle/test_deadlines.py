@@ -61,7 +61,7 @@ def test_fail_unstarted_error_says_when_an_executor_last_served_the_type(
     )
     error = event.data.state.error
     assert error is not None
-    assert error.error_code == "JobNotStarted"
+    assert (error.error_code, error.is_permanent) == ("JobNotStarted", False)
     assert error.message.startswith("No executor took the job within 110 minutes, ")
     assert words in error.message
 
@@ -154,3 +154,26 @@ def test_next_deadline_of_job_whose_last_event_is_of_a_later_version_is_none() -
     """No command is decided on the job here, so a deadline would stay due for ever."""
     job = known("running")
     assert next_deadline(apply_event(job, unknown_event(job)), DAY) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "after_s"),
+    [
+        ("running", {"policy": None}, None),
+        ("running", {"policy": Policy(run_timeout_s=30), "attempt_start_time": None}, 30),
+        ("waiting", {"due_time": None}, None),
+        ("stopping", {"policy": None}, None),
+        ("stopping", {"cancel_time": None}, None),
+    ],
+)
+def test_next_deadline_of_a_state_that_no_facade_wrote_is_never_an_error(
+    name: str, changes: dict[str, object], after_s: float | None
+) -> None:
+    """Such a record would otherwise end every replica that reads it."""
+    job = known(name, **changes)
+    deadline = next_deadline(job, DAY)
+
+    assert deadline
+    assert deadline.time - job.state.create_time == (
+        DAY if after_s is None else timedelta(seconds=after_s)
+    )

@@ -9,7 +9,12 @@ from msgspec.structs import replace
 from fabric_jobs.contract import events
 from fabric_jobs.contract.events import RequeuedData, RequeueReason, Started
 from fabric_jobs.contract.heartbeats import JobKind
-from fabric_jobs.contract.jobs import MAX_PROGRESS_CHARS, JobInstanceStatus, Progress
+from fabric_jobs.contract.jobs import (
+    MAX_PROGRESS_CHARS,
+    JobInstanceStatus,
+    JobState,
+    Progress,
+)
 from fabric_jobs.facade.lifecycle import (
     Command,
     HandBack,
@@ -18,6 +23,7 @@ from fabric_jobs.facade.lifecycle import (
     Refusal,
     ReportFailed,
     ReportStopped,
+    Request,
     Settled,
     decide,
 )
@@ -26,6 +32,7 @@ from tests.support.lifecycle import (
     JOB,
     PAYLOAD,
     POLICY,
+    TENANT,
     TRACEPARENT,
     WAYS,
     A,
@@ -99,11 +106,13 @@ def test_requeued_event_carries_reason_and_payload(
 
 def test_requested_event_carries_request_and_dispatch() -> None:
     """The first event has the request's fields, sequence 1, no predecessor and the payload."""
-    command = request()
+    command = replace(
+        request(), activity_id="activity", request_id="r", retry_of=TENANT, grant_id="grant"
+    )
     event = decide_event(None, command, stamp("e1", 5))
     state = event.data.state
-    for field in ("tenant_id", "workspace_id", "item_type", "item_id", "job_type", "request_hash"):
-        assert getattr(state, field) == getattr(command, field)
+    for field in {*Request.__struct_fields__} & {*JobState.__struct_fields__}:
+        assert getattr(state, field) == getattr(command, field), field
     assert (event.id, event.subject, event.source, event.time) == ("e1", JOB, "/replicas/1", at(5))
     assert (event.data.sequence, event.data.follows) == (1, None)
     assert (state.attempt, state.failures, state.create_time) == (1, 0, at(5))

@@ -249,10 +249,21 @@ def test_log_lines_of_the_last_failure_are_kept_until_the_job_completes() -> Non
     commands: list[Command] = [request(), claim(1, A, "e1"), failed]
     event = events_of(commands)[-1]
     waiting = drive(commands)
-    done = drive([retry(), claim(2, A, "e4"), report_completed(2)], waiting)
+    again = drive([retry(), claim(2, A, "e4")], waiting)
+    done = drive([report_completed(2)], again)
 
     assert isinstance(event.data, FailedData)
+    assert again.log_tail == waiting.log_tail
     assert event.data.log_tail == waiting.log_tail
     assert len(waiting.log_tail) == 8190
     assert "xxx" not in str(waiting.state)
     assert done.log_tail == ""
+
+
+def test_event_without_trace_context_leaves_the_jobs_as_it_is() -> None:
+    """A later version may append events of its own without one."""
+    job = drive(WAYS["running"])
+
+    assert apply_event(job, replace(unknown_event(job), traceparent=UNSET)).traceparent == (
+        TRACEPARENT
+    )
