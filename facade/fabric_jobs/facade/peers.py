@@ -50,8 +50,8 @@ class Peers:
         )
         #: By id. The one whose heartbeat was read longest ago comes first.
         self._peers: dict[str, _Peer] = {}
-        #: The latest time at which any record was written.
-        self._latest = _LONG_AGO
+        #: When the last record was written. A broker's clock may have been ahead at earlier ones.
+        self._last_written = _LONG_AGO
         self._conflict = ""
         #: Returns where a new replica may take a copy of this one's state; empty if nowhere.
         self.copy_address: Callable[[], str] = lambda: ""
@@ -99,8 +99,8 @@ class Peers:
             del self._peers[next(iter(self._peers))]
 
     def note_time(self, written: datetime) -> None:
-        """Notes the time at which a record was written; a heartbeat's age is measured from it."""
-        self._latest = max(self._latest, written)
+        """Notes when the last record was written; a heartbeat's age is measured from it."""
+        self._last_written = written
 
     def forget_silent(self) -> None:
         """Forgets the facades that are silent; logs a conflict that has begun or ended."""
@@ -115,7 +115,7 @@ class Peers:
     def clear(self) -> None:
         """Forgets every facade."""
         self._peers.clear()
-        self._latest = _LONG_AGO
+        self._last_written = _LONG_AGO
 
     def _eldest(self) -> FacadeHeartbeat:
         return min([*self._living(), self._own], key=_age_order)
@@ -131,7 +131,7 @@ class Peers:
         return [
             peer.heartbeat
             for peer in self._peers.values()
-            if peer.read_at >= since and self._latest - peer.written <= silence
+            if peer.read_at >= since and self._last_written - peer.written <= silence
         ]
 
 

@@ -105,6 +105,16 @@ def test_peers_facade_that_was_silent_before_the_last_record_is_gone() -> None:
     assert mine.conflict
 
 
+def test_peers_are_heard_again_at_once_after_a_brokers_clock_was_ahead() -> None:
+    """Otherwise a facade with another longest life would be ready until that time has come."""
+    mine = Peers(ME, 2 * DAY_S)
+    mine.note_time(datetime.now(UTC) + timedelta(hours=1))
+    hear(mine, "/facade/a")
+
+    assert mine.rank() == 1
+    assert mine.conflict
+
+
 def test_peers_heartbeat_says_since_when_and_with_which_longest_life_it_runs() -> None:
     """The start stays the same; the time is that of the heartbeat."""
     mine = Peers(ME, 2 * DAY_S)
