@@ -31,7 +31,8 @@ class ExecutorSettings(ClientSettings, frozen=True, kw_only=True):
     read_ahead_jobs: Annotated[int, Meta(ge=1)] = 1000
     #: The bytes of payloads that these jobs may have in all. The last read may exceed it.
     read_ahead_bytes: Annotated[int, Meta(ge=1)] = 16 * 1024 * 1024
-    #: Seconds between two heartbeats.
+    #: Seconds between two heartbeats: a quarter of the facades' `FABRIC_JOBS_LEASE_S` at most,
+    #: because an executor loses its runs after so long without one.
     heartbeat_s: Annotated[float, Meta(gt=0)] = 5.0
     #: Seconds that running handlers may take to end when the executor stops. Then their jobs are
     #: handed back.

@@ -132,7 +132,8 @@ class FacadeSettings(KafkaSettings, frozen=True, kw_only=True):
         int,
         Meta(ge=int(MIN_LONGEST_LIFE.total_seconds()), le=int(MAX_LONGEST_LIFE.total_seconds())),
     ] = int(DEFAULT_LONGEST_LIFE.total_seconds())
-    #: Seconds without a heartbeat after which an executor loses its runs.
+    #: Seconds without a heartbeat after which an executor loses its runs. If facades have different
+    #: values, the shortest counts.
     lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     #: Seconds for which a stopping facade still answers, but reports itself as not ready, so that
     #: load balancers stop sending it requests.
