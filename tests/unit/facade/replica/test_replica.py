@@ -22,6 +22,7 @@ MINE = "3f9d2c3e-5b7a-4c1d-8e6f-a0b1c2d3e4f5"
 #: The partitions, of two, of `JOB`, `OTHER` and `MINE`, and of `FAR`.
 HERE, THERE = 0, 1
 MS = timedelta(milliseconds=1)
+DAY = timedelta(days=1)
 RETENTION = JobLifetime().retention
 #: The create time of the jobs here, as the time of a record.
 CREATED = at(1) - datetime.fromtimestamp(0, UTC)
@@ -154,6 +155,28 @@ def test_event_without_its_first_events_on_a_whole_topic_is_a_fork(replica: Repl
     read(replica, unknown_event(drive([request()]), "rest"), CREATED + timedelta(days=100))
 
     assert replica.counts == Counter(forked=1)
+
+
+def test_replica_asks_to_read_the_log_again_at_a_fork_only(replica: Replica) -> None:
+    """The loser of a race and the rest of an old job are in every healthy log."""
+    forks = list[str]()
+    replica.on_fork = lambda: forks.append("fork")
+    read(replica, unknown_event(drive([request()]), "rest"), CREATED + DAY, offset=5)
+    read(replica, requested(JOB, "one"), CREATED + DAY, offset=6)
+    read(replica, requested(JOB, "loser"), CREATED + DAY, offset=7)
+    assert (replica.counts, forks) == (Counter(applied=1, remnant=1, lost=1), [])
+    read(replica, unknown_event(drive([request()]), "two"), CREATED + DAY, offset=8)
+
+    assert (replica.counts["forked"], forks) == (1, ["fork"])
+
+
+def test_replica_that_is_reset_forgets_the_times_of_the_log(replica: Replica) -> None:
+    """The clocks may have been ahead while the log was written that another one replaces."""
+    read(replica, requested(OTHER, "one"), CREATED + 2 * RETENTION)
+    replica.reset()
+    read(replica, requested(JOB, "two"), CREATED)
+
+    assert replica.get(JOB)
 
 
 WITH_GUIDS = {name: f'"{name}":"' for name in ("tenantId", "workspaceId", "itemId", "subject")}
