@@ -210,12 +210,16 @@ def test_get_many_returns_what_get_returns(tmp_path: Path) -> None:
 
 
 def test_clear_drops_pending_jobs_and_checkpoints(tmp_path: Path) -> None:
-    """A log that is read again begins with nothing."""
+    """A log that is read again begins with nothing, also of what was in the file and in memory."""
     store = open_store(tmp_path / "rows")
-    put(store, stored_job(1))
+    for number in (1, 2):
+        put(store, stored_job(number))
+        flush(store)
+        assert store.get("job-1")
+    put(store, stored_job(3))
     store.clear()
 
-    assert store.get("job-1") is None
+    assert [store.get(f"job-{number}") for number in (1, 2, 3)] == [None] * 3
     assert store.list(Filter(), 10).result() == []
     assert store.checkpoints() == {}
     store.close()

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from fabric_jobs.contract.failures import DEFAULT_LONGEST_LIFE
@@ -151,4 +152,30 @@ def test_queued_jobs_are_the_oldest_of_each_default_priority(tmp_path: Path) -> 
             found = store.unfinished.queued_jobs(kinds, now, SOON, limit)
             assert found == [jobs[number] for group in wanted for number in group[:limit]]
         flush(store)
+    store.close()
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_unfinished_jobs_of_a_store_that_is_cleared_are_gone(
+    tmp_path: Path, *, is_written: bool
+) -> None:
+    """Their runs would otherwise be taken, and their deadlines fire, on jobs of another log."""
+    store = open_store(tmp_path / "rows")
+    queued = stored_job(1)
+    running = after_command(stored_job(2), claim(1, A, "event-2", "job-2"), 3)
+    state = queued.job.state
+    kind, late = JobKind.of(state), state.create_time + DEFAULT_LONGEST_LIFE
+    put(store, queued, running)
+    assert len(due_job_ids(store, late, 10)) == 2
+    if is_written:
+        flush(store)
+    store.clear()
+
+    unfinished = store.unfinished
+    assert due_job_ids(store, late, 10) == []
+    assert unfinished.queued_jobs([kind], late, SOON, 10) == []
+    assert unfinished.held_runs() == []
+    assert unfinished.has_room(state.tenant_id, 1)
+    flush(store)
+    assert read_file(tmp_path / "rows") == (set(), [])
     store.close()
