@@ -237,6 +237,16 @@ async def test_log_uses_the_same_partitions_after_their_number_was_raised(
     assert "It has 6 partitions, and facades use the first 4" in caplog.text
 
 
+async def test_connect_refuses_a_topic_whose_other_partitions_are_in_use(
+    apache: Cluster, topic: str
+) -> None:
+    """A facade with a lower number than the others would not find most of their jobs."""
+    async with open_log(apache, topic, RecordingReader(), partitions=6) as log:
+        await append_records(log, 5, b"a")
+    with pytest.raises(TopicError, match="4 are expected, but partition 5 has records"):
+        await Log(kafka_settings(apache, topic), topic_spec(topic)).connect()
+
+
 async def test_log_recovers_after_its_broker_was_away(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -58,6 +58,7 @@ def topic_spec(topic: str, *, partitions: int = 4, create: bool = True) -> Topic
         name=topic,
         partitions=partitions,
         exact_partitions=True,
+        partitions_setting="FABRIC_JOBS_EVENTS_PARTITIONS",
         min_retention_ms=16 * DAY_MS,
         min_retention_reason="the test needs them",
         retention_ms=17 * DAY_MS,

@@ -14,6 +14,7 @@ from fabric_jobs.facade.log.errors import (
     TopicError,
 )
 from fabric_jobs.facade.log.log import Log
+from fabric_jobs.facade.log.partition_count import explain_unused
 from fabric_jobs.facade.log.poison import PoisonRecords
 from fabric_jobs.facade.log.preflight import (
     Replication,
@@ -23,7 +24,7 @@ from fabric_jobs.facade.log.preflight import (
 from fabric_jobs.facade.log.producer import has_broker_time
 from fabric_jobs.facade.log.reader import Checkpoint, Reader, Record
 from fabric_jobs.facade.log.scan import read_sample, scan_topic
-from fabric_jobs.facade.log.topic import TopicSpec, explain_unused
+from fabric_jobs.facade.log.topic_spec import TopicSpec
 
 __all__ = [
     "Checkpoint",

@@ -26,7 +26,8 @@ from fabric_jobs.facade.log.errors import LogUnavailableError
 from fabric_jobs.facade.log.producer import Appender
 from fabric_jobs.facade.log.reader import Reader
 from fabric_jobs.facade.log.tail import GAP_S, Tail
-from fabric_jobs.facade.log.topic import TopicSpec, prepare_topic
+from fabric_jobs.facade.log.topic import prepare_topic
+from fabric_jobs.facade.log.topic_spec import TopicSpec
 from fabric_jobs.runtime.kafka.clients import stop_client
 from fabric_jobs.runtime.settings import KafkaSettings
 

@@ -63,6 +63,19 @@ async def read_sample(
                     yield record
 
 
+async def find_filled(
+    settings: KafkaSettings, topic: str, partitions: Sequence[int]
+) -> Sequence[int]:
+    """Returns those of the topic's partitions that have records, in their order.
+
+    Raises `KafkaRefusedError` if an ACL is missing, and aiokafka's errors.
+    """
+    async with _open_consumer(settings, topic, partitions) as consumer:
+        begins = await consumer.beginning_offsets(consumer.assignment())
+        ends = await consumer.end_offsets(consumer.assignment())
+    return sorted(each.partition for each, end in ends.items() if begins[each] < end)
+
+
 @asynccontextmanager
 async def _open_consumer(
     settings: KafkaSettings, topic: str, partitions: Sequence[int]

@@ -7,15 +7,15 @@ from typing import NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAuthorizationFailedError, for_code
-from msgspec import Struct
 
 from fabric_jobs.facade.log.errors import LogUnavailableError, TopicError
+from fabric_jobs.facade.log.partition_count import explain_unused, find_partition_faults
+from fabric_jobs.facade.log.topic_spec import TopicSpec
 from fabric_jobs.runtime.kafka.clients import missing_acl_error
-from fabric_jobs.runtime.settings import KafkaSettings, variable
+from fabric_jobs.runtime.settings import KafkaSettings
 
 log = logging.getLogger("fabric_jobs.log")
 
-_PARTITIONS = variable("events_partitions")
 # Kafka's error codes.
 UNKNOWN_TOPIC = 3
 NOT_ALLOWED = TopicAuthorizationFailedError.errno
@@ -25,33 +25,6 @@ MAX_OVERHEAD_BYTES = 4096
 #: How much larger than required the records of a new topic may be. So larger limits and sealing can
 #: be introduced later without a change of the topic.
 NEW_TOPIC_ROOM = 2
-
-
-class TopicSpec(Struct, frozen=True, kw_only=True):
-    """The requirements that the topic must meet."""
-
-    name: str
-    partitions: int
-    #: Whether exactly the first `partitions` of the topic are used, because the partition of a key
-    #: follows from the number. A topic with fewer is refused.
-    exact_partitions: bool
-    #: The shortest retention that is accepted, in milliseconds; None for a compacted topic, which
-    #: keeps the last record of each key.
-    min_retention_ms: int | None
-    #: Why it must be that long, for people, as a clause; empty for a compacted topic.
-    min_retention_reason: str
-    #: The retention of a topic that is created here, in milliseconds; None if it is compacted.
-    retention_ms: int | None
-    #: The size of the largest record, in bytes.
-    max_record_bytes: int
-    #: Whether a missing topic is created here.
-    create: bool
-    #: How long the broker may keep a record whose key has a later one, in milliseconds, beside the
-    #: retention; None if it must keep each.
-    erasure_ms: int | None = None
-    #: The age of the oldest record that a reader without positions needs, in milliseconds; None if
-    #: it needs each.
-    max_age_ms: int | None = None
 
 
 class UsableTopic(NamedTuple):
@@ -86,12 +59,15 @@ async def prepare_topic(
     if count is None:
         raise new_topic_error(spec.name)
     config = await describe_config(admin, spec.name, settings)
-    faults = [*_partition_faults(count, spec), *_find_config_faults(config, spec, servers)]
+    faults = [
+        *await find_partition_faults(count, spec, settings),
+        *_find_config_faults(config, spec, servers),
+    ]
     if faults:
         raise TopicError(f"The topic {spec.name} is wrongly configured:\n" + "\n".join(faults))
     used = spec.partitions if spec.exact_partitions else count
     if count > used:
-        log.warning("the topic %s: %s", spec.name, explain_unused(count, used))
+        log.warning("the topic %s: %s", spec.name, explain_unused(count, spec))
     room = int(config["max.message.bytes"]) - MAX_OVERHEAD_BYTES
     return UsableTopic(used, max(room, spec.max_record_bytes))
 
@@ -159,24 +135,6 @@ def _explain_missing(spec: TopicSpec, servers: str) -> str:
         f"kafka-topics.sh --bootstrap-server {servers} --create --topic {spec.name} "
         f"--partitions {spec.partitions} --replication-factor 3 "
         f"--config min.insync.replicas=2 {configs}"
-    )
-
-
-def _partition_faults(count: int, spec: TopicSpec) -> list[str]:
-    if count >= spec.partitions or not spec.exact_partitions:
-        return []
-    return [
-        f"It has {count} partitions and {spec.partitions} are expected. If no facade has used it "
-        f"yet, set {_PARTITIONS}={count} for all facades. Otherwise set the value that they had: a "
-        "job's partition follows from it."
-    ]
-
-
-def explain_unused(count: int, used: int) -> str:
-    """Returns sentences about a topic that has more partitions (`count`) than are used."""
-    return (
-        f"It has {count} partitions, and facades use the first {used} ({_PARTITIONS}). Leave that "
-        "setting as it is if a facade has used the topic: a job's partition follows from it."
     )
 
 

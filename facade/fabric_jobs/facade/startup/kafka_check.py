@@ -118,7 +118,7 @@ async def _check_topic(settings: FacadeSettings, spec: TopicSpec) -> Finding:
     )
     risks = found.risks
     if found.partitions > the_log.partitions:
-        risks.append(explain_unused(found.partitions, the_log.partitions))
+        risks.append(explain_unused(found.partitions, spec))
     status = CheckStatus.OK
     if found.faults:
         status = CheckStatus.FAILED

@@ -42,6 +42,7 @@ def events(settings: FacadeSettings) -> TopicSpec:
         name=settings.events_topic,
         partitions=settings.events_partitions,
         exact_partitions=True,
+        partitions_setting=variable("events_partitions"),
         min_retention_ms=retention // _MS,
         retention_ms=(retention + SPARE_RETENTION) // _MS,
         min_retention_reason=(
