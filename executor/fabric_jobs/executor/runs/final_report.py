@@ -91,7 +91,7 @@ def _other_errors(
 
 def _describe(raised: BaseException) -> str:
     name, text = type(raised).__name__, exception_text(raised)
-    return f"{name}: {text}" if text else name
+    return utf8_text(f"{name}: {text}" if text else name)
 
 
 def members_of(raised: BaseException) -> list[BaseException]:

@@ -189,6 +189,13 @@ def test_report_of_a_group_of_equal_access_token_errors_has_the_details_of_one()
     assert report.traceback == ""
 
 
+def test_report_of_a_group_with_a_text_that_can_not_be_encoded_is_made() -> None:
+    """A name of a file can have lone surrogates. If no report were made, the executor would end."""
+    group = ExceptionGroup("tasks", [JobFailed("No."), ValueError("no file \udcff")])
+
+    assert [one.message for one in failure(group).details] == ["ValueError: no file ?"]
+
+
 def test_report_of_a_group_of_many_different_errors_names_five_of_them() -> None:
     """An error has a bound, and its first details say enough."""
     errors = [JobFailed("No.", code="No"), *(ValueError(number) for number in range(50))]
