@@ -176,7 +176,10 @@ def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
         raise HandlerDefinitionError(
             f"{function.__qualname__}{signature}: an annotation can't be resolved: {error}."
         ) from error
-    hint = hints.get(next(iter(signature.parameters), ""), Job)
+    names = list(signature.parameters)
+    # A wrapper may also give the function arguments that stand before the job, or no job at all.
+    jobs = (hints[name] for name in names if Job in (hints.get(name), get_origin(hints.get(name))))
+    hint = next(jobs, hints.get(names[0], Job) if names else Job)
     if hint is Job:
         return Any
     if get_origin(hint) is not Job:

@@ -170,6 +170,29 @@ def test_handler_behind_a_decorator_in_c_has_the_signature_of_its_function() -> 
     assert make_handler("Item", "job", functools.lru_cache(on_forecast)).decode(b"") == Forecast()
 
 
+def test_handler_behind_a_decorator_gets_the_payload_of_its_job_parameter() -> None:
+    """The decorator may also put an argument before the job."""
+    executor = Executor()
+    called: list[object] = []
+
+    def give_a_connection(function: Callable[[str, Job[Any]], None]) -> Callable[[Job[Any]], None]:
+        return functools.wraps(function)(lambda job: function("connection", job))
+
+    @executor.job("Item", "annotated")
+    @give_a_connection
+    def annotated(connection: str, job: Job[Forecast]) -> None:
+        called.append(job.payload)
+
+    @executor.job("Item", "bare")
+    @give_a_connection
+    def bare(connection, job: Job[Forecast]) -> None:  # type: ignore[no-untyped-def] # by intent
+        called.append(job.payload)
+
+    for job_type in ("annotated", "bare"):
+        run_job(executor, "Item", job_type)
+    assert called == [Forecast(), Forecast()]
+
+
 @pytest.mark.parametrize(("item_type", "job_type"), [("", "job"), ("Item", ""), (1, "job")])
 def test_job_type_with_a_name_that_is_no_text_raises_at_decoration(
     item_type: Any, job_type: str
