@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fabric_jobs.executor import Executor, Job
+from fabric_jobs.executor import Executor, Job, Retry
 from fabric_jobs.executor.testing import Outcome, run_job
 
 Work = Callable[[], None]
@@ -134,4 +134,27 @@ def test_run_job_whose_handler_uses_a_pool_of_threads_skips_the_time_when_they_a
 
     assert outcome.status == "Completed"
     assert outcome.took_s >= 300
+    assert time.monotonic() - began < 5
+
+
+def test_run_job_with_a_thread_of_the_lifespan_skips_the_time_between_attempts() -> None:
+    """No handler runs then, and the thread lives as long as the job."""
+
+    @asynccontextmanager
+    async def open_pool() -> AsyncIterator[Connection]:
+        with open_connection() as connection:
+            yield connection
+
+    executor = Executor(lifespan=open_pool)
+
+    @executor.job("Item", "job", retry=Retry(max_attempts=3, initial_s=60))
+    async def fail(job: Job[Any, Connection]) -> None:
+        await job.resources.run(lambda: None)
+        raise ValueError("no rows")
+
+    began = time.monotonic()
+    outcome = run_job(executor, "Item", "job")
+
+    assert (outcome.attempts, outcome.exhausted) == (3, True)
+    assert outcome.took_s >= sum(outcome.waits_s)
     assert time.monotonic() - began < 5

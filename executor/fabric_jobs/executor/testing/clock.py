@@ -2,8 +2,9 @@
 
 Sockets, threads and processes take real time, so while one of them is active, time is not skipped.
 The loop knows when the threads of `asyncio.to_thread` and of other executors of the loop are idle.
-Any other thread that was started after the loop counts as active until it ends. The loop does not
-know threads that were started before it, and processes that asyncio did not start.
+Any other thread that was started after the loop counts as active until it ends, except in a block
+of `ignore_unknown_threads`. The loop does not know threads that were started before it, and
+processes that asyncio did not start.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         self._threads = 0
         #: The threads that were there before the loop, and the workers of its executors.
         self._quiet_threads = set(threading.enumerate())
+        self._ignores_unknown_threads = False
         self._processes: list[asyncio.SubprocessTransport] = []
         super().__init__(_SkippingSelector(self))
 
@@ -52,7 +54,18 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
     def has_unknown_thread(self) -> bool:
         """Returns true if there is a thread of which the loop does not know whether it is idle."""
-        return not self._quiet_threads.issuperset(threading.enumerate())
+        return not self._ignores_unknown_threads and not self._quiet_threads.issuperset(
+            threading.enumerate()
+        )
+
+    @contextmanager
+    def ignore_unknown_threads(self) -> Iterator[None]:
+        """Counts the threads of which nothing is known as idle until the block ends."""
+        self._ignores_unknown_threads = True
+        try:
+            yield
+        finally:
+            self._ignores_unknown_threads = False
 
     @contextmanager
     def active_thread(self) -> Iterator[None]:

@@ -73,9 +73,9 @@ def run_job(
 
     The time between attempts is skipped, and so is the time for which an `async def` handler only
     waits. Real time passes in a `def` handler, during `asyncio.to_thread` or an asyncio process,
-    while a socket is open, and while another thread that the lifespan or the handler started is
-    alive. Only the time of the event loop is skipped: `time.monotonic()` and `datetime.now()` show
-    real time.
+    while a socket is open, and, except between attempts, while another thread that the lifespan or
+    the handler started is alive. Only the time of the event loop is skipped: `time.monotonic()` and
+    `datetime.now()` show real time.
 
     Raises `ValueError` if every facade would refuse the payload, because it is no object or is
     nested too deeply, `HelloRefusedError` if the handler's `run_timeout_s` is beyond

@@ -204,7 +204,8 @@ class JobSimulation:
         seed = self._dispatched.job_id
         wait_s = failures.backoff_s(self._handler.policy, self._state.failures, seed)
         self._waits_s.append(wait_s)
-        with suppress(TimeoutError):
+        # No handler runs, so a thread that is alive most likely waits, such as one of the lifespan.
+        with suppress(TimeoutError), self._loop.ignore_unknown_threads():
             async with asyncio.timeout(wait_s):
                 await self._step_ended.wait()
 
