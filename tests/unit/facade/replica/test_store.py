@@ -222,4 +222,6 @@ def test_clear_drops_pending_jobs_and_checkpoints(tmp_path: Path) -> None:
     assert [store.get(f"job-{number}") for number in (1, 2, 3)] == [None] * 3
     assert store.list(Filter(), 10).result() == []
     assert store.checkpoints() == {}
+    put(store, four := stored_job(4))
+    assert store.list(Filter(), 10).result() == [four]
     store.close()
