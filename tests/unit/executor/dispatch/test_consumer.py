@@ -1,4 +1,4 @@
-"""Two executors of a pool under one static name: one of them ends, and names the setting."""
+"""The consumer of a pool, and two executors under one static name, of which one ends."""
 
 import asyncio
 from types import SimpleNamespace
@@ -102,3 +102,18 @@ def test_assignor_warns_if_the_members_read_different_topics(
     Assignor.assign(cluster, members)
 
     assert ("FABRIC_JOBS_KAFKA_PREFIX" in caplog.text) is warns
+
+
+@pytest.mark.parametrize(("name", "static_name"), [("one", "pool.one"), ("", None)])
+async def test_consumer_of_a_pool_commits_only_what_the_intake_tells_it(
+    name: str, static_name: str | None
+) -> None:
+    """By default aiokafka commits each record that was read, also one whose claim is undecided."""
+    settings = ExecutorSettings(pool="pool", executor_name=name)
+    made = consumer.make_consumer(settings, "executor")
+    commits_by_itself, start = made._enable_auto_commit, made._auto_offset_reset
+    names = made._group_id, made._group_instance_id
+    await made.stop()
+
+    assert (commits_by_itself, start) == (False, "earliest")
+    assert names == ("pool", static_name)

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from tenacity import RetryCallState, wait_exponential
 
@@ -69,6 +70,23 @@ async def test_tail_cancelled_while_its_consumer_connects_closes_the_consumer(
         await running
 
     consumer.stop.assert_awaited_once()
+
+
+async def test_tail_has_a_consumer_without_a_group_that_skips_no_records(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By default a consumer whose position is lost goes on at the log's end."""
+    made = list[AIOKafkaConsumer]()
+
+    async def connect(consumer: AIOKafkaConsumer, _: KafkaSettings) -> None:
+        made.append(consumer)
+        raise KafkaError
+
+    monkeypatch.setattr(tail, "connect_client", connect)
+    with pytest.raises(KafkaError):
+        await Tail(KafkaSettings(), "t", 1, RecordingReader())._read()
+
+    assert [(each._group_id, each._auto_offset_reset) for each in made] == [(None, "none")]
 
 
 @asynccontextmanager
