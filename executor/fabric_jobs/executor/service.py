@@ -15,6 +15,7 @@ from fabric_jobs.executor.errors import HelloRefusedError, LifespanError
 from fabric_jobs.executor.lifespan import Lifespan, open_resources
 from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.restarts import run_with_restarts
+from fabric_jobs.executor.runs.log_tail import enable_own_logger
 from fabric_jobs.executor.runs.runs import Handlers, Runs
 from fabric_jobs.executor.runs.watchdog import watch_event_loop
 from fabric_jobs.executor.session.session import Session
@@ -88,6 +89,7 @@ async def serve(
         watch_event_loop(),
         asyncio.TaskGroup() as group,
     ):
+        enable_own_logger()
         ready = ReadyQueue(settings.read_ahead_jobs, settings.read_ahead_bytes)
         runs = Runs(handlers, session, settings.slots, ready, group, processes, resources)
         intake = Intake(settings, executor_id, runs, ready)

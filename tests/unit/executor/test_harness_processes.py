@@ -3,6 +3,7 @@
 import pytest
 
 from fabric_jobs.executor.testing import run_job
+from tests.support.configured_handlers import executor as configured
 from tests.support.process_handlers import ITEM_TYPE, executor
 
 
@@ -31,6 +32,18 @@ def test_run_job_of_a_handler_whose_process_is_killed_retries_it() -> None:
 
     assert outcome.status == "Completed"
     assert outcome.attempts == 2
+
+
+def test_run_job_of_a_handler_whose_module_configures_logging_logs_its_lines(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The lines would lose their ids and the log tail. They are not printed a second time."""
+    with caplog.at_level("INFO"):
+        outcome = run_job(configured, ITEM_TYPE, "logging")
+
+    assert outcome.status == "Completed"
+    assert "a line of the handler" in caplog.messages
+    assert "a line of the handler" not in capfd.readouterr().err
 
 
 def test_run_job_with_a_cancel_shows_it_at_the_next_check_of_a_handler_in_a_process() -> None:

@@ -51,7 +51,8 @@ PR_SET_PDEATHSIG = 1
 class Child:
     """The process: a thread reads messages, and the event loop does the work."""
 
-    def __init__(self, channel: Channel, start: Start) -> None:
+    def __init__(self, channel: Channel, start: Start, logs: ForwardingHandler) -> None:
+        self._logs = logs
         self._channel = channel
         self._start = start
         self._loop = asyncio.get_running_loop()
@@ -126,7 +127,7 @@ class Child:
                 continue  # its call has ended
             if isinstance(message, Call):
                 # Set here, so that no cancel is lost.
-                self._running = ChildCall(message, self._channel, self._memory)
+                self._running = ChildCall(message, self._channel, self._memory, self._logs)
                 self._channel.send(Began(call=message.number))
                 self._put(self._running)
             elif isinstance(message, Check | Open):
@@ -181,8 +182,8 @@ def _end_with_parent(parent_id: int) -> None:
         sys.exit(0)  # the executor has died meanwhile
 
 
-async def _run(channel: Channel, start: Start) -> None:
-    await Child(channel, start).run()
+async def _run(channel: Channel, start: Start, logs: ForwardingHandler) -> None:
+    await Child(channel, start, logs).run()
 
 
 def main() -> None:
@@ -194,7 +195,8 @@ def main() -> None:
     assert isinstance(start, Start)
     sys.path[:] = start.sys_path
     follow_threads()
-    ForwardingHandler(channel).install(start.log_level)
+    logs = ForwardingHandler(channel)
+    logs.install(start.log_level)
     # The executor asks for an end by a message. An orchestrator may signal every process.
     with (
         handle_stop_signals(lambda number, frame: None),
@@ -202,7 +204,7 @@ def main() -> None:
     ):
         tracing.enable()
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            run_despite_exits(runner.get_loop(), _run(channel, start))
+            run_despite_exits(runner.get_loop(), _run(channel, start, logs))
 
 
 if __name__ == "__main__":

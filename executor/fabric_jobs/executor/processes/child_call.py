@@ -16,7 +16,11 @@ from fabric_jobs.executor.errors import (
 )
 from fabric_jobs.executor.handlers import Handler, make_handler
 from fabric_jobs.executor.jobs import Job
-from fabric_jobs.executor.processes.child_channel import Channel, LatestForwarder
+from fabric_jobs.executor.processes.child_channel import (
+    Channel,
+    ForwardingHandler,
+    LatestForwarder,
+)
 from fabric_jobs.executor.processes.current_call import bind_call
 from fabric_jobs.executor.processes.functions import import_object
 from fabric_jobs.executor.processes.memory import OwnMemory, memory_limit
@@ -33,8 +37,11 @@ from fabric_jobs.runtime.telemetry.logs import bind_ids
 class ChildCall:
     """The call that the event loop runs. Its cancel comes from the thread that reads messages."""
 
-    def __init__(self, call: Call, channel: Channel, memory: OwnMemory) -> None:
+    def __init__(
+        self, call: Call, channel: Channel, memory: OwnMemory, logs: ForwardingHandler
+    ) -> None:
         self._call = call
+        self._logs = logs
         self._memory = memory
         self.number = call.number
         self._cancelled = threading.Event()
@@ -63,6 +70,7 @@ class ChildCall:
             try:
                 resources = await open_resources()
                 handler = load(self._call.function)
+                self._logs.take_root()
                 self._memory.measure_base()
                 job = self._make_job(handler.decode(self._call.payload), resources)
                 with memory_limit(self._call.memory_limit_mb):

@@ -143,6 +143,13 @@ class ForwardingHandler(logging.Handler):
         """Makes this handler the only one of the root logger."""
         logging.basicConfig(level=level, handlers=[self], force=True)
 
+    def take_root(self) -> None:
+        """Replaces the root logger's handlers by this one, but keeps its level.
+
+        A module of handlers may have configured logging when it was imported.
+        """
+        logging.root.handlers[:] = [self]
+
     def emit(self, record: logging.LogRecord) -> None:
         """Sends the record."""
         if self._channel.is_inherited:

@@ -33,6 +33,14 @@ class LogTail:
         return truncate_to_end(utf8_text(text), MAX_LOG_TAIL_BYTES)
 
 
+def enable_own_logger() -> None:
+    """Enables the executor's logger, which a logging configuration of the author may disable.
+
+    `logging.config` disables every logger that exists, unless it is told not to.
+    """
+    logging.getLogger("fabric_jobs.executor").disabled = False
+
+
 _current: ContextVar[LogTail | None] = ContextVar("log_tail", default=None)
 
 

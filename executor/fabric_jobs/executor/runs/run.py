@@ -19,7 +19,7 @@ from fabric_jobs.executor.processes.pool import ProcessPool
 from fabric_jobs.executor.runs import spans
 from fabric_jobs.executor.runs.final_report import ProcessReportError, make_final_report
 from fabric_jobs.executor.runs.handler_task import HandlerTask
-from fabric_jobs.executor.runs.log_tail import LogTail, keep_log_lines
+from fabric_jobs.executor.runs.log_tail import LogTail, enable_own_logger, keep_log_lines
 from fabric_jobs.executor.runs.run_reports import RunReports
 from fabric_jobs.executor.runs.tracebacks import drop_tracebacks, strip_executor_frames
 from fabric_jobs.executor.session.deadline_beats import DeadlineBeats
@@ -210,6 +210,7 @@ class Run:
             log.warning("%s: handed back. %s", self, raised)
             self._has_no_thread = True
             return pb.Report(handed_back=pb.HandedBack())
+        enable_own_logger()
         report = make_final_report(raised, cancel_requested=self._cancel_requested)
         if report.HasField("failed") and not self.revoked:
             report.log_tail = tail.text()

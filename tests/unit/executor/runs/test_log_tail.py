@@ -46,6 +46,22 @@ async def test_failed_run_reports_the_lines_of_its_handler_only(
     assert " WARNING " in lines[0]
 
 
+async def test_failed_run_is_logged_although_its_handler_disabled_the_logger(
+    facade: FakeFacade, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`logging.config` does so, unless it is told not to."""
+
+    async def handle(job: Job[Any]) -> None:
+        logging.getLogger("fabric_jobs.executor").disabled = True
+        raise RuntimeError("row 7")
+
+    async with connect_runs(facade, handle) as runs:
+        start_run(runs, "a")
+        await facade.wait_until(lambda: facade.reports)
+
+    assert any("RuntimeError: row 7" in line for line in caplog.messages)
+
+
 async def test_completed_run_reports_no_lines(facade: FakeFacade) -> None:
     """They are for the author of a handler that failed."""
 
