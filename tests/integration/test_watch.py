@@ -34,7 +34,7 @@ class FakeReplica:
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
-        self.resets = 0
+        self.reset_listeners: set[Any] = set()
         self.controls = open_controls()
         self.secrets = NO_SEALING
         self.clock = Clock()
@@ -108,23 +108,32 @@ async def test_watch_of_a_client_that_does_not_read_ends_with_the_offset_to_resu
     assert dict(info.metadata) == {"offset.2": "17", "offset.3": str(seen[-1])}
 
 
-async def test_watch_ends_when_the_replica_reads_the_log_from_its_beginning_again() -> None:
-    """The events that the replica then applies again are not sent twice."""
+@pytest.mark.parametrize("job_id", ["", str(uuid.uuid4())], ids=["of all jobs", "of a lost job"])
+async def test_watch_ends_when_the_replica_reads_the_log_from_its_beginning_again(
+    job_id: str,
+) -> None:
+    """The events that the replica then applies again are not sent twice.
+
+    If Kafka has lost the job of a watch, the replica applies no event of it again.
+    """
     others: Any = FakeReplica()
     with closing(Store(None)) as store:
         store.adopt(IDENTITY)
         replica = Replica(store, partitions=1)
         event = record_of(events_of([request()])[0])
         async with connect(others, replica) as stub:
-            watch = stub.WatchJobs(pb.WatchJobsRequest())
+            watch = stub.WatchJobs(pb.WatchJobsRequest(job_id=job_id))
             await watch.read()
             replica.apply([event], {0: 1})
-            assert (await watch.read()).position.offset == 1
+            if not job_id:
+                assert (await watch.read()).position.offset == 1
             replica.reset()
             replica.apply([event], {0: 1})
             with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await watch.read()
+                async with asyncio.timeout(10):
+                    await watch.read()
 
+    assert not replica.reset_listeners
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     assert error_info(raised.value).reason == "LOG_UNREACHABLE"
 

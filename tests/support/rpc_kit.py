@@ -52,7 +52,7 @@ class EmptyFacade:
 
     def __init__(self) -> None:
         self.listeners: set[Any] = set()
-        self.resets = 0
+        self.reset_listeners: set[Any] = set()
         self.secrets = NO_SEALING
         self.peers = Peers("/test", int(DEFAULT_LONGEST_LIFE.total_seconds()))
         self.clock = Clock()

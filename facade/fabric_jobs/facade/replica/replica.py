@@ -73,11 +73,11 @@ class Replica:
         self._expected: dict[str, Callable[[Outcome], None]] = {}
         #: Called with each applied event, in the order of the log. They must not block or raise.
         self.listeners: set[Callable[[Change], None]] = set()
+        #: Called after this replica has forgotten its jobs. They must not block or raise.
+        self.reset_listeners: set[Callable[[], None]] = set()
         #: The number of events by verdict. Besides the verdicts, `remnant` counts events of jobs
         #: whose first events the topic no longer has.
         self.counts: Counter[str] = Counter()
-        #: How often this replica forgot its jobs, because the log is read from its beginning again.
-        self.resets = 0
         self._turns = QueryTurns()
         #: The latest time that an event has shown, by partition. The age of jobs is measured by it.
         self._now_ms: dict[int, int] = {}
@@ -178,10 +178,11 @@ class Replica:
 
     def reset(self) -> None:
         """Forgets every job, because the log will be read from its beginning."""
-        self.resets += 1
         self._store.clear()
         self._now_ms.clear()
         self._first_read_ms.clear()
+        for listener in tuple(self.reset_listeners):
+            listener()
 
     def apply(self, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Folds the records, then calls the callbacks and the listeners.

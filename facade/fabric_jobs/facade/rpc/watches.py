@@ -56,15 +56,11 @@ class Watches:
         waiting_bytes = 0
         #: Set if the client is too slow, or if the log is read again.
         is_over = asyncio.Event()
-        resets = self._replica.resets
+        is_read_again = False
 
         def on_change(change: Change) -> None:
             nonlocal waiting_bytes
             if is_over.is_set() or job_id not in (None, change.stored.job.job_id):
-                return
-            if self._replica.resets != resets:
-                is_over.set()
-                messages.put_nowait(None)
                 return
             message = self._messages.message_of(change)
             waiting_bytes += message.size
@@ -73,11 +69,18 @@ class Watches:
             else:
                 is_over.set()
 
+        def on_reset() -> None:
+            nonlocal is_read_again
+            is_read_again = True
+            is_over.set()
+            messages.put_nowait(None)
+
         #: By partition, the offset before which no event is missing.
         sent = {number: each.position for number, each in self._replica.checkpoints().items()}
         stop = asyncio.create_task(self._stopping.wait(), name="end a watch at the server's stop")
         stop.add_done_callback(lambda _: messages.put_nowait(None))
         self._replica.listeners.add(on_change)
+        self._replica.reset_listeners.add(on_reset)
         self._open += 1
         try:
             yield pb.WatchJobsResponse()
@@ -92,8 +95,9 @@ class Watches:
         finally:
             self._open -= 1
             self._replica.listeners.discard(on_change)
+            self._replica.reset_listeners.discard(on_reset)
             stop.cancel()
-        if self._replica.resets != resets:
+        if is_read_again:
             raise UnavailableError(
                 UnavailableReason.LOG_UNREACHABLE,
                 "This facade reads the log from its beginning again. Watch at another one.",
