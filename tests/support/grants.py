@@ -114,7 +114,7 @@ class FakeClient:
         await self.may_end.wait()
         if self.errors:
             raise self.errors.pop(0)
-        now = time.monotonic()
+        now = time.time()
         return Token(
             access_token=Secret(f"access-{number}"),
             given_at=now,

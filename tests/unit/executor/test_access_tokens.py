@@ -104,6 +104,18 @@ async def test_token_is_as_long_valid_whatever_the_wall_clock_shows(
         assert token.token == f"token-{number}"
 
 
+async def test_token_that_expired_while_the_machine_was_suspended_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the wall clock goes on meanwhile."""
+    ours = job(Facade())
+    await ours.access_token(SCOPE)
+    wake = time.time() + 3601
+    monkeypatch.setattr(access_tokens, "time", SimpleNamespace(time=lambda: wake))
+
+    assert await ours.access_token(SCOPE) == "token-2"
+
+
 async def test_simultaneous_calls_ask_once() -> None:
     """The others find the token of the first."""
     facade = Facade()

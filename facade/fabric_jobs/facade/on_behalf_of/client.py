@@ -163,7 +163,7 @@ class ConfidentialClient:
     def _call_in_thread(
         self, tenant_id: str, scope: str, call: Callable[[Any], dict[str, Any]]
     ) -> Token:
-        given_at = time.monotonic()
+        given_at = time.time()
         try:
             app = self._app(tenant_id)
         except _MSAL_ERRORS as error:

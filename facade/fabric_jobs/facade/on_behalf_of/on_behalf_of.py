@@ -116,7 +116,7 @@ class OnBehalfOf:
     async def _token(self, key: _Key, claims: str, ask: Callable[[], Awaitable[Token]]) -> Token:
         grant_id, scope = key
         known = self._tokens.get(grant_id, {}).get(scope)
-        if known and not claims and time.monotonic() < _renew_at(known):
+        if known and not claims and time.time() < _renew_at(known):
             self._tokens.move_to_end(grant_id)
             return known
         # The resource would refuse a token that was requested without the claims.

@@ -118,6 +118,6 @@ class AccessTokens:
 
 def _to_proto(token: Token) -> pb.GetAccessTokenResponse:
     response = pb.GetAccessTokenResponse(access_token=token.access_token.reveal())
-    left_s = max(token.expires_at - time.monotonic(), 0.0)
+    left_s = max(token.expires_at - time.time(), 0.0)
     response.expires_in.FromMilliseconds(int(left_s * 1000))
     return response

@@ -1,6 +1,7 @@
 """Tokens on behalf of users, with an authority in memory."""
 
 import asyncio
+import time
 from typing import Any, cast
 
 import pytest
@@ -67,6 +68,19 @@ async def test_token_near_its_expiry_is_replaced_and_the_refresh_token_written_b
 
     assert [call[2] for call in parts.client.calls[1:]] == ["refresh-1", "refresh-2"]
     assert await other.refresh_token(job) == Secret("refresh-3")
+
+
+async def test_token_that_expired_while_the_machine_was_suspended_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the wall clock goes on meanwhile."""
+    parts = Parts()
+    job = await parts.accept()
+    wake = time.time() + 3601
+    monkeypatch.setattr(time, "time", lambda: wake)
+    token = await parts.service.user_token(job, SCOPE)
+
+    assert token.access_token.reveal() == "access-2"
 
 
 async def test_simultaneous_requests_share_one_exchange() -> None:
