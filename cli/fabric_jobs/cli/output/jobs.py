@@ -131,9 +131,11 @@ def _properties(got: pb.GetJobResponse) -> Iterator[tuple[str, str | Text]]:
 def _errors(error: pb.Error) -> Iterator[tuple[str, str]]:
     permanent = ", permanent" if error.permanent else ""
     yield "error", f"{error.error_code}: {error.message} ({error.source}{permanent})"
-    for earlier in error.details:
+    for one in error.details:
         parameters = ", ".join(
-            f"{name} {value}" for name, value in earlier.additional_parameters.items()
+            f"{name} {value}" for name, value in one.additional_parameters.items()
         )
         suffix = f" ({parameters})" if parameters else ""
-        yield "earlier", f"{earlier.error_code}: {earlier.message}{suffix}"
+        # Other details are of the same attempt, such as the errors of its other tasks.
+        name = "earlier" if "attempt" in one.additional_parameters else "detail"
+        yield name, f"{one.error_code}: {one.message}{suffix}"

@@ -68,6 +68,18 @@ def test_job_error_lists_earlier_errors_latest_first() -> None:
     ]
 
 
+def test_job_error_lists_every_earlier_error_and_the_details_of_the_last_one() -> None:
+    """Details of an earlier error would take the places of the earlier errors."""
+    detail = ErrorExtendedInformation(error_code="RegionClosed", message="Region 4.")
+    detailed = replace(failure("Detailed"), more_details=(detail,) * 5)
+    job = drive([*RUNNING, report_failed(error=failure("First")), retry(), claim(2, B, "")])
+    job = drive([report_failed(2, B, error=detailed), retry(2), claim(3, A, "")], job)
+    job = drive([report_failed(3, error=replace(failure("Last"), more_details=(detail,)))], job)
+    error = job.state.error
+    assert error is not None
+    assert [one.error_code for one in error.more_details] == ["RegionClosed", "Detailed", "First"]
+
+
 def test_earlier_error_names_its_own_attempt_after_a_hand_back() -> None:
     """Attempt 1 failed, 2 was handed back, 3 failed: the earlier error is that of attempt 1."""
     job = drive([*RUNNING, report_failed(error=failure("First")), retry(), claim(2, B, "")])

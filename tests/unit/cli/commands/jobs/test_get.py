@@ -14,7 +14,10 @@ def test_get_prints_a_row_for_each_known_property(stub: StubFacade) -> None:
         error_code="Last",
         message="no",
         source="System",
-        details=[pb.ErrorDetail(error_code="First", additional_parameters={"attempt": "1"})],
+        details=[
+            pb.ErrorDetail(error_code="RegionClosed", message="Region 4."),
+            pb.ErrorDetail(error_code="First", additional_parameters={"attempt": "1"}),
+        ],
     )
     got = job(**FAILED, error=error, attempt=2, failures=2, exhausted=True, end_time=CREATED)
     stub.answer = lambda _: pb.GetJobResponse(job=got, payload=b'{"a": 1}')
@@ -26,6 +29,7 @@ def test_get_prints_a_row_for_each_known_property(stub: StubFacade) -> None:
     assert rows["job"] == JOB
     assert rows["attempt"] == "2, 2 failed, exhausted"
     assert rows["error"] == "Last: no (System)"
+    assert rows["detail"] == "RegionClosed: Region 4."
     assert rows["earlier"] == "First: (attempt 1)"
     assert rows["ended"] == "2026-11-23T20:14:01Z"
     assert rows["payload"] == '{"a": 1}'
