@@ -207,6 +207,13 @@ def test_unfetched_records_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unfetched.take_lost(0, 0, b"value") is None
     assert not unfetched.is_full
 
+    # What is forgotten leaves room as well.
+    for forget in (lambda: unfetched.forget(0), unfetched.clear):
+        while not unfetched.is_full:
+            unfetched.add(AppendedRecord("t", 0, 9, 0, b"key", b"value", ()))
+        forget()
+        assert not unfetched.is_full
+
 
 def test_record_that_a_compaction_removed_is_no_lost_one() -> None:
     """The fetch brings a later offset, so nothing was found in the record's place."""

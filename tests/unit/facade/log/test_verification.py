@@ -149,3 +149,27 @@ async def test_partition_without_a_connection_to_its_leader_is_verified_once_it_
     changed = verification.find_changed_leaders(consumer)
     assert changed == {TOPIC: new_leader}
     assert not await verification.holds(consumer, changed)
+
+
+async def test_partition_that_was_never_read_holds_under_a_new_leader() -> None:
+    """Nothing of it can be lost here."""
+    broker = Broker()
+    consumer: Any = Consumer(broker)
+    verification = verification_of(1, RecordingReader())
+    assert (await verification.compare_all(consumer)).is_same
+    broker.leader += 1
+
+    assert await verification.holds(consumer, verification.find_changed_leaders(consumer))
+    assert verification.find_changed_leaders(consumer) == {}
+
+
+@pytest.mark.parametrize(("end", "holds"), [(1, True), (0, False)])
+async def test_only_the_partitions_with_a_new_leader_are_verified(end: int, *, holds: bool) -> None:
+    """The leaders of the others still have what was read of them."""
+    reader = RecordingReader()
+    for partition in range(2):
+        reader.apply([Record(partition, 0, 0, b"value")], {partition: 1})
+    leader: Any = "a connection"
+    changed = {TopicPartition("t", 1): leader}
+
+    assert await verification_of(2, reader).holds(consumer_of({0: 0, 1: end}), changed) is holds
