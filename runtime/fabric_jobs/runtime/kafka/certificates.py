@@ -1,11 +1,13 @@
 """The TLS context of new connections to Kafka, also while the files with certificates are damaged.
 
-A program reads the files again for each new connection. Files that can't be used end a program only
-at its start: a running program goes on with what it read before.
+A program reads the files again for each new connection, and the system's authorities once, because
+to load these takes 20 ms. Files that can't be used end a program only at its start: a running
+program goes on with what it read before.
 """
 
 import logging
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,6 +26,8 @@ class CurrentContext(NamedTuple):
     context: ssl.SSLContext
     #: Why the files can't be used now, so that the context is an older one; empty if they can.
     fault: str
+    #: The content of the files when they were read last; None if one could not be read.
+    content: tuple[bytes, ...] | None
 
 
 #: By the paths of the files: what this process used last.
@@ -37,18 +41,29 @@ def current_context(settings: KafkaSettings) -> CurrentContext:
     """
     paths = tuple(getattr(settings, name) for name in FILES.values())
     before = _current.get(paths)
+    content = _read(filter(None, paths))
+    if before and not before.fault and content is not None and content == before.content:
+        return before
     try:
-        found = CurrentContext(tls_context(ssl.Purpose.SERVER_AUTH, settings, **FILES), "")
+        context = tls_context(ssl.Purpose.SERVER_AUTH, settings, **FILES)
+        found = CurrentContext(context, "", content)
     except SettingsError as error:
         if before is None:
             raise
-        found = CurrentContext(before.context, str(error))
+        found = CurrentContext(before.context, str(error), content)
         if found.fault != before.fault:
             log.error(
                 "new connections to Kafka use the certificates that were read before: %s", error
             )
     _current[paths] = found
     return found
+
+
+def _read(paths: Iterable[Path]) -> tuple[bytes, ...] | None:
+    try:
+        return tuple(path.read_bytes() for path in paths)
+    except OSError:
+        return None
 
 
 class RenewedContext(ssl.SSLContext):

@@ -102,6 +102,18 @@ def test_context_while_the_files_are_damaged_is_the_one_that_was_read_before(
     assert current_context(changed).context is renewed
 
 
+def test_context_of_unchanged_files_is_loaded_once(tmp_path: Path) -> None:
+    """The system's authorities take 20 ms of the event loop's time."""
+    file = Authority(tmp_path).ca
+    for ca in ("", str(file)):
+        changed = settings(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SSL_CA_FILE=ca)
+        assert current_context(changed) is current_context(changed)
+    before = current_context(changed)
+    file.write_bytes(Authority(tmp_path / "other").ca.read_bytes())
+
+    assert current_context(changed).context is not before.context
+
+
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_each_connection_of_a_client_uses_the_tls_files_of_its_time(
     tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
