@@ -147,7 +147,8 @@ class FailUnstarted(Struct, frozen=True, kw_only=True):
     """A replica found that no attempt started before the start deadline."""
 
     job_id: str
-    #: When an executor with a handler for the job last sent a heartbeat; None if none ever did.
+    #: When an executor with a handler for the job last sent a heartbeat; None if none did in the
+    #: last hour.
     last_served: datetime | None = None
     #: The pause of the job's type; None if the type is not paused.
     pause: JobTypeControl | None = None

@@ -72,7 +72,8 @@ def _unstarted_error(job: Job, command: FailUnstarted) -> ErrorResponse:
             "the job type, and retry the job"
         )
     elif last_served is None:
-        why = f"and none with a handler for {kind} sent a heartbeat. Start one"
+        # A facade reads the heartbeats of the last hour when it starts.
+        why = f"and none with a handler for {kind} sent a heartbeat in the last hour. Start one"
     else:
         why = (
             f"although one with a handler for {kind} sent a heartbeat, the last at "

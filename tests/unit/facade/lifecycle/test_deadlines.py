@@ -48,7 +48,7 @@ def test_next_deadline_of_unstarted_job_is_before_fabric_gives_it_up() -> None:
 @pytest.mark.parametrize(
     ("last_served", "words"),
     [
-        (None, "and none with a handler for Org.Workload.Item"),
+        (None, "Org.Workload.Item.Job sent a heartbeat in the last hour. Start one."),
         (at(3661), "last at 2026-01-01 01:01:01 UTC"),
     ],
 )
