@@ -144,11 +144,13 @@ class ForwardingHandler(logging.Handler):
         logging.basicConfig(level=level, handlers=[self], force=True)
 
     def take_root(self) -> None:
-        """Replaces the root logger's handlers by this one, but keeps its level.
+        """Makes this handler the only one of the root logger again, if it was removed from it.
 
-        A module of handlers may have configured logging when it was imported.
+        A module of handlers may have configured logging when it was imported. The level stays, and
+        so do handlers that were only added, such as those of an exporter of logs.
         """
-        logging.root.handlers[:] = [self]
+        if self not in logging.root.handlers:
+            logging.root.handlers[:] = [self]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends the record."""
