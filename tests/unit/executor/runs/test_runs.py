@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from fabric_jobs.contract.jobs import InvokeType
 from fabric_jobs.executor import Job
 from fabric_jobs.executor.runs import runs as runs_module
+from fabric_jobs.executor.runs.run import Run
 from fabric_jobs.status.v1 import job_status_pb2 as pb
 from tests.support.executor_runs import (
     connect_runs,
@@ -231,3 +232,23 @@ async def test_drain_starts_none_of_the_waiting_attempts(facade: FakeFacade) -> 
         assert not waiting.is_set()
 
     assert [claim.job_id for claim in facade.claims] == ["a"]
+
+
+async def test_run_that_ends_by_a_defect_frees_its_slot_and_ends_no_other_run(
+    facade: FakeFacade, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its lease expires, and another attempt follows."""
+    claim = Run._claim
+
+    async def claim_unless_bad(run: Run) -> Any:
+        if run.job_id == "bad":
+            raise RuntimeError("a defect")
+        return await claim(run)
+
+    monkeypatch.setattr(Run, "_claim", claim_unless_bad)
+    async with connect_runs(facade, quick, slots=1) as runs:
+        start_run(runs, "bad")
+        start_run(runs, "good")
+        await facade.wait_until(lambda: facade.outcomes == ["completed"])
+
+    assert "job bad attempt 1: ended by a defect of the executor" in caplog.text

@@ -107,6 +107,8 @@ async def test_producer_that_fails_is_replaced_and_its_appends_have_an_unknown_o
     fail: Callable[[FakeProducer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old one is stopped before the new one starts, so that records keep their order."""
+    unhandled = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
     async with run_appender(monkeypatch) as world:
         one, other = await world.append(), await world.append()
         fail(world.producers[0])
@@ -121,6 +123,7 @@ async def test_producer_that_fails_is_replaced_and_its_appends_have_an_unknown_o
         assert world.producers[1].acknowledgements == [later]
         assert not later.done()
     assert world.steps == ["start", "stop", "start", "stop"]
+    assert unhandled == []
 
 
 async def test_producer_that_refuses_a_record_for_its_size_goes_on(
@@ -133,6 +136,8 @@ async def test_producer_that_refuses_a_record_for_its_size_goes_on(
         with pytest.raises(LogUnavailableError):
             await world.append()
         world.producers[0].error = None
+        for _ in range(9):  # more turns of the loop than a replacement needs
+            await asyncio.sleep(0)
         await world.append()
 
         assert not other.done()
