@@ -171,7 +171,7 @@ def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
             f"{function.__qualname__}{called} must take one argument, the job: {error}."
         ) from error
     try:
-        hints = get_type_hints(function)
+        hints = {name: _resolve_alias(one) for name, one in get_type_hints(function).items()}
     except NameError as error:
         raise HandlerDefinitionError(
             f"{function.__qualname__}{signature}: an annotation can't be resolved: {error}."
@@ -188,3 +188,16 @@ def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
         )
     payload_type, *_ = get_args(hint)
     return Any if isinstance(payload_type, TypeVar) else payload_type
+
+
+def _resolve_alias(hint: Any) -> Any:
+    """Returns what an alias stands for that a `type` statement defined, else the hint itself."""
+    alias = get_origin(hint) or hint
+    if not hasattr(alias, "__value__"):
+        return hint
+    given = dict(zip(alias.__type_params__, get_args(hint), strict=False))
+    value = alias.__value__
+    parameters = getattr(value, "__parameters__", ())
+    if given and parameters:
+        value = value[tuple(given[one] for one in parameters)]
+    return _resolve_alias(value)

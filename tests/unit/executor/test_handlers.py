@@ -5,10 +5,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
+from typing_extensions import TypeAliasType
 
 from fabric_jobs.contract.errors import ErrorSource
 from fabric_jobs.contract.jobs import InvokeType
@@ -125,6 +126,27 @@ def test_unusable_handler_raises_at_decoration(
     """Its author sees the error when the module is imported, not when the first job arrives."""
     with pytest.raises(HandlerDefinitionError, match=why):
         Executor().job("Item", "job")(function)
+
+
+P = TypeVar("P")
+R = TypeVar("R")
+ForecastJob = TypeAliasType("ForecastJob", Job[Forecast])
+#: The parameters are in another order than those of `Job`.
+JobOf = TypeAliasType("JobOf", Job[P, R], type_params=(R, P))
+JobOfText = TypeAliasType("JobOfText", JobOf[str, P], type_params=(P,))
+NoJobOf = TypeAliasType("NoJobOf", Job[Forecast], type_params=(P,))
+
+
+@pytest.mark.parametrize(
+    "alias", [ForecastJob, JobOf[str, Forecast], JobOfText[Forecast], NoJobOf[str]]
+)
+def test_payload_type_of_an_alias_of_job_is_that_of_the_job(alias: Any) -> None:
+    """From Python 3.12 on, a `type` statement defines such an alias."""
+
+    def handler(job: Any) -> None: ...
+
+    handler.__annotations__["job"] = alias
+    assert decode(handler, b'{"priority": "high"}') == Forecast("high")
 
 
 def give_a_table(
