@@ -331,9 +331,11 @@ def test_run_job_without_a_handler_for_the_type_raises_lookup_error() -> None:
 
 
 async def test_run_job_in_a_running_event_loop_raises_runtime_error() -> None:
-    """The kit starts its own event loop, so its test must be a plain function."""
+    """The kit starts its own event loop, so it needs a plain function, or a thread."""
     with pytest.raises(RuntimeError, match="Call it from a plain `def` test"):
         run("endless")
+
+    assert (await asyncio.to_thread(run, "endless")).status == "Failed"
 
 
 @executor.job("Item", "halves")

@@ -114,7 +114,10 @@ def run_job(
         offset=0,
     )
     if asyncio._get_running_loop() is not None:
-        raise RuntimeError("run_job starts its own event loop. Call it from a plain `def` test.")
+        raise RuntimeError(
+            "run_job starts its own event loop. Call it from a plain `def` test, or, where a loop "
+            "runs as in a notebook, by `await asyncio.to_thread(run_job, ...)`."
+        )
     loop = SkippingLoop()
     try:
         lifespan: Lifespan[Any] | None = executor.lifespan
