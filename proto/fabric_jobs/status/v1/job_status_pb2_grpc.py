@@ -151,9 +151,10 @@ class JobStatusServiceServicer:
         watch ends: without an error, because the replica stops, or with one. `UNAVAILABLE` with
         `LOG_UNREACHABLE` means that the replica reads the log from its beginning. A client that is
         10,000 events or 8 MiB behind gets `RESOURCE_EXHAUSTED`, `WATCHER_BEHIND`. The metadata of its
-        `ErrorInfo` then holds, as `offset.` and the number of each partition that is not empty, the
-        offset from which the topic has the events that were not sent. A replica has at most 200 watches
-        at a time; a further one gets `RESOURCE_EXHAUSTED`, `TOO_MANY_WATCHES`.
+        `ErrorInfo` then holds, as `offset.` and a partition's number, the offset from which the topic
+        has the events that were not sent. Read a partition without such an offset from its beginning:
+        it was empty when the watch began. A replica has at most 200 watches at a time; a further one
+        gets `RESOURCE_EXHAUSTED`, `TOO_MANY_WATCHES`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
