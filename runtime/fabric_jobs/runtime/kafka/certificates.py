@@ -8,6 +8,7 @@ program goes on with what it read before.
 import logging
 import ssl
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -26,8 +27,8 @@ class CurrentContext(NamedTuple):
     context: ssl.SSLContext
     #: Why the files can't be used now, so that the context is an older one; empty if they can.
     fault: str
-    #: The content of the files when they were read last; None if one could not be read.
-    content: tuple[bytes, ...] | None
+    #: The digests of the files when they were read last; None if one could not be read.
+    digests: tuple[bytes, ...] | None
 
 
 #: By the paths of the files: what this process used last.
@@ -41,16 +42,16 @@ def current_context(settings: KafkaSettings) -> CurrentContext:
     """
     paths = tuple(getattr(settings, name) for name in FILES.values())
     before = _current.get(paths)
-    content = _read(filter(None, paths))
-    if before and not before.fault and content is not None and content == before.content:
+    digests = _read_digests(filter(None, paths))
+    if before and not before.fault and digests is not None and digests == before.digests:
         return before
     try:
         context = tls_context(ssl.Purpose.SERVER_AUTH, settings, **FILES)
-        found = CurrentContext(context, "", content)
+        found = CurrentContext(context, "", digests)
     except SettingsError as error:
         if before is None:
             raise
-        found = CurrentContext(before.context, str(error), content)
+        found = CurrentContext(before.context, str(error), digests)
         if found.fault != before.fault:
             log.error(
                 "new connections to Kafka use the certificates that were read before: %s", error
@@ -59,9 +60,10 @@ def current_context(settings: KafkaSettings) -> CurrentContext:
     return found
 
 
-def _read(paths: Iterable[Path]) -> tuple[bytes, ...] | None:
+def _read_digests(paths: Iterable[Path]) -> tuple[bytes, ...] | None:
+    # No variable keeps the private key, because a report of an error may show local variables.
     try:
-        return tuple(path.read_bytes() for path in paths)
+        return tuple(sha256(path.read_bytes()).digest() for path in paths)
     except OSError:
         return None
 

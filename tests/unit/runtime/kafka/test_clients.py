@@ -114,6 +114,19 @@ def test_context_of_unchanged_files_is_loaded_once(tmp_path: Path) -> None:
     assert current_context(changed).context is not before.context
 
 
+def test_context_does_not_show_the_private_key(tmp_path: Path) -> None:
+    """A report of an error may have the text of each local variable."""
+    authority = Authority(tmp_path)
+    own = authority.client("client")
+    files = {"CA": authority.ca, "CERT": own.cert, "KEY": own.key}
+    changed = settings(
+        KAFKA_SECURITY_PROTOCOL="SASL_SSL",
+        **{f"KAFKA_SSL_{part}_FILE": str(path) for part, path in files.items()},
+    )
+
+    assert "PRIVATE KEY" not in repr(current_context(changed))
+
+
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_each_connection_of_a_client_uses_the_tls_files_of_its_time(
     tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
