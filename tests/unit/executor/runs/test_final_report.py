@@ -190,7 +190,7 @@ def test_report_of_a_group_of_equal_access_token_errors_has_the_details_of_one()
 
 
 def test_report_of_a_group_with_a_text_that_can_not_be_encoded_is_made() -> None:
-    """A name of a file can have lone surrogates. If no report were made, the executor would end."""
+    """A name of a file can have lone surrogates. Without a report, the run would count as lost."""
     group = ExceptionGroup("tasks", [JobFailed("No."), ValueError("no file \udcff")])
 
     assert [one.message for one in failure(group).details] == ["ValueError: no file ?"]
