@@ -1,6 +1,7 @@
 """The runs of a process, connected to a fake facade: slots, offers and heartbeats."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -252,3 +253,22 @@ async def test_run_that_ends_by_a_defect_frees_its_slot_and_ends_no_other_run(
         await facade.wait_until(lambda: facade.outcomes == ["completed"])
 
     assert "job bad attempt 1: ended by a defect of the executor" in caplog.text
+
+
+async def test_drain_of_a_handler_that_completes_its_job_hands_nothing_back(
+    facade: FakeFacade,
+) -> None:
+    """A job that is handed back runs again."""
+    is_running = asyncio.Event()
+
+    async def complete_when_cancelled(job: Job[Any]) -> None:
+        is_running.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async with connect_runs(facade, complete_when_cancelled) as runs:
+        start_run(runs, "a")
+        await is_running.wait()
+        await runs.drain(0)
+
+    assert facade.outcomes == ["completed"]
