@@ -1,4 +1,7 @@
-"""A certificate authority for tests, and the certificates that it signs, as PEM files."""
+"""A certificate authority for tests, and the certificates that it signs, as PEM files.
+
+They have the extensions that Python 3.13 demands (`ssl.VERIFY_X509_STRICT`).
+"""
 
 import ipaddress
 from collections.abc import Sequence
@@ -11,6 +14,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
+
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Certificate(Struct, frozen=True):
@@ -32,6 +47,10 @@ class Authority:
         certificate = (
             _builder(self._name, self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+            )
             .sign(self._key, SHA256())
         )
         self.ca.write_bytes(certificate.public_bytes(Encoding.PEM))
@@ -57,8 +76,11 @@ class Authority:
     def _issue(self, file: str, common: str, others: list[x509.GeneralName]) -> Certificate:
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = _builder(_name(common), self._name, key).add_extension(
-            x509.ExtendedKeyUsage(usages), critical=False
+        authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = (
+            _builder(_name(common), self._name, key)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(authority_key, critical=False)
         )
         if others:
             builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
