@@ -36,6 +36,16 @@ def _grants_twice() -> AbstractContextManager[Any]:
     return replaced_in_tests_too({decide: wrong})
 
 
+@bug("a facade that is behind grants a run again that has ended", decide)
+def _grants_ended_runs() -> AbstractContextManager[Any]:
+    def wrong(job: Any, command: Any, stamp: Any) -> Any:
+        decision = decide(job, command, stamp)
+        is_repeated = isinstance(command, Claim) and isinstance(decision, Settled)
+        return replace(decision, conclusive=True) if is_repeated else decision
+
+    return replaced_in_tests_too({decide: wrong})
+
+
 @bug("a create with another payload counts as a repetition", decide)
 def _ignores_content() -> AbstractContextManager[Any]:
     def wrong(job: Any, command: Any, stamp: Any) -> Any:

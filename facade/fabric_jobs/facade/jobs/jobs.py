@@ -100,15 +100,17 @@ class Jobs:
         caught_up = False
         for _ in range(MAX_ROUNDS):
             decision, stored = self._decider.decide(command, read_to)
-            if isinstance(decision, Refusal) and not (decision.conclusive or caught_up):
+            if isinstance(decision, Refusal | Settled) and not (decision.conclusive or caught_up):
                 if (
                     read_to is None
+                    or isinstance(decision, Settled)
                     or isinstance(command, ReportStopped)
                     or decision.reason in (Reason.PAUSED, Reason.SEALED)
                 ):
                     # A stopped run names its grant, and the cancel comes later on the log. A claim
                     # names its dispatch, and a grant before the pause, or by a facade that has the
-                    # key, comes later on the log.
+                    # key, comes later on the log. So does what has undone a settled effect: an
+                    # executor may read the record of a run again that it has ended.
                     await self._log.read_to_end()
                 else:
                     await self._log.read_to(partition, read_to)

@@ -90,7 +90,7 @@ def _decide_claim(job: Job, command: Claim, stamp: Stamp) -> Decision:
         return Refusal(Reason.NOT_DISPATCHED, conclusive=False)
     if command.attempt == state.attempt and state.held:
         if command.executor_id == state.executor_id:
-            return Settled(job)
+            return Settled(job, conclusive=False)
         return Refusal(Reason.GRANTED_TO_ANOTHER, conclusive=True)
     if job.final:
         return Refusal(Reason.FINAL, conclusive=True)

@@ -36,9 +36,14 @@ class Refusal(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """The job's state already has the command's effect: the command succeeds without an event."""
+    """The job's state already has the command's effect: the command succeeds without an event.
+
+    A conclusive settlement holds whatever this replica reads later. Otherwise a later event may
+    have undone the effect: the command succeeds only after the replica has read to the log's end.
+    """
 
     job: Job
+    conclusive: bool = True
 
 
 class Undecidable(Struct, frozen=True):

@@ -123,13 +123,13 @@ def _has_ended_as_reported(state: JobState, command: RunCommand) -> bool:
 def _decide_progress(job: Job, command: ReportProgress, stamp: Stamp) -> Decision:
     progress = Progress(command.progress.fraction, command.progress.message[:MAX_PROGRESS_CHARS])
     if progress == job.state.progress:
-        return Settled(job)
+        return Settled(job, conclusive=False)
     return follow(job, events.Progressed, stamp, progress=progress)
 
 
 def _decide_checkpoint(job: Job, command: SaveCheckpoint, stamp: Stamp) -> Decision:
     if command.checkpoint == job.checkpoint:
-        return Settled(job)
+        return Settled(job, conclusive=False)
     return follow(
         job,
         events.Checkpointed,

@@ -30,6 +30,7 @@ from tests.support.lifecycle import (
     report_completed,
     report_stopped,
     request,
+    save_checkpoint,
 )
 from tests.support.sealing import NO_SEALING
 
@@ -368,6 +369,44 @@ async def test_command_is_refused_only_after_the_log_was_read_as_far_as_that_cou
         await world.jobs.execute(command, read_to=1)
 
     assert made == reads
+
+
+async def test_repeated_claim_is_granted_only_if_the_run_has_not_ended_at_the_logs_end(
+    world: World,
+) -> None:
+    """An executor may read the record of a run again that it has ended at another facade."""
+    world.replica.job = drive(WAYS["running"])
+
+    async def read_to_end() -> None:
+        world.replica.job = drive(WAYS["completed"])
+
+    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+    with pytest.raises(RefusedError) as refused:
+        await world.jobs.execute(claim(1, A, "e1"), read_to=1)
+
+    assert refused.value.reason is Reason.FINAL
+
+
+async def test_checkpoint_that_another_one_has_replaced_at_the_logs_end_is_saved_again(
+    world: World,
+) -> None:
+    """A run saves an earlier value again, at a facade that has not read the later one yet."""
+    earlier, later = save_checkpoint(checkpoint=b"1"), save_checkpoint(checkpoint=b"2")
+    world.replica.job = drive([*WAYS["running"], earlier])
+    appended = asyncio.Event()
+    world.log.on_append = appended.set
+
+    async def read_to_end() -> None:
+        world.replica.job = drive([*WAYS["running"], earlier, later])
+
+    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+    saving = asyncio.create_task(world.jobs.execute(earlier, read_to=2))
+    await asyncio.wait(
+        [saving, asyncio.create_task(appended.wait())], return_when="FIRST_COMPLETED"
+    )
+
+    assert appended.is_set()
+    await cancel([saving])
 
 
 async def test_list_has_the_positions_from_before_its_query(world: World) -> None:

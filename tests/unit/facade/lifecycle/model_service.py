@@ -124,17 +124,22 @@ class Service(RuleBasedStateMachine):
     # The rule of the writer.
 
     def ask(self, at: int, command: Command, fate: Fate) -> None:
-        """Decides, appends and waits; reads to the log's end before an inconclusive refusal."""
+        """Decides, appends and waits; reads to the log's end before an inconclusive answer."""
         replica = self.replicas[at]
         if command.job_id in replica.waits:
             return
         decision = self.decide(replica, command)
-        if isinstance(decision, Refusal) and not decision.conclusive:
+        if isinstance(decision, Refusal | Settled) and not decision.conclusive:
             self.read_to(replica, len(self.log))
             decision = self.decide(replica, command)
         if isinstance(decision, KnownEvent):
             self.write(replica, command, decision, fate)
         elif isinstance(decision, Settled):
+            if isinstance(command, Claim):
+                # Otherwise the executor would run the attempt again.
+                job = self.truth[-1][command.job_id]
+                assert job.state.held
+                assert job.state.attempt == command.attempt
             self.succeed(command)
         elif isinstance(decision, Refusal):
             self.seen[f"refused: {decision.reason.name}"] += 1

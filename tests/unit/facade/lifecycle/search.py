@@ -114,6 +114,11 @@ class Search:
         assert job is None or isinstance(job, Job)
         return job
 
+    def is_held(self, number: int) -> bool:
+        """Whether an executor holds an attempt of the job with this number."""
+        job = self.job(number)
+        return job is not None and job.state.held
+
     def phase(self, number: int) -> str:
         """The phase of the job with this number."""
         job = self.job(number)
@@ -188,8 +193,8 @@ class Search:
         dispatches: frozenset[tuple[int, str]],
         grants: Grants,
         executors: tuple[str, ...],
-    ) -> list[tuple[int, int | None]]:
-        """The commands that a replica with this job may get, each with its event, None if settled.
+    ) -> list[tuple[int, int | Settled]]:
+        """The commands that a replica with this job may get, each with its event or its settlement.
 
         An executor claims any dispatch on the log, and also reports on runs of others. Refused
         commands are left out.
@@ -209,7 +214,7 @@ class Search:
                 asked.append(lose_lease(job.state.attempt, job.state.executor_id))
                 asked += deadline_commands(job.state.attempt)
             asked += [Expire(job_id=JOB), FailUnstarted(job_id=JOB)]
-        answered: list[tuple[int, int | None]] = []
+        answered: list[tuple[int, int | Settled]] = []
         for command in asked:
             if not isinstance(command, self.left_out):
                 decision = self.decide(number, self.number(command), who)
@@ -218,20 +223,22 @@ class Search:
                     assert own or isinstance(decision, Refusal)
                 if isinstance(command, Claim) and command.paused:
                     assert not isinstance(decision, int)  # a pause grants nothing
-                if isinstance(decision, int):
+                if isinstance(decision, int | Settled):
                     answered.append((self.number(command), decision))
-                elif isinstance(decision, Settled):
-                    answered.append((self.number(command), None))
                 else:
                     assert isinstance(decision, Refusal)
         return answered
 
-    def answer(self, state: State, at: int, command: int, event: int | None) -> Iterator[State]:
+    def answer(self, state: State, at: int, command: int, event: int | Settled) -> Iterator[State]:
         """The states after the command: it succeeds, or its record is appended, or comes late."""
-        if event is None:
-            yield state._replace(grants=self.add_grant(state.grants, command))
-            return
         replica = state.replicas[at]
+        if isinstance(event, Settled):
+            # If it is not conclusive, the replica reads to the log's end first.
+            if event.conclusive or not replica.unread:
+                # Otherwise the executor would run the attempt again.
+                assert not isinstance(self.things[command], Claim) or self.is_held(state.truth)
+                yield state._replace(grants=self.add_grant(state.grants, command))
+            return
         waiting = replica._replace(waits=event, command=command)
         after = self.append(self.put(state, at, waiting), event)
         # Until it reads its own record it can only read on, and nobody sees how far it is.

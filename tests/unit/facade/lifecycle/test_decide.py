@@ -52,6 +52,7 @@ from tests.support.lifecycle import (
     report_stopped,
     request,
     retry,
+    save_checkpoint,
     stamp,
 )
 
@@ -185,8 +186,6 @@ def test_cancel_after_completion_leaves_the_job_completed() -> None:
     "commands",
     [
         [request()],
-        [*RUNNING],
-        [*RUNNING, report_progress()],
         [*RUNNING, report_completed()],
         [*RUNNING, report_failed()],
         [*RUNNING, report_failed(error=failure(permanent=True))],
@@ -204,11 +203,13 @@ def test_repeated_command_settles_without_an_event(commands: list[Command]) -> N
     assert decide(job, commands[-1], stamp("again", 99)) == Settled(job)
 
 
-def test_repeated_claim_settles_without_an_event() -> None:
-    """The same executor is granted it again, also after progress and with a cancel pending."""
-    for commands in ([*RUNNING], [*RUNNING, report_progress()], [*RUNNING, cancel()]):
-        job = drive(commands)
-        assert decide(job, claim(1, A, "e1"), stamp()) == Settled(job)
+@pytest.mark.parametrize("first", [[], [report_progress()], [save_checkpoint()]])
+def test_repeated_claim_or_value_of_a_run_settles_only_so_far(first: list[Command]) -> None:
+    """The run may have ended since, or have reported another value: the log's end shows it."""
+    for last in ([], [cancel()]):
+        job = drive([*RUNNING, *first, *last])
+        for repeated in (claim(1, A, "e1"), *first):
+            assert decide(job, repeated, stamp()) == Settled(job, conclusive=False)
 
 
 def test_requeue_keeps_trace_context_of_the_last_claim() -> None:
@@ -234,7 +235,7 @@ def test_long_progress_text_is_cut_and_its_repetition_settles() -> None:
     report = report_progress(message="x" * 5_000)
     job = drive([*RUNNING, report])
     assert job.state.progress == Progress(0.5, "x" * MAX_PROGRESS_CHARS)
-    assert decide(job, report, stamp()) == Settled(job)
+    assert decide(job, report, stamp()) == Settled(job, conclusive=False)
 
 
 def test_decide_takes_its_time_from_the_stamp_alone() -> None:
@@ -256,7 +257,7 @@ def test_claim_of_a_paused_type_is_refused_and_a_granted_one_stays_granted() -> 
 
     assert decide(queued, paused, stamp()) == Refusal(Reason.PAUSED, conclusive=False)
     assert isinstance(decide(queued, other, stamp()), Started)
-    assert decide(running, paused, stamp()) == Settled(running)
+    assert decide(running, paused, stamp()) == Settled(running, conclusive=False)
     assert decide(running, replace(paused, executor_id=B), stamp()) == Refusal(
         Reason.GRANTED_TO_ANOTHER, conclusive=True
     )

@@ -16,8 +16,10 @@ from fabric_jobs.facade.lifecycle import (
     ReportFailed,
     RequestCancel,
     SaveCheckpoint,
+    Settled,
     TimeOutRun,
 )
+from fabric_jobs.facade.lifecycle.commands import TimeCommand
 from tests.support.lifecycle import (
     JOB,
     A,
@@ -132,18 +134,27 @@ def test_every_unfinished_job_can_change_and_no_final_job_can(search: Search) ->
         assert (number in led) == (job is None or not job.final)
 
 
-def test_conclusive_refusal_holds_in_every_later_state(search: Search) -> None:
-    """A command that was conclusively refused succeeds in no later state of the job."""
+def test_conclusive_answer_holds_in_every_later_state(search: Search) -> None:
+    """A refused command succeeds in no later state of the job; a settled one leads to no event.
+
+    Settled time commands are left out: they answer nobody, and timers look again.
+    """
     later: dict[int, set[int]] = {number: set() for number in search.jobs}
     # Each event raises the sequence, so the jobs with the highest sequence come first.
     for before, after in sorted(search.moves, key=lambda move: -search.sequence(move[0])):
         later[before] |= {after, *later[after]}
     wrong = set()
-    for command in map(search.number, every_command(search)):
+    for asked in every_command(search):
+        command = search.number(asked)
         for number, further in later.items():
             decision = search.decide(number, command, "r0")
+            undoing: tuple[type, ...]
             if isinstance(decision, Refusal) and decision.conclusive:
-                for succeeds in further:
-                    if not isinstance(search.decide(succeeds, command, "r0"), Refusal):
-                        wrong.add((type(search.things[command]).__name__, search.phase(number)))
+                undoing = (int, Settled)
+            elif isinstance(decision, Settled) and decision.conclusive:
+                undoing = () if isinstance(asked, TimeCommand) else (int,)
+            else:
+                continue
+            if any(isinstance(search.decide(one, command, "r0"), undoing) for one in further):
+                wrong.add((type(asked).__name__, search.phase(number)))
     assert wrong == set()
