@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from fabric_jobs.cli.dev.issuer import Issuer
-from tests.support.brokers import SERVERS, Cluster
+from tests.support.brokers import SERVERS, Cluster, raise_partitions
 from tests.support.certificates import Authority
 from tests.support.check_report import Report
 
@@ -84,10 +84,7 @@ async def test_check_of_a_topic_whose_number_of_partitions_was_raised_is_a_warni
 ) -> None:
     """Facades go on with the partitions that they had."""
     Report("--create", **environment)
-    admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
-    await admin.start()
-    await admin.create_partitions({topic: NewPartitions(30)})
-    await admin.close()
+    await raise_partitions(apache, topic, 30)
 
     report = Report(**environment)
 

@@ -69,6 +69,10 @@ class AnyFacade(FoldedJobs):
     def find(self, executor_id: str) -> None:
         """Returns no executor."""
 
+    def partition(self, job_id: str) -> int:
+        """All jobs are in one partition."""
+        return 0
+
     def position(self, job_id: str) -> tuple[int, int]:
         """Returns a position."""
         return 0, 1

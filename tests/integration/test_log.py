@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from fabric_jobs.facade.log import (
@@ -17,7 +17,7 @@ from fabric_jobs.facade.log import (
 )
 from fabric_jobs.runtime.kafka.brokers import APACHE
 from tests.support.apache_kafka import ApacheKafka, why_unavailable
-from tests.support.brokers import Cluster
+from tests.support.brokers import Cluster, raise_partitions
 from tests.support.log_kit import (
     DAY_MS,
     RecordingReader,
@@ -223,10 +223,7 @@ async def test_log_uses_the_same_partitions_after_their_number_was_raised(
     reader = RecordingReader()
     async with open_log(apache, topic, reader) as log:
         await append_records(log, 3, b"before")
-        admin = AIOKafkaAdminClient(bootstrap_servers=apache.bootstrap_servers)
-        await admin.start()
-        await admin.create_partitions({topic: NewPartitions(6)})
-        await admin.close()
+        await raise_partitions(apache, topic, 6)
         await append_records(log, 3, b"after")
         async with asyncio.timeout(10):
             await log.read_to_end()

@@ -1,6 +1,6 @@
 """The address of a running Kafka, as programs and tests take it."""
 
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from msgspec import Struct
 
 from fabric_jobs.runtime.kafka.brokers import Broker
@@ -29,6 +29,16 @@ class Cluster(Struct, frozen=True):
             "FABRIC_JOBS_GRANTS_TOPIC": f"{topic}.grants",
             "FABRIC_JOBS_POOL": topic,
         }
+
+
+async def raise_partitions(cluster: Cluster, topic: str, count: int) -> None:
+    """Raises the topic's number of partitions, as an operator may do by mistake."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_partitions({topic: NewPartitions(count)})
+    finally:
+        await admin.close()
 
 
 async def delete_topic(cluster: Cluster, topic: str) -> None:

@@ -27,9 +27,9 @@ class FakeFacade:
         """Refuses the command."""
         raise RefusedError(Refusal(Reason.NOT_FOUND, conclusive=True))
 
-    def position(self, job_id: str) -> tuple[int, int]:
+    def partition(self, job_id: str) -> int:
         """All jobs are in one partition."""
-        return 0, 0
+        return 0
 
     def get(self, job_id: str) -> None:
         """Returns no job."""

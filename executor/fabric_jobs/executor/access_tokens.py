@@ -167,9 +167,9 @@ class RunTokens:
                 if failed_claims == claims and failed_at > begin:
                     raise AccessTokenError.of(error)
             known, replaced_at = self._tokens.get(key, (None, 0.0))
-            # The loop's time stands still while the machine is suspended.
-            is_expired = known and known.expires_on <= time.time()
-            if known and not claims and not is_expired and self._loop.time() < replaced_at:
+            # The wall clock counts too: the loop's time stands still in a suspended machine.
+            is_new = self._loop.time() < replaced_at
+            if known and not claims and is_new and time.time() < known.expires_on:
                 return known
             request = pb.GetAccessTokenRequest(
                 job_id=self._job_id,

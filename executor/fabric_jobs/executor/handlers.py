@@ -160,7 +160,7 @@ def _verify_memory_limit(
 def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
     signature = inspect.signature(function)
     try:
-        # That of a wrapper, which may give the function that it wraps more arguments than the job.
+        # The executor calls the wrapper, which may give the function more arguments than the job.
         called = inspect.signature(function, follow_wrapped=False)
     except ValueError:  # a wrapper in C, such as that of `functools.lru_cache`
         called = signature
@@ -176,11 +176,11 @@ def _annotated_payload(function: Callable[[Job[Any, Any]], object]) -> Any:
         raise HandlerDefinitionError(
             f"{function.__qualname__}{signature}: an annotation can't be resolved: {error}."
         ) from error
-    names = list(signature.parameters)
+    given = [hints.get(name) for name in signature.parameters]
     # A wrapper may also give the function arguments that stand before the job, or no job at all.
-    jobs = (hints[name] for name in names if Job in (hints.get(name), get_origin(hints.get(name))))
-    hint = next(jobs, hints.get(names[0], Job) if names else Job)
-    if hint is Job:
+    jobs = [one for one in given if Job in (one, get_origin(one))]
+    hint = next(iter(jobs or given), None)
+    if hint is None or hint is Job:
         return Any
     if get_origin(hint) is not Job:
         raise HandlerDefinitionError(

@@ -32,8 +32,8 @@ START_DEADLINE = timedelta(minutes=110)
 MAX_EARLIER_ERRORS = 10
 #: Characters that are kept of the message of each of them.
 MAX_EARLIER_MESSAGE_CHARS = 1024
-#: The parameter that holds the number of the attempt that failed with an earlier error.
-_ATTEMPT = "attempt"
+#: The parameter of an earlier error that holds the number of the attempt that failed with it.
+EARLIER_ATTEMPT = "attempt"
 #: No backoff is longer, whatever a policy says.
 _MAX_BACKOFF_S = MAX_LONGEST_LIFE.total_seconds()
 
@@ -122,14 +122,14 @@ def _with_earlier_errors(error: ErrorResponse, state: JobState) -> ErrorResponse
         error_code=earlier.error_code,
         message=earlier.message[:MAX_EARLIER_MESSAGE_CHARS],
         message_parameters=earlier.message_parameters,
-        additional_parameters=(NameValuePair(_ATTEMPT, str(state.failed_attempt)),),
+        additional_parameters=(NameValuePair(EARLIER_ATTEMPT, str(state.failed_attempt)),),
         sealed=earlier.sealed,
     )
-    # The further errors of an earlier attempt, such as those of other tasks, would take the places.
+    # Further errors of these attempts, such as those of other tasks, would take their places.
     still_earlier = [
         one
         for one in earlier.more_details
-        if any(pair.name == _ATTEMPT for pair in one.additional_parameters)
+        if any(pair.name == EARLIER_ATTEMPT for pair in one.additional_parameters)
     ]
     details = (*error.more_details, detail, *still_earlier)
     return replace(error, more_details=details[:MAX_EARLIER_ERRORS])

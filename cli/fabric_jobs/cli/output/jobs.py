@@ -7,6 +7,7 @@ from rich.text import Text
 
 from fabric_jobs.cli.output.tables import new_table, plain_text, shorten
 from fabric_jobs.cli.output.times import format_time
+from fabric_jobs.contract.failures import EARLIER_ATTEMPT
 from fabric_jobs.contract.jobs import JobInstanceStatus, JobPhase
 from fabric_jobs.contract.wire import PHASE_NAMES, STATUS_NAMES
 from fabric_jobs.status.v1 import job_status_pb2 as pb
@@ -131,11 +132,11 @@ def _properties(got: pb.GetJobResponse) -> Iterator[tuple[str, str | Text]]:
 def _errors(error: pb.Error) -> Iterator[tuple[str, str]]:
     permanent = ", permanent" if error.permanent else ""
     yield "error", f"{error.error_code}: {error.message} ({error.source}{permanent})"
-    for one in error.details:
+    for detail in error.details:
         parameters = ", ".join(
-            f"{name} {value}" for name, value in one.additional_parameters.items()
+            f"{name} {value}" for name, value in detail.additional_parameters.items()
         )
         suffix = f" ({parameters})" if parameters else ""
         # Other details are of the same attempt, such as the errors of its other tasks.
-        name = "earlier" if "attempt" in one.additional_parameters else "detail"
-        yield name, f"{one.error_code}: {one.message}{suffix}"
+        label = "earlier" if EARLIER_ATTEMPT in detail.additional_parameters else "detail"
+        yield label, f"{detail.error_code}: {detail.message}{suffix}"

@@ -45,12 +45,11 @@ async def prepare_topic(
     missing, and `LogUnavailableError` if the broker does not know the new topic yet.
     """
     servers = settings.kafka_bootstrap_servers
+    count = await _count_partitions(admin, spec.name, settings)
     if not settings.broker.topic_admin:
         # The embedded broker creates a topic on the first request, with its own number of
         # partitions.
-        count = await _count_partitions(admin, spec.name, settings)
         return UsableTopic(count or 0, spec.max_record_bytes)
-    count = await _count_partitions(admin, spec.name, settings)
     if count is None:
         if not spec.create:
             raise TopicError(_explain_missing(spec, servers))

@@ -70,7 +70,7 @@ def command_of_claim(executor_id: str, claim: pb.Claim, paused: Collection[JobKi
 
 async def answer_claim(jobs: Jobs, claim: pb.Claim, command: Claim) -> pb.Answer:
     """Returns the answer to a claim, whose command this is: granted, refused or undecided."""
-    if claim.record.partition != jobs.position(command.job_id)[0]:
+    if claim.record.partition != jobs.partition(command.job_id):
         # All records of a job are in its partition, so no facade wrote this one.
         return _refuse(claim.entry_id, Reason.NOT_DISPATCHED)
     return await _answer(jobs, "claim", claim, command, claim.record)

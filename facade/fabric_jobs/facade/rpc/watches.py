@@ -54,25 +54,22 @@ class Watches:
         #: again. A message has no payload, which a waiting change would keep in memory.
         messages: asyncio.Queue[WatchMessage | None] = asyncio.Queue()
         waiting_bytes = 0
-        #: Set if the client is too slow, or if the log is read again.
-        is_over = asyncio.Event()
-        is_read_again = False
+        is_behind = is_read_again = False
 
         def on_change(change: Change) -> None:
-            nonlocal waiting_bytes
-            if is_over.is_set() or job_id not in (None, change.stored.job.job_id):
+            nonlocal waiting_bytes, is_behind
+            if is_behind or is_read_again or job_id not in (None, change.stored.job.job_id):
                 return
             message = self._messages.message_of(change)
             waiting_bytes += message.size
             if messages.qsize() < MAX_WATCH_BACKLOG and waiting_bytes <= MAX_WATCH_BACKLOG_BYTES:
                 messages.put_nowait(message)
             else:
-                is_over.set()
+                is_behind = True
 
         def on_reset() -> None:
             nonlocal is_read_again
             is_read_again = True
-            is_over.set()
             messages.put_nowait(None)
 
         #: By partition, the offset before which no event is missing.
@@ -84,7 +81,7 @@ class Watches:
         self._open += 1
         try:
             yield pb.WatchJobsResponse()
-            while not is_over.is_set():
+            while not (is_behind or is_read_again):
                 message = await messages.get()
                 if message is None:
                     break
@@ -102,7 +99,7 @@ class Watches:
                 UnavailableReason.LOG_UNREACHABLE,
                 "This facade reads the log from its beginning again. Watch at another one.",
             )
-        if not is_over.is_set():
+        if not is_behind:
             return
         await abort(
             context,

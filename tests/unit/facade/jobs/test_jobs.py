@@ -111,6 +111,14 @@ class World:
         replica: Any = self.replica
         self.jobs = Jobs(log, replica, "/test", deadline_s, NO_SEALING)
 
+    def end_with(self, job: Job) -> None:
+        """Has the log read to its end, where the job is in this state."""
+
+        async def read_to_end() -> None:
+            self.replica.job = job
+
+        self.log.read_to_end = read_to_end  # type: ignore[method-assign]
+
     async def reason(self, command: Command) -> UnavailableReason:
         """Why the command can't be answered."""
         with pytest.raises(UnavailableError) as raised:
@@ -331,11 +339,7 @@ async def test_cancel_of_a_run_that_stops_already_returns_the_job_as_of_the_logs
     """The answer shows the job, and another facade may have answered with a newer state before."""
     world.replica.job = drive(WAYS["stopping"])
     ended = drive(WAYS["cancelled"])
-
-    async def read_to_end() -> None:
-        world.replica.job = ended
-
-    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+    world.end_with(ended)
 
     assert (await world.jobs.execute(RequestCancel(job_id=JOB))).job == ended
 
@@ -376,11 +380,7 @@ async def test_repeated_claim_is_granted_only_if_the_run_has_not_ended_at_the_lo
 ) -> None:
     """An executor may read the record of a run again that it has ended at another facade."""
     world.replica.job = drive(WAYS["running"])
-
-    async def read_to_end() -> None:
-        world.replica.job = drive(WAYS["completed"])
-
-    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
+    world.end_with(drive(WAYS["completed"]))
     with pytest.raises(RefusedError) as refused:
         await world.jobs.execute(claim(1, A, "e1"), read_to=1)
 
@@ -393,13 +393,9 @@ async def test_checkpoint_that_another_one_has_replaced_at_the_logs_end_is_saved
     """A run saves an earlier value again, at a facade that has not read the later one yet."""
     earlier, later = save_checkpoint(checkpoint=b"1"), save_checkpoint(checkpoint=b"2")
     world.replica.job = drive([*WAYS["running"], earlier])
+    world.end_with(drive([*WAYS["running"], earlier, later]))
     appended = asyncio.Event()
     world.log.on_append = appended.set
-
-    async def read_to_end() -> None:
-        world.replica.job = drive([*WAYS["running"], earlier, later])
-
-    world.log.read_to_end = read_to_end  # type: ignore[method-assign]
     saving = asyncio.create_task(world.jobs.execute(earlier, read_to=2))
     await asyncio.wait(
         [saving, asyncio.create_task(appended.wait())], return_when="FIRST_COMPLETED"

@@ -40,9 +40,9 @@ class BusyJobs:
     def __init__(self, reason: UnavailableReason) -> None:
         self._reason = reason
 
-    def position(self, job_id: str) -> tuple[int, int]:
+    def partition(self, job_id: str) -> int:
         """All jobs are in one partition."""
-        return 0, 0
+        return 0
 
     async def execute(self, command: object, read_to: int | None = None) -> None:
         """Raises the reason."""
